@@ -1,0 +1,285 @@
+package pir
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+const (
+	// Version is the version of the PIR format, the field "pir" of every PIR.
+	Version = 1
+	// Edition is the edition of the Nushell language that closures are written in, the field "nu".
+	Edition = "0.115"
+	// MaxSize bounds the canonical bytes of a PIR.
+	MaxSize = 4 << 20
+)
+
+// A Kind says how a PIR becomes content.
+type Kind string
+
+// The kinds of PIR.
+const (
+	// Fetch is a fixed output: bytes from outside that must have a given hash.
+	Fetch Kind = "fetch"
+	// Build is a frozen closure run by the embedded Nushell, driving WebAssembly programs.
+	Build Kind = "build"
+	// Env is a merged tree of packages: a profile or a runtime.
+	Env Kind = "env"
+	// Data is a value.
+	Data Kind = "data"
+)
+
+// Unpack says how the fetched bytes become a tree.
+type Unpack string
+
+// The ways to unpack.
+const (
+	// UnpackFile keeps the bytes as one file.
+	UnpackFile Unpack = "file"
+	// UnpackArchive unpacks a tar (plain, gzip, xz, zstd, bzip2) or a zip, told apart by their first bytes.
+	UnpackArchive Unpack = "archive"
+	// UnpackDeb unpacks the data of a Debian binary package.
+	UnpackDeb Unpack = "deb"
+)
+
+// A PIR describes one repeatable computation.
+// Which fields are set depends on Kind; Encode and Decode check it.
+type PIR struct {
+	Kind     Kind
+	Name     string   // of build, env, data
+	Version  string   // of build, env; may be empty
+	Platform Platform // of build, env: what the output needs
+
+	Packages map[string]PID    // of build, env: inputs, by the name the closure uses
+	Src      Src               // of build
+	Build    nuon.Record       // of build: the frozen closure {nu, captures, defs}
+	Env      map[string]string // of build: environment variables
+	Run      nuon.Record       // of build, env: commands, permissions, service
+	Policy   nuon.Record       // of build: license, memory safety, fixed CVEs
+
+	Hash   Hash   // of fetch: fixes the output
+	Unpack Unpack // of fetch
+	Strip  int    // of fetch: leading path components dropped from every name of an archive
+
+	Data any // of data: a canonical value
+}
+
+// Src is the sources of a build: one, or several by name; the zero Src is none.
+type Src struct {
+	One   PID
+	Named map[string]PID
+}
+
+// IsZero reports whether there are no sources.
+func (s Src) IsZero() bool { return s.One.IsZero() && len(s.Named) == 0 }
+
+var (
+	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+	versionPattern = regexp.MustCompile(`^[A-Za-z0-9.:_+~-]{0,100}$`)
+	envPattern     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+)
+
+// A FieldError says which field of a PIR is wrong, and why.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return fmt.Sprintf("field %q: %v", e.Field, e.Err) }
+
+// Unwrap returns the reason.
+func (e *FieldError) Unwrap() error { return e.Err }
+
+func fieldErr(field, format string, args ...any) error {
+	return &FieldError{field, fmt.Errorf(format, args...)}
+}
+
+// Encode returns the canonical bytes of p, whose hash is the PID.
+func (p *PIR) Encode() ([]byte, error) {
+	if err := p.check(); err != nil {
+		return nil, fmt.Errorf("encode pir %s: %w", p.Name, err)
+	}
+	b, err := nuon.Encode(p.record(func(id PID) string { return id.String() }))
+	if err != nil {
+		return nil, fmt.Errorf("encode pir %s: %w", p.Name, err)
+	}
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("encode pir %s: %d bytes are more than %d", p.Name, len(b), MaxSize)
+	}
+	return b, nil
+}
+
+// record returns p as a record, with the inputs written by ref.
+func (p *PIR) record(ref func(PID) string) nuon.Record {
+	rec := nuon.Record{"pir": int64(Version), "kind": string(p.Kind)}
+	switch p.Kind {
+	case Fetch:
+		rec["hash"], rec["unpack"] = p.Hash.String(), string(p.Unpack)
+		if p.Strip > 0 {
+			rec["strip"] = int64(p.Strip)
+		}
+		return rec
+	case Data:
+		rec["name"], rec["data"] = p.Name, p.Data
+		return rec
+	}
+	rec["name"], rec["version"], rec["platform"] = p.Name, p.Version, p.Platform.String()
+	refs := func(ids map[string]PID) nuon.Record {
+		out := nuon.Record{}
+		for name, id := range ids {
+			out[name] = ref(id)
+		}
+		return out
+	}
+	if len(p.Packages) > 0 {
+		rec["packages"] = refs(p.Packages)
+	}
+	if len(p.Run) > 0 {
+		rec["run"] = p.Run
+	}
+	if p.Kind == Env {
+		return rec
+	}
+	rec["nu"], rec["build"] = Edition, p.Build
+	switch {
+	case !p.Src.One.IsZero():
+		rec["src"] = ref(p.Src.One)
+	case len(p.Src.Named) > 0:
+		rec["src"] = refs(p.Src.Named)
+	}
+	if len(p.Env) > 0 {
+		env := nuon.Record{}
+		for k, v := range p.Env {
+			env[k] = v
+		}
+		rec["env"] = env
+	}
+	if len(p.Policy) > 0 {
+		rec["policy"] = p.Policy
+	}
+	return rec
+}
+
+// check reports the first field that does not fit the kind.
+func (p *PIR) check() error {
+	switch p.Kind {
+	case Fetch:
+		switch p.Unpack {
+		case UnpackFile, UnpackArchive, UnpackDeb:
+		default:
+			return fieldErr("unpack", "%q is none of file, archive, deb", p.Unpack)
+		}
+		if p.Hash.IsZero() {
+			return fieldErr("hash", "missing")
+		}
+		if p.Strip < 0 || p.Strip > 32 {
+			return fieldErr("strip", "%d is not from 0 to 32", p.Strip)
+		}
+		return nil
+	case Build, Env, Data:
+	default:
+		return fieldErr("kind", "%q is none of fetch, build, env, data", p.Kind)
+	}
+	if !namePattern.MatchString(p.Name) {
+		return fieldErr("name", "%.100q: want letters, digits and . _ + -, beginning with a letter or digit, 100 at most", p.Name)
+	}
+	if p.Kind == Data {
+		if p.Data == nil {
+			return fieldErr("data", "missing")
+		}
+		return nil
+	}
+	if !versionPattern.MatchString(p.Version) {
+		return fieldErr("version", "%.100q: want letters, digits and . : _ + ~ -, 100 at most", p.Version)
+	}
+	if err := checkRefs("packages", p.Packages); err != nil {
+		return err
+	}
+	if err := checkRun(p.Run); err != nil {
+		return err
+	}
+	if p.Kind == Env {
+		if len(p.Packages) == 0 {
+			return fieldErr("packages", "an environment without packages")
+		}
+		return nil
+	}
+	if err := checkRefs("src", p.Src.Named); err != nil {
+		return err
+	}
+	if code, ok := p.Build["nu"].(string); !ok || code == "" {
+		return fieldErr("build", "want a closure")
+	}
+	for k := range p.Build {
+		if k != "nu" && k != "captures" && k != "defs" {
+			return fieldErr("build", "unknown field %q", k)
+		}
+	}
+	for k := range p.Env {
+		if !envPattern.MatchString(k) {
+			return fieldErr("env", "%.100q is no name of an environment variable", k)
+		}
+	}
+	return nil
+}
+
+func checkRefs(field string, refs map[string]PID) error {
+	for _, name := range slices.Sorted(maps.Keys(refs)) {
+		if !namePattern.MatchString(name) {
+			return fieldErr(field, "name %.100q: want letters, digits and . _ + -", name)
+		}
+		if refs[name].IsZero() {
+			return fieldErr(field, "%s has no PID", name)
+		}
+	}
+	return nil
+}
+
+func checkRun(run nuon.Record) error {
+	commands, ok := run["commands"]
+	if !ok {
+		return nil
+	}
+	list, ok := commands.(nuon.List)
+	if !ok {
+		return fieldErr("run", "commands: want a list of names")
+	}
+	for _, c := range list {
+		if name, ok := c.(string); !ok || !namePattern.MatchString(name) {
+			return fieldErr("run", "commands: %.100v is no name of a program", c)
+		}
+	}
+	return nil
+}
+
+// Commands returns the names of the programs p offers, first the one that is run when none is named.
+// It is empty where p leaves it to the output's bin folder.
+func (p *PIR) Commands() []string {
+	var names []string
+	list, _ := p.Run["commands"].(nuon.List)
+	for _, c := range list {
+		if name, ok := c.(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Inputs returns the PIDs p needs to be realized before it can be built, sorted, each once.
+func (p *PIR) Inputs() []PID {
+	seen := map[PID]bool{}
+	for _, id := range p.Packages {
+		seen[id] = true
+	}
+	for _, id := range p.Src.Named {
+		seen[id] = true
+	}
+	if !p.Src.One.IsZero() {
+		seen[p.Src.One] = true
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b PID) int { return slices.Compare(a[:], b[:]) })
+}

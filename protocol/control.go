@@ -1,0 +1,220 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+)
+
+// ALPN is the TLS application protocol of control: a light peer's requests to its system daemon.
+const ALPN = "nuka/control/1"
+
+// MaxFrame bounds one frame of control in bytes.
+const MaxFrame = 64 << 20
+
+// An Op names a call of control.
+type Op string
+
+// The calls of control, each with its arguments and result.
+const (
+	OpStatus   Op = "status"   // none → Status
+	OpRealize  Op = "realize"  // RealizeArgs → Realized, with events
+	OpUpload   Op = "upload"   // UploadArgs and a tar stream → Uploaded
+	OpDescribe Op = "describe" // PathArgs → Description
+	OpList     Op = "list"     // PathArgs → []Entry
+	OpRead     Op = "read"     // PathArgs → data
+	OpLog      Op = "log"      // PathArgs → data
+	OpProgram  Op = "program"  // ProgramArgs → Program
+	OpVerify   Op = "verify"   // none → Verified, with events
+	OpStats    Op = "stats"    // none → Stats
+	OpStop     Op = "stop"     // none → nothing; the daemon ends when its work is done
+)
+
+// Status says how a daemon is.
+type Status struct {
+	Version string        `json:"version"`
+	Home    string        `json:"home"`
+	Key     string        `json:"key"` // the node's key
+	Process int           `json:"process"`
+	Uptime  time.Duration `json:"uptime"`  // nanoseconds
+	Running []string      `json:"running"` // what is being fetched or built
+	// Confinement says how worker processes are confined, and what this platform lacks.
+	Confinement []string `json:"confinement"`
+}
+
+// A Package is a PIR on its way to a daemon.
+type Package struct {
+	PIR     string   `json:"pir"`               // canonical NUON
+	Origins []string `json:"origins,omitempty"` // of a fetch: where to get it, canonical NUON each
+	Name    string   `json:"name,omitempty"`    // for people
+}
+
+// RealizeArgs asks for content.
+type RealizeArgs struct {
+	Wanted   []pir.PID `json:"wanted"`
+	Packages []Package `json:"packages"` // the wanted PIDs and all they are made from; what the daemon knows may be left out
+	// Check rebuilds the wanted packages and compares.
+	Check bool `json:"check,omitempty"`
+	// KeepFailed leaves the build folder of a failed build in place and says where.
+	KeepFailed bool `json:"keep_failed,omitempty"`
+	// Offline forbids the network.
+	Offline bool `json:"offline,omitempty"`
+}
+
+// A Way says how a PID came to its content.
+type Way string
+
+// The ways.
+const (
+	Present Way = "present" // it was in the store
+	Fetched Way = "fetched" // from its origin
+	Built   Way = "built"   // here
+	Cutoff  Way = "cutoff"  // another PID with the same resolved PIR had been built
+	Merged  Way = "merged"  // an environment or a value, assembled here
+	Checked Way = "checked" // rebuilt, with the same content
+)
+
+// Realized is the end of a realize call.
+type Realized struct {
+	Outputs []Output    `json:"outputs"` // of the wanted PIDs, in their order
+	Counts  map[Way]int `json:"counts"`  // over everything that was touched
+}
+
+// An Output is content for a PID.
+type Output struct {
+	PID  pir.PID `json:"pid"`
+	CID  string  `json:"cid"`
+	Name string  `json:"name"`
+	Way  Way     `json:"way"`
+	Size int64   `json:"size"` // bytes
+}
+
+// An EventKind says what an Event tells.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventPlan     EventKind = "plan"     // Total things will have to be realized, as far as is known
+	EventStart    EventKind = "start"    // PID is being fetched or built
+	EventProgress EventKind = "progress" // Done of Total bytes of PID; Total 0 is unknown
+	EventLog      EventKind = "log"      // a line of a build's output
+	EventDone     EventKind = "done"     // PID has content; Way says how
+	EventFail     EventKind = "fail"     // PID has none; Text says why
+	EventNote     EventKind = "note"     // something the user should know
+)
+
+// An Event tells how a call goes.
+type Event struct {
+	Kind  EventKind `json:"kind"`
+	PID   pir.PID   `json:"pid"`
+	Name  string    `json:"name,omitempty"` // name and version, for people
+	What  pir.Kind  `json:"what,omitempty"` // what PID's PIR is
+	Way   Way       `json:"way,omitempty"`
+	CID   string    `json:"cid,omitempty"`
+	Text  string    `json:"text,omitempty"`
+	Done  int64     `json:"done,omitempty"`
+	Total int64     `json:"total,omitempty"`
+	// Same is the PID whose content serves by early cutoff.
+	Same string `json:"same,omitempty"`
+}
+
+// UploadArgs announces a tree; a tar stream follows.
+type UploadArgs struct {
+	CID string `json:"cid"` // what the sender thinks it is; the daemon hashes for itself
+}
+
+// Uploaded names the tree that was received.
+type Uploaded struct {
+	CID string `json:"cid"`
+}
+
+// PathArgs names content and a path in it.
+type PathArgs struct {
+	ID   string `json:"id"`             // a PID, a CID, or the unique beginning of a PID
+	Path string `json:"path,omitempty"` // "" is the root
+}
+
+// An EntryKind is what stands at a path.
+type EntryKind string
+
+// The kinds of entries.
+const (
+	KindDir     EntryKind = "dir"
+	KindFile    EntryKind = "file"
+	KindSymlink EntryKind = "symlink"
+)
+
+// An Entry is one path of a tree.
+type Entry struct {
+	Path   string    `json:"path"` // slash-separated, "" is the root
+	Kind   EntryKind `json:"kind"`
+	Exec   bool      `json:"exec,omitempty"`
+	Size   int64     `json:"size,omitempty"`
+	Target string    `json:"target,omitempty"` // of a symlink
+	CID    string    `json:"cid,omitempty"`
+	// File is the path of the bytes on the daemon's machine; only in a Program.
+	File string `json:"file,omitempty"`
+}
+
+// A Description is what a daemon knows of a PID or CID.
+type Description struct {
+	PID          string     `json:"pid,omitempty"`
+	CID          string     `json:"cid,omitempty"`
+	PIDs         []string   `json:"pids,omitempty"` // of a CID: all that have it
+	Kind         pir.Kind   `json:"kind,omitempty"`
+	Name         string     `json:"name,omitempty"`
+	Version      string     `json:"version,omitempty"`
+	PIR          string     `json:"pir,omitempty"`
+	Origins      []string   `json:"origins,omitempty"`
+	Refs         []string   `json:"refs,omitempty"`
+	Size         int64      `json:"size,omitempty"`
+	Attestations []Attested `json:"attestations,omitempty"`
+	Root         *Entry     `json:"root,omitempty"`
+}
+
+// Attested is an attestation for people and programs.
+type Attested struct {
+	Signer  string    `json:"signer"`
+	CID     string    `json:"cid"`
+	Issued  time.Time `json:"issued"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// ProgramArgs asks for what is needed to run a program of a package.
+type ProgramArgs struct {
+	PID     pir.PID `json:"pid"`
+	Command string  `json:"command,omitempty"` // "" is the package's first
+}
+
+// A Program is all that a light peer on the daemon's machine needs to run a command itself.
+type Program struct {
+	Command string   `json:"command"` // the guest path of the program
+	Path    []string `json:"path"`    // the guest folders in which programs are looked up
+	Mounts  []Mount  `json:"mounts"`
+	Cache   string   `json:"cache"` // folder of the machine-code cache
+}
+
+// A Mount is a tree and where a program sees it.
+type Mount struct {
+	Path    string  `json:"path"`
+	Entries []Entry `json:"entries"`
+}
+
+// Stats counts what a store holds.
+type Stats struct {
+	Files        int64 `json:"files"`
+	FileBytes    int64 `json:"file_bytes"`    // on disk, each once
+	LogicalBytes int64 `json:"logical_bytes"` // as the packages see them
+	Blocks       int64 `json:"blocks"`
+	PIRs         int64 `json:"pirs"`
+	CIDs         int64 `json:"cids"`
+	Attestations int64 `json:"attestations"`
+	Quarantined  int64 `json:"quarantined"`
+}
+
+// Verified is the end of a verify call.
+type Verified struct {
+	Files    int64    `json:"files"`
+	Bytes    int64    `json:"bytes"`
+	Problems []string `json:"problems"`
+}
