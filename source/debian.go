@@ -1,0 +1,247 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// An aptSource is one place apt gets packages from (sources.list(5)).
+type aptSource struct {
+	base       string // without a slash at the end
+	suite      string
+	components []string
+}
+
+// aptSources reads apt's sources in both of their forms.
+func (c *Client) aptSources() []aptSource {
+	dir := c.system("etc", "apt")
+	if dir == "" {
+		return nil
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "sources.list.d", "*"))
+	var sources []aptSource
+	for _, file := range append([]string{filepath.Join(dir, "sources.list")}, files...) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		switch filepath.Ext(file) {
+		case ".list":
+			sources = append(sources, oneLineSources(content)...)
+		case ".sources":
+			sources = append(sources, deb822Sources(content)...)
+		}
+	}
+	// Distributions have "main"; third parties often do not, and often do not answer either.
+	slices.SortStableFunc(sources, func(a, b aptSource) int {
+		rank := func(s aptSource) int {
+			return len(s.components) * map[bool]int{true: 0, false: 1}[slices.Contains(s.components, "main")]
+		}
+		return rank(a) - rank(b)
+	})
+	return sources
+}
+
+func oneLineSources(content []byte) []aptSource {
+	var sources []aptSource
+	for line := range strings.Lines(string(content)) {
+		line, _, _ = strings.Cut(line, "#")
+		if from := strings.Index(line, "["); from >= 0 {
+			if to := strings.Index(line, "]"); to > from {
+				line = line[:from] + line[to+1:]
+			}
+		}
+		f := strings.Fields(line)
+		if len(f) < 4 || f[0] != "deb" && f[0] != "deb-src" || !strings.HasPrefix(f[1], "http") {
+			continue
+		}
+		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:]})
+	}
+	return sources
+}
+
+func deb822Sources(content []byte) []aptSource {
+	var sources []aptSource
+	for _, stanza := range stanzas(content) {
+		if strings.EqualFold(stanza["enabled"], "no") {
+			continue
+		}
+		for _, base := range strings.Fields(stanza["uris"]) {
+			for _, suite := range strings.Fields(stanza["suites"]) {
+				if strings.HasPrefix(base, "http") {
+					sources = append(sources, aptSource{strings.TrimRight(base, "/"), suite, strings.Fields(stanza["components"])})
+				}
+			}
+		}
+	}
+	return sources
+}
+
+// stanzas reads Debian's control format (deb822(5)), with field names in lower case.
+func stanzas(content []byte) []map[string]string {
+	var out []map[string]string
+	for s := range eachStanza(bytes.NewReader(content)) {
+		out = append(out, s)
+	}
+	return out
+}
+
+func eachStanza(r io.Reader) func(yield func(map[string]string) bool) {
+	return func(yield func(map[string]string) bool) {
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, 16<<20)
+		stanza, field := map[string]string{}, ""
+		for lines.Scan() {
+			line := lines.Text()
+			switch {
+			case strings.TrimSpace(line) == "":
+				if len(stanza) > 0 && !yield(stanza) {
+					return
+				}
+				stanza, field = map[string]string{}, ""
+			case line[0] == '#':
+			case line[0] == ' ' || line[0] == '\t':
+				stanza[field] += "\n" + strings.TrimSpace(line)
+			default:
+				name, value, _ := strings.Cut(line, ":")
+				field = strings.ToLower(name)
+				stanza[field] = strings.TrimSpace(value)
+			}
+		}
+		if len(stanza) > 0 {
+			yield(stanza)
+		}
+	}
+}
+
+// resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
+func (f *Fetcher) resolveDebian(ctx context.Context, o Origin) ([]place, error) {
+	sources := f.o.Client.aptSources()
+	if len(sources) == 0 {
+		return nil, noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
+	}
+	if o.Kind == DebSrc && o.File == "" {
+		if at := f.guessPool(ctx, sources, o); len(at) > 0 {
+			return at, nil
+		}
+	}
+	var failure error
+	for _, s := range sources {
+		for _, component := range s.components {
+			dir := "source/Sources"
+			if o.Kind == Deb {
+				arch := o.Arch
+				if arch == "" {
+					arch = "all"
+				}
+				dir = "binary-" + arch + "/Packages"
+			}
+			index, err := f.debianIndex(ctx, s.base+"/dists/"+s.suite+"/"+component+"/"+dir)
+			if err != nil {
+				failure = err
+				continue
+			}
+			if file := findDebian(index, o); file != "" {
+				return []place{{url: s.base + "/" + file}}, nil
+			}
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	if failure != nil && protocol.CodeOf(failure) != protocol.NotFound {
+		return nil, failure
+	}
+	return nil, protocol.Errorf(protocol.NotFound, "none of apt's sources has %s %s", o.Name, o.Version).
+		WithHint("a distribution keeps one version at a time: see which with apt-cache policy %s", o.Name)
+}
+
+// guessPool tries where Debian's archive keeps the upstream archive of a source package,
+// which spares the index of everything.
+func (f *Fetcher) guessPool(ctx context.Context, sources []aptSource, o Origin) []place {
+	prefix := o.Name[:1]
+	if strings.HasPrefix(o.Name, "lib") && len(o.Name) > 3 {
+		prefix = o.Name[:4]
+	}
+	seen := map[string]bool{}
+	for _, s := range sources {
+		for _, component := range s.components {
+			folder := s.base + "/pool/" + component + "/" + prefix + "/" + o.Name + "/" + o.Name + "_" + upstreamVersion(o.Version) + ".orig.tar."
+			if seen[folder] || component != "main" {
+				continue
+			}
+			seen[folder] = true
+			for _, ext := range []string{"gz", "xz", "bz2"} {
+				p := place{url: folder + ext}
+				resp, err := f.open(ctx, p, 0, "")
+				if err == nil {
+					resp.Body.Close()
+					return []place{p}
+				}
+				if protocol.CodeOf(err) != protocol.NotFound {
+					break
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// upstreamVersion drops the epoch and Debian's revision (deb-version(7)).
+func upstreamVersion(v string) string {
+	if _, rest, ok := strings.Cut(v, ":"); ok {
+		v = rest
+	}
+	if i := strings.LastIndex(v, "-"); i >= 0 {
+		v = v[:i]
+	}
+	return v
+}
+
+// debianIndex returns an index, trying its compressed forms.
+func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, error) {
+	var failure error
+	for _, ext := range []string{".xz", ".gz"} {
+		body, err := f.get(ctx, place{url: address + ext})
+		if err != nil {
+			if failure = err; protocol.CodeOf(err) == protocol.NotFound {
+				continue
+			}
+			return nil, err
+		}
+		plain, _, err := decompress(bytes.NewReader(body))
+		return plain, err
+	}
+	return nil, failure
+}
+
+// findDebian returns the path of the file that o names below the archive's base, or "".
+func findDebian(index io.Reader, o Origin) string {
+	for s := range eachStanza(index) {
+		if s["package"] != o.Name || s["version"] != o.Version {
+			continue
+		}
+		if o.Kind == Deb {
+			return s["filename"]
+		}
+		for line := range strings.Lines(s["checksums-sha256"]) {
+			f := strings.Fields(line)
+			if len(f) != 3 {
+				continue
+			}
+			ok, err := filepath.Match(first(o.File, "*.orig.tar.*"), f[2])
+			if err == nil && ok && !strings.HasSuffix(f[2], ".asc") {
+				return s["directory"] + "/" + f[2]
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,263 @@
+package source
+
+import (
+	"archive/zip"
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Options configures a Fetcher; nil means all zero.
+type Options struct {
+	// Client finds registries; nil finds none.
+	Client *Client
+	// Partial is the folder in which unfinished downloads wait to be resumed; "" resumes within one call only.
+	Partial string
+	// Offline refuses everything that needs the network.
+	Offline bool
+	// Transport replaces the network in tests; nil is the real one.
+	Transport http.RoundTripper
+	// Limits bounds what is accepted; zero fields take the defaults.
+	Limits Limits
+	// Retries is how often a download is tried again after a failure that may pass; 0 means 4, negative none.
+	Retries int
+	// Backoff is the first pause before a retry; it doubles each time. 0 means 500 ms.
+	Backoff time.Duration
+	// Log tells operators what is tried; nil discards.
+	Log *slog.Logger
+}
+
+// Limits bounds what is accepted from outside.
+type Limits struct {
+	Download int64 // bytes of one download; 0 means 8 GiB
+	Unpacked int64 // bytes of all files of an archive; 0 means 32 GiB
+	Files    int   // entries of an archive; 0 means 1,000,000
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Download == 0 {
+		l.Download = 8 << 30
+	}
+	if l.Unpacked == 0 {
+		l.Unpacked = 32 << 30
+	}
+	if l.Files == 0 {
+		l.Files = 1_000_000
+	}
+	return l
+}
+
+// A Fetcher gets fixed outputs. It is safe for use by several goroutines.
+type Fetcher struct {
+	o    Options
+	http *http.Client
+	log  *slog.Logger
+}
+
+// New returns a Fetcher.
+func New(o *Options) *Fetcher {
+	f := &Fetcher{}
+	if o != nil {
+		f.o = *o
+	}
+	f.o.Limits = f.o.Limits.withDefaults()
+	if f.o.Client == nil {
+		f.o.Client = &Client{}
+	}
+	if f.o.Retries == 0 {
+		f.o.Retries = 4
+	}
+	if f.o.Backoff == 0 {
+		f.o.Backoff = 500 * time.Millisecond
+	}
+	f.log = f.o.Log
+	if f.log == nil {
+		f.log = slog.New(slog.DiscardHandler)
+	}
+	f.http = newHTTPClient(f.o.Transport)
+	return f
+}
+
+// A Request asks for one fixed output.
+type Request struct {
+	Origins []Origin   // tried in order
+	Hash    pir.Hash   // zero accepts anything: to learn the hash
+	Unpack  pir.Unpack // "" means UnpackArchive
+	Strip   int
+	// Dir is an empty folder that receives the output as the entry "out", a file or a folder,
+	// and temporary files beside it.
+	Dir string
+	// Progress is told the bytes so far and their total (0: unknown); nil is told nothing. It must return quickly.
+	Progress func(done, total int64)
+}
+
+// Out is the name of the output in Request.Dir.
+const Out = "out"
+
+// Fetch gets the output and returns the hash of its tree (pir.B3).
+// On an error nothing usable stays in Dir.
+func (f *Fetcher) Fetch(ctx context.Context, r *Request) (pir.Hash, error) {
+	if len(r.Origins) == 0 {
+		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "fetch: no origin is known").
+			WithHint("evaluate the package that fetches it: its file says where")
+	}
+	var failures []error
+	for _, o := range r.Origins {
+		got, err := f.fetchFrom(ctx, o, r)
+		if err == nil {
+			return got, nil
+		}
+		if ctx.Err() != nil {
+			return pir.Hash{}, ctx.Err()
+		}
+		failures = append(failures, fmt.Errorf("fetch %s: %w", o, err))
+		if err := clean(r.Dir); err != nil {
+			return pir.Hash{}, err
+		}
+	}
+	return pir.Hash{}, errors.Join(failures...)
+}
+
+// clean empties dir.
+func clean(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash, error) {
+	if err := o.check(); err != nil {
+		return pir.Hash{}, protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	if o.Kind == Path {
+		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "the tree of a local path is gone from the store").
+			WithHint("evaluate the package again where the path is")
+	}
+	if f.o.Offline {
+		return pir.Hash{}, protocol.Errorf(protocol.Offline, "the network is needed and may not be used").
+			WithHint("run it once without --offline")
+	}
+	if o.Kind == Git {
+		if err := f.cloneGit(ctx, o, filepath.Join(r.Dir, Out)); err != nil {
+			return pir.Hash{}, err
+		}
+		return f.checkTree(ctx, r)
+	}
+	places, err := f.resolve(ctx, o)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	archive, err := f.download(ctx, places, r)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	if r.Hash.Algorithm == pir.H1 {
+		if err := checkH1(archive, r.Hash); err != nil {
+			return pir.Hash{}, err
+		}
+	}
+	if err := f.unpack(ctx, archive, r); err != nil {
+		return pir.Hash{}, err
+	}
+	return f.checkTree(ctx, r)
+}
+
+// checkTree hashes the output as it lies on disk and compares.
+func (f *Fetcher) checkTree(ctx context.Context, r *Request) (pir.Hash, error) {
+	id, err := HashOut(ctx, r.Dir)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	digest := id.Digest()
+	got := pir.NewHash(pir.B3, digest[:])
+	if r.Hash.Algorithm == pir.B3 && got != r.Hash {
+		return pir.Hash{}, mismatch(r.Hash, got)
+	}
+	return got, nil
+}
+
+// HashOut returns the CID of the output in dir.
+func HashOut(ctx context.Context, dir string) (cid.CID, error) {
+	out := filepath.Join(dir, Out)
+	info, err := os.Lstat(out)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	if info.IsDir() {
+		root, err := os.OpenRoot(out)
+		if err != nil {
+			return cid.CID{}, err
+		}
+		defer root.Close()
+		return cid.HashTree(ctx, root.FS(), nil)
+	}
+	file, err := os.Open(out)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	defer file.Close()
+	b := cid.NewFile(info.Mode()&0o111 != 0)
+	if _, err := io.Copy(b, file); err != nil {
+		return cid.CID{}, err
+	}
+	id, _, _, _ := b.Finish()
+	return id, nil
+}
+
+func mismatch(want, got pir.Hash) error {
+	return protocol.Errorf(protocol.Mismatch, "wrong hash: want %s, got %s", want, got).
+		WithHint("if the new content is what you expect, write --hash %s", got)
+}
+
+func checkH1(archive string, want pir.Hash) error {
+	if z, err := zip.OpenReader(archive); err != nil {
+		return protocol.Errorf(protocol.Invalid, "an h1: hash is of a Go module's zip: %v", err)
+	} else if err := z.Close(); err != nil {
+		return err
+	}
+	text, err := dirhash.HashZip(archive, dirhash.Hash1)
+	if err != nil {
+		return fmt.Errorf("hash module: %w", err)
+	}
+	got, err := pir.ParseHash(text)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return mismatch(want, got)
+	}
+	return nil
+}
+
+// archiveHash returns the hash that is computed while an archive streams in, or nil.
+func archiveHash(want pir.Hash) hash.Hash {
+	switch want.Algorithm {
+	case pir.SHA256:
+		return sha256.New()
+	case pir.SHA512:
+		return sha512.New()
+	}
+	return nil
+}

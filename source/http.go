@@ -1,0 +1,344 @@
+package source
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	userAgent    = "nuka"
+	maxRedirects = 10
+	// maxIndex bounds what a registry may answer about a package.
+	maxIndex = 256 << 20
+	// stall is how long a download may bring no byte.
+	stall = 60 * time.Second
+)
+
+// errRefused marks what another try will not change.
+var errRefused = errors.New("refused")
+
+// newHTTPClient returns a client that follows redirects only where they cannot lead inside:
+// never from https to http, never to another scheme, never to a link-local address,
+// and to a loopback or private one only from such an address.
+func newHTTPClient(transport http.RoundTripper) *http.Client {
+	if transport == nil {
+		dialer := &net.Dialer{Timeout: 20 * time.Second, ControlContext: refuseLinkLocal}
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.DialContext = dialer.DialContext
+		t.ResponseHeaderTimeout = stall
+		t.DisableCompression = true
+		transport = t
+	}
+	return &http.Client{
+		Transport: transport,
+		CheckRedirect: func(to *http.Request, via []*http.Request) error {
+			from := via[len(via)-1].URL
+			switch {
+			case len(via) >= maxRedirects:
+				return fmt.Errorf("%w: more than %d redirects", errRefused, maxRedirects)
+			case to.URL.Scheme != "https" && to.URL.Scheme != "http":
+				return fmt.Errorf("%w: redirect to scheme %q", errRefused, to.URL.Scheme)
+			case from.Scheme == "https" && to.URL.Scheme == "http":
+				return fmt.Errorf("%w: redirect from https to http", errRefused)
+			case isInside(to.URL.Hostname()) && !isInside(via[0].URL.Hostname()):
+				return fmt.Errorf("%w: redirect to %s, an address inside", errRefused, to.URL.Hostname())
+			}
+			return nil
+		},
+	}
+}
+
+// refuseLinkLocal stops connections to link-local addresses, where clouds serve their machines' secrets.
+func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err == nil && ap.Addr().Unmap().IsLinkLocalUnicast() {
+		return fmt.Errorf("%w: %s is a link-local address", errRefused, ap.Addr())
+	}
+	return nil
+}
+
+func isInside(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	addr = addr.Unmap()
+	return err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified())
+}
+
+// A place is a URL that an origin was resolved to, with the request headers it needs.
+type place struct {
+	url    string
+	header http.Header
+}
+
+// get returns the body of a small answer, such as a registry's record of a package.
+func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
+	var body []byte
+	err := f.retry(ctx, p.url, func() error {
+		resp, err := f.open(ctx, p, 0, "")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err = io.ReadAll(io.LimitReader(resp.Body, maxIndex+1))
+		if len(body) > maxIndex {
+			return fmt.Errorf("%w: answer is larger than %d bytes", errRefused, maxIndex)
+		}
+		return err
+	})
+	return body, err
+}
+
+// retry calls try until it succeeds, fails for good, or has failed too often.
+func (f *Fetcher) retry(ctx context.Context, what string, try func() error) error {
+	pause := f.o.Backoff
+	for n := 0; ; n++ {
+		err := try()
+		var coded *protocol.Error
+		if err == nil || ctx.Err() != nil || errors.Is(err, errRefused) ||
+			errors.As(err, &coded) && coded.Code != protocol.Unavailable || n >= f.o.Retries {
+			return err
+		}
+		f.log.Info("retry", "what", what, "error", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+// open sends a GET that asks for the bytes from offset on, if the content is still the one tagged etag.
+func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errRefused, err)
+	}
+	req.Header.Set("User-Agent", userAgent)
+	for k, v := range p.header {
+		req.Header[k] = v
+	}
+	if offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+		req.Header.Set("If-Range", etag)
+	}
+	resp, err := f.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err // without the URL twice
+		}
+		if errors.Is(err, errRefused) {
+			return nil, fmt.Errorf("get %s: %w", p.url, err)
+		}
+		return nil, protocol.Errorf(protocol.Unavailable, "get %s: %v", p.url, err).
+			WithHint("check the network and the registry setting, or try again later")
+	}
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK, code == http.StatusPartialContent && offset > 0:
+		return resp, nil
+	case code == http.StatusNotFound, code == http.StatusGone:
+		err = protocol.Errorf(protocol.NotFound, "get %s: %s", p.url, resp.Status).
+			WithHint("check the name and the version")
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		err = protocol.Errorf(protocol.Denied, "get %s: %s", p.url, resp.Status).
+			WithHint("check the client's credentials for this registry")
+	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
+		err = protocol.Errorf(protocol.Unavailable, "get %s: %s", p.url, resp.Status)
+	default:
+		err = fmt.Errorf("get %s: %w: %s", p.url, errRefused, resp.Status)
+	}
+	resp.Body.Close()
+	return nil, err
+}
+
+// download brings the bytes of the first place that has them into a file and returns its path.
+// The upstream digest, if that is what fixes the output, is checked before the file is handed on.
+func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (string, error) {
+	var errs []error
+	for _, p := range places {
+		path, err := f.downloadOne(ctx, p, r)
+		if err == nil || ctx.Err() != nil {
+			return path, err
+		}
+		errs = append(errs, err)
+	}
+	return "", errors.Join(errs...)
+}
+
+func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (string, error) {
+	partial := filepath.Join(r.Dir, "download")
+	if f.o.Partial != "" {
+		if err := os.MkdirAll(f.o.Partial, 0o700); err != nil {
+			return "", err
+		}
+		key := sha256.Sum256([]byte(p.url + "\x00" + r.Hash.String()))
+		partial = filepath.Join(f.o.Partial, hex.EncodeToString(key[:16]))
+	}
+	d := &transfer{f: f, place: p, request: r, path: partial}
+	defer d.close()
+	if err := d.openFile(); err != nil {
+		return "", err
+	}
+	if err := f.retry(ctx, p.url, func() error { return d.run(ctx) }); err != nil {
+		return "", err
+	}
+	if err := d.check(); err != nil {
+		// Bytes that are not what they should be must not be resumed.
+		os.Remove(partial)
+		return "", err
+	}
+	archive := filepath.Join(r.Dir, "archive")
+	return archive, os.Rename(partial, archive)
+}
+
+// A transfer is one download, which may take several connections.
+type transfer struct {
+	f       *Fetcher
+	place   place
+	request *Request
+	path    string
+	file    *os.File
+	done    int64 // bytes in file
+	etag    string
+	sum     hash.Hash // over the bytes in file; nil if not needed
+}
+
+func (d *transfer) close() {
+	if d.file != nil {
+		d.file.Close()
+	}
+}
+
+// openFile opens the file of a download begun earlier, or a new one.
+// The entity tag of the content lies in a file beside it: without one nothing is resumed.
+func (d *transfer) openFile() (err error) {
+	if d.file, err = os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	d.sum = archiveHash(d.request.Hash)
+	if etag, err := os.ReadFile(d.path + ".etag"); err == nil && len(etag) > 0 && d.f.o.Partial != "" {
+		d.etag = string(etag)
+		if d.sum != nil {
+			d.done, err = io.Copy(d.sum, d.file)
+		} else {
+			d.done, err = d.file.Seek(0, io.SeekEnd)
+		}
+		return err
+	}
+	return d.restart()
+}
+
+func (d *transfer) restart() error {
+	d.done, d.sum = 0, archiveHash(d.request.Hash)
+	if err := d.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := d.file.Seek(0, io.SeekStart)
+	return err
+}
+
+// run transfers over one connection, from where the last one ended.
+func (d *transfer) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	offset := d.done
+	if d.etag == "" {
+		offset = 0
+	}
+	resp, err := d.f.open(ctx, d.place, offset, d.etag)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusPartialContent || offset == 0 {
+		if err := d.restart(); err != nil {
+			return err
+		}
+		if d.etag = resp.Header.Get("ETag"); len(d.etag) < 1 || d.etag[0] != '"' { // a weak tag does not do for ranges
+			d.etag = ""
+		}
+		if d.f.o.Partial != "" {
+			if err := os.WriteFile(d.path+".etag", []byte(d.etag), 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	total := int64(0)
+	if resp.ContentLength > 0 {
+		total = d.done + resp.ContentLength
+	}
+	if limit := d.f.o.Limits.Download; total > limit {
+		return protocol.Errorf(protocol.Exhausted, "get %s: %d bytes are more than the limit of %d", d.place.url, total, limit)
+	}
+	return d.copy(resp.Body, total, func() { cancel(errStalled) })
+}
+
+var errStalled = errors.New("no byte came for a minute")
+
+func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
+	watchdog := time.AfterFunc(stall, abort)
+	defer watchdog.Stop()
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := body.Read(buf)
+		watchdog.Reset(stall)
+		if n > 0 {
+			if _, werr := d.file.Write(buf[:n]); werr != nil {
+				return protocol.Errorf(protocol.Exhausted, "write download: %v", werr)
+			}
+			if d.sum != nil {
+				d.sum.Write(buf[:n])
+			}
+			d.done += int64(n)
+			if d.request.Progress != nil {
+				d.request.Progress(d.done, total)
+			}
+			if d.done > d.f.o.Limits.Download {
+				return protocol.Errorf(protocol.Exhausted, "get %s: more than the limit of %d bytes", d.place.url, d.f.o.Limits.Download)
+			}
+		}
+		if err == io.EOF {
+			if total > 0 && d.done != total {
+				return protocol.Errorf(protocol.Unavailable, "get %s: connection closed after %d of %d bytes", d.place.url, d.done, total)
+			}
+			return nil
+		}
+		if err != nil {
+			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", d.place.url, d.done, err)
+		}
+	}
+}
+
+// check compares the digest of what came.
+func (d *transfer) check() error {
+	os.Remove(d.path + ".etag")
+	if d.sum == nil {
+		return nil
+	}
+	if got := pir.NewHash(d.request.Hash.Algorithm, d.sum.Sum(nil)); got != d.request.Hash {
+		return mismatch(d.request.Hash, got)
+	}
+	return nil
+}

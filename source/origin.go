@@ -1,0 +1,119 @@
+package source
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+// An OriginKind says what an Origin's fields mean.
+type OriginKind string
+
+// The kinds of origins.
+const (
+	URL    OriginKind = "url"    // URL
+	Git    OriginKind = "git"    // URL, Rev
+	NPM    OriginKind = "npm"    // Name, Version
+	PyPI   OriginKind = "pypi"   // Name, Version, File
+	Crate  OriginKind = "crate"  // Name, Version
+	Go     OriginKind = "go"     // Name (the module's path), Version
+	Deb    OriginKind = "deb"    // Name, Version, Arch
+	DebSrc OriginKind = "debsrc" // Name, Version, File
+	Path   OriginKind = "path"   // nowhere: the command hands the tree over
+)
+
+// An Origin says where bytes can be had.
+type Origin struct {
+	Kind    OriginKind
+	URL     string
+	Rev     string // of git: a full commit hash, a tag or a branch
+	Name    string
+	Version string
+	File    string // glob that picks one of several files; "" picks the source archive
+	Arch    string // of deb: the machine as Debian names it
+}
+
+// ParseOrigin reads an origin from its canonical NUON.
+func ParseOrigin(canonical []byte) (Origin, error) {
+	rec, err := nuon.DecodeRecord(canonical)
+	if err != nil {
+		return Origin{}, fmt.Errorf("parse origin: %w", err)
+	}
+	var o Origin
+	fields := map[string]*string{
+		"kind": (*string)(&o.Kind), "url": &o.URL, "rev": &o.Rev,
+		"name": &o.Name, "version": &o.Version, "file": &o.File, "arch": &o.Arch,
+	}
+	for name, v := range rec {
+		field, known := fields[name]
+		text, isText := v.(string)
+		if !known || !isText {
+			return Origin{}, fmt.Errorf("parse origin: field %q is unknown or no string", name)
+		}
+		*field = text
+	}
+	return o, o.check()
+}
+
+// Encode returns the canonical NUON of o.
+func (o Origin) Encode() ([]byte, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	rec := nuon.Record{"kind": string(o.Kind)}
+	for name, text := range map[string]string{
+		"url": o.URL, "rev": o.Rev, "name": o.Name, "version": o.Version, "file": o.File, "arch": o.Arch,
+	} {
+		if text != "" {
+			rec[name] = text
+		}
+	}
+	return nuon.Encode(rec)
+}
+
+func (o Origin) check() error {
+	switch o.Kind {
+	case URL, Git:
+		u, err := url.Parse(o.URL)
+		if err != nil {
+			return fmt.Errorf("origin %s: %v", o.Kind, err)
+		}
+		if u.Scheme == "file" && o.Kind == Git {
+			return nil
+		}
+		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return fmt.Errorf("origin %s %q: want an http or https address", o.Kind, o.URL)
+		}
+		if o.Kind == Git && o.Rev == "" {
+			return fmt.Errorf("origin git %s: rev is missing", o.URL)
+		}
+	case NPM, PyPI, Crate, Go, Deb, DebSrc:
+		for what, text := range map[string]string{"name": o.Name, "version": o.Version} {
+			if text == "" || strings.ContainsAny(text, "\\?#%\x00 ") || strings.Contains(text, "..") {
+				return fmt.Errorf("origin %s: %s %q is empty or has characters no registry uses", o.Kind, what, text)
+			}
+		}
+		if strings.Contains(o.Name, "/") && o.Kind != NPM && o.Kind != Go || strings.Contains(o.Version, "/") {
+			return fmt.Errorf("origin %s: %q %q has a slash", o.Kind, o.Name, o.Version)
+		}
+	case Path:
+	default:
+		return fmt.Errorf("origin: kind %q is unknown", o.Kind)
+	}
+	return nil
+}
+
+// String returns a short text for people.
+func (o Origin) String() string {
+	switch o.Kind {
+	case URL:
+		return o.URL
+	case Git:
+		return o.URL + " at " + o.Rev
+	case Path:
+		return "a local path"
+	}
+	return fmt.Sprintf("%s %s %s", o.Kind, o.Name, o.Version)
+}
