@@ -1,0 +1,188 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// ErrNoDaemon says that no daemon answers in a folder.
+var ErrNoDaemon = errors.New("no daemon is running")
+
+// A Client is a light peer's connection to its daemon. Several goroutines may call at once.
+type Client struct {
+	conn      *quic.Conn
+	transport *quic.Transport
+	udp       net.PacketConn
+	// Daemon is the key of the daemon.
+	Daemon protocol.Key
+}
+
+// Dial connects to the daemon whose socket is in dir, and enrols key there.
+// The error is ErrNoDaemon where none runs.
+func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, error) {
+	h, err := enrolAt(ctx, dir, protocol.KeyOf(key))
+	if err != nil {
+		return nil, err
+	}
+	server, err := protocol.ParseKey(h.Key)
+	if err != nil {
+		return nil, err
+	}
+	id, err := identity(key)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := clientTLS(id, server)
+	if err != nil {
+		return nil, err
+	}
+	address, err := net.ResolveUDPAddr("udp", h.Address)
+	if err != nil {
+		return nil, err
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, fmt.Errorf("connect to daemon: %w", err)
+	}
+	transport := &quic.Transport{Conn: udp}
+	conn, err := transport.Dial(ctx, address, conf, quicConfig)
+	if err != nil {
+		transport.Close()
+		udp.Close()
+		return nil, fmt.Errorf("connect to daemon: %w", err)
+	}
+	return &Client{conn: conn, transport: transport, udp: udp, Daemon: server}, nil
+}
+
+// Close ends the connection; calls in it are cancelled.
+func (c *Client) Close() error {
+	err := c.conn.CloseWithError(0, "")
+	return errors.Join(err, c.transport.Close(), c.udp.Close())
+}
+
+// CallOptions adds to a call; nil adds nothing.
+type CallOptions struct {
+	// Event is told how the call goes, by the goroutine that called.
+	Event func(protocol.Event)
+	// Data is sent along.
+	Data io.Reader
+	// Reply takes the bytes that come back.
+	Reply io.Writer
+}
+
+// Call makes one call and waits for its end.
+// When ctx ends the daemon is told to give up, and ctx's error is returned.
+// An error of the daemon's is a *protocol.Error. result may be nil.
+func (c *Client) Call(ctx context.Context, op protocol.Op, args, result any, o *CallOptions) error {
+	if o == nil {
+		o = &CallOptions{}
+	}
+	stream, err := c.conn.OpenStreamSync(ctx)
+	if err != nil {
+		return connErr(ctx, err)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		stream.CancelRead(0)
+		stream.CancelWrite(0)
+	})
+	defer stop()
+	out := &frameWriter{w: stream}
+	req := request{Op: op}
+	if args != nil {
+		if req.Args, err = json.Marshal(args); err != nil {
+			return err
+		}
+	}
+	if err := out.writeJSON(frameRequest, req); err != nil {
+		return connErr(ctx, err)
+	}
+	sent := make(chan error, 1)
+	go func() { sent <- sendData(stream, out, o.Data) }()
+	err = readReply(bufio.NewReader(stream), result, o)
+	if err != nil {
+		stream.CancelWrite(0)
+	}
+	sendErr := <-sent
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var coded *protocol.Error
+	if err == nil || errors.As(err, &coded) {
+		return err // the daemon's word on it is better than how the sending ended
+	}
+	return connErr(ctx, errors.Join(err, sendErr))
+}
+
+func sendData(stream *quic.Stream, out *frameWriter, data io.Reader) error {
+	if data != nil {
+		if _, err := io.CopyBuffer(dataWriter{out}, struct{ io.Reader }{data}, make([]byte, dataSize)); err != nil {
+			stream.CancelWrite(0)
+			return err
+		}
+		if err := out.write(frameEnd, nil); err != nil {
+			return err
+		}
+	}
+	return stream.Close()
+}
+
+func readReply(in *bufio.Reader, result any, o *CallOptions) error {
+	for {
+		kind, payload, err := readFrame(in)
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case frameEvent:
+			var e protocol.Event
+			if err := json.Unmarshal(payload, &e); err != nil {
+				return fmt.Errorf("control: event: %w", err)
+			}
+			if o.Event != nil {
+				o.Event(e)
+			}
+		case frameData:
+			if o.Reply == nil {
+				continue
+			}
+			if _, err := o.Reply.Write(payload); err != nil {
+				return err
+			}
+		case frameError:
+			e := &protocol.Error{}
+			if err := json.Unmarshal(payload, e); err != nil {
+				return fmt.Errorf("control: error: %w", err)
+			}
+			return e
+		case frameResult:
+			if result == nil {
+				return nil
+			}
+			return json.Unmarshal(payload, result)
+		default:
+			return fmt.Errorf("control: unexpected frame %q", kind)
+		}
+	}
+}
+
+// connErr explains the end of a connection.
+func connErr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var app *quic.ApplicationError
+	if errors.As(err, &app) && app.ErrorCode == codeDenied {
+		return protocol.Errorf(protocol.Denied, "the daemon refused: %s", app.ErrorMessage)
+	}
+	return protocol.Errorf(protocol.Unavailable, "lost the daemon: %v", err).WithHint("see its log with: nuka daemon status")
+}

@@ -1,0 +1,120 @@
+package control
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// The types of frames.
+const (
+	frameRequest byte = 'q' // JSON request, first on a stream
+	frameData    byte = 'd' // bytes, either way
+	frameEnd     byte = 'z' // end of the caller's bytes
+	frameEvent   byte = 'e' // JSON protocol.Event
+	frameResult  byte = 'r' // JSON, last on a stream
+	frameError   byte = 'x' // JSON protocol.Error, last on a stream
+)
+
+const dataSize = 256 << 10
+
+// request is the payload of a request frame.
+type request struct {
+	Op   protocol.Op     `json:"op"`
+	Args json.RawMessage `json:"args,omitempty"`
+}
+
+// frameWriter writes whole frames; several goroutines may use it.
+type frameWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (w *frameWriter) write(kind byte, payload []byte) error {
+	if len(payload) > protocol.MaxFrame {
+		return protocol.Errorf(protocol.Exhausted, "control: a message of %d bytes is more than %d", len(payload), protocol.MaxFrame)
+	}
+	frame := make([]byte, 0, 5+len(payload))
+	frame = append(frame, kind)
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(payload)))
+	frame = append(frame, payload...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, err := w.w.Write(frame)
+	return err
+}
+
+func (w *frameWriter) writeJSON(kind byte, v any) error {
+	payload, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return w.write(kind, payload)
+}
+
+// dataWriter sends what is written to it in data frames.
+type dataWriter struct{ frames *frameWriter }
+
+func (w dataWriter) Write(b []byte) (int, error) {
+	for done := 0; done < len(b); {
+		n := min(len(b)-done, dataSize)
+		if err := w.frames.write(frameData, b[done:done+n]); err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(b), nil
+}
+
+// readFrame reads one frame. It takes memory as the payload arrives, not as its length claims.
+func readFrame(r *bufio.Reader) (kind byte, payload []byte, err error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	size := binary.BigEndian.Uint32(head[1:])
+	if size > protocol.MaxFrame {
+		return 0, nil, fmt.Errorf("control: a frame of %d bytes is more than %d", size, protocol.MaxFrame)
+	}
+	payload, err = io.ReadAll(io.LimitReader(r, int64(size)))
+	if err == nil && len(payload) < int(size) {
+		err = io.ErrUnexpectedEOF
+	}
+	return head[0], payload, err
+}
+
+// dataReader reads the bytes of data frames up to the end frame.
+type dataReader struct {
+	r    *bufio.Reader
+	rest []byte
+	done bool
+}
+
+func (d *dataReader) Read(b []byte) (int, error) {
+	for len(d.rest) == 0 {
+		if d.done {
+			return 0, io.EOF
+		}
+		kind, payload, err := readFrame(d.r)
+		switch {
+		case err == io.EOF:
+			return 0, io.ErrUnexpectedEOF
+		case err != nil:
+			return 0, err
+		case kind == frameEnd:
+			d.done = true
+		case kind == frameData:
+			d.rest = payload
+		default:
+			return 0, fmt.Errorf("control: frame %q where data was expected", kind)
+		}
+	}
+	n := copy(b, d.rest)
+	d.rest = d.rest[n:]
+	return n, nil
+}

@@ -1,0 +1,80 @@
+package control
+
+import (
+	"crypto/ed25519"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
+	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	"github.com/quic-go/quic-go"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// quicConfig holds for both ends: a silent connection ends after a while, so that a vanished peer's calls end too.
+var quicConfig = &quic.Config{
+	HandshakeIdleTimeout: 5 * time.Second,
+	MaxIdleTimeout:       30 * time.Second,
+	KeepAlivePeriod:      10 * time.Second,
+	MaxIncomingStreams:   256,
+}
+
+// identity wraps an ed25519 key for libp2p's TLS handshake
+// (https://github.com/libp2p/specs/blob/master/tls/tls.md).
+func identity(key ed25519.PrivateKey) (*p2ptls.Identity, error) {
+	private, err := crypto.UnmarshalEd25519PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("control identity: %w", err)
+	}
+	id, err := p2ptls.NewIdentity(private)
+	if err != nil {
+		return nil, fmt.Errorf("control identity: %w", err)
+	}
+	return id, nil
+}
+
+// serverTLS accepts any identity; who it is decides what the caller may.
+func serverTLS(id *p2ptls.Identity) *tls.Config {
+	protocols := []string{protocol.ALPN}
+	return &tls.Config{
+		NextProtos: protocols,
+		MinVersion: tls.VersionTLS13,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c, _ := id.ConfigForPeer("") // may be used for one connection only
+			c.NextProtos = protocols
+			return c, nil
+		},
+	}
+}
+
+// clientTLS accepts the server with the given key only.
+func clientTLS(id *p2ptls.Identity, server protocol.Key) (*tls.Config, error) {
+	public, err := crypto.UnmarshalEd25519PublicKey(server[:])
+	if err != nil {
+		return nil, err
+	}
+	peerID, err := peer.IDFromPublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	c, _ := id.ConfigForPeer(peerID)
+	c.NextProtos = []string{protocol.ALPN}
+	return c, nil
+}
+
+// callerKey returns the key that the other end of a connection has proved.
+func callerKey(conn *quic.Conn) (protocol.Key, error) {
+	public, err := p2ptls.PubKeyFromCertChain(conn.ConnectionState().TLS.PeerCertificates)
+	if err != nil {
+		return protocol.Key{}, err
+	}
+	raw, err := public.Raw()
+	if err != nil || len(raw) != len(protocol.Key{}) || public.Type() != crypto.Ed25519 {
+		return protocol.Key{}, errors.New("control: the caller's key is no ed25519 key")
+	}
+	return protocol.Key(raw), nil
+}

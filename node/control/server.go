@@ -1,0 +1,204 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// An Actor is who asks.
+type Actor struct {
+	Key protocol.Key
+}
+
+// A Call is one request on its way to the Handler.
+type Call struct {
+	Op   protocol.Op
+	Args json.RawMessage
+	// Event tells the caller how it goes. Several goroutines may call it.
+	Event func(protocol.Event)
+	// Data are the bytes that the caller sends along.
+	Data io.Reader
+	// Reply takes the bytes that the caller gets back.
+	Reply io.Writer
+}
+
+// Handler is the set of operations that the server needs.
+// ctx ends when the caller gives up. The result is sent as JSON.
+type Handler interface {
+	Handle(ctx context.Context, actor Actor, call *Call) (result any, err error)
+}
+
+// ServerOptions configures Serve. Dir, Key, Enrolled and Handler must be set.
+type ServerOptions struct {
+	// Dir is the folder for the socket and the address.
+	Dir string
+	// Key is the daemon's identity.
+	Key ed25519.PrivateKey
+	// Enrolled keeps the keys that may call.
+	Enrolled *Enrolled
+	Handler  Handler
+	// Ready is called when calls are accepted; nil is not.
+	Ready func()
+	// Grace is how long running calls may go on after ctx has ended; 0 means not at all.
+	Grace time.Duration
+	// Log is for operators; nil discards.
+	Log *slog.Logger
+}
+
+// Serve accepts calls until ctx ends, and returns when everything it started has ended.
+func Serve(ctx context.Context, o *ServerOptions) error {
+	s := &server{o: o, log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	id, err := identity(o.Key)
+	if err != nil {
+		return err
+	}
+	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return fmt.Errorf("listen for control: %w", err)
+	}
+	defer udp.Close()
+	transport := &quic.Transport{Conn: udp}
+	defer transport.Close()
+	listener, err := transport.Listen(serverTLS(id), quicConfig)
+	if err != nil {
+		return fmt.Errorf("listen for control: %w", err)
+	}
+	defer listener.Close()
+	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: udp.LocalAddr().String()}
+	enrol, err := listenEnrol(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer enrol.Close()
+	if err := writeAddress(o.Dir, s.hello); err != nil {
+		return err
+	}
+
+	// Calls outlive ctx by the grace, connections outlive calls.
+	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelCalls()
+	s.calls = calls
+	var accepting sync.WaitGroup
+	accepting.Go(func() { s.acceptEnrol(enrol) })
+	accepting.Go(func() { s.acceptConns(ctx, listener) })
+	if o.Ready != nil {
+		o.Ready()
+	}
+	<-ctx.Done()
+	enrol.Close()
+	listener.Close()
+	accepting.Wait()
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(o.Grace):
+		cancelCalls()
+		<-done
+	}
+	return nil
+}
+
+type server struct {
+	o       *ServerOptions
+	log     *slog.Logger
+	hello   hello
+	calls   context.Context
+	running sync.WaitGroup // calls
+}
+
+func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
+	for {
+		conn, err := listener.Accept(ctx)
+		if err != nil {
+			return
+		}
+		go s.serveConn(conn) // ends with the connection, which ends with the transport
+	}
+}
+
+func (s *server) serveConn(conn *quic.Conn) {
+	key, err := callerKey(conn)
+	if err != nil || !s.o.Enrolled.Has(key) {
+		s.log.Warn("refused", "key", key, "error", err)
+		conn.CloseWithError(codeDenied, "this key is not enrolled")
+		return
+	}
+	for {
+		stream, err := conn.AcceptStream(conn.Context())
+		if err != nil {
+			return
+		}
+		s.running.Go(func() { s.serveStream(conn, stream, Actor{key}) })
+	}
+}
+
+const codeDenied quic.ApplicationErrorCode = 1
+
+func (s *server) serveStream(conn *quic.Conn, stream *quic.Stream, actor Actor) {
+	defer stream.Close()
+	defer stream.CancelRead(0)
+	in, out := bufio.NewReader(stream), &frameWriter{w: stream}
+	kind, payload, err := readFrame(in)
+	var req request
+	if err == nil && kind != frameRequest {
+		err = errors.New("control: a stream must begin with a request")
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &req)
+	}
+	var result any
+	if err == nil {
+		// The stream's context ends when the caller gives up, the calls' when the daemon does.
+		ctx, cancel := context.WithCancel(stream.Context())
+		stop := context.AfterFunc(s.calls, cancel)
+		result, err = s.handle(ctx, actor, &Call{
+			Op: req.Op, Args: req.Args,
+			Event: func(e protocol.Event) { _ = out.writeJSON(frameEvent, e) }, // a caller that is gone is seen by ctx
+			Data:  &dataReader{r: in},
+			Reply: dataWriter{out},
+		})
+		stop()
+		cancel()
+	} else {
+		err = protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	if err != nil {
+		s.log.Info("call", "op", req.Op, "error", err)
+		err = out.writeJSON(frameError, protocol.AsError(err))
+	} else {
+		err = out.writeJSON(frameResult, result)
+	}
+	if err != nil && stream.Context().Err() == nil {
+		s.log.Warn("answer", "op", req.Op, "error", err)
+		stream.CancelWrite(0)
+	}
+}
+
+// handle keeps a fault in one call from ending the daemon.
+func (s *server) handle(ctx context.Context, actor Actor, call *Call) (result any, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.log.Error("fault", "op", call.Op, "panic", r, "stack", string(debug.Stack()))
+			err = protocol.Errorf(protocol.Internal, "%s: a fault in the daemon: %v", call.Op, r).WithHint("its log has the details")
+		}
+	}()
+	return s.o.Handler.Handle(ctx, actor, call)
+}
