@@ -115,11 +115,11 @@ func BuildTree(ctx context.Context, fsys fs.FS, o *HashOptions, file FileFunc, n
 	}
 	t := &tree{fsys: fsys, o: o, limits: o.Limits.withDefaults(), file: file}
 	jobs := make(chan job, 256)
-	g, ctx := errgroup.WithContext(ctx)
+	g, running := errgroup.WithContext(ctx)
 	for i := range o.workers() {
 		g.Go(func() error {
 			for j := range jobs {
-				if err := ctx.Err(); err != nil {
+				if err := running.Err(); err != nil {
 					return err
 				}
 				if err := t.readFile(i, j); err != nil {
@@ -132,7 +132,7 @@ func BuildTree(ctx context.Context, fsys fs.FS, o *HashOptions, file FileFunc, n
 	root := &dir{}
 	g.Go(func() error {
 		defer close(jobs)
-		return t.walk(ctx, root, ".", 0, jobs)
+		return t.walk(running, root, ".", 0, jobs)
 	})
 	if err := g.Wait(); err != nil {
 		return DirEntry{}, err

@@ -1,0 +1,370 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// importsDir is the folder below tmp with one folder for each running import.
+const importsDir = "imports"
+
+// ImportOptions change one import. Nil is all zero.
+type ImportOptions struct {
+	// File imports one file of the tree as the root, instead of the whole tree.
+	File string
+	// Exec says whether a file is executable; nil: when any of its execute bits is set.
+	// It is called from several goroutines.
+	Exec func(path string, info fs.FileInfo) bool
+}
+
+// Import takes a tree into the store and returns its CID.
+// When it returns without error, the whole tree is on disk and survives a power cut; otherwise none of it is in the store.
+// It reads each file once and keeps what it has hashed, so a tree that changes meanwhile gives a CID of what was read.
+// Names and files that no tree can hold are refused: see cid.CheckName and cid.CheckFile.
+// fsys must implement fs.ReadLinkFS when it has symbolic links.
+func (s *Store) Import(ctx context.Context, fsys fs.FS, o *ImportOptions) (cid.CID, error) {
+	if err := s.enter(); err != nil {
+		return cid.CID{}, fmt.Errorf("import: %w", err)
+	}
+	defer s.leave()
+	if o == nil {
+		o = &ImportOptions{}
+	}
+	im := &importing{s: s, ctx: ctx, claimed: map[blobHash]bool{}, changes: s.change()}
+	c, err := im.run(fsys, o)
+	if err != nil {
+		return cid.CID{}, fmt.Errorf("import: %w", err)
+	}
+	return c, nil
+}
+
+// importing is the state of one import.
+type importing struct {
+	s       *Store
+	ctx     context.Context
+	dir     string
+	workers []importWorker
+	failed  atomic.Bool // leave the folder for the next Open to find
+
+	mu      sync.Mutex
+	claimed map[blobHash]bool
+	changes *changes
+	nodes   map[cid.CID]bool
+}
+
+// An importWorker writes into a folder of its own: creating files in one folder is serial in the kernel.
+type importWorker struct {
+	dir   string
+	count int
+	buf   []byte
+	blobs []newBlob
+}
+
+// A newBlob is a temporary file with its final name.
+type newBlob struct {
+	path string
+	hash blobHash
+}
+
+func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
+	s := im.s
+	if err := s.checkSpace(); err != nil {
+		return cid.CID{}, err
+	}
+	h := &cid.HashOptions{Exec: o.Exec, Limits: s.o.Limits, Workers: s.o.Workers}
+	n := h.Workers
+	if n <= 0 {
+		n = defaultWorkers()
+		h.Workers = n
+	}
+	im.nodes = map[cid.CID]bool{}
+	im.dir = s.path(tmpDir, importsDir, strconv.FormatUint(s.imports.Add(1), 10))
+	im.workers = make([]importWorker, n)
+	for i := range im.workers {
+		im.workers[i].dir = filepath.Join(im.dir, strconv.Itoa(i))
+		if err := os.MkdirAll(im.workers[i].dir, 0o755); err != nil {
+			return cid.CID{}, err
+		}
+	}
+	c, err := im.take(fsys, o, h)
+	if err == nil {
+		err = im.ctx.Err()
+	}
+	if err == nil {
+		err = im.finish()
+	}
+	if im.failed.Load() {
+		return cid.CID{}, err
+	}
+	e := s.step(StepRemove, im.dir)
+	if e == nil {
+		e = os.RemoveAll(im.dir)
+	}
+	if e != nil {
+		s.log.Warn("temporary files are left over until the store is opened again", "path", im.dir, "error", e)
+	}
+	return c, err
+}
+
+// take reads the tree into temporary files and the changes.
+func (im *importing) take(fsys fs.FS, o *ImportOptions, h *cid.HashOptions) (cid.CID, error) {
+	if o.File == "" {
+		root, err := cid.BuildTree(im.ctx, fsys, h, im.file, im.node)
+		return root.CID, err
+	}
+	f, err := fsys.Open(o.File)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return cid.CID{}, err
+	}
+	if err := cid.CheckFile(info); err != nil {
+		return cid.CID{}, fmt.Errorf("read %s: %w", o.File, err)
+	}
+	exec := info.Mode()&0o111 != 0
+	if o.Exec != nil {
+		exec = o.Exec(o.File, info)
+	}
+	e, _, err := im.file(0, o.File, f, info, exec)
+	return e.CID, err
+}
+
+// node records a node of a directory or link.
+func (im *importing) node(b cid.Block) error {
+	known, err := im.s.has(digestKey(keyNode, b.CID.Digest()))
+	if err != nil || known || im.nodes[b.CID] {
+		return err
+	}
+	im.nodes[b.CID] = true
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.changes.set(digestKey(keyNode, b.CID.Digest()), b.Data)
+	return nil
+}
+
+// file is the cid.FileFunc of an import.
+func (im *importing) file(worker int, _ string, f fs.File, info fs.FileInfo, exec bool) (cid.DirEntry, int64, error) {
+	w := &im.workers[worker]
+	if w.buf == nil {
+		w.buf = make([]byte, cid.LeafSize+1)
+	}
+	if err := im.ctx.Err(); err != nil {
+		return cid.DirEntry{}, 0, err
+	}
+	n, err := io.ReadFull(f, w.buf)
+	if err == nil {
+		return im.large(w, f, info, w.buf, exec)
+	}
+	if err != io.EOF && err != io.ErrUnexpectedEOF {
+		return cid.DirEntry{}, 0, err
+	}
+	content := w.buf[:n]
+	h := blobHash(blake3.Sum256(content))
+	err = im.claim(h, int64(n), func() error { return im.small(w, h, content) })
+	if err != nil {
+		return cid.DirEntry{}, 0, err
+	}
+	leaf, err := cid.New(cid.Raw, h)
+	if err != nil {
+		return cid.DirEntry{}, 0, err
+	}
+	e := im.place(h, []cid.Leaf{{CID: leaf, Size: int64(n)}}, int64(n), exec)
+	return e, int64(n), nil
+}
+
+// place records where the blocks of a file are.
+func (im *importing) place(h blobHash, leaves []cid.Leaf, size int64, exec bool) cid.DirEntry {
+	c, nodes := cid.FileNodes(leaves, exec)
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	placeFile(im.changes, h, leaves, c, nodes, exec)
+	return cid.DirEntry{CID: c, Tsize: cid.Tsize(size, nodes)}
+}
+
+func placeFile(c *changes, h blobHash, leaves []cid.Leaf, root cid.CID, nodes []cid.Block, exec bool) {
+	for _, n := range nodes {
+		c.set(digestKey(keyNode, n.CID.Digest()), n.Data)
+	}
+	if root.Codec() == cid.DagPB {
+		c.set(digestKey(keyFile, root.Digest()), encodeFilePlace(h, exec))
+	}
+	if len(leaves) > 1 {
+		for _, l := range leaves {
+			c.set(digestKey(keyLeaf, l.CID.Digest()), leafPlace{h, l.Offset, l.Size}.encode())
+		}
+	}
+}
+
+// claim calls write unless the store or this import has the blob already.
+func (im *importing) claim(h blobHash, size int64, write func() error) error {
+	im.mu.Lock()
+	if im.claimed[h] {
+		im.mu.Unlock()
+		return nil
+	}
+	im.claimed[h] = true
+	im.mu.Unlock()
+	known, err := im.s.holds(h, size)
+	if known || err != nil {
+		return err
+	}
+	if err := write(); err != nil {
+		return err
+	}
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.changes.set(digestKey(keyBlob, h), encodeSize(size))
+	im.changes.del(digestKey(keyDamaged, h))
+	return nil
+}
+
+// holds says whether the store has the blob whole. A damaged one is set aside.
+func (s *Store) holds(h blobHash, size int64) (bool, error) {
+	known, err := s.blobSize(h)
+	if err != nil {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) {
+			return false, nil
+		}
+		return false, err
+	}
+	if known != size {
+		return false, nil
+	}
+	f, err := s.openBlob(h, size)
+	if err != nil {
+		if errors.Is(err, ErrDamaged) {
+			return false, nil
+		}
+		return false, err
+	}
+	return true, f.Close()
+}
+
+func (im *importing) create(w *importWorker) (*os.File, error) {
+	path := w.dir + string(filepath.Separator) + strconv.Itoa(w.count)
+	w.count++
+	if err := im.s.step(StepCreate, path); err != nil {
+		return nil, err
+	}
+	// 0444 counts from the next open on; this one may write.
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o444)
+}
+
+func (im *importing) small(w *importWorker, h blobHash, content []byte) error {
+	f, err := im.create(w)
+	if err != nil {
+		return err
+	}
+	err = im.s.step(StepWrite, f.Name())
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	w.blobs = append(w.blobs, newBlob{f.Name(), h})
+	return nil
+}
+
+// finish makes the import durable and visible: sync, name, sync, commit.
+func (im *importing) finish() error {
+	var blobs []newBlob
+	for _, w := range im.workers {
+		blobs = append(blobs, w.blobs...)
+	}
+	s := im.s
+	if len(blobs) == 0 && im.changes.b.Empty() {
+		return nil
+	}
+	// What is written so far counts against the space that must stay free for the index.
+	if err := s.checkSpace(); err != nil {
+		return err
+	}
+	s.placeMu.RLock()
+	defer s.placeMu.RUnlock()
+	if len(blobs) > 0 {
+		if err := im.name(blobs); err != nil {
+			return err
+		}
+	}
+	if err := s.commit(im.changes, durable); err != nil {
+		im.failed.Store(true)
+		return err
+	}
+	return nil
+}
+
+func (im *importing) name(blobs []newBlob) error {
+	s := im.s
+	paths := make([]string, len(blobs))
+	for i, b := range blobs {
+		paths[i] = b.path
+	}
+	if err := s.step(StepSync, im.dir); err != nil {
+		return err
+	}
+	if err := syncPaths(s.dir, paths); err != nil {
+		return err
+	}
+	// From here on blobs have names that no commit may ever know: the next Open must look for them.
+	dirs := map[string]bool{}
+	for _, b := range blobs {
+		to := s.blobPath(b.hash)
+		if err := im.rename(b.path, to, dirs); err != nil {
+			im.failed.Store(true)
+			return err
+		}
+	}
+	paths = paths[:0]
+	for d := range dirs {
+		paths = append(paths, d)
+	}
+	slices.Sort(paths)
+	if err := s.syncNames(paths); err != nil {
+		im.failed.Store(true)
+		return err
+	}
+	return nil
+}
+
+func (s *Store) syncNames(dirs []string) error {
+	if err := s.step(StepSyncDir, s.path(blobsDir)); err != nil {
+		return err
+	}
+	return syncPaths(s.dir, dirs)
+}
+
+func (im *importing) rename(from, to string, dirs map[string]bool) error {
+	dir := filepath.Dir(to)
+	if !dirs[dir] {
+		if err := os.Mkdir(dir, 0o755); err == nil {
+			dirs[filepath.Dir(dir)] = true
+		} else if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		dirs[dir] = true
+	}
+	if err := im.s.step(StepRename, to); err != nil {
+		return err
+	}
+	return renameFile(from, to)
+}

@@ -1,0 +1,194 @@
+package cas
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// The journal is a file of records, each a change of a durable table of the index:
+//
+//	length of body, 4 bytes little endian
+//	CRC-32C of body, 4 bytes little endian
+//	body: '+' or '-', length of key as uvarint, key, value
+//
+// A change is appended before it is committed to the index, which records how long the journal then is.
+// So while the index is whole it decides: what the journal has beyond that was never committed,
+// and what it has lost it gets again from the index.
+// Files are named by a number; the highest one counts, for it was complete when it got its name.
+
+const (
+	journalMagic  = formatVersion + " journal\n"
+	journalPrefix = "journal-"
+	// maxRecord bounds the memory that a damaged length can cost.
+	maxRecord = 64 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// A journal is open for appending. It is guarded by Store.commitMu.
+type journal struct {
+	f      *os.File
+	number uint64
+	end    int64 // where the next record goes
+	synced int64 // what is surely on disk
+}
+
+func journalName(number uint64) string { return journalPrefix + strconv.FormatUint(number, 10) }
+
+func (j *journal) close() error { return j.f.Close() }
+
+func (j *journal) append(records []byte) error {
+	if len(records) == 0 {
+		return nil
+	}
+	if _, err := j.f.WriteAt(records, j.end); err != nil {
+		return fmt.Errorf("append to journal: %w", err)
+	}
+	j.end += int64(len(records))
+	return nil
+}
+
+// position is what the index keeps about the journal.
+func (j *journal) position() []byte {
+	b := binary.AppendUvarint(nil, j.number)
+	b = binary.AppendUvarint(b, uint64(j.end))
+	return binary.AppendUvarint(b, uint64(j.synced))
+}
+
+func decodePosition(b []byte) (number uint64, end, synced int64, err error) {
+	var v [3]uint64
+	for i := range v {
+		n := 0
+		if v[i], n = binary.Uvarint(b); n <= 0 {
+			return 0, 0, 0, errValue
+		}
+		b = b[n:]
+	}
+	if len(b) > 0 || v[1] > 1<<62 || v[2] > v[1] || v[2] < uint64(len(journalMagic)) {
+		return 0, 0, 0, errValue
+	}
+	return v[0], int64(v[1]), int64(v[2]), nil
+}
+
+// newJournal writes a journal that holds what fill gives it, and makes it durable under its name.
+func newJournal(dir, tmp string, number uint64, fill func(put func(key, value []byte) error) error) (*journal, error) {
+	f, err := os.CreateTemp(tmp, "journal-")
+	if err != nil {
+		return nil, fmt.Errorf("write journal: %w", err)
+	}
+	j := &journal{f: f, number: number}
+	w := bufio.NewWriterSize(f, 1<<20)
+	j.end = int64(len(journalMagic))
+	w.WriteString(journalMagic) // Flush returns its error
+	err = fill(func(key, value []byte) error {
+		rec := appendRecord(nil, '+', key, value)
+		j.end += int64(len(rec))
+		_, err := w.Write(rec)
+		return err
+	})
+	path := filepath.Join(dir, journalName(number))
+	for _, f := range []func() error{
+		func() error { return err },
+		w.Flush,
+		f.Sync,
+		func() error { return os.Rename(f.Name(), path) },
+		func() error { return syncDir(dir) },
+	} {
+		if err := f(); err != nil {
+			return nil, errors.Join(fmt.Errorf("write journal %s: %w", path, err), j.close(), removeIfThere(j.f.Name()))
+		}
+	}
+	j.synced = j.end
+	return j, nil
+}
+
+func appendRecord(b []byte, op byte, key, value []byte) []byte {
+	body := make([]byte, 0, 12+len(key)+len(value))
+	body = append(body, op)
+	body = binary.AppendUvarint(body, uint64(len(key)))
+	body = append(body, key...)
+	body = append(body, value...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
+	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
+	return append(b, body...)
+}
+
+// A change is one record of the journal.
+type change struct {
+	del        bool
+	key, value []byte
+}
+
+var errTorn = errors.New("the record is torn or damaged")
+
+// readRecord reads a record and returns its length; io.EOF at the end, errTorn for anything that is no record.
+func readRecord(r io.Reader) (change, int64, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errTorn
+		}
+		return change{}, 0, err
+	}
+	size := binary.LittleEndian.Uint32(head[:])
+	if size < 2 || size > maxRecord {
+		return change{}, 0, errTorn
+	}
+	// A damaged length must not cost its size in memory: the buffer grows with what is really there.
+	body, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err != nil {
+		return change{}, 0, err
+	}
+	if len(body) != int(size) || crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+		return change{}, 0, errTorn
+	}
+	keyLen, n := binary.Uvarint(body[1:])
+	if n <= 0 || keyLen == 0 || keyLen > uint64(len(body)-1-n) || body[0] != '+' && body[0] != '-' {
+		return change{}, 0, errTorn
+	}
+	rest := body[1+n:]
+	return change{body[0] == '-', rest[:keyLen], rest[keyLen:]}, int64(len(head)) + int64(size), nil
+}
+
+// readJournal calls fn for each record between two positions, which fn's error ends,
+// and returns the position after the last whole one.
+func readJournal(f io.ReaderAt, start, end int64, fn func(change) error) (int64, error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(f, start, end-start), 1<<20)
+	for {
+		c, n, err := readRecord(r)
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return start, err
+		}
+		if err := fn(c); err != nil {
+			return start, err
+		}
+		start += n
+	}
+}
+
+// journalNumbers returns the numbers of the journals in dir, in no order.
+func journalNumbers(dir string) ([]uint64, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []uint64
+	for _, e := range list {
+		text, ok := strings.CutPrefix(e.Name(), journalPrefix)
+		if n, err := strconv.ParseUint(text, 10, 64); ok && err == nil && strconv.FormatUint(n, 10) == text {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers, nil
+}

@@ -1,0 +1,54 @@
+package cas
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// fewFiles is up to how many files are synced one by one:
+// syncing the file system also waits for what others have written to it.
+const fewFiles = 8
+
+// syncPaths makes the content of files, or the names in folders, durable.
+func syncPaths(root string, paths []string) error {
+	if len(paths) > fewFiles {
+		f, err := os.Open(root)
+		if err != nil {
+			return err
+		}
+		defer f.Close() //nolint:errcheck // it was only read
+		if err := unix.Syncfs(int(f.Fd())); err != nil {
+			return &os.PathError{Op: "syncfs", Path: root, Err: err}
+		}
+		return nil
+	}
+	for _, p := range paths {
+		if err := syncPath(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(path string) error { return syncPath(path) }
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return f.Sync()
+}
+
+// startWriting has the system write a range of a file to disk while we go on.
+func startWriting(f *os.File, offset, size int64) {
+	// Only a hint: the sync before the name finds every error.
+	_ = unix.SyncFileRange(int(f.Fd()), offset, size, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// cloneFile makes dst share the content of src, where the file system can.
+func cloneFile(dst, src *os.File) bool {
+	return unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
+}
