@@ -1,0 +1,194 @@
+package wasmrt
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/zeebo/blake3"
+)
+
+// The cache holds one folder per module and kind, named by the module's hash. In it is wazero's own file
+// (in a folder named after wazero's version and the machine) and "sum", which says what that file must be.
+// wazero checks the machine code by a CRC, but none of the offsets into it, so sum covers the rest.
+// An entry that does not match is removed and made anew. Files are only ever replaced by rename; writers of
+// several processes write the same bytes.
+
+// errCache marks errors of the cache rather than of the module.
+var errCache = errors.New("machine code cache")
+
+const sumName = "sum"
+
+func (r *Runtime) compileCached(ctx context.Context, key moduleKey, code []byte, bounded bool) (*compiled, error) {
+	name := key.String()
+	if bounded {
+		name += "-bounded"
+	}
+	dir := filepath.Join(r.opts.CacheDir, name)
+	hit := true
+	if err := checkEntry(dir); err != nil {
+		hit = false
+		if !errors.Is(err, os.ErrNotExist) {
+			r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
+		}
+		if err := clearEntry(dir); err != nil {
+			return nil, fmt.Errorf("%w: %v", errCache, err)
+		}
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errCache, err)
+	}
+	c, err := r.compileWith(ctx, code, bounded, cache)
+	if err != nil {
+		_ = cache.Close(ctx)
+		// What wazero says of its cache cannot be told from what it says of the module; without a cache it will
+		// say so again if it is the module.
+		if hit {
+			_ = clearEntry(dir)
+		}
+		return nil, fmt.Errorf("%w: %w", errCache, err)
+	}
+	// With another CPU wazero takes the entry for a miss and adds a second file.
+	if !hit || len(entryFiles(dir)) > 1 {
+		if err := sealEntry(dir); err != nil {
+			r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
+			_ = clearEntry(dir)
+		}
+	}
+	return c, nil
+}
+
+// entryFiles lists the files of wazero in an entry, relative to it.
+func entryFiles(dir string) []string {
+	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
+	var out []string
+	for _, f := range files {
+		if filepath.Ext(f) != ".tmp" {
+			rel, err := filepath.Rel(dir, f)
+			if err == nil {
+				out = append(out, rel)
+			}
+		}
+	}
+	return out
+}
+
+// clearEntry removes what can be wrong in an entry but leaves the folder, since another process may be writing.
+func clearEntry(dir string) error {
+	errs := []error{os.Remove(filepath.Join(dir, sumName))}
+	for _, f := range entryFiles(dir) {
+		errs = append(errs, os.Remove(filepath.Join(dir, f)))
+	}
+	for _, err := range errs {
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// sealEntry writes sum. If there are several files, it covers all.
+func sealEntry(dir string) error {
+	var b bytes.Buffer
+	for _, rel := range entryFiles(dir) {
+		sum, err := entrySum(filepath.Join(dir, rel))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "%s %s\n", hex.EncodeToString(sum[:]), filepath.ToSlash(rel))
+	}
+	f, err := os.CreateTemp(dir, sumName+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b.Bytes())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(dir, sumName))
+}
+
+// checkEntry reports os.ErrNotExist if there is no entry, nil if it is whole, and else what is wrong.
+func checkEntry(dir string) error {
+	want, err := os.ReadFile(filepath.Join(dir, sumName))
+	if err != nil {
+		return err
+	}
+	files := entryFiles(dir)
+	lines := bytes.Split(bytes.TrimSuffix(want, []byte("\n")), []byte("\n"))
+	if len(files) == 0 || len(lines) != len(files) {
+		return fmt.Errorf("%d files, %d are listed", len(files), len(lines))
+	}
+	for _, line := range lines {
+		h, rel, ok := bytes.Cut(line, []byte(" "))
+		if !ok || !filepath.IsLocal(string(rel)) {
+			return errors.New("malformed sum")
+		}
+		sum, err := entrySum(filepath.Join(dir, filepath.FromSlash(string(rel))))
+		if err != nil {
+			return fmt.Errorf("damaged: %v", err)
+		}
+		if hex.EncodeToString(sum[:]) != string(h) {
+			return fmt.Errorf("checksum of %s differs", rel)
+		}
+	}
+	return nil
+}
+
+// entrySum hashes a file of wazero's cache but for the machine code, which has its own checksum:
+// magic, version, offsets and lengths before it, tables behind it, and the file's length.
+func entrySum(name string) (sum [32]byte, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return sum, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return sum, err
+	}
+	h := blake3.New()
+	var head [7]byte // magic, length of the version
+	if _, err := io.ReadFull(f, head[:]); err != nil {
+		return sum, err
+	}
+	version := make([]byte, int(head[6])+4)
+	if _, err := io.ReadFull(f, version); err != nil {
+		return sum, err
+	}
+	count := int64(binary.LittleEndian.Uint32(version[len(version)-4:]))
+	offsets := count*8 + 8
+	if offsets > st.Size() {
+		return sum, io.ErrUnexpectedEOF
+	}
+	table := make([]byte, offsets)
+	if _, err := io.ReadFull(f, table); err != nil {
+		return sum, err
+	}
+	size := binary.LittleEndian.Uint64(table[len(table)-8:])
+	at := int64(len(head)) + int64(len(version)) + offsets
+	if size > uint64(st.Size()-at) {
+		return sum, io.ErrUnexpectedEOF
+	}
+	h.Write(head[:])
+	h.Write(version)
+	h.Write(table)
+	if _, err := f.Seek(at+int64(size), io.SeekStart); err != nil {
+		return sum, err
+	}
+	if _, err := io.Copy(h, f); err != nil {
+		return sum, err
+	}
+	binary.Write(h, binary.LittleEndian, st.Size())
+	h.Sum(sum[:0])
+	return sum, nil
+}

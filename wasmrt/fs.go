@@ -1,0 +1,282 @@
+package wasmrt
+
+import (
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Epoch is the time that programs see: on the clock when they start, and on every file that is not of a Live Dir.
+// It is the first second a zip file can hold.
+var Epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A Mount puts a tree or a directory at a path of the programs' file system.
+type Mount struct {
+	// Path is absolute and clean, such as "/nuka/build".
+	Path string
+	// Exactly one of Tree and Dir is set.
+	Tree *Tree
+	Dir  *Dir
+}
+
+// An FS is the file system that programs see: mounts under a root that holds nothing else.
+// The directories above a mount exist and are read-only; /dev has null, zero, random and urandom.
+// Symbolic links are resolved in here, from mount to mount; an absolute link starts at this root.
+// It is immutable but for what its Dirs hold, and safe for use by many programs at once.
+type FS struct {
+	mounts map[string]*mount
+	// above has the directories over mounts, with the names in them, sorted.
+	above map[string][]string
+	tops  []string
+}
+
+type mount struct {
+	path string
+	b    backend
+	// ref pins the root of a Dir.
+	ref *dirRef
+}
+
+// NewFS returns the file system made of the given mounts.
+// A mount may lie inside another.
+func NewFS(mounts ...Mount) (*FS, error) {
+	f := &FS{mounts: map[string]*mount{}, above: map[string][]string{"/": nil}}
+	for _, m := range mounts {
+		if !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || strings.ContainsRune(m.Path, 0) {
+			return nil, fmt.Errorf("mount %q: not an absolute clean path", m.Path)
+		}
+		if f.mounts[m.Path] != nil {
+			return nil, fmt.Errorf("mount %q: mounted twice", m.Path)
+		}
+		mt := &mount{path: m.Path}
+		switch {
+		case m.Tree != nil && m.Dir == nil:
+			mt.b = m.Tree
+		case m.Dir != nil && m.Tree == nil:
+			mt.b = m.Dir
+		default:
+			return nil, fmt.Errorf("mount %q: needs either a tree or a directory", m.Path)
+		}
+		f.place(mt)
+	}
+	if f.mounts["/dev"] == nil && f.mounts["/"] == nil {
+		f.place(&mount{path: "/dev", b: devices{}})
+	}
+	for p := range f.mounts {
+		if p != "/" {
+			f.tops = append(f.tops, p)
+		}
+	}
+	slices.Sort(f.tops)
+	return f, nil
+}
+
+func (f *FS) place(m *mount) {
+	f.mounts[m.path] = m
+	for p := m.path; p != "/"; p = path.Dir(p) {
+		dir, name := path.Dir(p), path.Base(p)
+		if i, ok := slices.BinarySearch(f.above[dir], name); !ok {
+			f.above[dir] = slices.Insert(f.above[dir], i, name)
+		}
+	}
+}
+
+// cover returns the mount that holds a guest path, and the path in it.
+// The mount is nil for a directory above mounts that is in none.
+func (f *FS) cover(p string) (*mount, string) {
+	for q := p; ; q = path.Dir(q) {
+		if m := f.mounts[q]; m != nil {
+			if q == p {
+				return m, "."
+			}
+			return m, strings.TrimPrefix(p[len(q):], "/")
+		}
+		if q == "/" {
+			return nil, ""
+		}
+	}
+}
+
+// lstat returns what is at a path without links.
+func (f *FS) lstat(p string) (info, errno) {
+	if f.mounts[p] == nil {
+		if _, ok := f.above[p]; ok {
+			return f.fill(p, info{kind: kindDir, nlink: 1}), eOK
+		}
+	}
+	m, rel := f.cover(p)
+	if m == nil {
+		return info{}, eNoent
+	}
+	i, e := m.b.lstat(rel)
+	if e != eOK {
+		return info{}, e
+	}
+	return f.fill(p, i), eOK
+}
+
+// fill completes an info for a guest path: the number and the fixed time.
+func (f *FS) fill(p string, i info) info {
+	if i.ino == 0 {
+		i.ino = inoOf(p)
+	}
+	if i.mtime == 0 {
+		i.mtime, i.atime = Epoch.UnixNano(), Epoch.UnixNano()
+	}
+	return i
+}
+
+// inoOf makes an inode number of a path. It is never zero nor a small number, which count shared files.
+func inoOf(p string) uint64 {
+	h := fnv.New64a()
+	io.WriteString(h, p)
+	return h.Sum64() | 1<<40
+}
+
+// readdir lists a directory, sorted by bytes.
+func (f *FS) readdir(p string) ([]dirent, errno) {
+	var list []dirent
+	if m, rel := f.cover(p); m != nil {
+		l, e := m.b.readdir(rel)
+		if e != eOK && f.above[p] == nil {
+			return nil, e
+		}
+		list = l
+	}
+	if names := f.above[p]; len(names) > 0 {
+		list = slices.DeleteFunc(slices.Clone(list), func(d dirent) bool {
+			_, ok := slices.BinarySearch(names, d.name)
+			return ok
+		})
+		for _, n := range names {
+			list = append(list, dirent{name: n, kind: kindDir})
+		}
+		slices.SortFunc(list, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
+	}
+	for i := range list {
+		list[i].ino = inoOf(join(p, list[i].name))
+	}
+	return list, eOK
+}
+
+// under reports whether a mount lies at or below a path, which then cannot be renamed or removed.
+func (f *FS) under(p string) bool {
+	_, ok := f.above[p]
+	return ok || f.mounts[p] != nil
+}
+
+func join(dir, name string) string {
+	if dir == "/" {
+		return "/" + name
+	}
+	return dir + "/" + name
+}
+
+// FileInfo is what FS.Stat tells of a file.
+type FileInfo struct {
+	Kind Kind
+	Exec bool
+	Size int64
+}
+
+// Stat follows links. Errors are fs.ErrNotExist and the like, with the path.
+func (f *FS) Stat(name string) (FileInfo, error) {
+	l, e := f.walk("/", name, true)
+	if e != eOK {
+		return FileInfo{}, &fs.PathError{Op: "stat", Path: name, Err: e}
+	}
+	return FileInfo{Kind: Kind(l.info.kind), Exec: l.info.exec, Size: l.info.size}, nil
+}
+
+// ReadFile reads a whole file, following links; it is refused when longer than limit (zero: 64 MiB).
+func (f *FS) ReadFile(name string, limit int64) ([]byte, error) {
+	b, e := f.readFile(name, limit)
+	if e != eOK {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: e}
+	}
+	return b, nil
+}
+
+func (f *FS) readFile(name string, limit int64) ([]byte, errno) {
+	if limit <= 0 {
+		limit = 64 << 20
+	}
+	file, i, e := f.openFile(name)
+	if e != eOK {
+		return nil, e
+	}
+	defer file.close()
+	if i.size > limit {
+		return nil, eFbig
+	}
+	b := make([]byte, i.size)
+	n := 0
+	for n < len(b) {
+		k, e := file.pread(b[n:], int64(n))
+		if e != eOK {
+			return nil, e
+		}
+		if k == 0 {
+			break
+		}
+		n += k
+	}
+	return b[:n], eOK
+}
+
+// openFile opens a plain file for reading.
+func (f *FS) openFile(name string) (file, info, errno) {
+	l, e := f.walk("/", name, true)
+	if e != eOK {
+		return nil, info{}, e
+	}
+	if l.info.kind == kindDir {
+		return nil, info{}, eIsdir
+	}
+	m, rel := f.cover(l.path)
+	if m == nil {
+		return nil, info{}, eNoent
+	}
+	file, e := m.b.open(rel, openRead)
+	return file, l.info, e
+}
+
+// Chmod sets or clears the executable bit of a file in a Dir, following links.
+func (f *FS) Chmod(name string, exec bool) error {
+	l, e := f.walk("/", name, true)
+	if e == eOK {
+		if m, rel := f.cover(l.path); m != nil {
+			e = m.b.chmod(rel, exec)
+		} else {
+			e = eRofs
+		}
+	}
+	if e != eOK {
+		return &fs.PathError{Op: "chmod", Path: name, Err: e}
+	}
+	return nil
+}
+
+// WriteFile makes or replaces a file in a Dir, following links; the directory it is in must exist.
+func (f *FS) WriteFile(name string, data []byte, exec bool) error {
+	file, e := f.open("/", name, openRequest{flag: openWrite | openTrunc, create: true, follow: true})
+	if e == eOK {
+		if _, e = file.file.write(data, false); e == eOK {
+			e = file.file.close()
+		} else {
+			file.file.close()
+		}
+	}
+	if e != eOK {
+		return &fs.PathError{Op: "write", Path: name, Err: e}
+	}
+	if exec {
+		return f.Chmod(name, true)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package wasmrt_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// guestWasm is the program of testdata/guest, runtimeDir the machine code cache that all tests share.
+var guestWasm, runtimeDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "wasmrt")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		guestWasm, runtimeDir = filepath.Join(dir, "guest.wasm"), filepath.Join(dir, "cache")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", guestWasm, "./testdata/guest")
+		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the guest: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// box is a scratch with a canary outside of it, and a runtime.
+type box struct {
+	t       testing.TB
+	rt      *wasmrt.Runtime
+	guest   *wasmrt.Module
+	outside string // host folder that holds the scratch and secret.txt
+	dir     *wasmrt.Dir
+	fs      *wasmrt.FS
+}
+
+const secret = "canary of the host"
+
+func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
+	t.Helper()
+	ctx := context.Background()
+	b := &box{t: t, outside: t.TempDir()}
+	if err := os.WriteFile(filepath.Join(b.outside, "secret.txt"), []byte(secret), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	scratch := filepath.Join(b.outside, "scratch")
+	if err := os.Mkdir(scratch, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if b.rt, err = wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.rt.Close(ctx) })
+	if b.guest, err = b.rt.LoadFile(ctx, guestWasm); err != nil {
+		t.Fatal(err)
+	}
+	if b.dir, err = wasmrt.OpenDir(scratch, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.dir.Close() })
+	if b.fs, err = wasmrt.NewFS(append([]wasmrt.Mount{{Path: "/nuka/build", Dir: b.dir}}, more...)...); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// host returns the host path of a file of the scratch.
+func (b *box) host(name string) string { return filepath.Join(b.outside, "scratch", name) }
+
+// run runs guest commands, given as one line each, and returns what they print.
+func (b *box) run(lines ...string) string {
+	b.t.Helper()
+	out, exit, err := b.try(nil, lines...)
+	if err != nil || exit != 0 {
+		b.t.Fatalf("run %q: exit %d, %v\n%s", lines, exit, err, out)
+	}
+	return out
+}
+
+func (b *box) try(change func(*wasmrt.Program), lines ...string) (string, int, error) {
+	var out bytes.Buffer
+	p := &wasmrt.Program{Module: b.guest, Args: []string{"guest"}, FS: b.fs, Dir: "/nuka/build", Stdout: &out, Stderr: &out}
+	for i, l := range lines {
+		if i > 0 {
+			p.Args = append(p.Args, "--")
+		}
+		p.Args = append(p.Args, strings.Fields(l)...)
+	}
+	if change != nil {
+		change(p)
+	}
+	exit, err := b.rt.Run(context.Background(), p)
+	return out.String(), exit, err
+}
+
+// unharmed checks that nothing outside of the scratch changed.
+func (b *box) unharmed() {
+	b.t.Helper()
+	got, err := os.ReadFile(filepath.Join(b.outside, "secret.txt"))
+	if err != nil || string(got) != secret {
+		b.t.Errorf("canary: got %q, %v", got, err)
+	}
+	list, err := os.ReadDir(b.outside)
+	if err != nil || len(list) != 2 {
+		b.t.Errorf("outside of the scratch: got %v, %v, want scratch and secret.txt", list, err)
+	}
+}

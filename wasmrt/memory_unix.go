@@ -1,0 +1,46 @@
+//go:build unix
+
+package wasmrt
+
+import "golang.org/x/sys/unix"
+
+// region is address space for one linear memory.
+// All of it is reserved without rights, which costs nothing and counts against no limit of memory, and made
+// writable as the memory grows: so growing never copies, RLIMIT_DATA counts what is really in use, and pages
+// beyond the size fault.
+type region struct {
+	all  []byte
+	size uint64
+}
+
+func (r *region) empty() bool { return r.all == nil }
+
+// empty1 stands for a memory of no pages, for wazero takes nil for failure.
+var empty1 = make([]byte, 0, 1)
+
+func (r *region) resize(size, most uint64) []byte {
+	if r.all == nil {
+		if most == 0 {
+			return empty1
+		}
+		b, err := unix.Mmap(-1, 0, int(most), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+		if err != nil {
+			return nil
+		}
+		r.all = b
+	}
+	if size > r.size {
+		if unix.Mprotect(r.all[r.size:size], unix.PROT_READ|unix.PROT_WRITE) != nil {
+			return nil
+		}
+		r.size = size
+	}
+	return r.all[:size:len(r.all)]
+}
+
+func (r *region) free() {
+	if r.all != nil {
+		_ = unix.Munmap(r.all)
+		r.all, r.size = nil, 0
+	}
+}

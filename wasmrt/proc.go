@@ -1,0 +1,279 @@
+package wasmrt
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	mathrand "math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// maxOpen is how many files one program may have open.
+const maxOpen = 4096
+
+// proc is one running program: what its calls act on.
+// A program has one thread, so only what other programs share is locked.
+type proc struct {
+	ctx    context.Context
+	name   string
+	fs     *FS
+	cwd    string
+	env    []string
+	args   []string
+	golang bool
+	clock  clock
+	random io.Reader
+	exec   ExecFunc
+	host   func(context.Context, []byte) []byte
+	fds    []*fd
+	lowest int // no free number is below
+	stop   atomic.Bool
+	// fatal is why the program was ended by a call it made.
+	fatal error
+}
+
+// fd is one entry of a program's table of open files.
+type fd struct {
+	opened
+	read, write, atEnd, nonblock bool
+	preopen                      string // the name of a preopened directory
+	borrowed                     bool   // belongs to somebody else: not closed with the program
+	list                         []dirent
+	listed                       bool
+}
+
+type procKey struct{}
+
+// clock is the fixed clock, or the real one.
+// The fixed one moves: by a microsecond with each look, so that a loop that waits for it ends, and by the length of
+// a sleep, which takes no time. It depends on nothing but what the program does.
+type clock struct {
+	real  bool
+	start time.Time
+	mono  int64
+}
+
+func (c *clock) wall() int64 {
+	if c.real {
+		return time.Now().UnixNano()
+	}
+	c.mono += 1000
+	return Epoch.UnixNano() + c.mono/1e9*1e9 // whole seconds, so that looking often does not show
+}
+
+func (c *clock) monotonic() int64 {
+	if c.real {
+		return int64(time.Since(c.start)) + 1
+	}
+	c.mono += 1000
+	return c.mono
+}
+
+func (c *clock) sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	if !c.real {
+		c.mono += int64(d)
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// seeded returns the random numbers of a program: the same for the same arguments in the same directory.
+func seeded(args []string, cwd string) io.Reader {
+	seed := sha256.Sum256([]byte(strings.Join(args, "\x00") + "\x00" + cwd))
+	return mathrand.NewChaCha8(seed)
+}
+
+func realRandom() io.Reader { return rand.Reader }
+
+func (p *proc) add(f *fd) (uint32, errno) {
+	for i := p.lowest; i < len(p.fds); i++ {
+		if p.fds[i] == nil {
+			p.fds[i] = f
+			p.lowest = i + 1
+			return uint32(i), eOK
+		}
+	}
+	if len(p.fds) >= maxOpen {
+		return 0, eMfile
+	}
+	p.fds = append(p.fds, f)
+	p.lowest = len(p.fds)
+	return uint32(len(p.fds) - 1), eOK
+}
+
+func (p *proc) get(n uint64) (*fd, errno) {
+	i := uint32(n)
+	if int64(i) >= int64(len(p.fds)) || p.fds[i] == nil {
+		return nil, eBadf
+	}
+	return p.fds[i], eOK
+}
+
+func (p *proc) closeFD(n uint64) errno {
+	f, e := p.get(n)
+	if e != eOK {
+		return e
+	}
+	i := int(uint32(n))
+	p.fds[i] = nil
+	p.lowest = min(p.lowest, i)
+	if f.borrowed {
+		return eOK
+	}
+	return f.close()
+}
+
+func (p *proc) closeAll() {
+	for i, f := range p.fds {
+		if f != nil {
+			_ = p.closeFD(uint64(i))
+		}
+	}
+}
+
+// dirAt returns the directory that a path of a call starts from, and the path.
+//
+// wasi-libc does not tell "/tmp/x" from "tmp/x": it strips the slash and then looks for a preopened directory whose
+// name the path begins with. So with a directory "tmp" in the working directory, "tmp/x" arrives as x in /tmp.
+// What lies in the working directory is meant then. Go resolves paths itself and is believed.
+func (p *proc) dirAt(n uint64, name string) (base, rest string, e errno) {
+	f, e := p.get(n)
+	if e != eOK {
+		return "", "", e
+	}
+	if f.file != nil {
+		return "", "", eNotdir
+	}
+	if f.preopen != "" && f.preopen != "." && !p.golang {
+		local := strings.TrimPrefix(f.preopen, "/")
+		first, _, _ := strings.Cut(name, "/")
+		if first != "" && first != "." && first != ".." {
+			if l, e := p.fs.walk(p.cwd, local, true); e == eOK && l.info.kind == kindDir && !p.fs.under(join(f.preopen, first)) {
+				if _, e := p.fs.walk(f.preopen, first, false); e != eOK {
+					return p.cwd, local + "/" + name, eOK
+				}
+			}
+		}
+	}
+	base, e = f.where()
+	return base, name, e
+}
+
+// call is the type of all calls: the arguments are on the stack.
+type call func(p *proc, m memory, a []uint64) errno
+
+// memory is a program's memory; reads and writes outside of it fail.
+type memory struct{ api.Memory }
+
+func (m memory) bytes(ptr, n uint64) ([]byte, errno) {
+	if m.Memory == nil {
+		return nil, eFault
+	}
+	b, ok := m.Read(uint32(ptr), uint32(n))
+	if !ok {
+		return nil, eFault
+	}
+	return b, eOK
+}
+
+func (m memory) str(ptr, n uint64) (string, errno) {
+	if uint32(n) > maxPath {
+		return "", eNametoolong
+	}
+	b, e := m.bytes(ptr, n)
+	return string(b), e
+}
+
+func (m memory) put32(ptr uint64, v uint32) errno {
+	if m.Memory == nil || !m.WriteUint32Le(uint32(ptr), v) {
+		return eFault
+	}
+	return eOK
+}
+
+func (m memory) put64(ptr uint64, v uint64) errno {
+	if m.Memory == nil || !m.WriteUint64Le(uint32(ptr), v) {
+		return eFault
+	}
+	return eOK
+}
+
+// instantiateHost gives a wazero runtime the modules that programs import.
+func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
+	wasi := rt.NewHostModuleBuilder("wasi_snapshot_preview1")
+	for _, c := range wasiCalls {
+		define(wasi, c)
+	}
+	wasi.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(procExit),
+		[]api.ValueType{api.ValueTypeI32}, nil).Export("proc_exit")
+	if _, err := wasi.Instantiate(ctx); err != nil {
+		return fmt.Errorf("wasi: %w", err)
+	}
+	own := rt.NewHostModuleBuilder("nuka")
+	for _, c := range nukaCalls {
+		define(own, c)
+	}
+	own.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostCall),
+		[]api.ValueType{api.ValueTypeI32, api.ValueTypeI32}, []api.ValueType{api.ValueTypeI64}).Export("host")
+	if _, err := own.Instantiate(ctx); err != nil {
+		return fmt.Errorf("nuka: %w", err)
+	}
+	return nil
+}
+
+// hostFunc is one call; params has a letter for each argument, i for 32 and I for 64 bits.
+type hostFunc struct {
+	name   string
+	params string
+	fn     call
+}
+
+var paramTypes sync.Map // string → []api.ValueType
+
+func define(b wazero.HostModuleBuilder, c hostFunc) {
+	var types []api.ValueType
+	if t, ok := paramTypes.Load(c.params); ok {
+		types = t.([]api.ValueType)
+	} else {
+		for _, l := range c.params {
+			if l == 'I' {
+				types = append(types, api.ValueTypeI64)
+			} else {
+				types = append(types, api.ValueTypeI32)
+			}
+		}
+		paramTypes.Store(c.params, types)
+	}
+	fn := c.fn
+	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
+		p, ok := ctx.Value(procKey{}).(*proc)
+		if !ok {
+			stack[0] = uint64(eNosys)
+			return
+		}
+		if p.stop.Load() {
+			panic(errStopped)
+		}
+		e := fn(p, memory{mod.Memory()}, stack)
+		if p.fatal != nil {
+			panic(p.fatal)
+		}
+		stack[0] = uint64(e)
+	}), types, []api.ValueType{api.ValueTypeI32}).Export(c.name)
+}

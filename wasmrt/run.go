@@ -1,0 +1,255 @@
+package wasmrt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// An ExecFunc runs another program on behalf of one that is running; see Host.
+type ExecFunc func(ctx context.Context, c *Command) (exit int, err error)
+
+// A Program is one run of a module: what it is given, and nothing else.
+type Program struct {
+	Module *Module
+	// Args begins with the program's name.
+	Args []string
+	// Env are the variables, "NAME=value". PWD is set to Dir if it is not there.
+	Env []string
+	// FS is the file system it sees; nil has only /dev.
+	FS *FS
+	// Dir is the working directory, an absolute path of FS; empty is "/".
+	Dir string
+	// Stdin, Stdout and Stderr: nil is /dev/null. A file that is a terminal is one for the program too.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Real gives it the real clock and fresh random numbers.
+	// Zero gives the fixed clock, see Epoch, and random numbers that depend on Args and Dir alone.
+	Real bool
+	// Exec runs programs for it; nil answers that there is no such call.
+	Exec ExecFunc
+	// MemoryLimit is how many bytes of linear memory it may have; zero is DefaultMemory.
+	MemoryLimit int64
+
+	budget *memoryBudget // the set of programs it belongs to
+}
+
+// A TrapError says that a program was ended by what it did, not by its own exit.
+type TrapError struct {
+	// Program is the program's name.
+	Program string
+	// Reason is in words: "stack overflow", "out of memory (limit 64 MiB)".
+	Reason string
+	// Trace has the functions it was in, innermost first; may be empty.
+	Trace []string
+	err   error
+}
+
+func (e *TrapError) Error() string { return fmt.Sprintf("program %q: %s", e.Program, e.Reason) }
+
+// Unwrap returns the cause, such as context.Canceled or a *LimitError.
+func (e *TrapError) Unwrap() error { return e.err }
+
+// ExitTrap is the exit code of a program that was ended by a trap, as a shell shows SIGABRT.
+const ExitTrap = 134
+
+// Run runs a program to its end and returns its exit code.
+// A program that ends itself with any code is no error. A trap, or a call that ended it, is a *TrapError with
+// code ExitTrap.
+// When ctx is done the program ends at its next call; one that computes without calls goes on: it is the worker
+// process that can be killed at any time.
+func (r *Runtime) Run(ctx context.Context, pr *Program) (exit int, err error) {
+	if pr.Module == nil {
+		return 0, errors.New("run program: no module")
+	}
+	name := "program"
+	if len(pr.Args) > 0 {
+		name = path.Base(pr.Args[0])
+	}
+	c, err := pr.Module.variant(ctx, false)
+	if err != nil {
+		return 0, fmt.Errorf("program %q: %w", name, err)
+	}
+	p, err := newProc(ctx, pr, name)
+	if err != nil {
+		return 0, fmt.Errorf("program %q: %w", name, err)
+	}
+	defer p.closeAll()
+	return p.run(ctx, c, pr)
+}
+
+func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
+	p := &proc{
+		ctx: ctx, name: name, fs: pr.FS, cwd: pr.Dir, args: pr.Args, env: pr.Env,
+		golang: pr.Module.scan.golang, exec: pr.Exec,
+		clock: clock{real: pr.Real, start: time.Now()},
+	}
+	if p.cwd == "" {
+		p.cwd = "/"
+	}
+	if p.fs == nil {
+		p.fs, _ = NewFS()
+	}
+	if pr.Real {
+		p.random = realRandom()
+	} else {
+		p.random = seeded(pr.Args, p.cwd)
+	}
+	l, e := p.fs.walk("/", p.cwd, true)
+	if e == eOK && l.info.kind != kindDir {
+		e = eNotdir
+	}
+	if e != eOK || !path.IsAbs(p.cwd) {
+		return nil, fmt.Errorf("working directory %q: %w", p.cwd, e)
+	}
+	p.cwd = l.path
+	if !hasEnv(p.env, "PWD") {
+		p.env = append(p.env[:len(p.env):len(p.env)], "PWD="+p.cwd)
+	}
+	for _, s := range append(p.args[:len(p.args):len(p.args)], p.env...) {
+		if strings.IndexByte(s, 0) >= 0 {
+			return nil, fmt.Errorf("argument or variable %q has a zero byte", s)
+		}
+	}
+	for _, s := range []any{pr.Stdin, pr.Stdout, pr.Stderr} {
+		f, err := openStdio(s)
+		if err != nil {
+			return nil, fmt.Errorf("standard stream: %w", err)
+		}
+		if _, e := p.add(f); e != eOK {
+			return nil, e
+		}
+	}
+	p.fds[0].write = p.fds[0].write && isTerminal(p.fds[0])
+	// The working directory is first, for programs that take the first one for it.
+	p.preopen(".", p.cwd)
+	if p.golang {
+		p.preopen("/", "/")
+		return p, nil
+	}
+	for _, top := range p.fs.preopens() {
+		p.preopen(top, top)
+	}
+	return p, nil
+}
+
+func isTerminal(f *fd) bool {
+	i, _ := f.file.stat()
+	return i.kind == kindTTY
+}
+
+func (p *proc) preopen(name, at string) {
+	_, _ = p.add(&fd{opened: p.fs.openDir(at), preopen: name})
+}
+
+// preopens lists the directories that programs are given beside the working directory.
+// "/" is never one but for Go: wasi-libc would not tell it from ".". Everything of nuka's own is in /nuka, which no relative
+// path begins with; other mounts are named in full.
+func (f *FS) preopens() []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, t := range f.tops {
+		if rest, ok := strings.CutPrefix(t, "/nuka"); ok && (rest == "" || rest[0] == '/') {
+			t = "/nuka"
+		}
+		if !seen[t] {
+			seen[t] = true
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+func hasEnv(env []string, name string) bool {
+	for _, e := range env {
+		if strings.HasPrefix(e, name+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err error) {
+	budget := &memoryBudget{limit: pr.MemoryLimit, parent: pr.budget}
+	if budget.limit <= 0 {
+		budget.limit = DefaultMemory
+	}
+	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
+	defer func() {
+		if r := recover(); r != nil { // instantiation does not recover
+			e, ok := r.(error)
+			if !ok {
+				e = fmt.Errorf("%v", r)
+			}
+			exit, err = ExitTrap, p.trap(e, budget)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return ExitTrap, p.trap(err, budget)
+	}
+	// wazero hands this context to every call; what a call looks up in it is on top.
+	ctx = experimental.WithMemoryAllocator(ctx, budget)
+	ctx = context.WithValue(ctx, procKey{}, p)
+	mod, err := c.rt.InstantiateModule(ctx, c.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return ExitTrap, p.trap(err, budget)
+	}
+	defer mod.Close(context.WithoutCancel(ctx))
+	start := mod.ExportedFunction("_start")
+	if start == nil {
+		return 0, fmt.Errorf("program %q: has no _start; it is a library", p.name)
+	}
+	if _, err = start.Call(ctx); err == nil {
+		return 0, nil
+	}
+	if code, ok := exitCode(err); ok {
+		return code, nil
+	}
+	return ExitTrap, p.trap(err, budget)
+}
+
+func exitCode(err error) (int, bool) {
+	var exit *sys.ExitError
+	if errors.As(err, &exit) {
+		return int(exit.ExitCode()), true
+	}
+	return 0, false
+}
+
+// trap makes the error of a program that did not end by itself.
+func (p *proc) trap(err error, budget *memoryBudget) error {
+	t := &TrapError{Program: p.name, err: err}
+	var mem memoryError
+	var limit *LimitError
+	text, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
+	for line := range strings.Lines(trace) {
+		if line = strings.TrimSpace(line); line != "" && len(t.Trace) < 32 {
+			t.Trace = append(t.Trace, line)
+		}
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	text = strings.TrimPrefix(strings.TrimSuffix(text, " (recovered by wazero)"), "wasm error: ")
+	switch {
+	case errors.As(err, &mem):
+		t.Reason = mem.Error()
+	case errors.As(err, &limit):
+		t.Reason, t.err = limit.Error(), limit
+	case p.ctx.Err() != nil && (errors.Is(err, errStopped) || errors.Is(err, p.ctx.Err())):
+		t.Reason, t.err = "stopped: "+context.Cause(p.ctx).Error(), context.Cause(p.ctx)
+	case budget != nil && budget.denied.Load() && text == "unreachable":
+		t.Reason = fmt.Sprintf("out of memory (limit %d MiB)", budget.limit>>20)
+	case text == "unreachable":
+		t.Reason = "aborted (unreachable code)"
+	default:
+		t.Reason = text
+	}
+	return t
+}

@@ -1,0 +1,267 @@
+package wasmrt
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+	"github.com/zeebo/blake3"
+)
+
+// Options configures a Runtime; nil is all zero.
+type Options struct {
+	// CacheDir keeps machine code between processes.
+	// Several processes may share it; nobody else may write to it, for what it holds is executed.
+	// Empty compiles every module anew.
+	CacheDir string
+	// CompileWorkers is how many goroutines compile one module; zero is two.
+	CompileWorkers int
+	// Log is told of damaged cache entries and the like; nil discards.
+	Log *slog.Logger
+}
+
+// A Runtime compiles and runs WebAssembly programs.
+// It is safe for concurrent use.
+type Runtime struct {
+	opts Options
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	modules map[moduleKey]*loading
+	closed  bool
+}
+
+// moduleKey is the hash of a module's bytes.
+type moduleKey [32]byte
+
+func (k moduleKey) String() string { return hex.EncodeToString(k[:20]) }
+
+// loading is a module that is loaded, or being loaded by the first who asked.
+type loading struct {
+	done chan struct{}
+	mod  *Module
+	err  error
+}
+
+// A Module is a compiled program, which may run any number of times and in parallel.
+// It belongs to its Runtime and is closed with it.
+type Module struct {
+	rt   *Runtime
+	key  moduleKey
+	code []byte
+	scan moduleScan
+
+	mu      sync.Mutex
+	plain   *compiled
+	bounded *compiled
+}
+
+// compiled is a module's machine code, in a wazero runtime of its own: so its cache entry can be checked before
+// wazero reads it, and a module's memory is given back as a whole.
+type compiled struct {
+	rt    wazero.Runtime
+	code  wazero.CompiledModule
+	cache wazero.CompilationCache
+}
+
+func (c *compiled) close(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	err := c.rt.Close(ctx)
+	if c.cache != nil {
+		err = errors.Join(err, c.cache.Close(ctx))
+	}
+	return err
+}
+
+// ErrClosed is returned by a Runtime that was closed.
+var ErrClosed = errors.New("runtime is closed")
+
+// New returns a Runtime. The caller closes it.
+func New(ctx context.Context, o *Options) (*Runtime, error) {
+	r := &Runtime{modules: map[moduleKey]*loading{}, log: slog.New(slog.DiscardHandler)}
+	if o != nil {
+		r.opts = *o
+	}
+	if r.opts.Log != nil {
+		r.log = r.opts.Log
+	}
+	if r.opts.CompileWorkers <= 0 {
+		r.opts.CompileWorkers = 2
+	}
+	if d := r.opts.CacheDir; d != "" {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("machine code cache: %w", err)
+		}
+	}
+	return r, ctx.Err()
+}
+
+// Close frees all modules. No program may be running any more.
+func (r *Runtime) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	list := r.modules
+	r.modules = map[moduleKey]*loading{}
+	r.mu.Unlock()
+	var errs []error
+	for _, l := range list {
+		<-l.done
+		if l.mod != nil {
+			l.mod.mu.Lock()
+			errs = append(errs, l.mod.plain.close(ctx), l.mod.bounded.close(ctx))
+			l.mod.plain, l.mod.bounded = nil, nil
+			l.mod.mu.Unlock()
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Load compiles a module, or finds it in memory or in the cache.
+// The same bytes give the same Module; who asks while it is being compiled waits.
+// The module keeps code, which must not be changed.
+func (r *Runtime) Load(ctx context.Context, code []byte) (*Module, error) {
+	return r.load(ctx, blake3.Sum256(code), code)
+}
+
+// LoadFile is Load of a file of the host.
+func (r *Runtime) LoadFile(ctx context.Context, name string) (*Module, error) {
+	code, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("load program: %w", err)
+	}
+	m, err := r.Load(ctx, code)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}
+
+func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte) (*Module, error) {
+	for {
+		r.mu.Lock()
+		if r.closed {
+			r.mu.Unlock()
+			return nil, ErrClosed
+		}
+		l := r.modules[key]
+		if l == nil {
+			l = &loading{done: make(chan struct{})}
+			r.modules[key] = l
+			r.mu.Unlock()
+			l.mod, l.err = r.compileNew(ctx, key, code)
+			if l.err != nil {
+				r.mu.Lock()
+				delete(r.modules, key)
+				r.mu.Unlock()
+			}
+			close(l.done)
+			return l.mod, l.err
+		}
+		r.mu.Unlock()
+		select {
+		case <-l.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		// The one who compiled may have been cancelled; that is no reason for this caller to fail.
+		if l.err != nil && ctx.Err() == nil && errors.Is(l.err, context.Canceled) {
+			continue
+		}
+		return l.mod, l.err
+	}
+}
+
+func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte) (*Module, error) {
+	scan, err := scanModule(code)
+	if err != nil {
+		return nil, fmt.Errorf("load program: %w", err)
+	}
+	m := &Module{rt: r, key: key, code: code, scan: scan}
+	// A reactor is only ever run bounded, everything else only plain; each kind is other machine code.
+	if scan.exports["_start"] {
+		_, err = m.variant(ctx, false)
+	} else {
+		_, err = m.variant(ctx, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// variant returns the machine code of one kind, compiling it if need be.
+func (m *Module) variant(ctx context.Context, bounded bool) (*compiled, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := &m.plain
+	if bounded {
+		p = &m.bounded
+	}
+	if *p == nil {
+		c, err := m.rt.compile(ctx, m.key, m.code, bounded)
+		if err != nil {
+			return nil, err
+		}
+		*p = c
+	}
+	return *p, nil
+}
+
+const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
+	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesExceptionHandling
+
+// compile makes machine code, through the cache if there is one.
+// A cache that cannot be used costs time and is not an error.
+func (r *Runtime) compile(ctx context.Context, key moduleKey, code []byte, bounded bool) (*compiled, error) {
+	if r.opts.CacheDir != "" {
+		c, err := r.compileCached(ctx, key, code, bounded)
+		if err == nil {
+			return c, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if !errors.Is(err, errCache) {
+			return nil, err
+		}
+		r.log.Warn("machine code cache not used", "module", key.String(), "error", err)
+	}
+	return r.compileWith(ctx, code, bounded, nil)
+}
+
+func (r *Runtime) compileWith(ctx context.Context, code []byte, bounded bool, cache wazero.CompilationCache) (c *compiled, err error) {
+	cfg := wazero.NewRuntimeConfigCompiler().
+		WithCoreFeatures(features).
+		WithDebugInfoEnabled(false).
+		WithCloseOnContextDone(bounded)
+	if cache != nil {
+		cfg = cfg.WithCompilationCache(cache)
+	}
+	c = &compiled{rt: wazero.NewRuntimeWithConfig(ctx, cfg), cache: cache}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("compile program: %v", p)
+		}
+		if err != nil {
+			_ = c.rt.Close(ctx)
+			c = nil
+		}
+	}()
+	if err := instantiateHost(ctx, c.rt); err != nil {
+		return nil, err
+	}
+	c.code, err = c.rt.CompileModule(experimental.WithCompilationWorkers(ctx, r.opts.CompileWorkers), code)
+	if err != nil {
+		return nil, fmt.Errorf("compile program: %w", err)
+	}
+	return c, nil
+}

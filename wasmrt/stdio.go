@@ -1,0 +1,154 @@
+package wasmrt
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// openStdio makes the file of a standard stream; nil is /dev/null.
+// A file that another program lent is shared, offset and all, and not closed.
+func openStdio(v any) (*fd, error) {
+	f := &fd{read: true, write: true, borrowed: true}
+	switch s := v.(type) {
+	case nil:
+		f.file = &device{name: "null"}
+	case *lent:
+		f.file, f.path, f.ino, f.atEnd = s.fd.file, s.fd.path, s.fd.ino, s.fd.atEnd
+		f.read, f.write = s.fd.read, s.fd.write
+		if f.file == nil {
+			return nil, eIsdir
+		}
+	case *os.File:
+		if s == nil {
+			f.file = &device{name: "null"}
+			break
+		}
+		st, err := s.Stat()
+		if err != nil {
+			return nil, err
+		}
+		k := kindPipe
+		switch {
+		case st.Mode().IsRegular():
+			k = kindFile
+		case term.IsTerminal(int(s.Fd())):
+			k = kindTTY
+		}
+		f.file = &stream{r: s, w: s, f: s, kind: k}
+	default:
+		st := &stream{kind: kindPipe}
+		st.r, _ = v.(io.Reader)
+		st.w, _ = v.(io.Writer)
+		f.file = st
+	}
+	return f, nil
+}
+
+// lent is a program's open file, given to another program as a standard stream.
+type lent struct{ fd *fd }
+
+func (l *lent) Read(b []byte) (int, error) {
+	n, e := l.fd.file.read(b)
+	if n == 0 && e == eOK && len(b) > 0 {
+		return 0, io.EOF
+	}
+	return n, e.err()
+}
+
+func (l *lent) Write(b []byte) (int, error) {
+	n, e := l.fd.file.write(b, l.fd.atEnd)
+	return n, e.err()
+}
+
+// stream is an open file that is a reader or writer of the host.
+type stream struct {
+	noFile
+	r    io.Reader
+	w    io.Writer
+	f    *os.File // set if it is one
+	kind fileKind
+
+	mu  sync.Mutex
+	err error // what ends the program
+}
+
+func (s *stream) fatal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *stream) stat() (info, errno) {
+	i := info{kind: s.kind, nlink: 1, ino: 1}
+	if s.kind == kindFile {
+		st, err := s.f.Stat()
+		if err != nil {
+			return i, errnoOf(err)
+		}
+		i.size = st.Size()
+	}
+	return i, eOK
+}
+
+func (s *stream) read(b []byte) (int, errno) {
+	if s.r == nil {
+		return 0, eBadf
+	}
+	if len(b) == 0 {
+		return 0, eOK
+	}
+	n, err := s.r.Read(b)
+	if n > 0 || err == nil || errors.Is(err, io.EOF) {
+		return n, eOK
+	}
+	return 0, errnoOf(err)
+}
+
+func (s *stream) write(b []byte, _ bool) (int, errno) {
+	if s.w == nil {
+		return 0, eBadf
+	}
+	if len(b) == 0 {
+		return 0, eOK
+	}
+	n, err := s.w.Write(b)
+	if err == nil {
+		return n, eOK
+	}
+	var limit *LimitError
+	if errors.As(err, &limit) {
+		s.mu.Lock()
+		s.err = limit
+		s.mu.Unlock()
+	}
+	if errors.Is(err, io.ErrClosedPipe) {
+		return n, ePipe
+	}
+	return n, errnoOf(err)
+}
+
+func (s *stream) pread(b []byte, off int64) (int, errno) {
+	if s.kind != kindFile {
+		return 0, eSpipe
+	}
+	return readAt(s.f, b, off)
+}
+
+func (s *stream) seek(off int64, whence int) (int64, errno) {
+	if s.kind != kindFile {
+		return 0, eSpipe
+	}
+	n, err := s.f.Seek(off, whence)
+	return n, errnoOf(err)
+}
+
+func (s *stream) truncate(size int64) errno {
+	if s.kind != kindFile {
+		return eInval
+	}
+	return errnoOf(s.f.Truncate(size))
+}

@@ -1,0 +1,450 @@
+package wasmrt
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+)
+
+// Bits of the WASI interface.
+const (
+	fdflagAppend   = 1
+	fdflagNonblock = 4
+
+	oflagCreat     = 1
+	oflagDirectory = 2
+	oflagExcl      = 4
+	oflagTrunc     = 8
+
+	rightRead  = 1 << 1
+	rightSeek  = 1 << 2
+	rightTell  = 1 << 5
+	rightWrite = 1 << 6
+
+	rightsAll  = 1<<30 - 1
+	rightsFile = 1<<0 | rightRead | rightSeek | 1<<3 | 1<<4 | rightTell | rightWrite | 1<<7 | 1<<8 | 1<<21 | 1<<22 | 1<<23 | 1<<27
+	rightsDir  = rightsAll &^ (rightRead | rightSeek | rightTell | rightWrite | 1<<8 | 1<<22)
+
+	timeAtim    = 1
+	timeAtimNow = 2
+	timeMtim    = 4
+	timeMtimNow = 8
+)
+
+func (p *proc) fileAt(n uint64) (*fd, errno) {
+	f, e := p.get(n)
+	if e == eOK && f.file == nil {
+		return nil, eIsdir
+	}
+	return f, e
+}
+
+func fdClose(p *proc, _ memory, a []uint64) errno { return p.closeFD(a[0]) }
+
+func fdAdvise(p *proc, _ memory, a []uint64) errno {
+	if uint32(a[3]) > 5 {
+		return eInval
+	}
+	_, e := p.get(a[0])
+	return e
+}
+
+func fdAllocate(p *proc, _ memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return eBadf
+	}
+	if a[1] > math.MaxInt64 || a[2] > math.MaxInt64-a[1] {
+		return eFbig
+	}
+	i, e := f.file.stat()
+	if e != eOK {
+		return e
+	}
+	if size := int64(a[1] + a[2]); size > i.size {
+		return f.file.truncate(size)
+	}
+	return eOK
+}
+
+func fdSync(p *proc, _ memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK || f.file == nil {
+		return e
+	}
+	return f.file.sync()
+}
+
+func fdFdstatGet(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	b, e := m.bytes(a[1], 24)
+	if e != eOK {
+		return e
+	}
+	kind := kindDir
+	if f.file != nil {
+		i, e := f.file.stat()
+		if e != eOK {
+			return e
+		}
+		kind = i.kind
+	}
+	var flags uint16
+	if f.atEnd {
+		flags |= fdflagAppend
+	}
+	if f.nonblock {
+		flags |= fdflagNonblock
+	}
+	var rights, inherit uint64 = rightsFile, 0
+	switch kind {
+	case kindDir:
+		rights, inherit = rightsDir, rightsAll
+	case kindTTY, kindPipe:
+		// wasi-libc takes a character device that cannot seek for a terminal.
+		rights &^= rightSeek | rightTell
+	}
+	if kind != kindDir {
+		if !f.read {
+			rights &^= rightRead
+		}
+		if !f.write {
+			rights &^= rightWrite
+		}
+	}
+	clear(b)
+	b[0] = kind.wasi()
+	binary.LittleEndian.PutUint16(b[2:], flags)
+	binary.LittleEndian.PutUint64(b[8:], rights)
+	binary.LittleEndian.PutUint64(b[16:], inherit)
+	return eOK
+}
+
+func fdFdstatSetFlags(p *proc, _ memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if uint32(a[1])&^(fdflagAppend|fdflagNonblock) != 0 {
+		return eInval
+	}
+	f.atEnd = a[1]&fdflagAppend != 0
+	f.nonblock = a[1]&fdflagNonblock != 0 // remembered; files never block and pipes always do
+	return eOK
+}
+
+func fdFdstatSetRights(p *proc, _ memory, a []uint64) errno {
+	_, e := p.get(a[0])
+	return e
+}
+
+func (p *proc) statFD(f *fd) (info, errno) {
+	if f.file == nil {
+		at, e := f.where()
+		if e != eOK { // removed, still open
+			return p.fs.fill(f.path, info{kind: kindDir}), eOK
+		}
+		i, e := p.fs.lstat(at)
+		return i, e
+	}
+	i, e := f.file.stat()
+	if e == eOK && i.ino == 0 {
+		i.ino = f.ino
+	}
+	return p.fs.fill(f.path, i), e
+}
+
+func putStat(m memory, ptr uint64, i info) errno {
+	b, e := m.bytes(ptr, 64)
+	if e != eOK {
+		return e
+	}
+	clear(b)
+	binary.LittleEndian.PutUint64(b, 1) // one device
+	binary.LittleEndian.PutUint64(b[8:], i.ino)
+	b[16] = i.kind.wasi()
+	binary.LittleEndian.PutUint64(b[24:], i.nlink)
+	binary.LittleEndian.PutUint64(b[32:], uint64(i.size))
+	binary.LittleEndian.PutUint64(b[40:], uint64(i.atime))
+	binary.LittleEndian.PutUint64(b[48:], uint64(i.mtime))
+	binary.LittleEndian.PutUint64(b[56:], uint64(i.mtime))
+	return eOK
+}
+
+func fdFilestatGet(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	i, e := p.statFD(f)
+	if e != eOK {
+		return e
+	}
+	return putStat(m, a[1], i)
+}
+
+func fdFilestatSetSize(p *proc, _ memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return eBadf
+	}
+	if !f.write || a[1] > math.MaxInt64 {
+		return eInval
+	}
+	return f.file.truncate(int64(a[1]))
+}
+
+// times reads the arguments of a call that sets times; negative leaves one as it is.
+func (p *proc) times(atim, mtim, flags uint64) (atime, mtime int64, e errno) {
+	atime, mtime = -1, -1
+	if flags&timeAtim != 0 && flags&timeAtimNow != 0 || flags&timeMtim != 0 && flags&timeMtimNow != 0 || flags > 15 {
+		return 0, 0, eInval
+	}
+	if flags&timeAtim != 0 {
+		atime = int64(atim & math.MaxInt64)
+	}
+	if flags&timeMtim != 0 {
+		mtime = int64(mtim & math.MaxInt64)
+	}
+	if flags&timeAtimNow != 0 {
+		atime = p.clock.wall()
+	}
+	if flags&timeMtimNow != 0 {
+		mtime = p.clock.wall()
+	}
+	return atime, mtime, eOK
+}
+
+func fdFilestatSetTimes(p *proc, _ memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	atime, mtime, e := p.times(a[1], a[2], uint64(uint32(a[3])))
+	if e != eOK || f.file == nil {
+		return e
+	}
+	return f.file.chtimes(atime, mtime)
+}
+
+// maxIovs is POSIX's usual IOV_MAX.
+const maxIovs = 1024
+
+// each calls fn with the buffers of a vector until one is not used up, and stores the sum of what fn did.
+func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) errno {
+	n := uint64(uint32(count))
+	if n > maxIovs {
+		return eInval
+	}
+	v, e := m.bytes(iovs, n*8)
+	if e != eOK {
+		return e
+	}
+	var total uint32
+	for i := range n {
+		ptr, size := binary.LittleEndian.Uint32(v[i*8:]), binary.LittleEndian.Uint32(v[i*8+4:])
+		b, e := m.bytes(uint64(ptr), uint64(size))
+		if e != eOK {
+			return e
+		}
+		if len(b) == 0 && n > 1 {
+			continue
+		}
+		k, e := fn(b)
+		total += uint32(k)
+		if e != eOK {
+			if total > 0 {
+				break
+			}
+			return e
+		}
+		if k < len(b) {
+			break
+		}
+	}
+	return m.put32(result, total)
+}
+
+func fdRead(p *proc, m memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return e
+	}
+	if !f.read {
+		return eBadf
+	}
+	return each(m, a[1], a[2], a[3], f.file.read)
+}
+
+func fdPread(p *proc, m memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return e
+	}
+	if !f.read {
+		return eBadf
+	}
+	off := int64(a[3])
+	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {
+		n, e := f.file.pread(b, off)
+		off += int64(n)
+		return n, e
+	})
+}
+
+func fdWrite(p *proc, m memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return e
+	}
+	if !f.write {
+		return eBadf
+	}
+	return each(m, a[1], a[2], a[3], func(b []byte) (int, errno) {
+		n, e := f.file.write(b, f.atEnd)
+		if s, ok := f.file.(*stream); ok && s.fatal() != nil {
+			p.fatal = s.fatal()
+		}
+		return n, e
+	})
+}
+
+func fdPwrite(p *proc, m memory, a []uint64) errno {
+	f, e := p.fileAt(a[0])
+	if e != eOK {
+		return e
+	}
+	if !f.write {
+		return eBadf
+	}
+	off := int64(a[3])
+	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {
+		n, e := f.file.pwrite(b, off)
+		off += int64(n)
+		return n, e
+	})
+}
+
+func fdSeek(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if f.file == nil {
+		return eBadf
+	}
+	if uint32(a[2]) > 2 {
+		return eInval
+	}
+	n, e := f.file.seek(int64(a[1]), int(uint32(a[2])))
+	if e != eOK {
+		return e
+	}
+	return m.put64(a[3], uint64(n))
+}
+
+func fdTell(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if f.file == nil {
+		return eBadf
+	}
+	n, e := f.file.seek(0, io.SeekCurrent)
+	if e != eOK {
+		return e
+	}
+	return m.put64(a[1], uint64(n))
+}
+
+func fdRenumber(p *proc, _ memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if _, e := p.get(a[1]); e != eOK {
+		return e
+	}
+	if uint32(a[0]) == uint32(a[1]) {
+		return eOK
+	}
+	if e := p.closeFD(a[1]); e != eOK {
+		return e
+	}
+	from, to := int(uint32(a[0])), int(uint32(a[1]))
+	p.fds[from], p.fds[to] = nil, f
+	p.lowest = 0
+	return eOK
+}
+
+func fdPrestatGet(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if f.preopen == "" {
+		return eBadf
+	}
+	return m.put64(a[1], uint64(len(f.preopen))<<32) // tag 0: directory
+}
+
+func fdPrestatDirName(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if f.preopen == "" {
+		return eBadf
+	}
+	if uint32(a[2]) < uint32(len(f.preopen)) {
+		return eNametoolong
+	}
+	b, e := m.bytes(a[1], uint64(len(f.preopen)))
+	copy(b, f.preopen)
+	return e
+}
+
+// fdReaddir lists the directory as it was when it was first read, or last from the start, so that making and
+// removing files meanwhile neither skips nor repeats names.
+func fdReaddir(p *proc, m memory, a []uint64) errno {
+	f, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if f.file != nil {
+		return eNotdir
+	}
+	buf, e := m.bytes(a[1], a[2])
+	if e != eOK {
+		return e
+	}
+	cookie := a[3]
+	if cookie == 0 || !f.listed {
+		at, e := f.where()
+		if e != eOK {
+			return e
+		}
+		list, e := p.fs.readdir(at)
+		if e != eOK {
+			return e
+		}
+		f.list = append([]dirent{{name: ".", kind: kindDir, ino: inoOf(at)}, {name: "..", kind: kindDir, ino: inoOf(at + "/..")}}, list...)
+		f.listed = true
+	}
+	used := 0
+	var head [24]byte
+	for i := cookie; i < uint64(len(f.list)) && used < len(buf); i++ {
+		d := f.list[i]
+		binary.LittleEndian.PutUint64(head[:], i+1)
+		binary.LittleEndian.PutUint64(head[8:], d.ino)
+		binary.LittleEndian.PutUint32(head[16:], uint32(len(d.name)))
+		head[20] = d.kind.wasi()
+		used += copy(buf[used:], head[:])
+		used += copy(buf[used:], d.name)
+	}
+	return m.put32(a[4], uint32(used))
+}
