@@ -1,16 +1,174 @@
 package wasmrt
 
-// nukaCalls are the calls of module "nuka" except host.
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"unicode/utf8"
+)
+
+// nukaCalls are the calls of module "nuka" except host. README.md describes them for writers of programs.
 var nukaCalls = []hostFunc{
 	{"exec", "iiiiiiii", nukaExec},
 }
 
-func nukaExec(p *proc, m memory, a []uint64) errno { return eNosys }
+const (
+	// maxArgs limits the bytes of a list of arguments or variables, maxArgCount their number.
+	maxArgs     = 16 << 20
+	maxArgCount = 1 << 17
+)
 
-// A Command is one run of a program by name.
-type Command struct{}
+// parseStrings reads a list of strings, each ended by a zero byte.
+func parseStrings(b []byte) ([]string, errno) {
+	if len(b) > maxArgs {
+		return nil, e2Big
+	}
+	if len(b) == 0 {
+		return nil, eOK
+	}
+	if b[len(b)-1] != 0 {
+		return nil, eInval
+	}
+	if !utf8.Valid(b) {
+		return nil, eIlseq
+	}
+	n := bytes.Count(b, []byte{0})
+	if n > maxArgCount {
+		return nil, e2Big
+	}
+	out := make([]string, 0, n)
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, 0)
+		out = append(out, string(b[:i]))
+		b = b[i+1:]
+	}
+	return out, eOK
+}
 
-// A LimitError says which limit of a set of programs was hit.
-type LimitError struct{ What string }
+// nukaExec is nuka.exec: it runs a program and waits for it.
+//
+//	exec(argv, argv_len, env, env_len, cwd, cwd_len, fds, status) errno
+func nukaExec(p *proc, m memory, a []uint64) errno {
+	if p.exec == nil {
+		return eNosys
+	}
+	c := &Command{Dir: p.cwd, Env: p.env}
+	b, e := m.bytes(a[0], a[1])
+	if e != eOK {
+		return e
+	}
+	if c.Args, e = parseStrings(b); e != eOK {
+		return e
+	}
+	if len(c.Args) == 0 || c.Args[0] == "" {
+		return eInval
+	}
+	if uint32(a[2]) != 0 {
+		if b, e = m.bytes(a[2], a[3]); e != eOK {
+			return e
+		}
+		if c.Env, e = parseStrings(b); e != eOK {
+			return e
+		}
+	} else {
+		c.Env = withoutPWD(c.Env)
+	}
+	if uint32(a[4]) != 0 {
+		dir, e := m.str(a[4], a[5])
+		if e != eOK {
+			return e
+		}
+		l, e := p.fs.walk(p.cwd, dir, true)
+		if e != eOK {
+			return e
+		}
+		if l.info.kind != kindDir {
+			return eNotdir
+		}
+		c.Dir = l.path
+	}
+	numbers := [3]int32{0, 1, 2}
+	if uint32(a[6]) != 0 {
+		b, e := m.bytes(a[6], 12)
+		if e != eOK {
+			return e
+		}
+		for i := range numbers {
+			numbers[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	}
+	var std [3]*lent
+	for i, n := range numbers {
+		if n < 0 {
+			continue
+		}
+		f, e := p.get(uint64(uint32(n)))
+		switch {
+		case e == eOK && f.file == nil:
+			return eIsdir
+		case e == eOK:
+			std[i] = &lent{f}
+		case uint32(a[6]) != 0: // a standard stream that is closed stays closed, any other is an error
+			return e
+		}
+	}
+	c.Stdin, c.Stdout, c.Stderr = reader(std[0]), writer(std[1]), writer(std[2])
+	if e := m.put32(a[7], 0); e != eOK { // before anything is run
+		return e
+	}
+	exit, err := p.exec(p.ctx, c)
+	if err == nil {
+		return m.put32(a[7], uint32(exit))
+	}
+	var limit *LimitError
+	var trap *TrapError
+	switch {
+	case errors.As(err, &limit):
+		p.fatal = limit
+		return eAgain
+	case p.ctx.Err() != nil:
+		p.fatal = errStopped
+		return eAgain
+	}
+	if c.Stderr != nil {
+		fmt.Fprintf(c.Stderr, "nuka: %v\n", err)
+	}
+	switch {
+	case errors.As(err, &trap):
+		return m.put32(a[7], uint32(exit))
+	case errors.Is(err, fs.ErrNotExist):
+		return eNoent
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return eAgain
+	}
+	return eNoexec
+}
 
-func (e *LimitError) Error() string { return e.What }
+func reader(l *lent) io.Reader {
+	if l == nil {
+		return nil
+	}
+	return l
+}
+
+func writer(l *lent) io.Writer {
+	if l == nil {
+		return nil
+	}
+	return l
+}
+
+// withoutPWD drops PWD, which the new program gets for its own directory.
+func withoutPWD(env []string) []string {
+	out := make([]string, 0, len(env))
+	for _, e := range env {
+		if len(e) < 4 || e[:4] != "PWD=" {
+			out = append(out, e)
+		}
+	}
+	return out
+}

@@ -1,0 +1,305 @@
+package wasmrt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Limits bounds what the programs of a Host may use together; zero fields have the default that is named.
+type Limits struct {
+	// Depth is how many programs may wait for one another; zero is 32.
+	Depth int
+	// Running is how many may compute at once, others wait for their turn; zero is no limit.
+	// A program that waits for one it runs does not count.
+	Running int
+	// Total is how many may be run in all; zero is one million.
+	Total int64
+	// Output is how many bytes they may write to their standard streams; zero is no limit.
+	Output int64
+	// Memory is the linear memory of one program; zero is DefaultMemory. TotalMemory is that of all that run at the
+	// same time; zero is no limit.
+	Memory, TotalMemory int64
+}
+
+// A Host runs programs by name, for whoever holds it and for the programs themselves.
+// Fields are not changed after first use. It is safe for many programs at once.
+type Host struct {
+	Runtime *Runtime
+	FS      *FS
+	// Path are the folders of FS in which programs are looked for, in this order.
+	Path []string
+	// Env is the environment of commands that have none of their own.
+	Env    []string
+	Limits Limits
+	// Real gives programs the real clock and random numbers.
+	Real bool
+
+	once   sync.Once
+	slots  chan struct{}
+	total  atomic.Int64
+	output atomic.Int64
+	budget *memoryBudget
+	files  sync.Map // host path of a tree's file → *Module
+}
+
+// A Command is one run of a program by name.
+type Command struct {
+	// Args begins with the program: a name, looked for in Path, or a path with a slash.
+	Args []string
+	// Env are its variables; nil is the host's.
+	Env []string
+	// Dir is the working directory, an absolute path; empty is "/".
+	Dir string
+	// The standard streams; nil is /dev/null. If they are used by several commands at once they must allow that.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// A LimitError says which limit of a set of programs was hit.
+type LimitError struct{ What string }
+
+func (e *LimitError) Error() string { return e.What }
+
+func (h *Host) init() {
+	h.once.Do(func() {
+		if h.Limits.Depth <= 0 {
+			h.Limits.Depth = 32
+		}
+		if h.Limits.Total <= 0 {
+			h.Limits.Total = 1_000_000
+		}
+		if h.Limits.Running > 0 {
+			h.slots = make(chan struct{}, h.Limits.Running)
+		}
+		if h.Limits.TotalMemory > 0 {
+			h.budget = &memoryBudget{limit: h.Limits.TotalMemory}
+		}
+	})
+}
+
+// Exec runs a program to its end and returns its exit code.
+// Errors: *NotFoundError, *TrapError (with code ExitTrap), *LimitError inside of either, and what cannot be loaded.
+func (h *Host) Exec(ctx context.Context, c *Command) (exit int, err error) {
+	h.init()
+	if h.slots != nil {
+		select {
+		case h.slots <- struct{}{}:
+			defer func() { <-h.slots }()
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	top := *c
+	if top.Env == nil {
+		top.Env = h.Env
+	}
+	top.Stdout, top.Stderr = h.metered(c.Stdout, c.Stderr)
+	return h.exec(ctx, &top, 1)
+}
+
+func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
+	if depth > h.Limits.Depth {
+		return 0, &LimitError{fmt.Sprintf("more than %d programs run one another", h.Limits.Depth)}
+	}
+	if h.total.Add(1) > h.Limits.Total {
+		return 0, &LimitError{fmt.Sprintf("more than %d programs were run", h.Limits.Total)}
+	}
+	if len(c.Args) == 0 {
+		return 0, errors.New("run program: no name")
+	}
+	dir := c.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	mod, args, env, err := h.resolve(ctx, c.Args, c.Env, dir)
+	if err != nil {
+		return 0, err
+	}
+	return h.Runtime.Run(ctx, &Program{
+		Module: mod, Args: args, Env: env, FS: h.FS, Dir: dir,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real,
+		MemoryLimit: h.Limits.Memory, budget: h.budget,
+		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
+	})
+}
+
+// resolve finds the module behind a name, through wrappers and scripts, and what it is run with.
+func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Module, []string, []string, error) {
+	name := args[0]
+	full, err := h.Lookup(name, dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	args = slices.Clone(args)
+	if !strings.Contains(name, "/") {
+		args[0] = full // so that it can find what lies beside it
+	}
+	for range maxHops {
+		mod, head, err := h.load(ctx, full)
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+		}
+		if mod != nil {
+			return mod, args, env, nil
+		}
+		if bytes.HasPrefix(head, []byte(wrapMagic)) {
+			w, err := ParseWrapper(head)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+			}
+			args = slices.Concat([]string{w.Exe}, w.Args, args[1:])
+			env = overlay(env, w.Env)
+			full = w.Exe
+		} else {
+			interp, arg, err := parseScript(head)
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("program %q: %w: neither a WebAssembly module nor a script", name, eNoexec)
+			}
+			if path.Base(interp) == "env" && arg != "" {
+				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
+			}
+			found, err := h.Lookup(interp, dir)
+			if err != nil { // #!/bin/sh: there is no /bin here, but there may be a program sh
+				found, err = h.Lookup(path.Base(interp), dir)
+			}
+			if err != nil {
+				return nil, nil, nil, fmt.Errorf("program %q: interpreter: %w", name, err)
+			}
+			next := []string{found}
+			if arg != "" {
+				next = append(next, arg)
+			}
+			args = slices.Concat(next, []string{full}, args[1:])
+			full = found
+		}
+		if _, err := h.Lookup(full, "/"); err != nil {
+			return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+		}
+	}
+	return nil, nil, nil, fmt.Errorf("program %q: more than %d scripts and wrappers behind it", name, maxHops)
+}
+
+// overlay sets variables over a list, in the order of their names.
+func overlay(env []string, over map[string]string) []string {
+	if len(over) == 0 {
+		return env
+	}
+	out := make([]string, 0, len(env)+len(over))
+	for _, e := range env {
+		name, _, _ := strings.Cut(e, "=")
+		if _, ok := over[name]; !ok {
+			out = append(out, e)
+		}
+	}
+	for _, name := range sortedKeys(over) {
+		out = append(out, name+"="+over[name])
+	}
+	return out
+}
+
+func sortedKeys(m map[string]string) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// load returns the module of a file, or the beginning of a file that is none.
+func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
+	f, i, e := h.FS.openFile(full)
+	if e != eOK {
+		return nil, nil, e
+	}
+	defer f.close()
+	// A file of a tree never changes, so where its bytes lie is as good as what they are.
+	key := ""
+	if t, ok := f.(*treeFile); ok {
+		key = t.f.Name()
+		if m, ok := h.files.Load(key); ok {
+			return m.(*Module), nil, nil
+		}
+	}
+	head, err := readAll(f, min(i.size, maxHeader))
+	if err != nil || !bytes.HasPrefix(head, []byte("\x00asm")) {
+		return nil, head, err
+	}
+	code := head
+	if i.size > int64(len(head)) {
+		if i.size > maxModule {
+			return nil, nil, eFbig
+		}
+		if code, err = readAll(f, i.size); err != nil {
+			return nil, nil, err
+		}
+	}
+	m, err := h.Runtime.Load(ctx, code)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key != "" {
+		h.files.Store(key, m)
+	}
+	return m, nil, nil
+}
+
+// maxModule is how large a program may be.
+const maxModule = 1 << 30
+
+func readAll(f file, size int64) ([]byte, error) {
+	b := make([]byte, size)
+	n := 0
+	for n < len(b) {
+		k, e := f.pread(b[n:], int64(n))
+		if e != eOK {
+			return nil, e
+		}
+		if k == 0 {
+			break
+		}
+		n += k
+	}
+	return b[:n], nil
+}
+
+// metered wraps the writers of a command so that they count; one writer stays one.
+func (h *Host) metered(stdout, stderr io.Writer) (io.Writer, io.Writer) {
+	if h.Limits.Output <= 0 {
+		return stdout, stderr
+	}
+	out := h.meter(stdout)
+	if stdout != nil && stderr != nil && reflect.TypeOf(stdout).Comparable() && reflect.TypeOf(stderr).Comparable() && stdout == stderr {
+		return out, out
+	}
+	return out, h.meter(stderr)
+}
+
+func (h *Host) meter(w io.Writer) io.Writer {
+	if w == nil {
+		w = io.Discard // counts all the same
+	}
+	return &meter{h: h, w: w}
+}
+
+// meter counts what is written against the host's limit.
+type meter struct {
+	h *Host
+	w io.Writer
+}
+
+func (m *meter) Write(b []byte) (int, error) {
+	if m.h.output.Add(int64(len(b))) > m.h.Limits.Output {
+		return 0, &LimitError{fmt.Sprintf("more than %d bytes of output", m.h.Limits.Output)}
+	}
+	return m.w.Write(b)
+}

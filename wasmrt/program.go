@@ -1,0 +1,262 @@
+package wasmrt
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+// A Wrapper is a program that runs another one with more arguments and variables, as "wrap exe" makes it.
+// As a file it is the line "#!nuka-wrap" and a line of canonical NUON.
+type Wrapper struct {
+	// Exe is the program, an absolute path.
+	Exe string
+	// Args are put before the caller's.
+	Args []string
+	// Env are variables set over the caller's.
+	Env map[string]string
+}
+
+const (
+	wrapMagic = "#!nuka-wrap\n"
+	// maxHeader is how much of a file is read to find out what it is; a wrapper fits into it.
+	maxHeader = 256 << 10
+	// maxHops is how many scripts and wrappers may stand before a program.
+	maxHops = 8
+)
+
+// ParseWrapper reads a wrapper; it accepts nothing but what Encode writes.
+func ParseWrapper(b []byte) (*Wrapper, error) {
+	rest, ok := bytes.CutPrefix(b, []byte(wrapMagic))
+	if !ok {
+		return nil, errors.New("wrapper: does not begin with " + strings.TrimSpace(wrapMagic))
+	}
+	if len(b) > maxHeader {
+		return nil, fmt.Errorf("wrapper: longer than %d bytes", maxHeader)
+	}
+	v, err := nuon.Decode(bytes.TrimSuffix(rest, []byte("\n")))
+	if err != nil {
+		return nil, fmt.Errorf("wrapper: %w", err)
+	}
+	r, ok := v.(nuon.Record)
+	if !ok {
+		return nil, errors.New("wrapper: not a record")
+	}
+	w := &Wrapper{}
+	for k, v := range r {
+		switch v := v.(type) {
+		case string:
+			if k == "exe" {
+				w.Exe = v
+				continue
+			}
+		case nuon.List:
+			if k == "args" {
+				for _, a := range v {
+					s, ok := a.(string)
+					if !ok {
+						return nil, errors.New("wrapper: args must be strings")
+					}
+					w.Args = append(w.Args, s)
+				}
+				continue
+			}
+		case nuon.Record:
+			if k == "env" {
+				w.Env = map[string]string{}
+				for name, a := range v {
+					s, ok := a.(string)
+					if !ok || name == "" || strings.ContainsAny(name, "=\x00") {
+						return nil, errors.New("wrapper: env must be named strings")
+					}
+					w.Env[name] = s
+				}
+				continue
+			}
+		}
+		return nil, fmt.Errorf("wrapper: unexpected field %q", k)
+	}
+	if !path.IsAbs(w.Exe) {
+		return nil, fmt.Errorf("wrapper: exe %q is not an absolute path", w.Exe)
+	}
+	return w, nil
+}
+
+// Encode returns the wrapper as a file, to be made executable.
+func (w *Wrapper) Encode() ([]byte, error) {
+	r := nuon.Record{"exe": w.Exe}
+	if len(w.Args) > 0 {
+		var list nuon.List
+		for _, a := range w.Args {
+			list = append(list, a)
+		}
+		r["args"] = list
+	}
+	if len(w.Env) > 0 {
+		env := nuon.Record{}
+		for k, v := range w.Env {
+			env[k] = v
+		}
+		r["env"] = env
+	}
+	b, err := nuon.Encode(r)
+	if err != nil {
+		return nil, fmt.Errorf("wrapper: %w", err)
+	}
+	out := append([]byte(wrapMagic), b...)
+	out = append(out, '\n')
+	if _, err := ParseWrapper(out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// parseScript reads the first line of a script: the interpreter and at most one argument, as Linux does.
+func parseScript(b []byte) (interp, arg string, err error) {
+	line, ok := bytes.CutPrefix(b, []byte("#!"))
+	if !ok {
+		return "", "", errors.New("not a script")
+	}
+	if i := bytes.IndexByte(line, '\n'); i >= 0 {
+		line = line[:i]
+	} else if len(line) > maxPath {
+		return "", "", errors.New("the first line of the script is too long")
+	}
+	s := strings.Trim(string(line), " \t\r")
+	if s == "" || !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+		return "", "", errors.New("the script names no interpreter")
+	}
+	interp = s
+	if i := strings.IndexAny(s, " \t"); i >= 0 {
+		interp, arg = s[:i], strings.Trim(s[i:], " \t")
+	}
+	return interp, arg, nil
+}
+
+// A NotFoundError says that no input package has a program of this name.
+// It is fs.ErrNotExist for errors.Is.
+type NotFoundError struct {
+	Name string
+	// Similar are names that exist.
+	Similar []string
+}
+
+func (e *NotFoundError) Error() string {
+	s := fmt.Sprintf("program %q: not found in any input package", e.Name)
+	if strings.Contains(e.Name, "/") {
+		s = fmt.Sprintf("program %q: no such file", e.Name)
+	}
+	if len(e.Similar) > 0 {
+		q := make([]string, len(e.Similar))
+		for i, n := range e.Similar {
+			q[i] = fmt.Sprintf("%q", n)
+		}
+		s += " (did you mean " + strings.Join(q, " or ") + "?)"
+	}
+	return s
+}
+
+// Is makes it an fs.ErrNotExist.
+func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Lookup returns the path of a program: a name is looked for in Path, anything with a slash is a path from dir.
+// Links are not followed: what a program is called is what it is called by.
+func (h *Host) Lookup(name, dir string) (string, error) {
+	if strings.Contains(name, "/") {
+		full := name
+		if !path.IsAbs(full) {
+			full = path.Join(dir, name)
+		}
+		if l, e := h.FS.walk(dir, name, true); e == eOK && l.info.kind == kindFile {
+			return full, nil
+		} else if e == eOK {
+			return "", fmt.Errorf("program %q: %w", name, eNoexec)
+		}
+		return "", &NotFoundError{Name: name}
+	}
+	for _, p := range h.Path {
+		full := join(p, name)
+		if l, e := h.FS.walk("/", full, true); e == eOK && l.info.kind == kindFile && name != "" && name != "." && name != ".." {
+			return full, nil
+		}
+	}
+	return "", &NotFoundError{Name: name, Similar: h.similar(name)}
+}
+
+// Programs lists the names of all programs in Path, sorted.
+func (h *Host) Programs() []string {
+	names := map[string]bool{}
+	for _, p := range h.Path {
+		l, e := h.FS.walk("/", p, true)
+		if e != eOK || l.info.kind != kindDir {
+			continue
+		}
+		list, _ := h.FS.readdir(l.path)
+		for _, d := range list {
+			if d.kind != kindDir {
+				names[d.name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// similar returns up to three programs whose names are a slip away.
+func (h *Host) similar(name string) []string {
+	if len(name) > 64 {
+		return nil
+	}
+	type match struct {
+		name string
+		far  int
+	}
+	var list []match
+	most := max(1, len(name)/3)
+	for _, n := range h.Programs() {
+		if len(n) > 64 {
+			continue
+		}
+		far := distance(name, n)
+		if far > most && (len(name) < 3 || !strings.HasPrefix(n, name) && !strings.HasPrefix(name, n+"-")) {
+			continue
+		}
+		list = append(list, match{n, far})
+	}
+	slices.SortStableFunc(list, func(a, b match) int { return a.far - b.far })
+	var out []string
+	for i := range min(len(list), 3) {
+		out = append(out, list[i].name)
+	}
+	return out
+}
+
+// distance counts the insertions, removals, replacements and swaps that make one string of the other.
+func distance(a, b string) int {
+	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range prev {
+		prev[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		cur[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				cur[j] = min(cur[j], before[j-2]+1)
+			}
+		}
+		before, prev, cur = prev, cur, before
+	}
+	return prev[len(b)]
+}
