@@ -1,0 +1,168 @@
+package nu
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/zeebo/blake3"
+)
+
+// cacheVersion changes when the same files would give other results or entries another form.
+const cacheVersion = "nuka eval 1"
+
+// maxEntry bounds the size of an entry that is read back.
+const maxEntry = 256 << 20
+
+// cacheKey names the evaluation: everything it depends on except the content of files, which an entry lists.
+func (e *Engine) cacheKey(req *Request) string {
+	type mount struct {
+		Path, Host string
+		Library    bool
+	}
+	var sets []mount
+	for _, m := range req.Sets {
+		sets = append(sets, mount{m.Path, m.Host, m.Library})
+	}
+	b, err := json.Marshal([]any{cacheVersion, EngineDigest(), pir.Edition, pir.Version, req.File, req.Args, req.Platform.String(), sets})
+	if err != nil {
+		panic(fmt.Sprintf("nu: cache key: %v", err)) // only strings are in it
+	}
+	sum := blake3.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// entry is a result on disk. Sum is BLAKE3 of Result, so that a damaged file is noticed.
+type entry struct {
+	Sum    string          `json:"sum"`
+	Result json.RawMessage `json:"result"`
+}
+
+func (e *Engine) entryPath(key string) string {
+	return filepath.Join(e.opts.CacheDir, "eval", key[:2], key)
+}
+
+// cached returns the result of an earlier evaluation if every file it read is as it was, or nil.
+func (e *Engine) cached(ctx context.Context, key string, req *Request, set *fileSet) *Result {
+	if e.opts.CacheDir == "" {
+		return nil
+	}
+	name := e.entryPath(key)
+	info, err := os.Stat(name)
+	if err != nil || info.Size() > maxEntry {
+		return nil
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	var en entry
+	var res Result
+	if err := json.Unmarshal(b, &en); err == nil {
+		sum := blake3.Sum256(en.Result)
+		if en.Sum != hex.EncodeToString(sum[:]) {
+			err = errors.New("damaged")
+		} else {
+			err = json.Unmarshal(en.Result, &res)
+		}
+		if err != nil {
+			e.log.Warn("evaluation cache: entry is ignored", "path", name, "error", err)
+			return nil
+		}
+	} else {
+		e.log.Warn("evaluation cache: entry is ignored", "path", name, "error", err)
+		return nil
+	}
+	if !fresh(ctx, &res, req, set) {
+		return nil
+	}
+	res.Cached = true
+	return &res
+}
+
+// fresh reports whether the files that made res are as they were.
+func fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
+	for _, p := range res.Missing {
+		m, name, ok := set.mount(p)
+		if !ok {
+			return false
+		}
+		name, err := resolve(m, name)
+		if err != nil {
+			continue
+		}
+		if info, err := fs.Stat(m.FS, name); err == nil && !info.IsDir() {
+			return false
+		}
+	}
+	for _, r := range res.Reads {
+		l, err := set.open(r.Path)
+		if err != nil || blake3.Sum256([]byte(l.Text)) != r.Digest {
+			return false
+		}
+	}
+	s := &session{req: req, files: set}
+	for _, in := range res.Paths {
+		m, rel, ok := set.mount(in.Virtual)
+		if !ok {
+			return false
+		}
+		id, err := s.readPath(ctx, m, rel)
+		if err != nil || id != in.CID {
+			return false
+		}
+		p, err := pathPIR(m, rel, id)
+		if err != nil {
+			return false
+		}
+		if b, err := p.Encode(); err != nil || pir.Sum(b) != in.PID {
+			return false
+		}
+	}
+	return true
+}
+
+// store writes a result for later. A cache that cannot be written is no error.
+func (e *Engine) store(key string, res *Result) {
+	if e.opts.CacheDir == "" {
+		return
+	}
+	if err := e.write(key, res); err != nil {
+		e.log.Warn("evaluation cache: cannot write", "error", err)
+	}
+}
+
+func (e *Engine) write(key string, res *Result) error {
+	b, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	sum := blake3.Sum256(b)
+	b, err = json.Marshal(entry{Sum: hex.EncodeToString(sum[:]), Result: b})
+	if err != nil {
+		return err
+	}
+	name := e.entryPath(key)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
+	if _, err := tmp.Write(b); err != nil {
+		_ = tmp.Close()
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
+}

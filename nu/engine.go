@@ -1,0 +1,176 @@
+package nu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// The bounds of an evaluation that Options leaves open.
+const (
+	DefaultTimeout     = 30 * time.Second
+	DefaultMemoryLimit = 512 << 20
+)
+
+// Options configures an Engine; nil is all zero.
+type Options struct {
+	// CacheDir keeps machine code and evaluations between processes; empty keeps nothing.
+	CacheDir string
+	// Timeout bounds one evaluation; zero is DefaultTimeout.
+	Timeout time.Duration
+	// MemoryLimit bounds the memory of one evaluation in bytes; zero is DefaultMemoryLimit.
+	MemoryLimit int64
+	// Runtime runs the embedded Nushell. Nil makes one when it is first needed, which Close then closes.
+	Runtime *wasmrt.Runtime
+	// Log is told of damaged cache entries; nil discards.
+	Log *slog.Logger
+}
+
+// An Engine evaluates package files. It is safe for concurrent use.
+type Engine struct {
+	opts Options
+	log  *slog.Logger
+	own  lazyRuntime
+}
+
+// New returns an engine. It does no work: the embedded Nushell is loaded when an evaluation is not in the cache.
+func New(_ context.Context, o *Options) (*Engine, error) {
+	e := &Engine{log: slog.New(slog.DiscardHandler)}
+	if o != nil {
+		e.opts = *o
+	}
+	if e.opts.Timeout == 0 {
+		e.opts.Timeout = DefaultTimeout
+	}
+	if e.opts.MemoryLimit == 0 {
+		e.opts.MemoryLimit = DefaultMemoryLimit
+	}
+	if e.opts.Log != nil {
+		e.log = e.opts.Log
+	}
+	if e.opts.CacheDir != "" {
+		abs, err := filepath.Abs(e.opts.CacheDir)
+		if err != nil {
+			return nil, fmt.Errorf("cache folder %s: %w", e.opts.CacheDir, err)
+		}
+		e.opts.CacheDir = abs
+	}
+	return e, nil
+}
+
+// Close gives back what the engine holds. No evaluation may be running.
+func (e *Engine) Close() error { return e.own.close() }
+
+func (e *Engine) runtime(ctx context.Context) (*wasmrt.Runtime, error) {
+	if e.opts.Runtime != nil {
+		return e.opts.Runtime, nil
+	}
+	dir := ""
+	if e.opts.CacheDir != "" {
+		dir = filepath.Join(e.opts.CacheDir, "code")
+	}
+	return e.own.get(ctx, dir)
+}
+
+// answer is what the embedded Nushell replies.
+type answer struct {
+	Value    *string   `json:"value"`
+	Errors   []Diag    `json:"errors"`
+	Commands []Command `json:"commands"`
+	Examples []Outcome `json:"examples"`
+}
+
+// call sends one request to a fresh instance.
+// Diagnostics in the answer become an *Error.
+func (e *Engine) call(ctx context.Context, req any, host func(context.Context, []byte) []byte) (*answer, error) {
+	rt, err := e.runtime(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, e.opts.Timeout, errTimeout)
+	defer cancel()
+	a, err := callEngine(bounded, rt, req, &wasmrt.ReactorConfig{Name: "nushell", Host: host, MemoryLimit: e.opts.MemoryLimit})
+	var trap *wasmrt.TrapError
+	switch {
+	case err == nil:
+		return a, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case bounded.Err() != nil:
+		return nil, &Error{err: context.DeadlineExceeded, Diags: []Diag{{
+			Msg:  fmt.Sprintf("evaluation took longer than %s", e.opts.Timeout),
+			Hint: "look for a loop that does not end",
+		}}}
+	case errors.As(err, &trap):
+		return nil, &Error{err: err, Diags: []Diag{{
+			Msg:  "evaluation was ended: " + trap.Reason,
+			Hint: fmt.Sprintf("it may use %d MiB of memory: look for a value that grows without end", e.opts.MemoryLimit>>20),
+		}}}
+	}
+	return nil, err
+}
+
+var errTimeout = errors.New("took too long")
+
+// callEngine sends one request to a fresh instance in rt.
+func callEngine(ctx context.Context, rt *wasmrt.Runtime, req any, config *wasmrt.ReactorConfig) (*answer, error) {
+	code, err := engineCode()
+	if err != nil {
+		return nil, err
+	}
+	mod, err := rt.Load(ctx, code)
+	if err != nil {
+		return nil, fmt.Errorf("load the embedded nushell: %w", err)
+	}
+	r, err := rt.Instantiate(ctx, mod, config)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded nushell: %w", err)
+	}
+	defer func() { _ = r.Close(context.WithoutCancel(ctx)) }()
+	b, err := json.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	out, err := r.Call(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	var a answer
+	if err := json.Unmarshal(out, &a); err != nil {
+		return nil, fmt.Errorf("read the answer of the embedded nushell: %w", err)
+	}
+	if len(a.Errors) > 0 {
+		return nil, &Error{Diags: a.Errors}
+	}
+	return &a, nil
+}
+
+// hostAnswer encodes what a host operation returned.
+func hostAnswer(v any, err error) []byte {
+	var reply struct {
+		OK  any      `json:"ok,omitempty"`
+		Err *refusal `json:"err,omitempty"`
+	}
+	if err == nil {
+		reply.OK = v
+	} else if !errors.As(err, &reply.Err) {
+		reply.Err = &refusal{Msg: err.Error()}
+	}
+	b, err := json.Marshal(reply)
+	if err != nil {
+		b, _ = json.Marshal(map[string]any{"err": &refusal{Msg: err.Error()}})
+	}
+	return b
+}
+
+// hostRequest is a question of the embedded Nushell.
+type hostRequest struct {
+	Op  string          `json:"op"`
+	Arg json.RawMessage `json:"arg"`
+}

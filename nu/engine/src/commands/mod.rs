@@ -1,0 +1,103 @@
+//! The commands of the engine: Nushell's pure ones (pure.rs) and nuka's own.
+mod exec;
+mod files;
+pub mod fix;
+mod package;
+pub mod paths;
+pub mod pure;
+
+use crate::engine::Phase;
+use nu_engine::command_prelude::*;
+use nu_protocol::shell_error::generic::GenericError;
+
+type Run = fn(&EngineState, &mut Stack, &Call, PipelineData) -> Result<PipelineData, ShellError>;
+
+/// One of nuka's own commands, as a row of a table.
+pub struct Spec {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub more: &'static str,
+    pub sign: fn(Signature) -> Signature,
+    pub run: Run,
+    /// Whether it also runs while package files are evaluated.
+    pub eval: bool,
+    /// What it is good for: the text, and what it says.
+    pub examples: &'static [(&'static str, &'static str)],
+}
+
+#[derive(Clone)]
+struct Own(&'static Spec, Phase);
+
+impl Command for Own {
+    fn name(&self) -> &str {
+        self.0.name
+    }
+    fn description(&self) -> &str {
+        self.0.about
+    }
+    fn extra_description(&self) -> &str {
+        self.0.more
+    }
+    fn signature(&self) -> Signature {
+        (self.0.sign)(Signature::build(self.0.name).category(Category::Custom("nuka".into())).allow_variants_without_examples(true))
+    }
+    fn examples(&self) -> Vec<Example<'_>> {
+        self.0.examples.iter().map(|(example, description)| Example { example, description, result: None }).collect()
+    }
+    fn run(&self, es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData) -> Result<PipelineData, ShellError> {
+        if self.1 == Phase::Eval && !self.0.eval {
+            return Err(fail(format!("`{}` runs only in a build closure", self.0.name), call.head, "evaluation sees no files and runs no programs"));
+        }
+        if self.1 == Phase::Build && self.0.eval && self.0.name != "print" {
+            return Err(fail(format!("`{}` describes a package: it does not run in a build", self.0.name), call.head, "call it outside the build closure"));
+        }
+        (self.0.run)(es, stack, call, input)
+    }
+}
+
+/// An error of a command, shown at `span`.
+pub fn fail(msg: impl Into<String>, span: Span, help: impl Into<String>) -> ShellError {
+    let e = GenericError::new(msg.into(), "here", span);
+    let help: String = help.into();
+    ShellError::Generic(if help.is_empty() { e } else { e.with_help(help) })
+}
+
+/// What a frozen closure is parsed after: its one argument is the closure.
+#[derive(Clone)]
+pub struct Thawed;
+
+impl Thawed {
+    pub const NAME: &'static str = "__closure";
+}
+
+impl Command for Thawed {
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+    fn description(&self) -> &str {
+        "Reads a stored closure; for nuka itself."
+    }
+    fn signature(&self) -> Signature {
+        Signature::build(Self::NAME)
+            .input_output_types(vec![(Type::Nothing, Type::Any)])
+            .required("closure", SyntaxShape::Closure(None), "The closure.")
+    }
+    fn run(&self, es: &EngineState, stack: &mut Stack, call: &Call, _input: PipelineData) -> Result<PipelineData, ShellError> {
+        Ok(call.req::<Value>(es, stack, 0)?.into_pipeline_data())
+    }
+}
+
+/// Declares nuka's own commands.
+pub fn bind(ws: &mut StateWorkingSet, phase: Phase) {
+    for table in [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE] {
+        for spec in table {
+            ws.add_decl(Box::new(Own(spec, phase)));
+        }
+    }
+    ws.add_decl(Box::new(Thawed));
+}
+
+/// The names of nuka's own commands.
+pub fn own() -> impl Iterator<Item = &'static str> {
+    [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE].into_iter().flatten().map(|s| s.name)
+}

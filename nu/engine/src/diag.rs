@@ -1,0 +1,77 @@
+//! Errors with file, line, column, the source line and a hint.
+use miette::Diagnostic;
+use nu_protocol::{ShellError, Span, engine::StateWorkingSet};
+use serde::Serialize;
+use std::{cell::RefCell, collections::HashMap};
+
+#[derive(Serialize, Default, Clone, Debug, PartialEq)]
+pub struct Diag {
+    pub file: String,
+    pub line: usize,
+    pub col: usize,
+    pub len: usize,
+    pub source: String,
+    pub msg: String,
+    pub label: String,
+    pub hint: String,
+}
+
+thread_local! {
+    /// The bytes put before a frozen closure so that it parses; they are hidden from positions.
+    static PREFIX: RefCell<HashMap<String, usize>> = RefCell::default();
+}
+
+/// Says that the file `name` begins with `n` bytes that its author did not write.
+pub fn hide_prefix(name: &str, n: usize) {
+    PREFIX.with(|p| p.borrow_mut().insert(name.to_string(), n));
+}
+
+/// A diagnostic at `span`.
+pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Diag {
+    let mut d = Diag { msg: msg.into(), label: label.into(), hint: hint.into(), ..Default::default() };
+    let Some(f) = ws.files().find(|f| f.covered_span.contains(span.start) || (span.start == f.covered_span.end && !f.content.is_empty() && span.start > 0))
+    else {
+        return d;
+    };
+    let text = &f.content[..];
+    let off = (span.start - f.covered_span.start).min(text.len());
+    let begin = text[..off].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+    let end = text[off..].iter().position(|b| *b == b'\n').map_or(text.len(), |i| off + i);
+    let stop = (span.end.max(span.start) - f.covered_span.start).clamp(off, end);
+    let hidden = if begin == 0 { PREFIX.with(|p| p.borrow().get(&*f.name).copied().unwrap_or(0)).min(off) } else { 0 };
+    let chars = |b: &[u8]| String::from_utf8_lossy(b).chars().count();
+    d.file = f.name.to_string();
+    d.line = 1 + text[..off].iter().filter(|b| **b == b'\n').count();
+    d.col = 1 + chars(&text[begin + hidden..off]);
+    d.len = chars(&text[off..stop]).max(1);
+    d.source = String::from_utf8_lossy(&text[begin + hidden..end]).trim_end_matches('\r').chars().take(500).collect();
+    d
+}
+
+/// A diagnostic for anything the parser, the compiler or a command reports.
+pub fn of(ws: &StateWorkingSet, e: &dyn Diagnostic) -> Diag {
+    let (span, label) = e.labels().and_then(|mut l| l.next()).map_or((Span::unknown(), String::new()), |l| {
+        (Span::new(l.offset(), l.offset() + l.len()), l.label().unwrap_or_default().to_string())
+    });
+    let hint = e.help().map(|h| h.to_string()).unwrap_or_default();
+    at(ws, span, e.to_string(), label, hint)
+}
+
+/// A diagnostic for the error at the root of `e`: wrappers that only say where it passed through are dropped.
+pub fn of_shell(ws: &StateWorkingSet, e: &ShellError) -> Diag {
+    match e {
+        ShellError::EvalBlockWithInput { sources, .. } if !sources.is_empty() => of_shell(ws, &sources[0]),
+        ShellError::ChainedError(c) => match c.clone().sources_iter().next() {
+            Some(inner) => of_shell(ws, &inner),
+            None => of(ws, e),
+        },
+        ShellError::RecursionLimitReached { recursion_limit, span } => at(
+            ws,
+            span.unwrap_or(Span::unknown()),
+            format!("commands call each other more than {recursion_limit} deep"),
+            "this is called again and again",
+            "end the recursion, or use `reduce`, `each` or `generate`",
+        ),
+        _ => of(ws, e),
+    }
+}

@@ -1,0 +1,146 @@
+//! Nushell embedded in nuka: a WASI reactor that evaluates package files and runs build closures.
+//! One request at a time; see host.rs for the memory interface.
+mod absent;
+mod args;
+mod canon;
+mod check;
+mod commands;
+mod diag;
+mod engine;
+mod examples;
+mod freeze;
+mod host;
+mod load;
+mod memo;
+mod thaw;
+mod threads;
+
+use diag::Diag;
+use engine::Phase;
+use nu_engine::ClosureEvalOnce;
+use nu_protocol::{
+    PipelineData, Span, Value,
+    engine::{Stack, StateWorkingSet},
+};
+use serde::{Deserialize, Serialize};
+use std::{any::Any, collections::BTreeMap};
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Request {
+    /// Evaluate the package in `file` with `args` as typed.
+    Eval { file: String, #[serde(default)] args: Vec<String> },
+    /// Run a frozen closure with one argument.
+    Build {
+        name: String,
+        closure: String,
+        arg: String,
+        cwd: String,
+        #[serde(default)]
+        env: BTreeMap<String, String>,
+        /// The folders of the input packages.
+        #[serde(default)]
+        inputs: Vec<String>,
+    },
+    /// Describe every bound command.
+    Commands,
+    /// Run the examples of every bound command.
+    Examples,
+}
+
+#[derive(Serialize, Default)]
+struct Response {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Diag>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    commands: Vec<examples::Described>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<examples::Outcome>,
+}
+
+fn plain(msg: impl Into<String>) -> Vec<Diag> {
+    vec![Diag { msg: msg.into(), ..Default::default() }]
+}
+
+fn evaluate(file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
+    let mut es = engine::new(Phase::Eval);
+    let (path, module) = load::Load::new(&mut es).file("", file)?;
+    let main = es.get_module(module).main;
+    let package = main.and_then(|id| (es.get_decl(id) as &dyn Any).downcast_ref::<memo::Package>()).cloned();
+    let Some(package) = package else {
+        return Err(vec![Diag {
+            msg: "this file is no package: it has no `export def main`".into(),
+            hint: "write: export def main [] { derivation { … } }".into(),
+            file: path,
+            line: 1,
+            col: 1,
+            len: 1,
+            ..Default::default()
+        }]);
+    };
+    let args = args::read(&load::module_name(&path), &package.signature, words).map_err(|d| vec![d])?;
+    let shell = |e: &nu_protocol::ShellError| vec![diag::of_shell(&StateWorkingSet::new(&es), e)];
+    let v = package.memo(&es, &Stack::new().collect_value(), args, Span::unknown()).map_err(|e| shell(&e))?;
+    if !matches!(&v, Value::Record { val, .. } if val.contains("pid")) {
+        let span = es.get_decl(package.main).block_id().and_then(|id| es.get_block(id).span).unwrap_or(Span::unknown());
+        let ws = StateWorkingSet::new(&es);
+        return Err(vec![diag::at(&ws, span, format!("`main` returns a {}, no package", v.get_type()), "", "end it in `derivation { … }`")]);
+    }
+    let v = freeze::value(&es, &v).map_err(|e| shell(&e))?;
+    canon::canon(&v).map_err(|e| shell(&e))
+}
+
+fn build(name: &str, closure: &str, arg: &str, cwd: &str, env: BTreeMap<String, String>, inputs: Vec<String>) -> Result<(), Vec<Diag>> {
+    let unknown = Span::unknown();
+    let read = |t: &str, what: &str| canon::read(t, unknown).map_err(|e| plain(format!("{what}: {e}")));
+    let (frozen, arg) = (read(closure, "closure")?, read(arg, "argument")?);
+    commands::fix::inputs(inputs.into_iter().map(Into::into).collect());
+    let mut es = engine::new(Phase::Build);
+    let mut ws = StateWorkingSet::new(&es);
+    let thawed = thaw::closure(&mut ws, &frozen, name)?;
+    let delta = ws.render();
+    es.merge_delta(delta).map_err(|e| plain(e.to_string()))?;
+    let mut stack = Stack::new();
+    stack.add_env_var("PWD".into(), Value::string(cwd, unknown));
+    for (k, v) in env {
+        stack.add_env_var(k, Value::string(v, unknown));
+    }
+    let shell = |e: &nu_protocol::ShellError| vec![diag::of_shell(&StateWorkingSet::new(&es), e)];
+    let code = thawed.into_closure().map_err(|e| shell(&e))?;
+    ClosureEvalOnce::new(&es, &stack, code)
+        .add_arg(arg)
+        .and_then(|c| c.run_with_input(PipelineData::empty()))
+        .and_then(|p| p.into_value(unknown))
+        .map_err(|e| shell(&e))?;
+    Ok(())
+}
+
+fn answer(req: Request) -> Response {
+    load::reset();
+    memo::reset();
+    match req {
+        Request::Eval { file, args } => match evaluate(&file, &args) {
+            Ok(v) => Response { value: Some(v), ..Default::default() },
+            Err(errors) => Response { errors, ..Default::default() },
+        },
+        Request::Build { name, closure, arg, cwd, env, inputs } => match build(&name, &closure, &arg, &cwd, env, inputs) {
+            Ok(()) => Response { value: Some("null".into()), ..Default::default() },
+            Err(errors) => Response { errors, ..Default::default() },
+        },
+        Request::Commands => Response { commands: examples::describe(&engine::new(Phase::Eval)), ..Default::default() },
+        Request::Examples => Response { examples: examples::run(&engine::new(Phase::Eval)), ..Default::default() },
+    }
+}
+
+/// # Safety
+/// `p` and `n` describe a request buffer made with `nk_alloc`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nk_call(p: *const u8, n: usize) -> u64 {
+    let resp = match serde_json::from_slice::<Request>(unsafe { std::slice::from_raw_parts(p, n) }) {
+        Ok(req) => answer(req),
+        Err(e) => Response { errors: plain(format!("request: {e}")), ..Default::default() },
+    };
+    host::give(serde_json::to_vec(&resp).unwrap_or_default())
+}

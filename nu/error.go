@@ -1,0 +1,86 @@
+package nu
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// A Diag is one thing that is wrong in a package file, and where.
+// File is empty when it is about no file, such as an unknown flag.
+type Diag struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"` // from 1
+	Col    int    `json:"col"`  // from 1, in characters
+	Len    int    `json:"len"`  // in characters
+	Source string `json:"source"`
+	Msg    string `json:"msg"`
+	Label  string `json:"label"`
+	Hint   string `json:"hint"`
+}
+
+// String returns the diagnostic as people read it: path:line:col: message, the source line with a caret, the hint.
+func (d Diag) String() string {
+	var b strings.Builder
+	if d.File != "" {
+		fmt.Fprintf(&b, "%s:%d:%d: ", d.File, d.Line, d.Col)
+	}
+	b.WriteString(d.Msg)
+	if d.File != "" && d.Source != "" {
+		number := fmt.Sprint(d.Line)
+		pad := strings.Repeat(" ", len(number))
+		// Tabs are kept below tabs, so that the caret stands under its character.
+		var under strings.Builder
+		for i, r := range []rune(d.Source) {
+			if i >= d.Col-1 {
+				break
+			}
+			if r == '\t' {
+				under.WriteByte('\t')
+			} else {
+				under.WriteByte(' ')
+			}
+		}
+		rest := utf8.RuneCountInString(d.Source) - (d.Col - 1)
+		carets := strings.Repeat("^", max(1, min(d.Len, rest)))
+		fmt.Fprintf(&b, "\n %s | %s\n %s | %s%s", number, d.Source, pad, under.String(), carets)
+		if d.Label != "" && d.Label != "here" && d.Label != d.Msg {
+			b.WriteString(" " + d.Label)
+		}
+	}
+	if d.Hint != "" {
+		b.WriteString("\nhint: " + d.Hint)
+	}
+	return b.String()
+}
+
+// An Error says what is wrong in package files, in the order of their text.
+type Error struct {
+	Diags []Diag
+	err   error
+}
+
+// Error returns all diagnostics, see Diag.String.
+func (e *Error) Error() string {
+	texts := make([]string, len(e.Diags))
+	for i, d := range e.Diags {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, "\n")
+}
+
+// Unwrap returns what made the evaluation end, such as context.DeadlineExceeded; nil for mistakes in the text.
+func (e *Error) Unwrap() error { return e.err }
+
+// refusal is the answer of a host operation that does not do what it was asked.
+type refusal struct {
+	Msg   string `json:"msg"`
+	Help  string `json:"help,omitempty"`
+	Field string `json:"field,omitempty"` // which part of the request it is about, such as "env.CC"
+}
+
+func (r *refusal) Error() string { return r.Msg }
+
+func refuse(help, format string, args ...any) *refusal {
+	return &refusal{Msg: fmt.Sprintf(format, args...), Help: help}
+}

@@ -1,0 +1,234 @@
+package nu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+// originFields are the arguments of a fetch that say where to get it, by kind.
+var originFields = map[string][]string{
+	"url":    {"url"},
+	"git":    {"url", "rev"},
+	"npm":    {"name", "version"},
+	"pypi":   {"name", "version", "file"},
+	"crate":  {"name", "version"},
+	"go":     {"name", "version"},
+	"deb":    {"name", "version", "arch"},
+	"debsrc": {"name", "version", "file"},
+}
+
+var archiveEndings = []string{
+	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".zip", ".crate", ".whl", ".jar",
+}
+
+// fetch makes the PIR of a `fetch …`. Nothing is downloaded.
+func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file string) (string, error) {
+	if kind == "path" {
+		name, _ := args["path"].(string)
+		return s.fetchPath(ctx, name, file)
+	}
+	origin := nuon.Record{"kind": kind}
+	for _, field := range originFields[kind] {
+		switch v := args[field].(type) {
+		case nil:
+		case string:
+			origin[field] = v
+		default:
+			return "", &refusal{Msg: fmt.Sprintf("fetch %s: %s is a %s", kind, field, typeName(v)), Field: field, Help: "quote it"}
+		}
+	}
+	if kind == "git" && origin["rev"] == nil {
+		return "", refuse("say which commit: --rev v1.2 or a commit's hash", "fetch git %v has no revision", origin["url"])
+	}
+	p := &pir.PIR{Kind: pir.Fetch}
+	var err error
+	if p.Unpack, err = unpackOf(kind, args); err != nil {
+		return "", err
+	}
+	if n, ok := args["strip"].(int64); ok {
+		if n < 0 || n > 32 {
+			return "", &refusal{Msg: fmt.Sprintf("--strip %d is not from 0 to 32", n), Field: "strip"}
+		}
+		p.Strip = int(n)
+	}
+	text, _ := args["hash"].(string)
+	if strings.TrimSpace(text) == "" {
+		return "", s.missingHash(ctx, kind, &Missing{Origin: origin, Unpack: p.Unpack, Strip: p.Strip})
+	}
+	if p.Hash, err = pir.ParseHash(text); err != nil {
+		return "", &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then tells the right one"}
+	}
+	if name, ok := args["name"].(string); ok && kind == "url" {
+		return s.addFetch(p, origin, name)
+	}
+	return s.addFetch(p, origin, fetchName(origin))
+}
+
+func (s *session) addFetch(p *pir.PIR, origin nuon.Record, name string) (string, error) {
+	text, err := s.add(p, origin)
+	if err != nil {
+		return "", asRefusal(err)
+	}
+	rec, err := nuon.DecodeRecord([]byte(text))
+	if err != nil {
+		return "", err
+	}
+	b, err := nuon.Encode(nuon.Record{"pid": rec["pid"], "name": name})
+	return string(b), err
+}
+
+// fetchName is what a source is called when nobody names it.
+func fetchName(origin nuon.Record) string {
+	for _, field := range []string{"name", "url"} {
+		if text, ok := origin[field].(string); ok {
+			return path.Base(text)
+		}
+	}
+	return "source"
+}
+
+func unpackOf(kind string, args nuon.Record) (pir.Unpack, error) {
+	switch v := args["unpack"].(type) {
+	case nil:
+	case string:
+		switch pir.Unpack(v) {
+		case pir.UnpackFile, pir.UnpackArchive, pir.UnpackDeb:
+			return pir.Unpack(v), nil
+		}
+		return "", &refusal{Msg: fmt.Sprintf("--unpack %q: want file or archive", v), Field: "unpack"}
+	}
+	switch kind {
+	case "deb":
+		return pir.UnpackDeb, nil
+	case "url":
+		address, _ := args["url"].(string)
+		address, _, _ = strings.Cut(address, "?")
+		for _, ending := range archiveEndings {
+			if strings.HasSuffix(strings.ToLower(address), ending) {
+				return pir.UnpackArchive, nil
+			}
+		}
+		return pir.UnpackFile, nil
+	}
+	return pir.UnpackArchive, nil
+}
+
+func (s *session) missingHash(ctx context.Context, kind string, m *Missing) error {
+	what := fmt.Sprintf("fetch %s %s has no hash", kind, fetchName(m.Origin))
+	if s.req.MissingHash == nil {
+		return refuse("add --hash", "%s", what)
+	}
+	hash, err := s.req.MissingHash(ctx, m)
+	if err != nil {
+		return refuse("add --hash; it could not be found out: "+err.Error(), "%s", what)
+	}
+	return refuse("add --hash "+hash.String(), "%s", what)
+}
+
+// fetchPath makes the PIR of a file or folder beside the package file.
+func (s *session) fetchPath(ctx context.Context, name, file string) (string, error) {
+	field := func(help, format string, args ...any) error {
+		return &refusal{Msg: "fetch path " + name + ": " + fmt.Sprintf(format, args...), Field: "path", Help: help}
+	}
+	m, _, ok := s.files.mount(file)
+	if !ok {
+		return "", field("", "%s is no package file", file)
+	}
+	if path.IsAbs(name) || strings.Contains(name, "\\") {
+		return "", field("write it relative to the package file", "absolute paths mean something else on every machine")
+	}
+	virtual := path.Join(path.Dir(file), name)
+	rel, inside := strings.CutPrefix(virtual, m.Path+"/")
+	if virtual == m.Path {
+		rel, inside = ".", true
+	}
+	if !inside {
+		return "", field("move it below the package file's folder", "leaves the folder %s", s.files.shown(m.Path))
+	}
+	if _, err := resolve(m, rel); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", field("", "no such file or folder")
+		}
+		return "", field("", "%v", err)
+	}
+	id, err := s.readPath(ctx, m, rel)
+	if err != nil {
+		return "", field("", "%v", err)
+	}
+	p, err := pathPIR(m, rel, id)
+	if err != nil {
+		return "", field("", "%v", err)
+	}
+	text, err := s.addFetch(p, nuon.Record{"kind": "path"}, path.Base(virtual))
+	if err != nil {
+		return "", err
+	}
+	canonical, err := p.Encode()
+	if err != nil {
+		return "", err
+	}
+	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual}
+	if m.Host != "" {
+		in.Host = path.Join(m.Host, rel)
+	}
+	s.paths = append(s.paths, in)
+	return text, nil
+}
+
+func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
+	info, err := fs.Stat(m.FS, rel)
+	if err != nil {
+		return nil, err
+	}
+	digest := id.Digest()
+	p := &pir.PIR{Kind: pir.Fetch, Hash: pir.NewHash(pir.B3, digest[:]), Unpack: pir.UnpackFile}
+	if info.IsDir() {
+		p.Unpack = pir.UnpackArchive
+	}
+	return p, nil
+}
+
+func (s *session) readPath(ctx context.Context, m Mount, rel string) (cid.CID, error) {
+	if s.req.ReadPath != nil {
+		return s.req.ReadPath(ctx, m, rel)
+	}
+	return hashPath(ctx, m.FS, rel)
+}
+
+// hashPath returns the CID of a file or folder.
+func hashPath(ctx context.Context, fsys fs.FS, name string) (cid.CID, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	if info.IsDir() {
+		sub, err := fs.Sub(fsys, name)
+		if err != nil {
+			return cid.CID{}, err
+		}
+		return cid.HashTree(ctx, sub, nil)
+	}
+	if err := cid.CheckFile(info); err != nil {
+		return cid.CID{}, err
+	}
+	file, err := fsys.Open(name)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	b := cid.NewFile(info.Mode()&0o111 != 0)
+	if _, err := io.Copy(b, file); err != nil {
+		return cid.CID{}, err
+	}
+	id, _, _, _ := b.Finish()
+	return id, nil
+}
