@@ -203,13 +203,13 @@ type Mount struct {
 // Stats counts what a store holds.
 type Stats struct {
 	Files        int64 `json:"files"`
-	FileBytes    int64 `json:"file_bytes"`    // on disk, each once
-	LogicalBytes int64 `json:"logical_bytes"` // as the packages see them
+	FileBytes    int64 `json:"file_bytes"`    // on disk, each file once
+	LogicalBytes int64 `json:"logical_bytes"` // as if nothing were shared
 	Blocks       int64 `json:"blocks"`
 	PIRs         int64 `json:"pirs"`
-	CIDs         int64 `json:"cids"`
+	Bindings     int64 `json:"bindings"`
 	Attestations int64 `json:"attestations"`
-	Quarantined  int64 `json:"quarantined"`
+	Damaged      int64 `json:"damaged"` // files that were set aside
 }
 
 // Verified is the end of a verify call.

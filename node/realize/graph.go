@@ -1,0 +1,293 @@
+package realize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// A graph is the work of one request: a task for each PID it touches.
+type graph struct {
+	r       *Realizer
+	req     *Request
+	given   map[pir.PID]protocol.Package
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	tasks map[pir.PID]*task
+}
+
+// A task realizes one PID. Its fields may be read after done is closed.
+type task struct {
+	done chan struct{}
+	err  error
+	name string
+	cid  cid.CID
+	way  protocol.Way
+	size int64
+}
+
+// wait waits for the task's end, or ctx's.
+func (t *task) wait(ctx context.Context) error {
+	select {
+	case <-t.done:
+		return t.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func newGraph(r *Realizer, req *Request) (*graph, error) {
+	g := &graph{r: r, req: req, given: map[pir.PID]protocol.Package{}, tasks: map[pir.PID]*task{}}
+	for _, p := range req.Packages {
+		g.given[pir.Sum([]byte(p.PIR))] = p
+	}
+	if len(req.Wanted) == 0 {
+		return nil, protocol.Errorf(protocol.Invalid, "realize: nothing is wanted")
+	}
+	return g, nil
+}
+
+func (g *graph) event(e protocol.Event) {
+	if g.req.Event != nil {
+		g.req.Event(e)
+	}
+}
+
+func (g *graph) counts() map[protocol.Way]int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	counts := map[protocol.Way]int{}
+	for _, t := range g.tasks {
+		select {
+		case <-t.done:
+			counts[t.way]++
+		default:
+		}
+	}
+	return counts
+}
+
+// start returns the task of id, which runs from the first call on.
+func (g *graph) start(ctx context.Context, id pir.PID) *task {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if t := g.tasks[id]; t != nil {
+		return t
+	}
+	t := &task{done: make(chan struct{})}
+	g.tasks[id] = t
+	g.running.Go(func() {
+		defer close(t.done)
+		t.err = g.run(ctx, id, t)
+	})
+	return t
+}
+
+// run takes the steps of README.md.
+func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
+	t.name = g.given[id].Name
+	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+		return err
+	}
+	p, canonical, origins, err := g.pir(id)
+	if err != nil {
+		return err
+	}
+	if t.name == "" {
+		t.name = label(p)
+	}
+	contents, err := g.inputs(ctx, p)
+	if err != nil {
+		return err
+	}
+	unlock, err := g.r.locks.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+		return err // another request was faster
+	}
+	if err := g.r.o.Store.PutPIR(ctx, id, canonical, origins); err != nil {
+		return fmt.Errorf("keep pir: %w", err)
+	}
+	resolved, _, err := p.Resolve(func(input pir.PID) (cid.CID, error) { return contents[input], nil })
+	if err != nil {
+		return err
+	}
+	if resolved != id {
+		if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
+			return err
+		}
+	}
+	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: t.name}
+	g.begin(id, p, t.name)
+	made, err := w.run(ctx)
+	g.end(id)
+	if err != nil {
+		if ctx.Err() == nil {
+			g.event(protocol.Event{Kind: protocol.EventFail, PID: id, Name: t.name, What: p.Kind, Text: err.Error()})
+		}
+		return err
+	}
+	if resolved != id {
+		if err := g.r.bind(ctx, resolved, made.cid, made.refs, made.size); err != nil {
+			return fmt.Errorf("bind %s: %w", t.name, err)
+		}
+	}
+	if err := g.r.bind(ctx, id, made.cid, made.refs, made.size); err != nil {
+		return fmt.Errorf("bind %s: %w", t.name, err)
+	}
+	t.cid, t.size, t.way = made.cid, made.size, made.way
+	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: t.way, CID: t.cid.String()})
+	return nil
+}
+
+func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
+	g.r.mu.Lock()
+	g.r.running[id] = string(p.Kind) + " " + name
+	g.r.mu.Unlock()
+	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind})
+}
+
+func (g *graph) end(id pir.PID) {
+	g.r.mu.Lock()
+	delete(g.r.running, id)
+	g.r.mu.Unlock()
+}
+
+// label names a PIR for people.
+func label(p *pir.PIR) string {
+	switch {
+	case p.Kind == pir.Fetch:
+		return p.Hash.String()[:min(16, len(p.Hash.String()))] + "…"
+	case p.Version != "":
+		return p.Name + " " + p.Version
+	}
+	return p.Name
+}
+
+// find fills t if id is present.
+func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
+	content, ok, err := g.r.present(id)
+	if !ok || err != nil {
+		return false, err
+	}
+	a, err := g.r.attestation(id)
+	if errors.Is(err, cas.ErrNotFound) {
+		return false, nil // bound by somebody else's word, which does not count yet
+	}
+	if err != nil {
+		return false, err
+	}
+	t.cid, t.size, t.way = content, a.Size, way
+	return true, nil
+}
+
+// cutoff binds id to the content of the resolved PID, if that is present.
+func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t *task) (bool, error) {
+	ok, err := g.find(resolved, t, protocol.Cutoff)
+	if !ok || err != nil {
+		return false, err
+	}
+	refs, err := g.r.Refs(resolved)
+	if err != nil {
+		return false, err
+	}
+	if err := g.r.bind(ctx, id, t.cid, refs, t.size); err != nil {
+		return false, fmt.Errorf("bind %s: %w", t.name, err)
+	}
+	g.event(protocol.Event{
+		Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: protocol.Cutoff, CID: t.cid.String(), Same: resolved.String(),
+	})
+	return true, nil
+}
+
+// pir returns the PIR of id and its origins, from the request or the store.
+func (g *graph) pir(id pir.PID) (p *pir.PIR, canonical, origins []byte, err error) {
+	if given, ok := g.given[id]; ok {
+		canonical = []byte(given.PIR)
+		origins, err = joinOrigins(given.Origins)
+	} else {
+		canonical, origins, err = g.r.o.Store.PIR(id)
+		if errors.Is(err, cas.ErrNotFound) {
+			return nil, nil, nil, protocol.Errorf(protocol.NotFound, "no description of %s is known", id.Short()).
+				WithHint("build it by its package's name or file")
+		}
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p, err = pir.Decode(canonical)
+	if err != nil {
+		return nil, nil, nil, protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	return p, canonical, origins, nil
+}
+
+// inputs realizes what p needs and returns its content.
+func (g *graph) inputs(ctx context.Context, p *pir.PIR) (map[pir.PID]cid.CID, error) {
+	ids := p.Inputs()
+	tasks := make([]*task, len(ids))
+	for i, id := range ids {
+		tasks[i] = g.start(ctx, id)
+	}
+	contents := make(map[pir.PID]cid.CID, len(ids))
+	for i, t := range tasks {
+		if err := t.wait(ctx); err != nil {
+			return nil, err
+		}
+		contents[ids[i]] = t.cid
+	}
+	return contents, nil
+}
+
+// joinOrigins makes one canonical list of canonical origins.
+func joinOrigins(origins []string) ([]byte, error) {
+	list := nuon.List{}
+	for _, text := range origins {
+		if _, err := source.ParseOrigin([]byte(text)); err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+		}
+		rec, err := nuon.DecodeRecord([]byte(text))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, rec)
+	}
+	return nuon.Encode(list)
+}
+
+// splitOrigins is the reverse of joinOrigins.
+func splitOrigins(joined []byte) ([]source.Origin, error) {
+	if len(joined) == 0 {
+		return nil, nil
+	}
+	v, err := nuon.Decode(joined)
+	if err != nil {
+		return nil, err
+	}
+	list, _ := v.(nuon.List)
+	var origins []source.Origin
+	for _, item := range list {
+		text, err := nuon.Encode(item)
+		if err != nil {
+			return nil, err
+		}
+		o, err := source.ParseOrigin(text)
+		if err != nil {
+			return nil, err
+		}
+		origins = append(origins, o)
+	}
+	return origins, nil
+}

@@ -1,0 +1,306 @@
+package realize
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// Builder is the operation that a Realizer needs to run a build.
+type Builder interface {
+	// Build runs the closure of a job, which leaves its output in the job's folder.
+	// When it returns, nothing it started runs any more.
+	Build(ctx context.Context, job *Job) error
+}
+
+// Fetcher is the operation that a Realizer needs to get fixed outputs.
+type Fetcher interface {
+	Fetch(ctx context.Context, r *source.Request) (pir.Hash, error)
+}
+
+// A Job is one build.
+type Job struct {
+	PID       pir.PID
+	PIR       *pir.PIR
+	Canonical []byte
+	// Inputs is what the build sees, with all that the packages refer to.
+	Inputs []Input
+	// Dir holds the empty folders build, out and tmp.
+	Dir string
+	// Log takes what the build prints.
+	Log io.Writer
+}
+
+// An Input is content and where a build or a program sees it.
+type Input struct {
+	Path string // in the guest
+	PID  pir.PID
+	CID  cid.CID
+}
+
+// StorePath is the guest folder in which packages are seen, each under its PID.
+const StorePath = "/nuka/store"
+
+// Options configures a Realizer. Store, Builder, Fetcher, Key and Dir must be set.
+type Options struct {
+	Store   *cas.Store
+	Builder Builder
+	Fetcher Fetcher
+	// Offline is the fetcher for requests that may not use the network; nil uses Fetcher.
+	Offline Fetcher
+	// Key signs attestations.
+	Key ed25519.PrivateKey
+	// Dir is a folder of the Realizer's own, for work in progress and logs.
+	Dir string
+	// Builds is how many builds may run at once; 0 means one for each processor.
+	Builds int
+	// Fetches is how many fetches may run at once; 0 means 8.
+	Fetches int
+	// Now is the clock of attestations; nil is time.Now.
+	Now func() time.Time
+	// Log is for operators; nil discards.
+	Log *slog.Logger
+}
+
+// A Realizer turns PIDs into content. It is safe for use by several goroutines.
+type Realizer struct {
+	o       Options
+	log     *slog.Logger
+	locks   locks
+	builds  chan struct{}
+	fetches chan struct{}
+
+	mu      sync.Mutex
+	running map[pir.PID]string // what is being made, for people
+}
+
+// New returns a Realizer and removes what an earlier process left half done in its folder.
+func New(o *Options) (*Realizer, error) {
+	r := &Realizer{o: *o, log: o.Log, running: map[pir.PID]string{}}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	if r.o.Builds == 0 {
+		r.o.Builds = runtime.GOMAXPROCS(0)
+	}
+	if r.o.Fetches == 0 {
+		r.o.Fetches = 8
+	}
+	if r.o.Now == nil {
+		r.o.Now = time.Now
+	}
+	if r.o.Offline == nil {
+		r.o.Offline = r.o.Fetcher
+	}
+	r.builds, r.fetches = make(chan struct{}, r.o.Builds), make(chan struct{}, r.o.Fetches)
+	if err := removeAll(r.workDir()); err != nil {
+		return nil, fmt.Errorf("clean up unfinished work: %w", err)
+	}
+	for _, dir := range []string{r.workDir(), r.logDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *Realizer) workDir() string { return filepath.Join(r.o.Dir, "work") }
+func (r *Realizer) logDir() string  { return filepath.Join(r.o.Dir, "log") }
+
+// LogPath returns where the log of the last build of id is.
+func (r *Realizer) LogPath(id pir.PID) string { return filepath.Join(r.logDir(), id.String()) }
+
+// Running returns what is being made now, for people.
+func (r *Realizer) Running() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.running))
+	for _, name := range r.running {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A Request asks for content.
+type Request struct {
+	Wanted   []pir.PID
+	Packages []protocol.Package
+	// Check makes the wanted builds again and compares.
+	Check bool
+	// KeepFailed leaves the folder of a failed build and says where.
+	KeepFailed bool
+	// Offline forbids the network.
+	Offline bool
+	// Event is told how it goes, by several goroutines; nil is not.
+	Event func(protocol.Event)
+}
+
+// Realize makes the content of the wanted PIDs present.
+// It stops at the first failure; what was finished by then stays.
+func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realized, error) {
+	g, err := newGraph(r, req)
+	if err != nil {
+		return nil, err
+	}
+	// All that was started ends with this call.
+	ctx, cancel := context.WithCancel(ctx)
+	defer g.running.Wait()
+	defer cancel()
+	results := make([]*task, len(req.Wanted))
+	for i, id := range req.Wanted {
+		results[i] = g.start(ctx, id)
+	}
+	out := &protocol.Realized{}
+	for i, t := range results {
+		if err := t.wait(ctx); err != nil {
+			return nil, err
+		}
+		if req.Check {
+			if err := g.check(ctx, req.Wanted[i], t); err != nil {
+				return nil, err
+			}
+		}
+		out.Outputs = append(out.Outputs, protocol.Output{
+			PID: req.Wanted[i], CID: t.cid.String(), Name: t.name, Way: t.way, Size: t.size,
+		})
+	}
+	out.Counts = g.counts()
+	return out, nil
+}
+
+// Closure returns the wanted PIDs and all that they refer to, each with its content, and where they are seen.
+func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
+	var inputs []Input
+	seen := map[pir.PID]bool{}
+	var visit func(id pir.PID) error
+	visit = func(id pir.PID) error {
+		if seen[id] {
+			return nil
+		}
+		seen[id] = true
+		content, err := r.o.Store.CID(id)
+		if err != nil {
+			return protocol.Errorf(protocol.NotFound, "%s: %v", id.Short(), err).WithHint("build it again: nuka build")
+		}
+		inputs = append(inputs, Input{Path: StorePath + "/" + id.String(), PID: id, CID: content})
+		refs, err := r.Refs(id)
+		if err != nil {
+			return err
+		}
+		for _, ref := range refs {
+			if err := visit(ref); err != nil {
+				return fmt.Errorf("%s refers to %w", id.Short(), err)
+			}
+		}
+		return nil
+	}
+	for _, id := range ids {
+		if err := visit(id); err != nil {
+			return nil, err
+		}
+	}
+	return inputs, nil
+}
+
+// Refs returns what the content of a PID refers to, by this node's own word.
+func (r *Realizer) Refs(id pir.PID) ([]pir.PID, error) {
+	a, err := r.attestation(id)
+	if err != nil {
+		return nil, err
+	}
+	return a.Refs, nil
+}
+
+func (r *Realizer) attestation(id pir.PID) (protocol.Attestation, error) {
+	own := protocol.KeyOf(r.o.Key)
+	for a, err := range r.o.Store.Attestations(id) {
+		if err != nil {
+			return protocol.Attestation{}, err
+		}
+		if a.Signer == own {
+			return a, nil
+		}
+	}
+	return protocol.Attestation{}, fmt.Errorf("attestation for %s: %w", id.Short(), cas.ErrNotFound)
+}
+
+// present returns what id is bound to, if the store holds it.
+func (r *Realizer) present(id pir.PID) (cid.CID, bool, error) {
+	content, err := r.o.Store.CID(id)
+	if errors.Is(err, cas.ErrNotFound) {
+		return cid.CID{}, false, nil
+	}
+	if err != nil {
+		return cid.CID{}, false, err
+	}
+	ok, err := r.o.Store.Has(content)
+	return content, ok, err
+}
+
+// bind signs that id was realized to content and makes it so.
+func (r *Realizer) bind(ctx context.Context, id pir.PID, content cid.CID, refs []pir.PID, size int64) error {
+	a := protocol.Attestation{PID: id, CID: content, Refs: refs, Size: size, Issued: r.o.Now()}
+	if err := a.Sign(r.o.Key); err != nil {
+		return err
+	}
+	return r.o.Store.Bind(ctx, a)
+}
+
+// removeAll removes a tree whose folders a program may have made unwritable.
+func removeAll(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil || !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	walkErr := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return nil
+	})
+	return errors.Join(walkErr, os.RemoveAll(dir))
+}
+
+// Import takes a file or folder of this machine into the store; nothing is bound to it yet.
+func (r *Realizer) Import(ctx context.Context, dir, name string) (cid.CID, error) {
+	return r.take(ctx, filepath.Join(dir, name), nil)
+}
+
+// take imports what lies at a path of this machine, a file or a folder.
+func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.FileInfo) bool) (cid.CID, error) {
+	dir, file := at, ""
+	info, err := os.Lstat(at)
+	if err != nil {
+		return cid.CID{}, protocol.Errorf(protocol.Failed, "no output was made: %v", err)
+	}
+	if !info.IsDir() {
+		dir, file = filepath.Split(at)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	defer root.Close()
+	content, err := r.o.Store.Import(ctx, root.FS(), &cas.ImportOptions{File: file, Exec: exec})
+	if err != nil {
+		return cid.CID{}, diskErr(fmt.Errorf("take in: %w", err))
+	}
+	return content, nil
+}

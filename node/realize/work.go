@@ -1,0 +1,320 @@
+package realize
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// A work makes the content of one PID.
+type work struct {
+	g         *graph
+	id        pir.PID
+	pir       *pir.PIR
+	canonical []byte
+	origins   []byte
+	contents  map[pir.PID]cid.CID // of the inputs
+	name      string
+}
+
+// A made is what a work has made: content in the store.
+type made struct {
+	cid  cid.CID
+	refs []pir.PID
+	size int64
+	way  protocol.Way
+}
+
+func (w *work) run(ctx context.Context) (m made, err error) {
+	switch w.pir.Kind {
+	case pir.Fetch:
+		m, err = w.fetch(ctx)
+	case pir.Build:
+		m, err = w.build(ctx)
+	case pir.Env:
+		m, err = w.merge(ctx)
+	case pir.Data:
+		m, err = w.data(ctx)
+	}
+	if err != nil {
+		return made{}, err
+	}
+	for e, err := range w.g.r.o.Store.Entries(ctx, m.cid) {
+		if err != nil {
+			return made{}, err
+		}
+		m.size += e.Size
+	}
+	return m, nil
+}
+
+// slot takes one of a limited number of places, which the caller gives back.
+func slot(ctx context.Context, slots chan struct{}) (release func(), err error) {
+	select {
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (w *work) fetch(ctx context.Context) (made, error) {
+	r := w.g.r
+	release, err := slot(ctx, r.fetches)
+	if err != nil {
+		return made{}, err
+	}
+	defer release()
+	origins, err := splitOrigins(w.origins)
+	if err != nil {
+		return made{}, err
+	}
+	dir, err := os.MkdirTemp(r.workDir(), "fetch-")
+	if err != nil {
+		return made{}, diskErr(err)
+	}
+	defer removeAll(dir)
+	fetcher := r.o.Fetcher
+	if w.g.req.Offline {
+		fetcher = r.o.Offline
+	}
+	_, err = fetcher.Fetch(ctx, &source.Request{
+		Origins: origins, Hash: w.pir.Hash, Unpack: w.pir.Unpack, Strip: w.pir.Strip, Dir: dir,
+		Progress: func(done, total int64) {
+			w.g.event(protocol.Event{Kind: protocol.EventProgress, PID: w.id, Name: w.name, What: pir.Fetch, Done: done, Total: total})
+		},
+	})
+	if err != nil {
+		return made{}, err
+	}
+	content, err := w.g.r.take(ctx, filepath.Join(dir, source.Out), nil)
+	if err != nil {
+		return made{}, err
+	}
+	// The bytes on disk might have changed since they were checked: what counts is what the store has kept.
+	digest := content.Digest()
+	if w.pir.Hash.Algorithm == pir.B3 && pir.NewHash(pir.B3, digest[:]) != w.pir.Hash {
+		return made{}, protocol.Errorf(protocol.Mismatch, "fetch %s: the files changed while they were taken in", w.name)
+	}
+	return made{cid: content, way: protocol.Fetched}, nil
+}
+
+func (w *work) build(ctx context.Context) (made, error) {
+	r := w.g.r
+	release, err := slot(ctx, r.builds)
+	if err != nil {
+		return made{}, err
+	}
+	defer release()
+	dir, err := os.MkdirTemp(r.workDir(), "build-"+w.pir.Name+"-")
+	if err != nil {
+		return made{}, diskErr(err)
+	}
+	keep := false
+	defer func() {
+		if !keep {
+			removeAll(dir)
+		}
+	}()
+	for _, sub := range []string{"build", "out", "tmp"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return made{}, diskErr(err)
+		}
+	}
+	inputs, err := w.inputs()
+	if err != nil {
+		return made{}, err
+	}
+	log, err := w.openLog()
+	if err != nil {
+		return made{}, diskErr(err)
+	}
+	err = r.o.Builder.Build(ctx, &Job{PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Dir: dir, Log: log})
+	log.close(err)
+	if ctx.Err() != nil {
+		return made{}, ctx.Err()
+	}
+	if err != nil {
+		if keep = w.g.req.KeepFailed; keep {
+			w.g.event(protocol.Event{Kind: protocol.EventNote, PID: w.id, Name: w.name, Text: "the build folder is kept: " + dir})
+		}
+		e := protocol.AsError(err)
+		if e.Code == protocol.Internal {
+			e.Code = protocol.Failed
+		}
+		e.Message = "build " + w.name + ": " + e.Message
+		if e.Hint == "" {
+			e.Hint = "its whole output: nuka log " + w.id.Short()
+		}
+		return made{}, e
+	}
+	out := filepath.Join(dir, "out")
+	content, err := w.g.r.take(ctx, out, isProgram(out))
+	if err != nil {
+		return made{}, err
+	}
+	candidates := make([]pir.PID, len(inputs))
+	for i, in := range inputs {
+		candidates[i] = in.PID
+	}
+	refs, err := r.o.Store.ScanRefs(ctx, content, candidates)
+	if err != nil {
+		return made{}, err
+	}
+	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
+}
+
+// isProgram marks the programs of an output executable: see README.md.
+func isProgram(out string) func(string, fs.FileInfo) bool {
+	return func(name string, info fs.FileInfo) bool {
+		if info.Mode()&0o111 != 0 {
+			return true
+		}
+		if path.Dir(name) != "bin" {
+			return false
+		}
+		f, err := os.Open(filepath.Join(out, "bin", path.Base(name)))
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		magic := make([]byte, 4)
+		n, _ := io.ReadFull(f, magic)
+		return string(magic[:n]) == "\x00asm" || n >= 2 && string(magic[:2]) == "#!"
+	}
+}
+
+// inputs returns what the build sees.
+func (w *work) inputs() ([]Input, error) {
+	inputs, err := w.g.r.Closure(slices.Collect(maps.Values(w.pir.Packages))...)
+	if err != nil {
+		return nil, err
+	}
+	const src = "/nuka/src"
+	if one := w.pir.Src.One; !one.IsZero() {
+		inputs = append(inputs, Input{Path: src, PID: one, CID: w.contents[one]})
+	}
+	for name, id := range w.pir.Src.Named {
+		inputs = append(inputs, Input{Path: src + "/" + name, PID: id, CID: w.contents[id]})
+	}
+	slices.SortFunc(inputs, func(a, b Input) int { return strings.Compare(a.Path, b.Path) })
+	return inputs, nil
+}
+
+// merge makes the union of packages. Two packages with different files at one path are an error.
+func (w *work) merge(ctx context.Context) (made, error) {
+	roots := make([]cid.CID, 0, len(w.pir.Packages))
+	names := slices.Sorted(maps.Keys(w.pir.Packages))
+	refs := make([]pir.PID, 0, len(names))
+	for _, name := range names {
+		id := w.pir.Packages[name]
+		roots = append(roots, w.contents[id])
+		of, err := w.g.r.Refs(id)
+		if err != nil {
+			return made{}, err
+		}
+		refs = append(refs, of...)
+	}
+	merged, err := newUnion(ctx, w.g.r.o.Store, names, roots)
+	if err != nil {
+		return made{}, err
+	}
+	content, err := w.g.r.o.Store.Import(ctx, merged, nil)
+	if err != nil {
+		return made{}, diskErr(err)
+	}
+	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Merged}, nil
+}
+
+// data writes a value down as a file of canonical NUON.
+func (w *work) data(ctx context.Context) (made, error) {
+	text, err := nuon.Encode(w.pir.Data)
+	if err != nil {
+		return made{}, err
+	}
+	dir, err := os.MkdirTemp(w.g.r.workDir(), "data-")
+	if err != nil {
+		return made{}, diskErr(err)
+	}
+	defer removeAll(dir)
+	file := filepath.Join(dir, "value.nuon")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return made{}, diskErr(err)
+	}
+	content, err := w.g.r.take(ctx, file, nil)
+	return made{cid: content, way: protocol.Merged}, err
+}
+
+// diskErr says what a full disk is.
+func diskErr(err error) error {
+	if isFull(err) {
+		return protocol.Errorf(protocol.Exhausted, "%v", err).WithHint("make room on the disk and try again; nothing half-done was kept")
+	}
+	return err
+}
+
+// A buildLog keeps a build's output in a file and tells it line by line.
+type buildLog struct {
+	mu   sync.Mutex
+	w    *work
+	file *os.File
+	line []byte
+}
+
+const maxLine = 16 << 10
+
+func (w *work) openLog() (*buildLog, error) {
+	file, err := os.Create(w.g.r.LogPath(w.id))
+	return &buildLog{w: w, file: file}, err
+}
+
+func (l *buildLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = append(l.line, b...)
+	for {
+		end := bytes.IndexByte(l.line, '\n')
+		if end < 0 && len(l.line) < maxLine {
+			break
+		}
+		if end < 0 {
+			end = len(l.line) - 1
+		}
+		l.tell(string(bytes.TrimRight(l.line[:end+1], "\n")))
+		l.line = l.line[end+1:]
+	}
+	return l.file.Write(b)
+}
+
+func (l *buildLog) tell(line string) {
+	l.w.g.event(protocol.Event{Kind: protocol.EventLog, PID: l.w.id, Name: l.w.name, What: pir.Build, Text: line})
+}
+
+// close ends the log, with the build's error.
+func (l *buildLog) close(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.line) > 0 {
+		l.tell(string(l.line))
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(l.file, "error: %v\n", err)
+	}
+	l.file.Close()
+}
