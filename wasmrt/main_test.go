@@ -17,6 +17,10 @@ import (
 var guestWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == workerArg {
+		workerMain()
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "wasmrt")
 		if err != nil {

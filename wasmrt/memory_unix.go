@@ -23,7 +23,7 @@ func (r *region) resize(size, most uint64) []byte {
 		if most == 0 {
 			return empty1
 		}
-		b, err := unix.Mmap(-1, 0, int(most), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+		b, err := unix.Mmap(-1, 0, int(most), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|mapNoReserve)
 		if err != nil {
 			return nil
 		}

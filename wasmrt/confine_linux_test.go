@@ -1,0 +1,147 @@
+package wasmrt_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/wasmrt"
+	"golang.org/x/sys/unix"
+)
+
+func syscallKill(pid int) error { return syscall.Kill(pid, 0) }
+
+func blockThread() error {
+	ts := syscall.Timespec{Nsec: 20e6}
+	return syscall.Nanosleep(&ts, nil)
+}
+
+// hostileCalls makes each call that must be refused and returns those that were not.
+func hostileCalls() string {
+	var open []string
+	for name, c := range map[string][]uintptr{
+		"socket inet": {unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, 0}, "socket unix": {unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0},
+		"socket netlink": {unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0}, "ptrace": {unix.SYS_PTRACE, 0, 0, 0},
+		"unshare": {unix.SYS_UNSHARE, unix.CLONE_NEWUSER, 0, 0}, "mount": {unix.SYS_MOUNT, 0, 0, 0}, "bpf": {unix.SYS_BPF, 0, 0, 0},
+		"keyctl": {unix.SYS_KEYCTL, 0, 0, 0}, "perf": {unix.SYS_PERF_EVENT_OPEN, 0, 0, 0}, "io_uring": {unix.SYS_IO_URING_SETUP, 1, 0, 0},
+		"userfaultfd": {unix.SYS_USERFAULTFD, 0, 0, 0}, "shmget": {unix.SYS_SHMGET, 0, 4096, 0o1600}, "execve": {unix.SYS_EXECVE, 0, 0, 0},
+		"clone": {unix.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0}, "kill": {unix.SYS_KILL, 1, 0, 0}, "personality": {unix.SYS_PERSONALITY, 0xffffffff, 0, 0},
+		"setns": {unix.SYS_SETNS, 0, 0, 0}, "process_vm_readv": {unix.SYS_PROCESS_VM_READV, uintptr(os.Getppid()), 0, 0},
+	} {
+		if _, _, e := syscall.RawSyscall(c[0], c[1], c[2], c[3]); e != unix.EPERM {
+			open = append(open, fmt.Sprintf("%s: %d", name, int(e)))
+		}
+	}
+	if _, _, e := syscall.RawSyscall(unix.SYS_CLONE3, 0, 0, 0); e != unix.ENOSYS {
+		open = append(open, fmt.Sprintf("clone3: %v", e))
+	}
+	return "open: " + strings.Join(open, ", ")
+}
+
+func TestConfinement(t *testing.T) {
+	if missing := wasmrt.Confinement(); len(missing) > 0 {
+		t.Skip(missing)
+	}
+	outside := t.TempDir()
+	for _, d := range []string{"ro", "rw/a", "rw/b"} {
+		if err := os.MkdirAll(filepath.Join(outside, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"secret.txt", "ro/f", "rw/a/f"} {
+		if err := os.WriteFile(filepath.Join(outside, f), []byte(secret), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ul, err := net.Listen("unix", filepath.Join(outside, "rw/sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ul.Close()
+	at := func(s string) string { return filepath.Join(outside, s) }
+
+	run := func(t *testing.T, w *wasmrt.Worker, want func(msg string, allowed bool)) {
+		for msg, allowed := range map[string]bool{
+			"read " + at("ro/f"):                          true,
+			"read " + at("rw/a/f"):                        true,
+			"write " + at("rw/new"):                       true,
+			"move " + at("rw/a/f") + " " + at("rw/b/f"):   true,
+			"read " + at("secret.txt"):                    false,
+			"read /etc/passwd":                            false,
+			"read /proc/1/environ":                        false,
+			"write " + at("ro/new"):                       false,
+			"write " + at("new"):                          false,
+			"move " + at("secret.txt") + " " + at("rw/s"): false,
+			"dial tcp " + l.Addr().String():               false,
+			"dial unix " + at("rw/sock"):                  false,
+			"exec /bin/true":                              false,
+			"signal " + strconv.Itoa(os.Getpid()):         false,
+		} {
+			if strings.HasPrefix(msg, "read "+at("rw/a/f")) {
+				continue // moved by another message; order is free
+			}
+			want(msg, allowed)
+		}
+	}
+	w := confined(t, outside)
+	run(t, w, func(msg string, allowed bool) {
+		got := ask(t, w, msg)
+		if ok := !strings.HasPrefix(got, "error: "); ok != allowed {
+			t.Errorf("%s: got %q, allowed %v", msg, got, allowed)
+		}
+	})
+	if got := ask(t, w, "calls"); got != "open: " {
+		t.Errorf("calls that were not refused: %s", got)
+	}
+	if got := ask(t, w, "threads"); got != "ok" {
+		t.Errorf("threads: got %q", got)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+
+	// The same messages without confinement, so that the test is known to test something.
+	free := spawn(t, &wasmrt.WorkerCommand{Unconfined: true})
+	for _, msg := range []string{"read " + at("secret.txt"), "dial tcp " + l.Addr().String(), "exec /bin/true", "signal " + strconv.Itoa(os.Getpid())} {
+		if got := ask(t, free, msg); strings.HasPrefix(got, "error: ") {
+			t.Errorf("unconfined %s: got %q", msg, got)
+		}
+	}
+}
+
+// A worker must not outlive a parent that dies without a word.
+func TestWorkerDiesWithParent(t *testing.T) {
+	w := spawn(t, &wasmrt.WorkerCommand{Unconfined: true})
+	out := ask(t, w, "grandchild")
+	time.Sleep(100 * time.Millisecond) // until it is deaf
+	pid, err := strconv.Atoi(out)
+	if err != nil {
+		t.Fatal(out)
+	}
+	// The child is killed alone, as the kernel's memory killer would; its own worker must follow.
+	if err := syscall.Kill(w.Pid(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if syscall.Kill(pid, 0) != nil {
+			return
+		}
+		if b, err := os.ReadFile("/proc/" + out + "/stat"); err == nil && strings.Contains(string(b), ") Z ") {
+			return // dead, and not waited for by the init of this machine
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("process %d still runs", pid)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}

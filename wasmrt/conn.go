@@ -1,0 +1,63 @@
+package wasmrt
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// MaxFrame is how long one message between a process and its worker may be.
+const MaxFrame = 64 << 20
+
+// A Conn carries messages between a process and its worker: each is a length of four bytes, big endian, and as many
+// bytes. Send may be used by many goroutines, Recv by one.
+type Conn struct {
+	r  io.Reader
+	w  io.Writer
+	mu sync.Mutex
+}
+
+// NewConn returns a Conn over a reader and a writer.
+func NewConn(r io.Reader, w io.Writer) *Conn { return &Conn{r: r, w: w} }
+
+// Send writes one message.
+func (c *Conn) Send(b []byte) error {
+	if len(b) > MaxFrame {
+		return fmt.Errorf("send message: %d bytes, more than %d", len(b), MaxFrame)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	frame := make([]byte, 4+len(b))
+	binary.BigEndian.PutUint32(frame, uint32(len(b)))
+	copy(frame[4:], b)
+	if _, err := c.w.Write(frame); err != nil {
+		return fmt.Errorf("send message: %w", err)
+	}
+	return nil
+}
+
+// Recv reads one message; io.EOF says that the other side closed between messages.
+// Memory is taken as bytes arrive, not as the length promises.
+func (c *Conn) Recv() ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
+		return nil, fmt.Errorf("receive message: %w", err)
+	}
+	n := int64(binary.BigEndian.Uint32(head[:]))
+	if n > MaxFrame {
+		return nil, fmt.Errorf("receive message: %d bytes, more than %d", n, MaxFrame)
+	}
+	b, err := io.ReadAll(io.LimitReader(c.r, n))
+	if err == nil && int64(len(b)) < n {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive message: %w", err)
+	}
+	return b, nil
+}

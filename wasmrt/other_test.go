@@ -1,0 +1,11 @@
+//go:build !linux
+
+package wasmrt_test
+
+import "errors"
+
+func syscallKill(int) error { return errors.New("not here") }
+
+func blockThread() error { return nil }
+
+func hostileCalls() string { return "" }

@@ -1,0 +1,291 @@
+package wasmrt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+)
+
+// WorkerLimits bounds a worker process; zero fields are no limit.
+type WorkerLimits struct {
+	// Memory is how much a worker may have, all its programs and their machine code included.
+	// Under Linux, writable memory beyond it is refused (a program's memory.grow answers -1) and a worker whose
+	// resident memory is larger is killed.
+	Memory int64 `json:"memory,omitempty"`
+	// CPU is the processor time it may use, Wall the time it may live. Then it is killed.
+	CPU  time.Duration `json:"cpu,omitempty"`
+	Wall time.Duration `json:"wall,omitempty"`
+	// OpenFiles is how many files it may have open.
+	OpenFiles uint64 `json:"openFiles,omitempty"`
+	// FileSize is how large a file it may write. The number of files and their sum are limits of a Dir.
+	FileSize int64 `json:"fileSize,omitempty"`
+}
+
+// A WorkerCommand says how to start a worker.
+type WorkerCommand struct {
+	// Path is the executable; empty is this one. Args are its arguments, without its name: they make it call Enter.
+	Path string
+	Args []string
+	// Env are its variables; there are no others.
+	Env    []string
+	Limits WorkerLimits
+	// ReadOnly and ReadWrite are the host's files and folders it may use where the system can confine it.
+	ReadOnly, ReadWrite []string
+	// Unconfined leaves out everything but the limits.
+	Unconfined bool
+	// Stderr gets what it writes there; nil keeps the last lines for the error only.
+	Stderr io.Writer
+}
+
+// A Worker is a child process that runs programs and can be killed at any time.
+type Worker struct {
+	// Conn is connected to the Conn that Enter returned in the child.
+	*Conn
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	done   chan struct{}
+	err    error
+	mu     sync.Mutex
+	reason error // why it was killed
+}
+
+// enterSpec is the first message to a worker.
+type enterSpec struct {
+	Limits              WorkerLimits
+	ReadOnly, ReadWrite []string
+	Unconfined          bool
+}
+
+// Spawn starts a worker, which lives until it exits, Close or Kill is called, a limit is hit or ctx is done.
+// It does not outlive this process where the system can see to that.
+func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
+	name := c.Path
+	if name == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("start worker: %w", err)
+		}
+		name = exe
+	}
+	cmd := exec.Command(name, c.Args...)
+	cmd.Env = append([]string{}, c.Env...) // not nil, which would be ours
+	cmd.Dir = "/"
+	if runtime.GOOS == "windows" {
+		cmd.Dir = ""
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	cmd.Stdout = outW
+	last := &tail{}
+	cmd.Stderr = last
+	if c.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(c.Stderr, last)
+	}
+	// What a killed worker's own children hold open must not keep Wait from returning.
+	cmd.WaitDelay = 2 * time.Second
+	w := &Worker{Conn: NewConn(outR, in), cmd: cmd, in: in, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// The kernel sends the signal of a parent's death when the thread that started the child ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := startConfined(cmd, c.Unconfined)
+		outW.Close()
+		started <- err
+		if err != nil {
+			return
+		}
+		err = cmd.Wait()
+		_ = killWorker(cmd) // what it may have left behind
+		w.finish(err, last.String())
+		close(w.done)
+	}()
+	if err := <-started; err != nil {
+		outR.Close()
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	go w.watch(ctx, &c.Limits)
+	go func() { // after the end nobody else writes; let readers see the rest, then the end
+		<-w.done
+		time.AfterFunc(time.Minute, func() { outR.Close() })
+	}()
+	spec, err := json.Marshal(enterSpec{c.Limits, c.ReadOnly, c.ReadWrite, c.Unconfined})
+	if err == nil {
+		err = w.Send(spec)
+	}
+	if err != nil {
+		w.Kill(err)
+		<-w.done
+		return nil, fmt.Errorf("start worker: %w", errors.Join(err, w.err))
+	}
+	return w, nil
+}
+
+func (w *Worker) finish(err error, stderr string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.reason != nil:
+		w.err = fmt.Errorf("worker: %w", w.reason)
+	case err != nil && strings.Contains(stderr, "out of memory"):
+		w.err = fmt.Errorf("worker: %w", &LimitError{"out of memory"})
+	case err != nil:
+		if stderr != "" {
+			stderr = ": " + stderr
+		}
+		if reason := exitLimit(w.cmd.ProcessState); reason != nil {
+			err = reason
+		}
+		w.err = fmt.Errorf("worker: %w%s", err, stderr)
+	}
+}
+
+// watch kills the worker when its time is over or it has grown too large.
+func (w *Worker) watch(ctx context.Context, l *WorkerLimits) {
+	var wall <-chan time.Time
+	if l.Wall > 0 {
+		t := time.NewTimer(l.Wall)
+		defer t.Stop()
+		wall = t.C
+	}
+	var look <-chan time.Time
+	if l.CPU > 0 || l.Memory > 0 {
+		t := time.NewTicker(50 * time.Millisecond)
+		defer t.Stop()
+		look = t.C
+	}
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-ctx.Done():
+			w.Kill(context.Cause(ctx))
+			return
+		case <-wall:
+			w.Kill(&LimitError{fmt.Sprintf("ran longer than %v", l.Wall)})
+			return
+		case <-look:
+			cpu, rss, ok := usage(w.cmd.Process.Pid)
+			if ok && l.CPU > 0 && cpu > l.CPU {
+				w.Kill(&LimitError{fmt.Sprintf("used more than %v of processor time", l.CPU)})
+				return
+			}
+			if ok && l.Memory > 0 && rss > l.Memory {
+				w.Kill(&LimitError{fmt.Sprintf("used more than %d MiB of memory", l.Memory>>20)})
+				return
+			}
+		}
+	}
+}
+
+// Kill ends the worker now, with a reason that Wait returns.
+func (w *Worker) Kill(reason error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reason == nil {
+		w.reason = reason
+		if w.reason == nil {
+			w.reason = errors.New("killed")
+		}
+	}
+	select {
+	case <-w.done:
+	default:
+		_ = killWorker(w.cmd)
+	}
+}
+
+// CloseSend tells the worker that no more messages come; its Recv returns io.EOF.
+func (w *Worker) CloseSend() error { return w.in.Close() }
+
+// Wait waits for the worker's end: nil if it exited with code zero.
+// A limit that was hit is a *LimitError, the end of Spawn's context its cause.
+func (w *Worker) Wait() error {
+	<-w.done
+	return w.err
+}
+
+// Done is closed when the worker has ended.
+func (w *Worker) Done() <-chan struct{} { return w.done }
+
+// Pid is the worker's process number.
+func (w *Worker) Pid() int { return w.cmd.Process.Pid }
+
+// Close tells the worker to end and waits; after a second it is killed.
+func (w *Worker) Close() error {
+	_ = w.CloseSend()
+	t := time.AfterFunc(time.Second, func() { w.Kill(nil) })
+	defer t.Stop()
+	return w.Wait()
+}
+
+// Enter is what a worker calls first of all: it confines this process as its parent said and returns the connection.
+// From here on standard input and output belong to the connection: os.Stdout is standard error.
+func Enter() (*Conn, error) {
+	in, out := os.Stdin, os.Stdout
+	os.Stdout = os.Stderr
+	c := NewConn(in, out)
+	b, err := c.Recv()
+	if err != nil {
+		return nil, fmt.Errorf("enter worker: %w", err)
+	}
+	var spec enterSpec
+	if err := json.Unmarshal(b, &spec); err != nil {
+		return nil, fmt.Errorf("enter worker: %w", err)
+	}
+	closeInherited()
+	if spec.Unconfined {
+		err = limitSelf(&spec.Limits)
+	} else {
+		err = Confine(&spec.Limits, spec.ReadOnly, spec.ReadWrite)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("enter worker: %w", err)
+	}
+	return c, nil
+}
+
+// tail keeps the last bytes written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+const tailSize = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, b...)
+	if len(t.b) > 2*tailSize {
+		t.b = append(t.b[:0], t.b[len(t.b)-tailSize:]...)
+	}
+	return len(b), nil
+}
+
+// String returns the first line of what is kept if it is a Go panic, else the last.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
+	for _, l := range lines {
+		if strings.HasPrefix(l, "fatal error:") || strings.HasPrefix(l, "panic:") || strings.HasPrefix(l, "runtime:") {
+			return l
+		}
+	}
+	return lines[len(lines)-1]
+}

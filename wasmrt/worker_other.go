@@ -1,0 +1,33 @@
+//go:build !linux
+
+package wasmrt
+
+import (
+	"os"
+	"os/exec"
+	"time"
+)
+
+func startConfined(cmd *exec.Cmd, _ bool) error {
+	setGroup(cmd)
+	return cmd.Start()
+}
+
+func exitLimit(*os.ProcessState) error { return nil }
+
+// usage is not known here; the kernel's own limits are all there is.
+func usage(int) (cpu time.Duration, rss int64, ok bool) { return 0, 0, false }
+
+func closeInherited() {}
+
+// Confine limits this process; see Confinement for what is missing here.
+func Confine(l *WorkerLimits, _, _ []string) error { return limitSelf(l) }
+
+// Confinement lists what is missing to confine worker processes on this system, empty if nothing is.
+// Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
+func Confinement() []string {
+	return []string{
+		"workers are not kept from the network and the files of the host (no Landlock and seccomp on this system)",
+		"workers are not killed for the memory they use",
+	}
+}

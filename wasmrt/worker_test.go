@@ -1,0 +1,227 @@
+package wasmrt_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+const workerArg = "worker-of-the-test"
+
+// workerMain is the child: it does what messages say and answers.
+func workerMain() {
+	conn, err := wasmrt.Enter()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	for {
+		b, err := conn.Recv()
+		if err != nil {
+			return
+		}
+		out, err := workerDo(strings.Fields(string(b)))
+		if err != nil {
+			out = "error: " + err.Error()
+		}
+		if err := conn.Send([]byte(out)); err != nil {
+			os.Exit(4)
+		}
+	}
+}
+
+func workerDo(a []string) (string, error) {
+	switch a[0] {
+	case "read":
+		b, err := os.ReadFile(a[1])
+		return string(b), err
+	case "write":
+		return "ok", os.WriteFile(a[1], []byte("x"), 0o644)
+	case "move":
+		return "ok", os.Rename(a[1], a[2])
+	case "dial":
+		c, err := net.DialTimeout(a[1], a[2], time.Second)
+		if err == nil {
+			c.Close()
+		}
+		return "ok", err
+	case "exec":
+		b, err := exec.Command(a[1], a[2:]...).CombinedOutput()
+		return string(b), err
+	case "signal":
+		pid, _ := strconv.Atoi(a[1])
+		return "ok", syscallKill(pid)
+	case "calls":
+		return hostileCalls(), nil
+	case "threads":
+		// Blocking in many goroutines at once needs new threads.
+		done := make(chan error)
+		for range 32 {
+			go func() { done <- blockThread() }()
+		}
+		for range 32 {
+			if err := <-done; err != nil {
+				return "", err
+			}
+		}
+		return "ok", nil
+	case "grandchild":
+		w, err := wasmrt.Spawn(context.Background(), &wasmrt.WorkerCommand{Args: []string{workerArg}, Unconfined: true})
+		if err != nil {
+			return "", err
+		}
+		if err := w.Send([]byte("spin")); err != nil {
+			return "", err
+		}
+		return strconv.Itoa(w.Pid()), nil
+	case "spin": // deaf, so that only a signal ends it
+		for {
+			time.Sleep(time.Second)
+		}
+	case "alloc": // MiB
+		n, _ := strconv.Atoi(a[1])
+		var keep [][]byte
+		for range n {
+			b := make([]byte, 1<<20)
+			for i := 0; i < len(b); i += 4096 {
+				b[i] = 1
+			}
+			keep = append(keep, b)
+			time.Sleep(time.Millisecond)
+		}
+		return strconv.Itoa(len(keep)), nil
+	case "guest": // CACHE GUEST SCRATCH COMMANDS...
+		ctx := context.Background()
+		rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: a[1]})
+		if err != nil {
+			return "", err
+		}
+		defer rt.Close(ctx)
+		m, err := rt.LoadFile(ctx, a[2])
+		if err != nil {
+			return "", err
+		}
+		d, err := wasmrt.OpenDir(a[3], nil)
+		if err != nil {
+			return "", err
+		}
+		defer d.Close()
+		fs, err := wasmrt.NewFS(wasmrt.Mount{Path: "/nuka/build", Dir: d})
+		if err != nil {
+			return "", err
+		}
+		var out bytes.Buffer
+		exit, err := rt.Run(ctx, &wasmrt.Program{Module: m, Args: append([]string{"guest"}, a[4:]...), FS: fs, Dir: "/nuka/build", Stdout: &out, Stderr: &out})
+		return fmt.Sprintf("%sexit %d", out.String(), exit), err
+	}
+	return "", errors.New("unknown message")
+}
+
+func spawn(t *testing.T, c *wasmrt.WorkerCommand) *wasmrt.Worker {
+	t.Helper()
+	c.Args = []string{workerArg}
+	w, err := wasmrt.Spawn(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Kill(nil); w.Wait() })
+	return w
+}
+
+func ask(t *testing.T, w *wasmrt.Worker, msg string) string {
+	t.Helper()
+	if err := w.Send([]byte(msg)); err != nil {
+		t.Fatalf("%s: %v", msg, err)
+	}
+	b, err := w.Recv()
+	if err != nil {
+		t.Fatalf("%s: %v; worker: %v", msg, err, w.Wait())
+	}
+	return string(b)
+}
+
+func TestWorkerRunsPrograms(t *testing.T) {
+	b := newBox(t, nil)
+	w := spawn(t, &wasmrt.WorkerCommand{
+		Limits:   wasmrt.WorkerLimits{Memory: 2 << 30, CPU: time.Minute, Wall: time.Minute, OpenFiles: 256},
+		ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")},
+	})
+	got := ask(t, w, strings.Join([]string{"guest", runtimeDir, guestWasm, b.host(""),
+		"mkdir d -- write d/f hello -- rename d/f g -- cat g -- mkdir e -- rename g e/h"}, " "))
+	if want := "hello\nexit 0"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := ask(t, w, "threads"); got != "ok" {
+		t.Errorf("threads: got %q", got)
+	}
+	if err := w.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func TestWorkerLimits(t *testing.T) {
+	b := newBox(t, nil)
+	loop := strings.Join([]string{"guest", runtimeDir, guestWasm, b.host(""), "loop"}, " ")
+	for _, c := range []struct {
+		name, msg string
+		limits    wasmrt.WorkerLimits
+		want      string
+	}{
+		{"wall", loop, wasmrt.WorkerLimits{Wall: 700 * time.Millisecond}, "worker: ran longer than 700ms"},
+		{"cpu", loop, wasmrt.WorkerLimits{CPU: 700 * time.Millisecond}, "worker: used more than 700ms of processor time"},
+		{"memory", "alloc 4000", wasmrt.WorkerLimits{Memory: 300 << 20}, "worker: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			start := time.Now()
+			w := spawn(t, &wasmrt.WorkerCommand{Limits: c.limits, ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")}})
+			if err := w.Send([]byte(c.msg)); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(20*time.Second, func() { w.Kill(errors.New("the limit was not enforced")) })
+			err := w.Wait()
+			var limit *wasmrt.LimitError
+			if !errors.As(err, &limit) || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			t.Logf("%v after %v", err, time.Since(start))
+		})
+	}
+}
+
+func TestWorkerCancel(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	w, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{Args: []string{workerArg}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cause := errors.New("the user has had enough")
+	cancel(cause)
+	if err := w.Wait(); !errors.Is(err, cause) {
+		t.Errorf("got %v, want %v", err, cause)
+	}
+}
+
+func TestWorkerDiagnosesCrash(t *testing.T) {
+	w, err := wasmrt.Spawn(context.Background(), &wasmrt.WorkerCommand{Path: "/bin/sh", Args: []string{"-c", "echo it broke >&2; exit 3"}})
+	if err != nil {
+		t.Skip(err)
+	}
+	if err := w.Wait(); err == nil || !strings.Contains(err.Error(), "it broke") {
+		t.Errorf("got %v, want what the worker said", err)
+	}
+}
+
+func confined(t *testing.T, outside string) *wasmrt.Worker {
+	return spawn(t, &wasmrt.WorkerCommand{ReadOnly: []string{filepath.Join(outside, "ro")}, ReadWrite: []string{filepath.Join(outside, "rw")}})
+}
