@@ -43,7 +43,15 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 			im.s.noClone.Store(true)
 		}
 	}
-	err = p.run()
+	if p.out != nil {
+		err = reserveSpace(out, info.Size())
+	}
+	if err == nil {
+		err = p.run()
+	}
+	if p.out != nil && err == nil && p.size < info.Size() { // the file shrank while it was read
+		err = out.Truncate(p.size)
+	}
 	if e := out.Close(); err == nil {
 		err = e
 	}

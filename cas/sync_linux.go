@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -51,4 +52,14 @@ func startWriting(f *os.File, offset, size int64) {
 // cloneFile makes dst share the content of src, where the file system can.
 func cloneFile(dst, src *os.File) bool {
 	return unix.IoctlFileClone(int(dst.Fd()), int(src.Fd())) == nil
+}
+
+// reserveSpace has the file system find room for a file at once: writing is then cheaper,
+// and a disk without that much room says so before anything is written.
+func reserveSpace(f *os.File, size int64) error {
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return &os.PathError{Op: "fallocate", Path: f.Name(), Err: err}
+	}
+	return nil // not every file system can
 }
