@@ -23,7 +23,7 @@ var derivationFields = append([]string{
 func (s *session) derivation(spec nuon.Record) (string, error) {
 	for _, field := range slices.Sorted(maps.Keys(spec)) {
 		if !slices.Contains(derivationFields, field) {
-			return "", &refusal{Msg: fmt.Sprintf("derivation has no field `%s`", field), Field: field, Help: "the fields are " + strings.Join(derivationFields, ", ")}
+			return "", &refusal{Msg: fmt.Sprintf("derivation has no field `%s`", field), Field: field, Help: "its fields are " + strings.Join(derivationFields, ", ")}
 		}
 	}
 	p := &pir.PIR{Kind: kindOf(spec)}

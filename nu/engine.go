@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/wasmrt"
@@ -106,6 +107,12 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 		return nil, &Error{err: context.DeadlineExceeded, Diags: []Diag{{
 			Msg:  fmt.Sprintf("evaluation took longer than %s", e.opts.Timeout),
 			Hint: "look for a loop that does not end",
+		}}}
+	case errors.As(err, &trap) && (strings.Contains(trap.Reason, "stack overflow") || strings.Contains(trap.Reason, "out of bounds")):
+		// The stack lies at the bottom of the memory.
+		return nil, &Error{err: err, Diags: []Diag{{
+			Msg:  "evaluation was ended: closures call each other, or values are nested, too deep",
+			Hint: "end the recursion, or use `reduce`, `each` or `generate`",
 		}}}
 	case errors.As(err, &trap):
 		return nil, &Error{err: err, Diags: []Diag{{

@@ -3,7 +3,6 @@ package nu
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 )
 
 // A Diag is one thing that is wrong in a package file, and where.
@@ -29,21 +28,8 @@ func (d Diag) String() string {
 	if d.File != "" && d.Source != "" {
 		number := fmt.Sprint(d.Line)
 		pad := strings.Repeat(" ", len(number))
-		// Tabs are kept below tabs, so that the caret stands under its character.
-		var under strings.Builder
-		for i, r := range []rune(d.Source) {
-			if i >= d.Col-1 {
-				break
-			}
-			if r == '\t' {
-				under.WriteByte('\t')
-			} else {
-				under.WriteByte(' ')
-			}
-		}
-		rest := utf8.RuneCountInString(d.Source) - (d.Col - 1)
-		carets := strings.Repeat("^", max(1, min(d.Len, rest)))
-		fmt.Fprintf(&b, "\n %s | %s\n %s | %s%s", number, d.Source, pad, under.String(), carets)
+		source, under := d.picture()
+		fmt.Fprintf(&b, "\n %s | %s\n %s | %s", number, source, pad, under)
 		if d.Label != "" && d.Label != "here" && d.Label != d.Msg {
 			b.WriteString(" " + d.Label)
 		}
@@ -52,6 +38,34 @@ func (d Diag) String() string {
 		b.WriteString("\nhint: " + d.Hint)
 	}
 	return b.String()
+}
+
+// maxWidth is how much of a long source line is shown.
+const maxWidth = 120
+
+// picture returns the source line, cut around the place if it is long, and the line of carets below it.
+func (d Diag) picture() (source, under string) {
+	line := []rune(d.Source)
+	at := min(max(d.Col-1, 0), len(line))
+	n := max(1, min(d.Len, len(line)-at))
+	if len(line) > maxWidth {
+		from := max(0, min(at-maxWidth/2, len(line)-maxWidth))
+		line, at = line[from:min(from+maxWidth, len(line))], at-from
+		n = max(1, min(n, len(line)-at))
+		if from > 0 {
+			line = append([]rune("…"), line...)
+			at++
+		}
+	}
+	// Tabs are kept below tabs, so that the caret stands under its character.
+	space := make([]rune, at)
+	for i := range space {
+		space[i] = ' '
+		if line[i] == '\t' {
+			space[i] = '\t'
+		}
+	}
+	return string(line), string(space) + strings.Repeat("^", n)
 }
 
 // An Error says what is wrong in package files, in the order of their text.

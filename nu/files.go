@@ -66,8 +66,9 @@ func (f *fileSet) mount(p string) (Mount, string, bool) {
 
 // loaded is a package file for the embedded Nushell.
 type loaded struct {
-	Path string `json:"path"`
-	Text string `json:"text"`
+	Path  string `json:"path"`
+	Shown string `json:"shown"` // its name for people
+	Text  string `json:"text"`
 }
 
 // load finds what `use name` in the file from means. An empty from is the file that is evaluated.
@@ -153,7 +154,7 @@ func (f *fileSet) open(p string) (*loaded, error) {
 		f.reads[p] = blake3.Sum256(text)
 	}
 	f.reads[full] = blake3.Sum256(text)
-	return &loaded{Path: full, Text: string(text)}, nil
+	return &loaded{Path: full, Shown: f.shown(full), Text: string(text)}, nil
 }
 
 func readSource(fsys fs.FS, name string) ([]byte, error) {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"github.com/MordragT/nuka/wasmrt"
 )
+
+// toolWasm is the program of testdata/tool.
+var toolWasm string
 
 // testRuntime is shared by all tests: compiling the embedded Nushell takes seconds.
 var testRuntime *wasmrt.Runtime
@@ -28,5 +32,18 @@ func run(m *testing.M) int {
 	}
 	defer rt.Close(context.Background()) //nolint:errcheck // the process ends
 	testRuntime = rt
+	tmp, err := os.MkdirTemp("", "nuka-nu")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(tmp) //nolint:errcheck // a temporary folder
+	toolWasm = filepath.Join(tmp, "tool.wasm")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", toolWasm, "./testdata/tool")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the tool: %v\n%s", err, out)
+		return 1
+	}
 	return m.Run()
 }

@@ -4,7 +4,7 @@ const NETWORK: &str = "evaluation and builds have no network: use `fetch url` fo
 const CLOCK: &str = "there is no clock: the same package file must always give the same package";
 const RANDOM: &str = "there is no randomness: the same package file must always give the same package";
 const HOST: &str = "a package file sees nothing of this machine";
-const THREADS: &str = "use `run all` to run many programs at once";
+const THREADS: &str = "use `run-all` to run many programs at once";
 const MODULES: &str = "read other package files with `use`";
 const SHELL: &str = "that is for an interactive shell";
 const SQL: &str = "there is no database: run a program with ^sqlite3";
@@ -17,7 +17,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("cal", CLOCK),
     ("clear", SHELL),
     ("commandline", SHELL),
-    ("complete", "use `run all --ignore-errors [[program argument …]]`, which returns exit, stdout and stderr"),
+    ("complete", "use `run-all --ignore-errors [[program argument …]]`, which returns exit, stdout and stderr"),
     ("config", HOST),
     ("date", CLOCK),
     ("debug", SHELL),
@@ -37,6 +37,9 @@ const ABSENT: &[(&str, &str)] = &[
     ("history", SHELL),
     ("http", NETWORK),
     ("input", SHELL),
+    ("interleave", THREADS),
+    ("into datetime", CLOCK),
+    ("into matrix", "use lists"),
     ("is-admin", HOST),
     ("is-terminal", HOST),
     ("job", THREADS),
@@ -48,11 +51,13 @@ const ABSENT: &[(&str, &str)] = &[
     ("nu-check", SHELL),
     ("overlay", MODULES),
     ("par-each", THREADS),
+    ("path expand", "paths are relative to the build folder: use `path join`"),
     ("plugin", HOST),
     ("port", NETWORK),
     ("ps", HOST),
     ("query", "use `from json`, `from xml` or a program of the inputs"),
     ("random", RANDOM),
+    ("run", "run a program with ^name, many at once with `run-all`"),
     ("run-internal", SHELL),
     ("schema", SQL),
     ("seq date", CLOCK),
@@ -74,9 +79,14 @@ const ABSENT: &[(&str, &str)] = &[
     ("whoami", HOST),
 ];
 
+/// Why the command of two words that `text` begins with is not here.
+pub fn pair(text: &str) -> Option<(String, &'static str)> {
+    reason(text).filter(|(name, _)| name.contains(' '))
+}
+
 /// Why the command that `text` begins with is not here.
 pub fn reason(text: &str) -> Option<(String, &'static str)> {
-    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    let words: Vec<&str> = text.split_whitespace().take(2).map(|w| w.trim_end_matches([')', ']', '}', ';', '|'])).collect();
     [words.join(" "), words.first().map(|w| w.to_string()).unwrap_or_default()]
         .into_iter()
         .find_map(|name| ABSENT.iter().find(|(n, _)| *n == name).map(|(_, why)| (name, *why)))

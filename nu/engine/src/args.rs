@@ -1,5 +1,5 @@
 //! The arguments of a package as typed on a command line, read by the signature of its `main`.
-use crate::{diag::Diag, memo::Args};
+use crate::{check, diag::Diag, memo::Args};
 use nu_protocol::{CompareTypes, Flag, Signature, Span, SyntaxShape, Value};
 
 /// Reads `words`; nothing in them is ever evaluated.
@@ -32,8 +32,8 @@ pub fn read(package: &str, sig: &Signature, words: &[String]) -> Result<Args, Di
             None => sig.named.iter().find(|f| f.short.map(|c| c.to_string()).as_deref() == Some(name) && f.long != "help"),
         };
         let Some(flag) = found else {
-            let known: Vec<String> = sig.named.iter().filter(|f| f.long != "help").map(|f| format!("--{}", f.long)).collect();
-            let near = nu_protocol::did_you_mean(&known, &format!("-{}", name.trim_start_matches('-'))).map(|n| format!("did you mean {n}? ")).unwrap_or_default();
+            let known = sig.named.iter().filter(|f| f.long != "help").map(|f| f.long.as_str());
+            let near = check::near(name.trim_start_matches('-'), known).map(|n| format!("did you mean --{n}? ")).unwrap_or_default();
             return Err(Diag { msg: format!("{package} has no flag -{name}"), hint: format!("{near}usage: {usage}"), ..Default::default() });
         };
         let v = match (&flag.arg, given) {

@@ -92,7 +92,7 @@ fn put(o: &mut String, v: &Value, depth: usize) -> Result<(), ShellError> {
         Value::Date { .. } => return Err(no("a date", "quote it if it is a version, such as \"2024-01-01\"", span)),
         Value::Closure { .. } => return Err(no("a closure", "only `build` and what it captures may be closures", span)),
         Value::Error { error, .. } => return Err(*error.clone()),
-        other => return Err(no(&format!("a {}", other.get_type()), "convert it to a string", span)),
+        other => return Err(no(&crate::commands::a(&other.get_type()), "convert it to a string", span)),
     }
     Ok(())
 }

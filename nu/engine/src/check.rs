@@ -1,9 +1,8 @@
 //! Checks on text before it is parsed and on blocks after.
-use crate::{absent, diag::{self, Diag}};
+use crate::{absent, args, diag::{self, Diag}};
 use nu_protocol::{
     DeclId, ParseError, Span,
     ast::Block,
-    did_you_mean,
     engine::StateWorkingSet,
     ir::Instruction,
 };
@@ -52,9 +51,19 @@ pub fn errors(ws: &StateWorkingSet) -> Vec<Diag> {
 
 fn of_parse(ws: &StateWorkingSet, e: &ParseError) -> Diag {
     let word = |s: Span| String::from_utf8_lossy(ws.get_span_contents(s)).into_owned();
+    // A second word that is missing reads as an argument of the first: `path expand`.
+    let s = e.span();
+    if let Some(f) = ws.find_file_by_span(s) {
+        let text = |from: usize| String::from_utf8_lossy(ws.get_span_contents(Span::new(from, f.covered_span.end.min(s.end + 80)))).into_owned();
+        let before = String::from_utf8_lossy(ws.get_span_contents(Span::new(f.covered_span.start, s.start))).into_owned();
+        let last = before.split_whitespace().next_back().map_or(0, |w| before.len() - before.rfind(w).unwrap_or(0));
+        if let Some((name, why)) = absent::pair(&text(s.start)).or_else(|| absent::pair(&text(s.start - last))) {
+            return diag::at(ws, s, format!("`{name}` is not here"), "", why);
+        }
+    }
     match e {
         // `alias x = y`, `source x` and the like are read by the parser itself, which then misses their declaration.
-        ParseError::UnknownState(_, s) => match absent::reason(&word(*s)) {
+        ParseError::UnknownState(_, s) | ParseError::InternalError(_, s) => match absent::reason(&word(*s)) {
             Some((name, why)) => diag::at(ws, *s, format!("`{name}` is not here"), "", why),
             None => diag::of(ws, e),
         },
@@ -65,22 +74,30 @@ fn of_parse(ws: &StateWorkingSet, e: &ParseError) -> Diag {
             "",
             "a path is looked up beside this file, then in the package set; it must be a constant",
         ),
-        // A command of the same name as a module hides the program.
-        ParseError::ExtraPositional(_, s) | ParseError::UnknownFlag(_, _, s, _) => {
+        ParseError::UnknownFlag(command, ..) => {
             let mut d = diag::of(ws, e);
-            if d.hint.is_empty() {
-                d.hint = format!("if a program is meant, write ^ before its name ({})", word(*s));
+            if let Some(usage) = usage(ws, command) {
+                d.hint = format!("usage: {usage}; if a program is meant, write ^{command}");
             }
             d
         }
         _ => {
             let mut d = diag::of(ws, e);
-            if let ParseError::LabeledErrorWithHelp { error, .. } = e {
-                d.msg = error.clone();
+            // An error of a constant comes with a drawing of its own.
+            if d.msg.contains("not_a_constant") {
+                d.msg = "this is no constant".into();
+                d.label = "read before anything is evaluated".into();
+                d.hint = "write the value, or declare it with `const`".into();
             }
+            d.hint = d.hint.replace(" . Use `--help` for more information.", "").replace(" {flags}", "");
             d
         }
     }
+}
+
+/// How the command called `name` is called.
+fn usage(ws: &StateWorkingSet, name: &str) -> Option<String> {
+    (0..ws.num_decls()).rev().map(|i| ws.get_decl(DeclId::new(i))).find(|d| d.name() == name).map(|d| args::usage(name, &ws.get_signature(d)))
 }
 
 /// Programs called without `^`: almost always a misspelt command.
@@ -122,6 +139,38 @@ fn unknown(ws: &StateWorkingSet, name: &str, span: Span) -> Diag {
     let mut known = vec![];
     ws.traverse_commands(|n, _| known.push(String::from_utf8_lossy(n).into_owned()));
     known.sort();
-    let near = did_you_mean(&known, name).map(|n| format!("did you mean `{n}`? ")).unwrap_or_default();
-    diag::at(ws, span, format!("unknown command `{name}`"), "neither a command nor written as a program", format!("{near}programs are written ^{name}"))
+    let near = near(name, known.iter().map(String::as_str)).map(|n| format!("; or did you mean `{n}`?")).unwrap_or_default();
+    diag::at(ws, span, format!("unknown command `{name}`"), "neither a command nor written as a program", format!("programs are written ^{name}{near}"))
+}
+
+/// The name most like `word`, if one is alike at all.
+pub fn near<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let most = match word.chars().count() {
+        0..=2 => 0,
+        3..=4 => 1,
+        _ => 2,
+    };
+    names.map(|n| (distance(word, n, most), n)).filter(|(d, _)| *d <= most).min().map(|(_, n)| n)
+}
+
+/// How many letters must be changed, added, dropped or swapped with their neighbour; more than `most` is any larger number.
+fn distance(a: &str, b: &str, most: usize) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > most {
+        return most + 1;
+    }
+    let mut d = vec![vec![0usize; b.len() + 1]; a.len() + 1];
+    for i in 0..=a.len() {
+        for j in 0..=b.len() {
+            d[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let swap = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+                let change = d[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+                let least = change.min(d[i - 1][j] + 1).min(d[i][j - 1] + 1);
+                if swap { least.min(d[i - 2][j - 2] + 1) } else { least }
+            };
+        }
+    }
+    d[a.len()][b.len()]
 }

@@ -28,7 +28,8 @@ pub fn hide_prefix(name: &str, n: usize) {
 
 /// A diagnostic at `span`.
 pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Diag {
-    let mut d = Diag { msg: msg.into(), label: label.into(), hint: hint.into(), ..Default::default() };
+    let plain = |s: String| s.trim().trim_end_matches('.').to_string();
+    let mut d = Diag { msg: lower(plain(msg.into())), label: plain(label.into()), hint: hint.into(), ..Default::default() };
     let Some(f) = ws.files().find(|f| f.covered_span.contains(span.start) || (span.start == f.covered_span.end && !f.content.is_empty() && span.start > 0))
     else {
         return d;
@@ -46,6 +47,15 @@ pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl 
     d.len = chars(&text[off..stop]).max(1);
     d.source = String::from_utf8_lossy(&text[begin + hidden..end]).trim_end_matches('\r').chars().take(500).collect();
     d
+}
+
+/// Messages begin with a small letter, but for names.
+fn lower(s: String) -> String {
+    let mut c = s.chars();
+    match (c.next(), c.next()) {
+        (Some(a), Some(b)) if a.is_uppercase() && b.is_lowercase() => a.to_lowercase().chain([b]).chain(c).collect(),
+        _ => s,
+    }
 }
 
 /// A diagnostic for anything the parser, the compiler or a command reports.
@@ -72,6 +82,12 @@ pub fn of_shell(ws: &StateWorkingSet, e: &ShellError) -> Diag {
             "this is called again and again",
             "end the recursion, or use `reduce`, `each` or `generate`",
         ),
+        ShellError::CantFindColumn { span: Some(s), .. } if ws.get_span_contents(*s).starts_with(b"$env") => {
+            let mut d = of(ws, e);
+            d.hint = "the environment holds PWD, and in a build what `env` of the derivation sets".into();
+            d.label = String::new();
+            d
+        }
         _ => of(ws, e),
     }
 }

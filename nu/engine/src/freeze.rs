@@ -1,7 +1,7 @@
 //! Closures as data.
 //!
 //! A frozen closure is a record {nu, captures?, defs?}: its source text as it stands in the file, the values of the
-//! variables it captures, and the commands it calls that are defined outside it, each {name, nu, captures?, defs?}.
+//! variables it captures, and the commands it calls that are defined outside it, each {name, own?, flags?, nu, captures?, defs?}.
 use crate::{
     check,
     load::{self, MODULE_KEY},
@@ -51,7 +51,12 @@ pub fn closure(es: &EngineState, c: &Closure, span: Span) -> Result<Value, Shell
     let block = es.get_block(c.block_id);
     let text = block.span.ok_or_else(|| err("this closure has no text", "here", span, HINT))?;
     let mut caps = BTreeMap::new();
+    let mut seen: Vec<VarId> = vec![];
     for (id, v) in &c.captures {
+        if seen.contains(id) {
+            continue;
+        }
+        seen.push(*id);
         capture(es, *id, v, span, &mut caps)?;
     }
     let mut f = Freezer { es, path: vec![], size: 0 };
@@ -185,6 +190,11 @@ impl Freezer<'_> {
         self.path.pop();
         let mut r = code?;
         r.insert("name", Value::string(name, head));
+        // What it calls itself, where that is not what the caller calls it: `c count` is `count` in its own text.
+        let own = self.es.get_decl(decl).name();
+        if own != name {
+            r.insert("own", Value::string(own, head));
+        }
         if !def.flags.is_empty() {
             r.insert("flags", Value::list(def.flags.iter().map(|f| Value::string(f.clone(), head)).collect(), head));
         }
@@ -213,6 +223,10 @@ fn verify(es: &EngineState, frozen: &Value, text: Span) -> Result<(), ShellError
     let col: usize = String::from_utf8_lossy(&src[line.min(src.len())..]).chars().take(d.col.saturating_sub(1)).map(char::len_utf8).sum();
     let at = (text.start + line + col).min(text.end);
     let span = if d.file == "closure" { Span::new(at, (at + d.len).min(text.end)) } else { text };
-    let help = if d.hint.is_empty() { HINT.to_string() } else { format!("{}; {HINT}", d.hint) };
+    let help = match d.hint.as_str() {
+        _ if d.msg.starts_with("module ") => "write `use` at the top of the file; the commands it brings can be called in the closure".into(),
+        "" => HINT.to_string(),
+        hint => format!("{hint}; {HINT}"),
+    };
     Err(err(format!("this closure does not stand on its own: {}", d.msg), "cannot be stored", span, help))
 }

@@ -86,7 +86,7 @@ fn evaluate(file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
     if !matches!(&v, Value::Record { val, .. } if val.contains("pid")) {
         let span = es.get_decl(package.main).block_id().and_then(|id| es.get_block(id).span).unwrap_or(Span::unknown());
         let ws = StateWorkingSet::new(&es);
-        return Err(vec![diag::at(&ws, span, format!("`main` returns a {}, no package", v.get_type()), "", "end it in `derivation { … }`")]);
+        return Err(vec![diag::at(&ws, span, format!("`main` returns {}, no package", commands::a(&v.get_type())), "", "end it in `derivation { … }`")]);
     }
     let v = freeze::value(&es, &v).map_err(|e| shell(&e))?;
     canon::canon(&v).map_err(|e| shell(&e))
@@ -109,7 +109,8 @@ fn build(name: &str, closure: &str, arg: &str, cwd: &str, env: BTreeMap<String, 
     }
     let shell = |e: &nu_protocol::ShellError| vec![diag::of_shell(&StateWorkingSet::new(&es), e)];
     let code = thawed.into_closure().map_err(|e| shell(&e))?;
-    ClosureEvalOnce::new(&es, &stack, code)
+    // What the last program of the closure writes goes to the log, not into a value that nobody reads.
+    ClosureEvalOnce::new_preserve_out_dest(&es, &stack, code)
         .add_arg(arg)
         .and_then(|c| c.run_with_input(PipelineData::empty()))
         .and_then(|p| p.into_value(unknown))

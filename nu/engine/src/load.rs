@@ -60,10 +60,11 @@ pub fn reset() {
     LOADED.with(|l| *l.borrow_mut() = Loaded::default());
 }
 
-/// A `use` that is being followed: the file it stands in, and the text it names.
+/// Loads files, and those that they use, into an engine.
 pub struct Load<'a> {
     pub es: &'a mut EngineState,
-    stack: Vec<String>,
+    /// The files being loaded: their paths, and what people call them.
+    stack: Vec<(String, String)>,
 }
 
 impl<'a> Load<'a> {
@@ -76,16 +77,16 @@ impl<'a> Load<'a> {
         let bare = |msg: String, hint: String| vec![Diag { msg, hint, ..Default::default() }];
         let found = host::call("load", json!({"from": from, "name": name})).map_err(|r| bare(r.msg, r.help.unwrap_or_default()))?;
         let text = |k: &str| found[k].as_str().unwrap_or_default().to_string();
-        let (path, source) = (text("path"), text("text"));
+        let (path, source, shown) = (text("path"), text("text"), text("shown"));
         if let Some(id) = module(&path) {
             return Ok((path, id));
         }
-        if let Some(i) = self.stack.iter().position(|p| *p == path) {
-            let mut ring: Vec<&str> = self.stack[i..].iter().map(String::as_str).collect();
-            ring.push(&path);
+        if let Some(i) = self.stack.iter().position(|(p, _)| *p == path) {
+            let mut ring: Vec<&str> = self.stack[i..].iter().map(|(_, s)| s.as_str()).collect();
+            ring.push(&shown);
             return Err(bare(format!("packages use each other in a circle: {}", ring.join(" → ")), "move what both need into a third file".into()));
         }
-        self.stack.push(path.clone());
+        self.stack.push((path.clone(), shown));
         let r = self.parse(&path, &source);
         self.stack.pop();
         Ok((path, r?))
@@ -209,7 +210,8 @@ fn parse_file(ws: &mut StateWorkingSet, path: &str, source: &str, uses: &BTreeMa
     let (block, mut module, comments) = nu_parser::parse_module_block(ws, span, name.as_bytes());
     ws.add_block(Arc::new(block));
     if let Some(main) = module.main {
-        let signature = ws.get_signature(ws.get_decl(main));
+        let mut signature = ws.get_signature(ws.get_decl(main));
+        signature.name = name.clone();
         module.main = Some(ws.add_decl(Box::new(Package { path: path.to_string(), main, signature })));
         let var = ws.add_variable_without_scope(Span::new(span.start, span.start), Type::String, false);
         ws.set_variable_const_val(var, Value::string(path, span));

@@ -104,7 +104,7 @@ impl Package {
         if let Some(v) = key.as_ref().and_then(|k| DONE.with(|d| d.borrow().get(k).cloned())) {
             return Ok(v.with_span(head));
         }
-        let v = self.eval(es, stack, args, head)?;
+        let v = self.eval(es, stack, args, head)?.with_span(head);
         if let Some(k) = key {
             DONE.with(|d| d.borrow_mut().insert(k, v.clone()));
         }

@@ -91,13 +91,14 @@ impl<'a> Code<'a> {
                 Some(l) => l.iter().filter_map(|f| f.as_str().ok()).map(|f| format!("--{f} ")).collect(),
                 None => String::new(),
             };
+            let own = def.rec.get("own").and_then(|v| v.as_str().ok()).unwrap_or(&name).to_string();
             let inner = format!("{file} > {name}");
-            let prefix = format!("def {flags}{} ", serde_json::to_string(&name).unwrap_or_default());
+            let prefix = format!("def {flags}{} ", serde_json::to_string(&own).unwrap_or_default());
             ws.enter_scope();
             let r = def.bind(ws, &inner).map(|_| {
                 diag::hide_prefix(&inner, prefix.len());
                 nu_parser::parse_fresh(ws, Some(&inner), format!("{prefix}{}", def.nu).as_bytes(), false);
-                ws.find_decl(name.as_bytes()).filter(|id| ws.get_decl(*id).block_id().is_some())
+                ws.find_decl(own.as_bytes()).filter(|id| ws.get_decl(*id).block_id().is_some())
             });
             ws.exit_scope();
             let errors = check::errors(ws);

@@ -1,5 +1,5 @@
-//! Running programs: `^name` and `run all`.
-use super::{Spec, fail, paths};
+//! Running programs: `^name` and `run-all`.
+use super::{Spec, a, fail, paths};
 use crate::host;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use nu_engine::command_prelude::*;
@@ -18,13 +18,13 @@ pub const TABLE: &[Spec] = &[
         examples: &[("^clang --version", "Run a program."), ("let v = (^clang --version | lines | first)", "Use what it prints.")],
     },
     Spec {
-        name: "run all", about: "Run many programs at once, on all cores.",
+        name: "run-all", about: "Run many programs at once, on all cores.",
         more: "The input is a list of commands, each a list [program argument …] or a record {run: [program argument …], cwd?, env?, stdin?}.\nThe result is a list of {exit, stdout, stderr} in the same order. The first command that fails ends the build.",
         eval: false, run: run_all,
         sign: |s| s.input_output_types(vec![(Type::Any, Type::table())])
             .switch("ignore-errors", "Return the exit codes of failing programs.", Some('i'))
             .named("jobs", SyntaxShape::Int, "At most this many at once.", Some('j')),
-        examples: &[("glob *.c | each {|f| [clang -c $f -o $\"($f).o\"] } | run all", "Compile all files of a folder.")],
+        examples: &[("glob *.c | each {|f| [clang -c $f -o $\"($f).o\"] } | run-all", "Compile all files of a folder.")],
     },
 ];
 
@@ -47,7 +47,7 @@ fn arguments(es: &EngineState, stack: &Stack, vals: Vec<Value>) -> Result<Vec<St
             Value::Nothing { internal_span, .. } => return Err(fail("null is no argument of a program", internal_span, "leave it out, or use `compact`")),
             v => {
                 let (span, ty) = (v.span(), v.get_type());
-                out.push(v.coerce_into_string().map_err(|_| fail(format!("a {ty} is no argument of a program"), span, "make it a string"))?);
+                out.push(v.coerce_into_string().map_err(|_| fail(format!("{} is no argument of a program", a(&ty)), span, "make it a string"))?);
             }
         }
     }
@@ -159,7 +159,7 @@ fn external(es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineDat
 fn run_all(es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData) -> Result<PipelineData, ShellError> {
     let list = match input.into_value(call.head)? {
         Value::List { vals, .. } => vals.to_vec(),
-        other => return Err(fail(format!("`run all` was given a {}", other.get_type()), call.head, "pipe in a list: [[clang -c a.c] [clang -c b.c]] | run all")),
+        other => return Err(fail(format!("`run-all` was given {}", a(&other.get_type())), call.head, "pipe in a list: [[clang -c a.c] [clang -c b.c]] | run-all")),
     };
     let base = env(es, stack);
     let cwd = paths::cwd(es, stack);
@@ -191,7 +191,7 @@ fn run_all(es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData
         };
         let argv = match argv {
             Value::List { vals, .. } => arguments(es, stack, vals.to_vec())?,
-            other => return Err(fail(format!("a {} is no command", other.get_type()), span, "write a list: [program argument …]")),
+            other => return Err(fail(format!("{} is no command", a(&other.get_type())), span, "write a list: [program argument …]")),
         };
         if argv.is_empty() {
             return Err(fail("this command is empty", span, "write a list: [program argument …]"));

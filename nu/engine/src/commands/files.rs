@@ -30,6 +30,7 @@ pub const TABLE: &[Spec] = &[
         sign: |s| s.input_output_types(vec![(Type::Nothing, Type::table())])
             .rest("pattern", globs(), "The folder or pattern.")
             .switch("all", "Show hidden files.", Some('a'))
+            .switch("long", "With what symbolic links point to.", Some('l'))
             .switch("short-names", "Only the names, without the folder.", Some('s'))
             .switch("full-paths", "Absolute paths.", Some('f')),
         examples: &[("ls src/*.c | get name", "The C files of a folder.")],
@@ -154,6 +155,7 @@ fn ls(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Resu
     let args = call.rest::<Value>(es, stack, 0)?;
     let flag = |stack: &mut Stack, n| call.has_flag(es, stack, n);
     let (all, short, full) = (flag(stack, "all")?, flag(stack, "short-names")?, flag(stack, "full-paths")?);
+    let long = flag(stack, "long")?;
     let cwd = paths::cwd(es, stack);
     let mut found = vec![];
     if args.is_empty() {
@@ -180,11 +182,13 @@ fn ls(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Resu
         } else {
             p.strip_prefix(&cwd).unwrap_or(&p).to_string_lossy().into_owned()
         };
-        rows.push(Value::record(
-            record! { "name" => Value::string(shown, call.head), "type" => Value::string(kind(&m), call.head),
-            "size" => Value::filesize(if m.is_file() { m.len() as i64 } else { 0 }, call.head) },
-            call.head,
-        ));
+        let size = if m.is_file() { m.len() as i64 } else { 0 };
+        let mut row = record! { "name" => Value::string(shown, call.head), "type" => Value::string(kind(&m), call.head),
+        "size" => Value::filesize(size, call.head) };
+        if long {
+            row.push("target", fs::read_link(&p).map_or(Value::nothing(call.head), |t| Value::string(t.to_string_lossy(), call.head)));
+        }
+        rows.push(Value::record(row, call.head));
     }
     Ok(Value::list(rows, call.head).into_pipeline_data())
 }

@@ -143,6 +143,13 @@ fn wrap(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     } else {
         program(&name).ok_or_else(|| fail(format!("no input package has the program {name}"), exe.span(), "list its package in `packages`, or give a path"))?
     };
+    if target.starts_with("/nuka/out") || target.starts_with("/nuka/build") {
+        return Err(fail(
+            format!("{} is no place that lasts: a wrapper names a program of an input package", target.display()),
+            exe.span(),
+            "a program of this package is put in its bin folder, or run by a script with #!",
+        ));
+    }
     let strings = |v: Value| v.coerce_into_string().map(|s| Value::string(s, call.head));
     let args: Option<Vec<Value>> = call.get_flag(es, stack, "args")?;
     let env: Option<Record> = call.get_flag(es, stack, "env")?;
@@ -151,7 +158,13 @@ fn wrap(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     for (k, v) in env.unwrap_or_default() {
         vars.push(k, strings(v)?);
     }
-    let spec = record! { "exe" => Value::string(target.to_string_lossy(), call.head), "args" => Value::list(args, call.head), "env" => Value::record(vars, call.head) };
+    let mut spec = record! { "exe" => Value::string(target.to_string_lossy(), call.head) };
+    if !args.is_empty() {
+        spec.push("args", Value::list(args, call.head));
+    }
+    if !vars.is_empty() {
+        spec.push("env", Value::record(vars, call.head));
+    }
     let text = format!("#!nuka-wrap\n{}\n", canon::canon(&Value::record(spec, call.head))?);
     if let Some(dir) = p.parent() {
         fs::create_dir_all(dir).map_err(|e| paths::io(e, "mkdir", dir, at.span()))?;

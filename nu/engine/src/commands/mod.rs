@@ -46,7 +46,8 @@ impl Command for Own {
     }
     fn run(&self, es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData) -> Result<PipelineData, ShellError> {
         if self.1 == Phase::Eval && !self.0.eval {
-            return Err(fail(format!("`{}` runs only in a build closure", self.0.name), call.head, "evaluation sees no files and runs no programs"));
+            let what = if self.0.name == "run-external" { "a program".into() } else { format!("`{}`", self.0.name) };
+            return Err(fail(format!("{what} runs only in a build closure"), call.head, "evaluation sees no files and runs no programs"));
         }
         if self.1 == Phase::Build && self.0.eval && self.0.name != "print" {
             return Err(fail(format!("`{}` describes a package: it does not run in a build", self.0.name), call.head, "call it outside the build closure"));
@@ -60,6 +61,13 @@ pub fn fail(msg: impl Into<String>, span: Span, help: impl Into<String>) -> Shel
     let e = GenericError::new(msg.into(), "here", span);
     let help: String = help.into();
     ShellError::Generic(if help.is_empty() { e } else { e.with_help(help) })
+}
+
+/// The name of a type with its article.
+pub fn a(t: &Type) -> String {
+    let t = t.to_string();
+    let article = if t.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {t}")
 }
 
 /// What a frozen closure is parsed after: its one argument is the closure.

@@ -1,5 +1,5 @@
 //! `derivation` and `fetch …`: what package files are made of. The host checks fields and computes PIDs.
-use super::{Spec, fail};
+use super::{Spec, a, fail};
 use crate::{canon, freeze, host, load, memo::Package};
 use nu_engine::command_prelude::*;
 use serde_json::json;
@@ -112,7 +112,7 @@ fn derivation(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData)
             "build" => match v {
                 Value::Closure { val, .. } => freeze::closure(es, val, v.span())?,
                 Value::Nothing { .. } => continue,
-                other => return Err(fail(format!("`build` is a {}", other.get_type()), other.span(), "write a closure: build: {|b| … }")),
+                other => return Err(fail(format!("`build` is {}", a(&other.get_type())), other.span(), "write a closure: build: {|b| … }")),
             },
             load::MODULE_KEY => continue,
             _ => freeze::value(es, v)?,
@@ -138,7 +138,7 @@ fn dependency(es: &EngineState, stack: &Stack, v: &Value) -> Result<(String, Str
             Value::Closure { .. } => "call it".to_string(),
             _ => "write (name) or $name after `use name.nu`".to_string(),
         };
-        return Err(fail(format!("a {} is no package", v.get_type()), span, hint));
+        return Err(fail(format!("{} is no package", a(&v.get_type())), span, hint));
     };
     let text = |r: &Record, k: &str| r.get(k).and_then(|x| x.as_str().ok()).map(str::to_string);
     if let Some(pid) = text(val, "pid") {
@@ -153,7 +153,7 @@ fn dependency(es: &EngineState, stack: &Stack, v: &Value) -> Result<(String, Str
     };
     match package.plain(es, stack, span)? {
         Value::Record { val, .. } if val.contains("pid") => Ok((text(&val, "name").unwrap_or_default(), text(&val, "pid").unwrap_or_default())),
-        other => Err(fail(format!("{path} returns a {}, no package", other.get_type()), span, "its `main` must end in `derivation`")),
+        other => Err(fail(format!("{path} returns {}, no package", a(&other.get_type())), span, "its `main` must end in `derivation`")),
     }
 }
 
@@ -188,7 +188,7 @@ fn packages(es: &EngineState, stack: &Stack, v: &Value) -> Result<Value, ShellEr
                 r.push(name.clone(), Value::string(dependency(es, stack, x)?.1, x.span()));
             }
         }
-        other => return Err(fail(format!("`packages` is a {}", other.get_type()), other.span(), "write a list: packages: [ … ]")),
+        other => return Err(fail(format!("`packages` is {}", a(&other.get_type())), other.span(), "write a list: packages: [ … ]")),
     }
     Ok(Value::record(r, v.span()))
 }

@@ -1,5 +1,5 @@
 //! Paths of build closures: relative to $env.PWD, with globs expanded.
-use super::fail;
+use super::{a, fail};
 use nu_engine::command_prelude::*;
 use std::path::{Component, Path, PathBuf};
 
@@ -34,7 +34,7 @@ pub fn abs(es: &EngineState, stack: &Stack, p: &str) -> PathBuf {
 pub fn one(es: &EngineState, stack: &Stack, v: &Value) -> Result<PathBuf, ShellError> {
     match v {
         Value::String { val, .. } | Value::Glob { val, .. } => Ok(abs(es, stack, val)),
-        other => Err(fail(format!("a {} is no path", other.get_type()), other.span(), "give a string")),
+        other => Err(fail(format!("{} is no path", a(&other.get_type())), other.span(), "give a string")),
     }
 }
 
@@ -112,7 +112,7 @@ pub fn bytes(input: PipelineData, head: Span) -> Result<Option<Vec<u8>>, ShellEr
 
 fn text(v: Value) -> Result<String, ShellError> {
     let (span, ty) = (v.span(), v.get_type());
-    v.coerce_into_string().map_err(|_| fail(format!("a {ty} is no text"), span, "convert it first, for example with `to json`"))
+    v.coerce_into_string().map_err(|_| fail(format!("{} is no text", a(&ty)), span, "convert it first, for example with `to json`"))
 }
 
 /// Bytes as a value: text where they are UTF-8.

@@ -18,7 +18,7 @@ pub fn bind(ws: &mut StateWorkingSet) {
     declare! { ws;
         n::All, n::Any, n::Append, n::ChunkBy, n::Chunks, n::Columns, n::Compact, n::Default, n::Difference, n::Drop, n::DropColumn,
         n::DropNth, n::Each, n::Enumerate, n::Every, n::Filter, n::Find, n::First, n::Flatten, n::Get, n::GroupBy, n::Headers,
-        n::Insert, n::Interleave, n::Intersect, n::IsEmpty, n::IsNotEmpty, n::Items, n::Join, n::Last, n::Length, n::Lines, n::Merge,
+        n::Insert, n::Intersect, n::IsEmpty, n::IsNotEmpty, n::Items, n::Join, n::Last, n::Length, n::Lines, n::Merge,
         n::MergeDeep, n::Move, n::Prepend, n::Reduce, n::Reject, n::Rename, n::Reverse, n::Select, n::Skip, n::SkipUntil,
         n::SkipWhile, n::Slice, n::Sort, n::SortBy, n::SplitList, n::Take, n::TakeUntil, n::TakeWhile, n::Transpose, n::Union, n::Uniq,
         n::UniqBy, n::Update, n::Upsert, n::Values, n::Where, n::Window, n::Wrap, n::Zip, n::Generate, n::Seq, n::SeqChar,
