@@ -25,10 +25,14 @@ func (s *Store) openPebble() (err error) {
 	cache := pebble.NewCache(16 << 20)
 	defer cache.Unref()
 	o := &pebble.Options{
-		Cache:                       cache,
-		FS:                          s.o.IndexFS,
-		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      pebbleLog{s.log},
+		Cache:              cache,
+		FS:                 s.o.IndexFS,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLog{s.log},
+		EventListener: &pebble.EventListener{
+			// Without this pebble ends the process when it finds damage in a goroutine of its own.
+			DataCorruption: func(info pebble.DataCorruptionInfo) { s.markDamaged(info.Details) },
+		},
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2,
@@ -179,9 +183,6 @@ func (s *Store) dump(put func(k, v []byte) error) error {
 			if err := v.err; err != nil {
 				return err
 			}
-			if !journaled(k, v.value) {
-				continue
-			}
 			if err := put(k, v.value); err != nil {
 				return err
 			}
@@ -201,27 +202,23 @@ func (s *Store) change() *changes { return &changes{b: s.db.NewBatch()} }
 // set and del change a table; those of journaled keys are also written to the journal.
 func (c *changes) set(k, v []byte) {
 	c.b.Set(k, v, nil) //nolint:errcheck // a batch is memory
-	if journaled(k, v) {
+	if journaled(k) {
 		c.journal = appendRecord(c.journal, '+', k, v)
 	}
 }
 
 func (c *changes) del(k []byte) {
 	c.b.Delete(k, nil) //nolint:errcheck // a batch is memory
-	if journaled(k, nil) {
+	if journaled(k) {
 		c.journal = appendRecord(c.journal, '-', k, nil)
 	}
 }
 
 // journaled says whether a record is copied in the journal: see the tables.
-func journaled(k, v []byte) bool {
+func journaled(k []byte) bool {
 	switch k[0] {
-	case keyPIR, keyAtt, keyBound, keyRoot:
+	case keyNode, keyFile, keyPIR, keyAtt, keyBound, keyRoot:
 		return true
-	case keyNode:
-		return v != nil && !isFileNode(v)
-	case keyFile:
-		return len(v) == filePlaceSize && v[filePlaceSize-1] == 1
 	}
 	return false
 }
@@ -332,12 +329,16 @@ func (s *Store) indexError(err error) error {
 	if !pebble.IsCorruptionError(err) {
 		return fmt.Errorf("read index: %w", err)
 	}
-	f, e := os.Create(s.path(damagedFile))
-	if e == nil {
-		e = f.Close()
-	}
-	s.log.Error("the index is damaged; it is rebuilt when the store is opened again", "error", err, "mark", e)
+	s.markDamaged(err)
 	return fmt.Errorf("read index: %w: %v; reopen the store to rebuild it", ErrDamaged, err)
+}
+
+func (s *Store) markDamaged(reason error) {
+	f, err := os.Create(s.path(damagedFile))
+	if err == nil {
+		err = f.Close()
+	}
+	s.log.Error("the index is damaged; it is rebuilt when the store is opened again", "reason", reason, "error", err)
 }
 
 // A scanned is a value, or the error that ended a scan.

@@ -15,7 +15,8 @@ import (
 const formatVersion = "nuka cas 1"
 
 // The tables of the index: the first byte of each key.
-// Those marked J are copied in the journal, the others follow from blobs or from those.
+// Those marked J are copied in the journal, the others follow from blobs or from those:
+// nodes of files would too, but a tree must stay readable around a damaged blob.
 const (
 	keyVersion = 'v' // → formatVersion
 	keyJournal = 'j' // → journal position
@@ -23,8 +24,8 @@ const (
 	keyBlob    = 'f' // blob → size
 	keyDamaged = 'q' // blob → nothing: was here and was damaged
 	keyLeaf    = 'b' // leaf digest → blob, offset, size; only for blobs of several leaves
-	keyNode    = 'n' // node digest → encoding; J for directories, shards and links
-	keyFile    = 'r' // digest of a file's root node → blob; J for executables
+	keyNode    = 'n' // node digest → encoding; J
+	keyFile    = 'r' // digest of a file's root node → blob, executable or not; J
 
 	keyPIR    = 'p' // PID → PIR, origins; J
 	keyAtt    = 'a' // PID, signer → attestation; J

@@ -19,12 +19,6 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// isFileNode says whether the encoding is a file's node.
-func isFileNode(b []byte) bool {
-	n, err := cid.Decode(b)
-	return err == nil && n.Kind == cid.KindFile
-}
-
 // rebuild makes the index from the journal and the blobs. It runs alone, while the store is being opened.
 // The version is written last: a rebuild that is cut off is done again.
 func (s *Store) rebuild(ctx context.Context, reason string) error {
@@ -242,14 +236,6 @@ func (s *Store) indexBlob(b *pebble.Batch, h blobHash, leaves []cid.Leaf, size i
 	c.set(digestKey(keyBlob, h), encodeSize(size))
 	root, nodes := cid.FileNodes(leaves, false)
 	placeFile(c, h, leaves, root, nodes, false)
-	// The journal says which blobs are executables somewhere.
-	twin, nodes := cid.FileNodes(leaves, true)
-	if used, err := s.has(digestKey(keyFile, twin.Digest())); err != nil || used {
-		if err != nil {
-			return err
-		}
-		placeFile(c, h, leaves, twin, nodes, true)
-	}
 	return nil
 }
 

@@ -234,8 +234,21 @@ func (s *Store) event(e Event) {
 	}
 }
 
-// leftovers says whether an import was cut off.
+// leftovers removes temporary files and says whether an import was cut off;
+// its folder stays until what it has named has been looked for.
 func (s *Store) leftovers() (bool, error) {
+	files, err := os.ReadDir(s.path(tmpDir))
+	if err != nil {
+		return false, err
+	}
+	for _, e := range files {
+		if e.Name() == importsDir {
+			continue
+		}
+		if err := os.RemoveAll(s.path(tmpDir, e.Name())); err != nil {
+			return false, err
+		}
+	}
 	list, err := os.ReadDir(s.path(tmpDir, importsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

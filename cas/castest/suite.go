@@ -106,10 +106,7 @@ func Collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
 
 // Tree returns a tree with one of everything.
 func Tree() fstest.MapFS {
-	big := make([]byte, 2<<20+12345)
-	for i := range big {
-		big[i] = byte(i*i>>11) ^ byte(i)
-	}
+	big := pattern(9, 2<<20+12345)
 	t := fstest.MapFS{
 		"bin/tool":        {Data: []byte("#!tool\n"), Mode: 0o755},
 		"bin/sh":          {Data: []byte("tool"), Mode: fs.ModeSymlink | 0o777},

@@ -1,0 +1,224 @@
+//go:build unix
+
+package castest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// crashEnv makes the test binary the child of TestKill: store folder, first number, step to die at.
+const crashEnv = "CASTEST_CRASH"
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(crashEnv); spec != "" {
+		if err := crashChild(spec); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// crashChild imports and binds numbered trees for ever and prints each number when it is bound.
+func crashChild(spec string) error {
+	parts := strings.Split(spec, "\n")
+	first, err := strconv.Atoi(parts[1])
+	if err != nil {
+		return err
+	}
+	dieAt, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	var steps atomic.Int64
+	s, err := cas.Open(parts[0], &cas.Options{Failpoint: func(cas.Step, string) error {
+		if steps.Add(1) == dieAt {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // nothing runs after it
+			select {}
+		}
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	fmt.Println("open")
+	for i := first; ; i++ {
+		if err := importNumber(s, i); err != nil {
+			return err
+		}
+		fmt.Println(i)
+	}
+}
+
+func importNumber(s *cas.Store, i int) error {
+	ctx := context.Background()
+	c, err := s.Import(ctx, numberedTree(i), nil)
+	if err != nil {
+		return err
+	}
+	p, b := castest.PID(i)
+	if err := s.PutPIR(ctx, p, b, []byte("origin")); err != nil {
+		return err
+	}
+	if err := s.Bind(ctx, castest.Attest(1, p, c)); err != nil {
+		return err
+	}
+	if i%3 == 0 {
+		return s.PutRoot(ctx, cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
+	}
+	return nil
+}
+
+func numberedTree(i int) fs.FS {
+	return castest.RandomTree(rand.New(rand.NewPCG(uint64(i), 99)))
+}
+
+// A process that imports and binds is killed at a random step or moment, again and again, over one store.
+// After each kill every package that was bound is whole, nothing else is left, and the store finds no fault in itself.
+func TestKill(t *testing.T) {
+	kills := 20
+	if long() {
+		kills = 250
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	r := rand.New(rand.NewPCG(7, 7))
+	next, bound := 0, 0
+	cut := 0
+	for kill := range kills {
+		dieAt, after := int64(1+r.IntN(300)), time.Duration(0)
+		if kill%2 == 1 {
+			dieAt, after = 0, time.Duration(r.IntN(60_000))*time.Microsecond
+		}
+		if kill%7 == 6 { // also while the index is rebuilt
+			lose(t, filepath.Join(dir, "index"))
+		}
+		acked := runChild(t, exe, fmt.Sprintf("%s\n%d\n%d", dir, next, dieAt), after)
+		if list, err := os.ReadDir(filepath.Join(dir, "tmp", "imports")); err == nil && len(list) > 0 {
+			cut++
+		}
+		s, err := cas.Open(dir, nil)
+		if err != nil {
+			t.Fatalf("kill %d: %v", kill, err)
+		}
+		castest.Check(t, s)
+		for i := 0; i < next+1000; i++ {
+			p, pirBytes := castest.PID(i)
+			c, err := s.CID(p)
+			if errors.Is(err, cas.ErrNotFound) {
+				if i < next || i <= acked {
+					t.Errorf("kill %d: package %d was bound and is not", kill, i)
+				}
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			bound = max(bound, i)
+			if got, _, err := s.PIR(p); err != nil || string(got) != string(pirBytes) {
+				t.Errorf("kill %d: pir of package %d: %v", kill, i, err)
+			}
+			if i < next-20 && kill%10 != 0 { // the older ones now and then
+				continue
+			}
+			want, err := cid.HashTree(context.Background(), numberedTree(i), nil)
+			if err != nil || c != want {
+				t.Fatalf("kill %d: package %d: got %s, want %s (%v)", kill, i, c, want, err)
+			}
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
+		}
+		next = bound + 1
+		checkNothingLeft(t, s, dir)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if t.Failed() {
+			t.Fatalf("after kill %d (step %d, after %s, acked %d)", kill, dieAt, after, acked)
+		}
+	}
+	t.Logf("%d kills, %d in the middle of an import, %d packages", kills, cut, bound+1)
+	if cut == 0 || bound < kills/4 {
+		t.Errorf("the kills hit nothing: %d in an import, %d packages bound", cut, bound)
+	}
+}
+
+// runChild returns the last number that the child has printed.
+func runChild(t *testing.T, exe, spec string, after time.Duration) int {
+	t.Helper()
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), crashEnv+"="+spec)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acked := -1
+	lines := bufio.NewScanner(out)
+	if after > 0 {
+		timer := time.AfterFunc(after, func() { cmd.Process.Kill() }) //nolint:errcheck // may have ended
+		defer timer.Stop()
+	}
+	for lines.Scan() {
+		if n, err := strconv.Atoi(lines.Text()); err == nil {
+			acked = n
+		}
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("child: %v\n%s", err, stderr.String())
+	}
+	return acked
+}
+
+// checkNothingLeft looks for files that a cut-off import left.
+func checkNothingLeft(t *testing.T, s *cas.Store, dir string) {
+	t.Helper()
+	st, err := s.Stats(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs := 0
+	for name, n := range map[string]*int{"blobs": &blobs, "tmp": new(int), "quarantine": new(int)} {
+		err := filepath.WalkDir(filepath.Join(dir, name), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				*n++
+				if name == "tmp" {
+					t.Errorf("%s is left over", path)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if blobs != st.Files {
+		t.Errorf("%d blobs on disk, %d in the index", blobs, st.Files)
+	}
+}

@@ -1,0 +1,58 @@
+package castest_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+)
+
+// long is set for the long tests: NUKA_LONG=1.
+func long() bool { return os.Getenv("NUKA_LONG") != "" }
+
+// The store does what the model does, also after it was opened again, after its index was lost,
+// and after its journal was.
+func TestMetamorphic(t *testing.T) {
+	seeds, ops := 4, 150
+	if long() {
+		seeds, ops = 60, 400
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, nil)
+			c := castest.Compare{Store: castest.OnDisk{Store: s}, Reopen: func(t *testing.T, r *rand.Rand) castest.Store {
+				castest.Check(t, s)
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				switch r.IntN(4) {
+				case 0:
+					lose(t, filepath.Join(dir, "index"))
+				case 1:
+					lose(t, filepath.Join(dir, "meta"))
+				case 2:
+					if err := cas.Rebuild(dir, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+				s = open(t, dir, nil)
+				castest.Check(t, s)
+				return castest.OnDisk{Store: s}
+			}}
+			c.Run(t, rand.New(rand.NewPCG(uint64(seed), 1)), ops)
+			castest.Check(t, s)
+		})
+	}
+}
+
+func lose(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,272 @@
+package cas_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+var errPower = errors.New("power cut")
+
+// A disk follows what a store does to its files, and knows what a power cut may undo:
+// bytes that were not synced, and names whose folder was not.
+type disk struct {
+	cutAt, steps int
+	off          bool
+
+	unsynced map[string]bool // temporary files with bytes that may be lost
+	named    []string        // blobs whose names may be lost
+	hollow   map[string]bool // named blobs with bytes that may be lost
+	pending  cas.Step        // a sync that was begun, and is done when the next step comes
+	order    []cas.Step
+}
+
+func newDisk(cutAt int) *disk {
+	return &disk{cutAt: cutAt, unsynced: map[string]bool{}, hollow: map[string]bool{}}
+}
+
+// step is a cas.Options.Failpoint. One worker only: it has no lock.
+func (d *disk) step(step cas.Step, path string) error {
+	d.steps++
+	if d.off || d.steps == d.cutAt {
+		d.off = true
+		return errPower
+	}
+	switch d.pending {
+	case cas.StepSync:
+		clear(d.unsynced)
+	case cas.StepSyncDir:
+		d.named = nil
+	}
+	d.pending = step
+	d.order = append(d.order, step)
+	switch step {
+	case cas.StepCreate:
+		d.unsynced[path] = true
+	case cas.StepRename:
+		d.named = append(d.named, path)
+		if len(d.unsynced) > 0 {
+			d.hollow[path] = true
+		}
+	}
+	return nil
+}
+
+// lose undoes at random what was not made durable.
+func (d *disk) lose(t *testing.T, r *rand.Rand, dir string, journalFloor int64) {
+	t.Helper()
+	for path := range d.hollow {
+		if info, err := os.Stat(path); err == nil && info.Size() > 0 && r.IntN(2) == 0 {
+			must(t, os.Chmod(path, 0o644))
+			must(t, os.Truncate(path, r.Int64N(info.Size())))
+		}
+	}
+	for _, path := range d.named {
+		if r.IntN(2) == 0 {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+	}
+	journals, err := filepath.Glob(filepath.Join(dir, "meta", "journal-*"))
+	must(t, err)
+	for _, j := range journals {
+		info, err := os.Stat(j)
+		must(t, err)
+		if tail := info.Size() - journalFloor; tail > 0 {
+			switch r.IntN(3) {
+			case 0:
+				must(t, os.Truncate(j, journalFloor+r.Int64N(tail)))
+			case 1: // the length was written and the bytes were not
+				f, err := os.OpenFile(j, os.O_WRONLY, 0)
+				must(t, err)
+				_, err = f.WriteAt(make([]byte, tail), journalFloor)
+				must(t, err)
+				must(t, f.Close())
+			}
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func journalSize(t *testing.T, dir string) int64 {
+	t.Helper()
+	journals, err := filepath.Glob(filepath.Join(dir, "meta", "journal-*"))
+	must(t, err)
+	var size int64
+	for _, j := range journals {
+		info, err := os.Stat(j)
+		must(t, err)
+		size = max(size, info.Size())
+	}
+	return size
+}
+
+// The power is cut at any step of imports and binds, over and over on one store,
+// and takes with it what was not synced: of the index, of blobs, of names, of the journal.
+// What had been bound is bound and whole, what had not may be, and nothing is half there.
+func TestPowerLoss(t *testing.T) {
+	cuts := 60
+	if os.Getenv("NUKA_LONG") != "" {
+		cuts = 600
+	}
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(3, 4))
+	index := vfs.NewCrashableMem()
+	bound, next := -1, 0
+	inside := 0
+	for cut := range cuts {
+		d := newDisk(1 + r.IntN(120))
+		s, err := cas.Open(dir, &cas.Options{IndexFS: index, Failpoint: d.step, Workers: 1})
+		floor := journalSize(t, dir)
+		for err == nil {
+			if err = importNumber(s, next); err == nil {
+				bound = next
+				next++
+			}
+		}
+		if !errors.Is(err, errPower) {
+			t.Fatalf("cut %d: %v", cut, err)
+		}
+		if n := len(d.order); n > 0 && d.order[n-1] != cas.StepRemove {
+			inside++
+		}
+		after := index.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
+		if s != nil {
+			s.Close() // of the machine that is off; the clone does not see it
+		}
+		// Closing syncs the journal and finishes the index in the old memory; the disk must not profit from that.
+		d.lose(t, r, dir, floor)
+		index = after
+
+		s, err = cas.Open(dir, &cas.Options{IndexFS: index})
+		if err != nil {
+			t.Fatalf("cut %d: %v", cut, err)
+		}
+		castest.Check(t, s)
+		for i := max(0, bound-10); i <= next; i++ {
+			p, _ := castest.PID(i)
+			c, err := s.CID(p)
+			if errors.Is(err, cas.ErrNotFound) {
+				if i <= bound {
+					t.Errorf("package %d was bound and is not", i)
+				}
+				continue
+			}
+			must(t, err)
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
+			next = max(next, i+1)
+		}
+		must(t, s.Close())
+		if t.Failed() {
+			t.Fatalf("cut %d at step %d, after %v", cut, d.cutAt, d.order[max(0, len(d.order)-12):])
+		}
+	}
+	t.Logf("%d cuts, %d inside an import or bind, %d packages", cuts, inside, next)
+}
+
+func importNumber(s *cas.Store, i int) error {
+	ctx := context.Background()
+	c, err := s.Import(ctx, numberedTree(i), nil)
+	if err != nil {
+		return err
+	}
+	p, b := castest.PID(i)
+	if err := s.PutPIR(ctx, p, b, nil); err != nil {
+		return err
+	}
+	return s.Bind(ctx, castest.Attest(1, p, c))
+}
+
+func numberedTree(i int) fs.FS { return castest.RandomTree(rand.New(rand.NewPCG(uint64(i), 55))) }
+
+// An import syncs bytes before names, and names before the commit that tells of them.
+func TestOrder(t *testing.T) {
+	d := newDisk(-1)
+	s := openStore(t, t.TempDir(), &cas.Options{Failpoint: d.step, Workers: 1})
+	d.order = nil
+	c, err := s.Import(context.Background(), castest.Tree(), nil)
+	must(t, err)
+	var got []string
+	for _, step := range d.order {
+		if n := len(got); n == 0 || got[n-1] != string(step) {
+			got = append(got, string(step))
+		}
+	}
+	text := strings.Join(got, " ")
+	for text != strings.ReplaceAll(text, "create write create write", "create write") {
+		text = strings.ReplaceAll(text, "create write create write", "create write")
+	}
+	if want := "create write sync rename syncdir journal commit remove"; text != want {
+		t.Errorf("got %s, want %s", text, want)
+	}
+	p, _ := castest.PID(1)
+	d.order = nil
+	must(t, s.Bind(context.Background(), castest.Attest(1, p, c)))
+	if got := fmt.Sprint(d.order); got != "[journal commit]" {
+		t.Errorf("bind: got %s", got)
+	}
+}
+
+// Any step of an import may fail: the error comes up, nothing of the tree is there, and the store goes on.
+func TestStepFails(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	boom := fmt.Errorf("no luck")
+	failAt, steps := -1, 0
+	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
+		steps++
+		if steps == failAt && step != cas.StepRemove {
+			return boom
+		}
+		return nil
+	}})
+	want, err := cid.HashTree(ctx, castest.Tree(), nil)
+	must(t, err)
+	for failAt = 1; ; failAt++ {
+		steps = 0
+		c, err := s.Import(ctx, castest.Tree(), nil)
+		if err == nil {
+			if c != want {
+				t.Errorf("got %s, want %s", c, want)
+			}
+			break
+		}
+		if !errors.Is(err, boom) {
+			t.Fatalf("step %d: got %v", failAt, err)
+		}
+		if ok, err := s.Has(want); ok || err != nil {
+			t.Errorf("step %d: the tree is there (%v)", failAt, err)
+		}
+		st, err := s.Stats(ctx)
+		if must(t, err); st.Files != 0 || st.Nodes != 0 {
+			t.Errorf("step %d: got %+v", failAt, st)
+		}
+	}
+	if failAt < 20 {
+		t.Errorf("only %d steps", failAt)
+	}
+	castest.CheckTree(t, castest.OnDisk{Store: s}, want, castest.Tree())
+	castest.Check(t, s)
+	must(t, s.Close())
+	s = openStore(t, dir, nil) // sweeps
+	castest.CheckTree(t, castest.OnDisk{Store: s}, want, castest.Tree())
+}
