@@ -113,6 +113,15 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		cancelCalls()
 		<-done
 	}
+	// The last answers are on their way: callers hang up when they have them.
+	hungUp := make(chan struct{})
+	go func() { s.conns.Wait(); close(hungUp) }()
+	select {
+	case <-hungUp:
+	case <-time.After(time.Second):
+		transport.Close()
+		<-hungUp
+	}
 	return nil
 }
 
@@ -122,6 +131,7 @@ type server struct {
 	hello   hello
 	calls   context.Context
 	running sync.WaitGroup // calls
+	conns   sync.WaitGroup
 }
 
 func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
@@ -130,7 +140,7 @@ func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 		if err != nil {
 			return
 		}
-		go s.serveConn(conn) // ends with the connection, which ends with the transport
+		s.conns.Go(func() { s.serveConn(conn) })
 	}
 }
 

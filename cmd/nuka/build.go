@@ -1,0 +1,177 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+func (a *app) buildCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "build PKG [flags of the package]",
+		Short: "build a package, or find it built",
+		Long: `Build makes the content of a package present: found in the store, fetched, or built from source
+in a sandbox of WebAssembly. It prints the PID and the CID.`,
+		Example: "  nuka build lua\n  nuka build zlib --check\n  nuka build ./hello.nu --nls -v",
+	}
+	var o buildOptions
+	o.flags(c)
+	c.Flags().BoolVar(&o.check, "check", false, "build it again and compare")
+	a.packageFlags(c)
+	a.jsonFlag(c)
+	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		if len(rest) > 0 {
+			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
+		}
+		client, err := a.connect(c.Context())
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		realized, err := a.build(c.Context(), client, pkg, args, &o)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.terminal.json(realized)
+		}
+		for _, out := range realized.Outputs {
+			fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+		}
+		return nil
+	})
+}
+
+type buildOptions struct {
+	check, keepFailed, verbose bool
+}
+
+func (o *buildOptions) flags(c *cobra.Command) {
+	c.Flags().BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a build that fails")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show what builds print, and why something is not built")
+}
+
+// build evaluates a package and has the daemon realize it.
+func (a *app) build(ctx context.Context, client *control.Client, pkg string, args []string, o *buildOptions) (*protocol.Realized, error) {
+	result, err := a.eval(ctx, pkg, args)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.upload(ctx, client, result); err != nil {
+		return nil, err
+	}
+	call := protocol.RealizeArgs{
+		Wanted: []pir.PID{result.Root}, Check: o.check, KeepFailed: o.keepFailed, Offline: a.offline,
+	}
+	for _, p := range result.Packages {
+		given := protocol.Package{PIR: string(p.Canonical), Name: nameOf(p)}
+		for _, origin := range p.Origins {
+			given.Origins = append(given.Origins, string(origin))
+		}
+		call.Packages = append(call.Packages, given)
+	}
+	progress := newProgress(a.terminal, o.verbose)
+	var realized protocol.Realized
+	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
+	progress.close()
+	if err != nil {
+		return nil, positioned(err, progress.failed, result)
+	}
+	return &realized, nil
+}
+
+// nameOf names a package for people.
+func nameOf(p nu.Package) string {
+	if p.Version == "" {
+		return p.Name
+	}
+	return p.Name + " " + p.Version
+}
+
+// positioned adds where the package file describes what failed.
+func positioned(err error, failed pir.PID, result *nu.Result) error {
+	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.PID == failed })
+	if failed.IsZero() || i < 0 {
+		return err
+	}
+	return err
+}
+
+// upload hands over what `fetch path` names and the daemon does not have.
+func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Result) error {
+	for _, p := range result.Paths {
+		var d protocol.Description
+		err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: p.CID.String()}, &d, nil)
+		if err == nil {
+			continue
+		}
+		if protocol.CodeOf(err) != protocol.NotFound {
+			return err
+		}
+		r, w := io.Pipe()
+		go func() { w.CloseWithError(sendTree(w, p.Host)) }()
+		var got protocol.Uploaded
+		err = client.Call(ctx, protocol.OpUpload, protocol.UploadArgs{CID: p.CID.String()}, &got, &control.CallOptions{Data: r})
+		r.Close()
+		if err != nil {
+			return fmt.Errorf("hand over %s: %w", p.Host, err)
+		}
+		if got.CID != p.CID.String() {
+			return protocol.Errorf(protocol.Invalid, "%s changed while it was read", p.Host).WithHint("try again when nothing writes to it")
+		}
+	}
+	return nil
+}
+
+// sendTree writes a file or folder as a tar whose top entry is source.Out.
+func sendTree(w io.Writer, at string) error {
+	tw := tar.NewWriter(w)
+	err := filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		target := ""
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if target, err = os.Readlink(p); err != nil {
+				return err
+			}
+		}
+		h, err := tar.FileInfoHeader(info, target)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(at, p)
+		if err != nil {
+			return err
+		}
+		h.Name = filepath.ToSlash(filepath.Join(source.Out, rel))
+		if err := tw.WriteHeader(h); err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		f, err := os.Open(p)
+		if err != nil {
+			return err
+		}
+		_, err = io.CopyN(tw, f, h.Size)
+		return errors.Join(err, f.Close())
+	})
+	return errors.Join(err, tw.Close())
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+func (a *app) daemonCommand() *cobra.Command {
+	daemon := &cobra.Command{
+		Use:   "daemon",
+		Short: "start and stop the node",
+		Long: `Daemon starts, stops and describes the node of this home. Commands start it when they need it.
+A service manager runs it as: nukad --foreground`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	start := &cobra.Command{
+		Use: "start", Short: "start the node unless it runs", Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := a.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return a.printStatus(c, client)
+		},
+	}
+	stop := &cobra.Command{
+		Use: "stop", Short: "stop the node when its work is done", Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error { return a.stopDaemon(c) },
+	}
+	status := &cobra.Command{Use: "status", Short: "say how the node is", Args: exactArgs(), RunE: a.status}
+	a.jsonFlag(start)
+	a.jsonFlag(status)
+	daemon.AddCommand(start, stop, status)
+	return daemon
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	c := &cobra.Command{Use: "status", Short: "say how the node is, without starting it", Args: exactArgs(), RunE: a.status}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) status(c *cobra.Command, _ []string) error {
+	client, err := a.dial(c.Context())
+	if errors.Is(err, control.ErrNoDaemon) {
+		return protocol.Errorf(protocol.Unavailable, "no daemon is running for %s", a.home.Data).
+			WithHint("commands start one when they need it; or: nuka daemon start")
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return a.printStatus(c, client)
+}
+
+func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
+	var s protocol.Status
+	if err := client.Call(c.Context(), protocol.OpStatus, nil, &s, nil); err != nil {
+		return err
+	}
+	if a.json {
+		return a.terminal.json(s)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "home\t%s\n", s.Home)
+	fmt.Fprintf(w, "version\t%s\n", s.Version)
+	fmt.Fprintf(w, "key\t%s\n", s.Key)
+	fmt.Fprintf(w, "process\t%d, up for %s\n", s.Process, s.Uptime.Round(time.Second))
+	fmt.Fprintf(w, "log\t%s\n", a.home.DaemonLog())
+	running := "nothing"
+	if len(s.Running) > 0 {
+		running = strings.Join(s.Running, ", ")
+	}
+	fmt.Fprintf(w, "working on\t%s\n", printable(running))
+	return w.Flush()
+}
+
+func (a *app) stopDaemon(c *cobra.Command) error {
+	client, err := a.dial(c.Context())
+	if errors.Is(err, control.ErrNoDaemon) {
+		a.say("no daemon is running")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.Call(c.Context(), protocol.OpStop, nil, nil, nil); err != nil {
+		return err
+	}
+	for { // it may have builds to finish
+		other, err := a.dial(c.Context())
+		if err != nil {
+			break
+		}
+		other.Close()
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-c.Context().Done():
+			return c.Context().Err()
+		}
+	}
+	return nil
+}
+
+// A finding is one line of the doctor's.
+type finding struct {
+	What   string `json:"what"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "look for what keeps nuka from working here",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			findings := a.examine(c)
+			bad := 0
+			for _, f := range findings {
+				if !f.OK {
+					bad++
+				}
+			}
+			if a.json {
+				if err := a.terminal.json(findings); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range findings {
+					mark := map[bool]string{true: "ok", false: "!!"}[f.OK]
+					fmt.Fprintf(a.out, "%s  %s: %s\n", mark, f.What, printable(f.Detail))
+					if f.Hint != "" && !f.OK {
+						fmt.Fprintf(a.out, "    %s\n", f.Hint)
+					}
+				}
+			}
+			if bad > 0 {
+				return exitError(1)
+			}
+			return nil
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) examine(c *cobra.Command) (findings []finding) {
+	add := func(what string, err error, detail, hint string) {
+		f := finding{What: what, OK: err == nil, Detail: detail, Hint: hint}
+		if err != nil {
+			f.Detail = err.Error()
+		}
+		findings = append(findings, f)
+	}
+	add("home", writable(a.home.Data), a.home.Data, "set NUKA_HOME to a folder of yours")
+	program, err := daemonProgram()
+	add("daemon's program", err, program, "install nukad beside nuka")
+	client, err := a.connect(c.Context())
+	add("daemon", err, "it answers", "its log: "+a.home.DaemonLog())
+	if err == nil {
+		defer client.Close()
+		var s protocol.Status
+		err := client.Call(c.Context(), protocol.OpStatus, nil, &s, nil)
+		if err == nil && s.Version != version {
+			err = fmt.Errorf("the daemon is version %s, the command %s", s.Version, version)
+		}
+		add("version", err, version, "nuka daemon stop")
+		for _, line := range s.Confinement {
+			add("sandbox", nil, line, "")
+		}
+		var stats protocol.Stats
+		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
+		if err == nil && stats.Damaged > 0 {
+			err = fmt.Errorf("%d damaged files were set aside", stats.Damaged)
+		}
+		add("store", err, fmt.Sprintf("%d files, %s", stats.Files, size(stats.FileBytes)), "build again what needs them; nuka store verify names them")
+	}
+	if free, err := freeSpace(a.home.Data); err == nil {
+		var low error
+		if free < 2<<30 {
+			low = fmt.Errorf("only %s are free", size(free))
+		}
+		add("disk", low, size(free)+" free", "builds of large packages need a few gigabytes")
+	}
+	_, result := a.eval(c.Context(), "hello", nil)
+	add("evaluation", result, "hello evaluates", "")
+	return findings
+}
+
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".doctor-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

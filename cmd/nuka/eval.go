@@ -1,0 +1,266 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/packages"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+const (
+	setMount  = "/packages"
+	userMount = "/work"
+)
+
+func (a *app) evalCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "eval PKG [flags of the package]",
+		Short: "evaluate a package and print its PID",
+		Long: `Eval evaluates a package file and prints its PID: its path in the store before it exists.
+Nothing is downloaded or built, but for a fetch without a hash, whose hash the error then tells.`,
+		Example: "  nuka eval lua\n  nuka eval ./hello.nu --nls --json",
+	}
+	showPIR := c.Flags().Bool("pir", false, "print the canonical PIR")
+	a.packageFlags(c)
+	a.jsonFlag(c)
+	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		if len(rest) > 0 {
+			return usage("eval: %q: nothing is run, so there is nobody to give it to", rest[0])
+		}
+		result, err := a.eval(c.Context(), pkg, args)
+		if err != nil {
+			return err
+		}
+		root := result.Packages[slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.PID == result.Root })]
+		switch {
+		case a.json:
+			return a.terminal.json(evaluationOf(result))
+		case *showPIR:
+			_, err = fmt.Fprintf(a.out, "%s\n", root.Canonical)
+		default:
+			_, err = fmt.Fprintln(a.out, result.Root)
+		}
+		return err
+	})
+}
+
+func (a *app) packageFlags(c *cobra.Command) {
+	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "folder of the package set `DIR`; the one that comes with nuka if not given")
+	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
+}
+
+// evaluation is the JSON form of a result.
+type evaluation struct {
+	PID      pir.PID            `json:"pid"`
+	Name     string             `json:"name"`
+	Version  string             `json:"version"`
+	Packages []evaluatedPackage `json:"packages"`
+}
+
+type evaluatedPackage struct {
+	PID     pir.PID  `json:"pid"`
+	Name    string   `json:"name"`
+	Version string   `json:"version,omitempty"`
+	PIR     string   `json:"pir"`
+	Origins []string `json:"origins,omitempty"`
+}
+
+func evaluationOf(r *nu.Result) evaluation {
+	out := evaluation{PID: r.Root, Name: r.Name, Version: r.Version}
+	for _, p := range r.Packages {
+		ep := evaluatedPackage{PID: p.PID, Name: p.Name, Version: p.Version, PIR: string(p.Canonical)}
+		for _, o := range p.Origins {
+			ep.Origins = append(ep.Origins, string(o))
+		}
+		out.Packages = append(out.Packages, ep)
+	}
+	return out
+}
+
+// setFS returns the package set.
+func (a *app) setFS() (fs.FS, string, error) {
+	if a.set == "" {
+		return packages.FS, "", nil
+	}
+	dir, err := filepath.Abs(a.set)
+	if err != nil {
+		return nil, "", err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, "", protocol.Errorf(protocol.Invalid, "package set: %v", err).WithHint("NUKA_PACKAGES or --packages names a folder of package files")
+	}
+	return root.FS(), dir, nil
+}
+
+// setNames lists the names of the embedded package set.
+func setNames() []string {
+	var names []string
+	files, _ := fs.Glob(packages.FS, "app/*.nu")
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(path.Base(f), ".nu"))
+	}
+	return names
+}
+
+// find returns the mounts for an evaluation and the package file in them.
+func (a *app) find(pkg string) (mounts []nu.Mount, file string, err error) {
+	set, host, err := a.setFS()
+	if err != nil {
+		return nil, "", err
+	}
+	mounts = []nu.Mount{{Path: setMount, FS: set, Host: host, Library: true}}
+	if !strings.HasSuffix(pkg, ".nu") && !strings.HasPrefix(pkg, ".") && !filepath.IsAbs(pkg) {
+		name, err := findInSet(set, pkg)
+		return mounts, path.Join(setMount, name), err
+	}
+	at, err := filepath.Abs(pkg)
+	if err != nil {
+		return nil, "", err
+	}
+	info, err := os.Stat(at)
+	if err != nil || info.IsDir() {
+		return nil, "", protocol.Errorf(protocol.NotFound, "there is no package file %s", pkg).
+			WithHint("a package file ends in .nu; a name of the package set is written without a path")
+	}
+	if rel, err := filepath.Rel(host, at); host != "" && err == nil && filepath.IsLocal(rel) {
+		return mounts, path.Join(setMount, filepath.ToSlash(rel)), nil
+	}
+	project := projectOf(at)
+	root, err := os.OpenRoot(project)
+	if err != nil {
+		return nil, "", err
+	}
+	rel, err := filepath.Rel(project, at)
+	if err != nil {
+		return nil, "", err
+	}
+	mounts = append(mounts, nu.Mount{Path: userMount, FS: root.FS(), Host: shorter(project)})
+	return mounts, path.Join(userMount, filepath.ToSlash(rel)), nil
+}
+
+// projectOf returns the folder whose files a package file may use:
+// the nearest one above it that is a repository, else its own.
+func projectOf(file string) string {
+	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return filepath.Dir(file)
+		}
+	}
+}
+
+// shorter returns a folder's path as people here would write it.
+func shorter(dir string) string {
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, dir); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return dir
+}
+
+func findInSet(set fs.FS, name string) (string, error) {
+	if _, err := fs.Stat(set, name+".nu"); err == nil && fs.ValidPath(name) {
+		return name + ".nu", nil
+	}
+	var found, all []string
+	for _, pattern := range []string{"*.nu", "*/*.nu"} {
+		files, err := fs.Glob(set, pattern)
+		if err != nil {
+			return "", err
+		}
+		for _, f := range files {
+			stem := strings.TrimSuffix(path.Base(f), ".nu")
+			if stem == name {
+				found = append(found, f)
+			}
+			all = append(all, stem)
+		}
+	}
+	if i := slices.Index(found, "app/"+name+".nu"); i >= 0 {
+		found = found[i : i+1] // a program is what is asked for by its bare name
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		slices.Sort(all)
+		return "", protocol.Errorf(protocol.NotFound, "the package set has no package %q", name).
+			WithHint("it has %s; a file of your own is written with its path, ./%s.nu", strings.Join(slices.Compact(all), ", "), name)
+	}
+	return "", protocol.Errorf(protocol.Invalid, "the package set has several packages %q", name).
+		WithHint("say which: %s", strings.ReplaceAll(strings.Join(found, ", "), ".nu", ""))
+}
+
+// eval evaluates a package.
+func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, error) {
+	mounts, file, err := a.find(pkg)
+	if err != nil {
+		return nil, err
+	}
+	engine, err := nu.New(ctx, &nu.Options{CacheDir: a.home.Cache})
+	if err != nil {
+		return nil, err
+	}
+	defer engine.Close()
+	result, err := engine.Eval(ctx, &nu.Request{
+		Sets: mounts, File: file, Args: args,
+		MissingHash: a.missingHash,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range result.Messages {
+		fmt.Fprintln(a.err, printable(m))
+	}
+	return result, nil
+}
+
+// missingHash fetches what has no hash yet, so that the error can tell it.
+func (a *app) missingHash(ctx context.Context, m *nu.Missing) (pir.Hash, error) {
+	if a.offline {
+		return pir.Hash{}, errors.New("offline")
+	}
+	dir, err := os.MkdirTemp("", "nuka-fetch-")
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	defer os.RemoveAll(dir)
+	text, err := nuon.Encode(m.Origin)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	origin, err := source.ParseOrigin(text)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	a.say("fetching %s to learn its hash", origin)
+	f := source.New(&source.Options{Client: &source.Client{Home: a.user, System: "/", Getenv: os.Getenv, Run: runClient}})
+	return f.Fetch(ctx, &source.Request{Origins: []source.Origin{origin}, Unpack: m.Unpack, Strip: m.Strip, Dir: dir})
+}
+
+func runClient(ctx context.Context, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
+	return string(out), err
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// call is one call of the daemon.
+func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *control.CallOptions) error {
+	client, err := a.connect(c.Context())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Call(c.Context(), op, args, result, o)
+}
+
+func (a *app) showCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "show PID|CID",
+		Short: "show what is known of a package or content",
+		Long:  "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
+		Args:  exactArgs("PID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var d protocol.Description
+			if err := a.call(c, protocol.OpDescribe, protocol.PathArgs{ID: args[0]}, &d, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(d)
+			}
+			return a.show(&d)
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) show(d *protocol.Description) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, printable(value))
+		}
+	}
+	line("name", strings.TrimSpace(d.Name+" "+d.Version))
+	line("kind", string(d.Kind))
+	line("pid", d.PID)
+	line("cid", d.CID)
+	if d.Root != nil {
+		line("size", size(d.Size))
+	} else {
+		line("size", "not in the store")
+	}
+	for _, p := range d.PIDs {
+		if p != d.PID {
+			line("same as", p)
+		}
+	}
+	for _, r := range d.Refs {
+		line("refers to", r)
+	}
+	for _, o := range d.Origins {
+		line("origin", o)
+	}
+	for _, at := range d.Attestations {
+		line("attested", fmt.Sprintf("%s by %s", at.Issued.Format("2006-01-02 15:04:05"), at.Signer))
+	}
+	line("pir", d.PIR)
+	return w.Flush()
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ls PID [PATH]",
+		Short: "list the files of a package",
+		Args:  rangeArgs(1, "PID", "PATH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var entries []protocol.Entry
+			if err := a.call(c, protocol.OpList, pathArgs(args), &entries, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(entries)
+			}
+			for _, e := range entries {
+				mark := map[protocol.EntryKind]string{protocol.KindDir: "/", protocol.KindSymlink: " -> " + e.Target}[e.Kind]
+				if e.Exec {
+					mark = "*"
+				}
+				fmt.Fprintf(a.out, "%10d  %s%s\n", e.Size, printable(e.Path), printable(mark))
+			}
+			return nil
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func pathArgs(args []string) protocol.PathArgs {
+	p := protocol.PathArgs{ID: args[0]}
+	if len(args) > 1 {
+		p.Path = args[1]
+	}
+	return p
+}
+
+func (a *app) catCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cat PID [PATH]",
+		Short: "write a file of a package to standard output",
+		Args:  rangeArgs(1, "PID", "PATH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
+		},
+	}
+}
+
+func (a *app) logCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "log PID",
+		Short: "show what a package's build has printed",
+		Args:  exactArgs("PID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.call(c, protocol.OpLog, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
+		},
+	}
+}
+
+func (a *app) storeCommand() *cobra.Command {
+	store := &cobra.Command{Use: "store", Short: "look after the store", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	verify := &cobra.Command{
+		Use:   "verify",
+		Short: "compare everything in the store with its hash",
+		Long:  "Verify reads everything in the store. What is damaged is set aside; building the package again heals it.",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var v protocol.Verified
+			if err := a.call(c, protocol.OpVerify, nil, &v, nil); err != nil {
+				return err
+			}
+			if a.json {
+				if err := a.terminal.json(v); err != nil {
+					return err
+				}
+			} else {
+				for _, p := range v.Problems {
+					fmt.Fprintln(a.out, printable(p))
+				}
+				a.say("verified %d files, %s: %d problems", v.Files, size(v.Bytes), len(v.Problems))
+			}
+			if len(v.Problems) > 0 {
+				return exitError(exitCodes[protocol.Damaged])
+			}
+			return nil
+		},
+	}
+	stats := &cobra.Command{
+		Use:   "stats",
+		Short: "count what the store holds",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var s protocol.Stats
+			if err := a.call(c, protocol.OpStats, nil, &s, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(s)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			fmt.Fprintf(w, "files\t%d\t%s on disk\n", s.Files, size(s.FileBytes))
+			fmt.Fprintf(w, "content\t%s\tas if nothing were shared\n", size(s.LogicalBytes))
+			fmt.Fprintf(w, "blocks\t%d\t\n", s.Blocks)
+			fmt.Fprintf(w, "pirs\t%d\t\n", s.PIRs)
+			fmt.Fprintf(w, "bindings\t%d\tof a PID to a CID\n", s.Bindings)
+			fmt.Fprintf(w, "attestations\t%d\t\n", s.Attestations)
+			fmt.Fprintf(w, "damaged\t%d\tset aside\n", s.Damaged)
+			return w.Flush()
+		},
+	}
+	a.jsonFlag(verify)
+	a.jsonFlag(stats)
+	store.AddCommand(verify, stats)
+	return store
+}

@@ -1,0 +1,176 @@
+// Nuka is the command: a light peer of the node on this machine.
+// It evaluates package files with the user's own rights, asks the daemon for content, and runs programs.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// version is what this build calls itself.
+const version = "0.1.0"
+
+func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
+
+func run(t *terminal, args []string) int {
+	ctx, stop := interruptible()
+	defer stop()
+	// A second Ctrl-C does not wait for anything.
+	context.AfterFunc(ctx, stop)
+	root, err := newRoot(t)
+	if err != nil {
+		return t.fail(err)
+	}
+	root.SetArgs(args)
+	err = root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	return t.fail(err)
+}
+
+// app is what all commands share.
+type app struct {
+	*terminal
+	home    protocol.Home
+	user    string // the user's home folder
+	set     string // folder of the package set; "" is the embedded one
+	json    bool
+	offline bool
+}
+
+func newRoot(t *terminal) (*cobra.Command, error) {
+	user, _ := os.UserHomeDir()
+	home, err := protocol.FindHome(os.Getenv, user)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	a := &app{terminal: t, home: home, user: user}
+	root := &cobra.Command{
+		Use:   "nuka",
+		Short: "build, share and run packages",
+		Long: `Nuka builds packages from source, keeps them by what they are, and runs them.
+
+A package is a Nushell file. PKG in the commands below is such a file (./hello.nu)
+or the name of one in the package set (lua). What a package's main takes as flags
+is written behind it: nuka build zlib --minizip. What a program takes comes behind --.
+
+NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage("%q is no command", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetOut(t.out)
+	root.SetErr(t.err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("see: %s --help", c.CommandPath())
+	})
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "What is there:"},
+		&cobra.Group{ID: "node", Title: "The node:"})
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
+	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand())
+	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
+	return root, nil
+}
+
+func usage(format string, args ...any) error {
+	return protocol.Errorf(protocol.Invalid, format, args...).WithHint("see: nuka help")
+}
+
+// exactArgs is cobra.ExactArgs with our voice.
+func exactArgs(names ...string) cobra.PositionalArgs { return rangeArgs(len(names), names...) }
+
+// rangeArgs wants the named arguments, of which the first least must be there.
+func rangeArgs(least int, names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return protocol.Errorf(protocol.Invalid, "%s: %s is missing", c.Name(), names[len(args)]).WithHint("usage: %s", c.UseLine())
+		case len(args) > len(names):
+			return protocol.Errorf(protocol.Invalid, "%s: %q is one argument too many", c.Name(), args[len(names)]).WithHint("usage: %s", c.UseLine())
+		}
+		return nil
+	}
+}
+
+func (a *app) jsonFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
+
+var errHelp = errors.New("help was asked for")
+
+// splitPackage parses the words of a command that takes PKG [flags of the package] [-- words for the program].
+// A flag the command knows is the command's, wherever it stands before "--"; any other word behind PKG is the package's.
+func splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, programArgs []string, err error) {
+	var own []string
+	for i := 0; i < len(words); i++ {
+		word := words[i]
+		if word == "--" {
+			programArgs = words[i+1:]
+			break
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		flag := c.Flags().Lookup(name)
+		if flag == nil && len(name) == 1 && !strings.HasPrefix(word, "--") {
+			flag = c.Flags().ShorthandLookup(name)
+		}
+		switch {
+		case word == "--help" || word == "-h":
+			return "", nil, nil, errHelp
+		case strings.HasPrefix(word, "-") && len(word) > 1 && flag != nil:
+			own = append(own, word)
+			if flag.NoOptDefVal == "" && !hasValue && i+1 < len(words) {
+				i++
+				own = append(own, words[i])
+			}
+		case pkg == "" && strings.HasPrefix(word, "-"):
+			own = append(own, word) // an unknown flag before PKG is refused by Parse
+		case pkg == "":
+			pkg = word
+		default:
+			pkgArgs = append(pkgArgs, word)
+		}
+	}
+	if err := c.Flags().Parse(own); err != nil {
+		return "", nil, nil, protocol.Errorf(protocol.Invalid, "%v", err).WithHint("see: %s --help", c.CommandPath())
+	}
+	if pkg == "" {
+		return "", nil, nil, protocol.Errorf(protocol.Invalid, "%s: PKG is missing", c.Name()).
+			WithHint("give a package file, or a name of the package set: %s", strings.Join(setNames(), ", "))
+	}
+	return pkg, pkgArgs, programArgs, nil
+}
+
+// packageCommand makes a command of one that takes PKG and flags of the package.
+func packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg string, pkgArgs, programArgs []string) error) *cobra.Command {
+	c.DisableFlagParsing = true
+	c.RunE = func(c *cobra.Command, words []string) error {
+		pkg, pkgArgs, programArgs, err := splitPackage(c, words)
+		if errors.Is(err, errHelp) {
+			return c.Help()
+		}
+		if err != nil {
+			return err
+		}
+		return run(c, pkg, pkgArgs, programArgs)
+	}
+	return c
+}

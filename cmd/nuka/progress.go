@@ -1,0 +1,166 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// progress shows how a realize call goes: bars on a terminal, elsewhere a line for each thing that is done.
+type progress struct {
+	t       *terminal
+	verbose bool
+	bars    *mpb.Progress // nil where nothing is drawn
+	active  map[pir.PID]*activity
+	failed  pir.PID // what ended the call
+}
+
+type activity struct {
+	bar     *mpb.Bar
+	started time.Time
+	line    string // the last of a build's output
+	bytes   int64
+}
+
+func newProgress(t *terminal, verbose bool) *progress {
+	p := &progress{t: t, verbose: verbose, active: map[pir.PID]*activity{}}
+	if t.draws() {
+		p.bars = mpb.New(mpb.WithOutput(t.err), mpb.WithWidth(30), mpb.WithRefreshRate(120*time.Millisecond))
+	}
+	return p
+}
+
+// close removes what is drawn.
+func (p *progress) close() {
+	if p.bars == nil {
+		return
+	}
+	for _, act := range p.active {
+		if act.bar != nil {
+			act.bar.Abort(true)
+		}
+	}
+	p.bars.Wait()
+}
+
+// line writes a line that stays.
+func (p *progress) line(format string, args ...any) {
+	text := "nuka: " + printable(fmt.Sprintf(format, args...)) + "\n"
+	if p.bars != nil {
+		fmt.Fprint(p.bars, text)
+		return
+	}
+	fmt.Fprint(p.t.err, text)
+}
+
+func (p *progress) event(e protocol.Event) {
+	switch e.Kind {
+	case protocol.EventStart:
+		p.start(e)
+	case protocol.EventProgress:
+		if act := p.active[e.PID]; act != nil {
+			act.bytes = e.Done
+			if act.bar != nil {
+				if e.Total > 0 {
+					act.bar.SetTotal(e.Total+1, false) // one more than all: unpacking comes after
+				}
+				act.bar.SetCurrent(e.Done)
+			}
+		}
+	case protocol.EventLog:
+		if act := p.active[e.PID]; act != nil {
+			act.line = strings.ReplaceAll(printable(e.Text), "\n", " ")
+		}
+		if p.verbose {
+			p.line("%s| %s", e.Name, e.Text)
+		}
+	case protocol.EventDone:
+		p.done(e)
+	case protocol.EventFail:
+		p.failed = e.PID
+		p.end(e.PID)
+	case protocol.EventNote:
+		p.line("%s", e.Text)
+	}
+}
+
+func (p *progress) start(e protocol.Event) {
+	act := &activity{started: time.Now()}
+	p.active[e.PID] = act
+	verb := map[pir.Kind]string{pir.Fetch: "fetch", pir.Build: "build", pir.Env: "merge", pir.Data: "write"}[e.What]
+	if p.bars == nil {
+		if p.verbose {
+			p.line("%s %s", verb, e.Name)
+		}
+		return
+	}
+	name := decor.Name(printable(verb+" "+e.Name), decor.WCSyncSpaceR)
+	if e.What == pir.Fetch {
+		act.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f")))
+		return
+	}
+	act.bar = p.bars.New(0, mpb.SpinnerStyle(), mpb.BarWidth(2), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
+		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_MMSS), decor.Any(func(decor.Statistics) string {
+			line := []rune(act.line)
+			return "  " + string(line[:min(len(line), 60)])
+		})))
+}
+
+// end removes what is drawn for a PID and returns it.
+func (p *progress) end(id pir.PID) *activity {
+	act := p.active[id]
+	if act == nil {
+		return &activity{started: time.Now()}
+	}
+	if act.bar != nil {
+		act.bar.Abort(true)
+	}
+	delete(p.active, id)
+	return act
+}
+
+func (p *progress) done(e protocol.Event) {
+	act := p.end(e.PID)
+	took := time.Since(act.started).Round(10 * time.Millisecond)
+	switch e.Way {
+	case protocol.Fetched:
+		p.line("fetched %s (%s, %s)", e.Name, size(act.bytes), took)
+	case protocol.Built:
+		p.line("built %s (%s)", e.Name, took)
+	case protocol.Checked:
+		p.line("checked %s: the rebuild is byte-identical (%s)", e.Name, took)
+	case protocol.Cutoff:
+		p.line("kept %s: its inputs have the content they had", e.Name)
+	case protocol.Merged:
+		if p.verbose {
+			p.line("made %s", e.Name)
+		}
+	}
+	if p.verbose {
+		p.line("  pid %s", e.PID)
+		p.line("  cid %s", e.CID)
+		if e.Same != "" {
+			p.line("  resolved pir %s, realized before", e.Same)
+		}
+	}
+}
+
+// size writes a number of bytes for people.
+func size(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, prefix := float64(n)/unit, 0
+	for value >= unit && prefix < 4 {
+		value, prefix = value/unit, prefix+1
+	}
+	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[prefix])
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// cwdMount is where a program sees the current folder.
+const cwdMount = "/nuka/cwd"
+
+func (a *app) runCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run PKG [flags of the package] [-- ARGS]",
+		Short: "run a program of a package, building it first if need be",
+		Long: `Run runs a package's program. It sees the current folder and nothing else of this machine
+unless --dir says more, gets standard input, and its exit code is the command's.`,
+		Example: "  nuka run lua -- -e 'print(1)'\n  nuka run ./hello.nu --nls -- world\n  nuka run bzip2 -- -d < file.bz2 > file",
+	}
+	var o runOptions
+	o.build.flags(c)
+	c.Flags().StringVar(&o.command, "command", "", "the program to run, `NAME`, if the package has several")
+	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "let the program see and write the folder `PATH` too; PATH:ro to see only")
+	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME on")
+	a.packageFlags(c)
+	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		program, err := a.prepare(c.Context(), pkg, args, &o)
+		if err != nil {
+			return err
+		}
+		return a.exec(c.Context(), program, rest, &o)
+	})
+}
+
+type runOptions struct {
+	build   buildOptions
+	command string
+	dirs    []string
+	env     []string
+}
+
+// prepare has the package made present and learns what running it takes.
+func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, error) {
+	client, err := a.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	realized, err := a.build(ctx, client, pkg, args, &o.build)
+	if err != nil {
+		return nil, err
+	}
+	var program protocol.Program
+	err = client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: realized.Outputs[0].PID, Command: o.command}, &program, nil)
+	return &program, err
+}
+
+// exec runs a program in this process, with what it is given and nothing else.
+func (a *app) exec(ctx context.Context, program *protocol.Program, args []string, o *runOptions) error {
+	temp, err := os.MkdirTemp("", "nuka-run-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	mounts, err := runMounts(program, temp, o.dirs)
+	defer func() {
+		for _, m := range mounts {
+			if m.Dir != nil {
+				m.Dir.Close()
+			}
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	guest, err := wasmrt.NewFS(mounts...)
+	if err != nil {
+		return err
+	}
+	runtime, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: program.Cache})
+	if err != nil {
+		return err
+	}
+	defer runtime.Close(ctx)
+	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(o.env), Real: true}
+	// From here on Ctrl-C is for the program: it ends this process, as it would end a native one.
+	signal.Reset()
+	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
+		Args: append([]string{program.Command}, args...), Dir: cwdMount,
+		Stdin: a.in, Stdout: a.out, Stderr: a.terminal.err,
+	})
+	if err != nil {
+		return protocol.Errorf(protocol.Failed, "%v", err)
+	}
+	if code != 0 {
+		return exitError(code)
+	}
+	return nil
+}
+
+func runMounts(program *protocol.Program, temp string, dirs []string) (mounts []wasmrt.Mount, err error) {
+	for _, m := range program.Mounts {
+		tree, err := wasmrt.NewTree(treeEntries(m.Entries))
+		if err != nil {
+			return mounts, err
+		}
+		mounts = append(mounts, wasmrt.Mount{Path: m.Path, Tree: tree})
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return mounts, err
+	}
+	open := func(at, host string, readOnly bool) error {
+		dir, err := wasmrt.OpenDir(host, &wasmrt.DirOptions{ReadOnly: readOnly, Live: true})
+		if err != nil {
+			return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("--dir takes a folder that exists")
+		}
+		mounts = append(mounts, wasmrt.Mount{Path: at, Dir: dir})
+		return nil
+	}
+	if err := open(cwdMount, here, false); err != nil {
+		return mounts, err
+	}
+	if err := open("/tmp", temp, false); err != nil {
+		return mounts, err
+	}
+	for _, d := range dirs {
+		host, readOnly := strings.CutSuffix(d, ":ro")
+		host, err := filepath.Abs(host)
+		if err != nil {
+			return mounts, err
+		}
+		if err := open(filepath.ToSlash(host), host, readOnly); err != nil {
+			return mounts, err
+		}
+	}
+	return mounts, nil
+}
+
+func treeEntries(entries []protocol.Entry) func(yield func(wasmrt.Entry) bool) {
+	kinds := map[protocol.EntryKind]wasmrt.Kind{
+		protocol.KindDir: wasmrt.KindDir, protocol.KindFile: wasmrt.KindFile, protocol.KindSymlink: wasmrt.KindSymlink,
+	}
+	return func(yield func(wasmrt.Entry) bool) {
+		for _, e := range entries {
+			if !yield(wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target, File: e.File}) {
+				return
+			}
+		}
+	}
+}
+
+// runEnv is what a program sees of the environment: how to talk to the terminal and the user, and what --env names.
+func runEnv(extra []string) []string {
+	env := []string{}
+	for _, name := range []string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	for _, e := range extra {
+		if v, ok := os.LookupEnv(e); ok && !strings.Contains(e, "=") {
+			e += "=" + v
+		}
+		if strings.Contains(e, "=") {
+			env = append(env, e)
+		}
+	}
+	return env
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"unicode"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// The terminal's voice:
+//
+// Stdout is data: what was asked for, in a form a program can read, and nothing else.
+// Stderr is everything else. A line of nuka's own begins "nuka: ", has no capital and no full stop,
+// and says what happened to which thing.
+// A hint may follow on a line of its own, "hint: ", and says what to do next.
+// What is wrong in a package file is shown as path:line:col: message, the line, and a hint, as compilers do.
+// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that is done.
+// Texts from outside (names, logs, messages) are stripped of control characters before they are shown.
+// --json writes one JSON value to stdout, wherever something is listed.
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func stdTerminal() *terminal { return &terminal{os.Stdin, os.Stdout, os.Stderr} }
+
+// draws reports whether progress can be drawn.
+func (t *terminal) draws() bool {
+	f, ok := t.err.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd()) && os.Getenv("TERM") != "dumb"
+}
+
+func (t *terminal) say(format string, args ...any) {
+	fmt.Fprintf(t.err, "nuka: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+func (t *terminal) hint(text string) {
+	if text != "" {
+		fmt.Fprintf(t.err, "hint: %s\n", printable(text))
+	}
+}
+
+func (t *terminal) json(v any) error {
+	enc := json.NewEncoder(t.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// printable replaces what could steer the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// The exit codes, one for each code that crosses the wire.
+var exitCodes = map[protocol.Code]int{
+	protocol.Internal:    1,
+	protocol.Invalid:     2,
+	protocol.NotFound:    3,
+	protocol.Denied:      4,
+	protocol.Unavailable: 5,
+	protocol.Offline:     5,
+	protocol.Mismatch:    6,
+	protocol.Failed:      7,
+	protocol.Differs:     8,
+	protocol.Damaged:     9,
+	protocol.Exhausted:   10,
+	protocol.Busy:        11,
+	protocol.Unsupported: 12,
+	protocol.Canceled:    130,
+}
+
+// exitError ends the command with a code and no message: that of a program that was run.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// positionError is a failure of something that a package file describes at a known place.
+type positionError struct {
+	at  string // path:line:col
+	err error
+}
+
+func (e *positionError) Error() string { return e.at + ": " + e.err.Error() }
+func (e *positionError) Unwrap() error { return e.err }
+
+// fail tells an error and returns the exit code.
+func (t *terminal) fail(err error) int {
+	var exit exitError
+	var diags *nu.Error
+	var at *positionError
+	switch {
+	case errors.As(err, &exit):
+		return int(exit)
+	case errors.As(err, &diags):
+		for _, d := range diags.Diags {
+			fmt.Fprintln(t.err, printable(strings.TrimRight(d.String(), "\n")))
+		}
+		if errors.Is(err, context.Canceled) {
+			return exitCodes[protocol.Canceled]
+		}
+		return exitCodes[protocol.Invalid]
+	}
+	e := protocol.AsError(err)
+	switch {
+	case e.Code == protocol.Canceled:
+		t.say("canceled")
+	case errors.As(err, &at):
+		fmt.Fprintf(t.err, "%s: %s\n", at.at, printable(protocol.AsError(at.err).Message))
+	default:
+		t.say("%s", e.Message)
+	}
+	t.hint(e.Hint)
+	if code, ok := exitCodes[e.Code]; ok {
+		return code
+	}
+	return 1
+}
+
+// interruptible returns a context that ends with the first Ctrl-C or TERM; the second ends the process.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, terminate)
+}

@@ -1,0 +1,84 @@
+// Nukad is the system daemon: the node with its store, which the command nuka is a light peer of.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/MordragT/nuka/node"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const version = "0.1.0"
+
+const usage = `usage: nukad [--foreground] [--idle DURATION] [--log LEVEL]
+
+Nukad runs the node of NUKA_HOME, or of the user's own folders, until it is told to stop:
+by the signals INT and TERM, or by: nuka daemon stop. Running builds may end first; a second signal ends them.
+
+  --foreground      for service managers: stay until stopped, log to standard error
+  --idle DURATION   end when nobody has called for so long, such as 1h
+  --log LEVEL       debug, info, warn or error (warn)
+`
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == node.WorkerArg {
+		if err := node.RunWorker(); err != nil {
+			fmt.Fprintf(os.Stderr, "nukad: worker: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
+	// quic-go's wish for larger socket buffers is of no use on loopback.
+	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		e := protocol.AsError(err)
+		fmt.Fprintf(os.Stderr, "nukad: %s\n", e.Message)
+		if e.Hint != "" {
+			fmt.Fprintf(os.Stderr, "hint: %s\n", e.Hint)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	flags := flag.NewFlagSet("nukad", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	foreground := flags.Bool("foreground", false, "")
+	idle := flags.Duration("idle", 0, "")
+	var level slog.Level = slog.LevelWarn
+	flags.TextVar(&level, "log", level, "")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		os.Exit(2) // flag has said why
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
+	}
+	userHome, _ := os.UserHomeDir()
+	home, err := protocol.FindHome(os.Getenv, userHome)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, terminate)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal does not wait
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	started := time.Now()
+	return node.Run(ctx, &node.Options{
+		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Log: log,
+		Ready: func() {
+			if *foreground {
+				fmt.Fprintf(os.Stderr, "nukad: ready after %s, home %s\n", time.Since(started).Round(time.Millisecond), home.Data)
+			}
+		},
+	})
+}

@@ -1,0 +1,160 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// WorkerArg is the argument that makes the daemon's program a worker process: see RunWorker.
+const WorkerArg = "build-worker"
+
+// The limits of a build. They are there to end what has gone wrong, not to ration.
+const (
+	maxBuildMemory   = 12 << 30
+	maxBuildTime     = 12 * time.Hour
+	maxScratchFiles  = 2_000_000
+	maxScratchBytes  = 128 << 30
+	maxScratchFile   = 32 << 30
+	maxBuildOutput   = 1 << 30
+	maxProgramMemory = 4 << 30
+)
+
+// builder runs builds in worker processes.
+type builder struct {
+	store       *cas.Store
+	blobs       string // folder of the store that workers may read
+	machineCode string
+	log         *slog.Logger
+}
+
+// A workerJob is the first message to a worker: all it needs to run one build.
+type workerJob struct {
+	PIR         string       `json:"pir"`
+	Trees       []workerTree `json:"trees"`
+	Path        []string     `json:"path"`
+	Dir         string       `json:"dir"` // holds build, out and tmp
+	MachineCode string       `json:"machine_code"`
+	Jobs        int          `json:"jobs"`
+}
+
+type workerTree struct {
+	Path    string         `json:"path"`
+	Entries []wasmrt.Entry `json:"entries"`
+}
+
+// A workerReply is a message of a worker: output, or its end.
+type workerReply struct {
+	Output []byte          `json:"output,omitempty"`
+	Done   bool            `json:"done,omitempty"`
+	Error  *protocol.Error `json:"error,omitempty"`
+}
+
+// Build implements realize.Builder.
+func (b *builder) Build(ctx context.Context, job *realize.Job) error {
+	message, err := b.message(ctx, job)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.machineCode, 0o700); err != nil {
+		return err
+	}
+	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
+		Args:      []string{WorkerArg},
+		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
+		ReadOnly:  []string{b.blobs},
+		ReadWrite: []string{job.Dir, b.machineCode},
+	})
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	if err := worker.Send(message); err != nil {
+		worker.Kill(err)
+		return ended(ctx, worker, err)
+	}
+	for {
+		text, err := worker.Recv()
+		if err != nil {
+			worker.Kill(err)
+			return ended(ctx, worker, err)
+		}
+		var reply workerReply
+		if err := json.Unmarshal(text, &reply); err != nil {
+			worker.Kill(err)
+			return ended(ctx, worker, err)
+		}
+		if _, err := job.Log.Write(reply.Output); err != nil {
+			worker.Kill(err)
+			return err
+		}
+		if reply.Done {
+			if reply.Error != nil {
+				return reply.Error
+			}
+			return nil
+		}
+	}
+}
+
+// ended explains why a worker is gone.
+func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
+	waitErr := worker.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var limit *wasmrt.LimitError
+	if errors.As(waitErr, &limit) {
+		return protocol.Errorf(protocol.Exhausted, "the build was ended: %s", limit.What)
+	}
+	return protocol.Errorf(protocol.Failed, "the worker process ended: %v", errors.Join(waitErr, err))
+}
+
+func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, error) {
+	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machineCode, Jobs: jobs()}
+	for _, in := range job.Inputs {
+		tree := workerTree{Path: in.Path}
+		for e, err := range b.store.Entries(ctx, in.CID) {
+			if err != nil {
+				return nil, storeErr(err)
+			}
+			we, err := workerEntry(b.store, e)
+			if err != nil {
+				return nil, err
+			}
+			tree.Entries = append(tree.Entries, we)
+		}
+		w.Trees = append(w.Trees, tree)
+	}
+	// Programs are looked up in the packages the build names, by name, so that the order means nothing.
+	names := make([]string, 0, len(job.PIR.Packages))
+	for name := range job.PIR.Packages {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		w.Path = append(w.Path, realize.StorePath+"/"+job.PIR.Packages[name].String()+"/bin")
+	}
+	return json.Marshal(w)
+}
+
+func workerEntry(store *cas.Store, e cas.Entry) (wasmrt.Entry, error) {
+	kinds := map[cas.Kind]wasmrt.Kind{cas.Dir: wasmrt.KindDir, cas.File: wasmrt.KindFile, cas.Symlink: wasmrt.KindSymlink}
+	out := wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target}
+	if e.Kind == cas.File {
+		var err error
+		if out.File, err = store.BlobPath(e.CID); err != nil {
+			return out, storeErr(err)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// handler answers the calls of light peers.
+type handler struct {
+	store    *cas.Store
+	realizer *realize.Realizer
+	home     protocol.Home
+	version  string
+	key      protocol.Key
+	started  time.Time
+	stop     func()
+
+	calls    atomic.Int64 // that run
+	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
+}
+
+// watchIdle stops the daemon when there has been no call for so long, or when its home is gone.
+func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
+	h.lastCall.Store(time.Now().UnixNano())
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
+		_, gone := os.Stat(h.home.NodeKey())
+		if h.calls.Load() == 0 && (idle > 0 && quiet > idle || errors.Is(gone, os.ErrNotExist)) {
+			h.stop()
+		}
+	}
+}
+
+// Handle implements control.Handler.
+func (h *handler) Handle(ctx context.Context, _ control.Actor, call *control.Call) (any, error) {
+	h.calls.Add(1)
+	defer func() {
+		h.lastCall.Store(time.Now().UnixNano())
+		h.calls.Add(-1)
+	}()
+	switch call.Op {
+	case protocol.OpStatus:
+		return h.status(), nil
+	case protocol.OpRealize:
+		return with(call, func(a protocol.RealizeArgs) (any, error) { return h.realize(ctx, a, call.Event) })
+	case protocol.OpUpload:
+		return h.upload(ctx, call.Data)
+	case protocol.OpDescribe:
+		return with(call, func(a protocol.PathArgs) (any, error) { return h.describe(ctx, a) })
+	case protocol.OpList:
+		return with(call, func(a protocol.PathArgs) (any, error) { return h.list(ctx, a) })
+	case protocol.OpRead:
+		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.read(ctx, a, call.Reply) })
+	case protocol.OpLog:
+		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.log(a, call.Reply) })
+	case protocol.OpProgram:
+		return with(call, func(a protocol.ProgramArgs) (any, error) { return h.program(ctx, a) })
+	case protocol.OpVerify:
+		return h.verify(ctx, call.Event)
+	case protocol.OpStats:
+		return h.stats(ctx)
+	case protocol.OpStop:
+		h.stop()
+		return nil, nil
+	}
+	return nil, protocol.Errorf(protocol.Unsupported, "call %q is unknown to this daemon", call.Op).
+		WithHint("the command and the daemon are of different versions: nuka daemon stop")
+}
+
+// with decodes a call's arguments.
+func with[A any](call *control.Call, fn func(A) (any, error)) (any, error) {
+	var args A
+	if err := json.Unmarshal(call.Args, &args); err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "%s: arguments: %v", call.Op, err)
+	}
+	return fn(args)
+}
+
+func (h *handler) status() protocol.Status {
+	return protocol.Status{
+		Version: h.version, Home: h.home.Data, Key: h.key.String(), Process: os.Getpid(),
+		Uptime: time.Since(h.started), Running: h.realizer.Running(), Confinement: wasmrt.Confinement(),
+	}
+}
+
+func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, event func(protocol.Event)) (*protocol.Realized, error) {
+	return h.realizer.Realize(ctx, &realize.Request{
+		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Event: event,
+	})
+}
+
+// upload takes in a tree that comes as a tar whose one top entry is "out".
+func (h *handler) upload(ctx context.Context, data io.Reader) (any, error) {
+	dir, err := os.MkdirTemp(h.home.Work(), "upload-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	if err := receive(ctx, dir, data); err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "upload: %v", err)
+	}
+	content, err := h.realizer.Import(ctx, dir, source.Out)
+	if err != nil {
+		return nil, err
+	}
+	return protocol.Uploaded{CID: content.String()}, nil
+}
+
+// receive unpacks what a light peer of the same user sends.
+// Unlike a stranger's archive it may hold any link; nothing is written through one.
+func receive(ctx context.Context, dir string, data io.Reader) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	type link struct{ name, target string }
+	var links []link
+	tr := tar.NewReader(data)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		hdr, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		name := path.Clean(hdr.Name)
+		switch hdr.Typeflag {
+		case tar.TypeDir:
+			err = root.Mkdir(name, 0o700)
+		case tar.TypeSymlink:
+			links = append(links, link{name, hdr.Linkname})
+		case tar.TypeReg:
+			var f *os.File
+			if f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, os.FileMode(hdr.Mode)&0o777|0o600); err == nil {
+				_, err = io.Copy(f, tr)
+				err = errors.Join(err, f.Close())
+			}
+		default:
+			err = fmt.Errorf("entry %q of type %q", name, hdr.Typeflag)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, l := range links {
+		if err := root.Symlink(l.target, l.name); err != nil {
+			return err
+		}
+	}
+	_, err = io.Copy(io.Discard, data) // up to the end frame
+	return err
+}
+
+// object finds what an id of a call names: a CID, a PID, or the unique beginning of a PID.
+func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
+	if c, err = cid.Parse(id); err == nil {
+		return pir.PID{}, c, nil
+	}
+	if p, err = pir.ParsePID(id); err == nil {
+		c, err = h.store.CID(p)
+		if errors.Is(err, cas.ErrNotFound) {
+			err = nil // its description may still be known
+		}
+		return p, c, err
+	}
+	if len(id) < 4 || len(id) >= pir.PIDLen {
+		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%.80q is no PID, no CID and no beginning of a PID of 4 characters or more", id).
+			WithHint("nuka build prints both")
+	}
+	var found []cas.Binding
+	for b, err := range h.store.Bindings() {
+		if err != nil {
+			return pir.PID{}, cid.CID{}, err
+		}
+		if strings.HasPrefix(b.PID.String(), id) {
+			found = append(found, b)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.NotFound, "nothing in the store begins with %q", id)
+	case 1:
+		return found[0].PID, found[0].CID, nil
+	}
+	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more of it")
+}
+
+// content is object for calls that need content.
+func (h *handler) content(id string) (pir.PID, cid.CID, error) {
+	p, c, err := h.object(id)
+	if err == nil && c.IsZero() {
+		err = protocol.Errorf(protocol.NotFound, "%.60s is not in the store", id).WithHint("build it first: nuka build")
+	}
+	return p, c, err
+}
+
+// storeErr gives the store's errors their codes.
+func storeErr(err error) error {
+	switch {
+	case errors.Is(err, cas.ErrNotFound):
+		return protocol.Errorf(protocol.NotFound, "%v", err)
+	case errors.Is(err, cas.ErrDamaged):
+		return protocol.Errorf(protocol.Damaged, "%v", err).WithHint("it has been set aside; build the package again to heal it")
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// Options configures Run. Home must be set.
+type Options struct {
+	Home protocol.Home
+	// Version is shown in the status.
+	Version string
+	// UserHome is the user's home folder, for the configuration of package managers; "" reads none.
+	UserHome string
+	// Getenv reads the environment, for the same; nil reads none.
+	Getenv func(string) string
+	// Idle ends the daemon when nobody has called for so long; 0 never does.
+	Idle time.Duration
+	// Ready is called when the daemon answers; nil is not.
+	Ready func()
+	// Log is for operators; nil discards.
+	Log *slog.Logger
+}
+
+// grace is how long running calls may go on when the daemon is asked to stop.
+const grace = 10 * time.Minute
+
+// Run is a daemon: it answers until ctx ends or a light peer asks it to stop,
+// and returns when all calls and all it started have ended.
+func Run(ctx context.Context, o *Options) error {
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	for _, dir := range []string{o.Home.Data, o.Home.Run, o.Home.Cache} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("home: %w", err)
+		}
+	}
+	store, err := cas.Open(o.Home.Store(), &cas.Options{
+		Log:   log,
+		Event: func(e cas.Event) { log.Warn("store", "event", e.String()) },
+	})
+	if err != nil {
+		if errors.Is(err, cas.ErrLocked) {
+			return protocol.Errorf(protocol.Busy, "%v", err)
+		}
+		return err
+	}
+	defer store.Close()
+	key, err := control.LoadKey(o.Home.NodeKey())
+	if err != nil {
+		return err
+	}
+	enrolled, err := control.OpenEnrolled(o.Home.Enrolled())
+	if err != nil {
+		return err
+	}
+	fetcher := source.Options{
+		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: runClient},
+		Partial: o.Home.Downloads(),
+		Log:     log,
+	}
+	offline := fetcher
+	offline.Offline = true
+	realizer, err := realize.New(&realize.Options{
+		Store:   store,
+		Builder: &builder{store: store, blobs: filepath.Join(o.Home.Store(), "blobs"), machineCode: o.Home.MachineCode()},
+		Fetcher: source.New(&fetcher),
+		Offline: source.New(&offline),
+		Key:     key,
+		Dir:     o.Home.Work(),
+		Log:     log,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	h := &handler{
+		store: store, realizer: realizer, home: o.Home, version: o.Version,
+		key: protocol.KeyOf(key), started: time.Now(), stop: stop,
+	}
+	var idling sync.WaitGroup
+	defer func() {
+		stop()
+		idling.Wait()
+	}()
+	idling.Go(func() { h.watchIdle(ctx, o.Idle) })
+	return control.Serve(ctx, &control.ServerOptions{
+		Dir:      o.Home.Run,
+		Key:      key,
+		Enrolled: enrolled,
+		Handler:  h,
+		Ready:    o.Ready,
+		Grace:    grace,
+		Log:      log,
+	})
+}
+
+// runClient asks a package manager for its configuration.
+func runClient(ctx context.Context, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
+	return string(out), err
+}

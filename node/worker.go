@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"runtime"
+	"slices"
+
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// jobs is how many programs of one build run at once.
+func jobs() int { return runtime.NumCPU() }
+
+// RunWorker is a worker process: it runs the one build that its parent describes, and ends.
+// It returns an error only if it cannot tell its parent.
+func RunWorker() error {
+	conn, err := wasmrt.Enter()
+	if err != nil {
+		return err
+	}
+	text, err := conn.Recv()
+	if err != nil {
+		return err
+	}
+	var job workerJob
+	if err := json.Unmarshal(text, &job); err != nil {
+		return err
+	}
+	reply := workerReply{Done: true}
+	if err := runJob(context.Background(), &job, output{conn}); err != nil {
+		reply.Error = workerError(err)
+	}
+	return sendReply(conn, reply)
+}
+
+func sendReply(conn *wasmrt.Conn, r workerReply) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return conn.Send(b)
+}
+
+// output sends what is written to the parent.
+type output struct{ conn *wasmrt.Conn }
+
+func (o output) Write(b []byte) (int, error) {
+	return len(b), sendReply(o.conn, workerReply{Output: b})
+}
+
+func workerError(err error) *protocol.Error {
+	var limit *wasmrt.LimitError
+	code := protocol.Failed
+	if errors.As(err, &limit) {
+		code = protocol.Exhausted
+	}
+	return protocol.Errorf(code, "%v", err)
+}
+
+func runJob(ctx context.Context, job *workerJob, out output) error {
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: job.MachineCode})
+	if err != nil {
+		return err
+	}
+	// The process ends with the build: closing the runtime would only cost time.
+	var mounts []wasmrt.Mount
+	for _, t := range job.Trees {
+		tree, err := wasmrt.NewTree(slices.Values(t.Entries))
+		if err != nil {
+			return err
+		}
+		mounts = append(mounts, wasmrt.Mount{Path: t.Path, Tree: tree})
+	}
+	var scratch []*wasmrt.Dir
+	for host, guest := range map[string]string{"build": nu.BuildDir, "out": nu.OutDir, "tmp": "/tmp"} {
+		dir, err := wasmrt.OpenDir(filepath.Join(job.Dir, host), &wasmrt.DirOptions{
+			MaxFiles: maxScratchFiles, MaxBytes: maxScratchBytes, MaxFileSize: maxScratchFile,
+		})
+		if err != nil {
+			return err
+		}
+		scratch = append(scratch, dir)
+		mounts = append(mounts, wasmrt.Mount{Path: guest, Dir: dir})
+	}
+	guest, err := wasmrt.NewFS(mounts...)
+	if err != nil {
+		return err
+	}
+	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
+		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Stdout: out, Stderr: out,
+		Host: &wasmrt.Host{
+			Runtime: rt, FS: guest, Path: job.Path,
+			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},
+		},
+	})
+	for _, dir := range scratch {
+		if limit := dir.Exceeded(); limit != nil {
+			return limit // what the build made of it is not the point
+		}
+	}
+	return err
+}
