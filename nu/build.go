@@ -37,8 +37,17 @@ type BuildSpec struct {
 	Stdout, Stderr io.Writer
 	// Event is told of every program that starts and ends, from several goroutines. It must return quickly. Nil is told nothing.
 	Event func(BuildEvent)
+	// Unpack unpacks an archive of FS into a folder of it, which is there; nil refuses.
+	Unpack func(context.Context, *Unpacking) error
 	// MemoryLimit bounds the memory of the script itself; zero is wasmrt's default.
 	MemoryLimit int64
+}
+
+// An Unpacking is one call of the command unpack; paths are absolute.
+type Unpacking struct {
+	Archive string `json:"archive"`
+	To      string `json:"to"`
+	Strip   int    `json:"strip"` // leading folders to drop from the names
 }
 
 // A BuildEvent says that a program was started, or that it ended.
@@ -64,7 +73,11 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 		return fmt.Errorf("run build %s: %w", p.Name, err)
 	}
 	b := &building{spec: spec, stdout: &lockedWriter{w: spec.Stdout}, stderr: &lockedWriter{w: spec.Stderr}}
-	_, err = callEngine(ctx, rt, req, &wasmrt.ReactorConfig{
+	mod, err := loadEngine(ctx, rt)
+	if err != nil {
+		return fmt.Errorf("run build %s: %w", p.Name, err)
+	}
+	_, err = callEngine(ctx, rt, mod, req, &wasmrt.ReactorConfig{
 		Name: "nushell", FS: spec.FS, Dir: BuildDir, Host: b.host, Stdout: b.stdout, Stderr: b.stderr, MemoryLimit: spec.MemoryLimit,
 	})
 	var limit *wasmrt.LimitError
@@ -84,7 +97,7 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 }
 
 func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
-	var inputs []string
+	inputs := []string{} // not nil, which would be null on the way
 	packages := nuon.Record{}
 	for _, name := range slices.Sorted(maps.Keys(p.Packages)) {
 		dir := StoreDir + "/" + p.Packages[name].String()
@@ -115,7 +128,7 @@ func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
 		env = map[string]string{}
 	}
 	return map[string]any{
-		"op": "build", "name": p.Name, "closure": string(closure), "arg": string(text), "cwd": BuildDir, "env": env, "inputs": slices.Concat([]string{}, inputs),
+		"op": "build", "name": p.Name, "closure": string(closure), "arg": string(text), "cwd": BuildDir, "env": env, "inputs": inputs,
 	}, nil
 }
 

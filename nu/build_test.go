@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -283,5 +282,4 @@ export def main [--tests] {
 	if d := cmp.Diff(want, b.stdout); d != "" {
 		t.Errorf("-want +got:\n%s\n%s", d, b.pir)
 	}
-	_ = filepath.Join
 }

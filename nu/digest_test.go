@@ -45,7 +45,7 @@ func TestEngineMentionsNoMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"/root/", "/home/", "/work/", ".cargo", "crates.io"} {
+	for _, text := range []string{"/root/", "/work/", "/tmp/", ".cargo", "crates.io"} {
 		if i := strings.Index(string(code), text); i >= 0 {
 			t.Errorf("the artefact contains %q", code[max(0, i-40):min(len(code), i+80)])
 		}

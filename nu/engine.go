@@ -94,9 +94,13 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 	if err != nil {
 		return nil, err
 	}
+	mod, err := loadEngine(ctx, rt)
+	if err != nil {
+		return nil, err
+	}
 	bounded, cancel := context.WithTimeoutCause(ctx, e.opts.Timeout, errTimeout)
 	defer cancel()
-	a, err := callEngine(bounded, rt, req, &wasmrt.ReactorConfig{Name: "nushell", Host: host, MemoryLimit: e.opts.MemoryLimit})
+	a, err := callEngine(bounded, rt, mod, req, &wasmrt.ReactorConfig{Name: "nushell", Host: host, MemoryLimit: e.opts.MemoryLimit})
 	var trap *wasmrt.TrapError
 	switch {
 	case err == nil:
@@ -125,8 +129,8 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 
 var errTimeout = errors.New("took too long")
 
-// callEngine sends one request to a fresh instance in rt.
-func callEngine(ctx context.Context, rt *wasmrt.Runtime, req any, config *wasmrt.ReactorConfig) (*answer, error) {
+// loadEngine compiles the embedded Nushell, or takes its machine code from the runtime's cache.
+func loadEngine(ctx context.Context, rt *wasmrt.Runtime) (*wasmrt.Module, error) {
 	code, err := engineCode()
 	if err != nil {
 		return nil, err
@@ -135,6 +139,11 @@ func callEngine(ctx context.Context, rt *wasmrt.Runtime, req any, config *wasmrt
 	if err != nil {
 		return nil, fmt.Errorf("load the embedded nushell: %w", err)
 	}
+	return mod, nil
+}
+
+// callEngine sends one request to a fresh instance.
+func callEngine(ctx context.Context, rt *wasmrt.Runtime, mod *wasmrt.Module, req any, config *wasmrt.ReactorConfig) (*answer, error) {
 	r, err := rt.Instantiate(ctx, mod, config)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded nushell: %w", err)

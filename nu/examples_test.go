@@ -2,7 +2,7 @@ package nu
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,6 +17,9 @@ func TestExamples(t *testing.T) {
 	count := map[string]int{}
 	var skipped []string
 	for _, o := range outcomes {
+		if o.Status == "failed" && o.Command == "attr deprecated" {
+			o.Status = "warns" // its result is the text of a warning, which is shown to nobody here
+		}
 		count[o.Status]++
 		switch o.Status {
 		case "failed":
@@ -25,8 +28,28 @@ func TestExamples(t *testing.T) {
 			skipped = append(skipped, fmt.Sprintf("%s: %s", o.Command, o.Reason))
 		}
 	}
-	t.Log(len(outcomes), count, "\n", strings.Join(skipped, "\n "))
-	_ = cmp.Diff
+	// Their examples use commands that are left out on purpose.
+	want := []string{
+		"def: `path expand` is not here",
+		"do: `nu` is not here",
+		"do: unknown command `thisisnotarealcommand`",
+		"export const: unknown command `foo`", // of Nushell's documentation: it is a constant
+		"into binary: `path expand` is not here",
+		"into string: `into datetime` is not here",
+		"metadata set: unknown command `pwd`",
+		"module: `export-env` is not here",
+		"update: `into matrix` is not here",
+		"where: `date` is not here",
+	}
+	slices.Sort(skipped)
+	if d := cmp.Diff(want, skipped); d != "" {
+		t.Errorf("skipped: -want +got:\n%s", d)
+	}
+	// "passed" gave the promised result, "ran" promises none, "parsed" needs a build; TestRunBuild has those.
+	wantCount := map[string]int{"passed": 762, "ran": 72, "parsed": 80, "skipped": 10, "warns": 1}
+	if d := cmp.Diff(wantCount, count); d != "" {
+		t.Errorf("outcomes: -want +got:\n%s", d)
+	}
 }
 
 func TestCommands(t *testing.T) {
@@ -46,5 +69,7 @@ func TestCommands(t *testing.T) {
 			}
 		}
 	}
-	t.Log(len(commands), own)
+	if len(commands) != 256 || own != 31 {
+		t.Errorf("got %d commands, %d of them own; want 256 and 31: say so in docs and here", len(commands), own)
+	}
 }

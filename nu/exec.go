@@ -99,6 +99,15 @@ func (b *building) do(ctx context.Context, q *hostRequest) (any, error) {
 		}
 		_, err := io.WriteString(b.stdout, r.Text)
 		return "", err
+	case "unpack":
+		var r Unpacking
+		if err := json.Unmarshal(q.Arg, &r); err != nil {
+			return nil, err
+		}
+		if b.spec.Unpack == nil {
+			return nil, refuse("", "archives cannot be unpacked here")
+		}
+		return "", b.spec.Unpack(ctx, &r)
 	case "stat", "chmod":
 		var r struct {
 			Path string `json:"path"`

@@ -59,6 +59,8 @@ func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file
 			return "", &refusal{Msg: fmt.Sprintf("--strip %d is not from 0 to 32", n), Field: "strip"}
 		}
 		p.Strip = int(n)
+	} else if p.Unpack == pir.UnpackArchive {
+		p.Strip = defaultStrip(kind, origin)
 	}
 	text, _ := args["hash"].(string)
 	if strings.TrimSpace(text) == "" {
@@ -71,6 +73,23 @@ func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file
 		return s.addFetch(p, origin, name)
 	}
 	return s.addFetch(p, origin, fetchName(origin))
+}
+
+// defaultStrip is how many leading folders the archives of a registry have around what they hold.
+func defaultStrip(kind string, origin nuon.Record) int {
+	name, _ := origin["name"].(string)
+	file, _ := origin["file"].(string)
+	switch kind {
+	case "npm", "crate", "debsrc":
+		return 1
+	case "pypi": // a wheel has none
+		if !strings.HasSuffix(file, ".whl") {
+			return 1
+		}
+	case "go": // <module>@<version>/
+		return strings.Count(name, "/") + 1
+	}
+	return 0
 }
 
 func (s *session) addFetch(p *pir.PIR, origin nuon.Record, name string) (string, error) {

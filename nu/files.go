@@ -205,6 +205,9 @@ func resolve(m Mount, name string) (string, error) {
 			return "", err
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
+			if len(todo) > 0 && !info.IsDir() {
+				return "", fs.ErrNotExist
+			}
 			done = next
 			continue
 		}

@@ -37,6 +37,10 @@ pub fn errors(ws: &StateWorkingSet) -> Vec<Diag> {
         }
     };
     for e in &ws.parse_errors {
+        // It follows from another error.
+        if matches!(e, ParseError::InternalError(text, _) if text.starts_with("failed to find added module")) {
+            continue;
+        }
         add(of_parse(ws, e));
     }
     for e in &ws.compile_errors {
@@ -67,6 +71,9 @@ fn of_parse(ws: &StateWorkingSet, e: &ParseError) -> Diag {
             Some((name, why)) => diag::at(ws, *s, format!("`{name}` is not here"), "", why),
             None => diag::of(ws, e),
         },
+        ParseError::ModuleNotFound(s, name) if preceded(ws, *s, "module") => {
+            diag::at(ws, *s, format!("`module {name}` is not here"), "a file is no part of another", format!("write `export use {name}`"))
+        }
         ParseError::ModuleNotFound(s, name) => diag::at(
             ws,
             *s,
@@ -89,10 +96,15 @@ fn of_parse(ws: &StateWorkingSet, e: &ParseError) -> Diag {
                 d.label = "read before anything is evaluated".into();
                 d.hint = "write the value, or declare it with `const`".into();
             }
-            d.hint = d.hint.replace(" . Use `--help` for more information.", "").replace(" {flags}", "");
             d
         }
     }
+}
+
+/// Whether `word` stands before `s`.
+fn preceded(ws: &StateWorkingSet, s: Span, word: &str) -> bool {
+    let start = ws.find_file_by_span(s).map_or(s.start, |f| f.covered_span.start);
+    String::from_utf8_lossy(ws.get_span_contents(Span::new(start, s.start))).trim_end().ends_with(word)
 }
 
 /// How the command called `name` is called.

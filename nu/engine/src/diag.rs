@@ -63,7 +63,8 @@ pub fn of(ws: &StateWorkingSet, e: &dyn Diagnostic) -> Diag {
     let (span, label) = e.labels().and_then(|mut l| l.next()).map_or((Span::unknown(), String::new()), |l| {
         (Span::new(l.offset(), l.offset() + l.len()), l.label().unwrap_or_default().to_string())
     });
-    let hint = e.help().map(|h| h.to_string()).unwrap_or_default();
+    let hint = lower(e.help().map(|h| h.to_string()).unwrap_or_default()).replace(" . Use `--help` for more information.", "").replace(" {flags}", "");
+    let hint = if hint.starts_with("check the syntax around") { String::new() } else { hint };
     at(ws, span, e.to_string(), label, hint)
 }
 

@@ -76,8 +76,9 @@ impl Package {
             return Err(ShellError::NushellFailed { msg: "main has no body".into() });
         };
         let block = es.get_block(block_id);
-        let mut callee = stack.gather_captures(es, &block.captures);
-        callee.recursion_count += 1;
+        // A package sees nothing of its caller, not even the environment: what it returns depends on its arguments alone.
+        let mut callee = Stack::new().collect_value().gather_captures(es, &block.captures);
+        callee.recursion_count = stack.recursion_count + 1;
         let limit = es.config.recursion_limit as u64;
         if callee.recursion_count > limit {
             return Err(ShellError::RecursionLimitReached { recursion_limit: limit, span: block.span });

@@ -5,6 +5,7 @@ pub mod fix;
 mod package;
 pub mod paths;
 pub mod pure;
+mod unpack;
 
 use crate::engine::Phase;
 use nu_engine::command_prelude::*;
@@ -97,7 +98,7 @@ impl Command for Thawed {
 
 /// Declares nuka's own commands.
 pub fn bind(ws: &mut StateWorkingSet, phase: Phase) {
-    for table in [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE] {
+    for table in [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE, unpack::TABLE] {
         for spec in table {
             ws.add_decl(Box::new(Own(spec, phase)));
         }
@@ -107,5 +108,5 @@ pub fn bind(ws: &mut StateWorkingSet, phase: Phase) {
 
 /// The names of nuka's own commands.
 pub fn own() -> impl Iterator<Item = &'static str> {
-    [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE].into_iter().flatten().map(|s| s.name)
+    [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE, unpack::TABLE].into_iter().flatten().map(|s| s.name)
 }
