@@ -32,38 +32,44 @@ func (r *Runtime) compileCached(ctx context.Context, key moduleKey, code []byte,
 		name += "-bounded"
 	}
 	dir := filepath.Join(r.opts.CacheDir, name)
-	hit := true
-	if err := checkEntry(dir); err != nil {
-		hit = false
-		if !errors.Is(err, os.ErrNotExist) {
-			r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
+	for {
+		hit := true
+		if err := checkEntry(dir); err != nil {
+			hit = false
+			if !errors.Is(err, os.ErrNotExist) {
+				r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
+			}
+			if err := clearEntry(dir); err != nil {
+				return nil, fmt.Errorf("%w: %v", errCache, err)
+			}
 		}
-		if err := clearEntry(dir); err != nil {
+		cache, err := wazero.NewCompilationCacheWithDir(dir)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %v", errCache, err)
 		}
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errCache, err)
-	}
-	c, err := r.compileWith(ctx, code, bounded, cache)
-	if err != nil {
-		_ = cache.Close(ctx)
-		// What wazero says of its cache cannot be told from what it says of the module; without a cache it will
-		// say so again if it is the module.
-		if hit {
-			_ = clearEntry(dir)
+		c, err := r.compileWith(ctx, code, bounded, cache)
+		if err != nil {
+			_ = cache.Close(ctx)
+			if hit && ctx.Err() == nil { // the machine code's own checksum, or the module
+				r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
+				if err := clearEntry(dir); err != nil {
+					return nil, fmt.Errorf("%w: %v", errCache, err)
+				}
+				continue
+			}
+			// What wazero says of its cache cannot be told from what it says of the module; without a cache it will
+			// say so again if it is the module.
+			return nil, fmt.Errorf("%w: %w", errCache, err)
 		}
-		return nil, fmt.Errorf("%w: %w", errCache, err)
-	}
-	// With another CPU wazero takes the entry for a miss and adds a second file.
-	if !hit || len(entryFiles(dir)) > 1 {
-		if err := sealEntry(dir); err != nil {
-			r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
-			_ = clearEntry(dir)
+		// With another CPU wazero takes the entry for a miss and adds a second file.
+		if !hit || len(entryFiles(dir)) > 1 {
+			if err := sealEntry(dir); err != nil {
+				r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
+				_ = clearEntry(dir)
+			}
 		}
+		return c, nil
 	}
-	return c, nil
 }
 
 // entryFiles lists the files of wazero in an entry, relative to it.
@@ -98,7 +104,11 @@ func clearEntry(dir string) error {
 // sealEntry writes sum. If there are several files, it covers all.
 func sealEntry(dir string) error {
 	var b bytes.Buffer
-	for _, rel := range entryFiles(dir) {
+	files := entryFiles(dir)
+	if len(files) == 0 {
+		return errors.New("removed by another process")
+	}
+	for _, rel := range files {
 		sum, err := entrySum(filepath.Join(dir, rel))
 		if err != nil {
 			return err

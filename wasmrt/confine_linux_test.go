@@ -145,3 +145,5 @@ func TestWorkerDiesWithParent(t *testing.T) {
 	t.Errorf("process %d still runs", pid)
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 }
+
+func mkfifo(name string) error { return unix.Mkfifo(name, 0o644) }

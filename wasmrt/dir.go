@@ -303,7 +303,10 @@ func (d *Dir) rmdir(rel string) errno {
 		return eNotdir
 	}
 	if err := d.root.Remove(rel); err != nil {
-		return errnoOf(err)
+		if e := errnoOf(err); e != eExist {
+			return e
+		}
+		return eNotempty
 	}
 	d.quota.dropFile()
 	d.forget(rel)
@@ -358,7 +361,10 @@ func (d *Dir) rename(from, to string) errno {
 		if src.IsDir() && (to == from || strings.HasPrefix(to, from+"/")) {
 			return eInval
 		}
-		return errnoOf(err)
+		if e := errnoOf(err); e != eExist { // file systems differ in what they call a directory that is not empty
+			return e
+		}
+		return eNotempty
 	}
 	if old != nil {
 		d.quota.dropFile()

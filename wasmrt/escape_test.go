@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/MordragT/nuka/wasmrt"
 )
 
 // The first regression: a relative link out of a writable mount reached the host (wazero's own directory mounts
@@ -55,4 +58,62 @@ func TestPlantedSymlinkDoesNotEscape(t *testing.T) {
 		t.Errorf("a program read the canary:\n%s", out)
 	}
 	b.unharmed()
+}
+
+func TestHardLinksDoNotEscape(t *testing.T) {
+	b := newBox(t, nil)
+	if err := os.Symlink("../secret.txt", b.host("planted")); err != nil {
+		t.Fatal(err)
+	}
+	out := b.run("open k . r", "link ../../secret.txt a", "link ../secret.txt b", "link planted c", "link "+b.outside+"/secret.txt d",
+		"cat a", "cat b", "cat c", "cat d", "append c pwned")
+	if strings.Contains(out, secret) {
+		t.Errorf("a program read the canary:\n%s", out)
+	}
+	b.unharmed()
+}
+
+// The names of directories change while paths through them are followed: by another program, and by a stronger
+// enemy, a process of the host that puts a link to the outside in place of a directory.
+func TestRacesDoNotEscape(t *testing.T) {
+	n := "4000"
+	if testing.Short() {
+		n = "300"
+	}
+	for _, live := range []bool{false, true} {
+		b := newBox(t, &wasmrt.DirOptions{Live: live})
+		b.run("mkdir d", "mkdir d/sub", "symlink .. l")
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() { // exchanges d and a link to the outside
+			_ = os.Symlink(b.outside, b.host("out"))
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				_ = os.Rename(b.host("d"), b.host("t"))
+				_ = os.Rename(b.host("out"), b.host("d"))
+				_ = os.Rename(b.host("d"), b.host("out"))
+				_ = os.Rename(b.host("t"), b.host("d"))
+			}
+		})
+		var programs sync.WaitGroup
+		for _, lines := range [][]string{
+			{"hammer " + n + " d/secret.txt d/pwned"},
+			{"open k d r", "hammer " + n + " d/../secret.txt d/sub/../../pwned"},
+			{"swap " + n + " l d x"},
+		} {
+			programs.Go(func() {
+				if out, _, err := b.try(nil, lines...); err != nil || strings.Contains(out, secret) {
+					t.Errorf("%q: got %q, %v", lines, out, err)
+				}
+			})
+		}
+		programs.Wait()
+		close(done)
+		wg.Wait()
+		b.unharmed()
+	}
 }

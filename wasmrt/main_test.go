@@ -14,7 +14,8 @@ import (
 )
 
 // guestWasm is the program of testdata/guest, runtimeDir the machine code cache that all tests share.
-var guestWasm, runtimeDir string
+// reactorWasm that of testdata/reactor.
+var guestWasm, reactorWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
@@ -29,11 +30,17 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		guestWasm, runtimeDir = filepath.Join(dir, "guest.wasm"), filepath.Join(dir, "cache")
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", guestWasm, "./testdata/guest")
-		cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the guest: %v\n%s", err, out)
-			return 1
+		reactorWasm = filepath.Join(dir, "reactor.wasm")
+		for _, args := range [][]string{
+			{"-o", guestWasm, "./testdata/guest"},
+			{"-buildmode=c-shared", "-o", reactorWasm, "./testdata/reactor"},
+		} {
+			cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags=-s -w"}, args...)...)
+			cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "build the guests: %v\n%s", err, out)
+				return 1
+			}
 		}
 		return m.Run()
 	}())

@@ -246,22 +246,21 @@ func (r *Runtime) compileWith(ctx context.Context, code []byte, bounded bool, ca
 	if cache != nil {
 		cfg = cfg.WithCompilationCache(cache)
 	}
-	c = &compiled{rt: wazero.NewRuntimeWithConfig(ctx, cfg), cache: cache}
+	rt := wazero.NewRuntimeWithConfig(ctx, cfg)
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("compile program: %v", p)
 		}
 		if err != nil {
-			_ = c.rt.Close(ctx)
-			c = nil
+			_ = rt.Close(ctx)
 		}
 	}()
-	if err := instantiateHost(ctx, c.rt); err != nil {
+	if err := instantiateHost(ctx, rt); err != nil {
 		return nil, err
 	}
-	c.code, err = c.rt.CompileModule(experimental.WithCompilationWorkers(ctx, r.opts.CompileWorkers), code)
+	native, err := rt.CompileModule(experimental.WithCompilationWorkers(ctx, r.opts.CompileWorkers), code)
 	if err != nil {
 		return nil, fmt.Errorf("compile program: %w", err)
 	}
-	return c, nil
+	return &compiled{rt: rt, code: native, cache: cache}, nil
 }

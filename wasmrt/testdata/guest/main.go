@@ -94,15 +94,26 @@ func run(a []string) error {
 		fmt.Println(s)
 		return err
 	case "rename":
-		return os.Rename(a[1], a[2])
+		return syscall.Rename(a[1], a[2]) // os.Rename looks first
 	case "rm":
 		return os.Remove(a[1])
 	case "rmall":
 		return os.RemoveAll(a[1])
 	case "mkdir":
 		return os.Mkdir(a[1], 0o755)
-	case "truncate":
+	case "truncate": // PATH or KEY
+		if f := files[a[1]]; f != nil {
+			return f.Truncate(num(a[2]))
+		}
 		return os.Truncate(a[1], num(a[2]))
+	case "openmany":
+		for {
+			f, err := os.Open(a[1])
+			if err != nil {
+				return err
+			}
+			files[fmt.Sprint(len(files))] = f
+		}
 	case "utime":
 		t := time.Unix(num(a[2]), 0)
 		return os.Chtimes(a[1], t, t)
@@ -241,6 +252,25 @@ func run(a []string) error {
 			if err := os.WriteFile(fmt.Sprintf("%s/f%07d", a[1], i), nil, 0o644); err != nil {
 				return fmt.Errorf("after %d: %w", i, err)
 			}
+		}
+	case "hammer": // N PATH NEW: reads and makes files while somebody moves what is in the way
+		for i := range num(a[1]) {
+			if b, err := os.ReadFile(a[2]); err == nil && len(b) > 0 {
+				return fmt.Errorf("read %q", b)
+			}
+			if f, err := os.OpenFile(a[3], os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644); err == nil {
+				f.Close()
+			}
+			_ = os.Mkdir(a[3]+".d", 0o755)
+			_ = os.Symlink("x", a[3]+".l")
+			_ = syscall.Rename(a[3], fmt.Sprint(a[3], i))
+			_ = os.Remove(a[2])
+		}
+	case "swap": // N A B C: exchanges two names all the time
+		for range num(a[1]) {
+			_ = syscall.Rename(a[2], a[4])
+			_ = syscall.Rename(a[3], a[2])
+			_ = syscall.Rename(a[4], a[3])
 		}
 	case "flood": // bytes
 		b := []byte(strings.Repeat("x", 1<<16))
