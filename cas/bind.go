@@ -2,10 +2,12 @@ package cas
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -108,8 +110,8 @@ func (s *Store) bind(ctx context.Context, a protocol.Attestation) error {
 	if !held {
 		return fmt.Errorf("%s: %w", a.CID, ErrNotFound)
 	}
-	c, err := s.attest(a)
-	if err != nil {
+	c := s.change()
+	if err := s.attest(c, a); err != nil {
 		return err
 	}
 	old, err := s.bound(a.PID)
@@ -124,41 +126,68 @@ func (s *Store) bind(ctx context.Context, a protocol.Attestation) error {
 	return s.commit(c, durable)
 }
 
-// PutAttestation stores an attestation without binding: of content that the store may not hold.
-// It is on disk when PutAttestation returns.
-func (s *Store) PutAttestation(ctx context.Context, a protocol.Attestation) error {
+// PutAttestations stores attestations without binding: of content that the store may not hold. All of them or none.
+// A signer that has named several contents for one PID contradicts itself; the last few are kept as evidence.
+// They are on disk when PutAttestations returns.
+func (s *Store) PutAttestations(ctx context.Context, list ...protocol.Attestation) error {
 	if err := s.enter(); err != nil {
-		return fmt.Errorf("put attestation of %s: %w", a.PID, err)
+		return fmt.Errorf("put attestations: %w", err)
 	}
 	defer s.leave()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := s.attest(a)
-	if err == nil {
-		err = s.commit(c, durable)
+	c := s.change()
+	for _, a := range list {
+		if err := s.attest(c, a); err != nil {
+			return fmt.Errorf("put attestation of %s: %w", a.PID, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("put attestation of %s: %w", a.PID, err)
+	if err := s.commit(c, durable); err != nil {
+		return fmt.Errorf("put attestations: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) attest(a protocol.Attestation) (*changes, error) {
+// attest adds an attestation to the changes.
+func (s *Store) attest(c *changes, a protocol.Attestation) error {
 	if err := a.Verify(); err != nil {
-		return nil, err
+		return err
 	}
 	v, err := a.Encode()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.checkSpace(); err != nil {
-		return nil, err
+		return err
 	}
-	c := s.change()
-	c.set(attKey(a.PID, a.Signer), v)
-	return c, nil
+	var others []protocol.Attestation
+	for _, v := range s.scan(key(keyAtt, a.PID[:], a.Signer[:])) {
+		if v.err != nil {
+			return v.err
+		}
+		old, err := protocol.DecodeAttestation(v.value)
+		switch {
+		case err != nil:
+			return err
+		case old.CID != a.CID:
+			others = append(others, *old)
+		case old.Issued.After(a.Issued):
+			return nil // an older word is brought again
+		}
+	}
+	c.set(attKey(&a), v)
+	if len(others) >= maxContradictions {
+		oldest := slices.MinFunc(others, func(a, b protocol.Attestation) int {
+			return cmp.Or(a.Issued.Compare(b.Issued), bytes.Compare(a.CID.Bytes(), b.CID.Bytes()))
+		})
+		c.del(attKey(&oldest))
+	}
+	return nil
 }
+
+// maxContradictions bounds what one signer can claim about one PID beside its newest word.
+const maxContradictions = 3
 
 // Unbind forgets which CID a PID was realized to. Its PIR and attestations stay. ErrNotFound.
 func (s *Store) Unbind(ctx context.Context, p pir.PID) error {
@@ -249,7 +278,8 @@ func (s *Store) Bindings() iter.Seq2[Binding, error] {
 	}
 }
 
-// Attestations yields what each signer claims about a PID. The signatures have been verified.
+// Attestations yields what each signer claims about a PID: one for each content it has named, the newest.
+// The signatures have been verified.
 func (s *Store) Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error] {
 	return func(yield func(protocol.Attestation, error) bool) {
 		for _, v := range s.scanCall(key(keyAtt, p[:])) {

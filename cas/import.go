@@ -43,7 +43,7 @@ func (s *Store) Import(ctx context.Context, fsys fs.FS, o *ImportOptions) (cid.C
 	if o == nil {
 		o = &ImportOptions{}
 	}
-	im := &importing{s: s, ctx: ctx, claimed: map[blobHash]bool{}, changes: s.change()}
+	im := &importing{s: s, ctx: ctx, claimed: map[blobHash]bool{}, folders: map[string]bool{}, changes: s.change()}
 	c, err := im.run(fsys, o)
 	if err != nil {
 		return cid.CID{}, fmt.Errorf("import: %w", err)
@@ -61,6 +61,7 @@ type importing struct {
 
 	mu      sync.Mutex
 	claimed map[blobHash]bool
+	folders map[string]bool // folders of blobs in which names were made
 	changes *changes
 	nodes   map[cid.CID]bool
 }
@@ -73,10 +74,13 @@ type importWorker struct {
 	blobs []newBlob
 }
 
-// A newBlob is a temporary file with its final name.
+// A newBlob is a file that becomes a blob.
 type newBlob struct {
 	path string
 	hash blobHash
+	// placed says that the file was made under its final name. Renaming many small files takes as long as making
+	// them, and what is not in the index yet is found by nobody: see place.
+	placed bool
 }
 
 func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
@@ -105,6 +109,9 @@ func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
 	}
 	if err == nil {
 		err = im.finish()
+	}
+	if err != nil && !im.failed.Load() {
+		im.unplace()
 	}
 	if im.failed.Load() {
 		return cid.CID{}, err
@@ -266,11 +273,70 @@ func (im *importing) create(w *importWorker) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o444)
 }
 
+// createPlaced makes a file under the final name of a blob.
+// Whoever finds that the name is taken makes a temporary file: the name may be that of another import,
+// of one that was cut off, or of one that failed.
+func (im *importing) createPlaced(w *importWorker, h blobHash) (f *os.File, placed bool, err error) {
+	path := im.s.blobPath(h)
+	if err := im.folder(filepath.Dir(path)); err != nil {
+		return nil, false, err
+	}
+	if err := im.s.step(StepCreate, path); err != nil {
+		return nil, false, err
+	}
+	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	if errors.Is(err, fs.ErrExist) {
+		f, err = im.create(w)
+		return f, false, err
+	}
+	return f, true, err
+}
+
+// folder makes a folder for blobs and notes that it has a new name.
+func (im *importing) folder(path string) error {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if im.folders[path] {
+		return nil
+	}
+	if err := os.Mkdir(path, 0o755); err == nil {
+		im.folders[filepath.Dir(path)] = true
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	im.folders[path] = true
+	return nil
+}
+
+// unplace removes the files that a failed import has made under final names,
+// but for those which another import has replaced by its own and committed meanwhile.
+func (im *importing) unplace() {
+	s := im.s
+	s.placeMu.Lock() // nobody is between naming and commit
+	defer s.placeMu.Unlock()
+	for _, w := range im.workers {
+		for _, b := range w.blobs {
+			if !b.placed {
+				continue
+			}
+			known, err := s.has(digestKey(keyBlob, b.hash))
+			if err == nil && !known {
+				err = removeIfThere(b.path)
+			}
+			if err != nil {
+				im.failed.Store(true)
+				s.log.Warn("a file is left over until the store is opened again", "path", b.path, "error", err)
+			}
+		}
+	}
+}
+
 func (im *importing) small(w *importWorker, h blobHash, content []byte) error {
-	f, err := im.create(w)
+	f, placed, err := im.createPlaced(w, h)
 	if err != nil {
 		return err
 	}
+	w.blobs = append(w.blobs, newBlob{f.Name(), h, placed})
 	err = im.s.step(StepWrite, f.Name())
 	if err == nil {
 		_, err = f.Write(content)
@@ -278,11 +344,7 @@ func (im *importing) small(w *importWorker, h blobHash, content []byte) error {
 	if e := f.Close(); err == nil {
 		err = e
 	}
-	if err != nil {
-		return err
-	}
-	w.blobs = append(w.blobs, newBlob{f.Name(), h})
-	return nil
+	return err
 }
 
 // finish makes the import durable and visible: sync, name, sync, commit.
@@ -326,16 +388,17 @@ func (im *importing) name(blobs []newBlob) error {
 		return err
 	}
 	// From here on blobs have names that no commit may ever know: the next Open must look for them.
-	dirs := map[string]bool{}
 	for _, b := range blobs {
-		to := s.blobPath(b.hash)
-		if err := im.rename(b.path, to, dirs); err != nil {
+		if b.placed {
+			continue
+		}
+		if err := im.rename(b.path, s.blobPath(b.hash)); err != nil {
 			im.failed.Store(true)
 			return err
 		}
 	}
 	paths = paths[:0]
-	for d := range dirs {
+	for d := range im.folders {
 		paths = append(paths, d)
 	}
 	slices.Sort(paths)
@@ -353,15 +416,9 @@ func (s *Store) syncNames(dirs []string) error {
 	return syncPaths(s.dir, dirs)
 }
 
-func (im *importing) rename(from, to string, dirs map[string]bool) error {
-	dir := filepath.Dir(to)
-	if !dirs[dir] {
-		if err := os.Mkdir(dir, 0o755); err == nil {
-			dirs[filepath.Dir(dir)] = true
-		} else if !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		dirs[dir] = true
+func (im *importing) rename(from, to string) error {
+	if err := im.folder(filepath.Dir(to)); err != nil {
+		return err
 	}
 	if err := im.s.step(StepRename, to); err != nil {
 		return err

@@ -61,7 +61,7 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 	wrote := false
 	err = im.claim(p.hash, p.size, func() error {
 		wrote = true
-		w.blobs = append(w.blobs, newBlob{out.Name(), p.hash})
+		w.blobs = append(w.blobs, newBlob{out.Name(), p.hash, false})
 		return nil
 	})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -32,6 +34,13 @@ func (s *Store) openPebble() (err error) {
 		EventListener: &pebble.EventListener{
 			// Without this pebble ends the process when it finds damage in a goroutine of its own.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { s.markDamaged(info.Details) },
+			// Pebble tries again at once and for ever. On a full disk that needs the ballast, or at least a pause.
+			BackgroundError: func(err error) {
+				if !errors.Is(err, syscall.ENOSPC) || os.Remove(s.path(ballastFile)) != nil {
+					time.Sleep(50 * time.Millisecond)
+				}
+				s.log.Error("background work of the index", "error", err)
+			},
 		},
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
@@ -137,13 +146,17 @@ func (s *Store) openJournal() error {
 	}
 	f, err := os.OpenFile(s.path(metaDir, journalName(number)), os.O_RDWR, 0)
 	if err == nil {
-		var good int64
+		var good, size int64
 		if info, e := f.Stat(); e == nil && info.Size() >= end {
+			size = info.Size()
 			good, err = readJournal(f, synced, end, func(change) error { return nil })
 		}
 		if good == end && err == nil {
 			s.journal = &journal{f: f, number: number, end: end, synced: synced}
-			return f.Truncate(end)
+			if size > end { // which also gives up the room beyond it
+				return f.Truncate(end)
+			}
+			return nil
 		}
 		f.Close() //nolint:errcheck // replaced below
 	}

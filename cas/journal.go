@@ -29,6 +29,8 @@ const (
 	journalPrefix = "journal-"
 	// maxRecord bounds the memory that a damaged length can cost.
 	maxRecord = 64 << 20
+	// journalRoom is about how much room on the disk the journal has beyond its end.
+	journalRoom = 256 << 10
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -38,6 +40,7 @@ type journal struct {
 	f      *os.File
 	number uint64
 	end    int64 // where the next record goes
+	room   int64 // up to where the disk has room set aside
 	synced int64 // what is surely on disk
 }
 
@@ -48,6 +51,12 @@ func (j *journal) close() error { return j.f.Close() }
 func (j *journal) append(records []byte) error {
 	if len(records) == 0 {
 		return nil
+	}
+	if next := j.end + int64(len(records)); next+journalRoom/2 > j.room {
+		// Removing must work on a full disk, and takes records: room for them is set aside while there is some.
+		if setAsideRoom(j.f, j.end, int64(len(records))+journalRoom) {
+			j.room = next + journalRoom
+		}
 	}
 	if _, err := j.f.WriteAt(records, j.end); err != nil {
 		return fmt.Errorf("append to journal: %w", err)

@@ -28,7 +28,7 @@ const (
 	keyFile    = 'r' // digest of a file's root node → blob, executable or not; J
 
 	keyPIR    = 'p' // PID → PIR, origins; J
-	keyAtt    = 'a' // PID, signer → attestation; J
+	keyAtt    = 'a' // PID, signer, CID → attestation; J
 	keyBound  = 'c' // PID → CID; J
 	keyBinder = 'd' // CID, PID → nothing
 	keyRoot   = 'g' // name → root; J
@@ -64,7 +64,7 @@ func boundKey(p pir.PID) []byte { return key(keyBound, p[:]) }
 
 func binderKey(c cid.CID, p pir.PID) []byte { return key(keyBinder, c.Bytes(), p[:]) }
 
-func attKey(p pir.PID, signer protocol.Key) []byte { return key(keyAtt, p[:], signer[:]) }
+func attKey(a *protocol.Attestation) []byte { return key(keyAtt, a.PID[:], a.Signer[:], a.CID.Bytes()) }
 
 // after returns the first key that does not start with prefix.
 func after(prefix []byte) []byte {

@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/fstest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -26,7 +28,7 @@ type disk struct {
 	cutAt, steps int
 	off          bool
 
-	unsynced map[string]bool // temporary files with bytes that may be lost
+	unsynced map[string]bool // new files with bytes that may be lost
 	named    []string        // blobs whose names may be lost
 	hollow   map[string]bool // named blobs with bytes that may be lost
 	pending  cas.Step        // a sync that was begun, and is done when the next step comes
@@ -55,6 +57,9 @@ func (d *disk) step(step cas.Step, path string) error {
 	switch step {
 	case cas.StepCreate:
 		d.unsynced[path] = true
+		if strings.Contains(path, "/blobs/") {
+			d.named = append(d.named, path)
+		}
 	case cas.StepRename:
 		d.named = append(d.named, path)
 		if len(d.unsynced) > 0 {
@@ -67,6 +72,11 @@ func (d *disk) step(step cas.Step, path string) error {
 // lose undoes at random what was not made durable.
 func (d *disk) lose(t *testing.T, r *rand.Rand, dir string, journalFloor int64) {
 	t.Helper()
+	for path := range d.unsynced {
+		if strings.Contains(path, "/blobs/") {
+			d.hollow[path] = true
+		}
+	}
 	for path := range d.hollow {
 		if info, err := os.Stat(path); err == nil && info.Size() > 0 && r.IntN(2) == 0 {
 			must(t, os.Chmod(path, 0o644))
@@ -196,7 +206,19 @@ func importNumber(s *cas.Store, i int) error {
 	return s.Bind(ctx, castest.Attest(1, p, c))
 }
 
-func numberedTree(i int) fs.FS { return castest.RandomTree(rand.New(rand.NewPCG(uint64(i), 55))) }
+// numberedTree returns a tree with some content that all share and some that no other one has:
+// without that, imports soon bring nothing new.
+func numberedTree(i int) fs.FS {
+	r := rand.New(rand.NewPCG(uint64(i), 55))
+	tree := castest.RandomTree(r)
+	for j := range 1 + r.IntN(9) {
+		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
+	}
+	if r.IntN(4) == 0 {
+		tree["own/large"] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(make([]byte, 1<<20), i)}
+	}
+	return tree
+}
 
 // An import syncs bytes before names, and names before the commit that tells of them.
 func TestOrder(t *testing.T) {
@@ -231,14 +253,16 @@ func TestStepFails(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	boom := fmt.Errorf("no luck")
-	failAt, steps := -1, 0
-	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
+	failAt, steps, named := -1, 0, false
+	o := &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
 		steps++
 		if steps == failAt && step != cas.StepRemove {
+			named = step != cas.StepCreate && step != cas.StepWrite && step != cas.StepSync
 			return boom
 		}
 		return nil
-	}})
+	}}
+	s := openStore(t, dir, o)
 	want, err := cid.HashTree(ctx, castest.Tree(), nil)
 	must(t, err)
 	for failAt = 1; ; failAt++ {
@@ -260,6 +284,24 @@ func TestStepFails(t *testing.T) {
 		if must(t, err); st.Files != 0 || st.Nodes != 0 {
 			t.Errorf("step %d: got %+v", failAt, st)
 		}
+		// What may have a name but no commit waits for the next Open; before that everything is gone at once.
+		blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "*", "*"))
+		must(t, err)
+		temporary, err := filepath.Glob(filepath.Join(dir, "tmp", "imports", "*"))
+		if must(t, err); (len(temporary) > 0) != named {
+			t.Errorf("step %d: left over: %q", failAt, temporary)
+		}
+		if !named && len(blobs) > 0 {
+			t.Errorf("step %d: left over: %q", failAt, blobs)
+		}
+		if named {
+			steps = failAt // so that none fails
+			must(t, s.Close())
+			s = openStore(t, dir, o)
+			if blobs, err = filepath.Glob(filepath.Join(dir, "blobs", "*", "*")); err != nil || len(blobs) > 0 {
+				t.Errorf("step %d: left over after opening again: %q, %v", failAt, blobs, err)
+			}
+		}
 	}
 	if failAt < 20 {
 		t.Errorf("only %d steps", failAt)
@@ -269,4 +311,84 @@ func TestStepFails(t *testing.T) {
 	must(t, s.Close())
 	s = openStore(t, dir, nil) // sweeps
 	castest.CheckTree(t, castest.OnDisk{Store: s}, want, castest.Tree())
+}
+
+// Two imports of the same content at once, one of which fails after it has made its files: the other's stay,
+// whichever was first.
+func TestFailedImportLeavesTheOthers(t *testing.T) {
+	ctx := context.Background()
+	tree := castest.Tree()
+	for _, firstFails := range []bool{true, false} {
+		boom := errors.New("no luck")
+		placed, proceed := make(chan struct{}), make(chan struct{})
+		var syncs atomic.Int32
+		s := openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step cas.Step, _ string) error {
+			if step != cas.StepSync {
+				return nil
+			}
+			first := syncs.Add(1) == 1
+			if first { // all its files are made; now the second one runs from begin to end
+				close(placed)
+				<-proceed
+			} else if !firstFails {
+				close(proceed) // the second one fails, and clears up when the first one is done
+			}
+			if first == firstFails {
+				return boom
+			}
+			return nil
+		}})
+		results := make(chan error, 1)
+		go func() {
+			_, err := s.Import(ctx, tree, nil)
+			results <- err
+		}()
+		<-placed
+		root, second := s.Import(ctx, tree, nil)
+		if firstFails {
+			close(proceed)
+		}
+		first := <-results
+		if errors.Is(first, boom) != firstFails || errors.Is(second, boom) == firstFails {
+			t.Fatalf("first fails %v: got %v and %v", firstFails, first, second)
+		}
+		if !firstFails {
+			var err error
+			root, err = cid.HashTree(ctx, tree, nil)
+			must(t, err)
+		}
+		castest.CheckTree(t, castest.OnDisk{Store: s}, root, tree)
+		castest.Check(t, s)
+		must(t, s.Close())
+	}
+}
+
+// Where a blob belongs lies something that the index does not know, such as what a power cut has left: it is replaced.
+func TestNameIsTaken(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := openStore(t, dir, nil)
+	root, err := s.Import(ctx, castest.Tree(), nil)
+	must(t, err)
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "*", "*"))
+	must(t, err)
+	must(t, s.Close())
+	other := t.TempDir()
+	for _, path := range blobs {
+		rel, err := filepath.Rel(dir, path)
+		must(t, err)
+		must(t, os.MkdirAll(filepath.Join(other, filepath.Dir(rel)), 0o755))
+	}
+	s = openStore(t, other, nil)
+	for _, path := range blobs {
+		rel, err := filepath.Rel(dir, path)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(other, rel), []byte("half"), 0o444))
+	}
+	again, err := s.Import(ctx, castest.Tree(), nil)
+	if must(t, err); again != root {
+		t.Errorf("got %s, want %s", again, root)
+	}
+	castest.CheckTree(t, castest.OnDisk{Store: s}, root, castest.Tree())
+	castest.Check(t, s)
 }

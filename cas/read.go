@@ -443,6 +443,7 @@ func (s *Store) child(n *cid.Node, name string) (cid.Link, error) {
 }
 
 // Missing returns the files below root that the store does not hold whole, as far as it knows: see Verify.
+// A file that is there only as a leaf of a larger file is missing: it cannot be opened.
 func (s *Store) Missing(ctx context.Context, root cid.CID) ([]Entry, error) {
 	var missing []Entry
 	for e, err := range s.Entries(ctx, root) {
@@ -452,13 +453,22 @@ func (s *Store) Missing(ctx context.Context, root cid.CID) ([]Entry, error) {
 		if e.Kind != File {
 			continue
 		}
-		ok, err := s.Has(e.CID)
+		ok, err := s.holdsFile(e.CID)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("missing of %s: %w", root, err)
 		}
 		if !ok {
 			missing = append(missing, e)
 		}
 	}
 	return missing, nil
+}
+
+func (s *Store) holdsFile(c cid.CID) (bool, error) {
+	if err := s.enter(); err != nil {
+		return false, err
+	}
+	defer s.leave()
+	_, _, err := s.blobOf(c)
+	return err == nil, unlessAbsent(err)
 }

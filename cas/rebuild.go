@@ -161,7 +161,7 @@ func (c change) check() error {
 		return nil
 	case keyAtt:
 		a, err := protocol.DecodeAttestation(v)
-		if err == nil && string(attKey(a.PID, a.Signer)) != string(c.key) {
+		if err == nil && string(attKey(a)) != string(c.key) {
 			err = errValue
 		}
 		return err

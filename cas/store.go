@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -97,6 +98,10 @@ const (
 	quarantineDir = "quarantine"
 	lockFile      = "lock"
 	damagedFile   = "index.damaged"
+	ballastFile   = "ballast"
+
+	// ballast is room for the index to be opened and to forget things.
+	ballast = 12 << 20
 )
 
 // Open opens the store in dir, which it creates when there is none; ErrLocked when another process has it.
@@ -141,10 +146,35 @@ func open(dir string, o *Options, rebuild bool) (*Store, error) {
 		return nil, err
 	}
 	s.lock = lock
-	if err := s.openParts(rebuild); err != nil {
+	err = s.openParts(rebuild)
+	if errors.Is(err, syscall.ENOSPC) && os.Remove(s.path(ballastFile)) == nil {
+		lock, s.lock = s.lock, nil
+		s.closeParts() //nolint:errcheck // opened again
+		s.lock, s.db, s.journal = lock, nil, nil
+		err = s.openParts(rebuild)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.closeParts())
 	}
+	s.fillBallast()
 	return s, nil
+}
+
+// fillBallast makes the file that is removed when the store must be opened on a full disk,
+// which the index cannot do without some room.
+func (s *Store) fillBallast() {
+	path := s.path(ballastFile)
+	if _, err := os.Lstat(path); err == nil || s.checkSpace() != nil {
+		return
+	}
+	f, err := os.Create(path)
+	if err == nil {
+		setAsideRoom(f, 0, ballast)
+		err = f.Close()
+	}
+	if err != nil {
+		s.log.Warn("no room is set aside for a full disk", "path", path, "error", err)
+	}
 }
 
 func (s *Store) openParts(rebuild bool) error {
@@ -200,7 +230,10 @@ func (s *Store) closeParts() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
-	return errors.Join(append(errs, unlockStore(s.lock))...)
+	if s.lock != nil {
+		errs = append(errs, unlockStore(s.lock))
+	}
+	return errors.Join(errs...)
 }
 
 // enter starts a call; the caller must call leave when err is nil.

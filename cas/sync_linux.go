@@ -63,3 +63,8 @@ func reserveSpace(f *os.File, size int64) error {
 	}
 	return nil // not every file system can
 }
+
+// setAsideRoom has the file system keep room for a file without making it longer.
+func setAsideRoom(f *os.File, offset, size int64) bool {
+	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, size) == nil
+}

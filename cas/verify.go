@@ -270,7 +270,7 @@ func (v *verification) records(ctx context.Context) error {
 	}
 	err = v.each(ctx, keyAtt, "attestation", func(k, value []byte) error {
 		a, err := protocol.DecodeAttestation(value)
-		if err == nil && string(attKey(a.PID, a.Signer)[1:]) != string(k) {
+		if err == nil && string(attKey(a)[1:]) != string(k) {
 			err = errors.New("it is about another pid or by another signer")
 		}
 		return err

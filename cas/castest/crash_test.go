@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -87,8 +88,18 @@ func importNumber(s *cas.Store, i int) error {
 	return nil
 }
 
+// numberedTree returns a tree with some content that all share and some that no other one has:
+// without that, imports soon bring nothing new.
 func numberedTree(i int) fs.FS {
-	return castest.RandomTree(rand.New(rand.NewPCG(uint64(i), 99)))
+	r := rand.New(rand.NewPCG(uint64(i), 99))
+	tree := castest.RandomTree(r)
+	for j := range 1 + r.IntN(9) {
+		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
+	}
+	if r.IntN(4) == 0 {
+		tree["own/large"] = &fstest.MapFile{Mode: 0o755, Data: fmt.Append(make([]byte, 1<<20), i)}
+	}
+	return tree
 }
 
 // A process that imports and binds is killed at a random step or moment, again and again, over one store.

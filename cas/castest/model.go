@@ -2,6 +2,7 @@ package castest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type Model struct {
 	files  map[cid.CID][]byte
 	blocks map[cid.CID][]byte
 	pirs   map[pir.PID][2][]byte
-	atts   map[pir.PID]map[protocol.Key]protocol.Attestation
+	atts   map[pir.PID][]protocol.Attestation
 	bound  map[pir.PID]cid.CID
 	roots  map[string]cas.Root
 }
@@ -34,7 +35,7 @@ type Model struct {
 func NewModel() *Model {
 	return &Model{
 		trees: map[cid.CID][]cas.Entry{}, files: map[cid.CID][]byte{}, blocks: map[cid.CID][]byte{},
-		pirs: map[pir.PID][2][]byte{}, atts: map[pir.PID]map[protocol.Key]protocol.Attestation{},
+		pirs: map[pir.PID][2][]byte{}, atts: map[pir.PID][]protocol.Attestation{},
 		bound: map[pir.PID]cid.CID{}, roots: map[string]cas.Root{},
 	}
 }
@@ -291,12 +292,31 @@ func (m *Model) Bind(_ context.Context, a protocol.Attestation) error {
 	if _, ok := m.blocks[a.CID]; !ok {
 		return cas.ErrNotFound
 	}
-	if m.atts[a.PID] == nil {
-		m.atts[a.PID] = map[protocol.Key]protocol.Attestation{}
-	}
-	m.atts[a.PID][a.Signer] = a
+	m.attest(a)
 	m.bound[a.PID] = a.CID
 	return nil
+}
+
+// attest keeps the newest statement of a signer for each content, and of four contents the newest.
+func (m *Model) attest(a protocol.Attestation) {
+	var kept, same []protocol.Attestation
+	for _, old := range m.atts[a.PID] {
+		switch {
+		case old.Signer != a.Signer:
+			kept = append(kept, old)
+		case old.CID == a.CID && old.Issued.After(a.Issued):
+			return
+		case old.CID != a.CID:
+			same = append(same, old)
+		}
+	}
+	slices.SortFunc(same, func(a, b protocol.Attestation) int {
+		return cmp.Or(a.Issued.Compare(b.Issued), bytes.Compare(a.CID.Bytes(), b.CID.Bytes()))
+	})
+	if len(same) > 3 {
+		same = same[1:]
+	}
+	m.atts[a.PID] = append(append(kept, same...), a)
 }
 
 // Unbind implements Store.

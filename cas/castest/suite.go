@@ -417,6 +417,26 @@ func testBind(t *testing.T, s Store) {
 	check(p2, c2, 3)
 	pids(c1, p1)
 	pids(c2, p2)
+	// One signer names another content: both words are kept. An older word for the same content changes nothing.
+	again := Attest(1, p2, c2)
+	bind(again)
+	check(p2, c2, 4)
+	older := Attest(1, p2, c2)
+	older.Issued = older.Issued.Add(-time.Hour)
+	if err := older.Sign(Key(1)); err != nil {
+		t.Fatal(err)
+	}
+	bind(older)
+	check(p2, c2, 4)
+	atts, err := Collect(s.Attestations(p2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range atts {
+		if a.Issued.Before(again.Issued) {
+			t.Errorf("an older statement replaced a newer one: %v", a.Issued)
+		}
+	}
 	forged := Attest(1, p1, c2)
 	forged.Signature[5]++
 	if err := s.Bind(ctx, forged); err == nil {

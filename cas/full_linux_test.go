@@ -1,0 +1,146 @@
+package cas_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// smallDisk mounts a file system of so many MiB, or skips the test.
+func smallDisk(t *testing.T, size int) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
+		t.Skipf("mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) }) //nolint:errcheck // the folder goes anyway
+	return dir
+}
+
+// On a full disk an import fails cleanly, leaves nothing, and the store goes on; so do records.
+func TestFullDisk(t *testing.T) {
+	ctx := context.Background()
+	disk := smallDisk(t, 64)
+	dir := filepath.Join(disk, "store")
+	s := openStore(t, dir, nil)
+	small := fstest.MapFS{"small": {Data: []byte("small")}}
+	kept, err := s.Import(ctx, castest.Tree(), nil)
+	must(t, err)
+
+	large := fstest.MapFS{"large": {Data: make([]byte, 100<<20)}}
+	many := fstest.MapFS{}
+	for i := range 2000 {
+		many[fmt.Sprintf("f%d", i)] = &fstest.MapFile{Data: fmt.Append(make([]byte, 40<<10), i)}
+	}
+	for name, tree := range map[string]fstest.MapFS{"large": large, "many": many} {
+		before, err := s.Stats(ctx)
+		must(t, err)
+		used := usage(t, disk)
+		if _, err := s.Import(ctx, tree, nil); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("%s: got %v, want %v", name, err, syscall.ENOSPC)
+		}
+		after, err := s.Stats(ctx)
+		must(t, err)
+		if before != after {
+			t.Errorf("%s: got %+v, want %+v", name, after, before)
+		}
+		if now := usage(t, disk); now > used+4<<20 {
+			t.Errorf("%s: %d bytes are left over", name, now-used)
+		}
+		castest.Check(t, s)
+	}
+
+	// Others fill the disk to the last byte.
+	fill, err := os.Create(filepath.Join(disk, "fill"))
+	must(t, err)
+	for chunk := 1 << 20; chunk > 0; chunk /= 4096 {
+		for {
+			if _, err := fill.Write(make([]byte, chunk)); err != nil {
+				break
+			}
+		}
+	}
+	p, b := castest.PID(1)
+	c, err := cid.HashTree(ctx, small, nil)
+	must(t, err)
+	for name, do := range map[string]func() error{
+		"import": func() error { _, err := s.Import(ctx, small, nil); return err },
+		"pir":    func() error { return s.PutPIR(ctx, p, b, nil) },
+		"bind":   func() error { return s.Bind(ctx, castest.Attest(1, p, kept)) },
+		"root":   func() error { return s.PutRoot(ctx, cas.Root{Name: "r", CID: kept}) },
+	} {
+		if err := do(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: got %v, want %v", name, err, syscall.ENOSPC)
+		}
+	}
+	if ok, err := s.Has(c); ok || err != nil {
+		t.Errorf("has: got %t, %v", ok, err)
+	}
+	castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
+
+	must(t, fill.Close())
+	must(t, os.Remove(fill.Name()))
+	got, err := s.Import(ctx, small, nil)
+	if must(t, err); got != c {
+		t.Errorf("got %s, want %s", got, c)
+	}
+	must(t, s.Bind(ctx, castest.Attest(1, p, kept)))
+	castest.Check(t, s)
+	must(t, s.Close())
+	s = openStore(t, dir, nil)
+	castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
+	castest.Check(t, s)
+}
+
+// A root can be removed, and the store opened and closed, with not one byte free.
+func TestFullDiskRemove(t *testing.T) {
+	ctx := context.Background()
+	disk := smallDisk(t, 64)
+	dir := filepath.Join(disk, "store")
+	s := openStore(t, dir, nil)
+	kept, err := s.Import(ctx, castest.Tree(), nil)
+	must(t, err)
+	for i := range 50 {
+		must(t, s.PutRoot(ctx, cas.Root{Name: fmt.Sprint(i), CID: kept}))
+	}
+	fill, err := os.Create(filepath.Join(disk, "fill"))
+	must(t, err)
+	for chunk := 1 << 20; chunk > 0; chunk /= 4096 {
+		for {
+			if _, err := fill.Write(make([]byte, chunk)); err != nil {
+				break
+			}
+		}
+	}
+	must(t, fill.Close())
+	for i := range 25 {
+		must(t, s.DeleteRoot(ctx, fmt.Sprint(i)))
+	}
+	must(t, s.Close())
+	s = openStore(t, dir, nil)
+	for i := 25; i < 50; i++ {
+		must(t, s.DeleteRoot(ctx, fmt.Sprint(i)))
+	}
+	castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
+}
+
+func usage(t *testing.T, dir string) int64 {
+	t.Helper()
+	var st unix.Statfs_t
+	must(t, unix.Statfs(dir, &st))
+	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
+}
