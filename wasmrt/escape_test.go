@@ -35,6 +35,12 @@ func TestRelativeSymlinkDoesNotEscape(t *testing.T) {
 		"symlink x fardir/pwned",
 		"rm fardir/secret.txt",
 		"truncate far 0",
+		"symlink "+b.outside+"/secret.txt abs",
+		"symlink "+b.outside+" absdir",
+		"cat abs",
+		"cat absdir/secret.txt",
+		"write abs pwned",
+		"write absdir/pwned.txt pwned",
 	)
 	if strings.Contains(out, secret) {
 		t.Errorf("a program read the canary:\n%s", out)
@@ -65,8 +71,9 @@ func TestHardLinksDoNotEscape(t *testing.T) {
 	if err := os.Symlink("../secret.txt", b.host("planted")); err != nil {
 		t.Fatal(err)
 	}
-	out := b.run("open k . r", "link ../../secret.txt a", "link ../secret.txt b", "link planted c", "link "+b.outside+"/secret.txt d",
-		"cat a", "cat b", "cat c", "cat d", "append c pwned")
+	out := b.run("open k . r", "linkat k ../../secret.txt a", "linkat k ../secret.txt b", "linkat k x/../../secret.txt e", "link planted c", "link "+b.outside+"/secret.txt d",
+		"cat a", "cat b", "cat c", "cat d", "cat e", "append a pwned", "append b pwned", "append c pwned",
+		"at k ../secret.txt", "at k ../../secret.txt", "putat k ../secret.txt pwned", "putat k ../pwned.txt pwned")
 	if strings.Contains(out, secret) {
 		t.Errorf("a program read the canary:\n%s", out)
 	}

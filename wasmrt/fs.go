@@ -154,7 +154,11 @@ func (f *FS) readdir(p string) ([]dirent, errno) {
 			return ok
 		})
 		for _, n := range names {
-			list = append(list, dirent{name: n, kind: kindDir})
+			kind := kindDir
+			if i, e := f.lstat(join(p, n)); e == eOK {
+				kind = i.kind // a mount may be one file
+			}
+			list = append(list, dirent{name: n, kind: kind})
 		}
 		slices.SortFunc(list, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
 	}

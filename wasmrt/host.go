@@ -153,6 +153,10 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 		}
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := ParseWrapper(head)
+			if err == nil {
+				l, _ := h.FS.walk("/", full, true) // where it is behind any link
+				w, err = w.placed(l.path)
+			}
 			if err != nil {
 				return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
 			}

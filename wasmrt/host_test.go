@@ -15,7 +15,7 @@ import (
 )
 
 // newHost returns a host with an input package at /nuka/store/p, whose programs are the guest under several names.
-func newHost(t testing.TB, l wasmrt.Limits) (*box, *wasmrt.Host) {
+func newHost(t testing.TB, l wasmrt.Limits, more ...wasmrt.Mount) (*box, *wasmrt.Host) {
 	t.Helper()
 	st, err := os.Stat(guestWasm)
 	if err != nil {
@@ -25,7 +25,16 @@ func newHost(t testing.TB, l wasmrt.Limits) (*box, *wasmrt.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	placed, err := (&wasmrt.Wrapper{
+		Exe: "/nuka/out/bin/multi", Args: []string{"args", "-I/nuka/out/share", "/nuka/output"}, Out: "/nuka/out", At: "bin/placed",
+	}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tree, err := wasmrt.NewTree(slices.Values([]wasmrt.Entry{
+		{Path: "bin/placed", Kind: wasmrt.KindFile, Exec: true, Data: placed},
+		{Path: "bin/linked", Kind: wasmrt.KindSymlink, Target: "placed"},
+		{Path: "bin/moved", Kind: wasmrt.KindFile, Exec: true, Data: placed},
 		{Path: "libexec/guest.wasm", Kind: wasmrt.KindFile, Exec: true, Size: st.Size(), File: guestWasm},
 		{Path: "bin/guest", Kind: wasmrt.KindSymlink, Target: "../libexec/guest.wasm"},
 		{Path: "bin/multi", Kind: wasmrt.KindSymlink, Target: "guest"},
@@ -40,7 +49,7 @@ func newHost(t testing.TB, l wasmrt.Limits) (*box, *wasmrt.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBox(t, nil, wasmrt.Mount{Path: "/nuka/store/p", Tree: tree})
+	b := newBox(t, nil, append(more, wasmrt.Mount{Path: "/nuka/store/p", Tree: tree})...)
 	return b, &wasmrt.Host{Runtime: b.rt, FS: b.fs, Path: []string{"/nuka/store/p/bin"}, Env: []string{"HOST=1"}, Limits: l}
 }
 
@@ -60,6 +69,8 @@ func TestHostFindsPrograms(t *testing.T) {
 		{[]string{"multi", "args"}, "called as multi\n" + `["/nuka/store/p/bin/multi" "args"]` + "\n"},
 		{[]string{"../store/p/bin/guest", "args"}, `["../store/p/bin/guest" "args"]` + "\n"},
 		{[]string{"wrapped", "args"}, "called as multi\nHOST=1\nWRAPPED=yes\nPWD=/nuka/build\n" + `["/nuka/store/p/bin/multi" "env" "--" "args"]` + "\n"},
+		{[]string{"placed", "x"}, "called as multi\n" + `["/nuka/store/p/bin/multi" "args" "-I/nuka/store/p/share" "/nuka/output" "x"]` + "\n"},
+		{[]string{"linked"}, "called as multi\n" + `["/nuka/store/p/bin/multi" "args" "-I/nuka/store/p/share" "/nuka/output"]` + "\n"},
 		{[]string{"sh-script", "x"}, "called as multi\n" + `["/nuka/store/p/bin/multi" "args" "/nuka/store/p/bin/sh-script" "x"]` + "\n"},
 		{[]string{"guest", "exec", "multi", "pwd"}, "called as multi\n/nuka/build\nexit 0\n"},
 		{[]string{"guest", "mkdir", "sub", "--", "execin", "sub", "guest", "env", "--", "pwd"}, "ONLY=this\nPWD=/nuka/build/sub\n/nuka/build/sub\nexit 0\n"},
@@ -99,6 +110,7 @@ func TestHostErrors(t *testing.T) {
 		{"./nothing", `program "./nothing": no such file`, true},
 		{"text", `program "text": not a program: neither a WebAssembly module nor a script`, false},
 		{"broken", `program "broken": load program: truncated WebAssembly module`, false},
+		{"moved", `program "moved": wrapper: it was made for bin/placed of its package and is at /nuka/store/p/bin/moved`, false},
 		{"ring", `program "ring": more than 8 scripts and wrappers behind it`, false},
 		{"", `program "": not found in any input package`, true},
 		{"..", `program "..": not found in any input package`, true},
@@ -122,7 +134,7 @@ func TestHostLimits(t *testing.T) {
 		return l.What
 	}
 	t.Run("depth", func(t *testing.T) {
-		_, h := newHost(t, wasmrt.Limits{Depth: 5})
+		_, h := newHost(t, wasmrt.Limits{Depth: 5, Total: 50}) // the second limit is for the day the first is broken
 		_, _, err := command(h, "guest", "bomb")
 		if got, want := limit(err), "more than 5 programs run one another"; got != want {
 			t.Errorf("got %q (%v), want %q", got, err, want)
@@ -137,7 +149,7 @@ func TestHostLimits(t *testing.T) {
 	})
 	t.Run("output", func(t *testing.T) {
 		_, h := newHost(t, wasmrt.Limits{Output: 1 << 20})
-		out, exit, err := command(h, "guest", "exec", "guest", "flood", "100000000000")
+		out, exit, err := command(h, "guest", "exec", "guest", "flood", "100000000")
 		if got, want := limit(err), "more than 1048576 bytes of output"; got != want {
 			t.Errorf("got %q (%v), want %q", got, err, want)
 		}

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/MordragT/nuka/pir/nuon"
@@ -23,6 +24,9 @@ type Wrapper struct {
 	Args []string
 	// Env are variables set over the caller's.
 	Env map[string]string
+	// Out, if set, stands for the folder of the wrapper's own package in all of them, since a package that is being
+	// built has no place yet; At is where in that folder the wrapper is.
+	Out, At string
 }
 
 const (
@@ -54,12 +58,12 @@ func ParseWrapper(b []byte) (*Wrapper, error) {
 	for k, v := range r {
 		switch v := v.(type) {
 		case string:
-			if k == "exe" {
-				w.Exe = v
+			if field := map[string]*string{"exe": &w.Exe, "out": &w.Out, "at": &w.At}[k]; field != nil && v != "" {
+				*field = v
 				continue
 			}
 		case nuon.List:
-			if k == "args" {
+			if k == "args" && len(v) > 0 {
 				for _, a := range v {
 					s, ok := a.(string)
 					if !ok {
@@ -70,7 +74,7 @@ func ParseWrapper(b []byte) (*Wrapper, error) {
 				continue
 			}
 		case nuon.Record:
-			if k == "env" {
+			if k == "env" && len(v) > 0 {
 				w.Env = map[string]string{}
 				for name, a := range v {
 					s, ok := a.(string)
@@ -87,12 +91,56 @@ func ParseWrapper(b []byte) (*Wrapper, error) {
 	if !path.IsAbs(w.Exe) {
 		return nil, fmt.Errorf("wrapper: exe %q is not an absolute path", w.Exe)
 	}
+	if (w.Out == "") != (w.At == "") || w.Out != "" && (!path.IsAbs(w.Out) || path.Clean(w.Out) != w.Out || !fs.ValidPath(w.At)) {
+		return nil, fmt.Errorf("wrapper: out %q and at %q are no folder and a file in it", w.Out, w.At)
+	}
 	return w, nil
+}
+
+// placed returns the wrapper as it is when it lies at full: Out is replaced by the folder it is in.
+func (w *Wrapper) placed(full string) (*Wrapper, error) {
+	if w.Out == "" {
+		return w, nil
+	}
+	root, ok := strings.CutSuffix(full, "/"+w.At)
+	if !ok {
+		return nil, fmt.Errorf("wrapper: it was made for %s of its package and is at %s", w.At, full)
+	}
+	p := &Wrapper{Exe: replacePath(w.Exe, w.Out, root), Env: map[string]string{}}
+	for _, a := range w.Args {
+		p.Args = append(p.Args, replacePath(a, w.Out, root))
+	}
+	for k, v := range w.Env {
+		p.Env[k] = replacePath(v, w.Out, root)
+	}
+	return p, nil
+}
+
+// replacePath replaces a path in a text; a longer name that begins with it is left alone.
+func replacePath(text, from, to string) string {
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(text, from)
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		next, _ := utf8.DecodeRuneInString(after)
+		if after != "" && (unicode.IsLetter(next) || unicode.IsDigit(next) || strings.ContainsRune("_-.", next)) {
+			b.WriteString(from)
+		} else {
+			b.WriteString(to)
+		}
+		text = after
+	}
 }
 
 // Encode returns the wrapper as a file, to be made executable.
 func (w *Wrapper) Encode() ([]byte, error) {
 	r := nuon.Record{"exe": w.Exe}
+	if w.Out != "" {
+		r["out"], r["at"] = w.Out, w.At
+	}
 	if len(w.Args) > 0 {
 		var list nuon.List
 		for _, a := range w.Args {

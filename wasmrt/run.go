@@ -160,6 +160,11 @@ func (f *FS) preopens() []string {
 		if rest, ok := strings.CutPrefix(t, "/nuka"); ok && (rest == "" || rest[0] == '/') {
 			t = "/nuka"
 		}
+		if i, e := f.lstat(t); e == eOK && i.kind != kindDir {
+			if t = path.Dir(t); t == "/" {
+				continue // it is reached by no program that takes "/" for "."
+			}
+		}
 		if !seen[t] {
 			seen[t] = true
 			out = append(out, t)

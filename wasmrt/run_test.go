@@ -123,6 +123,20 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// Programs have no call that opens a socket, and what they are given are none.
+func TestNoNetwork(t *testing.T) {
+	for _, call := range []string{"sock_open", "sock_bind", "sock_dial"} {
+		call = (call + "_____")[:9]
+		_, err := run(t, bytes.Replace(program(1), []byte("proc_exit"), []byte(call), 1), nil)
+		if err == nil || !strings.Contains(err.Error(), call) {
+			t.Errorf("a program that imports %s: got %v", call, err)
+		}
+	}
+	if out := newBox(t, nil).run("accept"); out != "" {
+		t.Errorf("accept: got %q", out)
+	}
+}
+
 func TestCancelEndsAProgramThatMakesCalls(t *testing.T) {
 	b := newBox(t, nil)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)

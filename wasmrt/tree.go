@@ -57,11 +57,12 @@ type treeNode struct {
 	names    []string // sorted by bytes
 }
 
-// NewTree returns the tree of the given entries, in whatever order they come.
+// NewTree returns the tree of the given entries, in whatever order they come; one file alone has the path "".
 // Two entries with one path, a name that is no clean relative path, or an entry below a file are errors.
 func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 	t := &Tree{root: &treeNode{kind: KindDir}}
 	explicit := map[*treeNode]bool{}
+	var single *treeNode
 	for e := range entries {
 		n := &treeNode{kind: e.Kind, exec: e.Exec, size: e.Size, target: e.Target, file: e.File, data: e.Data}
 		if e.Kind == KindFile && e.File == "" {
@@ -71,9 +72,13 @@ func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 			return nil, fmt.Errorf("tree entry %q: unknown kind %d", e.Path, e.Kind)
 		}
 		if e.Path == "" || e.Path == "." {
-			if e.Kind != KindDir {
-				return nil, fmt.Errorf("tree entry %q: the root must be a directory", e.Path)
+			if e.Kind == KindDir {
+				continue
 			}
+			if e.Kind != KindFile || single != nil {
+				return nil, fmt.Errorf("tree entry %q: the root is a directory or one file", e.Path)
+			}
+			single = n
 			continue
 		}
 		if !fs.ValidPath(e.Path) || strings.ContainsRune(e.Path, 0) || !utf8.ValidString(e.Path) {
@@ -110,6 +115,12 @@ func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 		t.count++
 	}
 	t.root.sort()
+	if single != nil {
+		if t.count > 0 {
+			return nil, fmt.Errorf("tree entry %q: a file with entries below it", "")
+		}
+		t.root, t.count = single, 1
+	}
 	return t, nil
 }
 

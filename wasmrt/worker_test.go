@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,6 +197,26 @@ func TestWorkerLimits(t *testing.T) {
 			}
 			t.Logf("%v after %v", err, time.Since(start))
 		})
+	}
+}
+
+// A program that grows for ever in a worker is told that there is no more, and the worker goes on.
+func TestWorkerMemoryIsRefused(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("memory that is not in use yet is limited under Linux only")
+	}
+	b := newBox(t, nil)
+	w := spawn(t, &wasmrt.WorkerCommand{
+		Limits:   wasmrt.WorkerLimits{Memory: 1 << 30},
+		ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")},
+	})
+	guest := strings.Join([]string{"guest", runtimeDir, guestWasm, b.host("")}, " ")
+	got := ask(t, w, guest+" grow")
+	if !strings.Contains(got, "out of memory") || !strings.Contains(got, "got 256 MiB") || strings.Contains(got, "got 1024 MiB") {
+		t.Errorf("got %q, want the program's own complaint below 1 GiB", got)
+	}
+	if got := ask(t, w, guest+" memory 64"); got != "64 MiB\nexit 0" {
+		t.Errorf("after that: got %q", got)
 	}
 }
 

@@ -114,6 +114,17 @@ func run(a []string) error {
 			}
 			files[fmt.Sprint(len(files))] = f
 		}
+	case "allocate": // KEY BYTES
+		if e := fd_allocate(int32(files[a[1]].Fd()), 0, uint64(num(a[2]))); e != 0 {
+			return syscall.Errno(e)
+		}
+	case "accept": // of every descriptor
+		for fd := range int32(16) {
+			var conn int32
+			if e := syscall.Errno(sock_accept(fd, 0, unsafe.Pointer(&conn))); e != syscall.ENOTSOCK {
+				return e
+			}
+		}
 	case "utime":
 		t := time.Unix(num(a[2]), 0)
 		return os.Chtimes(a[1], t, t)
@@ -192,6 +203,11 @@ func run(a []string) error {
 		fmt.Printf("%s\n", b)
 	case "putat": // KEY PATH TEXT
 		return writeAt(files[a[1]], a[2], a[3])
+	case "linkat": // KEY FROM TO, as they are
+		d := int32(files[a[1]].Fd())
+		if e := path_link(d, 0, unsafe.Pointer(unsafe.StringData(a[2])), uint32(len(a[2])), d, unsafe.Pointer(unsafe.StringData(a[3])), uint32(len(a[3]))); e != 0 {
+			return syscall.Errno(e)
+		}
 	case "close":
 		return files[a[1]].Close()
 	case "time":
@@ -238,7 +254,7 @@ func run(a []string) error {
 			b := make([]byte, 64<<20)
 			b[0] = 1
 			keep = append(keep, b)
-			_ = keep
+			fmt.Println("got", len(keep)*64, "MiB")
 		}
 	case "memory": // MiB
 		b := make([]byte, num(a[1])<<20)
@@ -319,9 +335,21 @@ func deep(n int) int {
 //go:noescape
 func random_get(p unsafe.Pointer, n uint32) uint32
 
+//go:wasmimport wasi_snapshot_preview1 fd_allocate
+//go:noescape
+func fd_allocate(fd int32, off, n uint64) uint32
+
+//go:wasmimport wasi_snapshot_preview1 sock_accept
+//go:noescape
+func sock_accept(fd int32, flags uint32, conn unsafe.Pointer) uint32
+
 //go:wasmimport wasi_snapshot_preview1 path_open
 //go:noescape
 func path_open(dir int32, lookup uint32, path unsafe.Pointer, n uint32, oflags uint32, rights, inherit uint64, flags uint32, fd unsafe.Pointer) uint32
+
+//go:wasmimport wasi_snapshot_preview1 path_link
+//go:noescape
+func path_link(from int32, lookup uint32, path unsafe.Pointer, n uint32, to int32, path2 unsafe.Pointer, n2 uint32) uint32
 
 //go:wasmimport nuka exec
 //go:noescape
