@@ -62,6 +62,9 @@ type Attestation struct {
 	Size    int64     // bytes of content, for budgets
 	Issued  time.Time // whole seconds
 	Expires time.Time // whole seconds; zero means never
+	// Via is set when the signer has not made the content: PID resolves to the PID Via, and that Via has this content is
+	// the word of others. Such a statement is a note of a node to itself: it is no vote and is not given to others.
+	Via pir.PID
 
 	Signer    Key
 	Signature [ed25519.SignatureSize]byte
@@ -124,6 +127,9 @@ func (a *Attestation) record() (nuon.Record, error) {
 	}
 	if !a.Expires.IsZero() {
 		rec["expires"] = a.Expires.Unix()
+	}
+	if !a.Via.IsZero() {
+		rec["via"] = a.Via.String()
 	}
 	return rec, nil
 }
@@ -193,6 +199,12 @@ func attestationFrom(rec nuon.Record) (*Attestation, error) {
 	if expires, ok := rec["expires"].(int64); ok {
 		a.Expires = time.Unix(expires, 0)
 	}
+	if via, ok := rec["via"].(string); ok {
+		var err error
+		if a.Via, err = pir.ParsePID(via); err != nil {
+			return nil, err
+		}
+	}
 	signature, _ := rec["signature"].(nuon.Binary)
 	if len(signature) != ed25519.SignatureSize {
 		return nil, errors.New(`field "signature": want 64 bytes`)
@@ -205,4 +217,13 @@ func attestationFrom(rec nuon.Record) (*Attestation, error) {
 func SortRefs(ids []pir.PID) []pir.PID {
 	slices.SortFunc(ids, func(a, b pir.PID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(ids)
+}
+
+// MarshalText implements encoding.TextMarshaler with the text form.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler; it reads what ParseKey reads.
+func (k *Key) UnmarshalText(text []byte) (err error) {
+	*k, err = ParseKey(string(text))
+	return err
 }

@@ -66,12 +66,13 @@ type Way string
 
 // The ways.
 const (
-	Present Way = "present" // it was in the store
-	Fetched Way = "fetched" // from its origin
-	Built   Way = "built"   // here
-	Cutoff  Way = "cutoff"  // another PID with the same resolved PIR had been built
-	Merged  Way = "merged"  // an environment or a value, assembled here
-	Checked Way = "checked" // rebuilt, with the same content
+	Present  Way = "present"  // it was in the store
+	Fetched  Way = "fetched"  // from its origin
+	Built    Way = "built"    // here
+	Cutoff   Way = "cutoff"   // another PID with the same resolved PIR had been built
+	Merged   Way = "merged"   // an environment or a value, assembled here
+	Checked  Way = "checked"  // rebuilt, with the same content
+	Received Way = "received" // from other nodes, by their word
 )
 
 // Realized is the end of a realize call.

@@ -54,6 +54,15 @@ func (h Home) UserKey() string { return filepath.Join(h.Data, "keys", "user") }
 // Enrolled is the file of the keys that may call the daemon.
 func (h Home) Enrolled() string { return filepath.Join(h.Data, "keys", "enrolled") }
 
+// Policy is the file of the policy: whose attestations count.
+func (h Home) Policy() string { return filepath.Join(h.Data, "policy.nuon") }
+
+// Config is the file of the node's configuration.
+func (h Home) Config() string { return filepath.Join(h.Data, "config.nuon") }
+
+// Swarm is the folder of what the node remembers of other nodes.
+func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
+
 // MachineCode is the folder of compiled WebAssembly.
 func (h Home) MachineCode() string { return filepath.Join(h.Cache, "wasm") }
 

@@ -1,0 +1,158 @@
+package protocol
+
+import (
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+)
+
+// The calls of control that are about other nodes.
+const (
+	OpTrust   Op = "trust"   // TrustArgs → Trust
+	OpShare   Op = "share"   // PathArgs → Shared
+	OpGet     Op = "get"     // GetArgs → Realized, with events
+	OpPeers   Op = "peers"   // none → []Peer
+	OpSwarm   Op = "swarm"   // SwarmArgs → SwarmStatus
+	OpExplain Op = "explain" // PathArgs → Explanation
+	OpKey     Op = "key"     // KeyArgs → KeyStatus
+)
+
+// An Action is what is to be done with a thing that a call is about.
+type Action string
+
+// The actions; each call says which it knows. The zero Action only looks.
+const (
+	ActionAdd     Action = "add"
+	ActionRemove  Action = "remove"
+	ActionConnect Action = "connect"
+	ActionRotate  Action = "rotate"
+	ActionRevoke  Action = "revoke"
+)
+
+// TrustArgs changes the policy: Action is add, remove or none.
+type TrustArgs struct {
+	Action   Action `json:"action,omitempty"`
+	Key      Key    `json:"key,omitzero"`
+	Label    string `json:"label,omitempty"`
+	Names    string `json:"names,omitempty"`    // the rule's pattern of package names; "" is every package
+	Platform string `json:"platform,omitempty"` // the rule's platform; "" is every platform
+	Need     int    `json:"need,omitempty"`     // how many signers of the rule must agree from now on; 0 leaves it
+}
+
+// A Trust is the policy as it is.
+type Trust struct {
+	Rules []TrustRule `json:"rules"`
+}
+
+// A TrustRule is a Rule of a Policy.
+type TrustRule struct {
+	Names    string        `json:"names"`
+	Platform string        `json:"platform,omitempty"`
+	Need     int           `json:"need"`
+	Signers  []TrustSigner `json:"signers"`
+}
+
+// A TrustSigner is a Signer of a Rule.
+type TrustSigner struct {
+	Key     Key    `json:"key"`
+	Label   string `json:"label,omitempty"`
+	Revoked bool   `json:"revoked,omitempty"` // by its own last word
+}
+
+// Shared is what others need to get something from this node.
+type Shared struct {
+	Ticket string `json:"ticket"`
+	// Reachable says that the node has an address that is not of this machine alone.
+	Reachable bool `json:"reachable"`
+}
+
+// GetArgs asks for what a ticket, a PID or a CID names.
+type GetArgs struct {
+	What    string `json:"what"`
+	Offline bool   `json:"offline,omitempty"`
+}
+
+// A Peer is a node that this one is connected to.
+type Peer struct {
+	Key       Key           `json:"key"`
+	Address   string        `json:"address"`
+	Transport string        `json:"transport"` // quic or tcp
+	Inbound   bool          `json:"inbound"`   // it has called, not we
+	Latency   time.Duration `json:"latency"`   // nanoseconds; 0 is unknown
+	Received  int64         `json:"received"`  // bytes, since it is connected
+	Sent      int64         `json:"sent"`
+}
+
+// SwarmArgs joins others: Action is connect, add (a node to begin with, from now on), remove (such a node), or none.
+type SwarmArgs struct {
+	Action  Action `json:"action,omitempty"`
+	Address string `json:"address,omitempty"` // a multiaddr with the node's peer id, or a ticket
+}
+
+// SwarmStatus is how a node stands in the swarm.
+type SwarmStatus struct {
+	Running   bool     `json:"running"` // false: nothing is shared, nobody trusted and nobody known, so no socket is open
+	Addresses []string `json:"addresses"`
+	Bootstrap []string `json:"bootstrap"` // nodes to begin with
+	Peers     int      `json:"peers"`
+	Table     int      `json:"table"`    // nodes in the routing table of the DHT
+	Provided  int      `json:"provided"` // keys that are announced in the DHT
+	Ticket    string   `json:"ticket"`   // of the node itself
+}
+
+// An Explanation says why a PID has, or has not, the content that it has.
+type Explanation struct {
+	PID     pir.PID       `json:"pid"`
+	Name    string        `json:"name,omitempty"`
+	CID     string        `json:"cid,omitempty"` // what it is bound to
+	Way     Way           `json:"way,omitempty"` // present: by whose word it is here
+	Why     string        `json:"why"`
+	Need    int           `json:"need"`    // how many signers must agree
+	Missing int           `json:"missing"` // how many more votes it takes
+	Votes   []ExplainVote `json:"votes"`
+	Inputs  []ExplainItem `json:"inputs"`
+	// Resolved is the PID of the PIR with its inputs' contents, if they are known, and what that is bound to.
+	Resolved    string `json:"resolved,omitempty"`
+	ResolvedCID string `json:"resolved_cid,omitempty"`
+	// Similar are other PIDs of the same name and version, and how their descriptions differ from this one.
+	Similar []Similar `json:"similar"`
+}
+
+// An ExplainVote is a Vote.
+type ExplainVote struct {
+	Signer  Key    `json:"signer"`
+	Label   string `json:"label,omitempty"`
+	CID     string `json:"cid"`
+	Counts  bool   `json:"counts"`
+	Because string `json:"because,omitempty"`
+}
+
+// An ExplainItem is an input and whether it is here.
+type ExplainItem struct {
+	Name string  `json:"name"`
+	PID  pir.PID `json:"pid"`
+	CID  string  `json:"cid,omitempty"`
+}
+
+// A Similar package has the same name and version and another PID.
+type Similar struct {
+	PID    pir.PID  `json:"pid"`
+	CID    string   `json:"cid,omitempty"`
+	Differ []string `json:"differ"` // the fields of the PIR that differ, such as packages.clang
+}
+
+// KeyArgs changes the node's key: Action is rotate, revoke or none.
+type KeyArgs struct {
+	Action Action `json:"action,omitempty"`
+	// Key to revoke; zero is the node's own.
+	Key Key `json:"key,omitzero"`
+}
+
+// KeyStatus is the node's key and its last word about itself.
+type KeyStatus struct {
+	Key     Key       `json:"key"`
+	Peer    string    `json:"peer"`             // the libp2p peer id of the same key
+	Number  int64     `json:"number,omitempty"` // of its head
+	Expires time.Time `json:"expires,omitzero"` // of its head
+	Before  []Key     `json:"before,omitempty"` // keys that this one took over from
+}

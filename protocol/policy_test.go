@@ -1,0 +1,124 @@
+package protocol
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+var now = time.Unix(1_750_000_000, 0)
+
+func said(t testing.TB, signer byte, pid, content string, issued time.Duration) Attestation {
+	a := Attestation{
+		PID: pir.Sum([]byte(pid)), CID: cid.Sum(cid.Raw, []byte(content)),
+		Issued: now.Add(issued), Expires: now.Add(issued + 90*24*time.Hour),
+	}
+	if err := a.Sign(key(signer)); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func TestDecide(t *testing.T) {
+	two := &Policy{Rules: []Rule{
+		{Names: "secret*", Signers: []Signer{{KeyOf(key(9)), ""}}, Need: 1},
+		{Names: "*", Signers: []Signer{{KeyOf(key(1)), "ann"}, {KeyOf(key(2)), "bob"}, {KeyOf(key(3)), "eve"}}, Need: 2},
+	}}
+	if err := two.Check(); err != nil {
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	for _, c := range []struct {
+		name       string
+		policy     *Policy
+		pkg        string
+		statements []Attestation
+		heads      map[Key]*Head
+		want       string // content, or "" for undecided
+		why        string
+	}{
+		{"nothing said", two, "lua", nil, nil, "", "0 of the 2 votes"},
+		{"two agree", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 2, "p", "good", -day)}, nil, "good", "2 of 3 signers agree"},
+		{"a liar is outvoted", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 3, "p", "bad", 0), said(t, 2, "p", "good", 0)}, nil, "good", ""},
+		{"a liar alone", two, "lua", []Attestation{said(t, 3, "p", "bad", 0)}, nil, "", "1 of the 2 votes"},
+		{"one says it twice", two, "lua", []Attestation{said(t, 1, "p", "bad", 0), said(t, 1, "p", "bad", -day)}, nil, "", "1 of the 2 votes"},
+		{"strangers do not count", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 7, "p", "good", 0), said(t, 8, "p", "good", 0)}, nil, "", ""},
+		{"equivocation is no vote", two, "lua", []Attestation{said(t, 1, "p", "a", 0), said(t, 1, "p", "b", -time.Hour), said(t, 2, "p", "a", 0)}, nil, "", ""},
+		{"expired", two, "lua", []Attestation{said(t, 1, "p", "a", -91*day), said(t, 2, "p", "a", 0)}, nil, "", ""},
+		{"from the future", two, "lua", []Attestation{said(t, 1, "p", "a", 2*day), said(t, 2, "p", "a", 0)}, nil, "", ""},
+		{"a clock that is ahead", two, "lua", []Attestation{said(t, 1, "p", "a", 23*time.Hour), said(t, 2, "p", "a", 0)}, nil, "a", ""},
+		{"replayed about another", two, "lua", []Attestation{said(t, 1, "q", "a", 0), said(t, 2, "q", "a", 0)}, nil, "", ""},
+		{"revoked", two, "lua", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, map[Key]*Head{KeyOf(key(1)): {Revoked: true}}, "", ""},
+		{"the first rule decides", two, "secret-thing", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "", "0 of the 1 votes"},
+		{"own build", two, "lua", []Attestation{said(t, 5, "p", "mine", 0), said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "mine", "this node"},
+		{"trusts nobody", &Policy{}, "lua", []Attestation{said(t, 1, "p", "a", 0)}, nil, "", "trusts nobody"},
+		{"a tie", &Policy{Rules: []Rule{{Names: "*", Signers: two.Rules[1].Signers, Need: 1}}}, "lua",
+			[]Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "b", 0)}, nil, "", "2 different contents"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := c.policy.Decide(&Question{
+				PID: pir.Sum([]byte("p")), Name: c.pkg, Own: KeyOf(key(5)), Statements: c.statements, Heads: c.heads, Now: now,
+			})
+			want := cid.CID{}
+			if c.want != "" {
+				want = cid.Sum(cid.Raw, []byte(c.want))
+			}
+			if d.CID != want || !strings.Contains(d.Why, c.why) || (d.Statement != nil) != (c.want != "") {
+				t.Errorf("got %s, %q, %+v; want %q and %q", d.CID, d.Why, d.Votes, c.want, c.why)
+			}
+			for _, v := range d.Votes {
+				if v.Counts == (v.Because != "") {
+					t.Errorf("vote %+v: counts and why do not fit", v)
+				}
+			}
+		})
+	}
+}
+
+// A note by which a node stands on the word of others is no vote, of its own or of another.
+func TestDecideVia(t *testing.T) {
+	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
+	for _, signer := range []byte{1, 5} {
+		a := said(t, signer, "p", "a", 0)
+		a.Via = pir.Sum([]byte("resolved"))
+		if err := a.Sign(key(signer)); err != nil {
+			t.Fatal(err)
+		}
+		d := p.Decide(&Question{PID: a.PID, Own: KeyOf(key(5)), Statements: []Attestation{a}, Now: now})
+		if !d.CID.IsZero() || len(d.Votes) != 0 {
+			t.Errorf("signer %d: got %+v", signer, d)
+		}
+		b, err := a.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := DecodeAttestation(b); err != nil || back.Via != a.Via {
+			t.Errorf("got %v, %v", back, err)
+		}
+	}
+}
+
+func TestPolicyText(t *testing.T) {
+	p := &Policy{Rules: []Rule{
+		{Names: "lib*", Platform: "linux-x86_64", Signers: []Signer{{KeyOf(key(1)), "ann"}, {KeyOf(key(2)), ""}}, Need: 2},
+		{Names: "*", Signers: []Signer{{KeyOf(key(3)), "eve"}}, Need: 1},
+	}}
+	vector(t, "policy.nuon", p.Encode, func(b []byte) (any, error) { return DecodePolicy(b) }, p)
+	for name, change := range map[string]func(*Policy){
+		"nobody":    func(p *Policy) { p.Rules[0].Signers = nil },
+		"too many":  func(p *Policy) { p.Rules[0].Need = 3 },
+		"none":      func(p *Policy) { p.Rules[0].Need = 0 },
+		"twice":     func(p *Policy) { p.Rules[0].Signers[1].Key = p.Rules[0].Signers[0].Key },
+		"pattern":   func(p *Policy) { p.Rules[0].Names = "[" },
+		"any thing": func(p *Policy) { p.Rules[0].Names = "" },
+	} {
+		q := &Policy{Rules: []Rule{{Names: "lib*", Signers: []Signer{{KeyOf(key(1)), "ann"}, {KeyOf(key(2)), ""}}, Need: 2}}}
+		change(q)
+		if _, err := q.Encode(); err == nil {
+			t.Errorf("%s: encodes", name)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package protocol
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// Prefix is what the protocol ids of the public swarm begin with. A mesh has its own, see MeshPrefix.
+const Prefix = "/nuka"
+
+// The protocols of a swarm, to be put behind its prefix.
+const (
+	AttProtocol  = "/att/1"  // what has been said about PIDs
+	WantProtocol = "/want/1" // blocks
+)
+
+// Limits of the protocols of a swarm.
+const (
+	// MaxAsked is how many PIDs, keys or blocks one request asks for.
+	MaxAsked = 512
+	// MaxBlock bounds a block in bytes: the interoperable bound of IPFS.
+	MaxBlock = 2 << 20
+	// MaxStatements bounds the answers to one PID.
+	MaxStatements = 256
+)
+
+// An Ask is the kind of a request of a swarm.
+type Ask byte
+
+// The kinds of requests. Each is followed by what it asks for.
+const (
+	AskStatements Ask = 1 // att: PIDs → attestations about them
+	AskHeads      Ask = 2 // att: keys → the newest head of each
+	AskNodes      Ask = 3 // want: roots → all nodes below each, breadth first
+	AskBlocks     Ask = 4 // want: blocks → each, in order
+	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
+)
+
+// width is the size of what a request of a kind lists.
+func (a Ask) width() int {
+	switch a {
+	case AskStatements:
+		return len(pir.PID{})
+	case AskHeads:
+		return len(Key{})
+	case AskNodes, AskBlocks, AskSmall:
+		return cid.Size
+	}
+	return 0
+}
+
+// WriteAsk writes a request: its kind in one byte, how many in a uvarint, and each item.
+func WriteAsk(w io.Writer, kind Ask, items [][]byte) error {
+	if len(items) > MaxAsked {
+		return fmt.Errorf("ask for %d things: at most %d", len(items), MaxAsked)
+	}
+	b := binary.AppendUvarint([]byte{byte(kind)}, uint64(len(items)))
+	for _, item := range items {
+		if len(item) != kind.width() {
+			return fmt.Errorf("ask: an item of %d bytes, want %d", len(item), kind.width())
+		}
+		b = append(b, item...)
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// ReadAsk reads a request. io.EOF means that there is none.
+func ReadAsk(r *bufio.Reader) (Ask, [][]byte, error) {
+	first, err := r.ReadByte()
+	if err != nil {
+		return 0, nil, err
+	}
+	kind := Ask(first)
+	if kind.width() == 0 {
+		return 0, nil, fmt.Errorf("ask: unknown kind %d", first)
+	}
+	n, err := binary.ReadUvarint(r)
+	if err != nil || n > MaxAsked {
+		return 0, nil, fmt.Errorf("ask: %d things, at most %d (%w)", n, MaxAsked, noEOF(err))
+	}
+	flat := make([]byte, int(n)*kind.width())
+	if _, err := io.ReadFull(r, flat); err != nil {
+		return 0, nil, fmt.Errorf("ask: %w", noEOF(err))
+	}
+	items := make([][]byte, n)
+	for i := range items {
+		items[i] = flat[i*kind.width() : (i+1)*kind.width()]
+	}
+	return kind, items, nil
+}
+
+// An Encoding says how the bytes of an answer are written.
+type Encoding byte
+
+// The encodings of an answer.
+const (
+	End     Encoding = 0 // nothing follows
+	Plain   Encoding = 1 // the bytes
+	Zstd    Encoding = 2 // a zstd frame (RFC 8878) of the bytes
+	Missing Encoding = 3 // this is not here, no bytes
+)
+
+// WriteAnswer writes one answer: its encoding in one byte, and for Plain and Zstd the length in a uvarint and the bytes.
+func WriteAnswer(w *bufio.Writer, e Encoding, b []byte) error {
+	if err := w.WriteByte(byte(e)); err != nil || e == End || e == Missing {
+		return err
+	}
+	var n [binary.MaxVarintLen64]byte
+	if _, err := w.Write(n[:binary.PutUvarint(n[:], uint64(len(b)))]); err != nil {
+		return err
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// ReadAnswer reads one answer into buf, which grows as far as most. What it returns is of buf.
+func ReadAnswer(r *bufio.Reader, buf []byte, most int) (Encoding, []byte, error) {
+	first, err := r.ReadByte()
+	if err != nil {
+		return 0, nil, fmt.Errorf("answer: %w", noEOF(err))
+	}
+	e := Encoding(first)
+	if e == End || e == Missing {
+		return e, nil, nil
+	}
+	if e != Plain && e != Zstd {
+		return 0, nil, fmt.Errorf("answer: unknown encoding %d", first)
+	}
+	n, err := binary.ReadUvarint(r)
+	if err != nil {
+		return 0, nil, fmt.Errorf("answer: %w", noEOF(err))
+	}
+	if n > uint64(most) {
+		return 0, nil, fmt.Errorf("answer: %d bytes are more than %d", n, most)
+	}
+	if uint64(cap(buf)) < n {
+		buf = make([]byte, n)
+	}
+	if _, err := io.ReadFull(r, buf[:n]); err != nil {
+		return 0, nil, fmt.Errorf("answer: %w", noEOF(err))
+	}
+	return e, buf[:n], nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// StatementsKey is the key in the DHT under which nodes say that they hold statements about a PID.
+func StatementsKey(p pir.PID) [32]byte { return derive("nuka dht statements 1", p[:]) }
+
+// ContentKey is the key in the DHT under which nodes say that they hold the whole content of a root.
+func ContentKey(c cid.CID) [32]byte { return derive("nuka dht content 1", c.Bytes()) }
+
+func derive(context string, material []byte) (out [32]byte) {
+	blake3.DeriveKey(context, material, out[:])
+	return out
+}

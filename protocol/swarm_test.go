@@ -1,0 +1,225 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// vector compares what encode gives with a file of testdata, and what decode makes of it with want.
+func vector(t *testing.T, name string, encode func() ([]byte, error), decode func([]byte) (any, error), want any) {
+	t.Helper()
+	got, err := encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	frozen, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(frozen), string(got)); d != "" {
+		t.Errorf("%s (-want +got)\n%s", name, d)
+	}
+	back, err := decode(frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, back, cmp.Comparer(func(a, b cid.CID) bool { return a == b })); d != "" {
+		t.Errorf("%s: round trip (-want +got)\n%s", name, d)
+	}
+}
+
+func sampleHead(t testing.TB, number int64, change func(*Head)) *Head {
+	h := &Head{Number: number, Root: cid.Sum(cid.Raw, []byte("list")), Issued: now, Expires: now.Add(HeadLifetime)}
+	if change != nil {
+		change(h)
+	}
+	if err := h.Sign(key(1)); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestHead(t *testing.T) {
+	h := sampleHead(t, 3, nil)
+	vector(t, "head.nuon", h.Encode, func(b []byte) (any, error) { return DecodeHead(b) }, h)
+	last := sampleHead(t, 4, func(h *Head) { h.Revoked, h.Next = true, KeyOf(key(2)) })
+	vector(t, "head-revoked.nuon", last.Encode, func(b []byte) (any, error) { return DecodeHead(b) }, last)
+
+	other := sampleHead(t, 3, func(h *Head) { h.Root = cid.CID{} })
+	for _, c := range []struct {
+		name     string
+		h, old   *Head
+		replaces bool
+		back     bool
+	}{
+		{"first", h, nil, true, false},
+		{"again", h, h, false, false},
+		{"newer", last, h, true, false},
+		{"older", sampleHead(t, 2, nil), h, false, true},
+		{"two of a number", other, h, false, true},
+		{"after the last word", sampleHead(t, 5, nil), last, false, true},
+	} {
+		replaces, err := c.h.After(c.old)
+		if replaces != c.replaces || errors.Is(err, ErrBackward) != c.back {
+			t.Errorf("%s: got %t, %v; want %t, backward %t", c.name, replaces, err, c.replaces, c.back)
+		}
+	}
+	for at, want := range map[time.Duration]bool{0: true, HeadLifetime: false, -MaxSkew + time.Second: true, -MaxSkew: false} {
+		if got := h.Fresh(now.Add(at)); got != want {
+			t.Errorf("fresh at %v: got %t", at, got)
+		}
+	}
+	for name, change := range map[string]func(*Head){
+		"number":    func(h *Head) { h.Number++ },
+		"root":      func(h *Head) { h.Root = cid.Sum(cid.Raw, nil) },
+		"expires":   func(h *Head) { h.Expires = h.Expires.Add(time.Second) },
+		"revoked":   func(h *Head) { h.Revoked = true },
+		"signer":    func(h *Head) { h.Signer = KeyOf(key(2)) },
+		"signature": func(h *Head) { h.Signature[0]++ },
+	} {
+		h := *h
+		change(&h)
+		if b, err := h.Encode(); err != nil {
+			t.Errorf("%s changed: %v", name, err)
+		} else if _, err := DecodeHead(b); err == nil {
+			t.Errorf("%s changed: it still decodes", name)
+		}
+	}
+	// A signature over a head is none over an attestation, and the other way round.
+	claim, err := h.claim()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasPrefix(claim, []byte(headDomain)) || headDomain == attestationDomain {
+		t.Error("heads are not separated from other signatures")
+	}
+}
+
+func TestTicket(t *testing.T) {
+	ticket := &Ticket{
+		PID: pir.Sum([]byte("a")), CID: cid.Sum(cid.DagPB, []byte("b")), Node: KeyOf(key(1)),
+		Addresses: []string{"/ip4/192.0.2.1/udp/4001/quic-v1"}, Right: []byte("secret"), Mesh: "team",
+	}
+	text := func() ([]byte, error) { return []byte(ticket.String()), nil }
+	vector(t, "ticket.txt", text, func(b []byte) (any, error) { return ParseTicket(string(b)) }, ticket)
+	s := ticket.String()
+	for _, bad := range []string{"", "nuka-", "nuka-aaaaaaa", s[:len(s)-1], s + "a", strings.ToUpper(s), s[:20] + "x" + s[21:], " " + s, strings.Repeat("nuka-", 10_000)} {
+		if _, err := ParseTicket(bad); err == nil {
+			t.Errorf("%.30q parses", bad)
+		}
+	}
+}
+
+func TestStatements(t *testing.T) {
+	list := []Attestation{said(t, 2, "b", "x", 0), said(t, 1, "a", "x", 0), said(t, 1, "b", "x", 0), said(t, 1, "a", "x", 0)}
+	var b bytes.Buffer
+	if err := EncodeStatements(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for a, err := range DecodeStatements(bytes.NewReader(b.Bytes())) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; a.PID.IsZero() {
+			t.Error("an empty statement")
+		}
+	}
+	if n != 3 {
+		t.Errorf("got %d statements, want 3", n)
+	}
+	cut := b.Bytes()[:b.Len()-10]
+	var last error
+	for _, err := range DecodeStatements(bytes.NewReader(cut)) {
+		last = err
+	}
+	if !errors.Is(last, io.ErrUnexpectedEOF) {
+		t.Errorf("a list that is cut off: got %v", last)
+	}
+}
+
+func TestAsk(t *testing.T) {
+	var b bytes.Buffer
+	items := [][]byte{bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)}
+	if err := WriteAsk(&b, AskStatements, items); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(&b)
+	kind, got, err := ReadAsk(r)
+	if err != nil || kind != AskStatements || !cmp.Equal(got, items) {
+		t.Errorf("got %d, %x, %v", kind, got, err)
+	}
+	if _, _, err := ReadAsk(r); err != io.EOF {
+		t.Errorf("after the last: got %v, want EOF", err)
+	}
+	for _, bad := range [][]byte{{0}, {9, 1}, {1}, {1, 1, 2}, {1, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
+		if _, _, err := ReadAsk(bufio.NewReader(bytes.NewReader(bad))); err == nil || err == io.EOF {
+			t.Errorf("%x: got %v", bad, err)
+		}
+	}
+	if err := WriteAsk(io.Discard, AskBlocks, make([][]byte, MaxAsked+1)); err == nil {
+		t.Error("more than MaxAsked are asked for")
+	}
+}
+
+func FuzzSwarm(f *testing.F) {
+	h := sampleHead(f, 1, nil)
+	head, _ := h.Encode()
+	policy, _ := (&Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), "a"}}, Need: 1}}}).Encode()
+	f.Add(head)
+	f.Add(policy)
+	f.Add([]byte((&Ticket{Mesh: "a"}).String()))
+	f.Add([]byte{1, 1, 2, 3})
+	f.Add([]byte{1, 3, 'a', 'b', 'c', 3, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := DecodeHead(b); err == nil {
+			if again, err := h.Encode(); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("head %q is written as %q, %v", b, again, err)
+			}
+		}
+		if p, err := DecodePolicy(b); err == nil {
+			if again, err := p.Encode(); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("policy %q is written as %q, %v", b, again, err)
+			}
+		}
+		if ticket, err := ParseTicket(string(b)); err == nil && ticket.String() != string(b) {
+			t.Errorf("ticket %q is written as %q", b, ticket)
+		}
+		for _, err := range DecodeStatements(bytes.NewReader(b)) {
+			_ = err
+		}
+		r := bufio.NewReader(bytes.NewReader(b))
+		for {
+			if kind, items, err := ReadAsk(r); err != nil {
+				break
+			} else if err := WriteAsk(io.Discard, kind, items); err != nil {
+				t.Error(err)
+			}
+		}
+		r.Reset(bytes.NewReader(b))
+		for {
+			if _, got, err := ReadAnswer(r, nil, 1<<10); err != nil {
+				break
+			} else if len(got) > 1<<10 {
+				t.Errorf("an answer of %d bytes", len(got))
+			}
+		}
+	})
+}
