@@ -56,6 +56,8 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 				return fmt.Errorf("%w: redirect to scheme %q", errRefused, to.URL.Scheme)
 			case from.Scheme == "https" && to.URL.Scheme == "http":
 				return fmt.Errorf("%w: redirect from https to http", errRefused)
+			case isLinkLocal(to.URL.Hostname()): // a name that leads there is refused when it is dialled
+				return fmt.Errorf("%w: redirect to %s, a link-local address", errRefused, to.URL.Hostname())
 			case isInside(to.URL.Hostname()) && !isInside(via[0].URL.Hostname()):
 				return fmt.Errorf("%w: redirect to %s, an address inside", errRefused, to.URL.Hostname())
 			}
@@ -71,6 +73,11 @@ func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) er
 		return fmt.Errorf("%w: %s is a link-local address", errRefused, ap.Addr())
 	}
 	return nil
+}
+
+func isLinkLocal(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLinkLocalUnicast()
 }
 
 func isInside(host string) bool {

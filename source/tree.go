@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type treeWriter struct {
 	absoluteLinks bool
 
 	entries int
+	names   int // bytes of all names
 	bytes   int64
 	kinds   map[string]byte   // what stands at each name: 'd', 'f', 'x' (executable file), 'l'
 	sizes   map[string]int64  // of files
@@ -45,6 +47,66 @@ func newTreeWriter(ctx context.Context, sink Sink, o *UnpackOptions) *treeWriter
 func refuse(name, why string) error {
 	return protocol.Errorf(protocol.Invalid, "archive entry %.200q: %s", name, why).
 		WithHint("the archive is broken or hostile; do not use it")
+}
+
+// maxDepth is how many folders may lie in one another, nameBytes how long names may be on average.
+// Both bound what names cost in memory and time, which the number of entries alone does not.
+const (
+	maxDepth  = 256
+	nameBytes = 256
+)
+
+// admit counts an entry of the archive and its bytes against the limits, whether or not anything becomes of it:
+// what is stripped or repeated takes time as well.
+func (w *treeWriter) admit(raw string, size int64) error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	if w.entries++; w.entries > w.limits.Files {
+		return protocol.Errorf(protocol.Exhausted, "archive: more than the limit of %d entries", w.limits.Files)
+	}
+	if w.names += len(raw); w.names/nameBytes > max(w.limits.Files, 1<<10) {
+		return protocol.Errorf(protocol.Exhausted, "archive: names longer than %d bytes on average", nameBytes)
+	}
+	if size < 0 || size > w.limits.Unpacked-w.bytes {
+		return protocol.Errorf(protocol.Exhausted, "archive entry %.200q: more than the limit of %d bytes", raw, w.limits.Unpacked)
+	}
+	w.bytes += size
+	return nil
+}
+
+// headerBytes is how much of an archive may be anything but content, for each entry that is allowed.
+const headerBytes = 4 << 10
+
+// A boundedReader is an archive as it was before it was compressed.
+// It ends when the context does, and where no archive within the limits can be that long:
+// headers and skipped content are entries only after they have been read.
+type boundedReader struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+	zero int64 // how many of the last bytes are zero
+}
+
+func (w *treeWriter) bounded(r io.Reader) *boundedReader {
+	return &boundedReader{ctx: w.ctx, r: r, left: w.limits.Unpacked + int64(w.limits.Files)*headerBytes + maxPadding}
+}
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if b.left <= 0 {
+		return 0, protocol.Errorf(protocol.Exhausted, "archive: its headers are longer than the limits allow")
+	}
+	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	end := int64(n - len(bytes.TrimRight(p[:n], "\x00")))
+	if end == int64(n) {
+		end += b.zero
+	}
+	b.zero = end
+	return n, err
 }
 
 // clean returns the entry's name below the root, "" if stripping leaves nothing.
@@ -79,6 +141,9 @@ func (w *treeWriter) clean(name string) (string, error) {
 		}
 		parts = append(parts, part)
 	}
+	if len(parts) > maxDepth {
+		return "", refuse(name, fmt.Sprintf("more than %d folders deep", maxDepth))
+	}
 	if len(parts) <= w.strip {
 		return "", nil
 	}
@@ -99,15 +164,12 @@ func isDevice(part string) bool {
 
 // claim takes a name for an entry of the given kind, with the folders above it.
 func (w *treeWriter) claim(raw, name string, kind byte) error {
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	if w.entries++; w.entries > w.limits.Files {
-		return protocol.Errorf(protocol.Exhausted, "archive: more than the limit of %d entries", w.limits.Files)
-	}
 	if dir := path.Dir(name); dir != "." && w.kinds[dir] != 'd' {
 		if w.kinds[dir] != 0 {
 			return refuse(raw, fmt.Sprintf("it lies below %q, which is no folder", dir))
+		}
+		if err := w.admit(dir, 0); err != nil {
+			return err
 		}
 		if err := w.claim(raw, dir, 'd'); err != nil {
 			return err
@@ -153,9 +215,6 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 	}
 	if err := w.claim(raw, name, kind); err != nil {
 		return err
-	}
-	if w.bytes += size; size < 0 || w.bytes > w.limits.Unpacked {
-		return protocol.Errorf(protocol.Exhausted, "archive entry %.200q: more than the limit of %d bytes", raw, w.limits.Unpacked)
 	}
 	w.sizes[name] = size
 	f, err := w.sink.Create(name, executable)
@@ -225,6 +284,9 @@ func (w *treeWriter) hardLink(raw, target string) error {
 	kind := w.kinds[from]
 	if kind != 'f' && kind != 'x' {
 		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is no file before it in the archive", target))
+	}
+	if err := w.admit("", w.sizes[from]); err != nil {
+		return err
 	}
 	f, err := w.sink.Open(from)
 	if err != nil {

@@ -93,26 +93,32 @@ func (f *Fetcher) unpack(ctx context.Context, archive string, r *Request) error 
 		return err
 	}
 	defer root.Close()
-	return UnpackTo(ctx, file, info.Size(), folder{root}, &UnpackOptions{
+	return UnpackTo(ctx, file, info.Size(), Folder{root}, &UnpackOptions{
 		Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits,
 	})
 }
 
-// A folder is a Sink on disk that cannot be left.
-type folder struct{ root *os.Root }
+// A Folder is a Sink on disk that cannot be left.
+type Folder struct{ Root *os.Root }
 
-func (f folder) Mkdir(name string) error           { return f.root.Mkdir(name, 0o755) }
-func (f folder) Symlink(target, name string) error { return f.root.Symlink(target, name) }
-func (f folder) Open(name string) (io.ReadCloser, error) {
-	return f.root.Open(name)
+// Mkdir implements Sink.
+func (f Folder) Mkdir(name string) error { return f.Root.Mkdir(name, 0o755) }
+
+// Symlink implements Sink.
+func (f Folder) Symlink(target, name string) error { return f.Root.Symlink(target, name) }
+
+// Open implements Sink.
+func (f Folder) Open(name string) (io.ReadCloser, error) {
+	return f.Root.Open(name)
 }
 
-func (f folder) Create(name string, executable bool) (io.WriteCloser, error) {
+// Create implements Sink.
+func (f Folder) Create(name string, executable bool) (io.WriteCloser, error) {
 	mode := os.FileMode(0o644)
 	if executable {
 		mode = 0o755
 	}
-	return f.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	return f.Root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
 // unpackArchive tells the format by the first bytes.
@@ -129,11 +135,12 @@ func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
 
 // unpackTar unpacks a tar that may be compressed.
 func unpackTar(w *treeWriter, in io.Reader) error {
-	plain, closeReader, err := decompress(in)
+	r, closeReader, err := decompress(in)
 	if err != nil {
 		return err
 	}
 	defer closeReader()
+	plain := w.bounded(r)
 	tr := tar.NewReader(plain)
 	for {
 		h, err := tr.Next()
@@ -147,14 +154,27 @@ func unpackTar(w *treeWriter, in io.Reader) error {
 			return err
 		}
 	}
-	return onlyZeros(plain)
+	if err := onlyZeros(plain); err != nil {
+		return err
+	}
+	// Where nothing is compressed, only the blocks of zeros tell the end from a cut between two entries.
+	if plain.zero < 512 {
+		return errors.New("tar: it has no end, so it is not all there")
+	}
+	return nil
 }
+
+// maxPadding is how many zeros may follow an archive; tar pads to its blocking factor.
+const maxPadding = 16 << 20
 
 // onlyZeros refuses data after an archive's end: another tool might read it as a second archive.
 func onlyZeros(r io.Reader) error {
 	buf := make([]byte, 32<<10)
-	for {
+	for total := 0; ; {
 		n, err := r.Read(buf)
+		if total += n; total > maxPadding {
+			return fmt.Errorf("more than %d zeros after the end of the archive", maxPadding)
+		}
 		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
 			return errors.New("data after the end of the archive")
 		}
@@ -191,7 +211,8 @@ func decompress(in io.Reader) (plain io.Reader, closeReader func(), err error) {
 	if len(head) == 512 && string(head[257:262]) == "ustar" {
 		return buffered, nothing, nil
 	}
-	return nil, nothing, errors.New("no archive of a known format (tar, also with gzip, xz, zstd or bzip2; zip)")
+	return nil, nothing, protocol.Errorf(protocol.Invalid, "no archive of a known format (tar, also with gzip, xz, zstd or bzip2; zip)").
+		WithHint("if it is to stay one file: --unpack file")
 }
 
 // unpackDeb unpacks the data of a Debian binary package (deb(5)).
@@ -213,6 +234,9 @@ func unpackDeb(w *treeWriter, file io.Reader) error {
 
 // tarEntry writes one entry of a tar.
 func (w *treeWriter) tarEntry(h *tar.Header, content io.Reader) error {
+	if err := w.admit(h.Name, h.Size); err != nil {
+		return err
+	}
 	const setIDs = 0o6000
 	if h.Mode&setIDs != 0 && h.Typeflag == tar.TypeReg {
 		return refuse(h.Name, "a file that runs as another user")

@@ -9,20 +9,27 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/protocol"
 )
 
 // unpackZip unpacks a zip after checking that its two lists of entries,
 // the central directory and the local headers, say the same:
 // tools that read different ones would unpack different files.
 func unpackZip(w *treeWriter, file io.ReaderAt, size int64) error {
+	// Before the library makes a record of each entry: this reads the least.
+	offsets, err := centralOffsets(file, size)
+	if err != nil {
+		return err
+	}
+	if len(offsets) > w.limits.Files {
+		return protocol.Errorf(protocol.Exhausted, "zip: %d entries are more than the limit of %d", len(offsets), w.limits.Files)
+	}
 	zr, err := zip.NewReader(file, size)
 	if err != nil {
 		return fmt.Errorf("zip: %w", err)
 	}
-	if len(zr.File) > w.limits.Files {
-		return fmt.Errorf("zip: %d entries are more than the limit of %d", len(zr.File), w.limits.Files)
-	}
-	if err := checkLocalHeaders(file, size, zr); err != nil {
+	if err := checkLocalHeaders(file, offsets, zr); err != nil {
 		return err
 	}
 	for _, entry := range zr.File {
@@ -34,6 +41,12 @@ func unpackZip(w *treeWriter, file io.ReaderAt, size int64) error {
 }
 
 func (w *treeWriter) zipEntry(entry *zip.File) error {
+	if entry.UncompressedSize64 > 1<<62 {
+		return refuse(entry.Name, "an impossible size")
+	}
+	if err := w.admit(entry.Name, int64(entry.UncompressedSize64)); err != nil {
+		return err
+	}
 	mode := entry.Mode()
 	switch {
 	case strings.HasSuffix(entry.Name, "/") || mode.IsDir():
@@ -52,15 +65,12 @@ func (w *treeWriter) zipEntry(entry *zip.File) error {
 	case !mode.IsRegular():
 		return refuse(entry.Name, "an entry such as a device")
 	}
-	if entry.UncompressedSize64 > 1<<62 {
-		return refuse(entry.Name, "an impossible size")
-	}
 	content, err := entry.Open()
 	if err != nil {
 		return fmt.Errorf("entry %.200q: %w", entry.Name, err)
 	}
 	defer content.Close()
-	return w.file(entry.Name, int64(entry.UncompressedSize64), mode&0o111 != 0, content)
+	return w.file(entry.Name, int64(entry.UncompressedSize64), mode&0o111 != 0, w.bounded(content))
 }
 
 func readEntry(entry *zip.File) (string, error) {
@@ -87,11 +97,7 @@ const (
 
 // checkLocalHeaders compares each local header with its central one,
 // and refuses entries whose data overlap (a bomb that counts the same bytes many times).
-func checkLocalHeaders(file io.ReaderAt, size int64, zr *zip.Reader) error {
-	offsets, err := centralOffsets(file, size)
-	if err != nil {
-		return err
-	}
+func checkLocalHeaders(file io.ReaderAt, offsets []int64, zr *zip.Reader) error {
 	if len(offsets) != len(zr.File) {
 		return errors.New("zip: the directory and its count of entries disagree")
 	}
