@@ -25,6 +25,7 @@ type built struct {
 	stdout, stderr string
 	out            map[string]string // path → text; an executable's path ends in *, a link's text begins with ->
 	events         []BuildEvent
+	unpacked       []Unpacking
 	pir            []byte
 }
 
@@ -40,6 +41,12 @@ func build(t *testing.T, files map[string]string, args ...string) *built {
 }
 
 func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
+	t.Helper()
+	return buildIn(t, ctx, res, nil)
+}
+
+// buildIn is buildPIR with files in the folder that the closure starts in.
+func buildIn(t *testing.T, ctx context.Context, res *Result, files map[string]string) *built {
 	t.Helper()
 	b := &built{out: map[string]string{}}
 	top := res.Packages[len(res.Packages)-1]
@@ -58,6 +65,11 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 	if err := dirs[SrcDir].WriteFile("src/main.c", []byte("int main() {}\n"), false); err != nil {
 		t.Fatal(err)
 	}
+	for name, text := range files {
+		if err := dirs[BuildDir].WriteFile(name, []byte(text), false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var path []string
 	for _, p := range res.Packages {
 		if p.Name != "tool" {
@@ -71,6 +83,8 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 			{Path: "bin", Kind: wasmrt.KindDir},
 			{Path: "bin/tool", Kind: wasmrt.KindFile, Exec: true, File: toolWasm, Size: info.Size()},
 			{Path: "bin/hammer", Kind: wasmrt.KindSymlink, Target: "tool"},
+			{Path: "bin/clang", Kind: wasmrt.KindSymlink, Target: "tool"},
+			{Path: "bin/lua", Kind: wasmrt.KindSymlink, Target: "tool"},
 		}))
 		if err != nil {
 			t.Fatal(err)
@@ -88,6 +102,12 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 	b.err = RunBuild(ctx, testRuntime, &BuildSpec{
 		PIR: top.Canonical, FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
 		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path},
+		Unpack: func(_ context.Context, u *Unpacking) error { // package node has the real one
+			mu.Lock()
+			defer mu.Unlock()
+			b.unpacked = append(b.unpacked, *u)
+			return nil
+		},
 		Event: func(e BuildEvent) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -159,12 +179,14 @@ func TestRunBuild(t *testing.T) {
   "#!/bin/none -x\n" | save ($b.out | path join n); fix shebangs $b.out
   wrap exe ($b.out | path join bin w) tool --args [echo wrapped] --env {A: b}
   wrap exe ($b.out | path join bin v) $"($b.packages.tool)/bin/tool"
+  wrap exe ($b.out | path join bin own) ($b.out | path join s) --args [$"-I($b.out)/share"]
   "prefix=/usr/local\n" | save ($b.out | path join x.pc); fix path $b.out --from /usr/local --to $b.packages.tool
   ^($b.out | path join bin w) more`,
 			"wrapped more\n", map[string]string{
 				"s*": "#!TOOL/bin/tool\n", "t": "-> s", "n": "#!/bin/none -x\n", "x.pc": "prefix=TOOL\n",
-				"bin/w*": "#!nuka-wrap\n" + `{"args":["echo","wrapped"],"env":{"A":"b"},"exe":"TOOL/bin/tool"}` + "\n",
-				"bin/v*": "#!nuka-wrap\n" + `{"exe":"TOOL/bin/tool"}` + "\n",
+				"bin/w*":   "#!nuka-wrap\n" + `{"args":["echo","wrapped"],"env":{"A":"b"},"exe":"TOOL/bin/tool"}` + "\n",
+				"bin/own*": "#!nuka-wrap\n" + `{"args":["-I/nuka/out/share"],"at":"bin/own","exe":"/nuka/out/s","out":"/nuka/out"}` + "\n",
+				"bin/v*":   "#!nuka-wrap\n" + `{"exe":"TOOL/bin/tool"}` + "\n",
 			}},
 		{"run all", `
   let r = (1..5 | each {|i| [tool write $"f($i)" $"($i)"] } | run-all); print ($r | get exit)

@@ -100,7 +100,10 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, e.opts.Timeout, errTimeout)
 	defer cancel()
-	a, err := callEngine(bounded, rt, mod, req, &wasmrt.ReactorConfig{Name: "nushell", Host: host, MemoryLimit: e.opts.MemoryLimit})
+	var said tailWriter // if it panics, why
+	a, err := callEngine(bounded, rt, mod, req, &wasmrt.ReactorConfig{
+		Name: "nushell", Host: host, Stderr: &said, MemoryLimit: e.opts.MemoryLimit,
+	})
 	var trap *wasmrt.TrapError
 	switch {
 	case err == nil:
@@ -121,10 +124,18 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 	case errors.As(err, &trap):
 		return nil, &Error{err: err, Diags: []Diag{{
 			Msg:  "evaluation was ended: " + trap.Reason,
-			Hint: fmt.Sprintf("it may use %d MiB of memory: look for a value that grows without end", e.opts.MemoryLimit>>20),
+			Hint: trapHint(said.b, e.opts.MemoryLimit),
 		}}}
 	}
 	return nil, err
+}
+
+// trapHint says what may be behind a trap: what the program said last, or memory.
+func trapHint(said []byte, limit int64) string {
+	if text := strings.TrimSpace(string(said)); text != "" && !strings.HasPrefix(text, "memory allocation of") {
+		return "it is an error of nuka itself, please report it: " + text
+	}
+	return fmt.Sprintf("it may use %d MiB of memory: look for a value that grows without end", limit>>20)
 }
 
 var errTimeout = errors.New("took too long")

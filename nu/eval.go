@@ -57,6 +57,25 @@ type Package struct {
 	Version   string
 	// Origins say where a fetch can be had: canonical NUON records such as {kind: npm, name, version}.
 	Origins [][]byte `json:",omitempty"`
+	// At is the call that described it first. It is not part of the PIR.
+	At Position
+	// Texts are where the texts of its build closure begin: its own under "", that of a command it calls under " > name".
+	// A build names them after the package: "hello" and "hello > c compile".
+	Texts map[string]Position `json:",omitempty"`
+}
+
+// A Position is a place in a package file.
+type Position struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"` // from 1
+	Col    int    `json:"col"`  // from 1, in characters
+	Len    int    `json:"len"`  // in characters
+	Source string `json:"source"`
+}
+
+// Diag returns a diagnostic about the place.
+func (p Position) Diag(msg, hint string) Diag {
+	return Diag{File: p.File, Line: p.Line, Col: p.Col, Len: p.Len, Source: p.Source, Msg: msg, Hint: hint}
 }
 
 // A PathInput is a file or folder that `fetch path` named, which only this machine has.
@@ -133,6 +152,9 @@ type session struct {
 	index    map[pir.PID]int
 	paths    []PathInput
 	messages []string
+	// Where the call is that is being answered, and the texts of its closure.
+	at    Position
+	texts map[string]Position
 }
 
 func (s *session) host(ctx context.Context, b []byte) []byte {
@@ -152,9 +174,26 @@ func (s *session) do(ctx context.Context, q *hostRequest) (any, error) {
 		Args string `json:"args"`
 		Spec string `json:"spec"`
 		File string `json:"file"`
+
+		At    Position `json:"at"`
+		Texts []struct {
+			Name string   `json:"name"`
+			At   Position `json:"at"`
+		} `json:"texts"`
 	}
 	if err := json.Unmarshal(q.Arg, &arg); err != nil {
 		return nil, fmt.Errorf("%s: %w", q.Op, err)
+	}
+	at := arg.At
+	at.File = s.files.shown(at.File)
+	s.at, s.texts = at, nil
+	for _, text := range arg.Texts {
+		if s.texts == nil {
+			s.texts = map[string]Position{}
+		}
+		at := text.At
+		at.File, at.Source = s.files.shown(at.File), ""
+		s.texts[text.Name] = at
 	}
 	switch q.Op {
 	case "load":
@@ -191,7 +230,7 @@ func (s *session) add(p *pir.PIR, origin nuon.Record) (string, error) {
 	if !known {
 		i = len(s.packages)
 		s.index[pid] = i
-		s.packages = append(s.packages, Package{PID: pid, Canonical: canonical, Name: p.Name, Version: p.Version})
+		s.packages = append(s.packages, Package{PID: pid, Canonical: canonical, Name: p.Name, Version: p.Version, At: s.at, Texts: s.texts})
 	}
 	reply := nuon.Record{"pid": pid.String(), "name": p.Name, "version": p.Version}
 	if origin != nil {

@@ -81,6 +81,10 @@ fn of_parse(ws: &StateWorkingSet, e: &ParseError) -> Diag {
             "",
             "a path is looked up beside this file, then in the package set; it must be a constant",
         ),
+        ParseError::ExpectedKeyword(_, s) => match absent::reason(&word(*s)) {
+            Some((name, why)) => diag::at(ws, *s, format!("`{name}` is not here"), "", why),
+            None => diag::at(ws, *s, "this does nothing at the top of a package file", "", "only def, const, use, module and export stand there: put it into `main`"),
+        },
         ParseError::UnknownFlag(command, ..) => {
             let mut d = diag::of(ws, e);
             if let Some(usage) = usage(ws, command) {

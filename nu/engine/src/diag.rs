@@ -1,6 +1,9 @@
 //! Errors with file, line, column, the source line and a hint.
 use miette::Diagnostic;
-use nu_protocol::{ShellError, Span, engine::StateWorkingSet};
+use nu_protocol::{
+    ShellError, Span,
+    engine::{EngineState, StateWorkingSet},
+};
 use serde::Serialize;
 use std::{cell::RefCell, collections::HashMap};
 
@@ -47,6 +50,12 @@ pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl 
     d.len = chars(&text[off..stop]).max(1);
     d.source = String::from_utf8_lossy(&text[begin + hidden..end]).trim_end_matches('\r').chars().take(500).collect();
     d
+}
+
+/// Where `span` is in the package files, for the host.
+pub fn place(es: &EngineState, span: Span) -> serde_json::Value {
+    let d = at(&StateWorkingSet::new(es), span, "", "", "");
+    serde_json::json!({"file": d.file, "line": d.line, "col": d.col, "len": d.len, "source": d.source})
 }
 
 /// Messages begin with a small letter, but for names.

@@ -48,6 +48,12 @@ pub fn value(es: &EngineState, v: &Value) -> Result<Value, ShellError> {
 
 /// The frozen form of a closure. It is parsed once more on its own, so that what is stored is known to be complete.
 pub fn closure(es: &EngineState, c: &Closure, span: Span) -> Result<Value, ShellError> {
+    Ok(closure_at(es, c, span)?.0)
+}
+
+/// `closure`, and where each of its texts stands in the package files: its own has the name "", that of a command it calls
+/// " > name", as thaw.rs names them.
+pub fn closure_at(es: &EngineState, c: &Closure, span: Span) -> Result<(Value, Vec<(String, Span)>), ShellError> {
     let block = es.get_block(c.block_id);
     let text = block.span.ok_or_else(|| err("this closure has no text", "here", span, HINT))?;
     let mut caps = BTreeMap::new();
@@ -59,12 +65,12 @@ pub fn closure(es: &EngineState, c: &Closure, span: Span) -> Result<Value, Shell
         seen.push(*id);
         capture(es, *id, v, span, &mut caps)?;
     }
-    let mut f = Freezer { es, path: vec![], size: 0 };
+    let mut f = Freezer { es, path: vec![], size: 0, texts: vec![] };
     let mut r = f.code(c.block_id, text, Span::new(text.start, text.end))?;
     put_captures(&mut r, caps, span);
     let frozen = Value::record(r, span);
     verify(es, &frozen, text)?;
-    Ok(frozen)
+    Ok((frozen, f.texts))
 }
 
 fn put_captures(r: &mut Record, caps: BTreeMap<String, Value>, span: Span) {
@@ -108,6 +114,7 @@ struct Freezer<'a> {
     es: &'a EngineState,
     path: Vec<(DeclId, String)>,
     size: usize,
+    texts: Vec<(String, Span)>,
 }
 
 impl Freezer<'_> {
@@ -118,6 +125,7 @@ impl Freezer<'_> {
         if self.size > MAX_TEXT {
             return Err(err("this closure and the commands it uses are more than 1 MiB of text", "here", own, "call fewer helpers"));
         }
+        self.texts.push((self.path.iter().map(|(_, n)| format!(" > {n}")).collect(), text));
         let mut used = BTreeMap::new();
         self.outside(block, own, &mut vec![], &mut used)?;
         let mut defs = vec![];

@@ -74,7 +74,7 @@ fn shown(argv: &[String]) -> String {
         .map(|a| if a.is_empty() || a.contains([' ', '"', '\'', '\n']) { format!("{a:?}") } else { a.clone() })
         .collect::<Vec<_>>()
         .join(" ");
-    match line.char_indices().nth(400) {
+    match line.char_indices().nth(100) {
         Some((i, _)) => format!("{} …", &line[..i]),
         None => line,
     }

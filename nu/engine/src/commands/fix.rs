@@ -134,6 +134,9 @@ fn path(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     Ok(PipelineData::empty())
 }
 
+// Where a build puts its result.
+const OUT: &str = "/nuka/out";
+
 fn wrap(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Result<PipelineData, ShellError> {
     let (at, exe): (Value, Value) = (call.req(es, stack, 0)?, call.req(es, stack, 1)?);
     let p = paths::one(es, stack, &at)?;
@@ -143,11 +146,11 @@ fn wrap(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     } else {
         program(&name).ok_or_else(|| fail(format!("no input package has the program {name}"), exe.span(), "list its package in `packages`, or give a path"))?
     };
-    if target.starts_with("/nuka/out") || target.starts_with("/nuka/build") {
+    if target.starts_with("/nuka/build") {
         return Err(fail(
-            format!("{} is no place that lasts: a wrapper names a program of an input package", target.display()),
+            format!("{} is no place that lasts", target.display()),
             exe.span(),
-            "a program of this package is put in its bin folder, or run by a script with #!",
+            "a program of this package is put in its out folder first",
         ));
     }
     let strings = |v: Value| v.coerce_into_string().map(|s| Value::string(s, call.head));
@@ -158,7 +161,20 @@ fn wrap(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     for (k, v) in env.unwrap_or_default() {
         vars.push(k, strings(v)?);
     }
+    // This package has another place once it is built. The wrapper says where in it it is, so that the place can be told.
+    let own = |s: &str| s.match_indices(OUT).any(|(i, _)| !s[i + OUT.len()..].starts_with(|c: char| c.is_alphanumeric() || "_-.".contains(c)));
+    let mut texts = vec![target.to_string_lossy().into_owned()];
+    for v in args.iter().chain(vars.iter().map(|(_, v)| v)) {
+        texts.push(v.as_str()?.to_string());
+    }
     let mut spec = record! { "exe" => Value::string(target.to_string_lossy(), call.head) };
+    if texts.iter().any(|s| own(s)) {
+        let Ok(rest) = p.strip_prefix(OUT) else {
+            return Err(fail("a wrapper that names files of this package must be in its out folder", at.span(), "put it below $b.out"));
+        };
+        spec.push("at", Value::string(rest.to_string_lossy(), call.head));
+        spec.push("out", Value::string(OUT, call.head));
+    }
     if !args.is_empty() {
         spec.push("args", Value::list(args, call.head));
     }

@@ -1,6 +1,6 @@
 //! `derivation` and `fetch …`: what package files are made of. The host checks fields and computes PIDs.
 use super::{Spec, a, fail};
-use crate::{canon, freeze, host, load, memo::Package};
+use crate::{canon, diag, freeze, host, load, memo::Package};
 use nu_engine::command_prelude::*;
 use serde_json::json;
 use std::any::Any;
@@ -105,12 +105,17 @@ fn derivation(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData)
     let spec: Value = call.req(es, stack, 0)?;
     let rec = spec.as_record()?;
     let mut sent = Record::new();
+    let mut texts = vec![];
     for (field, v) in rec.iter() {
         let v = match field.as_str() {
             "packages" => packages(es, stack, v)?,
             "src" => sources(es, stack, v)?,
             "build" => match v {
-                Value::Closure { val, .. } => freeze::closure(es, val, v.span())?,
+                Value::Closure { val, .. } => {
+                    let (frozen, places) = freeze::closure_at(es, val, v.span())?;
+                    texts = places.into_iter().map(|(name, span)| json!({"name": name, "at": diag::place(es, span)})).collect();
+                    frozen
+                }
                 Value::Nothing { .. } => continue,
                 other => return Err(fail(format!("`build` is {}", a(&other.get_type())), other.span(), "write a closure: build: {|b| … }")),
             },
@@ -120,7 +125,8 @@ fn derivation(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData)
         sent.push(field.clone(), v);
     }
     let text = canon::canon(&Value::record(sent, spec.span()))?;
-    ask("derivation", json!({"spec": text, "file": file_of(es, call.head)}), call.head, |field| {
+    let arg = json!({"spec": text, "file": file_of(es, call.head), "at": diag::place(es, call.head), "texts": texts});
+    ask("derivation", arg, call.head, |field| {
         let mut v = &spec;
         for name in field.split('.') {
             v = v.as_record().ok().and_then(|r| r.get(name)).unwrap_or(v);
@@ -225,5 +231,6 @@ fn fetch(kind: &str, positional: &[&str], es: &EngineState, stack: &mut Stack, c
     }
     let v = Value::record(args, call.head);
     let text = canon::canon(&freeze::value(es, &v)?)?;
-    ask("fetch", json!({"kind": kind, "args": text, "file": file_of(es, call.head)}), call.head, |field| v.as_record().ok()?.get(field).map(Value::span))
+    let arg = json!({"kind": kind, "args": text, "file": file_of(es, call.head), "at": diag::place(es, call.head)});
+    ask("fetch", arg, call.head, |field| v.as_record().ok()?.get(field).map(Value::span))
 }
