@@ -30,6 +30,7 @@ type handler struct {
 	home     protocol.Home
 	version  string
 	key      protocol.Key
+	policy   *policyFile
 	started  time.Time
 	stop     func()
 
@@ -84,6 +85,10 @@ func (h *handler) Handle(ctx context.Context, _ control.Actor, call *control.Cal
 		return h.verify(ctx, call.Event)
 	case protocol.OpStats:
 		return h.stats(ctx)
+	case protocol.OpTrust:
+		return with(call, func(a protocol.TrustArgs) (any, error) { return h.trust(a) })
+	case protocol.OpExplain:
+		return with(call, func(a protocol.PathArgs) (any, error) { return h.explain(ctx, a) })
 	case protocol.OpStop:
 		h.stop()
 		return nil, nil

@@ -69,6 +69,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	policy, err := openPolicy(o.Home.Policy())
+	if err != nil {
+		return err
+	}
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: runClient},
 		Partial: o.Home.Downloads(),
@@ -81,6 +85,7 @@ func Run(ctx context.Context, o *Options) error {
 		Builder: &builder{store: store, blobs: filepath.Join(o.Home.Store(), "blobs"), machineCode: o.Home.MachineCode()},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),
+		Policy:  policy.Get,
 		Key:     key,
 		Dir:     o.Home.Work(),
 		Log:     log,
@@ -91,7 +96,7 @@ func Run(ctx context.Context, o *Options) error {
 	ctx, stop := context.WithCancel(ctx)
 	h := &handler{
 		store: store, realizer: realizer, home: o.Home, version: o.Version,
-		key: protocol.KeyOf(key), started: time.Now(), stop: stop,
+		key: protocol.KeyOf(key), policy: policy, started: time.Now(), stop: stop,
 	}
 	var idling sync.WaitGroup
 	defer func() {

@@ -76,9 +76,12 @@ func runJob(ctx context.Context, job *workerJob, out output) error {
 		}
 		mounts = append(mounts, wasmrt.Mount{Path: t.Path, Tree: tree})
 	}
+	folders := map[string]string{
+		nu.BuildDir: filepath.Join(job.Dir, "build"), nu.OutDir: filepath.Join(job.Dir, "out"), "/tmp": filepath.Join(job.Dir, "tmp"),
+	}
 	var scratch []*wasmrt.Dir
-	for host, guest := range map[string]string{"build": nu.BuildDir, "out": nu.OutDir, "tmp": "/tmp"} {
-		dir, err := wasmrt.OpenDir(filepath.Join(job.Dir, host), &wasmrt.DirOptions{
+	for guest, host := range folders {
+		dir, err := wasmrt.OpenDir(host, &wasmrt.DirOptions{
 			MaxFiles: maxScratchFiles, MaxBytes: maxScratchBytes, MaxFileSize: maxScratchFile,
 		})
 		if err != nil {
@@ -93,6 +96,7 @@ func runJob(ctx context.Context, job *workerJob, out output) error {
 	}
 	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
 		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Stdout: out, Stderr: out,
+		Unpack: unpacker(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,
 			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},

@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -90,6 +92,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	if err := writeAddress(o.Dir, s.hello); err != nil {
 		return err
 	}
+	defer os.Remove(filepath.Join(o.Dir, addressName)) // it is nobody's address any more
 
 	// Calls outlive ctx by the grace, connections outlive calls.
 	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))

@@ -31,7 +31,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 		return err
 	}
 	defer unlock()
-	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: label(p)}
+	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: label(p, origins)}
 	g.begin(id, p, w.name)
 	again, err := w.run(ctx)
 	g.end(id)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/MordragT/nuka/cas"
@@ -20,6 +22,7 @@ type graph struct {
 	req     *Request
 	given   map[pir.PID]protocol.Package
 	running sync.WaitGroup
+	asked   sync.Once
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
@@ -103,7 +106,13 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		return err
 	}
 	if t.name == "" {
-		t.name = label(p)
+		t.name = label(p, origins)
+	}
+	if g.mayAsk() {
+		g.askAll(ctx)
+		if ok, err := g.receive(ctx, id, t); ok || err != nil {
+			return err
+		}
 	}
 	contents, err := g.inputs(ctx, p)
 	if err != nil {
@@ -120,12 +129,31 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	if err := g.r.o.Store.PutPIR(ctx, id, canonical, origins); err != nil {
 		return fmt.Errorf("keep pir: %w", err)
 	}
-	resolved, _, err := p.Resolve(func(input pir.PID) (cid.CID, error) { return contents[input], nil })
+	resolved, resolvedText, err := p.Resolve(func(input pir.PID) (cid.CID, error) { return contents[input], nil })
 	if err != nil {
 		return err
 	}
 	if resolved != id {
 		if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
+			return err
+		}
+		if g.mayAsk() && p.Kind == pir.Build {
+			if err := g.r.o.Store.PutPIR(ctx, resolved, resolvedText, nil); err != nil {
+				return fmt.Errorf("keep pir: %w", err)
+			}
+			g.ask(ctx, []pir.PID{resolved})
+			if ok, err := g.receive(ctx, resolved, &task{name: t.name}); err != nil {
+				return err
+			} else if ok {
+				ok, err := g.cutoff(ctx, id, resolved, p, t)
+				if ok || err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if p.Kind == pir.Build {
+		if err := g.refer(ctx, slices.Collect(maps.Values(p.Packages))); err != nil {
 			return err
 		}
 	}
@@ -140,11 +168,11 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		return err
 	}
 	if resolved != id {
-		if err := g.r.bind(ctx, resolved, made.cid, made.refs, made.size); err != nil {
+		if err := g.r.bind(ctx, resolved, word{made.cid, made.refs, made.size}, pir.PID{}); err != nil {
 			return fmt.Errorf("bind %s: %w", t.name, err)
 		}
 	}
-	if err := g.r.bind(ctx, id, made.cid, made.refs, made.size); err != nil {
+	if err := g.r.bind(ctx, id, word{made.cid, made.refs, made.size}, pir.PID{}); err != nil {
 		return fmt.Errorf("bind %s: %w", t.name, err)
 	}
 	t.cid, t.size, t.way = made.cid, made.size, made.way
@@ -165,10 +193,13 @@ func (g *graph) end(id pir.PID) {
 	g.r.mu.Unlock()
 }
 
-// label names a PIR for people.
-func label(p *pir.PIR) string {
+// label names a PIR for people: a fetch by where it comes from.
+func label(p *pir.PIR, origins []byte) string {
 	switch {
 	case p.Kind == pir.Fetch:
+		if from, err := splitOrigins(origins); err == nil && len(from) > 0 {
+			return from[0].String()
+		}
 		return p.Hash.String()[:min(16, len(p.Hash.String()))] + "…"
 	case p.Version != "":
 		return p.Name + " " + p.Version
@@ -182,14 +213,14 @@ func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
 	if !ok || err != nil {
 		return false, err
 	}
-	a, err := g.r.attestation(id)
-	if errors.Is(err, cas.ErrNotFound) {
-		return false, nil // bound by somebody else's word, which does not count yet
+	w, err := g.r.word(id)
+	if errors.Is(err, cas.ErrNotFound) || err == nil && w.cid != content {
+		return false, nil // bound by somebody's word, which does not count
 	}
 	if err != nil {
 		return false, err
 	}
-	t.cid, t.size, t.way = content, a.Size, way
+	t.cid, t.size, t.way = content, w.size, way
 	return true, nil
 }
 
@@ -199,11 +230,19 @@ func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t 
 	if !ok || err != nil {
 		return false, err
 	}
-	refs, err := g.r.Refs(resolved)
+	w, err := g.r.word(resolved)
 	if err != nil {
 		return false, err
 	}
-	if err := g.r.bind(ctx, id, t.cid, refs, t.size); err != nil {
+	d, err := g.r.Decide(resolved)
+	if err != nil {
+		return false, err
+	}
+	via := resolved
+	if d.Statement != nil && d.Statement.Signer == protocol.KeyOf(g.r.o.Key) {
+		via = pir.PID{} // it was made here
+	}
+	if err := g.r.bind(ctx, id, w, via); err != nil {
 		return false, fmt.Errorf("bind %s: %w", t.name, err)
 	}
 	g.event(protocol.Event{

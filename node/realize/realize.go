@@ -68,6 +68,12 @@ type Options struct {
 	Key ed25519.PrivateKey
 	// Dir is a folder of the Realizer's own, for work in progress and logs.
 	Dir string
+	// Peers are other nodes; nil asks nobody.
+	Peers Peers
+	// Policy says whose attestations count beside the node's own; nil trusts nobody.
+	Policy func() *protocol.Policy
+	// Heads are the newest known heads of signers; nil knows none.
+	Heads func() map[protocol.Key]*protocol.Head
 	// Builds is how many builds may run at once; 0 means one for each processor.
 	Builds int
 	// Fetches is how many fetches may run at once; 0 means 8.
@@ -172,6 +178,9 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 		if err := t.wait(ctx); err != nil {
 			return nil, err
 		}
+		if err := g.refer(ctx, req.Wanted[i:i+1]); err != nil {
+			return nil, err
+		}
 		if req.Check {
 			if err := g.check(ctx, req.Wanted[i], t); err != nil {
 				return nil, err
@@ -219,26 +228,13 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 	return inputs, nil
 }
 
-// Refs returns what the content of a PID refers to, by this node's own word.
+// Refs returns what the content of a PID refers to, by the word that counts.
 func (r *Realizer) Refs(id pir.PID) ([]pir.PID, error) {
-	a, err := r.attestation(id)
+	w, err := r.word(id)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("references of %s: %w", id.Short(), err)
 	}
-	return a.Refs, nil
-}
-
-func (r *Realizer) attestation(id pir.PID) (protocol.Attestation, error) {
-	own := protocol.KeyOf(r.o.Key)
-	for a, err := range r.o.Store.Attestations(id) {
-		if err != nil {
-			return protocol.Attestation{}, err
-		}
-		if a.Signer == own {
-			return a, nil
-		}
-	}
-	return protocol.Attestation{}, fmt.Errorf("attestation for %s: %w", id.Short(), cas.ErrNotFound)
+	return w.refs, nil
 }
 
 // present returns what id is bound to, if the store holds it.
@@ -254,13 +250,19 @@ func (r *Realizer) present(id pir.PID) (cid.CID, bool, error) {
 	return content, ok, err
 }
 
-// bind signs that id was realized to content and makes it so.
-func (r *Realizer) bind(ctx context.Context, id pir.PID, content cid.CID, refs []pir.PID, size int64) error {
-	a := protocol.Attestation{PID: id, CID: content, Refs: refs, Size: size, Issued: r.o.Now()}
+// bind signs that id was realized to content and makes it so. A set via says that this is not the node's own work.
+func (r *Realizer) bind(ctx context.Context, id pir.PID, w word, via pir.PID) error {
+	a := protocol.Attestation{PID: id, CID: w.cid, Refs: w.refs, Size: w.size, Issued: r.o.Now(), Via: via}
 	if err := a.Sign(r.o.Key); err != nil {
 		return err
 	}
-	return r.o.Store.Bind(ctx, a)
+	if err := r.o.Store.Bind(ctx, a); err != nil {
+		return err
+	}
+	if r.o.Peers != nil && via.IsZero() {
+		r.o.Peers.Announce(id)
+	}
+	return nil
 }
 
 // removeAll removes a tree whose folders a program may have made unwritable.

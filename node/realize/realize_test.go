@@ -2,7 +2,6 @@ package realize
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -91,13 +90,20 @@ type fixture struct {
 	builder *fakeBuilder
 	fetcher *fakeFetcher
 	r       *Realizer
+	policy  *protocol.Policy
 	mu      sync.Mutex
 	given   []protocol.Package
 	events  []protocol.Event
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t *testing.T) *fixture { return newNode(t, 0, nil, nil) }
+
+// newNode returns a fixture with a key of its own, others to ask and a policy.
+func newNode(t *testing.T, seed byte, peers Peers, policy *protocol.Policy) *fixture {
 	f := &fixture{t: t, dir: t.TempDir(), builder: &fakeBuilder{}, fetcher: &fakeFetcher{}}
+	if f.policy = policy; policy == nil {
+		f.policy = &protocol.Policy{}
+	}
 	var err error
 	if f.store, err = cas.Open(filepath.Join(f.dir, "store"), nil); err != nil {
 		t.Fatal(err)
@@ -105,7 +111,8 @@ func newFixture(t *testing.T) *fixture {
 	t.Cleanup(func() { f.store.Close() })
 	f.r, err = New(&Options{
 		Store: f.store, Builder: f.builder, Fetcher: f.fetcher, Builds: 4,
-		Key: ed25519.NewKeyFromSeed(make([]byte, 32)), Dir: filepath.Join(f.dir, "work"),
+		Key: nodeKey(seed), Dir: filepath.Join(f.dir, "work"),
+		Peers: peers, Policy: func() *protocol.Policy { return f.policy },
 		Now: func() time.Time { return time.Unix(1_700_000_000, 0) },
 	})
 	if err != nil {
@@ -187,7 +194,7 @@ func TestBuildAndPresent(t *testing.T) {
 		t.Errorf("bin/app is not executable: %+v, %v", program, err)
 	}
 	again := f.realize(app)
-	if diff := cmp.Diff(map[protocol.Way]int{protocol.Present: 1}, again.Counts); diff != "" || len(f.events) > 0 {
+	if diff := cmp.Diff(map[protocol.Way]int{protocol.Present: 2}, again.Counts); diff != "" || len(f.events) > 0 {
 		t.Errorf("the second time: %s, events %v", diff, f.events)
 	}
 	if again.Outputs[0].CID != got.Outputs[0].CID || f.builder.built.Load() != 2 {
@@ -390,5 +397,48 @@ func TestParallel(t *testing.T) {
 	}
 	if most := f.builder.most.Load(); most != 4 {
 		t.Errorf("%d builds at once, want 4", most)
+	}
+}
+
+// What a fetch names by its own hash is taken from the store when all of it is there, and not when a part is gone.
+func TestFetchHeld(t *testing.T) {
+	for _, gone := range []bool{false, true} {
+		f := newFixture(t)
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, source.Out, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, source.Out, "sub", "a"), []byte("held"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		content, err := f.r.Import(t.Context(), dir, source.Out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if gone {
+			e, err := f.store.Lookup(t.Context(), content, "sub/a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			blob, err := f.store.BlobPath(e.CID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(blob); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.store.OpenFile(t.Context(), e.CID); err == nil { // the store learns of it
+				t.Fatal("a file without its blob opens")
+			}
+		}
+		digest := content.Digest()
+		id := f.add(&pir.PIR{Kind: pir.Fetch, Hash: pir.NewHash(pir.B3, digest[:]), Unpack: pir.UnpackArchive}, `{"kind":"path"}`)
+		got, err := f.r.Realize(t.Context(), f.request(id))
+		switch {
+		case gone && f.fetcher.fetched.Load() != 1:
+			t.Errorf("with a blob gone: got %+v, %v and no fetch", got, err)
+		case !gone && (err != nil || f.fetcher.fetched.Load() != 0 || got.Outputs[0].CID != content.String()):
+			t.Errorf("got %+v, %v after %d fetches; want %s from the store", got, err, f.fetcher.fetched.Load(), content)
+		}
 	}
 }

@@ -1,0 +1,303 @@
+package realize
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Peers is the set of operations that a Realizer needs of other nodes.
+type Peers interface {
+	// Statements returns what others have said about PIDs, with signatures that were verified, in any order.
+	// What nobody has answered is left out. It takes as few round trips as it can.
+	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
+	// Fetch makes the tree below root present in the store. Size is a bound of its bytes; 0 is none.
+	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
+	// Announce is told about which PIDs this node has something to say now.
+	Announce(ids ...pir.PID)
+}
+
+// A word is what a node goes by: that a PID has a content, by its own attestation or by its policy.
+type word struct {
+	cid  cid.CID
+	refs []pir.PID
+	size int64
+}
+
+// word returns what counts about a PID. cas.ErrNotFound: nothing does.
+func (r *Realizer) word(id pir.PID) (word, error) {
+	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
+	for a, err := range r.o.Store.Attestations(id) {
+		if err != nil {
+			return word{}, err
+		}
+		q.Statements = append(q.Statements, a)
+	}
+	own, via := newestOwn(q)
+	if own != nil {
+		return word{own.CID, own.Refs, own.Size}, nil
+	}
+	if via != nil {
+		w, err := r.word(via.Via) // whose word may not count any more
+		if err == nil && w.cid == via.CID {
+			return w, nil
+		}
+		if err != nil && !errors.Is(err, cas.ErrNotFound) {
+			return word{}, err
+		}
+	}
+	d := r.decide(q)
+	if d.Statement == nil {
+		return word{}, cas.ErrNotFound
+	}
+	return word{d.CID, d.Refs, d.Statement.Size}, nil
+}
+
+// newestOwn returns the newest of the node's own attestations, and the newest that it made by the word of others.
+func newestOwn(q *protocol.Question) (own, via *protocol.Attestation) {
+	for i := range q.Statements {
+		a := &q.Statements[i]
+		switch {
+		case a.Signer != q.Own:
+		case a.Via.IsZero() && (own == nil || a.Issued.After(own.Issued)):
+			own = a
+		case !a.Via.IsZero() && (via == nil || a.Issued.After(via.Issued)):
+			via = a
+		}
+	}
+	return own, via
+}
+
+// Decide says what the node makes of all that it knows to have been said about a PID, for people.
+func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
+	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
+	for a, err := range r.o.Store.Attestations(id) {
+		if err != nil {
+			return nil, err
+		}
+		q.Statements = append(q.Statements, a)
+	}
+	return r.decide(q), nil
+}
+
+// decide asks the policy, by the name that the PIR has, if that is known.
+func (r *Realizer) decide(q *protocol.Question) *protocol.Decision {
+	if canonical, _, err := r.o.Store.PIR(q.PID); err == nil {
+		if p, err := pir.Decode(canonical); err == nil {
+			q.Name, q.Platform = p.Name, p.Platform
+		}
+	}
+	if r.o.Heads != nil {
+		q.Heads = r.o.Heads()
+	}
+	return r.policy().Decide(q)
+}
+
+func (r *Realizer) policy() *protocol.Policy {
+	if r.o.Policy == nil {
+		return &protocol.Policy{}
+	}
+	return r.o.Policy()
+}
+
+// mayAsk says whether asking others can be of use: there are some, and the word of somebody counts.
+func (g *graph) mayAsk() bool {
+	return g.r.o.Peers != nil && !g.req.Offline && len(g.r.policy().Signers()) > 0
+}
+
+// ask learns what others have said about PIDs, and keeps what somebody says whom the policy names.
+// Others who do not answer are no error: what they might have said is built.
+func (g *graph) ask(ctx context.Context, ids []pir.PID) {
+	said, err := g.r.o.Peers.Statements(ctx, ids)
+	if err != nil && ctx.Err() == nil {
+		g.r.log.Warn("ask for statements", "pids", len(ids), "error", err)
+	}
+	signers := g.r.policy().Signers()
+	var keep []protocol.Attestation
+	for _, a := range said {
+		if slices.Contains(ids, a.PID) && slices.Contains(signers, a.Signer) && a.Via.IsZero() {
+			keep = append(keep, a)
+		}
+	}
+	if len(keep) == 0 {
+		return
+	}
+	if err := g.r.o.Store.PutAttestations(ctx, keep...); err != nil && ctx.Err() == nil {
+		g.r.log.Warn("keep statements", "error", err)
+	}
+}
+
+// askAll asks, once for a request, about all that the wanted PIDs are made from and is not here, the wanted ones first.
+func (g *graph) askAll(ctx context.Context) {
+	g.asked.Do(func() {
+		order := slices.Clone(g.req.Wanted)
+		seen := map[pir.PID]bool{}
+		for i := 0; i < len(order); i++ {
+			p, canonical, origins, err := g.pir(order[i])
+			if err != nil {
+				continue
+			}
+			// Kept, so that the policy knows its name.
+			if err := g.r.o.Store.PutPIR(ctx, order[i], canonical, origins); err != nil {
+				continue
+			}
+			for _, id := range p.Inputs() {
+				if !seen[id] {
+					seen[id] = true
+					order = append(order, id)
+				}
+			}
+		}
+		g.ask(ctx, slices.DeleteFunc(order, func(id pir.PID) bool {
+			_, err := g.r.word(id)
+			return err == nil
+		}))
+	})
+}
+
+// receive makes a PID present by the word of others, if that is enough and they have it. It builds nothing.
+// A failure to fetch is told and is no error: what cannot be had is built.
+func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) {
+	w, err := g.r.word(id)
+	if errors.Is(err, cas.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	here, err := g.whole(ctx, w.cid)
+	if err != nil {
+		return false, err
+	}
+	if !here {
+		if g.r.o.Peers == nil || g.req.Offline {
+			return false, nil
+		}
+		if err := g.transfer(ctx, id, w, t.name); err != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			g.event(protocol.Event{Kind: protocol.EventNote, PID: id, Name: t.name, Text: t.name + " could not be had from others: " + err.Error()})
+			return false, nil
+		}
+	}
+	d, err := g.r.Decide(id)
+	if err != nil {
+		return false, err
+	}
+	if d.Statement == nil || d.CID != w.cid {
+		return false, nil // the policy was changed meanwhile
+	}
+	if err := g.r.o.Store.Bind(ctx, *d.Statement); err != nil {
+		return false, err
+	}
+	t.cid, t.size, t.way = w.cid, w.size, protocol.Received
+	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: d.Why})
+	return true, nil
+}
+
+// whole reports whether the store has all of a tree.
+func (g *graph) whole(ctx context.Context, root cid.CID) (bool, error) {
+	if ok, err := g.r.o.Store.Has(root); err != nil || !ok {
+		return false, err
+	}
+	missing, err := g.r.o.Store.Missing(ctx, root)
+	return err == nil && len(missing) == 0, err
+}
+
+// transfer fetches a tree from others.
+func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) error {
+	release, err := slot(ctx, g.r.fetches)
+	if err != nil {
+		return err
+	}
+	defer release()
+	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: pir.Fetch})
+	return g.r.o.Peers.Fetch(ctx, w.cid, w.size, func(done, total int64) {
+		g.event(protocol.Event{Kind: protocol.EventProgress, PID: id, Name: name, What: pir.Fetch, Done: done, Total: total})
+	})
+}
+
+// refer makes present what PIDs refer to. What they are made from may be built for that; anything else that they refer
+// to, under the PID of whoever has built them, comes by the word of others only, so that nothing can wait for itself.
+func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
+	below := g.below(ids)
+	seen := map[pir.PID]bool{}
+	for level := ids; len(level) > 0; {
+		var next, unknown []pir.PID
+		for _, id := range level {
+			refs, err := g.r.Refs(id)
+			if err != nil {
+				return err
+			}
+			for _, ref := range refs {
+				if !seen[ref] {
+					seen[ref] = true
+					next = append(next, ref)
+				}
+			}
+		}
+		for _, ref := range next {
+			if below[ref] {
+				g.start(ctx, ref)
+			} else if _, err := g.r.word(ref); errors.Is(err, cas.ErrNotFound) {
+				unknown = append(unknown, ref)
+			}
+		}
+		if len(unknown) > 0 && g.mayAsk() {
+			g.ask(ctx, unknown)
+		}
+		for _, ref := range next {
+			if below[ref] {
+				if err := g.start(ctx, ref).wait(ctx); err != nil {
+					return err
+				}
+				continue
+			}
+			if err := g.bring(ctx, ref); err != nil {
+				return err
+			}
+		}
+		level = next
+	}
+	return nil
+}
+
+// bring makes a PID present that is known only as a reference.
+func (g *graph) bring(ctx context.Context, id pir.PID) error {
+	t := &task{name: id.Short()}
+	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+		return err
+	}
+	ok, err := g.receive(ctx, id, t)
+	if err == nil && !ok {
+		err = protocol.Errorf(protocol.Unavailable, "a package refers to %s, which is not here and nobody who counts has", id.Short()).
+			WithHint("see who has said what: nuka trust why %s", id)
+	}
+	return err
+}
+
+// below returns the PIDs that ids are made from, as far as their descriptions are known.
+func (g *graph) below(ids []pir.PID) map[pir.PID]bool {
+	found := map[pir.PID]bool{}
+	for queue := slices.Clone(ids); len(queue) > 0; {
+		id := queue[0]
+		queue = queue[1:]
+		p, _, _, err := g.pir(id)
+		if err != nil {
+			continue
+		}
+		for _, input := range p.Inputs() {
+			if !found[input] {
+				found[input] = true
+				queue = append(queue, input)
+			}
+		}
+	}
+	return found
+}

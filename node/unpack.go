@@ -1,0 +1,46 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+// maxInnerArchive bounds an archive that a build unpacks, in bytes.
+const maxInnerArchive = 4 << 30
+
+// unpacker serves the command unpack of build closures: archives that come inside a source.
+// folders maps the guest's writable folders to this machine's.
+func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context, *nu.Unpacking) error {
+	return func(ctx context.Context, u *nu.Unpacking) error {
+		for at, host := range folders {
+			rest, ok := strings.CutPrefix(u.To, at)
+			if !ok || rest != "" && rest[0] != '/' {
+				continue
+			}
+			archive, err := guest.ReadFile(u.Archive, maxInnerArchive)
+			if err != nil {
+				return err
+			}
+			root, err := os.OpenRoot(host)
+			if err != nil {
+				return err
+			}
+			defer root.Close()
+			to, err := root.OpenRoot(filepath.Clean("./" + rest))
+			if err != nil {
+				return err
+			}
+			defer to.Close()
+			return source.UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), source.Folder{Root: to}, &source.UnpackOptions{Strip: u.Strip})
+		}
+		return protocol.Errorf(protocol.Invalid, "unpack to %s: it is no folder that a build writes to", u.To)
+	}
+}
