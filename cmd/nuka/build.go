@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -100,15 +99,6 @@ func nameOf(p nu.Package) string {
 		return p.Name
 	}
 	return p.Name + " " + p.Version
-}
-
-// positioned adds where the package file describes what failed.
-func positioned(err error, failed pir.PID, result *nu.Result) error {
-	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.PID == failed })
-	if failed.IsZero() || i < 0 {
-		return err
-	}
-	return err
 }
 
 // upload hands over what `fetch path` names and the daemon does not have.

@@ -80,7 +80,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "What is there:"},
-		&cobra.Group{ID: "node", Title: "The node:"})
+		&cobra.Group{ID: "peers", Title: "Other nodes:"}, &cobra.Group{ID: "node", Title: "The node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
 			c.GroupID = group
@@ -89,6 +89,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	}
 	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
 	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand())
+	add("peers", a.trustCommand(), a.explainCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
 }

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scenes of testdata/script want to see")
+
+// What the scenes have: the real programs, and a server on loopback with what packages fetch.
+var (
+	programs string // folder of nuka and nukad
+	toolWasm []byte
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "nuka-scenes-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		if err := buildPrograms(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+func buildPrograms(dir string) (err error) {
+	programs = filepath.Join(dir, "bin")
+	for _, name := range []string{"code", "wasm"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			return err
+		}
+	}
+	gobuild := func(env []string, args ...string) error {
+		c := exec.Command("go", append([]string{"build", "-trimpath", "-buildvcs=false"}, args...)...)
+		c.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build: %v\n%s", err, out)
+		}
+		return nil
+	}
+	if err := gobuild(nil, "-o", programs+"/", ".", "../nukad"); err != nil {
+		return err
+	}
+	wasm := filepath.Join(dir, "tool.wasm")
+	if err := gobuild([]string{"GOOS=wasip1", "GOARCH=wasm"}, "-o", wasm, "./testdata/tool"); err != nil {
+		return err
+	}
+	toolWasm, err = os.ReadFile(wasm)
+	return err
+}
+
+// serve offers what packages fetch: the tool, archives of two kinds, and what no server should say.
+func serve(t *testing.T) *httptest.Server {
+	archive := func(names ...string) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, name := range names {
+			body := "text of " + name + "\n"
+			h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(body))}
+			if err := w.WriteHeader(h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	files := map[string][]byte{
+		"/tool.wasm":    toolWasm,
+		"/source.tar":   archive("source-1/a.txt", "source-1/sub/b.txt"),
+		"/escape.tar":   archive("../escape.txt"),
+		"/nothing.tar":  []byte("this is no archive"),
+		"/plain.txt":    []byte("plain text\n"),
+		"/captive.html": []byte("<html>please log in</html>"),
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, ok := files[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		w.Write(b)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestScript(t *testing.T) {
+	server := serve(t)
+	sum := sha256.Sum256(toolWasm)
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			home, err := os.MkdirTemp("", "n") // short: the name of a socket has to fit
+			if err != nil {
+				return err
+			}
+			set := map[string]string{
+				"NUKA_HOME": home, "HOME": filepath.Join(e.WorkDir, "home"), "PATH": programs + string(os.PathListSeparator) + os.Getenv("PATH"),
+				"URL": server.URL, "TOOL_SHA256": fmt.Sprintf("%x", sum), "TERM": "dumb", "BIN": programs,
+			}
+			for name, value := range set {
+				e.Setenv(name, value)
+			}
+			// Machine code is made once for all scenes, not by each.
+			if err := os.Mkdir(filepath.Join(home, "cache"), 0o700); err != nil {
+				return err
+			}
+			for _, dir := range []string{"code", "wasm"} {
+				if err := os.Symlink(filepath.Join(filepath.Dir(programs), dir), filepath.Join(home, "cache", dir)); err != nil {
+					return err
+				}
+			}
+			e.Defer(func() {
+				stop(t, home)
+				if others, _ := filepath.Glob(filepath.Join(e.WorkDir, "home-*")); len(others) > 0 {
+					for _, other := range others {
+						stop(t, other)
+					}
+				}
+				if err := os.RemoveAll(home); err != nil {
+					t.Error(err)
+				}
+			})
+			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty,
+		},
+	})
+}
+
+// stop ends the daemon of a home, which may not have one.
+func stop(t *testing.T, home string) {
+	c := exec.Command(filepath.Join(programs, "nuka"), "daemon", "stop")
+	c.Env = append(os.Environ(), "NUKA_HOME="+home)
+	if out, err := c.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("no daemon")) {
+		t.Errorf("stop the daemon: %v\n%s", err, out)
+	}
+}
+
+// exits CODE PROGRAM [ARG…] runs a program that must end with this code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM [ARG...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	var failed *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &failed) {
+		code = failed.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+// json FILE|stdout checks that a file is one JSON value.
+func isJSON(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		if !json.Valid([]byte(ts.ReadFile(name))) {
+			ts.Fatalf("%s is not JSON", name)
+		}
+	}
+}
+
+// expand FILE… replaces $URL, $TOOL_SHA256 and $name of earlier captures in files.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		text := os.Expand(ts.ReadFile(name), func(key string) string {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "TOOL_SHA256" || strings.HasPrefix(key, "GOT_")) {
+				return v
+			}
+			return "$" + key
+		})
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o644))
+	}
+}
+
+// capture NAME [WORD] sets GOT_NAME to what was printed last, or to one word of it, from 1.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	text := strings.TrimSpace(ts.ReadFile("stdout"))
+	if len(args) > 1 {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		words := strings.Fields(text)
+		if n < 1 || n > len(words) {
+			ts.Fatalf("%q has no word %d", text, n)
+		}
+		text = words[n-1]
+	}
+	ts.Setenv("GOT_"+args[0], text)
+}
+
+// await log TEXT waits until a build has printed a text, await ready until the daemon answers, await idle until it does nothing.
+func await(ts *testscript.TestScript, _ bool, args []string) {
+	home := ts.Getenv("NUKA_HOME")
+	status := func() string {
+		c := exec.Command(filepath.Join(programs, "nuka"), "status")
+		c.Env = append(os.Environ(), "NUKA_HOME="+home)
+		out, _ := c.Output()
+		return string(out)
+	}
+	for range 600 {
+		switch args[0] {
+		case "log":
+			logs, _ := filepath.Glob(filepath.Join(home, "work", "log", "*"))
+			for _, name := range logs {
+				if b, _ := os.ReadFile(name); bytes.Contains(b, []byte(args[1])) {
+					return
+				}
+			}
+		case "ready":
+			if status() != "" {
+				return
+			}
+		case "idle":
+			if strings.Contains(status(), "nothing") {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("waited too long for %v", args)
+}
+
+// empty DIR checks that a folder holds nothing.
+func empty(ts *testscript.TestScript, _ bool, args []string) {
+	list, err := os.ReadDir(ts.MkAbs(args[0]))
+	if err != nil || len(list) > 0 {
+		ts.Fatalf("%s: %v, %v", args[0], list, err)
+	}
+}

@@ -1,0 +1,84 @@
+// Tool is the WebAssembly program of the script scenes.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Println("tool says hello")
+		return
+	}
+	if err := run(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, "tool:", err)
+		os.Exit(1)
+	}
+}
+
+func run(command string, args []string) error {
+	switch command {
+	case "echo":
+		fmt.Println(strings.Join(args, " "))
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+	case "cat":
+		if len(args) == 0 {
+			_, err := io.Copy(os.Stdout, os.Stdin)
+			return err
+		}
+		b, err := os.ReadFile(args[0])
+		os.Stdout.Write(b)
+		return err
+	case "ls":
+		list, err := os.ReadDir(args[0])
+		for _, e := range list {
+			fmt.Println(e.Name())
+		}
+		return err
+	case "write":
+		return os.WriteFile(args[0], []byte(args[1]), 0o644)
+	case "upper":
+		b, err := os.ReadFile(args[0])
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(args[1], []byte(strings.ToUpper(string(b))), 0o644)
+	case "install": // a copy of itself
+		b, err := os.ReadFile(os.Args[0])
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(args[0]), 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(args[0], b, 0o755)
+	case "fail":
+		code, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, strings.Join(args[1:], " "))
+		os.Exit(code)
+	case "sleep":
+		fmt.Println("sleeping")
+		for {
+			time.Sleep(time.Second)
+		}
+	case "spin":
+		for n := 0; ; n++ {
+			if n == -1 {
+				break
+			}
+		}
+	default:
+		return fmt.Errorf("no command %s", command)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+func (a *app) trustCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "trust",
+		Short: "say whose builds count",
+		Long: `Trust changes the policy: for which packages the word of which nodes counts, and how many of them
+must agree before their content is taken. What this node has built itself always counts.`,
+		Example: "  nuka trust add key-…  --label ann\n  nuka trust add key-… --names 'lib*' --need 2\n  nuka trust why 3lgdxcsu",
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.trustChange(protocol.ActionAdd, "let the word of a node count"),
+		a.trustChange(protocol.ActionRemove, "let it count no longer"), a.trustList(), a.trustWhy())
+	return c
+}
+
+func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
+	args := protocol.TrustArgs{Action: action}
+	c := &cobra.Command{
+		Use:   string(action) + " KEY",
+		Short: short,
+		Args:  exactArgs("KEY"),
+		RunE: func(c *cobra.Command, words []string) error {
+			var err error
+			if args.Key, err = protocol.ParseKey(words[0]); err != nil {
+				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("the other node tells its key: nuka key show")
+			}
+			var t protocol.Trust
+			if err := a.call(c, protocol.OpTrust, args, &t, nil); err != nil {
+				return err
+			}
+			return a.showTrust(&t)
+		},
+	}
+	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
+	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
+	c.Flags().IntVar(&args.Need, "need", 0, "from now on `N` of the rule's signers must agree")
+	if action == protocol.ActionAdd {
+		c.Flags().StringVar(&args.Label, "label", "", "what to call the signer, `NAME`")
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) trustList() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "list the rules, in the order in which they are tried",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var t protocol.Trust
+			if err := a.call(c, protocol.OpTrust, protocol.TrustArgs{}, &t, nil); err != nil {
+				return err
+			}
+			return a.showTrust(&t)
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) showTrust(t *protocol.Trust) error {
+	if a.json {
+		return a.terminal.json(t)
+	}
+	if len(t.Rules) == 0 {
+		a.say("nobody is trusted: everything is built here")
+		return nil
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, r := range t.Rules {
+		platform := ""
+		if r.Platform != "" {
+			platform = " on " + r.Platform
+		}
+		fmt.Fprintf(w, "%s%s\t%d of %d must agree\n", printable(r.Names), printable(platform), r.Need, len(r.Signers))
+		for _, s := range r.Signers {
+			note := printable(s.Label)
+			if s.Revoked {
+				note += " (revoked)"
+			}
+			fmt.Fprintf(w, "  %s\t%s\n", s.Key, note)
+		}
+	}
+	return w.Flush()
+}
+
+func (a *app) trustWhy() *cobra.Command {
+	c := a.explainCommand()
+	c.Use, c.Short, c.GroupID = "why PID", "tell who has said what about a package, and what came of it", ""
+	return c
+}
+
+func (a *app) explainCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "explain PID",
+		Short: "tell why a package was built, received or refused",
+		Long: `Explain tells by whose word a package has its content, which votes are missing or do not count and why,
+what its inputs are, and how its description differs from others of the same name and version.`,
+		Args: exactArgs("PID"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var e protocol.Explanation
+			if err := a.call(c, protocol.OpExplain, pathArgs(args), &e, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(e)
+			}
+			return a.showExplanation(&e)
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) showExplanation(e *protocol.Explanation) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
+	if e.Name != "" {
+		line("name\t%s", e.Name)
+	}
+	line("pid\t%s", e.PID)
+	if e.CID == "" {
+		line("cid\tnot in the store")
+	} else {
+		line("cid\t%s", e.CID)
+		line("way\t%s", e.Way)
+	}
+	line("why\t%s", e.Why)
+	if e.Missing > 0 {
+		line("missing\t%d of %d votes", e.Missing, e.Need)
+	}
+	for _, v := range e.Votes {
+		who := v.Signer.String()
+		if v.Label != "" {
+			who += " " + v.Label
+		}
+		verdict := "counts"
+		if !v.Counts {
+			verdict = "does not count: " + v.Because
+		}
+		line("vote\t%s\tby %s, %s", v.CID, who, verdict)
+	}
+	for _, in := range e.Inputs {
+		have := in.CID
+		if have == "" {
+			have = "not in the store"
+		}
+		line("input\t%s\t%s %s", in.Name, in.PID, have)
+	}
+	if e.Resolved != "" {
+		have := "not realized"
+		if e.ResolvedCID != "" {
+			have = e.ResolvedCID
+		}
+		line("resolved\t%s\t%s", e.Resolved, have)
+	}
+	for _, s := range e.Similar {
+		line("similar\t%s\tdiffers in %v", s.PID, s.Differ)
+	}
+	return w.Flush()
+}
