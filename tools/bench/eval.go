@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func (b *bench) at(home string) []string { return []string{"NUKA_HOME=" + home} }
+
+// eval measures the evaluation of a package: first of all in a new home, and with a daemon and the cache.
+func (b *bench) eval() error {
+	cold := task{args: []string{b.nuka, "eval", "lua"}}
+	samples := make([]sample, 0, b.rounds)
+	for i := range max(3, b.rounds/2) {
+		home := filepath.Join(b.dir, fmt.Sprint("cold-", i))
+		cold.env = b.at(home)
+		s, err := cold.measure()
+		if err == nil {
+			err = b.stop(home)
+		}
+		if err != nil {
+			return err
+		}
+		samples = append(samples, s)
+		remove(home)
+	}
+	b.table.add("eval lua, new home", round(wall(samples)), "", "", "", "", "", memory(samples))
+
+	home := filepath.Join(b.dir, "warm")
+	if _, err := (task{args: []string{b.nuka, "daemon", "start"}, env: b.at(home)}).measure(); err != nil {
+		return err
+	}
+	defer b.stop(home) //nolint:errcheck // the folder goes anyway
+	cold.env = b.at(home)
+	if _, err := cold.measure(); err != nil {
+		return err
+	}
+	warm, err := inTurn(4*b.rounds, []task{cold}, nil)
+	if err != nil {
+		return err
+	}
+	b.table.add("eval lua, cached", round(wall(warm[0])), "", "", "", "", "", memory(warm[0]))
+	idle, err := b.daemonMemory(home)
+	if err != nil {
+		return err
+	}
+	b.table.add("daemon, nothing built", "", "", "", "", "", "", idle)
+	return nil
+}
+
+// stop stops the daemon of a home, if there is one.
+func (b *bench) stop(home string) error {
+	if _, err := (task{args: []string{b.nuka, "status"}, env: b.at(home)}).measure(); err != nil {
+		return nil
+	}
+	_, err := (task{args: []string{b.nuka, "daemon", "stop"}, env: b.at(home)}).measure()
+	return err
+}
+
+// daemonMemory returns the peak memory of a home's daemon, "" where the system does not tell.
+func (b *bench) daemonMemory(home string) (string, error) {
+	s, err := (task{args: []string{b.nuka, "status", "--json"}, env: b.at(home)}).measure()
+	if err != nil {
+		return "", err
+	}
+	var status struct {
+		Process int `json:"process"`
+	}
+	if err := json.Unmarshal([]byte(s.out), &status); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", status.Process))
+	if err != nil {
+		return "", nil
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return mib(kib << 10), nil
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+)
+
+// A sample is what one run of a program took, with all it started and waited for.
+type sample struct {
+	wall, cpu time.Duration
+	memory    int64 // bytes
+	out       string
+}
+
+// A task is a program to be measured.
+type task struct {
+	args  []string
+	env   []string // added to ours
+	dir   string
+	stdin string
+	// own has the program print how many nanoseconds count, in place of all it took.
+	own bool
+}
+
+func (t task) measure() (sample, error) {
+	cmd := exec.Command(t.args[0], t.args[1:]...)
+	cmd.Env, cmd.Dir = append(os.Environ(), t.env...), t.dir
+	cmd.Stdin = strings.NewReader(t.stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	start := time.Now()
+	err := cmd.Run()
+	s := sample{wall: time.Since(start), out: out.String()}
+	if err != nil {
+		return s, fmt.Errorf("%s: %w: %s", strings.Join(t.args, " "), err, errs.String())
+	}
+	s.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	s.memory = maxRSS(cmd.ProcessState.SysUsage())
+	if t.own {
+		var ns int64
+		if _, err := fmt.Sscan(s.out, &ns); err != nil {
+			return s, fmt.Errorf("%s: printed %q: %w", strings.Join(t.args, " "), s.out, err)
+		}
+		s.wall = time.Duration(ns)
+	}
+	return s, nil
+}
+
+// maxRSS is in KiB under Linux. A child counts from what this process had when it was started, which is little.
+func maxRSS(usage any) int64 {
+	if u, ok := usage.(*syscall.Rusage); ok {
+		return u.Maxrss << 10
+	}
+	return 0
+}
+
+// inTurn measures tasks one after the other, again and again, and returns the samples of each.
+// before is called ahead of each and not measured; nil is not.
+func inTurn(rounds int, tasks []task, before func(round, i int) error) ([][]sample, error) {
+	all := make([][]sample, len(tasks))
+	for r := range rounds {
+		for i, t := range tasks {
+			if before != nil {
+				if err := before(r, i); err != nil {
+					return nil, err
+				}
+			}
+			s, err := t.measure()
+			if err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], s)
+		}
+	}
+	return all, nil
+}
+
+func median[T any](list []sample, of func(sample) T, less func(a, b T) int) T {
+	var values []T
+	for _, s := range list {
+		values = append(values, of(s))
+	}
+	slices.SortFunc(values, less)
+	return values[len(values)/2]
+}
+
+func wall(list []sample) time.Duration {
+	return median(list, func(s sample) time.Duration { return s.wall }, func(a, b time.Duration) int { return int(a - b) })
+}
+
+func cpu(list []sample) time.Duration {
+	return median(list, func(s sample) time.Duration { return s.cpu }, func(a, b time.Duration) int { return int(a - b) })
+}
+
+func memory(list []sample) string {
+	most := int64(0)
+	for _, s := range list {
+		most = max(most, s.memory)
+	}
+	return mib(most)
+}
+
+func mib(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
+
+func round(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// A table is rows of text.
+type table [][]string
+
+func (t *table) add(cells ...string) { *t = append(*t, cells) }
+
+func (t table) print(w io.Writer) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "figure\tnuka\tpeer\tpeer's\tratio\ttarget\tmet\tmemory\tpeer's")
+	for _, row := range t {
+		for len(row) < 9 {
+			row = append(row, "")
+		}
+		fmt.Fprintln(tw, strings.Join(row, "\t"))
+	}
+	tw.Flush()
+}
+
+func met(ok bool) string {
+	if ok {
+		return "yes"
+	}
+	return "NO"
+}
