@@ -30,16 +30,22 @@ const (
 	MaxBlock = 2 << 20
 	// MaxStatements bounds the answers to one PID.
 	MaxStatements = 256
+	// MaxNodes bounds the bytes of nodes in the answer to one AskNodes; the rest is asked for again, by its roots.
+	MaxNodes = 64 << 20
 )
+
+// MaxAnswer bounds the bytes of the answer to a request for statements about n PIDs, or for n heads.
+func MaxAnswer(n int) int { return 2<<20 + n*16<<10 }
 
 // An Ask is the kind of a request of a swarm.
 type Ask byte
 
 // The kinds of requests. Each is followed by what it asks for.
+// After AskStatements, AskHeads and AskNodes the answers end in End; after AskBlocks and AskSmall there is one for each block.
 const (
 	AskStatements Ask = 1 // att: PIDs → attestations about them
 	AskHeads      Ask = 2 // att: keys → the newest head of each
-	AskNodes      Ask = 3 // want: roots → all nodes below each, breadth first
+	AskNodes      Ask = 3 // want: roots → for each its nodes, breadth first and each once; Missing for what is not here
 	AskBlocks     Ask = 4 // want: blocks → each, in order
 	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
 )

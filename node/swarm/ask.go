@@ -1,0 +1,308 @@
+package swarm
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// askPeers is how many peers are asked about PIDs at most, and askAtOnce how many at a time.
+	askPeers, askAtOnce = 48, 16
+	// askTimeout is how long one peer may take to answer, once it is connected.
+	askTimeout = 3 * time.Second
+	// findTimeout is how long peers may be looked for whom to ask.
+	findTimeout = 2 * time.Second
+	// keepEach is how many statements of one signer about one PID are kept.
+	keepEach = 4
+)
+
+// An inquiry is one call of Statements.
+type inquiry struct {
+	s       *Swarm
+	ids     []pir.PID
+	wanted  map[pir.PID]bool
+	signers map[protocol.Key]bool
+	// find ends when nothing more can be said that is not known, and looking for further peers with it.
+	find   context.Context
+	found  context.CancelFunc
+	slots  chan struct{}
+	asking sync.WaitGroup
+
+	mu    sync.Mutex
+	asked map[peer.ID]bool
+	said  map[said][]protocol.Attestation
+}
+
+// said identifies who says something about what.
+type said struct {
+	pid    pir.PID
+	signer protocol.Key
+}
+
+// Statements returns what others have said about PIDs: statements of signers that count, with verified signatures, in any
+// order. Who does not answer in time is left out. It fails only when ctx ends.
+func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error) {
+	q := &inquiry{s: s, wanted: map[pir.PID]bool{}, signers: map[protocol.Key]bool{}, slots: make(chan struct{}, askAtOnce),
+		asked: map[peer.ID]bool{s.host.ID(): true}, said: map[said][]protocol.Attestation{}}
+	for _, id := range ids {
+		if !q.wanted[id] {
+			q.wanted[id] = true
+			q.ids = append(q.ids, id)
+		}
+	}
+	own := protocol.KeyOf(s.o.Key)
+	for _, key := range s.o.Signers() {
+		if key != own {
+			q.signers[key] = true
+		}
+	}
+	if len(q.ids) == 0 || len(q.signers) == 0 {
+		return nil, ctx.Err()
+	}
+	q.find, q.found = context.WithTimeout(ctx, findTimeout)
+	defer q.found()
+	for _, m := range s.connected(askPeers) {
+		q.ask(ctx, m)
+	}
+	q.askSigners(ctx)
+	q.askProviders(ctx)
+	q.asking.Wait()
+	var all []protocol.Attestation
+	for _, list := range q.said {
+		all = append(all, list...)
+	}
+	return all, ctx.Err()
+}
+
+// ask asks a peer, once.
+func (q *inquiry) ask(ctx context.Context, m *member) {
+	q.mu.Lock()
+	known := q.asked[m.id] || len(q.asked) > askPeers
+	q.asked[m.id] = true
+	q.mu.Unlock()
+	if known {
+		return
+	}
+	q.asking.Go(func() {
+		select {
+		case q.slots <- struct{}{}:
+			defer func() { <-q.slots }()
+		case <-ctx.Done():
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		err := q.exchange(ctx, m)
+		switch {
+		case err == nil:
+		case errors.Is(err, errLied):
+			m.lied()
+			q.s.log.Warn("a peer that was asked for statements", "peer", m.id, "error", err)
+		case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
+			m.failed()
+			q.s.log.Debug("ask for statements", "peer", m.id, "error", err)
+		}
+	})
+}
+
+// askSigners asks signers themselves, as far as it is known, or can be found out, where they are.
+func (q *inquiry) askSigners(ctx context.Context) {
+	for key := range q.signers {
+		id, err := idOf(key)
+		if err != nil || q.s.isConnected(id) {
+			continue
+		}
+		m := q.s.peers.get(id)
+		if !m.ready() {
+			continue
+		}
+		q.asking.Go(func() {
+			info := peer.AddrInfo{ID: id, Addrs: q.s.host.Peerstore().Addrs(id)}
+			if len(info.Addrs) == 0 {
+				if info, err = q.s.findPeer(q.find, id); err != nil {
+					return
+				}
+			}
+			q.connectAndAsk(ctx, info)
+		})
+	}
+}
+
+// askProviders asks those who announce that they have something to say about the first of the PIDs.
+func (q *inquiry) askProviders(ctx context.Context) {
+	for _, id := range q.ids[:min(len(q.ids), 4)] {
+		q.asking.Go(func() {
+			for info := range q.s.findProviders(q.find, protocol.StatementsKey(id), 4) {
+				q.asking.Go(func() { q.connectAndAsk(ctx, info) })
+			}
+		})
+	}
+}
+
+func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo) {
+	m := q.s.peers.get(info.ID)
+	if !q.s.isConnected(info.ID) {
+		if !m.ready() {
+			return
+		}
+		if err := q.s.connect(q.find, info); err != nil {
+			if errors.Is(q.find.Err(), context.DeadlineExceeded) || q.find.Err() == nil {
+				m.failed()
+			}
+			return
+		}
+	}
+	q.ask(ctx, m)
+}
+
+// errLied says that a peer gave what an honest one cannot give.
+var errLied = errors.New("an honest peer does not say that")
+
+// exchange asks one peer about all, in as many requests as it takes, all on their way at once.
+func (q *inquiry) exchange(ctx context.Context, m *member) error {
+	st, done, err := q.s.open(ctx, m.id, protocol.AttProtocol)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var keys, ids [][]byte
+	for key := range q.signers {
+		keys = append(keys, key[:])
+	}
+	keys = keys[:min(len(keys), protocol.MaxAsked)]
+	for _, id := range q.ids {
+		ids = append(ids, id[:])
+	}
+	wrote := make(chan error, 1)
+	go func() { wrote <- writeAsks(st, ids, keys) }()
+	begin := time.Now()
+	r := bufio.NewReaderSize(st, 32<<10)
+	var buf []byte
+	for left := len(ids); left > 0 && err == nil; left -= protocol.MaxAsked {
+		n := min(left, protocol.MaxAsked)
+		buf, err = readAnswers(r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
+		if left == len(ids) && err == nil {
+			m.answered(time.Since(begin))
+		}
+	}
+	if err == nil {
+		_, err = readAnswers(r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
+	}
+	if err != nil {
+		reset(st)
+		<-wrote
+		return err
+	}
+	return <-wrote
+}
+
+// writeAsks asks for statements about ids and for the heads of keys.
+func writeAsks(st network.Stream, ids, keys [][]byte) error {
+	w := bufio.NewWriterSize(st, 32<<10)
+	for window := range slices.Chunk(ids, protocol.MaxAsked) {
+		if err := protocol.WriteAsk(w, protocol.AskStatements, window); err != nil {
+			return err
+		}
+	}
+	if err := protocol.WriteAsk(w, protocol.AskHeads, keys); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return st.CloseWrite()
+}
+
+// readAnswers gives the answers to one request to take, at most count and most bytes. It returns buf, which may have grown.
+func readAnswers(r *bufio.Reader, buf []byte, count, most int, take func([]byte) error) ([]byte, error) {
+	for {
+		e, b, err := protocol.ReadAnswer(r, buf, most)
+		if err != nil {
+			return buf, err
+		}
+		buf = b[:cap(b)]
+		if e == protocol.End {
+			return buf, nil
+		}
+		if count, most = count-1, most-len(b); e != protocol.Plain || count < 0 {
+			return buf, fmt.Errorf("an answer with encoding %d, or one too many: %w", e, errLied)
+		}
+		if err := take(b); err != nil {
+			return buf, err
+		}
+	}
+}
+
+var signerField = []byte(`"signer":"`)
+
+// signedBy reads the signer out of the canonical bytes of a statement or head, without looking at the rest.
+func signedBy(canonical []byte) (protocol.Key, error) {
+	_, rest, ok := bytes.Cut(canonical, signerField)
+	text, _, ok2 := bytes.Cut(rest[:min(len(rest), 64)], []byte(`"`))
+	if !ok || !ok2 {
+		return protocol.Key{}, errors.New("it names no signer")
+	}
+	return protocol.ParseKey(string(text))
+}
+
+// heard keeps a statement of a signer that counts. What others say is dropped before it costs anything.
+func (q *inquiry) heard(m *member, b []byte) error {
+	m.received.Add(int64(len(b)))
+	key, err := signedBy(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, errLied)
+	}
+	if !q.signers[key] {
+		return nil
+	}
+	a, err := protocol.DecodeAttestation(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, errLied)
+	}
+	if !q.signers[a.Signer] || !q.wanted[a.PID] || !a.Via.IsZero() {
+		return nil
+	}
+	m.gave()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	k := said{a.PID, a.Signer}
+	list := q.said[k]
+	if len(list) >= keepEach || slices.ContainsFunc(list, func(b protocol.Attestation) bool { return b.Signature == a.Signature }) {
+		return nil
+	}
+	q.said[k] = append(list, *a)
+	if len(q.said) == len(q.wanted)*len(q.signers) {
+		q.found()
+	}
+	return nil
+}
+
+// learn gives a head to the system.
+func (q *inquiry) learn(ctx context.Context, m *member, b []byte) error {
+	key, err := signedBy(b)
+	if err != nil || len(b) > protocol.MaxHead {
+		return fmt.Errorf("a head that is none: %w", errLied)
+	}
+	if !q.signers[key] {
+		return nil
+	}
+	err = q.s.o.System.Learn(ctx, b)
+	if errors.Is(err, protocol.ErrBackward) {
+		q.s.log.Warn("a head", "peer", m.id, "error", err)
+		return nil
+	}
+	return err
+}
+

@@ -1,0 +1,168 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// dialTimeout is how long a peer may take to be connected.
+	dialTimeout = 10 * time.Second
+	// keepInterval is how often it is looked whether there are enough connections.
+	keepInterval = 30 * time.Second
+	// enoughPeers is from how many connections on the nodes to begin with are not called.
+	enoughPeers = 4
+)
+
+// Connect connects to a node: a ticket that names one, or a multiaddr that ends in a peer id.
+func (s *Swarm) Connect(ctx context.Context, addr string) error {
+	info, err := parseAddress(addr)
+	if err != nil {
+		return err
+	}
+	s.peers.get(info.ID).forgive()
+	if err := s.connect(ctx, info); err != nil {
+		return protocol.Errorf(protocol.Unavailable, "connect to %s: %v", info.ID, shortDial(err)).
+			WithHint("is it running, and can its address be reached from here?")
+	}
+	return nil
+}
+
+// connect connects to a peer, unless it is.
+func (s *Swarm) connect(ctx context.Context, info peer.AddrInfo) error {
+	if info.ID == s.host.ID() {
+		return fmt.Errorf("%s is this node", info.ID)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	if err := s.host.Connect(ctx, info); err != nil {
+		return err
+	}
+	return s.admission(ctx, info.ID)
+}
+
+func (s *Swarm) admission(context.Context, peer.ID) error { return nil }
+
+// forgive ends the time for which the peer is left alone.
+func (m *member) forgive() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures, m.until = 0, time.Time{}
+}
+
+// parseAddress reads a ticket or a multiaddr.
+func parseAddress(addr string) (peer.AddrInfo, error) {
+	if protocol.IsTicket(addr) {
+		t, err := protocol.ParseTicket(addr)
+		if err != nil {
+			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "%v", err)
+		}
+		return ticketAddress(t)
+	}
+	a, err := ma.NewMultiaddr(addr)
+	if err == nil {
+		var info *peer.AddrInfo
+		if info, err = peer.AddrInfoFromP2pAddr(a); err == nil {
+			_, err = keyOf(info.ID)
+		}
+		if err == nil {
+			return *info, nil
+		}
+	}
+	return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "address %.200q: %v", addr, err).
+		WithHint("an address is a ticket, or looks like /ip4/192.0.2.1/tcp/4717/p2p/12D3…")
+}
+
+// ticketAddress returns where the node of a ticket is.
+func ticketAddress(t *protocol.Ticket) (peer.AddrInfo, error) {
+	if t.Node.IsZero() {
+		return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket names no node")
+	}
+	id, err := idOf(t.Node)
+	if err != nil {
+		return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's node: %v", err)
+	}
+	info := peer.AddrInfo{ID: id}
+	for _, text := range t.Addresses {
+		a, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's address %.100q: %v", text, err)
+		}
+		info.Addrs = append(info.Addrs, a)
+	}
+	return info, nil
+}
+
+// shortDial takes the tries of single addresses, a line each, together.
+func shortDial(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// keepConnected connects to the nodes to begin with while there are few others, and to signers, until ctx ends.
+func (s *Swarm) keepConnected(ctx context.Context) {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
+		s.connectSome(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// connectSome calls whom it is good to be connected to, and returns when all have answered or not.
+func (s *Swarm) connectSome(ctx context.Context) {
+	var wanted []peer.AddrInfo
+	for _, key := range s.o.Signers() {
+		if id, err := idOf(key); err == nil && len(s.host.Peerstore().Addrs(id)) > 0 {
+			wanted = append(wanted, peer.AddrInfo{ID: id})
+		}
+	}
+	if len(s.host.Network().Peers()) < enoughPeers {
+		wanted = append(wanted, s.beginWith()...)
+	}
+	var calls sync.WaitGroup
+	for _, info := range wanted {
+		m := s.peers.get(info.ID)
+		if info.ID == s.host.ID() || !m.ready() || s.isConnected(info.ID) {
+			continue
+		}
+		calls.Go(func() {
+			if err := s.connect(ctx, info); err != nil && ctx.Err() == nil {
+				m.failed()
+				s.log.Debug("connect", "peer", info.ID, "error", shortDial(err))
+			}
+		})
+	}
+	calls.Wait()
+}
+
+// beginWith returns the nodes to begin with.
+func (s *Swarm) beginWith() []peer.AddrInfo {
+	var list []peer.AddrInfo
+	for _, text := range s.o.Bootstrap {
+		info, err := parseAddress(text)
+		if err != nil {
+			s.log.Warn("a node to begin with", "error", err)
+			continue
+		}
+		s.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+		list = append(list, info)
+	}
+	return list
+}
+
+func (s *Swarm) isConnected(id peer.ID) bool {
+	return len(s.host.Network().ConnsToPeer(id)) > 0
+}

@@ -1,0 +1,226 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// maxWorkers is from how many peers one tree is fetched at a time.
+	maxWorkers = 12
+	// tick is how often it is looked whether a peer is late.
+	tick = 50 * time.Millisecond
+	// progressEvery is how often progress is told.
+	progressEvery = 100 * time.Millisecond
+	// lookAgain is how many times holders are looked for once more when there are none left, without anything gained between.
+	lookAgain = 1
+)
+
+// A fetch brings one tree.
+type fetch struct {
+	s        *Swarm
+	root     cid.CID
+	size     int64
+	r        Receiver
+	progress func(done, total int64)
+	parts    sync.WaitGroup // what looks for holders
+
+	mu   sync.Mutex
+	cond sync.Cond
+	err  error // why it ends before its time
+	// holders are the peers that have said that they have it, in the order in which they did.
+	holders []*holder
+	known   map[peer.ID]*holder
+	looking int // how many look for holders
+	looked  int // how many times since something was gained
+	told    time.Time
+	nodes   frontier
+	leaves  queue
+	plain   []peer.AddrInfo // peers that may have it and speak bitswap only
+}
+
+// A holder is a peer in one fetch.
+type holder struct {
+	m      *member
+	busy   bool  // something is asked of it
+	lost   bool  // it is of no use any more in this fetch
+	tried  bool  // it was asked for nodes, in vain
+	reason error // why it is lost
+}
+
+// Fetch makes the tree below root present in the system, from all peers that have it. Size is a bound of the bytes of its
+// files; 0 is none. Progress may be nil, and is called by several goroutines, one at a time.
+// After an error what has come is kept, and the next Fetch of the root goes on from there.
+func (s *Swarm) Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error {
+	release, err := s.only(ctx, root)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r, err := s.o.System.Receive(ctx, root, size)
+	if err != nil {
+		return err
+	}
+	f := &fetch{s: s, root: root, size: size, r: r, progress: progress, known: map[peer.ID]*holder{}}
+	f.cond.L = &f.mu
+	return errors.Join(f.run(ctx), r.Close())
+}
+
+// only waits until nobody else fetches root.
+func (s *Swarm) only(ctx context.Context, root cid.CID) (release func(), err error) {
+	for {
+		s.mu.Lock()
+		other := s.fetching[root]
+		if other == nil {
+			mine := make(chan struct{})
+			s.fetching[root] = mine
+			s.mu.Unlock()
+			return func() {
+				s.mu.Lock()
+				delete(s.fetching, root)
+				s.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (f *fetch) run(ctx context.Context) error {
+	work, cancel := context.WithCancel(ctx)
+	defer f.parts.Wait()
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
+	defer stop()
+	f.parts.Go(func() { f.watch(work) })
+	if err := f.bringNodes(work); err != nil {
+		return err
+	}
+	if err := f.bringLeaves(work); err != nil {
+		return err
+	}
+	f.tell(true)
+	return f.r.Finish(ctx)
+}
+
+// end ends the fetch with an error.
+func (f *fetch) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.cond.Broadcast()
+}
+
+// watch looks for peers that are late, until ctx ends.
+func (f *fetch) watch(ctx context.Context) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		f.mu.Lock()
+		f.leaves.late(time.Now())
+		f.cond.Broadcast()
+		f.mu.Unlock()
+	}
+}
+
+// tell tells the progress, now or when it is time.
+func (f *fetch) tell(now bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.progress == nil || !now && time.Since(f.told) < progressEvery {
+		return
+	}
+	f.told = time.Now()
+	f.progress(f.r.Progress())
+}
+
+// next returns a holder for which free is true and marks it busy, or nil. It begins to look for holders when there are none.
+// An error says that there are none and that it is of no use to look. f.mu is held.
+func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (*holder, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	for _, h := range f.holders {
+		if !h.busy && !h.lost && free(h) {
+			h.busy = true
+			return h, nil
+		}
+	}
+	if active > 0 || f.looking > 0 {
+		return nil, nil
+	}
+	if f.looked > lookAgain {
+		return nil, f.nobody()
+	}
+	f.looked++
+	f.holders = slices.DeleteFunc(f.holders, func(h *holder) bool {
+		if h.busy || errors.Is(h.reason, errLied) {
+			return false
+		}
+		delete(f.known, h.m.id) // a second chance
+		return true
+	})
+	maps.DeleteFunc(f.known, func(_ peer.ID, h *holder) bool { return !slices.Contains(f.holders, h) })
+	f.look(ctx)
+	return nil, nil
+}
+
+// gained notes that something came which was wanted. f.mu is held.
+func (f *fetch) gained() { f.looked = 0 }
+
+// nobody says why the fetch cannot go on. f.mu is held.
+func (f *fetch) nobody() error {
+	why := "nobody who can be reached has it"
+	var last error
+	for _, h := range f.holders {
+		if h.reason != nil {
+			last = h.reason
+		}
+	}
+	if last != nil {
+		why = fmt.Sprintf("of %d peers that had it none is left: %v", len(f.holders), last)
+	}
+	done, total := f.r.Progress()
+	hint := "connect to a node that has it: nuka swarm connect ADDRESS"
+	if done > 0 {
+		hint = fmt.Sprintf("%d of %d bytes are here and are kept; the same command goes on from there", done, total)
+	}
+	return protocol.Errorf(protocol.Unavailable, "fetch %s: %s", f.root, why).WithHint("%s", hint)
+}
+
+// free gives a holder back. f.mu is held.
+func (f *fetch) free(h *holder, err error) {
+	h.busy = false
+	if err != nil {
+		h.lost, h.reason = true, err
+		if errors.Is(err, errLied) {
+			h.m.lied()
+			f.s.log.Warn("a peer gave wrong bytes", "peer", h.m.id, "root", f.root, "error", err)
+		} else {
+			f.s.log.Debug("a holder is lost", "peer", h.m.id, "root", f.root, "error", err)
+		}
+	}
+	f.cond.Broadcast()
+}

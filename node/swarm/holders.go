@@ -1,0 +1,156 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// probePeers is how many connected peers are asked whether they have a root, and probeAtOnce how many at a time.
+	probePeers, probeAtOnce = 48, 16
+	// probeTimeout is how long a peer may take to say whether it has a root.
+	probeTimeout = 5 * time.Second
+	// findHolders is how many peers are taken from the DHT for one root, and findHoldersTimeout how long that may take.
+	findHolders, findHoldersTimeout = 12, 20 * time.Second
+)
+
+// look begins to look for holders: among the connected peers, and in the DHT. f.mu is held.
+func (f *fetch) look(ctx context.Context) {
+	slots := make(chan struct{}, probeAtOnce)
+	probe := func(id peer.ID) {
+		f.mu.Lock()
+		seen := f.known[id] != nil || id == f.s.host.ID()
+		if !seen {
+			f.known[id] = &holder{m: f.s.peers.get(id)}
+		}
+		f.mu.Unlock()
+		if seen {
+			return
+		}
+		f.start(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f.probe(ctx, id)
+		})
+	}
+	connected := f.s.connected(probePeers)
+	f.looking++
+	f.parts.Go(func() {
+		defer f.lookedFor()
+		for _, m := range connected {
+			probe(m.id)
+		}
+	})
+	f.looking++
+	f.parts.Go(func() {
+		defer f.lookedFor()
+		ctx, cancel := context.WithTimeout(ctx, findHoldersTimeout)
+		defer cancel()
+		for info := range f.s.findProviders(ctx, protocol.ContentKey(f.root), findHolders) {
+			f.start(func() {
+				m := f.s.peers.get(info.ID)
+				if !f.s.isConnected(info.ID) {
+					if !m.ready() {
+						return
+					}
+					if err := f.s.connect(ctx, info); err != nil {
+						m.failed()
+						return
+					}
+				}
+				probe(info.ID)
+			})
+		}
+	})
+}
+
+// start runs one part of looking for holders.
+func (f *fetch) start(part func()) {
+	f.mu.Lock()
+	f.looking++
+	f.mu.Unlock()
+	f.parts.Go(func() {
+		defer f.lookedFor()
+		part()
+	})
+}
+
+func (f *fetch) lookedFor() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looking--
+	f.cond.Broadcast()
+}
+
+// probe asks a peer whether it has the root, for the price of a node at most.
+func (f *fetch) probe(ctx context.Context, id peer.ID) {
+	has, err := f.s.has(ctx, id, f.root)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		if ctx.Err() == nil {
+			f.s.log.Debug("ask for a root", "peer", id, "root", f.root, "error", err)
+		}
+		if f.s.speaksBitswap(id) {
+			f.plain = append(f.plain, peer.AddrInfo{ID: id})
+		}
+		return
+	}
+	if has {
+		h := f.known[id]
+		f.holders = append(f.holders, h)
+		f.cond.Broadcast()
+	}
+}
+
+// has asks a peer whether it has a block: for the block if it is a node, and for the nodes below it, of which there are
+// none, if it is a leaf.
+func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
+	if protocols, err := s.host.Peerstore().SupportsProtocols(id, s.protocol(protocol.WantProtocol)); err == nil && len(protocols) == 0 {
+		return false, fmt.Errorf("%s does not speak %s", id, s.protocol(protocol.WantProtocol))
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	begin := time.Now()
+	st, done, err := s.open(ctx, id, protocol.WantProtocol)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	kind := protocol.AskNodes
+	if c.Codec() == cid.DagPB {
+		kind = protocol.AskBlocks
+	}
+	if err := askOnce(st, kind, c); err != nil {
+		return false, err
+	}
+	e, b, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock)
+	if err != nil {
+		return false, err
+	}
+	m := s.peers.get(id)
+	m.answered(time.Since(begin))
+	m.received.Add(int64(len(b)))
+	if kind == protocol.AskBlocks {
+		return e == protocol.Plain && cid.Sum(c.Codec(), b) == c, nil
+	}
+	return e == protocol.End, nil
+}
+
+func askOnce(st network.Stream, kind protocol.Ask, c cid.CID) error {
+	if err := protocol.WriteAsk(st, kind, [][]byte{c.Bytes()}); err != nil {
+		return err
+	}
+	return st.CloseWrite()
+}
+
+// speaksBitswap says whether a peer can be asked by bitswap.
+func (s *Swarm) speaksBitswap(peer.ID) bool { return false }

@@ -1,0 +1,192 @@
+package swarm
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"hash"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
+	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quictransport "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	multihash "github.com/multiformats/go-multihash/core"
+	"github.com/zeebo/blake3"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	defaultConnections = 200
+	// peerStreams is how many streams of one of our protocols a peer may have open to us at once.
+	peerStreams = 16
+	// hostMemory bounds what libp2p reserves for buffers.
+	hostMemory = 128 << 20
+	// quicAfterTCP is how long the dial by QUIC waits for the one by TCP on a local network, where TCP costs a third.
+	quicAfterTCP = 100 * time.Millisecond
+)
+
+// registerHash makes go-multihash use the BLAKE3 that is six times as fast on small blocks.
+// The registry is the process's, so this is done once for all swarms, before any hashes.
+var registerHash = sync.OnceFunc(func() {
+	multihash.RegisterVariableSize(multihash.BLAKE3, func(size int) (hash.Hash, bool) {
+		return blake3.New(), size == -1 || size == 32
+	})
+})
+
+// newHost makes the libp2p host, which listens.
+func newHost(o *Options, gater *gater) (host.Host, error) {
+	key, err := crypto.UnmarshalEd25519PrivateKey(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("key of the swarm: %w", err)
+	}
+	limits, err := resources(o)
+	if err != nil {
+		return nil, err
+	}
+	connections, err := connmgr.NewConnManager(o.Connections*3/4, o.Connections, connmgr.WithGracePeriod(20*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	options := []libp2p.Option{
+		libp2p.Identity(key),
+		libp2p.UserAgent("nuka"),
+		libp2p.NoTransports,
+		libp2p.Transport(quictransport.NewTransport),
+		libp2p.Security(p2ptls.ID, p2ptls.New),
+		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(connections),
+		libp2p.ConnectionGater(gater),
+		libp2p.DisableMetrics(),
+		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rank)),
+	}
+	if len(o.Listen) == 0 {
+		options = append(options, libp2p.NoListenAddrs)
+	} else {
+		options = append(options, libp2p.ListenAddrStrings(o.Listen...))
+	}
+	switch {
+	case o.network != nil:
+		options = append(options, o.network...)
+	case o.Relay:
+		options = append(options, libp2p.EnableRelay(), libp2p.EnableRelayService(), libp2p.EnableHolePunching(),
+			libp2p.NATPortMap(), libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
+	default:
+		options = append(options, libp2p.DisableRelay(), libp2p.NATPortMap(), libp2p.EnableAutoNATv2())
+	}
+	if o.network == nil {
+		options = append(options, libp2p.Transport(tcp.NewTCPTransport))
+	}
+	h, err := libp2p.New(options...)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the swarm: %w", err), limits.Close(), connections.Close())
+	}
+	return h, nil
+}
+
+// resources bounds what all peers together, and each of them, may take of this machine.
+func resources(o *Options) (network.ResourceManager, error) {
+	most := rcmgr.LimitVal(o.Connections + o.Connections/4 + 8) // the connection manager trims to fewer
+	streams := most * peerStreams
+	partial := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{
+			Conns: most, ConnsInbound: most, ConnsOutbound: most, FD: most,
+			Streams: streams, StreamsInbound: streams, StreamsOutbound: streams, Memory: hostMemory,
+		},
+		Transient: rcmgr.ResourceLimits{
+			Conns: most, ConnsInbound: most / 2, ConnsOutbound: most, FD: most / 2,
+			Streams: most, StreamsInbound: most, StreamsOutbound: most, Memory: hostMemory / 4,
+		},
+		PeerDefault: rcmgr.ResourceLimits{
+			Conns: 8, ConnsInbound: 8, ConnsOutbound: 8, FD: 8,
+			Streams: 16 * peerStreams, StreamsInbound: 8 * peerStreams, StreamsOutbound: 16 * peerStreams, Memory: hostMemory / 4,
+		},
+		ProtocolPeer: map[p2pprotocol.ID]rcmgr.ResourceLimits{},
+	}
+	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol} {
+		partial.ProtocolPeer[p2pprotocol.ID(o.Prefix+id)] = rcmgr.ResourceLimits{
+			Streams: 8 * peerStreams, StreamsInbound: peerStreams, StreamsOutbound: 8 * peerStreams, Memory: hostMemory / 8,
+		}
+	}
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	limiter := rcmgr.NewFixedLimiter(partial.Build(scaling.AutoScale()))
+	return rcmgr.NewResourceManager(limiter, rcmgr.WithMetricsDisabled())
+}
+
+// rank orders the addresses of a peer to be called: on a local network TCP first.
+func rank(addrs []ma.Multiaddr) []network.AddrDelay {
+	local := func(a ma.Multiaddr) bool { return isLocal(a) }
+	var ranked []network.AddrDelay
+	var rest []ma.Multiaddr
+	tcpThere := slices.ContainsFunc(addrs, func(a ma.Multiaddr) bool { return local(a) && hasProtocol(a, ma.P_TCP) })
+	for _, a := range addrs {
+		switch {
+		case !local(a):
+			rest = append(rest, a)
+		case tcpThere && !hasProtocol(a, ma.P_TCP):
+			ranked = append(ranked, network.AddrDelay{Addr: a, Delay: quicAfterTCP})
+		default:
+			ranked = append(ranked, network.AddrDelay{Addr: a})
+		}
+	}
+	after := time.Duration(0)
+	if len(ranked) > 0 {
+		after = 2 * quicAfterTCP
+	}
+	for _, d := range p2pswarm.DefaultDialRanker(rest) {
+		d.Delay += after
+		ranked = append(ranked, d)
+	}
+	return ranked
+}
+
+func hasProtocol(a ma.Multiaddr, code int) bool {
+	_, err := a.ValueForProtocol(code)
+	return err == nil
+}
+
+// isLocal says that an address is private or of this machine, and reached without a relay.
+func isLocal(a ma.Multiaddr) bool {
+	return a != nil && !hasProtocol(a, ma.P_CIRCUIT) && (manet.IsPrivateAddr(a) || manet.IsIPLoopback(a) || manet.IsIP6LinkLocal(a))
+}
+
+// keyOf returns the key that a peer id is made of. An error: it is of another kind than ed25519.
+func keyOf(id peer.ID) (protocol.Key, error) {
+	public, err := id.ExtractPublicKey()
+	if err != nil {
+		return protocol.Key{}, fmt.Errorf("peer %s: %w", id, err)
+	}
+	if public.Type() != crypto.Ed25519 {
+		return protocol.Key{}, fmt.Errorf("peer %s: its key is not ed25519", id)
+	}
+	raw, err := public.Raw()
+	if err != nil || len(raw) != ed25519.PublicKeySize {
+		return protocol.Key{}, fmt.Errorf("peer %s: its key cannot be read", id)
+	}
+	return protocol.Key(raw), nil
+}
+
+// idOf returns the peer id of a key.
+func idOf(key protocol.Key) (peer.ID, error) {
+	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
+	if err != nil {
+		return "", err
+	}
+	return peer.IDFromPublicKey(public)
+}

@@ -1,0 +1,102 @@
+package swarm
+
+import (
+	"context"
+	"crypto/ed25519"
+	"iter"
+	"log/slog"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// An Asker is a peer that asks for something.
+type Asker struct {
+	Key protocol.Key
+	// Private says that the peer is on a private address or on this machine, and that nobody relays for it.
+	Private bool
+}
+
+// An Announcement is what the DHT is to know about this node: a PID that it says something about, a root that it holds
+// whole, or both. Zero fields announce nothing.
+type Announcement struct {
+	PID  pir.PID
+	Root cid.CID
+}
+
+// System is the set of operations a Swarm needs of its system daemon.
+// All methods may be called from many goroutines.
+type System interface {
+	// Block returns a block that the asker may have. An error says that it is not here, or not for the asker: peers are not
+	// told which. The bytes are not changed.
+	Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
+	// Statements returns encoded attestations about PIDs that the asker may be told, in any order.
+	Statements(ctx context.Context, ids []pir.PID, to Asker) ([][]byte, error)
+	// Heads returns the newest known heads of signers, encoded; what is not known is left out.
+	Heads(ctx context.Context, keys []protocol.Key) ([][]byte, error)
+	// Learn is told a head that a peer has given. It verifies it; an error with protocol.ErrBackward says that the peer, or the
+	// signer, goes back.
+	Learn(ctx context.Context, head []byte) error
+	// Receive begins or resumes to take in the tree below root. Size is a bound of the bytes of its files; 0 is none.
+	Receive(ctx context.Context, root cid.CID, size int64) (Receiver, error)
+	// Shared yields all that is to be announced: what is shared with everybody, and nothing else.
+	Shared(ctx context.Context) iter.Seq2[Announcement, error]
+}
+
+// Receiver is the set of operations that Fetch needs of whoever takes in a tree whose blocks come in any order.
+type Receiver interface {
+	// WantNodes returns nodes that are missing and whose parents are known; at first the root.
+	WantNodes() []cid.CID
+	// WantLeaves returns, once no node is missing, the leaves that are missing, each once. A root that is a leaf has Size 0 if
+	// its size is not known.
+	WantLeaves() []cid.Leaf
+	// Put takes a wanted block whose bytes were compared with its CID. It does not keep the bytes. Several goroutines call it.
+	Put(b cid.Block) error
+	// Progress returns how many bytes of leaves are here, of how many; total is 0 while nodes are missing.
+	Progress() (done, total int64)
+	// Finish is called when all is here: the tree becomes part of the store.
+	Finish(ctx context.Context) error
+	// Close ends it. What has come stays and is found by the next Receive of the root. It may follow Finish.
+	Close() error
+}
+
+// Options configure a Swarm. Key and System must be set.
+type Options struct {
+	// Key is the identity of the node. Its peer id and its Key as a signer are the same.
+	Key ed25519.PrivateKey
+	// Prefix is what the protocol ids begin with; "" is protocol.Prefix.
+	Prefix string
+	System System
+	// Listen are the multiaddrs to listen on: TCP and QUIC. None: nobody can call this node.
+	Listen []string
+	// Bootstrap are nodes to begin with: multiaddrs that end in a peer id.
+	Bootstrap []string
+	// MDNS finds nodes on the local network, and is found there.
+	MDNS bool
+	// Relay lets this node be reached through others, and lets others be reached through it.
+	Relay bool
+	// Connections is how many peers the node is connected to at most; 0 is 200.
+	Connections int
+	// Up and Down bound the bytes of blocks in a second; 0 is no bound.
+	Up, Down int64
+	// Dir is where the swarm keeps what it has announced and which peers were of use; "" keeps them in memory.
+	Dir string
+	// Signers returns whose statements matter; nil is nobody's.
+	Signers func() []protocol.Key
+	// Admit says why a peer may not be part of this swarm; nil admits everybody. Credential is what the peer has shown, see
+	// Options.Credential. Until it is admitted a peer gets no answer from any protocol.
+	Admit func(key protocol.Key, credential []byte) error
+	// Credential is shown to each peer when Admit is set; at most MaxCredential bytes.
+	Credential []byte
+	// Metrics has the swarm's figures; nil has none.
+	Metrics prometheus.Registerer
+	// Log is for operators; nil discards.
+	Log *slog.Logger
+
+	// network replaces the sockets, in tests.
+	network []libp2p.Option
+}

@@ -1,0 +1,203 @@
+package swarm
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"golang.org/x/time/rate"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// askRate and askBurst bound how many things a peer may ask about in a second, and at once.
+	askRate, askBurst = 4096, 16 * protocol.MaxAsked
+	// maxMembers bounds the peers that are remembered.
+	maxMembers = 4096
+	// firstBackoff and lastBackoff are how long a peer that failed is left alone.
+	firstBackoff, lastBackoff = time.Second, 10 * time.Minute
+)
+
+// A member is what is known about a peer.
+type member struct {
+	id   peer.ID
+	asks *rate.Limiter // of what it asks
+	// received and sent are bytes of our protocols since it is known.
+	received, sent atomic.Int64
+
+	mu       sync.Mutex
+	latency  time.Duration // smoothed time to a first answer; 0 is unknown
+	rate     float64       // smoothed bytes a second of blocks; 0 is unknown
+	failures int
+	until    time.Time // it is left alone until then
+	useful   bool      // it has given something that was verified
+}
+
+// A book remembers peers.
+type book struct {
+	mu      sync.Mutex
+	members map[peer.ID]*member
+}
+
+func newBook() *book { return &book{members: map[peer.ID]*member{}} }
+
+// get returns what is known about a peer.
+func (b *book) get(id peer.ID) *member {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.members[id]
+	if m == nil {
+		if len(b.members) >= maxMembers {
+			b.forget()
+		}
+		m = &member{id: id, asks: rate.NewLimiter(askRate, askBurst)}
+		b.members[id] = m
+	}
+	return m
+}
+
+// forget drops about a quarter of the peers, those that were of use last.
+func (b *book) forget() {
+	drop := len(b.members) / 4
+	for _, sparing := range []bool{true, false} {
+		for id, m := range b.members {
+			if drop == 0 {
+				return
+			}
+			if m.spared() && sparing {
+				continue
+			}
+			delete(b.members, id)
+			drop--
+		}
+	}
+}
+
+func (m *member) spared() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.useful || m.failures > 0
+}
+
+// ready says that the peer is not left alone.
+func (m *member) ready() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !time.Now().Before(m.until)
+}
+
+// failed leaves the peer alone for a while, each time for twice as long.
+func (m *member) failed() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wait := min(firstBackoff<<min(m.failures, 20), lastBackoff)
+	m.failures++
+	m.until = time.Now().Add(wait)
+}
+
+// lied leaves the peer alone for long: it gave what it cannot have verified.
+func (m *member) lied() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures += 8
+	m.until = time.Now().Add(lastBackoff)
+}
+
+// answered notes how long a first answer took.
+func (m *member) answered(took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures, m.until = 0, time.Time{}
+	if m.latency == 0 {
+		m.latency = took
+	} else {
+		m.latency += (took - m.latency) / 4
+	}
+}
+
+// gave notes that the peer gave something of use.
+func (m *member) gave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.useful = true
+}
+
+func (m *member) lag() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.latency
+}
+
+// connected returns the connected peers that are not left alone, those that answer first in front; at most n.
+func (s *Swarm) connected(n int) []*member {
+	type ranked struct {
+		*member
+		lag time.Duration
+	}
+	var list []ranked
+	for _, id := range s.host.Network().Peers() {
+		m := s.peers.get(id)
+		if !m.ready() || !s.admitted(id) {
+			continue
+		}
+		lag := m.lag()
+		if lag == 0 {
+			lag = s.host.Peerstore().LatencyEWMA(id)
+		}
+		if lag == 0 {
+			lag = 200 * time.Millisecond // unknown: between the near and the far
+		}
+		list = append(list, ranked{m, lag})
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.lag, b.lag) })
+	list = list[:min(n, len(list))]
+	members := make([]*member, len(list))
+	for i, r := range list {
+		members[i] = r.member
+	}
+	return members
+}
+
+// Peers are the nodes that this one is connected to.
+func (s *Swarm) Peers() []protocol.Peer {
+	list := []protocol.Peer{}
+	for _, id := range s.host.Network().Peers() {
+		conns := s.host.Network().ConnsToPeer(id)
+		key, err := keyOf(id)
+		if err != nil || len(conns) == 0 || !s.admitted(id) {
+			continue
+		}
+		m := s.peers.get(id)
+		p := protocol.Peer{
+			Key: key, Address: conns[0].RemoteMultiaddr().String(), Transport: "tcp",
+			Inbound: conns[0].Stat().Direction == network.DirInbound,
+			Latency: m.lag(), Received: m.received.Load(), Sent: m.sent.Load(),
+		}
+		if p.Latency == 0 {
+			p.Latency = s.host.Peerstore().LatencyEWMA(id)
+		}
+		if hasProtocol(conns[0].RemoteMultiaddr(), ma.P_QUIC_V1) {
+			p.Transport = "quic"
+		}
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b protocol.Peer) int { return slices.Compare(a.Key[:], b.Key[:]) })
+	return list
+}
+
+// admitted says whether a peer may be asked and answered.
+func (s *Swarm) admitted(peer.ID) bool { return true }
+
+func loopbackLast(a ma.Multiaddr) int {
+	if manet.IsIPLoopback(a) {
+		return 1
+	}
+	return 0
+}

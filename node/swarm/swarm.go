@@ -1,0 +1,171 @@
+package swarm
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/time/rate"
+
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A Swarm is a membership in a network. All methods may be called from many goroutines, also before Run and after it has
+// returned: then nobody is there.
+type Swarm struct {
+	o     Options
+	log   *slog.Logger
+	host  host.Host
+	gater *gater
+	peers *book
+	// up and down are nil without a bound.
+	up, down *rate.Limiter
+
+	mu       sync.Mutex
+	closed   bool
+	handlers sync.WaitGroup
+	fetching map[cid.CID]chan struct{}
+}
+
+// New opens the sockets of a swarm. Run must be called, which closes them.
+func New(o *Options) (*Swarm, error) {
+	s := &Swarm{o: *o, log: o.Log, fetching: map[cid.CID]chan struct{}{}}
+	if len(o.Key) != ed25519.PrivateKeySize || o.System == nil {
+		return nil, errors.New("open the swarm: it needs a key and a system")
+	}
+	if len(o.Credential) > MaxCredential {
+		return nil, fmt.Errorf("open the swarm: a credential of %d bytes, at most %d", len(o.Credential), MaxCredential)
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.Prefix == "" {
+		s.o.Prefix = protocol.Prefix
+	}
+	if s.o.Connections <= 0 {
+		s.o.Connections = defaultConnections
+	}
+	if s.o.Signers == nil {
+		s.o.Signers = func() []protocol.Key { return nil }
+	}
+	s.up, s.down = limiter(o.Up), limiter(o.Down)
+	registerHash()
+	s.peers = newBook()
+	s.gater = &gater{}
+	h, err := newHost(&s.o, s.gater)
+	if err != nil {
+		return nil, err
+	}
+	s.host = h
+	return s, nil
+}
+
+// limiter returns nil for no bound. A whole block fits into its burst.
+func limiter(perSecond int64) *rate.Limiter {
+	if perSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(perSecond), int(max(perSecond/8, protocol.MaxBlock+1)))
+}
+
+// Run is the swarm's life: it answers peers, keeps connections and announcements. It returns when ctx has ended and
+// everything it started as well.
+func (s *Swarm) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var parts sync.WaitGroup
+	s.serve(ctx)
+	parts.Go(func() { s.keepConnected(ctx) })
+	<-ctx.Done()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	err := s.host.Close() // ends every stream, and with it every handler
+	s.handlers.Wait()
+	parts.Wait()
+	return err
+}
+
+// serve installs the protocols.
+func (s *Swarm) serve(ctx context.Context) {
+	s.handle(ctx, protocol.AttProtocol, s.serveStatements)
+	s.handle(ctx, protocol.WantProtocol, s.serveBlocks)
+}
+
+// handle answers the streams of a protocol. The error of serve is told to operators only.
+func (s *Swarm) handle(ctx context.Context, name string, serve func(context.Context, network.Stream, *member) error) {
+	s.host.SetStreamHandler(s.protocol(name), func(st network.Stream) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			reset(st)
+			return
+		}
+		s.handlers.Add(1)
+		s.mu.Unlock()
+		defer s.handlers.Done()
+		m := s.peers.get(st.Conn().RemotePeer())
+		err := serve(ctx, st, m)
+		if err == nil || errors.Is(err, io.EOF) {
+			err = st.Close()
+		} else {
+			reset(st)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("serve", "protocol", name, "peer", m.id, "error", err)
+		}
+	})
+}
+
+func (s *Swarm) protocol(name string) p2pprotocol.ID { return p2pprotocol.ID(s.o.Prefix + name) }
+
+// reset ends a stream at once; it fails only when there is none any more.
+func reset(st network.Stream) { _ = st.Reset() }
+
+// open opens a stream to a connected peer. It ends with ctx.
+func (s *Swarm) open(ctx context.Context, id peer.ID, name string) (network.Stream, func(), error) {
+	ctx2, cancel := context.WithTimeout(network.WithNoDial(network.WithAllowLimitedConn(ctx, name), name), openTimeout)
+	defer cancel()
+	st, err := s.host.NewStream(ctx2, id, s.protocol(name))
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { reset(st) })
+	return st, func() { stop(); reset(st) }, nil
+}
+
+// openTimeout is how long a peer may take to accept a stream.
+const openTimeout = 5 * time.Second
+
+// asker says who is at the other end of a stream.
+func asker(st network.Stream) (Asker, error) {
+	key, err := keyOf(st.Conn().RemotePeer())
+	return Asker{Key: key, Private: isLocal(st.Conn().RemoteMultiaddr())}, err
+}
+
+// ID is the peer id of the node in text.
+func (s *Swarm) ID() string { return s.host.ID().String() }
+
+// Addresses are the multiaddrs under which the node listens, without its peer id, those of this machine alone last.
+// They are what a ticket holds.
+func (s *Swarm) Addresses() []string {
+	addrs := slices.Clone(s.host.Addrs())
+	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return loopbackLast(a) - loopbackLast(b) })
+	list := make([]string, 0, len(addrs))
+	for _, a := range addrs {
+		list = append(list, a.String())
+	}
+	return list
+}

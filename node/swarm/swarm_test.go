@@ -1,0 +1,112 @@
+package swarm
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// start runs a swarm on loopback until the test ends.
+func start(t testing.TB, n byte, m System, change func(*Options)) *Swarm {
+	t.Helper()
+	o := &Options{Key: key(n), System: m, Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+	if testing.Verbose() {
+		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n)
+	}
+	if change != nil {
+		change(o)
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, s)
+	return s
+}
+
+func run(t testing.TB, s *Swarm) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+}
+
+func connect(t testing.TB, from, to *Swarm) {
+	t.Helper()
+	ticket := &protocol.Ticket{Node: protocol.KeyOf(to.o.Key), Addresses: to.Addresses()}
+	if err := from.Connect(t.Context(), ticket.String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func quic(o *Options) { o.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"} }
+
+func TestTwo(t *testing.T) {
+	for name, change := range map[string]func(*Options){"tcp": nil, "quic": quic} {
+		t.Run(name, func(t *testing.T) {
+			here, there := newMemory(), newMemory()
+			root := there.tree(t, 300, 3_000_000/300)
+			big := there.tree(t, 2, 5<<20+3)
+			leaf := there.file("x", []byte("a file of one leaf")).CID
+			ids := pids(400)
+			there.say(t, key(7), ids...)
+			there.say(t, key(8), ids...)
+			b := start(t, 2, there, change)
+			a := start(t, 1, here, func(o *Options) {
+				if change != nil {
+					change(o)
+				}
+				o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7))} }
+			})
+			connect(t, a, b)
+
+			said, err := a.Statements(t.Context(), ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(said) != len(ids) {
+				t.Errorf("got %d statements, want %d", len(said), len(ids))
+			}
+			var done, total int64
+			begin := time.Now()
+			if err := a.Fetch(t.Context(), root, 3_000_000, func(d, t int64) { done, total = d, t }); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(time.Since(begin))
+			if !here.has(root) || done != 3_000_000 || total != done {
+				t.Errorf("the tree is not here: %d of %d", done, total)
+			}
+			if err := a.Fetch(t.Context(), big, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Fetch(t.Context(), leaf, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+			if !here.has(big) || !here.has(leaf) {
+				t.Error("what was fetched is not here")
+			}
+			asked := there.asked
+			if err := a.Fetch(t.Context(), big, 0, nil); err != nil || there.asked != asked {
+				t.Errorf("again: %v, and %d blocks were asked for", err, there.asked-asked)
+			}
+			if p := a.Peers(); len(p) != 1 || p[0].Transport != name || p[0].Received < 13<<20 || p[0].Inbound {
+				t.Errorf("peers: %+v", p)
+			}
+			if err := a.Fetch(t.Context(), here.tree(t, 1, 1), 0, nil); err != nil {
+				t.Errorf("what is here: %v", err)
+			}
+			nobody := newMemory().tree(t, 3, 3)
+			if err := a.Fetch(t.Context(), nobody, 0, nil); protocol.CodeOf(err) != protocol.Unavailable {
+				t.Errorf("what nobody has: %v", err)
+			}
+		})
+	}
+}

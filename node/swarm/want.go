@@ -1,0 +1,169 @@
+package swarm
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// readAhead is how many blocks are read from the store while earlier ones are on their way to a peer.
+	readAhead = 4
+	// maxQueue bounds the nodes that are still to be sent of one request.
+	maxQueue = 1 << 20
+)
+
+// serveBlocks gives nodes and blocks.
+func (s *Swarm) serveBlocks(ctx context.Context, st network.Stream, m *member) error {
+	to, err := asker(st)
+	if err != nil {
+		return err
+	}
+	g := &giver{s: s, st: st, m: m, to: to, w: bufio.NewWriterSize(st, 64<<10)}
+	r := bufio.NewReaderSize(st, 4<<10)
+	for {
+		kind, items, err := nextAsk(ctx, st, r, m)
+		if err != nil {
+			return err
+		}
+		list := make([]cid.CID, len(items))
+		for i, item := range items {
+			if list[i], err = cid.FromBytes(item); err != nil {
+				return err
+			}
+		}
+		switch kind {
+		case protocol.AskNodes:
+			err = g.nodes(ctx, list)
+		case protocol.AskBlocks, protocol.AskSmall:
+			err = g.blocks(ctx, list, kind == protocol.AskSmall)
+		default:
+			err = fmt.Errorf("ask %d is of another protocol", kind)
+		}
+		if err == nil && r.Buffered() == 0 {
+			err = g.w.Flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// A giver answers on one stream.
+type giver struct {
+	s  *Swarm
+	st network.Stream
+	m  *member
+	to Asker
+	w  *bufio.Writer
+	small
+}
+
+// nodes gives the nodes below each root, breadth first, each once in an answer.
+func (g *giver) nodes(ctx context.Context, roots []cid.CID) error {
+	sent := map[cid.CID]bool{}
+	left := protocol.MaxNodes
+	for _, root := range roots {
+		for queue := []cid.CID{root}; len(queue) > 0 && left > 0; queue = queue[1:] {
+			c := queue[0]
+			if sent[c] {
+				continue
+			}
+			sent[c] = true
+			b, err := g.s.o.System.Block(ctx, c, g.to)
+			if err != nil {
+				if err := g.answer(ctx, protocol.Missing, nil); err != nil {
+					return err
+				}
+				continue
+			}
+			if c.Codec() != cid.DagPB {
+				continue // a root that is a leaf: its End without Missing says that it is here
+			}
+			if err := g.answer(ctx, protocol.Plain, b); err != nil {
+				return err
+			}
+			left -= len(b)
+			n, err := cid.Decode(b)
+			if err != nil {
+				continue // the peer finds out as well
+			}
+			for _, l := range n.Links {
+				if l.CID.Codec() == cid.DagPB && len(queue) < maxQueue {
+					queue = append(queue, l.CID)
+				}
+			}
+		}
+		if err := g.answer(ctx, protocol.End, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blocks gives blocks in the order in which they were asked for.
+func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := make(chan []byte, readAhead)
+	go func() {
+		defer close(ahead)
+		for _, c := range list {
+			b, err := g.s.o.System.Block(ctx, c, g.to)
+			if err != nil {
+				b = nil
+			} else if b == nil {
+				b = []byte{}
+			}
+			select {
+			case ahead <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	defer func() {
+		cancel()
+		for range ahead { // until the reader has ended
+		}
+	}()
+	for b := range ahead {
+		e := protocol.Plain
+		if b == nil {
+			e = protocol.Missing
+		} else if small {
+			e, b = g.compress(b)
+		}
+		if err := g.answer(ctx, e, b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// answer writes one answer, at the rate that is allowed, and not for longer than the peer may take.
+func (g *giver) answer(ctx context.Context, e protocol.Encoding, b []byte) error {
+	if g.s.up != nil {
+		if err := g.s.up.WaitN(ctx, len(b)+1); err != nil {
+			return err
+		}
+	}
+	if err := g.deadline(len(b)); err != nil {
+		return err
+	}
+	g.m.sent.Add(int64(len(b)))
+	return protocol.WriteAnswer(g.w, e, b)
+}
+
+// deadline gives the peer time for what is written next. Setting one for each small block would cost more than the block.
+func (g *giver) deadline(size int) error {
+	if g.w.Available() > size+16 {
+		return nil // it goes into the buffer
+	}
+	return g.st.SetWriteDeadline(time.Now().Add(slowStream))
+}
