@@ -29,9 +29,9 @@ func (g *gater) refuses(id peer.ID) bool {
 	return err != nil
 }
 
-func (g *gater) InterceptPeerDial(id peer.ID) bool              { return !g.refuses(id) }
-func (g *gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool   { return true }
-func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool    { return true }
+func (g *gater) InterceptPeerDial(id peer.ID) bool                               { return !g.refuses(id) }
+func (g *gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool                    { return true }
+func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool                     { return true }
 func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
 func (g *gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
 	return !g.refuses(id)

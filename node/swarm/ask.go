@@ -129,13 +129,7 @@ func (q *inquiry) askSigners(ctx context.Context) {
 			continue
 		}
 		q.asking.Go(func() {
-			info := peer.AddrInfo{ID: id, Addrs: q.s.host.Peerstore().Addrs(id)}
-			if len(info.Addrs) == 0 {
-				if info, err = q.s.findPeer(q.find, id); err != nil {
-					return
-				}
-			}
-			q.connectAndAsk(ctx, info)
+			q.connectAndAsk(ctx, peer.AddrInfo{ID: id})
 		})
 	}
 }
@@ -158,8 +152,9 @@ func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo) {
 			return
 		}
 		if err := q.s.connect(q.find, info); err != nil {
-			if errors.Is(q.find.Err(), context.DeadlineExceeded) || q.find.Err() == nil {
+			if q.find.Err() == nil || errors.Is(q.find.Err(), context.DeadlineExceeded) {
 				m.failed()
+				q.s.log.Debug("connect to ask", "peer", info.ID, "error", shortDial(err))
 			}
 			return
 		}
@@ -201,7 +196,7 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 		_, err = readAnswers(r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
 	}
 	if err != nil {
-		reset(st)
+		abort(st)
 		<-wrote
 		return err
 	}
@@ -305,4 +300,3 @@ func (q *inquiry) learn(ctx context.Context, m *member, b []byte) error {
 	}
 	return err
 }
-

@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,8 @@ const (
 	dialTimeout = 10 * time.Second
 	// keepInterval is how often it is looked whether there are enough connections.
 	keepInterval = 30 * time.Second
+	// keepKnown is every how many such times the peers that were of use are written down.
+	keepKnown = 10
 	// enoughPeers is from how many connections on the nodes to begin with are not called.
 	enoughPeers = 4
 )
@@ -44,6 +47,13 @@ func (s *Swarm) connect(ctx context.Context, info peer.AddrInfo) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	if len(info.Addrs) == 0 && !s.isConnected(info.ID) && len(s.host.Peerstore().Addrs(info.ID)) == 0 {
+		found, err := s.findPeer(ctx, info.ID)
+		if err != nil {
+			return err
+		}
+		info = found
+	}
 	if err := s.host.Connect(ctx, info); err != nil {
 		return err
 	}
@@ -111,12 +121,17 @@ func shortDial(err error) string {
 func (s *Swarm) keepConnected(ctx context.Context) {
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
-	for {
+	for n := 1; ; n++ {
 		s.connectSome(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if n%keepKnown == 0 {
+			if err := s.writeKnown(); err != nil {
+				s.log.Warn("keep the peers that were of use", "error", err)
+			}
 		}
 	}
 }
@@ -148,9 +163,9 @@ func (s *Swarm) connectSome(ctx context.Context) {
 	calls.Wait()
 }
 
-// beginWith returns the nodes to begin with.
+// beginWith returns the nodes to begin with: those that were of use before, and those that are configured.
 func (s *Swarm) beginWith() []peer.AddrInfo {
-	var list []peer.AddrInfo
+	list := slices.Clone(s.known)
 	for _, text := range s.o.Bootstrap {
 		info, err := parseAddress(text)
 		if err != nil {

@@ -3,17 +3,240 @@ package swarm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
+	"path/filepath"
+	"sync/atomic"
+	"time"
 
+	gocid "github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/namespace"
+	dssync "github.com/ipfs/go-datastore/sync"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multihash"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
 )
 
+const (
+	// scanEvery is how often it is looked for what is shared, when nothing says that it has changed, and scanDelay how long after
+	// something has said so: more may follow.
+	scanEvery, scanDelay = time.Hour, 500 * time.Millisecond
+	// provideAtOnce is up to how many new keys are announced one by one, which is quick for a few; more wait for the sweep.
+	provideAtOnce = 16
+	// provideTimeout is how long that may take for each.
+	provideTimeout = 20 * time.Second
+	// stateFile is what the announcements are kept in, below Options.Dir.
+	stateFile = "announced"
+)
+
+// A discovery is the node's part in the DHT.
+type discovery struct {
+	s        *Swarm
+	host     host.Host
+	dht      *dht.IpfsDHT
+	provider *provider.SweepingProvider
+	keys     keystore.Keystore
+	kept     *logstore
+	online   atomic.Bool
+	provided atomic.Int64
+	scan     chan struct{}
+}
+
+// discover joins the DHT of the swarm. What the node announces is found again by the next discover in the same folder.
+func (s *Swarm) discover(h host.Host) (*discovery, error) {
+	d := &discovery{s: s, host: h, scan: make(chan struct{}, 1)}
+	file := ""
+	if s.o.Dir != "" {
+		file = filepath.Join(s.o.Dir, stateFile)
+	}
+	var err error
+	if d.kept, err = openLogstore(file); err != nil {
+		return nil, err
+	}
+	if d.dht, err = dht.New(h,
+		dht.ProtocolPrefix(p2pprotocol.ID(s.o.Prefix)),
+		dht.Mode(dht.ModeAutoServer), // on a network of private addresses nobody ever says that a node can be reached
+		dht.DisableValues(),
+		dht.Datastore(dssync.MutexWrap(datastore.NewMapDatastore())), // what others announce; they say it again
+		dht.BootstrapPeersFunc(s.beginWith),
+	); err != nil {
+		return nil, errors.Join(fmt.Errorf("join the dht: %w", err), d.kept.Close())
+	}
+	if err := d.provide(); err != nil {
+		return nil, errors.Join(fmt.Errorf("join the dht: %w", err), d.dht.Close(), d.kept.Close())
+	}
+	return d, nil
+}
+
+// provide makes the part that announces keys again and again, one region of the key space after the other.
+func (d *discovery) provide() (err error) {
+	if d.keys, err = keystore.NewKeystore(namespace.Wrap(d.kept, datastore.NewKey("keys"))); err != nil {
+		return err
+	}
+	d.provider, err = provider.New(
+		provider.WithHost(d.host), provider.WithPeerID(d.host.ID()), provider.WithRouter(d.dht),
+		provider.WithMessageSender(d.dht.MessageSender()), provider.WithSelfAddrs(d.host.Addrs),
+		provider.WithKeystore(d.keys), provider.WithDatastore(namespace.Wrap(d.kept, datastore.NewKey("queue"))),
+		provider.WithAddLocalRecord(func(ctx context.Context, h multihash.Multihash) error {
+			return d.dht.ProviderStore().AddProvider(ctx, h, peer.AddrInfo{ID: d.host.ID()})
+		}),
+		provider.WithConnectivityCallbacks(func() { d.online.Store(true); d.changed() },
+			func() { d.online.Store(false) }, func() { d.online.Store(false) }),
+	)
+	if err != nil {
+		return errors.Join(err, d.keys.Close())
+	}
+	return nil
+}
+
+// changed makes what is shared be looked for soon.
+func (d *discovery) changed() {
+	select {
+	case d.scan <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps what is announced equal to what is shared, until ctx ends.
+func (d *discovery) run(ctx context.Context) {
+	if err := d.dht.Bootstrap(ctx); err != nil {
+		d.s.log.Warn("join the dht", "error", err)
+	}
+	every := time.NewTicker(scanEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		case <-d.scan:
+			select {
+			case <-time.After(scanDelay):
+			case <-ctx.Done():
+				return
+			}
+		}
+		if !d.online.Load() {
+			continue // it is looked again when there is somebody
+		}
+		if err := d.update(ctx); err != nil && ctx.Err() == nil {
+			d.s.log.Warn("announce", "error", err)
+		}
+	}
+}
+
+// update announces what is shared and not announced, and no longer what is not shared any more.
+func (d *discovery) update(ctx context.Context) error {
+	shared := map[string]bool{}
+	for a, err := range d.s.o.System.Shared(ctx) {
+		if err != nil {
+			return err
+		}
+		if !a.PID.IsZero() {
+			shared[string(dhtKey(protocol.StatementsKey(a.PID)))] = true
+		}
+		if !a.Root.IsZero() {
+			shared[string(dhtKey(protocol.ContentKey(a.Root)))] = true
+		}
+	}
+	d.provided.Store(int64(len(shared)))
+	announced, err := d.keys.Get(ctx, "")
+	if err != nil {
+		return err
+	}
+	var gone []multihash.Multihash
+	for _, h := range announced {
+		if !shared[string(h)] {
+			gone = append(gone, h)
+		}
+		delete(shared, string(h))
+	}
+	fresh := make([]multihash.Multihash, 0, len(shared))
+	for h := range shared {
+		fresh = append(fresh, multihash.Multihash(h))
+	}
+	if len(gone) > 0 {
+		if err := d.provider.StopProviding(gone...); err != nil {
+			return err
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := d.provider.StartProviding(false, fresh...); err != nil {
+		return err
+	}
+	if len(fresh) > provideAtOnce {
+		return nil
+	}
+	for _, h := range fresh {
+		ctx, cancel := context.WithTimeout(ctx, provideTimeout)
+		err := d.dht.Provide(ctx, gocid.NewCidV1(gocid.Raw, h), true)
+		cancel()
+		if err != nil {
+			return err // the sweep does it
+		}
+	}
+	return nil
+}
+
+// close leaves the DHT. The host must be open still.
+func (d *discovery) close() error {
+	return errors.Join(d.provider.Close(), d.keys.Close(), d.dht.Close(), d.kept.Close())
+}
+
+// dhtKey is the form that a key has in the DHT.
+func dhtKey(key [32]byte) multihash.Multihash {
+	h, err := multihash.Encode(key[:], multihash.BLAKE3)
+	if err != nil {
+		panic("swarm: " + err.Error()) // its length is right
+	}
+	return h
+}
+
+// Announce says that this node has something to say about PIDs now. What of it is public is found out by System.Shared.
+// It returns at once.
+func (s *Swarm) Announce(...pir.PID) {
+	if d := s.discovery.Load(); d != nil {
+		d.changed()
+	}
+}
+
 // findPeer looks for where a peer is.
-func (s *Swarm) findPeer(context.Context, peer.ID) (peer.AddrInfo, error) {
-	return peer.AddrInfo{}, errors.New("not found")
+func (s *Swarm) findPeer(ctx context.Context, id peer.ID) (peer.AddrInfo, error) {
+	d := s.discovery.Load()
+	if d == nil {
+		return peer.AddrInfo{}, errors.New("the swarm does not run")
+	}
+	return d.dht.FindPeer(ctx, id)
 }
 
 // findProviders yields peers that announce a key, at most n, as they are found.
-func (s *Swarm) findProviders(context.Context, [32]byte, int) iter.Seq[peer.AddrInfo] {
-	return func(func(peer.AddrInfo) bool) {}
+func (s *Swarm) findProviders(ctx context.Context, key [32]byte, n int) iter.Seq[peer.AddrInfo] {
+	return func(yield func(peer.AddrInfo) bool) {
+		d := s.discovery.Load()
+		if d == nil {
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		found := d.dht.FindProvidersAsync(ctx, gocid.NewCidV1(gocid.Raw, dhtKey(key)), n)
+		defer func() {
+			cancel()
+			for range found { // until it has ended
+			}
+		}()
+		for info := range found {
+			if info.ID != s.host.ID() && !yield(info) {
+				return
+			}
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/host"
@@ -32,6 +33,10 @@ type Swarm struct {
 	peers *book
 	// up and down are nil without a bound.
 	up, down *rate.Limiter
+	// discovery is set while Run runs.
+	discovery atomic.Pointer[discovery]
+	// known are the peers that were of use before.
+	known []peer.AddrInfo
 
 	mu       sync.Mutex
 	closed   bool
@@ -85,16 +90,28 @@ func limiter(perSecond int64) *rate.Limiter {
 func (s *Swarm) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var parts sync.WaitGroup
+	d, err := s.discover(s.host)
+	if err != nil {
+		return errors.Join(err, s.host.Close())
+	}
+	s.discovery.Store(d)
+	s.known = s.readKnown()
 	s.serve(ctx)
+	var parts sync.WaitGroup
+	parts.Go(func() { d.run(ctx) })
 	parts.Go(func() { s.keepConnected(ctx) })
+	if s.o.MDNS {
+		parts.Go(func() { s.findLocal(ctx) })
+	}
 	<-ctx.Done()
+	err = s.writeKnown()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	err := s.host.Close() // ends every stream, and with it every handler
-	s.handlers.Wait()
 	parts.Wait()
+	s.discovery.Store(nil)
+	err = errors.Join(err, d.close(), s.host.Close()) // which ends every stream, and with it every handler
+	s.handlers.Wait()
 	return err
 }
 
@@ -110,7 +127,7 @@ func (s *Swarm) handle(ctx context.Context, name string, serve func(context.Cont
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
-			reset(st)
+			abort(st)
 			return
 		}
 		s.handlers.Add(1)
@@ -118,10 +135,14 @@ func (s *Swarm) handle(ctx context.Context, name string, serve func(context.Cont
 		defer s.handlers.Done()
 		m := s.peers.get(st.Conn().RemotePeer())
 		err := serve(ctx, st, m)
-		if err == nil || errors.Is(err, io.EOF) {
+		var reset *network.StreamError
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
 			err = st.Close()
-		} else {
-			reset(st)
+		case errors.As(err, &reset) && reset.Remote: // it has what it wanted
+			err = nil
+		default:
+			abort(st)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Debug("serve", "protocol", name, "peer", m.id, "error", err)
@@ -131,8 +152,8 @@ func (s *Swarm) handle(ctx context.Context, name string, serve func(context.Cont
 
 func (s *Swarm) protocol(name string) p2pprotocol.ID { return p2pprotocol.ID(s.o.Prefix + name) }
 
-// reset ends a stream at once; it fails only when there is none any more.
-func reset(st network.Stream) { _ = st.Reset() }
+// abort ends a stream at once; it fails only when there is none any more.
+func abort(st network.Stream) { _ = st.Reset() }
 
 // open opens a stream to a connected peer. It ends with ctx.
 func (s *Swarm) open(ctx context.Context, id peer.ID, name string) (network.Stream, func(), error) {
@@ -142,8 +163,8 @@ func (s *Swarm) open(ctx context.Context, id peer.ID, name string) (network.Stre
 	if err != nil {
 		return nil, nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { reset(st) })
-	return st, func() { stop(); reset(st) }, nil
+	stop := context.AfterFunc(ctx, func() { abort(st) })
+	return st, func() { stop(); abort(st) }, nil
 }
 
 // openTimeout is how long a peer may take to accept a stream.
@@ -169,3 +190,18 @@ func (s *Swarm) Addresses() []string {
 	}
 	return list
 }
+
+// Status says how the node stands in the swarm.
+func (s *Swarm) Status() protocol.SwarmStatus {
+	st := protocol.SwarmStatus{Addresses: s.Addresses(), Bootstrap: slices.Clone(s.o.Bootstrap), Peers: len(s.host.Network().Peers())}
+	if d := s.discovery.Load(); d != nil {
+		st.Running, st.Table, st.Provided = true, d.dht.RoutingTable().Size(), int(d.provided.Load())
+	}
+	t := protocol.Ticket{Node: protocol.KeyOf(s.o.Key), Addresses: st.Addresses}
+	t.Addresses = t.Addresses[:min(len(t.Addresses), maxTicketAddresses)]
+	st.Ticket = t.String()
+	return st
+}
+
+// maxTicketAddresses is how many addresses a ticket of the node holds, so that it can be copied by hand.
+const maxTicketAddresses = 8

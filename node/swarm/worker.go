@@ -41,16 +41,16 @@ type worker struct {
 	err     error // why it ends
 	over    bool
 
-	gap                [gaps]time.Duration
-	came               int
-	last               time.Time // of the last leaf, or since when something is owed
-	rate               float64   // bytes a second; 0 is unknown
-	rateMark           time.Time
-	rateBytes          int64
-	mark               time.Time // for deadAfter
-	marked             int64
-	bytes              atomic.Int64 // that have come; not guarded
-	windows            []int32      // what was asked for and not read, in order
+	gap       [gaps]time.Duration
+	came      int
+	last      time.Time // of the last leaf, or since when something is owed
+	rate      float64   // bytes a second; 0 is unknown
+	rateMark  time.Time
+	rateBytes int64
+	mark      time.Time // for deadAfter
+	marked    int64
+	bytes     atomic.Int64 // that have come; not guarded
+	windows   []int32      // what was asked for and not read, in order
 }
 
 // ahead is how many bytes the peer may owe.
@@ -92,7 +92,7 @@ func (w *worker) die(err error) {
 		w.err = err
 	}
 	w.over = true
-	reset(w.st)
+	abort(w.st)
 	w.f.cond.Broadcast()
 }
 
@@ -249,7 +249,7 @@ func (w *worker) close() {
 	w.f.mu.Lock()
 	defer w.f.mu.Unlock()
 	w.over = true
-	reset(w.st)
+	abort(w.st)
 	w.f.cond.Broadcast()
 }
 
