@@ -54,6 +54,9 @@ func (h Home) UserKey() string { return filepath.Join(h.Data, "keys", "user") }
 // Enrolled is the file of the keys that may call the daemon.
 func (h Home) Enrolled() string { return filepath.Join(h.Data, "keys", "enrolled") }
 
+// Grants is the file of the rights of light peers elsewhere.
+func (h Home) Grants() string { return filepath.Join(h.Data, "keys", "grants") }
+
 // Policy is the file of the policy: whose attestations count.
 func (h Home) Policy() string { return filepath.Join(h.Data, "policy.nuon") }
 

@@ -15,6 +15,8 @@ const (
 	OpSwarm   Op = "swarm"   // SwarmArgs → SwarmStatus
 	OpExplain Op = "explain" // PathArgs → Explanation
 	OpKey     Op = "key"     // KeyArgs → KeyStatus
+	OpAttach  Op = "attach"  // AttachArgs → nothing; the first call of a light peer that is not of this machine
+	OpGrant   Op = "grant"   // GrantArgs → Granted
 )
 
 // An Action is what is to be done with a thing that a call is about.
@@ -57,6 +59,11 @@ type TrustSigner struct {
 	Key     Key    `json:"key"`
 	Label   string `json:"label,omitempty"`
 	Revoked bool   `json:"revoked,omitempty"` // by its own last word
+	Next    Key    `json:"next,omitzero"`     // the key that it says takes over
+	// Stale says until when its last word was valid, when that is over: who brings no newer one may be holding it back.
+	Stale time.Time `json:"stale,omitzero"`
+	// Backward says how the signer, or whoever brought its word, contradicted an earlier one.
+	Backward string `json:"backward,omitempty"`
 }
 
 // Shared is what others need to get something from this node.
@@ -75,6 +82,7 @@ type GetArgs struct {
 // A Peer is a node that this one is connected to.
 type Peer struct {
 	Key       Key           `json:"key"`
+	Mesh      string        `json:"mesh,omitempty"` // the mesh it is in with this node; "" is the public swarm
 	Address   string        `json:"address"`
 	Transport string        `json:"transport"` // quic or tcp
 	Inbound   bool          `json:"inbound"`   // it has called, not we

@@ -38,6 +38,43 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 	if err != nil {
 		return nil, err
 	}
+	return dialAt(ctx, h.Address, "127.0.0.1:0", server, key)
+}
+
+// Attach connects to the node of a ticket, which may be on another machine, with the right that the ticket carries.
+func Attach(ctx context.Context, t *protocol.Ticket, key ed25519.PrivateKey) (*Client, error) {
+	if len(t.Right) == 0 || t.Node.IsZero() || len(t.Addresses) == 0 {
+		return nil, protocol.Errorf(protocol.Invalid, "this ticket is not one to attach to a node with").
+			WithHint("the node's user makes one: nuka daemon ticket")
+	}
+	var errs []error
+	for _, a := range t.Addresses {
+		address, err := udpAddress(a)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		each, cancel := context.WithTimeout(ctx, attachTimeout)
+		c, err := dialAt(each, address, ":0", t.Node, key)
+		cancel()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a, err))
+			continue
+		}
+		if err := c.Call(ctx, protocol.OpAttach, protocol.AttachArgs{Right: t.Right}, nil, nil); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		return c, nil
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, protocol.Errorf(protocol.Unavailable, "the node of the ticket does not answer: %v", errors.Join(errs...)).
+		WithHint("its daemon must run, with the setting control in its config.nuon")
+}
+
+// dialAt connects to the daemon that has the key server.
+func dialAt(ctx context.Context, to, from string, server protocol.Key, key ed25519.PrivateKey) (*Client, error) {
 	id, err := identity(key)
 	if err != nil {
 		return nil, err
@@ -46,11 +83,11 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 	if err != nil {
 		return nil, err
 	}
-	address, err := net.ResolveUDPAddr("udp", h.Address)
+	address, err := net.ResolveUDPAddr("udp", to)
 	if err != nil {
 		return nil, err
 	}
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	udp, err := net.ListenPacket("udp", from)
 	if err != nil {
 		return nil, fmt.Errorf("connect to daemon: %w", err)
 	}

@@ -5,6 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -37,6 +40,32 @@ func identity(key ed25519.PrivateKey) (*p2ptls.Identity, error) {
 	return id, nil
 }
 
+// PeerID returns the libp2p peer id of a key.
+func PeerID(key protocol.Key) string {
+	id, err := peerID(key)
+	if err != nil {
+		return ""
+	}
+	return id.String()
+}
+
+func peerID(key protocol.Key) (peer.ID, error) {
+	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
+	if err != nil {
+		return "", err
+	}
+	return peer.IDFromPublicKey(public)
+}
+
+// udpAddress returns the host:port of a multiaddr /ip4/…/udp/…/quic-v1, or of one with /ip6 or /dns.
+func udpAddress(address string) (string, error) {
+	parts := strings.Split(address, "/")
+	if len(parts) != 6 || parts[0] != "" || !slices.Contains([]string{"ip4", "ip6", "dns", "dns4", "dns6"}, parts[1]) || parts[3] != "udp" || parts[5] != "quic-v1" {
+		return "", fmt.Errorf("%.100q is no address for control: want /ip4/HOST/udp/PORT/quic-v1", address)
+	}
+	return net.JoinHostPort(parts[2], parts[4]), nil
+}
+
 // serverTLS accepts any identity; who it is decides what the caller may.
 func serverTLS(id *p2ptls.Identity) *tls.Config {
 	protocols := []string{protocol.ALPN}
@@ -53,15 +82,11 @@ func serverTLS(id *p2ptls.Identity) *tls.Config {
 
 // clientTLS accepts the server with the given key only.
 func clientTLS(id *p2ptls.Identity, server protocol.Key) (*tls.Config, error) {
-	public, err := crypto.UnmarshalEd25519PublicKey(server[:])
+	expected, err := peerID(server)
 	if err != nil {
 		return nil, err
 	}
-	peerID, err := peer.IDFromPublicKey(public)
-	if err != nil {
-		return nil, err
-	}
-	c, _ := id.ConfigForPeer(peerID)
+	c, _ := id.ConfigForPeer(expected)
 	c.NextProtos = []string{protocol.ALPN}
 	return c, nil
 }

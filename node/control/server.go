@@ -24,6 +24,10 @@ import (
 // An Actor is who asks.
 type Actor struct {
 	Key protocol.Key
+	// Local says that it is the node's own user, who may do everything.
+	Local bool
+	// May is what anybody else may do.
+	May []protocol.Right
 }
 
 // A Call is one request on its way to the Handler.
@@ -53,6 +57,12 @@ type ServerOptions struct {
 	// Enrolled keeps the keys that may call.
 	Enrolled *Enrolled
 	Handler  Handler
+	// Listen is an address, host:port, at which light peers of other machines attach by a grant; "" is none.
+	Listen string
+	// Grants are the rights that they may have; nil grants nothing.
+	Grants *Grants
+	// Now is the clock by which grants expire; nil is time.Now.
+	Now func() time.Time
 	// Ready is called when calls are accepted; nil is not.
 	Ready func()
 	// Grace is how long running calls may go on after ctx has ended; 0 means not at all.
@@ -71,19 +81,28 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	if err != nil {
 		return err
 	}
-	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return fmt.Errorf("listen for control: %w", err)
+	addresses := []string{"127.0.0.1:0"}
+	if o.Listen != "" {
+		addresses = append(addresses, o.Listen)
 	}
-	defer udp.Close()
-	transport := &quic.Transport{Conn: udp}
-	defer transport.Close()
-	listener, err := transport.Listen(serverTLS(id), quicConfig)
-	if err != nil {
-		return fmt.Errorf("listen for control: %w", err)
+	var listeners []*quic.Listener
+	var transports []*quic.Transport
+	for _, address := range addresses {
+		udp, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return fmt.Errorf("listen for control: %w", err)
+		}
+		defer udp.Close()
+		transport := &quic.Transport{Conn: udp}
+		defer transport.Close()
+		listener, err := transport.Listen(serverTLS(id), quicConfig)
+		if err != nil {
+			return fmt.Errorf("listen for control: %w", err)
+		}
+		defer listener.Close()
+		listeners, transports = append(listeners, listener), append(transports, transport)
 	}
-	defer listener.Close()
-	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: udp.LocalAddr().String()}
+	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: listeners[0].Addr().String()}
 	enrol, err := listenEnrol(o.Dir)
 	if err != nil {
 		return err
@@ -100,13 +119,17 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	s.calls = calls
 	var accepting sync.WaitGroup
 	accepting.Go(func() { s.acceptEnrol(enrol) })
-	accepting.Go(func() { s.acceptConns(ctx, listener) })
+	for _, listener := range listeners {
+		accepting.Go(func() { s.acceptConns(ctx, listener) })
+	}
 	if o.Ready != nil {
 		o.Ready()
 	}
 	<-ctx.Done()
 	enrol.Close()
-	listener.Close()
+	for _, listener := range listeners {
+		listener.Close()
+	}
 	accepting.Wait()
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
@@ -122,7 +145,9 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	select {
 	case <-hungUp:
 	case <-time.After(time.Second):
-		transport.Close()
+		for _, transport := range transports {
+			transport.Close()
+		}
 		<-hungUp
 	}
 	return nil
@@ -149,18 +174,92 @@ func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 
 func (s *server) serveConn(conn *quic.Conn) {
 	key, err := callerKey(conn)
-	if err != nil || !s.o.Enrolled.Has(key) {
+	local := err == nil && s.o.Enrolled.Has(key)
+	if err != nil || !local && s.o.Grants == nil {
 		s.log.Warn("refused", "key", key, "error", err)
 		conn.CloseWithError(codeDenied, "this key is not enrolled")
 		return
+	}
+	c := &caller{key: key, local: local}
+	if !local { // it has a moment to show its right
+		ctx, cancel := context.WithTimeout(conn.Context(), attachTimeout)
+		err := s.attach(ctx, conn, c)
+		cancel()
+		if err != nil {
+			s.log.Warn("refused", "key", key, "error", err)
+			conn.CloseWithError(codeDenied, "it has shown no right")
+			return
+		}
 	}
 	for {
 		stream, err := conn.AcceptStream(conn.Context())
 		if err != nil {
 			return
 		}
-		s.running.Go(func() { s.serveStream(conn, stream, Actor{key}) })
+		s.running.Go(func() { s.serveStream(conn, stream, s.actor(c)) })
 	}
+}
+
+// attachTimeout is how long a light peer of another machine may take to show its right.
+const attachTimeout = 10 * time.Second
+
+// A caller is the other end of a connection.
+type caller struct {
+	key   protocol.Key
+	local bool
+	grant string // the id of what it has shown
+}
+
+// actor is who calls now: a grant may have been taken back since the connection was made.
+func (s *server) actor(c *caller) Actor {
+	return Actor{Key: c.key, Local: c.local, May: s.o.Grants.may(c.grant, s.now())}
+}
+
+func (s *server) now() time.Time {
+	if s.o.Now != nil {
+		return s.o.Now()
+	}
+	return time.Now()
+}
+
+// attach reads the first call of a connection, which shows a bearer secret.
+func (s *server) attach(ctx context.Context, conn *quic.Conn, c *caller) error {
+	stream, err := conn.AcceptStream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	defer stream.CancelRead(0)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = stream.SetReadDeadline(deadline)
+	}
+	kind, payload, err := readFrame(bufio.NewReader(io.LimitReader(stream, 64<<10)))
+	var req request
+	var args protocol.AttachArgs
+	if err == nil {
+		err = json.Unmarshal(payload, &req)
+	}
+	if err == nil {
+		err = json.Unmarshal(req.Args, &args)
+	}
+	out := &frameWriter{w: stream}
+	c.grant = grantID(args.Right)
+	if err != nil || kind != frameRequest || req.Op != protocol.OpAttach || len(s.o.Grants.may(c.grant, s.now())) == 0 {
+		refusal := protocol.Errorf(protocol.Denied, "this node does not know the right that was shown").
+			WithHint("it may have expired or been taken back: ask the node's user for another ticket")
+		return errors.Join(refusal, err, out.writeJSON(frameError, refusal), lastWord(conn, stream))
+	}
+	return out.writeJSON(frameResult, nil)
+}
+
+// lastWord gives the other end the time to read an answer before the connection is closed.
+func lastWord(conn *quic.Conn, stream *quic.Stream) error {
+	err := stream.Close()
+	select {
+	case <-conn.Context().Done():
+	case <-time.After(time.Second):
+	}
+	return err
 }
 
 const codeDenied quic.ApplicationErrorCode = 1

@@ -1,0 +1,22 @@
+package protocol
+
+import "testing"
+
+func TestAllows(t *testing.T) {
+	for _, c := range []struct {
+		may  []Right
+		op   Op
+		want bool
+	}{
+		{nil, OpStatus, false}, {Rights(), OpStatus, true}, {[]Right{RightRun}, OpRead, true}, {[]Right{RightRun}, OpRealize, false},
+		{[]Right{RightBuild}, OpRealize, true}, {[]Right{RightBuild}, OpDescribe, true}, {[]Right{RightBuild}, OpRead, false},
+		{[]Right{RightGet}, OpGet, true}, {[]Right{RightGet}, OpDescribe, false},
+		// Whatever the right, these are the node's own user's.
+		{Rights(), OpTrust, false}, {Rights(), OpShare, false}, {Rights(), OpKey, false}, {Rights(), OpSwarm, false},
+		{Rights(), OpGrant, false}, {Rights(), OpStop, false}, {Rights(), OpVerify, false}, {Rights(), "anything", false},
+	} {
+		if got := Allows(c.may, c.op); got != c.want {
+			t.Errorf("%v %s: got %v, want %v", c.may, c.op, got, c.want)
+		}
+	}
+}
