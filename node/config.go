@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/MordragT/nuka/pir/nuon"
@@ -22,6 +24,8 @@ const (
 	Off    Reach = "off"    // with nobody
 	LAN    Reach = "lan"    // with nodes on private addresses, when they ask; never announced
 	Public Reach = "public" // with everybody, and announced
+	// meshReach begins the reach of what is shared with the members of one mesh, "mesh:NAME".
+	meshReach = "mesh:"
 )
 
 // A ShareRule says how far packages of some names are shared.
@@ -33,17 +37,19 @@ type ShareRule struct {
 // A Config is the configuration of a node, NUON as people write it in the file config.nuon of its home. All fields may be left out:
 //
 //	{
-//	  listen: ["/ip4/0.0.0.0/udp/4717/quic-v1", "/ip4/0.0.0.0/tcp/4717"]
+//	  listen: ["/ip4/0.0.0.0/udp/4717/quic-v1", "/ip4/0.0.0.0/tcp/4717"]  # and be in the swarm from the beginning
 //	  bootstrap: ["/ip4/192.0.2.1/tcp/4717/p2p/12D3…"]  # nodes to begin with
 //	  mdns: true                                        # find nodes on the local network
-//	  share: [{names: "work-*", with: off}, {names: "*", with: lan}]
+//	  share: [{names: "work-*", with: "mesh:team"}, {names: "*", with: lan}]  # off, lan, public or mesh:NAME
 //	  relay: true      # be reached through others, and let others be reached, where there is no direct way
 //	  up: 0b, down: 0b # bytes a second, 0b is no bound
 //	  connections: 200
 //	  metrics: "127.0.0.1:9464"                         # Prometheus reads it there
+//	  control: "0.0.0.0:4718"  # where light peers of other machines attach by a ticket
 //	}
 type Config struct {
 	Listen      []string
+	Listens     bool // the file says where to listen: the node is in the swarm from the beginning
 	Bootstrap   []string
 	MDNS        bool
 	Share       []ShareRule
@@ -51,6 +57,7 @@ type Config struct {
 	Up, Down    int64
 	Connections int
 	Metrics     string
+	Control     string
 }
 
 // defaultConfig is what counts where the file says nothing.
@@ -83,11 +90,12 @@ func parseConfig(text []byte) (*Config, error) {
 	}
 	c := defaultConfig()
 	known := map[string]func(any) bool{
-		"listen":      func(v any) bool { return texts(v, &c.Listen) },
+		"listen":      func(v any) bool { c.Listens = true; return texts(v, &c.Listen) },
 		"bootstrap":   func(v any) bool { return texts(v, &c.Bootstrap) },
 		"mdns":        func(v any) bool { return set(v, &c.MDNS) },
 		"relay":       func(v any) bool { return set(v, &c.Relay) },
-		"metrics":     func(v any) bool { return set(v, &c.Metrics) },
+		"metrics":     func(v any) bool { return address(v, &c.Metrics) },
+		"control":     func(v any) bool { return address(v, &c.Control) },
 		"up":          func(v any) bool { return bytesSet(v, &c.Up) },
 		"down":        func(v any) bool { return bytesSet(v, &c.Down) },
 		"connections": func(v any) bool { n, ok := v.(int64); c.Connections = int(n); return ok && n > 0 && n < 1e6 },
@@ -111,6 +119,15 @@ func set[T any](v any, to *T) bool {
 		*to = t
 	}
 	return ok
+}
+
+// address reads host:port.
+func address(v any, to *string) bool {
+	if !set(v, to) {
+		return false
+	}
+	_, port, err := net.SplitHostPort(*to)
+	return err == nil && port != "" && port != "0"
 }
 
 func bytesSet(v any, to *int64) bool {
@@ -141,7 +158,7 @@ func shares(v any, to *[]ShareRule) bool {
 		if _, err := path.Match(names, ""); err != nil || names == "" || len(rec) != 2 {
 			return false
 		}
-		if !slices.Contains([]Reach{Off, LAN, Public}, Reach(with)) {
+		if !slices.Contains([]Reach{Off, LAN, Public}, Reach(with)) && (!strings.HasPrefix(with, meshReach) || with == meshReach) {
 			return false
 		}
 		*to = append(*to, ShareRule{names, Reach(with)})

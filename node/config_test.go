@@ -20,7 +20,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaultConfig()
-	want.Listen, want.MDNS, want.Up = []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20
+	want.Listens, want.Listen, want.MDNS, want.Up = true, []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20
 	want.Share = []ShareRule{{"work-*", Off}, {"lib*", Public}}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("(-want +got)\n%s", d)

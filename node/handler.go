@@ -3,6 +3,7 @@ package node
 import (
 	"archive/tar"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,13 @@ type handler struct {
 	home     protocol.Home
 	version  string
 	key      protocol.Key
+	private  ed25519.PrivateKey // key's
 	policy   *policyFile
+	config   *configFile
+	grants   *control.Grants
+	heads    *heads
+	sharing  *sharing
+	swarms   *swarms
 	started  time.Time
 	stop     func()
 
@@ -38,7 +45,8 @@ type handler struct {
 	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
 }
 
-// watchIdle stops the daemon when there has been no call for so long, or when its home is gone.
+// watchIdle stops the daemon when there has been no call for so long and it shares nothing by name, or when its home is
+// gone.
 func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 	h.lastCall.Store(time.Now().UnixNano())
 	tick := time.NewTicker(10 * time.Second)
@@ -51,14 +59,19 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		if h.calls.Load() == 0 && (idle > 0 && quiet > idle || errors.Is(gone, os.ErrNotExist)) {
+		idles := idle > 0 && quiet > idle && !h.sharing.any()
+		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}
 	}
 }
 
 // Handle implements control.Handler.
-func (h *handler) Handle(ctx context.Context, _ control.Actor, call *control.Call) (any, error) {
+func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control.Call) (any, error) {
+	if !actor.Local && !protocol.Allows(actor.May, call.Op) {
+		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
+			WithHint("ask the node's user for a ticket that does; policy, keys and roots are theirs alone")
+	}
 	h.calls.Add(1)
 	defer func() {
 		h.lastCall.Store(time.Now().UnixNano())
@@ -89,6 +102,18 @@ func (h *handler) Handle(ctx context.Context, _ control.Actor, call *control.Cal
 		return with(call, func(a protocol.TrustArgs) (any, error) { return h.trust(a) })
 	case protocol.OpExplain:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.explain(ctx, a) })
+	case protocol.OpKey:
+		return with(call, func(a protocol.KeyArgs) (any, error) { return h.keyCall(ctx, a) })
+	case protocol.OpGrant:
+		return with(call, func(a protocol.GrantArgs) (any, error) { return h.grant(a) })
+	case protocol.OpShare:
+		return with(call, func(a protocol.PathArgs) (any, error) { return h.share(ctx, a) })
+	case protocol.OpGet:
+		return with(call, func(a protocol.GetArgs) (any, error) { return h.get(ctx, a, call.Event) })
+	case protocol.OpPeers:
+		return h.swarms.Peers(), nil
+	case protocol.OpSwarm:
+		return with(call, func(a protocol.SwarmArgs) (any, error) { return h.swarm(ctx, a) })
 	case protocol.OpStop:
 		h.stop()
 		return nil, nil

@@ -61,7 +61,11 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	defer store.Close()
-	key, err := control.LoadKey(o.Home.NodeKey())
+	known, err := openHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
+	if err != nil {
+		return err
+	}
+	key, err := loadNodeKey(o.Home, known)
 	if err != nil {
 		return err
 	}
@@ -69,10 +73,31 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	grants, err := control.OpenGrants(o.Home.Grants())
+	if err != nil {
+		return err
+	}
 	policy, err := openPolicy(o.Home.Policy())
 	if err != nil {
 		return err
 	}
+	config, err := openConfig(o.Home.Config())
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	figures, served, err := newMetrics(ctx, config.Get().Metrics, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop()
+		<-served
+	}()
+	peers := newSwarms(&swarms{
+		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, log: log, metrics: figures,
+	})
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: runClient},
 		Partial: o.Home.Downloads(),
@@ -85,7 +110,9 @@ func Run(ctx context.Context, o *Options) error {
 		Builder: &builder{store: store, blobs: filepath.Join(o.Home.Store(), "blobs"), machineCode: o.Home.MachineCode()},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),
+		Peers:   peers,
 		Policy:  policy.Get,
+		Heads:   known.Known,
 		Key:     key,
 		Dir:     o.Home.Work(),
 		Log:     log,
@@ -93,21 +120,27 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	h := &handler{
-		store: store, realizer: realizer, home: o.Home, version: o.Version,
-		key: protocol.KeyOf(key), policy: policy, started: time.Now(), stop: stop,
+	if peers.sharing, err = openSharing(ctx, store, config.Get, realizer.Refs); err != nil {
+		return err
 	}
-	var idling sync.WaitGroup
+	h := &handler{
+		store: store, realizer: realizer, home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key,
+		policy: policy, config: config, grants: grants, heads: known, sharing: peers.sharing, swarms: peers,
+		started: time.Now(), stop: stop,
+	}
+	var beside sync.WaitGroup
 	defer func() {
 		stop()
-		idling.Wait()
+		beside.Wait()
 	}()
-	idling.Go(func() { h.watchIdle(ctx, o.Idle) })
+	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
+	beside.Go(func() { peers.Run(ctx) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
 		Key:      key,
 		Enrolled: enrolled,
+		Listen:   config.Get().Control,
+		Grants:   grants,
 		Handler:  h,
 		Ready:    o.Ready,
 		Grace:    grace,

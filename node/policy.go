@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
@@ -173,11 +174,20 @@ func (h *handler) trust(a protocol.TrustArgs) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.swarms.wake()
+	known, backward := h.heads.Known(), h.heads.Backward()
 	t := protocol.Trust{Rules: []protocol.TrustRule{}}
 	for _, r := range h.policy.Get().Rules {
 		rule := protocol.TrustRule{Names: r.Names, Platform: r.Platform, Need: r.Need}
 		for _, s := range r.Signers {
-			rule.Signers = append(rule.Signers, protocol.TrustSigner{Key: s.Key, Label: s.Label})
+			signer := protocol.TrustSigner{Key: s.Key, Label: s.Label, Backward: backward[s.Key]}
+			if head := known[s.Key]; head != nil {
+				signer.Revoked, signer.Next = head.Revoked, head.Next
+				if !head.Revoked && !head.Fresh(time.Now()) {
+					signer.Stale = head.Expires
+				}
+			}
+			rule.Signers = append(rule.Signers, signer)
 		}
 		t.Rules = append(t.Rules, rule)
 	}

@@ -5,31 +5,45 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
 )
 
-// shareRoot begins the names of roots that were shared by name: their packages are public, whatever the configuration says.
-const shareRoot = "share/"
+const (
+	// shareRoot begins the names of roots that were shared by name: their packages are public, whatever the configuration says.
+	shareRoot = "share/"
+	// meshRoot begins the names of roots that came out of a mesh, "mesh/NAME/CID": they never leave it.
+	meshRoot = "mesh/"
+)
 
 // sharing knows how far each package, and each block of the store, may go.
 //
-// Blocks have no names, so two sets are kept: what is in packages that are shared with nobody, and what is in public ones.
-// A block in the first goes nowhere, even when it is in a shared package too: others have that package as well.
+// Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
+// ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
+// others have that package as well.
 type sharing struct {
-	store    *cas.Store
-	config   func() *Config
+	store  *cas.Store
+	config func() *Config
+
 	mu       sync.RWMutex
-	explicit map[pir.PID]bool // shared by name, with all that it refers to
-	public   map[cid.CID]bool // blocks
-	off      map[cid.CID]bool // blocks
+	explicit map[pir.PID]bool   // shared by name, with all that it refers to
+	heard    map[pir.PID]string // the mesh, which alone has told of it
+	public   map[cid.CID]bool   // blocks
+	off      map[cid.CID]bool   // blocks
+	mesh     map[string]map[cid.CID]bool
 }
 
 // openSharing reads what is shared.
 func openSharing(ctx context.Context, store *cas.Store, config func() *Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
-	s := &sharing{store: store, config: config, explicit: map[pir.PID]bool{}, public: map[cid.CID]bool{}, off: map[cid.CID]bool{}}
+	s := &sharing{
+		store: store, config: config, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{},
+		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{},
+	}
+	inMesh := map[cid.CID]string{}
 	for root, err := range store.Roots() {
 		if err != nil {
 			return nil, err
@@ -39,10 +53,19 @@ func openSharing(ctx context.Context, store *cas.Store, config func() *Config, r
 				return nil, err
 			}
 		}
+		if name, _, ok := strings.Cut(strings.TrimPrefix(root.Name, meshRoot), "/"); ok && strings.HasPrefix(root.Name, meshRoot) {
+			if err := s.addBlocks(ctx, Reach(meshReach+name), root.CID); err != nil {
+				return nil, err
+			}
+			inMesh[root.CID] = name
+		}
 	}
 	for b, err := range store.Bindings() {
 		if err != nil {
 			return nil, err
+		}
+		if name := inMesh[b.CID]; name != "" {
+			s.hear(name, b.PID)
 		}
 		if err := s.learn(ctx, b.PID, b.CID); err != nil {
 			return nil, err
@@ -75,13 +98,58 @@ func (s *sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) 
 	return nil
 }
 
+// shareClosure makes a package that is here public, with all that it refers to, and returns them.
+func (s *sharing) shareClosure(ctx context.Context, id pir.PID, root cid.CID, refs func(pir.PID) ([]pir.PID, error)) ([]pir.PID, error) {
+	if reach := s.Reach(id); strings.HasPrefix(string(reach), meshReach) || reach == Off {
+		return nil, protocol.Errorf(protocol.Denied, "%s goes no farther than %s", id.Short(), reach).
+			WithHint("the share rules of config.nuon, or the mesh that it came from, say so")
+	}
+	if err := s.store.PutRoot(ctx, cas.Root{Name: shareRoot + id.String(), CID: root, PID: id, Created: time.Now()}); err != nil {
+		return nil, err
+	}
+	if err := s.addClosure(id, refs); err != nil {
+		return nil, err
+	}
+	closure, seen := []pir.PID{id}, map[pir.PID]bool{id: true}
+	for i := 0; i < len(closure); i++ {
+		content, err := s.store.CID(closure[i])
+		if err != nil {
+			continue
+		}
+		if err := s.learn(ctx, closure[i], content); err != nil {
+			return nil, err
+		}
+		list, err := refs(closure[i])
+		if err != nil {
+			continue
+		}
+		for _, ref := range list {
+			if !seen[ref] {
+				seen[ref] = true
+				closure = append(closure, ref)
+			}
+		}
+	}
+	return closure, nil
+}
+
+// any says whether something is shared by name.
+func (s *sharing) any() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.explicit) > 0
+}
+
 // Reach says how far a package may go.
 func (s *sharing) Reach(id pir.PID) Reach {
 	s.mu.RLock()
-	explicit := s.explicit[id]
+	explicit, mesh := s.explicit[id], s.heard[id]
 	s.mu.RUnlock()
 	if explicit {
 		return Public
+	}
+	if mesh != "" {
+		return Reach(meshReach + mesh)
 	}
 	canonical, _, err := s.store.PIR(id)
 	if err != nil {
@@ -94,18 +162,46 @@ func (s *sharing) Reach(id pir.PID) Reach {
 	return s.config().Reach(p.Name)
 }
 
-// learn keeps the sets up to date when a package has content.
-func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
-	reach := s.Reach(id)
-	if reach == LAN {
-		return nil // in no set
-	}
-	set := s.public
-	if reach == Off {
-		set = s.off
-	}
+// hear notes that a mesh has told of a package; what the public swarm tells of as well is not the mesh's.
+func (s *sharing) hear(mesh string, id pir.PID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, known := s.heard[id]; !known || mesh == "" {
+		s.heard[id] = mesh
+	}
+}
+
+// keepIn makes a tree that came out of a mesh stay in it, also after a restart.
+func (s *sharing) keepIn(ctx context.Context, mesh string, root cid.CID) error {
+	if err := s.addBlocks(ctx, Reach(meshReach+mesh), root); err != nil {
+		return err
+	}
+	return s.store.PutRoot(ctx, cas.Root{Name: meshRoot + mesh + "/" + root.String(), CID: root, Created: time.Now()})
+}
+
+// learn keeps the sets up to date when a package has content.
+func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
+	return s.addBlocks(ctx, s.Reach(id), root)
+}
+
+func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var set map[cid.CID]bool
+	switch {
+	case reach == LAN:
+		return nil // in no set
+	case reach == Off:
+		set = s.off
+	case reach == Public:
+		set = s.public
+	default:
+		name := strings.TrimPrefix(string(reach), meshReach)
+		if set = s.mesh[name]; set == nil {
+			set = map[cid.CID]bool{}
+			s.mesh[name] = set
+		}
+	}
 	if set[root] {
 		return nil
 	}
@@ -115,15 +211,35 @@ func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
 	})
 }
 
-// MayGive says whether a block may go to a node, which is on a private address or anywhere.
-func (s *sharing) MayGive(c cid.CID, private bool) bool {
+// MayGive says whether a block may go to a node of a mesh, or of the public swarm (""), which is on a private address
+// or anywhere.
+func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return !s.off[c] && (private || s.public[c])
+	if s.off[c] {
+		return false
+	}
+	if s.public[c] || mesh != "" && s.mesh[mesh][c] {
+		return true
+	}
+	for _, blocks := range s.mesh {
+		if blocks[c] {
+			return false
+		}
+	}
+	return private || mesh != ""
 }
 
 // MayTell says whether a node may be told what is known about a package.
-func (s *sharing) MayTell(id pir.PID, private bool) bool {
-	reach := s.Reach(id)
-	return reach == Public || reach == LAN && private
+func (s *sharing) MayTell(id pir.PID, mesh string, private bool) bool {
+	switch reach := s.Reach(id); reach {
+	case Off:
+		return false
+	case Public:
+		return true
+	case LAN:
+		return private || mesh != ""
+	default:
+		return mesh != "" && string(reach) == meshReach+mesh
+	}
 }

@@ -98,10 +98,15 @@ func (g *graph) start(ctx context.Context, id pir.PID) *task {
 // run takes the steps of README.md.
 func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	t.name = g.given[id].Name
-	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+	if ok, err := g.find(id, t, protocol.Present); err != nil {
 		return err
+	} else if ok {
+		return g.describe(ctx, id)
 	}
 	p, canonical, origins, err := g.pir(id)
+	if protocol.CodeOf(err) == protocol.NotFound && g.r.o.Peers != nil && !g.req.Offline {
+		return g.bring(ctx, id, t)
+	}
 	if err != nil {
 		return err
 	}
@@ -178,6 +183,21 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	t.cid, t.size, t.way = made.cid, made.size, made.way
 	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: t.way, CID: t.cid.String()})
 	return nil
+}
+
+// describe keeps what the request says of a PID that is present: it may have come by its PID alone.
+func (g *graph) describe(ctx context.Context, id pir.PID) error {
+	if _, given := g.given[id]; !given {
+		return nil
+	}
+	if _, _, err := g.r.o.Store.PIR(id); !errors.Is(err, cas.ErrNotFound) {
+		return err
+	}
+	_, canonical, origins, err := g.pir(id)
+	if err != nil {
+		return err
+	}
+	return g.r.o.Store.PutPIR(ctx, id, canonical, origins)
 }
 
 func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {

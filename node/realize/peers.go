@@ -18,7 +18,7 @@ type Peers interface {
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
 	// Fetch makes the tree below root present in the store. Size is a bound of its bytes; 0 is none.
 	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
-	// Announce is told about which PIDs this node has something to say now.
+	// Announce is told which PIDs have content here now.
 	Announce(ids ...pir.PID)
 }
 
@@ -196,6 +196,9 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 	if err := g.r.o.Store.Bind(ctx, *d.Statement); err != nil {
 		return false, err
 	}
+	if g.r.o.Peers != nil {
+		g.r.o.Peers.Announce(id)
+	}
 	t.cid, t.size, t.way = w.cid, w.size, protocol.Received
 	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: d.Why})
 	return true, nil
@@ -259,7 +262,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 				}
 				continue
 			}
-			if err := g.bring(ctx, ref); err != nil {
+			if err := g.bring(ctx, ref, &task{}); err != nil {
 				return err
 			}
 		}
@@ -268,18 +271,25 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 	return nil
 }
 
-// bring makes a PID present that is known only as a reference.
-func (g *graph) bring(ctx context.Context, id pir.PID) error {
-	t := &task{name: id.Short()}
+// bring makes a PID present of which no description is known: what somebody referred to, or asks for by its PID alone.
+func (g *graph) bring(ctx context.Context, id pir.PID, t *task) error {
+	t.name = id.Short()
 	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
 		return err
 	}
-	ok, err := g.receive(ctx, id, t)
-	if err == nil && !ok {
-		err = protocol.Errorf(protocol.Unavailable, "a package refers to %s, which is not here and nobody who counts has", id.Short()).
-			WithHint("see who has said what: nuka trust why %s", id)
+	if _, err := g.r.word(id); errors.Is(err, cas.ErrNotFound) && g.mayAsk() {
+		g.ask(ctx, []pir.PID{id})
 	}
-	return err
+	ok, err := g.receive(ctx, id, t)
+	if ok || err != nil {
+		return err
+	}
+	why := "nobody's word counts here"
+	if d, err := g.r.Decide(id); err == nil && len(g.r.policy().Signers()) > 0 {
+		why = "of those whose word counts there are " + d.Why
+	}
+	return protocol.Errorf(protocol.Unavailable, "%s cannot be had: no description of it is known, so it cannot be built, and %s", id.Short(), why).
+		WithHint("see who has said what: nuka trust why %s", id)
 }
 
 // below returns the PIDs that ids are made from, as far as their descriptions are known.

@@ -130,9 +130,14 @@ func TestReceive(t *testing.T) {
 	if err != nil || len(closure) != 3 {
 		t.Errorf("closure %v, %v; want what it refers to as well", closure, err)
 	}
-	// What has come by the word of others is not this node's word.
-	if len(n.spread) != 0 {
-		t.Errorf("announced %v", n.spread)
+	// What has come is here now, and others may have it from here; but it is not this node's word.
+	if d := cmp.Diff(protocol.SortRefs([]pir.PID{app, lib, base}), protocol.SortRefs(n.spread)); d != "" {
+		t.Errorf("announced (-want +got)\n%s", d)
+	}
+	for a, err := range b.store.Attestations(app) {
+		if err != nil || a.Signer == nodeName(100) {
+			t.Errorf("got %v by %s, want no word of its own", err, a.Signer)
+		}
 	}
 	// All is local now: nobody is asked.
 	n.asked = nil

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	headSuffix     = ".head"
+	backwardSuffix = ".backward"
+	statementsFile = "statements"
+	// statementsRoot is the root that keeps the list which the node's own head names.
+	statementsRoot = "node/statements"
+)
+
+// heads keeps the newest known head of each signer, a file each. It is safe for use by several goroutines.
+type heads struct {
+	dir string
+	log *slog.Logger
+
+	mu       sync.Mutex
+	known    map[protocol.Key]*protocol.Head // replaced as a whole
+	backward map[protocol.Key]string         // signers that went back, and how
+}
+
+// openHeads reads the heads of a folder, which it makes. A file that is no head is left alone and does not count.
+func openHeads(dir string, log *slog.Logger) (*heads, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	h := &heads{dir: dir, log: log, known: map[protocol.Key]*protocol.Head{}, backward: map[protocol.Key]string{}}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range list {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if name, ok := strings.CutSuffix(e.Name(), backwardSuffix); ok {
+			if key, err := protocol.ParseKey(name); err == nil {
+				h.backward[key] = string(b)
+			}
+			continue
+		}
+		if !strings.HasSuffix(e.Name(), headSuffix) {
+			continue
+		}
+		head, err := protocol.DecodeHead(b)
+		if err != nil || head.Signer.String()+headSuffix != e.Name() {
+			log.Warn("a head is unreadable and does not count", "file", e.Name(), "error", err)
+			continue
+		}
+		h.known[head.Signer] = head
+	}
+	return h, nil
+}
+
+// Known returns the newest head of each signer; it is not changed.
+func (h *heads) Known() map[protocol.Key]*protocol.Head {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.known
+}
+
+// Backward returns the signers that went back, each with what was seen.
+func (h *heads) Backward() map[protocol.Key]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.backward)
+}
+
+// learn keeps a head if it is newer than the one that is known, durably.
+// protocol.ErrBackward: it goes back, which is noted. A head that is not fresh is refused.
+func (h *heads) learn(head *protocol.Head, now time.Time) error {
+	if !head.Fresh(now) && !head.Revoked {
+		return fmt.Errorf("head %d of %s is not valid now: from %s to %s", head.Number, head.Signer,
+			head.Issued.UTC().Format(time.DateTime), head.Expires.UTC().Format(time.DateTime))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	newer, err := head.After(h.known[head.Signer])
+	if errors.Is(err, protocol.ErrBackward) {
+		h.noteBackward(head, err)
+	}
+	if err != nil || !newer {
+		return err
+	}
+	b, err := head.Encode()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(h.dir, head.Signer.String()+headSuffix), b); err != nil {
+		return err
+	}
+	known := maps.Clone(h.known)
+	known[head.Signer] = head
+	h.known = known
+	return nil
+}
+
+// noteBackward keeps what a signer, or whoever brings its word, did. An old head alone is a late messenger's as a rule,
+// so only two words of one number, or one after the last, are kept as evidence.
+func (h *heads) noteBackward(head *protocol.Head, err error) {
+	h.log.Warn("a signer goes back", "signer", head.Signer, "error", err)
+	old := h.known[head.Signer]
+	if head.Number < old.Number || h.backward[head.Signer] != "" {
+		return
+	}
+	h.backward[head.Signer] = err.Error()
+	if err := writeFile(filepath.Join(h.dir, head.Signer.String()+backwardSuffix), []byte(err.Error())); err != nil {
+		h.log.Warn("keep the evidence", "error", err)
+	}
+}
+
+// speak makes the next head of the node's own key over the statements that everybody may see, unless nothing has
+// changed and the last one is valid for long enough.
+func (h *heads) speak(ctx context.Context, store *cas.Store, key ed25519.PrivateKey, statements []protocol.Attestation, now time.Time) error {
+	own := protocol.KeyOf(key)
+	var root cid.CID
+	if len(statements) > 0 {
+		var list bytes.Buffer
+		err := protocol.EncodeStatements(&list, statements)
+		if err == nil {
+			err = writeFile(filepath.Join(h.dir, statementsFile), list.Bytes())
+		}
+		if err == nil {
+			root, err = store.Import(ctx, os.DirFS(h.dir), &cas.ImportOptions{File: statementsFile})
+		}
+		if err != nil {
+			return fmt.Errorf("keep the list of statements: %w", err)
+		}
+		if err := store.PutRoot(ctx, cas.Root{Name: statementsRoot, CID: root, Created: now}); err != nil {
+			return err
+		}
+	}
+	next := &protocol.Head{Number: 1, Root: root, Issued: now, Expires: now.Add(protocol.HeadLifetime)}
+	if old := h.Known()[own]; old != nil {
+		if old.Revoked || old.Root == root && now.Add(protocol.HeadLifetime/2).Before(old.Expires) {
+			return nil
+		}
+		next.Number = old.Number + 1
+	}
+	if err := next.Sign(key); err != nil {
+		return err
+	}
+	return h.learn(next, now)
+}
+
+// revoke makes the last head of a key. next takes over from it; zero: nobody does.
+func (h *heads) revoke(key ed25519.PrivateKey, next protocol.Key, now time.Time) error {
+	last := &protocol.Head{Number: 1, Issued: now, Expires: now.Add(10 * 365 * 24 * time.Hour), Revoked: true, Next: next}
+	if old := h.Known()[protocol.KeyOf(key)]; old != nil {
+		if old.Revoked {
+			return protocol.Errorf(protocol.Invalid, "%s was revoked already, by head %d", old.Signer, old.Number)
+		}
+		last.Number = old.Number + 1
+	}
+	if err := last.Sign(key); err != nil {
+		return err
+	}
+	return h.learn(last, now)
+}
+
+// forget removes what is known of a signer.
+func (h *heads) forget(key protocol.Key) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, suffix := range []string{headSuffix, backwardSuffix} {
+		if err := os.Remove(filepath.Join(h.dir, key.String()+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	known := maps.Clone(h.known)
+	delete(known, key)
+	h.known = known
+	delete(h.backward, key)
+	return nil
+}

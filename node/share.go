@@ -1,0 +1,238 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// gotRoot begins the names of roots of content that was got by its CID.
+const gotRoot = "got/"
+
+// share makes a package public, with all that it refers to, and returns the ticket for it.
+func (h *handler) share(ctx context.Context, a protocol.PathArgs) (*protocol.Shared, error) {
+	id, root, err := h.content(a.ID)
+	if err != nil {
+		return nil, err
+	}
+	if id.IsZero() {
+		return nil, protocol.Errorf(protocol.Invalid, "share: %.60s is content, of which nobody has said what it is", a.ID).
+			WithHint("share a package; nuka show tells which have this content")
+	}
+	m, release, err := h.swarms.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	closure, err := h.sharing.shareClosure(ctx, id, root, h.realizer.Refs)
+	if err != nil {
+		return nil, err
+	}
+	h.swarms.Announce(closure...)
+	h.swarms.speak(ctx)
+	addresses, reachable := ticketAddresses(m.swarm.Addresses())
+	t := &protocol.Ticket{PID: id, CID: root, Node: h.key, Addresses: addresses}
+	return &protocol.Shared{Ticket: t.String(), Reachable: reachable}, nil
+}
+
+// ticketAddresses chooses the addresses that a ticket carries, and says whether one is of more than this machine.
+func ticketAddresses(all []string) (addresses []string, reachable bool) {
+	local := func(a string) bool { return strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") }
+	for _, a := range all {
+		a, _, _ = strings.Cut(a, "/p2p/")
+		if !slices.Contains(addresses, a) {
+			addresses = append(addresses, a)
+		}
+		reachable = reachable || !local(a)
+	}
+	slices.SortStableFunc(addresses, func(a, b string) int {
+		switch x, y := local(a), local(b); {
+		case x == y:
+			return 0
+		case x:
+			return 1
+		}
+		return -1
+	})
+	return addresses[:min(len(addresses), 16)], reachable
+}
+
+// get makes present what a ticket, a PID or a CID names, by what others have.
+func (h *handler) get(ctx context.Context, a protocol.GetArgs, event func(protocol.Event)) (*protocol.Realized, error) {
+	want, err := h.wanted(a.What)
+	if err != nil {
+		return nil, err
+	}
+	if !a.Offline {
+		m, release, err := h.swarms.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		if err := reach(ctx, m.swarm, a.What); err != nil {
+			event(protocol.Event{Kind: protocol.EventNote, PID: want.PID, Text: err.Error()})
+		}
+	}
+	if want.PID.IsZero() {
+		return h.getContent(ctx, want.CID, a.Offline, event)
+	}
+	realized, err := h.realizer.Realize(ctx, &realize.Request{Wanted: []pir.PID{want.PID}, Offline: a.Offline, Event: event})
+	if e := protocol.AsError(err); err != nil && e.Code == protocol.Unavailable && !want.Node.IsZero() &&
+		!slices.Contains(h.policy.Get().Signers(), want.Node) {
+		e.Message += "; the node of the ticket is " + want.Node.String() + ", whose word does not count here"
+		e.Hint = "if you trust it: nuka trust add " + want.Node.String()
+		return nil, e
+	}
+	return realized, err
+}
+
+// wanted reads what is to be got. A ticket's CID is a promise of whoever made it, and is not relied on.
+func (h *handler) wanted(what string) (*protocol.Ticket, error) {
+	if protocol.IsTicket(what) {
+		t, err := protocol.ParseTicket(what)
+		if err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+		}
+		if t.PID.IsZero() && t.CID.IsZero() {
+			return nil, protocol.Errorf(protocol.Invalid, "this ticket names no package and no content").
+				WithHint("a ticket with a right is for: nuka --node TICKET, or nuka mesh join TICKET")
+		}
+		return t, nil
+	}
+	if c, err := cid.Parse(what); err == nil {
+		return &protocol.Ticket{CID: c}, nil
+	}
+	p, err := pir.ParsePID(what)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
+			WithHint("another node makes a ticket with: nuka share PKG")
+	}
+	return &protocol.Ticket{PID: p}, nil
+}
+
+// reach connects to the node of a ticket.
+func reach(ctx context.Context, w *swarm.Swarm, what string) error {
+	if !protocol.IsTicket(what) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := w.Connect(ctx, what); err != nil {
+		return fmt.Errorf("the node of the ticket does not answer: %w", err)
+	}
+	return nil
+}
+
+// getContent makes a tree present that is named by its CID: it needs nobody's word.
+func (h *handler) getContent(ctx context.Context, root cid.CID, offline bool, event func(protocol.Event)) (*protocol.Realized, error) {
+	way := protocol.Present
+	missing, err := h.store.Missing(ctx, root)
+	if err != nil && !errors.Is(err, cas.ErrNotFound) {
+		return nil, storeErr(err)
+	}
+	if err != nil || len(missing) > 0 {
+		if offline {
+			return nil, protocol.Errorf(protocol.Offline, "%s is not in the store", root).WithHint("ask without --offline")
+		}
+		way = protocol.Received
+		err := h.swarms.Fetch(ctx, root, 0, func(done, total int64) {
+			event(protocol.Event{Kind: protocol.EventProgress, Name: root.String(), What: pir.Fetch, Done: done, Total: total})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := h.store.PutRoot(ctx, cas.Root{Name: gotRoot + root.String(), CID: root, Created: time.Now()}); err != nil {
+		return nil, err
+	}
+	out := protocol.Output{CID: root.String(), Name: root.String(), Way: way}
+	for e, err := range h.store.Entries(ctx, root) {
+		if err != nil {
+			return nil, storeErr(err)
+		}
+		out.Size += e.Size
+	}
+	return &protocol.Realized{Outputs: []protocol.Output{out}, Counts: map[protocol.Way]int{way: 1}}, nil
+}
+
+// swarm answers OpSwarm.
+func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.SwarmStatus, error) {
+	address := a.Address
+	if protocol.IsTicket(address) {
+		t, err := protocol.ParseTicket(address)
+		if err != nil || t.Node.IsZero() || len(t.Addresses) == 0 {
+			return nil, protocol.Errorf(protocol.Invalid, "this ticket names no node (%v)", err)
+		}
+		address = t.Addresses[0] + "/p2p/" + control.PeerID(t.Node)
+	}
+	bootstrap := h.config.Get().Bootstrap
+	switch a.Action {
+	case "":
+	case protocol.ActionConnect:
+		m, release, err := h.swarms.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		if err := m.swarm.Connect(ctx, address); err != nil {
+			return nil, err
+		}
+	case protocol.ActionAdd:
+		m, release, err := h.swarms.enter(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		if err := m.swarm.Connect(ctx, address); protocol.CodeOf(err) == protocol.Invalid {
+			return nil, err
+		} else if err != nil {
+			h.swarms.log.Warn("a node to begin with does not answer now", "address", address, "error", err)
+		}
+		if !slices.Contains(bootstrap, address) {
+			if err := h.config.setBootstrap(append(slices.Clone(bootstrap), address)); err != nil {
+				return nil, err
+			}
+		}
+	case protocol.ActionRemove:
+		if !slices.Contains(bootstrap, address) {
+			return nil, protocol.Errorf(protocol.NotFound, "%.200s is no node to begin with", address).WithHint("list them: nuka swarm bootstrap")
+		}
+		rest := slices.DeleteFunc(slices.Clone(bootstrap), func(b string) bool { return b == address })
+		if err := h.config.setBootstrap(rest); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, protocol.Errorf(protocol.Invalid, "swarm: unknown action %q", a.Action)
+	}
+	h.swarms.wake()
+	return h.swarmStatus(), nil
+}
+
+func (h *handler) swarmStatus() *protocol.SwarmStatus {
+	s := &protocol.SwarmStatus{Addresses: []string{}}
+	for _, m := range h.swarms.all() {
+		if m.name == "" {
+			st := m.swarm.Status()
+			s = &st
+			s.Running = true
+			addresses, _ := ticketAddresses(m.swarm.Addresses())
+			s.Ticket = (&protocol.Ticket{Node: h.key, Addresses: addresses}).String()
+		}
+	}
+	s.Bootstrap = h.config.Get().Bootstrap
+	if s.Bootstrap == nil {
+		s.Bootstrap = []string{}
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// system is the swarm.System of one membership: what its peers may see of this node.
+type system struct {
+	s    *swarms
+	mesh string // "" is the public swarm
+}
+
+// Block implements swarm.System.
+func (y *system) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
+	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
+		return nil, cas.ErrNotFound
+	}
+	return y.s.store.Block(ctx, c)
+}
+
+// Statements implements swarm.System. What others have said is told too: it is signed.
+func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([][]byte, error) {
+	var said [][]byte
+	for _, id := range ids {
+		if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
+			continue
+		}
+		for a, err := range y.s.store.Attestations(id) {
+			if err != nil {
+				return nil, err
+			}
+			if !a.Via.IsZero() {
+				continue
+			}
+			text, err := a.Encode()
+			if err != nil {
+				return nil, err
+			}
+			said = append(said, text)
+		}
+	}
+	return said, nil
+}
+
+// Heads implements swarm.System.
+func (y *system) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error) {
+	known := y.s.heads.Known()
+	var list [][]byte
+	for _, key := range keys {
+		head := known[key]
+		if head == nil {
+			continue
+		}
+		text, err := head.Encode()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, nil
+}
+
+// Learn implements swarm.System: heads of signers that count for something are kept.
+func (y *system) Learn(_ context.Context, text []byte) error {
+	head, err := protocol.DecodeHead(text)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(y.s.policy.Get().Signers(), head.Signer) {
+		return nil
+	}
+	return y.s.heads.learn(head, time.Now())
+}
+
+// Receive implements swarm.System.
+func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
+	return tmpReceive(y.s.store, root), nil
+}
+
+// Shared implements swarm.System.
+func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
+	return func(yield func(swarm.Announcement, error) bool) {
+		for b, err := range y.s.store.Bindings() {
+			if err != nil {
+				yield(swarm.Announcement{}, err)
+				return
+			}
+			if y.announces(b.PID) && !yield(swarm.Announcement{PID: b.PID, Root: b.CID}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// announces says whether a package is announced to all of the membership: what is public, and in a mesh what is its own.
+func (y *system) announces(id pir.PID) bool {
+	reach := y.s.sharing.Reach(id)
+	return reach == Public || y.mesh != "" && reach == Reach(meshReach+y.mesh)
+}
