@@ -36,15 +36,11 @@ in a sandbox of WebAssembly. It prints the PID and the CID.`,
 		if len(rest) > 0 {
 			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
 		}
-		client, err := a.connect(c.Context())
+		client, realized, err := a.build(c.Context(), pkg, args, &o)
 		if err != nil {
 			return err
 		}
 		defer client.Close()
-		realized, err := a.build(c.Context(), client, pkg, args, &o)
-		if err != nil {
-			return err
-		}
 		if a.json {
 			return a.terminal.json(realized)
 		}
@@ -64,12 +60,38 @@ func (o *buildOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show what builds print, and why something is not built")
 }
 
-// build evaluates a package and has the daemon realize it.
-func (a *app) build(ctx context.Context, client *control.Client, pkg string, args []string, o *buildOptions) (*protocol.Realized, error) {
-	result, err := a.eval(ctx, pkg, args)
-	if err != nil {
-		return nil, err
+// build evaluates a package and has the daemon realize it. The caller closes the client.
+// Each takes some ten milliseconds of waiting when there is nothing to do, so connecting goes on beside evaluating.
+func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOptions) (*control.Client, *protocol.Realized, error) {
+	type connection struct {
+		client *control.Client
+		err    error
 	}
+	connected := make(chan connection, 1)
+	go func() {
+		client, err := a.connect(ctx)
+		connected <- connection{client, err}
+	}()
+	result, err := a.eval(ctx, pkg, args)
+	c := <-connected
+	if err == nil {
+		err = c.err
+	}
+	var realized *protocol.Realized
+	if err == nil {
+		realized, err = a.realize(ctx, c.client, result, o)
+	}
+	if err != nil {
+		if c.client != nil {
+			c.client.Close()
+		}
+		return nil, nil, err
+	}
+	return c.client, realized, nil
+}
+
+// realize hands what was evaluated to the daemon.
+func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Result, o *buildOptions) (*protocol.Realized, error) {
 	if err := a.upload(ctx, client, result); err != nil {
 		return nil, err
 	}
@@ -85,7 +107,7 @@ func (a *app) build(ctx context.Context, client *control.Client, pkg string, arg
 	}
 	progress := newProgress(a.terminal, o.verbose)
 	var realized protocol.Realized
-	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
+	err := client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
 	progress.close()
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)

@@ -40,7 +40,7 @@ A service manager runs it as: nukad --foreground`,
 	status := &cobra.Command{Use: "status", Short: "say how the node is", Args: exactArgs(), RunE: a.status}
 	a.jsonFlag(start)
 	a.jsonFlag(status)
-	daemon.AddCommand(start, stop, status)
+	daemon.AddCommand(start, stop, status, a.ticketCommand())
 	return daemon
 }
 

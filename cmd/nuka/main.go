@@ -43,6 +43,7 @@ type app struct {
 	set     string // folder of the package set; "" is the embedded one
 	json    bool
 	offline bool
+	node    string // ticket of the node to use; "" is this home's own
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {
@@ -73,6 +74,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.PersistentFlags().StringVar(&a.node, "node", os.Getenv("NUKA_NODE"), "use the node of `TICKET` instead of this home's; also NUKA_NODE")
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -89,7 +91,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	}
 	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
 	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand())
-	add("peers", a.trustCommand(), a.explainCommand())
+	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
 }

@@ -48,17 +48,16 @@ type runOptions struct {
 
 // prepare has the package made present and learns what running it takes.
 func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, error) {
-	client, err := a.connect(ctx)
+	client, realized, err := a.build(ctx, pkg, args, &o.build)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	realized, err := a.build(ctx, client, pkg, args, &o.build)
-	if err != nil {
-		return nil, err
-	}
 	var program protocol.Program
 	err = client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: realized.Outputs[0].PID, Command: o.command}, &program, nil)
+	if err == nil && a.node != "" {
+		err = a.bring(ctx, client, &program)
+	}
 	return &program, err
 }
 

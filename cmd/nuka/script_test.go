@@ -209,13 +209,16 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// capture NAME [WORD] sets GOT_NAME to what was printed last, or to one word of it, from 1.
+// capture NAME [WORD] sets GOT_NAME to what was printed last, or to one word of it: from 1, or -1 for the last one.
 func capture(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.TrimSpace(ts.ReadFile("stdout"))
 	if len(args) > 1 {
 		n, err := strconv.Atoi(args[1])
 		ts.Check(err)
 		words := strings.Fields(text)
+		if n < 0 {
+			n += len(words) + 1
+		}
 		if n < 1 || n > len(words) {
 			ts.Fatalf("%q has no word %d", text, n)
 		}

@@ -20,9 +20,12 @@ const (
 	idleTimeout = "1h"
 )
 
-// connect returns a connection to the home's daemon, which it starts when none runs.
+// connect returns a connection to the home's daemon, which it starts when none runs, or to the node of --node.
 // The caller closes it.
 func (a *app) connect(ctx context.Context) (*control.Client, error) {
+	if a.node != "" {
+		return a.attach(ctx)
+	}
 	client, err := a.dial(ctx)
 	if !errors.Is(err, control.ErrNoDaemon) {
 		return client, err
@@ -35,6 +38,9 @@ func (a *app) connect(ctx context.Context) (*control.Client, error) {
 
 // dial is connect to a daemon that runs.
 func (a *app) dial(ctx context.Context) (*control.Client, error) {
+	if a.node != "" {
+		return a.attach(ctx)
+	}
 	key, err := control.LoadKey(a.home.UserKey())
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -87,6 +88,15 @@ func (a *app) showTrust(t *protocol.Trust) error {
 			note := printable(s.Label)
 			if s.Revoked {
 				note += " (revoked)"
+			}
+			if !s.Next.IsZero() {
+				note += " (its successor: " + s.Next.String() + ")"
+			}
+			if !s.Stale.IsZero() {
+				note += " (nothing new since it expired " + s.Stale.Format(time.DateOnly) + ")"
+			}
+			if s.Backward != "" {
+				note += " (contradicts itself: " + printable(s.Backward) + ")"
 			}
 			fmt.Fprintf(w, "  %s\t%s\n", s.Key, note)
 		}

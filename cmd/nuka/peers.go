@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+func (a *app) shareCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "share PKG|PID [flags of the package]",
+		Short: "let everybody have a package, building it first if need be",
+		Long: `Share announces a package, and all that it refers to, and prints a ticket: one string with all that
+another node needs to get it, nuka get TICKET. Packages that were not shared go to nodes of the local network
+when they ask, unless the rules in config.nuon say otherwise.`,
+		Example: "  nuka share lua\n  nuka share ./hello.nu --nls",
+	}
+	var o buildOptions
+	o.flags(c)
+	a.packageFlags(c)
+	a.jsonFlag(c)
+	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		if len(rest) > 0 {
+			return usage("share: %q: nothing is run, so there is nobody to give it to", rest[0])
+		}
+		var client *control.Client
+		id := pkg
+		_, err := pir.ParsePID(pkg)
+		if err == nil {
+			client, err = a.connect(c.Context())
+		} else {
+			var realized *protocol.Realized
+			if client, realized, err = a.build(c.Context(), pkg, args, &o); err == nil {
+				id = realized.Outputs[0].PID.String()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		var s protocol.Shared
+		if err := client.Call(c.Context(), protocol.OpShare, protocol.PathArgs{ID: id}, &s, nil); err != nil {
+			return err
+		}
+		if a.json {
+			return a.terminal.json(s)
+		}
+		if !s.Reachable {
+			a.say("no address of this node is known beyond this machine: the ticket is of use here only")
+		}
+		fmt.Fprintln(a.out, s.Ticket)
+		return nil
+	})
+}
+
+func (a *app) getCommand() *cobra.Command {
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "get TICKET|PID|CID",
+		Short: "get from other nodes what a ticket, a PID or a CID names",
+		Long: `Get makes a package present by what other nodes have. Which content a PID has is decided by the policy,
+nuka trust, and not by the ticket; a CID needs nobody's word. It builds nothing.`,
+		Args: exactArgs("TICKET"),
+		RunE: func(c *cobra.Command, words []string) error {
+			client, err := a.connect(c.Context())
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			progress := newProgress(a.terminal, verbose)
+			var realized protocol.Realized
+			err = client.Call(c.Context(), protocol.OpGet, protocol.GetArgs{What: words[0], Offline: a.offline}, &realized,
+				&control.CallOptions{Event: progress.event})
+			progress.close()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(realized)
+			}
+			for _, out := range realized.Outputs {
+				if out.PID.IsZero() {
+					fmt.Fprintln(a.out, out.CID)
+				} else {
+					fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "say more of how it goes")
+	c.Flags().BoolVar(&a.offline, "offline", false, "send no packet: only say whether it is here")
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) peersCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "peers",
+		Short: "list the nodes that this one is connected to",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var peers []protocol.Peer
+			if err := a.call(c, protocol.OpPeers, nil, &peers, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(peers)
+			}
+			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+			for _, p := range peers {
+				direction := "outbound"
+				if p.Inbound {
+					direction = "inbound"
+				}
+				where := p.Mesh
+				if where == "" {
+					where = "public"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s received\t%s sent\n", p.Key, printable(where), printable(p.Address), direction,
+					p.Latency.Round(10*time.Microsecond), size(p.Received), size(p.Sent))
+			}
+			return w.Flush()
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) swarmCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "swarm",
+		Short: "say how the node stands in the swarm, and join others",
+		Long: `Swarm tells and changes how this node meets others. It is in the public swarm when there is a reason:
+something is shared, somebody is trusted, or a node to begin with is known.`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	show := func(c *cobra.Command, args protocol.SwarmArgs) error {
+		var s protocol.SwarmStatus
+		if err := a.call(c, protocol.OpSwarm, args, &s, nil); err != nil {
+			return err
+		}
+		return a.showSwarm(&s)
+	}
+	status := &cobra.Command{
+		Use: "status", Short: "say how the node stands in the swarm", Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error { return show(c, protocol.SwarmArgs{}) },
+	}
+	connect := &cobra.Command{
+		Use: "connect ADDRESS|TICKET", Short: "connect to a node now", Args: exactArgs("ADDRESS"),
+		RunE: func(c *cobra.Command, words []string) error {
+			return show(c, protocol.SwarmArgs{Action: protocol.ActionConnect, Address: words[0]})
+		},
+	}
+	var remove bool
+	bootstrap := &cobra.Command{
+		Use: "bootstrap [ADDRESS|TICKET]", Short: "list the nodes to begin with, or add one", Args: rangeArgs(0, "ADDRESS"),
+		RunE: func(c *cobra.Command, words []string) error {
+			args := protocol.SwarmArgs{}
+			if len(words) > 0 {
+				args = protocol.SwarmArgs{Action: protocol.ActionAdd, Address: words[0]}
+				if remove {
+					args.Action = protocol.ActionRemove
+				}
+			}
+			var s protocol.SwarmStatus
+			if err := a.call(c, protocol.OpSwarm, args, &s, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(s.Bootstrap)
+			}
+			for _, b := range s.Bootstrap {
+				fmt.Fprintln(a.out, printable(b))
+			}
+			return nil
+		},
+	}
+	bootstrap.Flags().BoolVar(&remove, "remove", false, "take the node out of the list")
+	for _, sub := range []*cobra.Command{status, connect, bootstrap} {
+		a.jsonFlag(sub)
+		c.AddCommand(sub)
+	}
+	return c
+}
+
+func (a *app) showSwarm(s *protocol.SwarmStatus) error {
+	if a.json {
+		return a.terminal.json(s)
+	}
+	if !s.Running {
+		a.say("this node is in no swarm: nothing is shared, nobody is trusted, and no node to begin with is known")
+		return nil
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, address := range s.Addresses {
+		fmt.Fprintf(w, "address\t%s\n", printable(address))
+	}
+	for _, b := range s.Bootstrap {
+		fmt.Fprintf(w, "begins with\t%s\n", printable(b))
+	}
+	fmt.Fprintf(w, "peers\t%d\n", s.Peers)
+	fmt.Fprintf(w, "routing table\t%d\n", s.Table)
+	fmt.Fprintf(w, "announced\t%d\n", s.Provided)
+	fmt.Fprintf(w, "ticket\t%s\n", s.Ticket)
+	return w.Flush()
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "key",
+		Short: "show, change or revoke the node's key",
+		Long: `Key is about the key with which this node signs what it has built, and by which others know it.
+After a change the node begins anew with the other key; what it has said is said again by that one.`,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	command := func(use, short string, action protocol.Action) *cobra.Command {
+		sub := &cobra.Command{
+			Use: use, Short: short, Args: exactArgs(),
+			RunE: func(c *cobra.Command, _ []string) error {
+				var s protocol.KeyStatus
+				if err := a.call(c, protocol.OpKey, protocol.KeyArgs{Action: action}, &s, nil); err != nil {
+					return err
+				}
+				return a.showKey(&s)
+			},
+		}
+		a.jsonFlag(sub)
+		return sub
+	}
+	c.AddCommand(command("show", "show the node's key", ""),
+		command("rotate", "take another key, and tell others that it takes over", protocol.ActionRotate),
+		command("revoke", "take another key, and tell others that the old one counts no longer", protocol.ActionRevoke))
+	return c
+}
+
+func (a *app) showKey(s *protocol.KeyStatus) error {
+	if a.json {
+		return a.terminal.json(s)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "key\t%s\n", s.Key)
+	fmt.Fprintf(w, "peer\t%s\n", s.Peer)
+	if s.Number > 0 {
+		fmt.Fprintf(w, "head\t%d, valid until %s\n", s.Number, s.Expires.Format(time.DateTime))
+	}
+	for _, before := range s.Before {
+		fmt.Fprintf(w, "before\t%s\n", before)
+	}
+	return w.Flush()
+}

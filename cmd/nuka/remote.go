@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// attach connects to the node of a ticket, on whatever machine it is.
+func (a *app) attach(ctx context.Context) (*control.Client, error) {
+	ticket, err := protocol.ParseTicket(a.node)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "--node: %v", err).WithHint("the node's user makes one: nuka daemon ticket")
+	}
+	key, err := control.LoadKey(a.home.UserKey())
+	if err != nil {
+		return nil, err
+	}
+	return control.Attach(ctx, ticket, key)
+}
+
+// remoteFetches is how many files are read at once from a node elsewhere.
+const remoteFetches = 8
+
+// bring gets what a program needs from a node that is not on this machine. Files are kept by their CIDs in the cache,
+// so a second run gets nothing.
+func (a *app) bring(ctx context.Context, client *control.Client, program *protocol.Program) error {
+	dir := filepath.Join(a.home.Cache, "remote")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	program.Cache = a.home.MachineCode()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(remoteFetches)
+	started := map[string]bool{}
+	for _, m := range program.Mounts {
+		for i := range m.Entries {
+			e := &m.Entries[i]
+			if e.Kind != protocol.KindFile {
+				continue
+			}
+			e.File = filepath.Join(dir, e.CID)
+			if _, err := os.Lstat(e.File); err == nil || started[e.CID] {
+				continue
+			}
+			started[e.CID] = true
+			g.Go(func() error { return download(ctx, client, e.CID, e.File, e.Size) })
+		}
+	}
+	return g.Wait()
+}
+
+// download reads one file by its CID into a file that is whole or not there.
+func download(ctx context.Context, client *control.Client, id, to string, size int64) error {
+	f, err := os.CreateTemp(filepath.Dir(to), ".part-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	counted := &countWriter{w: f}
+	err = client.Call(ctx, protocol.OpRead, protocol.PathArgs{ID: id}, nil, &control.CallOptions{Reply: counted})
+	err = errors.Join(err, f.Close())
+	if err == nil && counted.n != size {
+		err = protocol.Errorf(protocol.Mismatch, "read %s: %d bytes, want %d", id, counted.n, size)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), to)
+}
+
+type countWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// ticketCommand makes and lists the tickets by which others attach to this node.
+func (a *app) ticketCommand() *cobra.Command {
+	args := protocol.GrantArgs{Action: protocol.ActionAdd}
+	var may []string
+	c := &cobra.Command{
+		Use:   "ticket",
+		Short: "make a ticket with which another machine uses this node",
+		Long: `Ticket prints a ticket for a light peer elsewhere, such as a CI job that has no store of its own:
+nuka --node TICKET run lua. Whoever has the ticket may do what it allows until it expires; keep it as you keep a password.
+It never reaches the node's policy, key or roots.`,
+		Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			args.May = nil
+			for _, m := range may {
+				args.May = append(args.May, protocol.Right(m))
+			}
+			var out protocol.Granted
+			if err := a.call(c, protocol.OpGrant, args, &out, nil); err != nil {
+				return err
+			}
+			if a.json {
+				return a.terminal.json(out)
+			}
+			fmt.Fprintln(a.out, out.Ticket)
+			return nil
+		},
+	}
+	all := make([]string, 0, len(protocol.Rights()))
+	for _, r := range protocol.Rights() {
+		all = append(all, string(r))
+	}
+	c.Flags().StringSliceVar(&may, "may", all, "what it allows, `RIGHTS`")
+	c.Flags().DurationVar(&args.For, "for", 24*time.Hour, "how long it holds, `DURATION`")
+	a.jsonFlag(c)
+	list := &cobra.Command{
+		Use: "list", Short: "list the tickets that hold", Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var out protocol.Granted
+			if err := a.call(c, protocol.OpGrant, protocol.GrantArgs{}, &out, nil); err != nil {
+				return err
+			}
+			return a.showGrants(&out)
+		},
+	}
+	revoke := &cobra.Command{
+		Use: "revoke ID", Short: "let a ticket hold no longer", Args: exactArgs("ID"),
+		RunE: func(c *cobra.Command, words []string) error {
+			var out protocol.Granted
+			if err := a.call(c, protocol.OpGrant, protocol.GrantArgs{Action: protocol.ActionRemove, ID: words[0]}, &out, nil); err != nil {
+				return err
+			}
+			return a.showGrants(&out)
+		},
+	}
+	a.jsonFlag(list)
+	a.jsonFlag(revoke)
+	c.AddCommand(list, revoke)
+	return c
+}
+
+func (a *app) showGrants(g *protocol.Granted) error {
+	if a.json {
+		return a.terminal.json(g)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, grant := range g.Grants {
+		may := make([]string, len(grant.May))
+		for i, m := range grant.May {
+			may[i] = string(m)
+		}
+		fmt.Fprintf(w, "%.12s\t%s\tuntil %s\n", grant.ID, strings.Join(may, ","), grant.Expires.Format(time.DateTime))
+	}
+	return w.Flush()
+}
