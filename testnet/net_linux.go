@@ -1,0 +1,243 @@
+package testnet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// nets numbers the nets of this process.
+var nets atomic.Int64
+
+// A Net is a switch with nodes on it. Its methods end the test when they cannot do what they say.
+type Net struct {
+	t        testing.TB
+	programs string // folder of nuka and nukad
+	dir      string
+	name     string
+	nodes    []*Node
+}
+
+// A Node is one machine of a net.
+type Node struct {
+	net  *Net
+	n    int
+	Home string
+	IP   string
+}
+
+// New makes a net with the programs of a folder. It is taken down when the test ends.
+func New(t testing.TB, programs string) *Net {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("network namespaces need the program ip of iproute2")
+	}
+	dir, err := os.MkdirTemp("", "nk") // short: the name of a socket has to fit
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Net{t: t, programs: programs, dir: dir, name: fmt.Sprintf("nk%d-%d", os.Getpid(), nets.Add(1))}
+	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
+		os.RemoveAll(dir)
+		t.Skipf("network namespaces cannot be made here: %s", out)
+	}
+	t.Cleanup(n.close)
+	for _, bridge := range []string{"br0", "br1"} { // br1 is for those who are cut off
+		n.ip("-n", n.name, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
+		n.ip("-n", n.name, "link", "set", bridge, "up")
+	}
+	return n
+}
+
+func (n *Net) close() {
+	for _, node := range n.nodes {
+		node.Kill()
+	}
+	for _, node := range n.nodes {
+		_ = exec.Command("ip", "netns", "del", node.namespace()).Run()
+	}
+	_ = exec.Command("ip", "netns", "del", n.name).Run()
+	if err := os.RemoveAll(n.dir); err != nil {
+		n.t.Error(err)
+	}
+}
+
+func (n *Net) ip(args ...string) {
+	n.t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		n.t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// Node adds a machine with a configuration, NUON.
+func (n *Net) Node(config string) *Node {
+	n.t.Helper()
+	i := len(n.nodes) + 1
+	d := &Node{net: n, n: i, Home: filepath.Join(n.dir, strconv.Itoa(i)), IP: fmt.Sprintf("10.77.0.%d", i)}
+	n.nodes = append(n.nodes, d)
+	if err := os.Mkdir(d.Home, 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(d.Home, "config.nuon"), []byte(config), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	ns := d.namespace()
+	n.ip("netns", "add", ns)
+	// Without IPv6 a machine that has nothing to say says nothing.
+	n.ip("netns", "exec", ns, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+	n.ip("-n", n.name, "link", "add", d.port(), "type", "veth", "peer", "name", "eth0", "netns", ns)
+	n.ip("-n", n.name, "link", "set", d.port(), "master", "br0", "up")
+	n.ip("-n", ns, "addr", "add", d.IP+"/16", "dev", "eth0")
+	n.ip("-n", ns, "link", "set", "lo", "up")
+	n.ip("-n", ns, "link", "set", "eth0", "up")
+	n.ip("-n", ns, "route", "add", "default", "dev", "eth0")
+	return d
+}
+
+func (d *Node) namespace() string { return fmt.Sprintf("%s-%d", d.net.name, d.n) }
+func (d *Node) port() string      { return fmt.Sprintf("port%d", d.n) }
+
+// Cut takes nodes off the switch, to one of their own: they still reach each other.
+func (n *Net) Cut(nodes ...*Node) {
+	for _, d := range nodes {
+		n.ip("-n", n.name, "link", "set", d.port(), "master", "br1")
+	}
+}
+
+// Heal puts all nodes on one switch again.
+func (n *Net) Heal() {
+	for _, d := range n.nodes {
+		n.ip("-n", n.name, "link", "set", d.port(), "master", "br0")
+	}
+}
+
+// Unplug pulls the node's cable.
+func (d *Node) Unplug() { d.net.ip("-n", d.net.name, "link", "set", d.port(), "down") }
+
+// Slow bounds what the node sends to a rate, such as "10mbit", with a delay, such as "25ms". It reports whether it can.
+func (d *Node) Slow(rate, delay string) bool {
+	for _, where := range [][]string{{"-n", d.namespace(), "qdisc", "replace", "dev", "eth0"}} {
+		args := append(where, "root", "netem", "delay", delay, "rate", rate)
+		if exec.Command("tc", args...).Run() != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// A Result is what a command did.
+type Result struct {
+	Out, Err string
+	Code     int
+	Took     time.Duration
+}
+
+// Nuka runs the command on the node, in a folder.
+func (d *Node) Nuka(dir string, args ...string) Result {
+	d.net.t.Helper()
+	c := exec.Command("ip", append([]string{"netns", "exec", d.namespace(), filepath.Join(d.net.programs, "nuka")}, args...)...)
+	c.Dir = dir
+	c.Env = append(os.Environ(), "NUKA_HOME="+d.Home, "HOME="+d.Home, "TERM=dumb", "QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true")
+	var out, errs bytes.Buffer
+	c.Stdout, c.Stderr = &out, &errs
+	start := time.Now()
+	err := c.Run()
+	r := Result{Out: strings.TrimSpace(out.String()), Err: strings.TrimSpace(errs.String()), Took: time.Since(start)}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		r.Code = exit.ExitCode()
+	} else if err != nil {
+		d.net.t.Fatalf("nuka %v: %v", args, err)
+	}
+	return r
+}
+
+// Must is Nuka for what must succeed; it returns what was printed.
+func (d *Node) Must(dir string, args ...string) string {
+	d.net.t.Helper()
+	r := d.Nuka(dir, args...)
+	if r.Code != 0 {
+		d.net.t.Fatalf("node %d: nuka %s: exit %d\n%s%s\nits log:\n%s", d.n, strings.Join(args, " "), r.Code, r.Out, r.Err, d.Log())
+	}
+	return r.Out
+}
+
+// Log returns the log of the node's daemon.
+func (d *Node) Log() string {
+	b, _ := os.ReadFile(filepath.Join(d.Home, "run", "nukad.log"))
+	return string(b)
+}
+
+// Key returns the node's key.
+func (d *Node) Key() string {
+	d.net.t.Helper()
+	var s struct{ Key string }
+	if err := json.Unmarshal([]byte(d.Must(d.Home, "key", "show", "--json")), &s); err != nil {
+		d.net.t.Fatal(err)
+	}
+	return s.Key
+}
+
+// Process returns the process of the node's daemon, 0 when none runs.
+func (d *Node) Process() int {
+	r := d.Nuka(d.Home, "status", "--json")
+	var s struct{ Process int }
+	if r.Code != 0 || json.Unmarshal([]byte(r.Out), &s) != nil {
+		return 0
+	}
+	return s.Process
+}
+
+// Kill ends the node's daemon and all that runs in its namespace, at once.
+func (d *Node) Kill() {
+	out, err := exec.Command("ip", "netns", "pids", d.namespace()).Output()
+	if err != nil {
+		return
+	}
+	for _, word := range strings.Fields(string(out)) {
+		if pid, err := strconv.Atoi(word); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	for range 500 { // until they are gone: the store's lock goes with them
+		out, err := exec.Command("ip", "netns", "pids", d.namespace()).Output()
+		if err != nil || len(bytes.TrimSpace(out)) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// Traffic returns how many bytes and packets the node's interface has received and sent since it was made.
+func (d *Node) Traffic() (bytes, packets int64) {
+	d.net.t.Helper()
+	out, err := exec.Command("ip", "netns", "exec", d.namespace(), "cat", "/proc/net/dev").Output()
+	if err != nil {
+		d.net.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		name, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
+		f := strings.Fields(rest)
+		if !ok || name != "eth0" || len(f) < 10 {
+			continue
+		}
+		for i, to := range map[int]*int64{0: &bytes, 1: &packets, 8: &bytes, 9: &packets} {
+			n, _ := strconv.ParseInt(f[i], 10, 64)
+			*to += n
+		}
+	}
+	return bytes, packets
+}
