@@ -121,7 +121,7 @@ func (t *inodes) put(n *inode) {
 	}
 	delete(t.open, n.key)
 	if n.gone {
-		t.dir.grow(-n.size, 0)
+		_ = t.dir.grow(-n.size, 0) // less never fails
 	}
 }
 
@@ -140,7 +140,7 @@ func (t *inodes) unlinked(st fs.FileInfo, rel string) {
 		n.gone = true
 		return
 	}
-	t.dir.grow(-st.Size(), 0)
+	_ = t.dir.grow(-st.Size(), 0)
 }
 
 // renamed keeps the table right where files are known by path.
@@ -231,7 +231,7 @@ func (f *dirFile) put(b []byte, off int64, atEnd bool) (n int, at int64, e errno
 	n, err := f.f.WriteAt(b, off)
 	if got := off + int64(n); end > f.node.size {
 		got = max(got, f.node.size)
-		f.dir.grow(got-end, 0)
+		_ = f.dir.grow(got-end, 0)
 		f.node.size = got
 	}
 	if err != nil && n == 0 {
@@ -264,7 +264,7 @@ func (f *dirFile) truncate(size int64) errno {
 		return e
 	}
 	if err := f.f.Truncate(size); err != nil {
-		f.dir.grow(old-size, 0)
+		_ = f.dir.grow(old-size, 0)
 		return errnoOf(err)
 	}
 	f.node.size = size

@@ -120,7 +120,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			home, err := os.MkdirTemp("", "n") // short: the name of a socket has to fit
+			home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
 			if err != nil {
 				return err
 			}
