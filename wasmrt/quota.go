@@ -19,7 +19,7 @@ type quota struct {
 
 func (q *quota) limited() bool { return q.maxFiles > 0 || q.maxBytes > 0 }
 
-// Exceeded returns the first limit that was hit, nil if none.
+// Exceeded returns the first limit that was hit, a *LimitError, nil if none.
 // The program that hit it saw "no space left" or "file too large"; this error says which limit and where.
 func (q *quota) Exceeded() error {
 	q.qmu.Lock()
@@ -29,7 +29,7 @@ func (q *quota) Exceeded() error {
 
 func (q *quota) over(format string, args ...any) {
 	if q.exceeded == nil {
-		q.exceeded = fmt.Errorf("scratch directory: "+format, args...)
+		q.exceeded = &LimitError{fmt.Sprintf("scratch directory: "+format, args...)}
 	}
 }
 
