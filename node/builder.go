@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -34,7 +33,6 @@ type builder struct {
 	store       *cas.Store
 	blobs       string // folder of the store that workers may read
 	machineCode string
-	log         *slog.Logger
 }
 
 // A workerJob is the first message to a worker: all it needs to run one build.

@@ -3,6 +3,7 @@ package nu
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -128,7 +129,8 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	}
 	a, err := e.call(ctx, map[string]any{"op": "eval", "file": req.File, "args": args}, s.host)
 	if err != nil {
-		if ee, ok := err.(*Error); ok {
+		var ee *Error
+		if errors.As(err, &ee) {
 			for i := range ee.Diags {
 				ee.Diags[i].File = set.shown(ee.Diags[i].File)
 			}

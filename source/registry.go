@@ -169,7 +169,7 @@ func (c crateDownload) address(name, version string) string {
 	if !strings.Contains(c.DL, "{") {
 		return strings.TrimRight(c.DL, "/") + "/" + name + "/" + version + "/download"
 	}
-	prefix := name
+	var prefix string
 	switch len(name) {
 	case 1, 2:
 		prefix = fmt.Sprint(len(name))

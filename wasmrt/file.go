@@ -112,11 +112,8 @@ type file interface {
 // noFile answers every operation with an error; files embed it.
 type noFile struct{}
 
-func (noFile) read([]byte) (int, errno)          { return 0, eBadf }
-func (noFile) pread([]byte, int64) (int, errno)  { return 0, eSpipe }
 func (noFile) write([]byte, bool) (int, errno)   { return 0, eBadf }
 func (noFile) pwrite([]byte, int64) (int, errno) { return 0, eSpipe }
-func (noFile) seek(int64, int) (int64, errno)    { return 0, eSpipe }
 func (noFile) truncate(int64) errno              { return eInval }
 func (noFile) chtimes(int64, int64) errno        { return eOK }
 func (noFile) sync() errno                       { return eOK }

@@ -38,8 +38,6 @@ type FS struct {
 type mount struct {
 	path string
 	b    backend
-	// ref pins the root of a Dir.
-	ref *dirRef
 }
 
 // NewFS returns the file system made of the given mounts.
@@ -134,7 +132,7 @@ func (f *FS) fill(p string, i info) info {
 // inoOf makes an inode number of a path. It is never zero nor a small number, which count shared files.
 func inoOf(p string) uint64 {
 	h := fnv.New64a()
-	io.WriteString(h, p)
+	_, _ = io.WriteString(h, p) // never fails
 	return h.Sum64() | 1<<40
 }
 

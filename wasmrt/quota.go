@@ -19,7 +19,7 @@ type quota struct {
 
 func (q *quota) limited() bool { return q.maxFiles > 0 || q.maxBytes > 0 }
 
-// Exceeded returns the first limit that was hit, nil if none.
+// Exceeded returns the first limit that was hit, a *LimitError, nil if none.
 // The program that hit it saw "no space left" or "file too large"; this error says which limit and where.
 func (q *quota) Exceeded() error {
 	q.qmu.Lock()
@@ -29,7 +29,7 @@ func (q *quota) Exceeded() error {
 
 func (q *quota) over(format string, args ...any) {
 	if q.exceeded == nil {
-		q.exceeded = fmt.Errorf("scratch directory: "+format, args...)
+		q.exceeded = &LimitError{fmt.Sprintf("scratch directory: "+format, args...)}
 	}
 }
 
@@ -121,7 +121,7 @@ func (t *inodes) put(n *inode) {
 	}
 	delete(t.open, n.key)
 	if n.gone {
-		t.dir.grow(-n.size, 0)
+		_ = t.dir.grow(-n.size, 0) // less never fails
 	}
 }
 
@@ -140,7 +140,7 @@ func (t *inodes) unlinked(st fs.FileInfo, rel string) {
 		n.gone = true
 		return
 	}
-	t.dir.grow(-st.Size(), 0)
+	_ = t.dir.grow(-st.Size(), 0)
 }
 
 // renamed keeps the table right where files are known by path.
@@ -231,7 +231,7 @@ func (f *dirFile) put(b []byte, off int64, atEnd bool) (n int, at int64, e errno
 	n, err := f.f.WriteAt(b, off)
 	if got := off + int64(n); end > f.node.size {
 		got = max(got, f.node.size)
-		f.dir.grow(got-end, 0)
+		_ = f.dir.grow(got-end, 0)
 		f.node.size = got
 	}
 	if err != nil && n == 0 {
@@ -264,7 +264,7 @@ func (f *dirFile) truncate(size int64) errno {
 		return e
 	}
 	if err := f.f.Truncate(size); err != nil {
-		f.dir.grow(old-size, 0)
+		_ = f.dir.grow(old-size, 0)
 		return errnoOf(err)
 	}
 	f.node.size = size

@@ -120,7 +120,7 @@ func TestScript(t *testing.T) {
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
-			home, err := os.MkdirTemp("", "n") // short: the name of a socket has to fit
+			home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
 			if err != nil {
 				return err
 			}
@@ -154,7 +154,7 @@ func TestScript(t *testing.T) {
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty,
+			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly,
 		},
 	})
 }
@@ -196,11 +196,11 @@ func isJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// expand FILE… replaces $URL, $TOOL_SHA256 and $name of earlier captures in files.
+// expand FILE… replaces $URL, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := os.Expand(ts.ReadFile(name), func(key string) string {
-			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "TOOL_SHA256" || strings.HasPrefix(key, "GOT_")) {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "TOOL_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
 				return v
 			}
 			return "$" + key
@@ -257,6 +257,21 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	ts.Fatalf("waited too long for %v", args)
+}
+
+// readonly HOME checks that nothing in a home's store of files may be written.
+func readonly(ts *testscript.TestScript, _ bool, args []string) {
+	blobs, err := filepath.Glob(filepath.Join(args[0], "store", "blobs", "*", "*"))
+	if err != nil || len(blobs) == 0 {
+		ts.Fatalf("%s: %d files in its store, %v", args[0], len(blobs), err)
+	}
+	for _, name := range blobs {
+		info, err := os.Stat(name)
+		ts.Check(err)
+		if info.Mode().Perm()&0o222 != 0 {
+			ts.Fatalf("%s may be written: %v", name, info.Mode())
+		}
+	}
 }
 
 // empty DIR checks that a folder holds nothing.

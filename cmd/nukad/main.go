@@ -36,7 +36,7 @@ func main() {
 		return
 	}
 	// quic-go's wish for larger socket buffers is of no use on loopback.
-	os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
+	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		e := protocol.AsError(err)
 		fmt.Fprintf(os.Stderr, "nukad: %s\n", e.Message)
@@ -52,7 +52,7 @@ func run(args []string) error {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	foreground := flags.Bool("foreground", false, "")
 	idle := flags.Duration("idle", 0, "")
-	var level slog.Level = slog.LevelWarn
+	level := slog.LevelWarn
 	flags.TextVar(&level, "log", level, "")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -31,6 +31,7 @@ type Builder interface {
 
 // Fetcher is the operation that a Realizer needs to get fixed outputs.
 type Fetcher interface {
+	// Fetch leaves the output in the request's folder, checked against its hash, and returns the hash of its tree.
 	Fetch(ctx context.Context, r *source.Request) (pir.Hash, error)
 }
 

@@ -73,14 +73,29 @@ func (b *fakeBuilder) Build(ctx context.Context, job *Job) error {
 }
 
 // fakeFetcher writes the origin's name as a file.
-type fakeFetcher struct{ fetched atomic.Int32 }
+type fakeFetcher struct {
+	fetched atomic.Int32
+	after   func(out string) // if set, called when the output was checked
+}
 
-func (f *fakeFetcher) Fetch(_ context.Context, r *source.Request) (pir.Hash, error) {
+func (f *fakeFetcher) Fetch(ctx context.Context, r *source.Request) (pir.Hash, error) {
 	f.fetched.Add(1)
 	if len(r.Origins) == 0 {
 		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "no origin")
 	}
-	return pir.Hash{}, os.WriteFile(filepath.Join(r.Dir, source.Out), []byte(r.Origins[0].Name), 0o644)
+	out := filepath.Join(r.Dir, source.Out)
+	if err := os.WriteFile(out, []byte(r.Origins[0].Name), 0o644); err != nil {
+		return pir.Hash{}, err
+	}
+	content, err := source.HashOut(ctx, r.Dir)
+	if err != nil {
+		return pir.Hash{}, err
+	}
+	digest := content.Digest()
+	if f.after != nil {
+		f.after(out)
+	}
+	return pir.NewHash(pir.B3, digest[:]), nil
 }
 
 type fixture struct {
@@ -327,7 +342,34 @@ func TestCheck(t *testing.T) {
 	if after, err := f.store.CID(id); err != nil || after != before {
 		t.Errorf("a differing rebuild was bound: %s, %v", after, err)
 	}
+	for a, err := range f.store.Attestations(id) {
+		if err != nil || a.CID != before {
+			t.Errorf("signed for a differing rebuild: %v, %v", a.CID, err)
+		}
+	}
 	f.clean()
+}
+
+// Somebody changes a fetched file between the check of its hash and its import: it is refused, and nothing is bound.
+// The store hashes the bytes that it keeps, so that there is no later moment at which this could be done.
+func TestFetchChangesAfterItsHash(t *testing.T) {
+	for _, algorithm := range []pir.HashAlgorithm{pir.SHA256, pir.B3} {
+		f := newFixture(t)
+		f.fetcher.after = func(out string) {
+			if err := os.WriteFile(out, []byte("changed"), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+		id := f.add(&pir.PIR{Kind: pir.Fetch, Hash: pir.NewHash(algorithm, make([]byte, 32)), Unpack: pir.UnpackFile}, `{"kind":"crate","name":"n","version":"1"}`)
+		_, err := f.r.Realize(t.Context(), f.request(id))
+		if protocol.CodeOf(err) != protocol.Mismatch {
+			t.Errorf("%s: got %v, want a mismatch", algorithm, err)
+		}
+		if c, err := f.store.CID(id); !errors.Is(err, cas.ErrNotFound) {
+			t.Errorf("%s: what was changed is bound: %s, %v", algorithm, c, err)
+		}
+		f.clean()
+	}
 }
 
 func TestEnvAndData(t *testing.T) {

@@ -122,7 +122,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	if w.g.req.Offline {
 		fetcher = r.o.Offline
 	}
-	_, err = fetcher.Fetch(ctx, &source.Request{
+	checked, err := fetcher.Fetch(ctx, &source.Request{
 		Origins: origins, Hash: w.pir.Hash, Unpack: w.pir.Unpack, Strip: w.pir.Strip, Dir: dir,
 		Progress: func(done, total int64) {
 			w.g.event(protocol.Event{Kind: protocol.EventProgress, PID: w.id, Name: w.name, What: pir.Fetch, Done: done, Total: total})
@@ -137,7 +137,8 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	}
 	// The bytes on disk might have changed since they were checked: what counts is what the store has kept.
 	digest := content.Digest()
-	if w.pir.Hash.Algorithm == pir.B3 && pir.NewHash(pir.B3, digest[:]) != w.pir.Hash {
+	kept := pir.NewHash(pir.B3, digest[:])
+	if kept != checked || w.pir.Hash.Algorithm == pir.B3 && kept != w.pir.Hash {
 		return made{}, protocol.Errorf(protocol.Mismatch, "fetch %s: the files changed while they were taken in", w.name)
 	}
 	return made{cid: content, way: protocol.Fetched}, nil

@@ -35,7 +35,7 @@ func (in input) make(dir string) error {
 			return err
 		}
 		for n := 0; n < in.size; n += len(buf) {
-			source.Read(buf) // never fails
+			_, _ = source.Read(buf) // never fails
 			if _, err := f.Write(buf); err != nil {
 				return err
 			}

@@ -1,4 +1,4 @@
-// Command bench measures nuka beside the programs it is compared with, in the same run and in turn,
+// Bench measures nuka beside the programs it is compared with, in the same run and in turn,
 // and prints medians as a table: figure, peer's figure, ratio, target, memory.
 //
 // It is run by tools/bench.sh, which installs the peers and builds the packages.

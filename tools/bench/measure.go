@@ -131,7 +131,7 @@ func (t table) print(w io.Writer) {
 		}
 		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
-	tw.Flush()
+	_ = tw.Flush() // the terminal has nobody to tell
 }
 
 func met(ok bool) string {

@@ -71,6 +71,31 @@ func run(command string, args []string) error {
 		for {
 			time.Sleep(time.Second)
 		}
+	case "sparse": // a file of 100 GB that holds nothing
+		f, err := os.Create(args[0])
+		if err != nil {
+			return err
+		}
+		return f.Truncate(100e9)
+	case "bomb": // runs itself, twice each time
+		for range 2 {
+			if err := exec(os.Args[0], "bomb"); err != nil {
+				return err
+			}
+		}
+	case "link": // reads through a link that it makes
+		if err := os.Symlink(args[0], "link"); err != nil {
+			return err
+		}
+		b, err := os.ReadFile("link")
+		os.Stdout.Write(b)
+		return err
+	case "look": // prints which of these exist
+		for _, name := range args {
+			if _, err := os.Lstat(name); err == nil {
+				fmt.Println("found", name)
+			}
+		}
 	case "spin":
 		for n := 0; ; n++ {
 			if n == -1 {

@@ -1,0 +1,157 @@
+package floors
+
+import (
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestPackageComments: each package has exactly one package comment, which begins as go doc shows it.
+func TestPackageComments(t *testing.T) {
+	comments := map[string][]*source{}
+	for _, s := range sources(t) {
+		comments[s.pkg] = append(comments[s.pkg], nil)[:len(comments[s.pkg])]
+		if s.ast.Doc.Text() != "" {
+			comments[s.pkg] = append(comments[s.pkg], s)
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(comments)) {
+		with := comments[pkg]
+		if len(with) != 1 {
+			var names []string
+			for _, s := range with {
+				names = append(names, s.name)
+			}
+			t.Errorf("%s has %d package comments, want 1: %v", pkg, len(with), names)
+			continue
+		}
+		name := path.Base(pkg)
+		want := "Package " + name + " "
+		if with[0].ast.Name.Name == "main" {
+			want = strings.ToUpper(name[:1]) + name[1:] + " "
+		}
+		if got := with[0].ast.Doc.Text(); !strings.HasPrefix(got, want) {
+			first, _, _ := strings.Cut(got, "\n")
+			t.Errorf("%s: the package comment begins %q, want %q", with[0].name, first, want)
+		}
+	}
+}
+
+// long lists the files that are longer than a file should be, and why they are.
+var long = map[string]string{
+	"cas/castest/suite.go": "one suite: what every store promises, one promise after the other",
+}
+
+// large lists the packages that are larger than a package should be.
+var large = map[string]string{
+	"wasmrt": "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
+	"cas":    "files, index, journal and their repair know each other's layout on disk",
+}
+
+const (
+	maxFile    = 500  // lines of a file of code
+	maxPackage = 4000 // lines of a package without its tests
+)
+
+func TestLength(t *testing.T) {
+	total := map[string]int{}
+	for _, name := range files(t) {
+		if !slices.Contains([]string{".go", ".rs", ".nu", ".sh"}, path.Ext(name)) {
+			continue
+		}
+		body, _ := text(t, name)
+		n := strings.Count(body, "\n")
+		why, listed := long[name]
+		switch {
+		case n > maxFile && why == "":
+			t.Errorf("%s has %d lines, which is more than %d; divide it by step of the work, or list it with a reason", name, n, maxFile)
+		case n <= maxFile && listed:
+			t.Errorf("%s has %d lines; it need not be listed", name, n)
+		}
+		if path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") && !strings.Contains(name, "testdata/") {
+			total[path.Dir(name)] += n
+		}
+	}
+	for pkg, n := range total {
+		if n > maxPackage && large[pkg] == "" {
+			t.Errorf("%s has %d lines without tests, which is more than %d; divide it, or list it with a reason", pkg, n, maxPackage)
+		}
+	}
+}
+
+// A rule says what no file may contain, and which files may after all: a name, or a folder that ends in "/".
+type rule struct {
+	text   *regexp.Regexp
+	why    string
+	except map[string]string
+}
+
+// The patterns are written so that they do not find themselves.
+var rules = []rule{
+	{
+		text: regexp.MustCompile(`\b(TODO|FIXME|XX[X])\b`),
+		why:  "say which issue it waits for: TODO(#1): …",
+		except: map[string]string{
+			"internal/floors/files_test.go": "is about it",
+		},
+	},
+	{
+		text: regexp.MustCompile(`(?i)\b(npmjs|yarnpkg)[.](org|com)|\bpypi[.]org|pythonhosted[.]org|\bcrates[.]io|\b(proxy|sum)[.]golang[.]org|` +
+			`\bgoproxy[.](io|cn)|\bdebian[.](org|net)`),
+		why: "registries are found through the user's own configuration",
+		except: map[string]string{
+			"nu/engine/Cargo.lock": "a lock file says where things are from",
+			"nu/digest_test.go":    "looks for it in the engine",
+		},
+	},
+	{
+		text: regexp.MustCompile(machine + `(root|home/\w+|Users/\w+|tm[p]/w)/`),
+		why:  "a path of one machine",
+		except: map[string]string{
+			"nu/digest_test.go": "looks for it in the engine",
+		},
+	},
+	{
+		text: regexp.MustCompile(machine + `wor[k]/`),
+		why:  "a path of one machine",
+		except: map[string]string{
+			"nu/":              "where the engine sees the user's folder",
+			"cmd/nuka/eval.go": "where the engine sees the user's folder",
+		},
+	},
+}
+
+// machine begins an absolute path, and no part of a longer one or of a URL.
+const machine = `(^|[^\w.}$/-])/`
+
+// numbered is a note that says what it waits for.
+var numbered = regexp.MustCompile(`TODO\(#\d+\): \S`)
+
+func TestWords(t *testing.T) {
+	for _, name := range files(t) {
+		body, ok := text(t, name)
+		if !ok || name == "go.sum" {
+			continue
+		}
+		for _, r := range rules {
+			if slices.ContainsFunc(slices.Collect(maps.Keys(r.except)), func(e string) bool {
+				return e == name || strings.HasSuffix(e, "/") && strings.HasPrefix(name, e)
+			}) {
+				continue
+			}
+			n := 0
+			for line := range strings.Lines(body) {
+				n++
+				if numbered.MatchString(line) {
+					line = numbered.ReplaceAllString(line, "")
+				}
+				if found := r.text.FindString(line); found != "" {
+					t.Errorf("%s:%d: %q: %s", name, n, found, r.why)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package floors
+
+import (
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// floor gives each package the floor it stands on. A package may import only packages of lower floors,
+// and those of its own floor that lie in its own folder, as pir does with pir/nuon. Tests may import what they need.
+// Packages that are designed and not built yet have their floor already.
+var floor = map[string]int{
+	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
+	"protocol": 1, "wasmrt": 1, "ecosystem": 1, "sandbox": 1,
+	"cas": 2, "nu": 2, "source": 2, "advisory": 2, "service": 2,
+	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
+	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3,
+	"node":     4,
+	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
+}
+
+// floorOf returns the floor of a package. What is below tools is a program of its own, beside the commands.
+func floorOf(pkg string) (int, bool) {
+	if f, ok := floor[pkg]; ok {
+		return f, true
+	}
+	if strings.HasPrefix(pkg, "tools/") {
+		return 5, true
+	}
+	return 0, false
+}
+
+func TestFloors(t *testing.T) {
+	for _, s := range sources(t) {
+		if strings.HasPrefix(s.pkg, "internal/") {
+			continue
+		}
+		f, ok := floorOf(s.pkg)
+		if !ok {
+			t.Errorf("%s: %s stands on no floor; add it to the table", s.name, s.pkg)
+			continue
+		}
+		if s.test {
+			continue
+		}
+		ours, _ := s.imports()
+		for _, dep := range ours {
+			if strings.HasPrefix(dep, "internal/") {
+				continue
+			}
+			d, ok := floorOf(dep)
+			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside {
+				t.Errorf("%s: %s (floor %d) imports %s (floor %d)", s.name, s.pkg, f, dep, d)
+			}
+		}
+	}
+}
+
+// barred names what must not reach a program, by whatever way, and why: packages of ours, and modules of others with all
+// below them. The longest name that fits counts, and no reason means that it may.
+var barred = map[string]map[string]string{
+	"cmd/nuka": {
+		"cas":          "the command holds no store",
+		"fsmount":      "the command mounts nothing",
+		"node":         "the command is not the daemon",
+		"node/realize": "the command asks for content and does not make it",
+		"node/swarm":   "the command speaks to its daemon only",
+
+		"github.com/cockroachdb":                       "the command holds no store",
+		"github.com/hanwen/go-fuse":                    "the command mounts nothing",
+		"github.com/ipfs":                              "the command exchanges no blocks",
+		"github.com/libp2p":                            "the command is no peer",
+		"github.com/libp2p/go-libp2p/core/crypto":      "", // its key, which is its identity
+		"github.com/libp2p/go-libp2p/core/peer":        "",
+		"github.com/libp2p/go-libp2p/p2p/security/tls": "", // how it and the daemon know one another
+	},
+}
+
+func TestBarred(t *testing.T) {
+	all := map[string]map[string]bool{} // what a package imports, ours and others
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		if all[s.pkg] == nil {
+			all[s.pkg] = map[string]bool{}
+		}
+		ours, others := s.imports()
+		for _, dep := range append(ours, others...) {
+			all[s.pkg][dep] = true
+		}
+	}
+	for prog, bad := range barred {
+		if all[prog] == nil {
+			t.Errorf("%s: no such program", prog)
+		}
+		seen := map[string]bool{}
+		var walk func(string, []string)
+		walk = func(pkg string, via []string) {
+			if seen[pkg] {
+				return
+			}
+			seen[pkg] = true
+			via = append(via, pkg)
+			why := bad[pkg]
+			if _, ours := all[pkg]; !ours {
+				name, _ := longest(maps.Keys(bad), pkg)
+				why = bad[name]
+			}
+			if why != "" {
+				t.Errorf("%s: %s", strings.Join(via, " -> "), why)
+			}
+			for _, dep := range slices.Sorted(maps.Keys(all[pkg])) {
+				walk(dep, slices.Clone(via))
+			}
+		}
+		walk(prog, nil)
+	}
+}
+
+// A door says which packages may import a module of others: those of the code, and those whose tests may.
+// A package's tests may always import what the package may. "*" is any package.
+type door struct{ code, tests []string }
+
+// doors has every module of others, or part of one: the longest name that fits counts.
+// One owner each keeps them replaceable, and keeps what they can do in one place.
+var doors = map[string]door{
+	// The store's index. Its own test file system simulates lost power.
+	"github.com/cockroachdb/pebble/v2": {code: []string{"cas"}},
+	// WebAssembly, and what confines the processes it runs in.
+	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
+	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
+	"github.com/elastic/go-seccomp-bpf":   {code: []string{"wasmrt", "sandbox"}},
+	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
+	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
+	"github.com/libp2p":                            {code: []string{"node/swarm"}, tests: []string{"testnet"}},
+	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
+	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
+	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm", "node/control"}},
+	"github.com/libp2p/go-libp2p/x/simlibp2p":      {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
+	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
+	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
+	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
+	"github.com/prometheus/client_golang":          {code: []string{"node/swarm"}}, // libp2p's metrics have its types
+	"github.com/quic-go/quic-go":                   {code: []string{"node/control"}, tests: []string{"node/swarm", "testnet"}},
+	// Hashes of content.
+	"github.com/zeebo/blake3": {code: []string{"*"}},
+	"github.com/twmb/murmur3": {code: []string{"pir/cid"}},
+	// Archives, registries and their configuration.
+	"github.com/klauspost/compress/zstd": {code: []string{"source", "nu", "node/swarm"}},
+	"github.com/ulikunitz/xz":            {code: []string{"source"}},
+	"github.com/blakesmith/ar":           {code: []string{"source"}},
+	"github.com/go-git/go-git/v5":        {code: []string{"source"}},
+	"github.com/BurntSushi/toml":         {code: []string{"source"}},
+	"golang.org/x/mod":                   {code: []string{"source"}},
+	"golang.org/x/text":                  {code: []string{"source"}},
+	// The terminal.
+	"github.com/spf13/cobra":       {code: []string{"cmd/nuka"}},
+	"github.com/spf13/pflag":       {code: []string{"cmd/nuka"}},
+	"github.com/vbauerster/mpb/v8": {code: []string{"cmd/nuka"}},
+	"github.com/mattn/go-isatty":   {code: []string{"cmd/nuka"}},
+	"golang.org/x/term":            {code: []string{"wasmrt"}},
+	// The system and concurrency.
+	"golang.org/x/sys":       {code: []string{"*"}},
+	"golang.org/x/sync":      {code: []string{"*"}},
+	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
+	// Tests.
+	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
+	"github.com/rogpeppe/go-internal": {tests: []string{"*"}},
+}
+
+func TestDoors(t *testing.T) {
+	for _, s := range sources(t) {
+		_, others := s.imports()
+		for _, dep := range others {
+			name, ok := longest(maps.Keys(doors), dep)
+			if !ok {
+				t.Errorf("%s imports %s, which has no door; add it to the table with its owner", s.name, dep)
+				continue
+			}
+			d := doors[name]
+			may := slices.Clone(d.code)
+			if s.test {
+				may = append(may, d.tests...)
+			}
+			if !slices.Contains(may, s.pkg) && !slices.Contains(may, "*") {
+				t.Errorf("%s imports %s, whose door is %s", s.name, dep, strings.Join(may, ", "))
+			}
+		}
+	}
+}
+
+// longest returns the longest of the names that is a package or holds it.
+func longest(names iter.Seq[string], pkg string) (best string, ok bool) {
+	for name := range names {
+		if (name == pkg || strings.HasPrefix(pkg, name+"/")) && len(name) >= len(best) {
+			best, ok = name, true
+		}
+	}
+	return best, ok
+}
