@@ -94,6 +94,19 @@ func (n *Net) Node(config string) *Node {
 	if err := os.WriteFile(filepath.Join(d.Home, "config.nuon"), []byte(config), 0o600); err != nil {
 		n.t.Fatal(err)
 	}
+	// Machine code is made once for all machines, not by each.
+	if err := os.Mkdir(filepath.Join(d.Home, "cache"), 0o700); err != nil {
+		n.t.Fatal(err)
+	}
+	for _, name := range []string{"code", "wasm"} {
+		shared := filepath.Join(filepath.Dir(n.programs), "cache", name)
+		if err := os.MkdirAll(shared, 0o700); err != nil {
+			n.t.Fatal(err)
+		}
+		if err := os.Symlink(shared, filepath.Join(d.Home, "cache", name)); err != nil {
+			n.t.Fatal(err)
+		}
+	}
 	ns := d.namespace()
 	n.ip("netns", "add", ns)
 	// Without IPv6 a machine that has nothing to say says nothing.

@@ -143,7 +143,7 @@ var doors = map[string]door{
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
 	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node/swarm"}}, // libp2p's metrics have its types
+	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm"}}, // node serves what node/swarm counts
 	"github.com/quic-go/quic-go":                   {code: []string{"node/control"}, tests: []string{"node/swarm", "testnet"}},
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},
