@@ -20,6 +20,8 @@ const Prefix = "/nuka"
 const (
 	AttProtocol  = "/att/1"  // what has been said about PIDs
 	WantProtocol = "/want/1" // blocks
+	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
+	MemberProtocol = "/member/1"
 )
 
 // Limits of the protocols of a swarm.

@@ -22,8 +22,8 @@ const (
 	tick = 50 * time.Millisecond
 	// progressEvery is how often progress is told.
 	progressEvery = 100 * time.Millisecond
-	// lookAgain is how many times holders are looked for once more when there are none left, without anything gained between.
-	lookAgain = 1
+	// looks is how many times holders are looked for once more when there are none left, without anything gained between.
+	looks = 1
 )
 
 // A fetch brings one tree.
@@ -171,7 +171,7 @@ func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (
 	if active > 0 || f.looking > 0 {
 		return nil, nil
 	}
-	if f.looked > lookAgain {
+	if f.looked > looks {
 		return nil, f.nobody()
 	}
 	f.looked++
