@@ -46,7 +46,7 @@ type fetch struct {
 	told    time.Time
 	nodes   frontier
 	leaves  queue
-	plain   []peer.AddrInfo // peers that may have it and speak bitswap only
+	plain   []*holder // peers that may have it and speak bitswap only
 }
 
 // A holder is a peer in one fetch.
@@ -54,6 +54,7 @@ type holder struct {
 	m      *member
 	busy   bool  // something is asked of it
 	lost   bool  // it is of no use any more in this fetch
+	plain  bool  // it speaks bitswap only
 	tried  bool  // it was asked for nodes, in vain
 	reason error // why it is lost
 }
@@ -170,6 +171,10 @@ func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (
 	}
 	if active > 0 || f.looking > 0 {
 		return nil, nil
+	}
+	if len(f.plain) > 0 {
+		f.holders, f.plain = append(f.holders, f.plain...), nil
+		return f.next(ctx, active, free)
 	}
 	if f.looked > looks {
 		return nil, f.nobody()

@@ -35,6 +35,8 @@ type Swarm struct {
 	up, down *rate.Limiter
 	// discovery is set while Run runs.
 	discovery atomic.Pointer[discovery]
+	// bitswap is set while Run runs.
+	bitswap atomic.Pointer[bitswap]
 	// known are the peers that were of use before.
 	known []peer.AddrInfo
 
@@ -101,6 +103,8 @@ func (s *Swarm) Run(ctx context.Context) error {
 	s.discovery.Store(d)
 	s.known = s.readKnown()
 	s.serve(ctx, h)
+	b := newBitswap(ctx, s, h)
+	s.bitswap.Store(b)
 	var parts sync.WaitGroup
 	parts.Go(func() { d.run(ctx) })
 	parts.Go(func() { s.keepConnected(ctx) })
@@ -115,6 +119,8 @@ func (s *Swarm) Run(ctx context.Context) error {
 	parts.Wait()
 	stopGreeting()
 	s.discovery.Store(nil)
+	s.bitswap.Store(nil)
+	b.close()
 	err = errors.Join(err, d.close(), s.host.Close()) // which ends every stream, and with it every handler
 	s.handlers.Wait()
 	return err
