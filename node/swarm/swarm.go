@@ -94,34 +94,40 @@ func (s *Swarm) Run(ctx context.Context) error {
 	defer cancel()
 	h := &guarded{Host: s.host, ctx: ctx, gate: s.gate}
 	stopGreeting := s.greet(ctx)
-	d, err := s.discover(h)
-	if err != nil {
-		cancel()
-		stopGreeting()
-		return errors.Join(err, s.host.Close())
+	if !s.o.noDHT {
+		d, err := s.discover(h)
+		if err != nil {
+			cancel()
+			stopGreeting()
+			return errors.Join(err, s.host.Close())
+		}
+		s.discovery.Store(d)
 	}
-	s.discovery.Store(d)
 	s.known = s.readKnown()
 	s.serve(ctx, h)
 	b := newBitswap(ctx, s, h)
 	s.bitswap.Store(b)
 	var parts sync.WaitGroup
-	parts.Go(func() { d.run(ctx) })
+	if d := s.discovery.Load(); d != nil {
+		parts.Go(func() { d.run(ctx) })
+	}
 	parts.Go(func() { s.keepConnected(ctx) })
 	if s.o.MDNS {
 		parts.Go(func() { s.findLocal(ctx) })
 	}
 	<-ctx.Done()
-	err = s.writeKnown()
+	err := s.writeKnown()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	parts.Wait()
 	stopGreeting()
-	s.discovery.Store(nil)
 	s.bitswap.Store(nil)
 	b.close()
-	err = errors.Join(err, d.close(), s.host.Close()) // which ends every stream, and with it every handler
+	if d := s.discovery.Swap(nil); d != nil {
+		err = errors.Join(err, d.close())
+	}
+	err = errors.Join(err, s.host.Close()) // which ends every stream, and with it every handler
 	s.handlers.Wait()
 	return err
 }
