@@ -20,6 +20,8 @@ const Prefix = "/nuka"
 const (
 	AttProtocol  = "/att/1"  // what has been said about PIDs
 	WantProtocol = "/want/1" // blocks
+	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
+	MemberProtocol = "/member/1"
 )
 
 // Limits of the protocols of a swarm.
@@ -30,6 +32,8 @@ const (
 	MaxBlock = 2 << 20
 	// MaxStatements bounds the answers to one PID.
 	MaxStatements = 256
+	// MaxLines bounds the bytes of the lines of one answer.
+	MaxLines = 2 << 20
 	// MaxNodes bounds the bytes of nodes in the answer to one AskNodes; the rest is asked for again, by its roots.
 	MaxNodes = 64 << 20
 )
@@ -42,6 +46,7 @@ type Ask byte
 
 // The kinds of requests. Each is followed by what it asks for.
 // After AskStatements, AskHeads and AskNodes the answers end in End; after AskBlocks and AskSmall there is one for each block.
+// The answers to AskStatements and AskHeads hold lines, one statement or head each; a line ends in "\n" and holds no other.
 const (
 	AskStatements Ask = 1 // att: PIDs → attestations about them
 	AskHeads      Ask = 2 // att: keys → the newest head of each

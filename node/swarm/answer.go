@@ -67,21 +67,46 @@ func (s *Swarm) serveStatements(ctx context.Context, st network.Stream, m *membe
 		if err := st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil {
 			return err
 		}
-		left := protocol.MaxAnswer(len(items))
-		for i, answer := range answers {
-			if left -= len(answer); left < 0 || i == len(items)*protocol.MaxStatements {
-				break
-			}
-			if err := protocol.WriteAnswer(w, protocol.Plain, answer); err != nil {
-				return err
-			}
-			m.sent.Add(int64(len(answer)))
-		}
-		if err := protocol.WriteAnswer(w, protocol.End, nil); err != nil {
+		if err := s.writeLines(w, m, answers, len(items)); err != nil {
 			return err
 		}
 		if err := w.Flush(); err != nil {
 			return err
 		}
 	}
+}
+
+// linesAtOnce is how many bytes of lines are compressed as one.
+const linesAtOnce = 64 << 10
+
+// writeLines answers with lines for so many things that were asked about, as many as an answer may have.
+// Compressed they are a third: a closure's statements fit into the first packets of a connection.
+func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int) error {
+	var z small
+	var text []byte
+	left := protocol.MaxAnswer(asked)
+	flush := func() error {
+		if len(text) == 0 {
+			return nil
+		}
+		e, b := z.compress(text)
+		text = text[:0]
+		m.sent.Add(int64(len(b)))
+		return protocol.WriteAnswer(w, e, b)
+	}
+	for i, line := range lines {
+		if left -= len(line) + 1; left < 0 || i == asked*protocol.MaxStatements {
+			break
+		}
+		if len(text)+len(line) >= linesAtOnce {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		text = append(append(text, line...), '\n')
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	return protocol.WriteAnswer(w, protocol.End, nil)
 }

@@ -183,17 +183,17 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 	wrote := make(chan error, 1)
 	go func() { wrote <- writeAsks(st, ids, keys) }()
 	begin := time.Now()
-	r := bufio.NewReaderSize(st, 32<<10)
+	r := bufio.NewReaderSize(counted{st, m}, 32<<10)
 	var buf []byte
 	for left := len(ids); left > 0 && err == nil; left -= protocol.MaxAsked {
 		n := min(left, protocol.MaxAsked)
-		buf, err = readAnswers(r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
+		buf, err = readLines(r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
 		if left == len(ids) && err == nil {
 			m.answered(time.Since(begin))
 		}
 	}
 	if err == nil {
-		_, err = readAnswers(r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
+		_, err = readLines(r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
 	}
 	if err != nil {
 		abort(st)
@@ -201,6 +201,18 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 		return err
 	}
 	return <-wrote
+}
+
+// counted counts what comes from a peer.
+type counted struct {
+	network.Stream
+	m *member
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.Stream.Read(b)
+	c.m.received.Add(int64(n))
+	return n, err
 }
 
 // writeAsks asks for statements about ids and for the heads of keys.
@@ -220,22 +232,39 @@ func writeAsks(st network.Stream, ids, keys [][]byte) error {
 	return st.CloseWrite()
 }
 
-// readAnswers gives the answers to one request to take, at most count and most bytes. It returns buf, which may have grown.
-func readAnswers(r *bufio.Reader, buf []byte, count, most int, take func([]byte) error) ([]byte, error) {
+// readLines gives the lines that answer one request to take, at most count of most bytes together.
+// It returns buf, which may have grown.
+func readLines(r *bufio.Reader, buf []byte, count, most int, take func([]byte) error) ([]byte, error) {
 	for {
-		e, b, err := protocol.ReadAnswer(r, buf, most)
+		e, b, err := protocol.ReadAnswer(r, buf, protocol.MaxLines)
 		if err != nil {
 			return buf, err
 		}
-		buf = b[:cap(b)]
-		if e == protocol.End {
+		switch e {
+		case protocol.End:
 			return buf, nil
+		case protocol.Missing:
+			return buf, fmt.Errorf("an answer without lines: %w", errLied)
+		case protocol.Plain:
+			buf = b[:cap(b)]
+		case protocol.Zstd:
+			buf = b[:cap(b)]
+			if b, err = decompressLines(b); err != nil {
+				return buf, fmt.Errorf("%w: %w", err, errLied)
+			}
 		}
-		if count, most = count-1, most-len(b); e != protocol.Plain || count < 0 {
-			return buf, fmt.Errorf("an answer with encoding %d, or one too many: %w", e, errLied)
+		if most -= len(b); most < 0 {
+			return buf, fmt.Errorf("an answer that is too long: %w", errLied)
 		}
-		if err := take(b); err != nil {
-			return buf, err
+		for len(b) > 0 {
+			line, rest, ok := bytes.Cut(b, []byte("\n"))
+			if count--; !ok || count < 0 {
+				return buf, fmt.Errorf("a line without an end, or one too many: %w", errLied)
+			}
+			b = rest
+			if err := take(line); err != nil {
+				return buf, err
+			}
 		}
 	}
 }
@@ -254,7 +283,6 @@ func signedBy(canonical []byte) (protocol.Key, error) {
 
 // heard keeps a statement of a signer that counts. What others say is dropped before it costs anything.
 func (q *inquiry) heard(m *member, b []byte) error {
-	m.received.Add(int64(len(b)))
 	key, err := signedBy(b)
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, errLied)

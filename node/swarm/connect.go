@@ -57,10 +57,8 @@ func (s *Swarm) connect(ctx context.Context, info peer.AddrInfo) error {
 	if err := s.host.Connect(ctx, info); err != nil {
 		return err
 	}
-	return s.admission(ctx, info.ID)
+	return s.gate.wait(ctx, info.ID)
 }
-
-func (s *Swarm) admission(context.Context, peer.ID) error { return nil }
 
 // forgive ends the time for which the peer is left alone.
 func (m *member) forgive() {
@@ -123,6 +121,7 @@ func (s *Swarm) keepConnected(ctx context.Context) {
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		s.connectSome(ctx)
+		s.lookAgain()
 		select {
 		case <-ctx.Done():
 			return

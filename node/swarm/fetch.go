@@ -22,8 +22,8 @@ const (
 	tick = 50 * time.Millisecond
 	// progressEvery is how often progress is told.
 	progressEvery = 100 * time.Millisecond
-	// lookAgain is how many times holders are looked for once more when there are none left, without anything gained between.
-	lookAgain = 1
+	// looks is how many times holders are looked for once more when there are none left, without anything gained between.
+	looks = 1
 )
 
 // A fetch brings one tree.
@@ -46,7 +46,7 @@ type fetch struct {
 	told    time.Time
 	nodes   frontier
 	leaves  queue
-	plain   []peer.AddrInfo // peers that may have it and speak bitswap only
+	plain   []*holder // peers that may have it and speak bitswap only
 }
 
 // A holder is a peer in one fetch.
@@ -54,6 +54,7 @@ type holder struct {
 	m      *member
 	busy   bool  // something is asked of it
 	lost   bool  // it is of no use any more in this fetch
+	plain  bool  // it speaks bitswap only
 	tried  bool  // it was asked for nodes, in vain
 	reason error // why it is lost
 }
@@ -171,7 +172,11 @@ func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (
 	if active > 0 || f.looking > 0 {
 		return nil, nil
 	}
-	if f.looked > lookAgain {
+	if len(f.plain) > 0 {
+		f.holders, f.plain = append(f.holders, f.plain...), nil
+		return f.next(ctx, active, free)
+	}
+	if f.looked > looks {
 		return nil, f.nobody()
 	}
 	f.looked++

@@ -3,7 +3,8 @@ package swarm
 import (
 	"bufio"
 	"context"
-	"fmt"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -99,8 +100,9 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) {
 		if ctx.Err() == nil {
 			f.s.log.Debug("ask for a root", "peer", id, "root", f.root, "error", err)
 		}
-		if f.s.speaksBitswap(id) {
-			f.plain = append(f.plain, peer.AddrInfo{ID: id})
+		if errors.Is(err, errForeign) && f.s.speaksBitswap(id) {
+			f.known[id].plain = true
+			f.plain = append(f.plain, f.known[id])
 		}
 		return
 	}
@@ -111,11 +113,15 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) {
 	}
 }
 
+// errForeign says that a peer does not speak our protocols.
+var errForeign = errors.New("it is no node of nuka")
+
 // has asks a peer whether it has a block: for the block if it is a node, and for the nodes below it, of which there are
 // none, if it is a leaf.
 func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
-	if protocols, err := s.host.Peerstore().SupportsProtocols(id, s.protocol(protocol.WantProtocol)); err == nil && len(protocols) == 0 {
-		return false, fmt.Errorf("%s does not speak %s", id, s.protocol(protocol.WantProtocol))
+	spoken, err := s.host.Peerstore().GetProtocols(id) // none until the peer has said
+	if err == nil && len(spoken) > 0 && !slices.Contains(spoken, s.protocol(protocol.WantProtocol)) {
+		return false, errForeign
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -151,6 +157,3 @@ func askOnce(st network.Stream, kind protocol.Ask, c cid.CID) error {
 	}
 	return st.CloseWrite()
 }
-
-// speaksBitswap says whether a peer can be asked by bitswap.
-func (s *Swarm) speaksBitswap(peer.ID) bool { return false }

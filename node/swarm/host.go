@@ -49,7 +49,7 @@ var registerHash = sync.OnceFunc(func() {
 })
 
 // newHost makes the libp2p host, which listens.
-func newHost(o *Options, gater *gater) (host.Host, error) {
+func newHost(o *Options, gate *gate) (host.Host, error) {
 	key, err := crypto.UnmarshalEd25519PrivateKey(o.Key)
 	if err != nil {
 		return nil, fmt.Errorf("key of the swarm: %w", err)
@@ -71,7 +71,7 @@ func newHost(o *Options, gater *gater) (host.Host, error) {
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(connections),
-		libp2p.ConnectionGater(gater),
+		libp2p.ConnectionGater(gate),
 		libp2p.DisableMetrics(),
 		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rank)),
 	}

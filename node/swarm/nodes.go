@@ -3,7 +3,6 @@ package swarm
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -56,7 +55,11 @@ func (f *fetch) bringNodes(ctx context.Context) error {
 				f.nodes.last = time.Now()
 				h.tried = true
 				go func() {
-					err := f.nodesFrom(ctx, h.m)
+					bring := f.nodesFrom
+					if h.plain {
+						bring = f.nodesByBitswap
+					}
+					err := bring(ctx, h.m)
 					f.mu.Lock()
 					defer f.mu.Unlock()
 					active--
@@ -139,7 +142,7 @@ func (f *fetch) nodesFrom(ctx context.Context, m *member) error {
 		nothing := f.nodes.bytes == before
 		f.mu.Unlock()
 		if nothing {
-			return errors.New("it has a part of it only")
+			return errPart
 		}
 		m.gave()
 	}

@@ -99,4 +99,6 @@ type Options struct {
 
 	// network replaces the sockets, in tests.
 	network []libp2p.Option
+	// noDHT leaves the DHT out, in tests on synthetic time: it waits for locks, for which no time passes.
+	noDHT bool
 }

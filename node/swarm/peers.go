@@ -192,9 +192,6 @@ func (s *Swarm) Peers() []protocol.Peer {
 	return list
 }
 
-// admitted says whether a peer may be asked and answered.
-func (s *Swarm) admitted(peer.ID) bool { return true }
-
 func loopbackLast(a ma.Multiaddr) int {
 	if manet.IsIPLoopback(a) {
 		return 1

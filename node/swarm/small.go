@@ -64,3 +64,16 @@ func decompress(frame, to []byte) error {
 	}
 	return nil
 }
+
+// decompressLines returns the lines of a frame, at most MaxLines bytes.
+func decompressLines(frame []byte) ([]byte, error) {
+	var h zstd.Header
+	if err := h.Decode(frame); err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	if !h.HasFCS || h.FrameContentSize > protocol.MaxLines {
+		return nil, errors.New("zstd: a frame that does not say its size, or says too much")
+	}
+	lines := make([]byte, h.FrameContentSize)
+	return lines, decompress(frame, lines)
+}

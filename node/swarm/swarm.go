@@ -29,12 +29,14 @@ type Swarm struct {
 	o     Options
 	log   *slog.Logger
 	host  host.Host
-	gater *gater
+	gate  *gate
 	peers *book
 	// up and down are nil without a bound.
 	up, down *rate.Limiter
 	// discovery is set while Run runs.
 	discovery atomic.Pointer[discovery]
+	// bitswap is set while Run runs.
+	bitswap atomic.Pointer[bitswap]
 	// known are the peers that were of use before.
 	known []peer.AddrInfo
 
@@ -68,8 +70,8 @@ func New(o *Options) (*Swarm, error) {
 	s.up, s.down = limiter(o.Up), limiter(o.Down)
 	registerHash()
 	s.peers = newBook()
-	s.gater = &gater{}
-	h, err := newHost(&s.o, s.gater)
+	s.gate = &gate{admit: o.Admit, guests: map[peer.ID]*guest{}, out: map[peer.ID]time.Time{}}
+	h, err := newHost(&s.o, s.gate)
 	if err != nil {
 		return nil, err
 	}
@@ -90,40 +92,55 @@ func limiter(perSecond int64) *rate.Limiter {
 func (s *Swarm) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d, err := s.discover(s.host)
-	if err != nil {
-		return errors.Join(err, s.host.Close())
+	h := &guarded{Host: s.host, ctx: ctx, gate: s.gate}
+	stopGreeting := s.greet(ctx)
+	if !s.o.noDHT {
+		d, err := s.discover(h)
+		if err != nil {
+			cancel()
+			stopGreeting()
+			return errors.Join(err, s.host.Close())
+		}
+		s.discovery.Store(d)
 	}
-	s.discovery.Store(d)
 	s.known = s.readKnown()
-	s.serve(ctx)
+	s.serve(ctx, h)
+	b := newBitswap(ctx, s, h)
+	s.bitswap.Store(b)
 	var parts sync.WaitGroup
-	parts.Go(func() { d.run(ctx) })
+	if d := s.discovery.Load(); d != nil {
+		parts.Go(func() { d.run(ctx) })
+	}
 	parts.Go(func() { s.keepConnected(ctx) })
 	if s.o.MDNS {
 		parts.Go(func() { s.findLocal(ctx) })
 	}
 	<-ctx.Done()
-	err = s.writeKnown()
+	err := s.writeKnown()
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	parts.Wait()
-	s.discovery.Store(nil)
-	err = errors.Join(err, d.close(), s.host.Close()) // which ends every stream, and with it every handler
+	stopGreeting()
+	s.bitswap.Store(nil)
+	b.close()
+	if d := s.discovery.Swap(nil); d != nil {
+		err = errors.Join(err, d.close())
+	}
+	err = errors.Join(err, s.host.Close()) // which ends every stream, and with it every handler
 	s.handlers.Wait()
 	return err
 }
 
 // serve installs the protocols.
-func (s *Swarm) serve(ctx context.Context) {
-	s.handle(ctx, protocol.AttProtocol, s.serveStatements)
-	s.handle(ctx, protocol.WantProtocol, s.serveBlocks)
+func (s *Swarm) serve(ctx context.Context, h host.Host) {
+	s.handle(ctx, h, protocol.AttProtocol, s.serveStatements)
+	s.handle(ctx, h, protocol.WantProtocol, s.serveBlocks)
 }
 
 // handle answers the streams of a protocol. The error of serve is told to operators only.
-func (s *Swarm) handle(ctx context.Context, name string, serve func(context.Context, network.Stream, *member) error) {
-	s.host.SetStreamHandler(s.protocol(name), func(st network.Stream) {
+func (s *Swarm) handle(ctx context.Context, h host.Host, name string, serve func(context.Context, network.Stream, *member) error) {
+	h.SetStreamHandler(s.protocol(name), func(st network.Stream) {
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()

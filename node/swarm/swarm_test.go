@@ -97,7 +97,7 @@ func TestTwo(t *testing.T) {
 			if err := a.Fetch(t.Context(), big, 0, nil); err != nil || there.asked != asked {
 				t.Errorf("again: %v, and %d blocks were asked for", err, there.asked-asked)
 			}
-			if p := a.Peers(); len(p) != 1 || p[0].Transport != name || p[0].Received < 13<<20 || p[0].Inbound {
+			if p := a.Peers(); len(p) != 1 || p[0].Transport != name || p[0].Received < 13_000_000 || p[0].Inbound {
 				t.Errorf("peers: %+v", p)
 			}
 			if err := a.Fetch(t.Context(), here.tree(t, 1, 1), 0, nil); err != nil {

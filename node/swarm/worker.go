@@ -26,6 +26,9 @@ const (
 	rateTime = 100 * time.Millisecond
 )
 
+// errPart says that a peer does not have all of it.
+var errPart = errors.New("it has a part of it only")
+
 // errStalled says that a peer has given next to nothing for long.
 var errStalled = errors.New("it stalls")
 
@@ -92,7 +95,9 @@ func (w *worker) die(err error) {
 		w.err = err
 	}
 	w.over = true
-	abort(w.st)
+	if w.st != nil { // by bitswap there is none
+		abort(w.st)
+	}
 	w.f.cond.Broadcast()
 }
 
@@ -123,7 +128,7 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 			if h != nil {
 				active++
 				go func() {
-					err := f.leavesFrom(ctx, h.m)
+					err := f.leavesOf(ctx, h)
 					f.mu.Lock()
 					defer f.mu.Unlock()
 					active--
@@ -141,6 +146,14 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 		f.cond.Wait()
 	}
 	return f.err
+}
+
+// leavesOf brings leaves from a holder in the way that it knows.
+func (f *fetch) leavesOf(ctx context.Context, h *holder) error {
+	if h.plain {
+		return f.leavesByBitswap(ctx, h.m)
+	}
+	return f.leavesFrom(ctx, h.m)
 }
 
 // leavesFrom brings leaves from one peer until there are none left, or it fails.
@@ -184,30 +197,38 @@ func (w *worker) end(err error) {
 	w.die(err)
 }
 
+// next waits for the next window; nil: there is nothing left that the peer could give.
+func (w *worker) next() []int32 {
+	f := w.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !w.over && f.err == nil && f.leaves.left > 0 {
+		if window := f.leaves.take(w, time.Now()); len(window) > 0 {
+			return window
+		}
+		if len(w.pending) == 0 && len(w.lacks) > 0 && f.leaves.onlyLacks(w) {
+			if w.err == nil {
+				w.err = errPart
+			}
+			return nil
+		}
+		f.cond.Wait()
+	}
+	return nil
+}
+
 // askFor asks for window after window, so that the peer always owes something.
 func (w *worker) askFor() error {
 	f := w.f
 	out := bufio.NewWriterSize(w.st, 20<<10)
 	items := make([][]byte, 0, protocol.MaxAsked)
 	for {
-		f.mu.Lock()
-		var window []int32
-		for {
-			if w.over || f.err != nil || f.leaves.left == 0 {
-				f.mu.Unlock()
-				w.close()
-				return nil
-			}
-			if window = f.leaves.take(w, time.Now()); len(window) > 0 {
-				break
-			}
-			if len(w.pending) == 0 && len(w.lacks) > 0 && f.leaves.onlyLacks(w) {
-				f.mu.Unlock()
-				w.close()
-				return errors.New("it has a part of it only")
-			}
-			f.cond.Wait()
+		window := w.next()
+		if window == nil {
+			w.close()
+			return nil
 		}
+		f.mu.Lock()
 		kind := protocol.AskBlocks
 		if w.rate > 0 && w.rate < smallBelow {
 			kind = protocol.AskSmall

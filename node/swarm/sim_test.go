@@ -1,0 +1,135 @@
+package swarm
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+func TestMain(m *testing.M) {
+	// What the process has once must not belong to the first simulation.
+	registerHash()
+	for _, err := range []func() error{func() error { _, err := encoder(); return err }, func() error { _, err := decoder(); return err }} {
+		if err := err(); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+const (
+	mbit = 1_000_000
+	// roundTrip is what simulated peers are apart.
+	roundTrip = 50 * time.Millisecond
+)
+
+// A simulation is a network without sockets, in time that passes when nobody has anything to do.
+type simulation struct {
+	t     *testing.T
+	net   *simnet.Simnet
+	nodes []*Swarm
+	stops []func()
+}
+
+// simulate runs a test in a simulation.
+func simulate(t *testing.T, test func(*testing.T, *simulation)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		sim := &simulation{t: t, net: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(roundTrip / 2), Logger: slog.New(slog.DiscardHandler)}}
+		sim.net.Start()
+		defer sim.net.Close()
+		defer sim.end()
+		test(t, sim)
+	})
+}
+
+func (sim *simulation) end() {
+	for _, stop := range sim.stops {
+		stop()
+	}
+	sim.stops = nil
+}
+
+// node adds a node whose link carries so many bits a second each way.
+func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm, stop func()) {
+	sim.t.Helper()
+	n := len(sim.nodes)
+	addr := fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(n))
+	link := simnet.LinkSettings{BitsPerSecond: bits}
+	o := &Options{Key: key(byte(50 + n)), System: m, Listen: []string{addr}, noDHT: true, network: []libp2p.Option{
+		simlibp2p.QUICSimnet(sim.net, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
+		libp2p.DisableIdentifyAddressDiscovery(), libp2p.DisableRelay(),
+	}}
+	if os.Getenv("SWARM_LOG") != "" {
+		o.Log = slog.New(slog.NewTextHandler(sim.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n)
+	}
+	if change != nil {
+		change(o)
+	}
+	s, err := New(o)
+	if err != nil {
+		sim.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	synctest.Wait()
+	stop = func() {
+		if cancel != nil {
+			cancel()
+			cancel = nil
+			if err := <-done; err != nil {
+				sim.t.Errorf("run: %v", err)
+			}
+		}
+	}
+	sim.nodes = append(sim.nodes, s)
+	sim.stops = append(sim.stops, stop)
+	return s, stop
+}
+
+// took says how long something takes in simulated time.
+func took(do func()) time.Duration {
+	begin := time.Now()
+	do()
+	return time.Since(begin)
+}
+
+// A closure of 400 PIDs is decided in three round trips at most.
+func TestRoundTrips(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		ids := pids(400)
+		signers := func(o *Options) {
+			o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7)), protocol.KeyOf(key(8))} }
+		}
+		a, _ := sim.node(newMemory(), 100*mbit, signers)
+		for n := range 3 {
+			m := newMemory()
+			m.say(t, key(7), ids[n*100:n*100+200]...)
+			m.say(t, key(8), ids...)
+			b, _ := sim.node(m, 100*mbit, signers)
+			connect(t, a, b)
+		}
+		synctest.Wait()
+		var said []protocol.Attestation
+		var err error
+		d := took(func() { said, err = a.Statements(t.Context(), ids) })
+		if err != nil || len(said) != 800 {
+			t.Errorf("got %d statements, %v; want 800", len(said), err)
+		}
+		t.Logf("%.1f round trips, %v", float64(d)/float64(roundTrip), d)
+		if d > 3*roundTrip {
+			t.Errorf("it took %v, more than three round trips of %v", d, roundTrip)
+		}
+	})
+}
