@@ -93,7 +93,7 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 	case protocol.OpLog:
 		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.log(a, call.Reply) })
 	case protocol.OpProgram:
-		return with(call, func(a protocol.ProgramArgs) (any, error) { return h.program(ctx, a) })
+		return with(call, func(a protocol.ProgramArgs) (any, error) { return h.program(ctx, a, actor.Local) })
 	case protocol.OpVerify:
 		return h.verify(ctx, call.Event)
 	case protocol.OpStats:

@@ -194,7 +194,7 @@ func (h *handler) logByPrefix(prefix string) (pir.PID, error) {
 }
 
 // program returns what a light peer on this machine needs to run a command of a package.
-func (h *handler) program(ctx context.Context, a protocol.ProgramArgs) (*protocol.Program, error) {
+func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
 		return nil, storeErr(err)
@@ -212,7 +212,7 @@ func (h *handler) program(ctx context.Context, a protocol.ProgramArgs) (*protoco
 		return nil, err
 	}
 	out := &protocol.Program{
-		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"}, Cache: h.home.MachineCode(),
+		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"},
 	}
 	for _, in := range inputs {
 		m := protocol.Mount{Path: in.Path}
@@ -221,8 +221,10 @@ func (h *handler) program(ctx context.Context, a protocol.ProgramArgs) (*protoco
 				return nil, storeErr(err)
 			}
 			pe := entry(e)
-			pe.CID = ""
-			if e.Kind == cas.File {
+			if local {
+				pe.CID = ""
+			}
+			if local && e.Kind == cas.File {
 				if pe.File, err = h.store.BlobPath(e.CID); err != nil {
 					return nil, storeErr(err)
 				}

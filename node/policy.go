@@ -175,6 +175,9 @@ func (h *handler) trust(a protocol.TrustArgs) (any, error) {
 		return nil, err
 	}
 	h.swarms.wake()
+	if a.Action != "" {
+		h.swarms.news()
+	}
 	known, backward := h.heads.Known(), h.heads.Backward()
 	t := protocol.Trust{Rules: []protocol.TrustRule{}}
 	for _, r := range h.policy.Get().Rules {

@@ -83,6 +83,9 @@ func (h *handler) get(ctx context.Context, a protocol.GetArgs, event func(protoc
 		if err := reach(ctx, m.swarm, a.What); err != nil {
 			event(protocol.Event{Kind: protocol.EventNote, PID: want.PID, Text: err.Error()})
 		}
+		if _, err := m.swarm.Statements(ctx, nil); err != nil {
+			return nil, err
+		}
 	}
 	if want.PID.IsZero() {
 		return h.getContent(ctx, want.CID, a.Offline, event)
@@ -186,6 +189,9 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 		}
 		defer release()
 		if err := m.swarm.Connect(ctx, address); err != nil {
+			return nil, err
+		}
+		if _, err := m.swarm.Statements(ctx, nil); err != nil { // it may know what signers have said since
 			return nil, err
 		}
 	case protocol.ActionAdd:

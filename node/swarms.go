@@ -23,6 +23,8 @@ const (
 	settle = 3 * time.Second
 	// speakEvery is how often the node's head is looked at.
 	speakEvery = time.Minute
+	// listenEvery is how often the heads of signers are asked for.
+	listenEvery = 10 * time.Minute
 )
 
 // swarms are the node's memberships: of the public swarm, and of meshes. They implement realize.Peers.
@@ -41,6 +43,7 @@ type swarms struct {
 	metrics *metrics
 
 	changed chan struct{}
+	stale   chan struct{}
 
 	mu      sync.Mutex
 	members map[string]*membership // by the name of the mesh; "" is the public swarm
@@ -60,22 +63,31 @@ type membership struct {
 
 // newSwarms prepares what has its fields from home to metrics set.
 func newSwarms(s *swarms) *swarms {
-	s.changed = make(chan struct{}, 1)
+	s.changed, s.stale = make(chan struct{}, 1), make(chan struct{}, 1)
 	s.members = map[string]*membership{}
 	s.joined = make(chan struct{})
 	return s
 }
 
 // wake has the reasons to be in a swarm looked at again.
-func (s *swarms) wake() {
+func (s *swarms) wake() { signal(s.changed) }
+
+// news has signers asked for a newer word.
+func (s *swarms) news() { signal(s.stale) }
+
+// signal sends unless a signal is waiting already.
+func signal(c chan struct{}) {
 	select {
-	case s.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
 // Run joins and leaves swarms until ctx ends, and returns when all are left.
 func (s *swarms) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	beside.Go(func() { s.listen(ctx) })
+	defer beside.Wait()
 	defer s.leaveAll()
 	tick := time.NewTicker(speakEvery)
 	defer tick.Stop()
@@ -87,6 +99,27 @@ func (s *swarms) Run(ctx context.Context) {
 		case <-s.changed:
 		case <-tick.C:
 			s.speak(ctx)
+		}
+	}
+}
+
+// listen asks for the heads of signers from time to time, and when somebody is newly trusted or connected to:
+// so a revocation is heard of also where nothing is asked for.
+func (s *swarms) listen(ctx context.Context) {
+	tick := time.NewTicker(listenEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.stale:
+		case <-tick.C:
+		}
+		for _, m := range s.all() {
+			m.settled(ctx)
+			if _, err := m.swarm.Statements(ctx, nil); err != nil && ctx.Err() == nil {
+				s.log.Warn("ask for heads", "swarm", m.name, "error", err)
+			}
 		}
 	}
 }
@@ -172,6 +205,7 @@ func (s *swarms) join(ctx context.Context, name string) error {
 	close(s.joined)
 	s.joined = make(chan struct{})
 	s.mu.Unlock()
+	s.news()
 	s.log.Info("joined", "swarm", name, "addresses", w.Addresses())
 	return nil
 }

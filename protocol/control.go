@@ -153,7 +153,7 @@ type Entry struct {
 	Size   int64     `json:"size,omitempty"`
 	Target string    `json:"target,omitempty"` // of a symlink
 	CID    string    `json:"cid,omitempty"`
-	// File is the path of the bytes on the daemon's machine; only in a Program.
+	// File is the path of the bytes on the daemon's machine; only in a Program for a light peer of that machine.
 	File string `json:"file,omitempty"`
 }
 
@@ -187,12 +187,11 @@ type ProgramArgs struct {
 	Command string  `json:"command,omitempty"` // "" is the package's first
 }
 
-// A Program is all that a light peer on the daemon's machine needs to run a command itself.
+// A Program is all that a light peer needs to run a command itself: on the daemon's machine files have paths, elsewhere CIDs.
 type Program struct {
 	Command string   `json:"command"` // the guest path of the program
 	Path    []string `json:"path"`    // the guest folders in which programs are looked up
 	Mounts  []Mount  `json:"mounts"`
-	Cache   string   `json:"cache"` // folder of the machine-code cache
 }
 
 // A Mount is a tree and where a program sees it.

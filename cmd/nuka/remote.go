@@ -41,7 +41,6 @@ func (a *app) bring(ctx context.Context, client *control.Client, program *protoc
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	program.Cache = a.home.MachineCode()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(remoteFetches)
 	started := map[string]bool{}

@@ -83,7 +83,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, args []string
 	if err != nil {
 		return err
 	}
-	runtime, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: program.Cache})
+	runtime, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: a.home.MachineCode()})
 	if err != nil {
 		return err
 	}

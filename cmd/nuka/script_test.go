@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -124,7 +125,12 @@ func TestScript(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
 			set := map[string]string{
+				"PORT":      port,
 				"NUKA_HOME": home, "HOME": filepath.Join(e.WorkDir, "home"), "PATH": programs + string(os.PathListSeparator) + os.Getenv("PATH"),
 				"URL": server.URL, "TOOL_SHA256": fmt.Sprintf("%x", sum), "TERM": "dumb", "BIN": programs,
 			}
@@ -157,6 +163,17 @@ func TestScript(t *testing.T) {
 			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly,
 		},
 	})
+}
+
+// freePort returns a UDP port of loopback that nobody uses now.
+func freePort() (string, error) {
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.LocalAddr().String())
+	return port, err
 }
 
 // stop ends the daemon of a home, which may not have one.
@@ -196,11 +213,11 @@ func isJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// expand FILE… replaces $URL, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
+// expand FILE… replaces $URL, $PORT, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := os.Expand(ts.ReadFile(name), func(key string) string {
-			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "TOOL_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
 				return v
 			}
 			return "$" + key
@@ -227,7 +244,8 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GOT_"+args[0], text)
 }
 
-// await log TEXT waits until a build has printed a text, await ready until the daemon answers, await idle until it does nothing.
+// await log TEXT waits until a build has printed a text, await ready until the daemon answers, await idle until it does nothing,
+// await gone until it has ended.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	home := ts.Getenv("NUKA_HOME")
 	status := func() string {
@@ -247,6 +265,10 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		case "ready":
 			if status() != "" {
+				return
+			}
+		case "gone":
+			if status() == "" {
 				return
 			}
 		case "idle":

@@ -52,7 +52,8 @@ type said struct {
 }
 
 // Statements returns what others have said about PIDs: statements of signers that count, with verified signatures, in any
-// order. Who does not answer in time is left out. It fails only when ctx ends.
+// order. Who does not answer in time is left out. Without PIDs only the heads of signers are asked for, as they always are.
+// It fails only when ctx ends.
 func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error) {
 	q := &inquiry{s: s, wanted: map[pir.PID]bool{}, signers: map[protocol.Key]bool{}, slots: make(chan struct{}, askAtOnce),
 		asked: map[peer.ID]bool{s.host.ID(): true}, said: map[said][]protocol.Attestation{}}
@@ -68,7 +69,7 @@ func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attes
 			q.signers[key] = true
 		}
 	}
-	if len(q.ids) == 0 || len(q.signers) == 0 {
+	if len(q.signers) == 0 {
 		return nil, ctx.Err()
 	}
 	q.find, q.found = context.WithTimeout(ctx, findTimeout)
