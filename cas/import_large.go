@@ -15,6 +15,9 @@ import (
 
 func defaultWorkers() int { return runtime.GOMAXPROCS(0) }
 
+// emptyBlob is the blob of a file without bytes.
+var emptyBlob = blobHash(blake3.Sum256(nil))
+
 // A buffer holds one leaf.
 type buffer [cid.LeafSize]byte
 

@@ -110,7 +110,7 @@ func (d *disk) lose(t *testing.T, r *rand.Rand, dir string, journalFloor int64) 
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

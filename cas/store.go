@@ -85,6 +85,9 @@ type Store struct {
 	noClone atomic.Bool // the file system has no reflinks
 	imports atomic.Uint64
 
+	receivingMu sync.Mutex
+	receiving   map[cid.CID]*Receiving
+
 	closeMu sync.Mutex
 	closed  bool
 	calls   sync.WaitGroup
@@ -126,7 +129,7 @@ func Rebuild(dir string, o *Options) error {
 }
 
 func open(dir string, o *Options, rebuild bool) (*Store, error) {
-	s := &Store{dir: dir, verified: map[blobHash]stamp{}}
+	s := &Store{dir: dir, verified: map[blobHash]stamp{}, receiving: map[cid.CID]*Receiving{}}
 	if o != nil {
 		s.o = *o
 	}
@@ -200,6 +203,9 @@ func (s *Store) openParts(rebuild bool) error {
 			return err
 		}
 	}
+	if err := s.expireReceived(); err != nil {
+		return err
+	}
 	return os.RemoveAll(s.path(tmpDir, importsDir))
 }
 
@@ -213,7 +219,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.calls.Wait()
-	if err := s.closeParts(); err != nil {
+	if err := errors.Join(s.closeReceiving(), s.closeParts()); err != nil {
 		return fmt.Errorf("close store %s: %w", s.dir, err)
 	}
 	return nil
@@ -267,15 +273,15 @@ func (s *Store) event(e Event) {
 	}
 }
 
-// leftovers removes temporary files and says whether an import was cut off;
-// its folder stays until what it has named has been looked for.
+// leftovers removes temporary files and says whether an import or a Receiving was cut off;
+// their folders stay until what they have named has been looked for.
 func (s *Store) leftovers() (bool, error) {
 	files, err := os.ReadDir(s.path(tmpDir))
 	if err != nil {
 		return false, err
 	}
 	for _, e := range files {
-		if e.Name() == importsDir {
+		if e.Name() == importsDir || e.Name() == receiveDir {
 			continue
 		}
 		if err := os.RemoveAll(s.path(tmpDir, e.Name())); err != nil {
@@ -283,19 +289,24 @@ func (s *Store) leftovers() (bool, error) {
 		}
 	}
 	list, err := os.ReadDir(s.path(tmpDir, importsDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
-	return len(list) > 0, err
+	unclean, err := s.uncleanReceived()
+	return len(list) > 0 || unclean, err
 }
 
 // sweep removes blobs that no commit has named: an import was cut off between naming and commit.
-// It runs alone, while the store is being opened.
+// Those that a Receiving has written down stay. It runs alone, while the store is being opened.
 func (s *Store) sweep() error {
+	spare, err := s.placedByReceiving()
+	if err != nil {
+		return err
+	}
 	removed := 0
-	err := s.eachBlobFile(func(h blobHash, path string) error {
+	err = s.eachBlobFile(func(h blobHash, path string) error {
 		known, err := s.blobSize(h)
-		if known >= 0 || err != nil && !errors.Is(err, ErrNotFound) {
+		if known >= 0 || spare[h] || err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
 			return err
 		}
 		removed++

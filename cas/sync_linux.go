@@ -68,3 +68,12 @@ func reserveSpace(f *os.File, size int64) error {
 func setAsideRoom(f *os.File, offset, size int64) bool {
 	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, offset, size) == nil
 }
+
+// mayHaveData says whether a range of a file may have been written to.
+func mayHaveData(f *os.File, offset, size int64) bool {
+	next, err := unix.Seek(int(f.Fd()), offset, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return false // nothing but holes follows
+	}
+	return err != nil || next < offset+size
+}

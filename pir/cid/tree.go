@@ -28,7 +28,8 @@ type Limits struct {
 	Bytes   int64 // all files together: 1 TiB
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the values that zero fields stand for.
+func (l Limits) WithDefaults() Limits {
 	if l.Entries == 0 {
 		l.Entries = 10_000_000
 	}
@@ -66,7 +67,7 @@ func HashTree(ctx context.Context, fsys fs.FS, o *HashOptions) (CID, error) {
 		}
 		b := NewFile(exec)
 		// The struct keeps CopyBuffer from a shortcut that would read in small pieces.
-		if _, err := io.CopyBuffer(b, struct{ io.Reader }{&limited{ctx, f, o.Limits.withDefaults().Bytes}}, buffers[worker]); err != nil {
+		if _, err := io.CopyBuffer(b, struct{ io.Reader }{&limited{ctx, f, o.Limits.WithDefaults().Bytes}}, buffers[worker]); err != nil {
 			return DirEntry{}, 0, err
 		}
 		c, size, nodes, _ := b.Finish()
@@ -113,7 +114,7 @@ func BuildTree(ctx context.Context, fsys fs.FS, o *HashOptions, file FileFunc, n
 	if o == nil {
 		o = &HashOptions{}
 	}
-	t := &tree{fsys: fsys, o: o, limits: o.Limits.withDefaults(), file: file}
+	t := &tree{fsys: fsys, o: o, limits: o.Limits.WithDefaults(), file: file}
 	jobs := make(chan job, 256)
 	g, running := errgroup.WithContext(ctx)
 	for i := range o.workers() {

@@ -1,0 +1,254 @@
+package cas
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// Finish makes the tree part of the store: when it returns nil, the whole tree is on disk and survives a power cut,
+// and the Receiving has ended; otherwise none of it is in the store.
+// It is an error when something is still missing. After an error of the disk it may be called again.
+func (r *Receiving) Finish(ctx context.Context) error {
+	if err := r.s.enter(); err != nil {
+		return fmt.Errorf("finish receiving %s: %w", r.root, err)
+	}
+	defer r.s.leave()
+	r.life.Lock()
+	defer r.life.Unlock()
+	err := r.ended
+	if err == nil {
+		err = r.finish(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("finish receiving %s: %w", r.root, r.judge(err))
+	}
+	return nil
+}
+
+func (r *Receiving) finish(ctx context.Context) error {
+	s := r.s
+	if !r.planned {
+		return fmt.Errorf("%d nodes are missing, and what is below them", r.missing)
+	}
+	if r.left > 0 {
+		return fmt.Errorf("%d leaves are missing", r.left)
+	}
+	if r.made {
+		if err := s.checkSpace(); err != nil {
+			return err
+		}
+		if err := r.hashFiles(ctx); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.made || len(r.extra) > 0 {
+		s.placeMu.RLock()
+		defer s.placeMu.RUnlock()
+		c := s.change()
+		if err := r.record(c); err != nil {
+			c.b.Close() //nolint:errcheck // memory
+			return err
+		}
+		if err := r.name(); err != nil {
+			c.b.Close() //nolint:errcheck // memory
+			return err
+		}
+		if err := s.commit(c, durable); err != nil {
+			return err
+		}
+	}
+	made := r.made
+	if err := r.end(ErrClosed); err != nil {
+		s.log.Warn("close what was received", "root", r.root, "error", err)
+	}
+	if !made {
+		return nil
+	}
+	if err := s.removeReceived(r.dir); err != nil {
+		s.log.Warn("temporary files are left over", "path", r.dir, "error", err)
+	}
+	return nil
+}
+
+// hashFiles finishes the hashes of the files of several leaves.
+func (r *Receiving) hashFiles(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
+	for _, f := range r.files {
+		if f.named {
+			continue
+		}
+		g.Go(func() error {
+			f.hashMu.Lock()
+			defer f.hashMu.Unlock()
+			if f.hashed == len(f.leaves) {
+				return nil
+			}
+			in, err := os.Open(filepath.Join(r.dir, f.name()))
+			if err != nil {
+				return err
+			}
+			defer in.Close() //nolint:errcheck // it was only read
+			if f.hash == nil {
+				r.hashing.Add(1)
+				f.hash = blake3.New()
+			}
+			for f.hashed < len(f.leaves) {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := r.hashOn(f, in, catchUp); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// record puts everything that the index must know into c.
+func (r *Receiving) record(c *changes) error {
+	for digest, p := range r.nodes {
+		if p.offset < 0 {
+			continue
+		}
+		id, err := cid.New(cid.DagPB, digest)
+		if err != nil {
+			return err
+		}
+		n, b, err := r.node(id)
+		if err != nil {
+			return err
+		}
+		c.set(digestKey(keyNode, digest), b)
+		if n.Kind == cid.KindFile && n.Exec && len(n.Links) <= 1 {
+			blob := [32]byte(emptyBlob)
+			if len(n.Links) == 1 {
+				blob = n.Links[0].CID.Digest()
+			}
+			if n.Size <= cid.LeafSize {
+				c.set(digestKey(keyFile, digest), encodeFilePlace(blob, true))
+			}
+		}
+	}
+	for _, e := range r.extra {
+		c.set(digestKey(keyFile, e.root), encodeFilePlace(e.blob, e.exec))
+	}
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		if !l.own {
+			continue
+		}
+		c.set(digestKey(keyBlob, l.digest), encodeSize(int64(l.size)))
+		if l.damaged {
+			c.del(digestKey(keyDamaged, l.digest))
+		}
+	}
+	for _, f := range r.files {
+		c.set(digestKey(keyBlob, f.blob), encodeSize(f.size))
+		c.del(digestKey(keyDamaged, f.blob))
+		for _, root := range f.roots {
+			c.set(digestKey(keyFile, root.root), encodeFilePlace(f.blob, root.exec))
+		}
+		for j, i := range f.leaves {
+			c.set(digestKey(keyLeaf, r.leaves[i].digest), leafPlace{f.blob, int64(j) * cid.LeafSize, f.leafSize(j)}.encode())
+		}
+	}
+	return nil
+}
+
+// name makes the bytes of all files durable, gives them their names and makes those durable.
+func (r *Receiving) name() error {
+	s := r.s
+	paths := make([]string, 0, fewFiles+1)
+	add := func(path string) {
+		if len(paths) <= fewFiles { // one more and all are synced together
+			paths = append(paths, path)
+		}
+	}
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		switch {
+		case l.own && l.placed:
+			add(s.blobPath(l.digest))
+		case l.own:
+			add(r.besidePath(l.digest))
+		}
+	}
+	for _, f := range r.files {
+		if f.named {
+			add(s.blobPath(f.blob))
+		} else {
+			add(filepath.Join(r.dir, f.name()))
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	if err := s.step(StepSync, r.dir); err != nil {
+		return err
+	}
+	if err := syncPaths(s.dir, paths); err != nil {
+		return err
+	}
+	for _, f := range r.files {
+		if f.named {
+			continue
+		}
+		if err := r.logPlaced(f.blob, f.key); err != nil {
+			return err
+		}
+	}
+	if err := r.placed.flush(); err != nil {
+		return err
+	}
+	for _, f := range r.files {
+		if f.named {
+			continue
+		}
+		part := filepath.Join(r.dir, f.name())
+		if err := os.Chmod(part, 0o444); err != nil {
+			return err
+		}
+		if err := r.rename(part, s.blobPath(f.blob)); err != nil {
+			return err
+		}
+		f.named = true
+	}
+	for i := range r.leaves {
+		if l := &r.leaves[i]; l.own && !l.placed {
+			if err := r.rename(r.besidePath(l.digest), s.blobPath(l.digest)); err != nil {
+				return err
+			}
+			l.placed = true
+			if err := r.logPlaced(l.digest, [32]byte{}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.placed.flush(); err != nil {
+		return err
+	}
+	return s.syncNames(r.folders.list())
+}
+
+func (r *Receiving) rename(from, to string) error {
+	if err := r.folders.make(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if err := r.s.step(StepRename, to); err != nil {
+		return err
+	}
+	return renameFile(from, to)
+}

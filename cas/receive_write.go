@@ -1,0 +1,557 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+const (
+	// catchUp is how many leaves that came before their turn one Put adds to the hash of a file.
+	catchUp = 4
+	// maxHashing bounds the files whose hash is under way: each takes some ten kilobytes.
+	maxHashing = 256
+	// spaceEvery is how many bytes are written between looks at the free space.
+	spaceEvery = 4 << 20
+)
+
+// A recvFile is a file of several leaves on its way.
+type recvFile struct {
+	key    [32]byte // the digest of its root when it is not executable
+	size   int64
+	leaves []int32 // of Receiving.leaves
+	roots  []filePlace
+
+	mu    sync.Mutex
+	made  bool // the file exists and has its room
+	named bool // it has its final name
+
+	hashMu sync.Mutex
+	hash   *blake3.Hasher // of the first leaves; nil: not begun, or done
+	hashed int            // leaves
+	blob   blobHash       // once all are hashed
+}
+
+func (f *recvFile) name() string { return partPrefix + base32Lower.EncodeToString(f.key[:]) }
+
+// placeFolders makes the folders of blobs and knows which have new names in them.
+type placeFolders struct {
+	s    *Store
+	mu   sync.Mutex
+	made map[string]bool
+}
+
+func (p *placeFolders) make(path string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.made[path] {
+		return nil
+	}
+	if p.made == nil {
+		p.made = map[string]bool{}
+	}
+	if err := os.Mkdir(path, 0o755); err == nil {
+		p.made[filepath.Dir(path)] = true
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	p.made[path] = true
+	return nil
+}
+
+func (p *placeFolders) list() []string {
+	var all []string
+	for d := range p.made {
+		all = append(all, d)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (r *Receiving) putLeaf(b cid.Block) error {
+	r.mu.Lock()
+	i, ok := r.byDigest[b.CID.Digest()]
+	if !ok || !r.planned {
+		r.mu.Unlock()
+		return ErrUnwanted
+	}
+	l := &r.leaves[i]
+	if l.state.Load() != leafMissing {
+		r.mu.Unlock()
+		return nil
+	}
+	size := l.size
+	r.mu.Unlock()
+	if size >= 0 && len(b.Data) != int(size) || len(b.Data) > cid.LeafSize || cid.Sum(cid.Raw, b.Data) != b.CID {
+		return ErrWrongBlock
+	}
+	r.mu.Lock()
+	if l.state.Load() != leafMissing {
+		r.mu.Unlock()
+		return nil
+	}
+	if err := r.makeDir(); err != nil {
+		r.mu.Unlock()
+		return err
+	}
+	l.state.Store(leafBusy)
+	r.mu.Unlock()
+	placed, err := r.writeLeaf(i, b.Data)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		l.state.Store(leafMissing)
+		return err
+	}
+	if l.size < 0 {
+		l.size = int32(len(b.Data))
+		r.total.Store(int64(l.size))
+	}
+	return r.leafIsDone(i, placed)
+}
+
+// leafIsDone notes that a leaf is on disk wherever it must be. The caller holds mu.
+func (r *Receiving) leafIsDone(i int32, placed bool) error {
+	l := &r.leaves[i]
+	l.state.Store(leafDone)
+	l.placed = placed
+	if r.planned {
+		r.left--
+		r.done.Add(int64(l.size))
+	}
+	if placed {
+		return r.logPlaced(l.digest, [32]byte{})
+	}
+	return nil
+}
+
+// writeLeaf writes a leaf, which is whole, to all its places, and says whether it got the final name of a blob.
+func (r *Receiving) writeLeaf(i int32, data []byte) (placed bool, err error) {
+	if n := r.written.Add(int64(len(data))); n-r.checked.Load() > spaceEvery {
+		r.checked.Store(n)
+		if err := r.s.checkSpace(); err != nil {
+			return false, err
+		}
+	}
+	l := &r.leaves[i]
+	for u := l.uses; u >= 0; u = r.uses[u].next {
+		use := r.uses[u]
+		if err := r.writePart(r.files[use.file], int(use.index), data); err != nil {
+			return false, err
+		}
+	}
+	if l.own {
+		return r.writeSmall(l.digest, data)
+	}
+	return false, nil
+}
+
+// writeSmall makes a blob of a small file under its final name, as an import does, or beside it when that is taken.
+func (r *Receiving) writeSmall(h blobHash, data []byte) (placed bool, err error) {
+	path := r.s.blobPath(h)
+	if err := r.folders.make(filepath.Dir(path)); err != nil {
+		return false, err
+	}
+	if err := r.s.step(StepCreate, path); err != nil {
+		return false, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	placed = err == nil
+	if errors.Is(err, fs.ErrExist) {
+		path = r.besidePath(h)
+		if err := removeIfThere(path); err != nil {
+			return false, err
+		}
+		if err := r.s.step(StepCreate, path); err != nil {
+			return false, err
+		}
+		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	}
+	if err != nil {
+		return false, err
+	}
+	err = r.s.step(StepWrite, path)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return false, errors.Join(err, os.Remove(path))
+	}
+	return placed, nil
+}
+
+func (r *Receiving) besidePath(h blobHash) string { return filepath.Join(r.dir, leafPrefix+h.String()) }
+
+// writePart writes a leaf to its place in a file, and adds it to the hash of the file when it is its turn.
+func (r *Receiving) writePart(f *recvFile, index int, data []byte) error {
+	path := filepath.Join(r.dir, f.name())
+	if err := r.makePart(f, path); err != nil {
+		return err
+	}
+	if err := r.s.step(StepWrite, path); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer out.Close() //nolint:errcheck // the sync before the name finds every error
+	hot := f.hashMu.TryLock()
+	if hot {
+		defer f.hashMu.Unlock()
+	}
+	var hashing sync.WaitGroup
+	if hot && f.hashed == index && r.beginHash(f) {
+		hashing.Go(func() {
+			f.hash.Write(data) //nolint:errcheck // never fails
+			f.hashed++
+		})
+	}
+	offset := int64(index) * cid.LeafSize
+	_, err = out.WriteAt(data, offset)
+	startWriting(out, offset, int64(len(data)))
+	hashing.Wait()
+	if err != nil || !hot {
+		return err
+	}
+	return r.hashOn(f, out, catchUp)
+}
+
+// makePart makes a partial file with room for all of it.
+func (r *Receiving) makePart(f *recvFile, path string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.made {
+		return nil
+	}
+	if err := r.s.step(StepCreate, path); err != nil {
+		return err
+	}
+	out, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	err = reserveSpace(out, f.size)
+	if err == nil {
+		err = out.Truncate(f.size)
+	}
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	f.made = true
+	return nil
+}
+
+// beginHash makes the hash of a file unless too many are under way. The caller holds hashMu.
+func (r *Receiving) beginHash(f *recvFile) bool {
+	if f.hash != nil {
+		return true
+	}
+	if f.hashed > 0 || r.hashing.Load() >= maxHashing {
+		return false
+	}
+	r.hashing.Add(1)
+	f.hash = blake3.New()
+	return true
+}
+
+// hashOn adds up to n leaves that are on disk to the hash of a file, and ends it after the last one.
+// The caller holds hashMu.
+func (r *Receiving) hashOn(f *recvFile, in io.ReaderAt, n int) error {
+	if f.hash == nil {
+		return nil
+	}
+	var buf *buffer
+	for ; n > 0 && f.hashed < len(f.leaves) && r.isDone(f.leaves[f.hashed]); n-- {
+		if buf == nil {
+			buf = buffers.Get().(*buffer)
+			defer buffers.Put(buf)
+		}
+		b := buf[:f.leafSize(f.hashed)]
+		if _, err := in.ReadAt(b, int64(f.hashed)*cid.LeafSize); err != nil {
+			return err
+		}
+		f.hash.Write(b) //nolint:errcheck // never fails
+		f.hashed++
+	}
+	if f.hashed == len(f.leaves) {
+		f.hash.Sum(f.blob[:0])
+		f.hash = nil
+		r.hashing.Add(-1)
+	}
+	return nil
+}
+
+func (f *recvFile) leafSize(i int) int64 {
+	return min(cid.LeafSize, f.size-int64(i)*cid.LeafSize)
+}
+
+func (r *Receiving) isDone(i int32) bool { return r.leaves[i].state.Load() == leafDone }
+
+// adopt looks for what an earlier Receiving has written and compares it with its hashes. The caller holds mu.
+func (r *Receiving) adopt(ctx context.Context) error {
+	if r.placed.end == 0 && r.nodeLog.end == 0 {
+		return nil // nothing was ever written
+	}
+	named := map[[32]byte]blobHash{} // parts that have got their final name
+	placed := map[blobHash]bool{}
+	if err := r.placed.flush(); err != nil {
+		return err
+	}
+	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
+		if part != ([32]byte{}) {
+			named[part] = h
+		} else {
+			placed[h] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	list, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, e := range list {
+		there[e.Name()] = true
+	}
+	a := &adoption{r: r, bad: map[int32]bool{}, removed: map[blobHash]bool{}, placed: placed, there: there}
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
+	for i := range r.leaves {
+		if !r.leaves[i].own {
+			continue
+		}
+		g.Go(func() error { return a.small(running, int32(i)) })
+	}
+	for _, f := range r.files {
+		if h, ok := named[f.key]; ok && !there[f.name()] {
+			if err := r.unname(f, h); err != nil {
+				return errors.Join(err, g.Wait())
+			}
+			there[f.name()] = true
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	g, running = errgroup.WithContext(ctx)
+	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
+	for _, f := range r.files {
+		g.Go(func() error { return a.part(running, f) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i := range r.leaves {
+		if l := &r.leaves[i]; !a.bad[int32(i)] {
+			l.state.Store(leafDone)
+			l.placed = l.own && placed[l.digest]
+		}
+	}
+	return r.renewPlaced(a.removed)
+}
+
+// renewPlaced writes the records of placed blobs anew without those that were removed:
+// whoever makes such a blob from now on must keep it. The caller holds mu.
+func (r *Receiving) renewPlaced(removed map[blobHash]bool) error {
+	if len(removed) == 0 {
+		return nil
+	}
+	var b []byte
+	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
+		if !removed[h] {
+			b = appendPlaced(b, h, part)
+		}
+		return nil
+	})
+	if err == nil {
+		err = r.placed.f.Truncate(0)
+	}
+	if err != nil {
+		return err
+	}
+	r.placed.end, r.placed.buf = 0, b
+	return r.placed.flush()
+}
+
+// unname gives a part that had its final name already the one before: its import was cut off.
+func (r *Receiving) unname(f *recvFile, h blobHash) error {
+	r.s.placeMu.Lock()
+	defer r.s.placeMu.Unlock()
+	known, err := r.s.has(digestKey(keyBlob, h))
+	if err != nil || known {
+		return err
+	}
+	err = os.Rename(r.s.blobPath(h), filepath.Join(r.dir, f.name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// An adoption compares what is found on disk with its hashes.
+type adoption struct {
+	r      *Receiving
+	placed map[blobHash]bool
+	there  map[string]bool
+
+	mu      sync.Mutex
+	bad     map[int32]bool // leaves that are not everywhere where they must be
+	removed map[blobHash]bool
+}
+
+func (a *adoption) isBad(i int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.bad[i] = true
+}
+
+func (a *adoption) small(ctx context.Context, i int32) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l := &a.r.leaves[i]
+	h := blobHash(l.digest)
+	path := a.r.s.blobPath(h)
+	if !a.placed[h] {
+		path = a.r.besidePath(h)
+		if !a.there[filepath.Base(path)] {
+			a.isBad(i)
+			return nil
+		}
+	}
+	b, err := readUpTo(path, cid.LeafSize)
+	if err == nil && blake3.Sum256(b) == l.digest {
+		l.size = int32(len(b))
+		if a.placed[h] {
+			err = a.r.folders.make(filepath.Dir(path))
+		}
+		return err
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	a.isBad(i)
+	if a.placed[h] {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.removed[h] = true
+	}
+	return removeIfThere(path)
+}
+
+// readUpTo reads a file of at most max bytes, and one more of a longer one.
+func readUpTo(path string, max int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, max+1))
+}
+
+func (a *adoption) part(ctx context.Context, f *recvFile) error {
+	in, err := os.Open(filepath.Join(a.r.dir, f.name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, i := range f.leaves {
+			a.isBad(i)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // it was only read
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	f.made = info.Size() == f.size
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	for j, i := range f.leaves {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		offset := int64(j) * cid.LeafSize
+		b := buf[:f.leafSize(j)]
+		if !f.made || !mayHaveData(in, offset, int64(len(b))) {
+			a.isBad(i)
+			continue
+		}
+		if _, err := in.ReadAt(b, offset); err != nil {
+			return fmt.Errorf("read what was received: %w", err)
+		}
+		if blake3.Sum256(b) != a.r.leaves[i].digest {
+			a.isBad(i)
+			continue
+		}
+		if f.hashed == j && a.r.beginHash(f) {
+			f.hash.Write(b) //nolint:errcheck // never fails
+			f.hashed++
+		}
+	}
+	if f.hashed == len(f.leaves) && f.hash != nil {
+		f.hash.Sum(f.blob[:0])
+		f.hash = nil
+		a.r.hashing.Add(-1)
+	}
+	return nil
+}
+
+// copyLocal writes the leaves that are ranges of blobs here. The caller holds mu.
+func (r *Receiving) copyLocal(ctx context.Context) error {
+	empty := blake3.Sum256(nil)
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		if l.state.Load() != leafMissing {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var b []byte
+		if l.digest != empty {
+			var err error
+			b, err = r.s.block(l.cid())
+			if unlessAbsent(err) != nil {
+				return err
+			}
+			if err != nil || l.size >= 0 && len(b) != int(l.size) {
+				continue
+			}
+		}
+		if err := r.makeDir(); err != nil {
+			return err
+		}
+		l.size = int32(len(b))
+		placed, err := r.writeLeaf(int32(i), b)
+		if err == nil {
+			err = r.leafIsDone(int32(i), placed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
