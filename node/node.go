@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"time"
@@ -99,7 +98,7 @@ func Run(ctx context.Context, o *Options) error {
 		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, log: log, metrics: figures,
 	})
 	fetcher := source.Options{
-		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: runClient},
+		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),
 		Log:     log,
 	}
@@ -146,12 +145,4 @@ func Run(ctx context.Context, o *Options) error {
 		Grace:    grace,
 		Log:      log,
 	})
-}
-
-// runClient asks a package manager for its configuration.
-func runClient(ctx context.Context, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
-	return string(out), err
 }

@@ -171,7 +171,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string) (string, err
 		rel, inside = ".", true
 	}
 	if !inside {
-		return "", field("move it below the package file's folder", "leaves the folder %s", s.files.shown(m.Path))
+		return "", field("move it below the package file's folder", "leaves the folder %q", s.files.shown(m.Path))
 	}
 	if _, err := resolve(m, rel); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

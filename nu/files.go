@@ -107,7 +107,7 @@ func (f *fileSet) load(from, name string) (*loaded, error) {
 		}
 	}
 	if outside {
-		return nil, refuse("package files see only the folder they are in and the package set", "module %s: leaves the folder %s", name, f.shown(home.Path))
+		return nil, refuse("package files see only the folder they are in and the package set", "module %s: leaves the folder %q", name, f.shown(home.Path))
 	}
 	help := "it is looked up beside this file, then in the package set"
 	for _, c := range candidates {

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 
@@ -53,6 +55,14 @@ func (c *Client) system(elem ...string) string {
 		return ""
 	}
 	return filepath.Join(append([]string{c.System}, elem...)...)
+}
+
+// RunClient is the usual Client.Run: it runs the program for a minute at the most.
+func RunClient(ctx context.Context, argv ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
+	return string(out), err
 }
 
 // ask runs a client program; what it cannot answer is "".

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -310,7 +311,8 @@ func TestHostileZip(t *testing.T) {
 		"comment":         {append(patched(good, len(good)-2, 1), "x"...), ""},
 		"prefix":          {append([]byte("MZ"), good...), ""},
 		"truncated":       {good[:len(good)-30], ""},
-		"overlap":         {overlapping(good), "b"},
+		"shared data":     {overlapping(good), "b"},
+		"overlap":         {quoting(t, good), "b"},
 		"other size":      {patched(good, 22, 3), "a"},
 		"other method":    {patched(good, 8, 8), "a"},
 		"local signature": {patched(good, 0, 'X'), ""},
@@ -348,6 +350,24 @@ func overlapping(archive []byte) []byte {
 	binary.LittleEndian.PutUint32(out[second+42:], 0)
 	copy(out[bytes.LastIndex(out, []byte("PK\x03\x04")):], "PK\x03\x04")
 	return out
+}
+
+// quoting makes the first entry's data hold the second entry whole, header and all, so that every byte of it counts twice:
+// with a thousand entries this makes a bomb of a small file. Both headers of each entry agree.
+func quoting(t *testing.T, good []byte) []byte {
+	t.Helper()
+	second := good[bytes.LastIndex(good, []byte("PK\x03\x04")):bytes.Index(good, []byte("PK\x01\x02"))]
+	head, central := bytes.Clone(good[:31]), bytes.Clone(good[bytes.Index(good, []byte("PK\x01\x02")):])
+	for at, header := range map[int][]byte{14: head, 16: central} {
+		binary.LittleEndian.PutUint32(header[at:], crc32.ChecksumIEEE(second))
+		binary.LittleEndian.PutUint32(header[at+4:], uint32(len(second)))
+		binary.LittleEndian.PutUint32(header[at+8:], uint32(len(second)))
+	}
+	b := central[bytes.LastIndex(central, []byte("PK\x01\x02")):]
+	binary.LittleEndian.PutUint32(b[42:], uint32(len(head)))
+	end := central[bytes.Index(central, []byte("PK\x05\x06")):]
+	binary.LittleEndian.PutUint32(end[16:], uint32(len(head)+len(second)))
+	return slices.Concat(head, second, central)
 }
 
 // FuzzUnpack checks that no input panics or leaves its folder.

@@ -39,6 +39,23 @@ func (p *proc) fileAt(n uint64) (*fd, errno) {
 	return f, e
 }
 
+// readable and writable return an open file that may be read or written.
+func (p *proc) readable(n uint64) (*fd, errno) {
+	f, e := p.fileAt(n)
+	if e == eOK && !f.read {
+		return nil, eBadf
+	}
+	return f, e
+}
+
+func (p *proc) writable(n uint64) (*fd, errno) {
+	f, e := p.fileAt(n)
+	if e == eOK && !f.write {
+		return nil, eBadf
+	}
+	return f, e
+}
+
 func fdClose(p *proc, _ memory, a []uint64) errno { return p.closeFD(a[0]) }
 
 func fdAdvise(p *proc, _ memory, a []uint64) errno {
@@ -269,23 +286,17 @@ func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) 
 }
 
 func fdRead(p *proc, m memory, a []uint64) errno {
-	f, e := p.fileAt(a[0])
+	f, e := p.readable(a[0])
 	if e != eOK {
 		return e
-	}
-	if !f.read {
-		return eBadf
 	}
 	return each(m, a[1], a[2], a[3], f.file.read)
 }
 
 func fdPread(p *proc, m memory, a []uint64) errno {
-	f, e := p.fileAt(a[0])
+	f, e := p.readable(a[0])
 	if e != eOK {
 		return e
-	}
-	if !f.read {
-		return eBadf
 	}
 	off := int64(a[3])
 	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {
@@ -296,12 +307,9 @@ func fdPread(p *proc, m memory, a []uint64) errno {
 }
 
 func fdWrite(p *proc, m memory, a []uint64) errno {
-	f, e := p.fileAt(a[0])
+	f, e := p.writable(a[0])
 	if e != eOK {
 		return e
-	}
-	if !f.write {
-		return eBadf
 	}
 	return each(m, a[1], a[2], a[3], func(b []byte) (int, errno) {
 		n, e := f.file.write(b, f.atEnd)
@@ -313,12 +321,9 @@ func fdWrite(p *proc, m memory, a []uint64) errno {
 }
 
 func fdPwrite(p *proc, m memory, a []uint64) errno {
-	f, e := p.fileAt(a[0])
+	f, e := p.writable(a[0])
 	if e != eOK {
 		return e
-	}
-	if !f.write {
-		return eBadf
 	}
 	off := int64(a[3])
 	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {

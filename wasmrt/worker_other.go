@@ -5,6 +5,7 @@ package wasmrt
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"time"
 )
 
@@ -26,8 +27,14 @@ func Confine(l *WorkerLimits, _, _ []string) error { return limitSelf(l) }
 // Confinement lists what is missing to confine worker processes on this system, empty if nothing is.
 // Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
 func Confinement() []string {
-	return []string{
-		"workers are not kept from the network and the files of the host (no Landlock and seccomp on this system)",
-		"workers are not killed for the memory they use",
+	out := []string{
+		"workers are not kept from the network and the files of this user (only Linux has Landlock and seccomp)",
+		"workers are not killed for the memory or the processor time they use, but for the time that passes",
+		"a worker goes on for a while when the daemon is killed",
 	}
+	if runtime.GOOS == "windows" {
+		out = append(out, "links and the executable bit of files that builds make are as this system has them",
+			"who enrols a key is told by the rights of the socket's folder alone")
+	}
+	return out
 }

@@ -179,7 +179,10 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		}
 		add("version", err, version, "nuka daemon stop")
 		for _, line := range s.Confinement {
-			add("sandbox", nil, line, "")
+			add("sandbox", nil, "lacks: "+line, "")
+		}
+		if err == nil && len(s.Confinement) == 0 {
+			add("sandbox", nil, "Landlock, seccomp and all else is there", "")
 		}
 		var stats protocol.Stats
 		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)

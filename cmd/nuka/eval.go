@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -254,13 +252,6 @@ func (a *app) missingHash(ctx context.Context, m *nu.Missing) (pir.Hash, error) 
 		return pir.Hash{}, err
 	}
 	a.say("fetching %s to learn its hash", origin)
-	f := source.New(&source.Options{Client: &source.Client{Home: a.user, System: "/", Getenv: os.Getenv, Run: runClient}})
+	f := source.New(&source.Options{Client: &source.Client{Home: a.user, System: "/", Getenv: os.Getenv, Run: source.RunClient}})
 	return f.Fetch(ctx, &source.Request{Origins: []source.Origin{origin}, Unpack: m.Unpack, Strip: m.Strip, Dir: dir})
-}
-
-func runClient(ctx context.Context, argv ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).Output()
-	return string(out), err
 }

@@ -110,7 +110,7 @@ func run(a []string) error {
 		for {
 			f, err := os.Open(a[1])
 			if err != nil {
-				return err
+				return fmt.Errorf("after %d: %w", len(files), err)
 			}
 			files[fmt.Sprint(len(files))] = f
 		}
