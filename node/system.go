@@ -83,7 +83,7 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 
 // Receive implements swarm.System.
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
-	return tmpReceive(y.s.store, root), nil
+	return y.s.store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
 }
 
 // Shared implements swarm.System.
