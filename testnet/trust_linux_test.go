@@ -1,0 +1,151 @@
+package testnet
+
+import (
+	"crypto/ed25519"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// lie has a node that does not run say, with its own key, that a package is something else, and hold that.
+func lie(t *testing.T, d *Node, pkg string, says ...string) {
+	t.Helper()
+	id, err := pir.ParsePID(pkg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := protocol.Home{Data: d.Home}
+	key, err := control.LoadKey(home.NodeKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cas.Open(home.Store(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for i, text := range says {
+		root, err := store.Import(t.Context(), fstest.MapFS{
+			"bin/app": &fstest.MapFile{Data: []byte(text), Mode: 0o755}, "text": &fstest.MapFile{Data: []byte(text), Mode: 0o644},
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := protocol.Attestation{PID: id, CID: root, Size: int64(2 * len(text)), Issued: time.Now().Add(time.Duration(i) * time.Second)}
+		if err := a.Sign(ed25519.PrivateKey(key)); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Bind(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A network of two builders that agree, one that lies, and those who ask.
+func TestLyingBuilder(t *testing.T) {
+	n := New(t, programs)
+	a, b, liar := n.Node("{}"), n.Node("{}"), n.Node("{}")
+	pid := a.Must(packages, "eval", "./app.nu")
+	want := a.Must(packages, "build", "./app.nu")
+	b.Must(packages, "build", "./app.nu")
+	a.Must(packages, "share", "./app.nu")
+	b.Must(packages, "share", "./app.nu")
+	lie(t, liar, pid, "a lie")
+	liar.Must(packages, "share", pid)
+
+	// 2 of 3: the agreed content is taken, and the disagreement is shown.
+	c := n.Node("{}")
+	c.Must(packages, "trust", "add", a.Key(), "--label", "ann")
+	c.Must(packages, "trust", "add", b.Key(), "--label", "ben")
+	c.Must(packages, "trust", "add", liar.Key(), "--label", "liz", "--need", "2")
+	r := c.Nuka(packages, "run", "./app.nu")
+	if r.Code != 0 || r.Out != "hello from app" || strings.Contains(r.Err, "built") {
+		t.Errorf("2 of 3: got %d %q, %s\nlog: %s", r.Code, r.Out, r.Err, c.Log())
+	}
+	if got := c.Must(packages, "build", "./app.nu"); got != want {
+		t.Errorf("got %s, want what was agreed on, %s", got, want)
+	}
+	why := c.Must(packages, "trust", "why", pid)
+	agreed := strings.Fields(want)[1]
+	for _, text := range []string{"way  received", "2 of 3 signers agree, 2 are needed", "ann, counts", "ben, counts", "liz"} {
+		if !strings.Contains(squeeze(why), squeeze(text)) {
+			t.Errorf("trust why does not say %q:\n%s", text, why)
+		}
+	}
+	if strings.Count(why, agreed) < 3 { // cid and two votes
+		t.Errorf("trust why does not show who said what:\n%s", why)
+	}
+
+	// The liar's vote alone is too little: the package is built.
+	d := n.Node("{}")
+	absent := protocol.KeyOf(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))).String()
+	d.Must(packages, "trust", "add", liar.Key())
+	d.Must(packages, "trust", "add", absent, "--need", "2")
+	r = d.Nuka(packages, "run", "./app.nu")
+	if r.Code != 0 || r.Out != "hello from app" || !strings.Contains(r.Err, "built app") {
+		t.Errorf("the liar alone: got %d %q, %s", r.Code, r.Out, r.Err)
+	}
+
+	// Who says two things has no vote, whatever is needed.
+	e, twice := n.Node("{}"), n.Node("{}")
+	lie(t, twice, pid, "a lie", "another lie")
+	twice.Must(packages, "share", pid)
+	e.Must(packages, "trust", "add", twice.Key(), "--label", "two-faced")
+	r = e.Nuka(packages, "run", "./app.nu")
+	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
+		t.Errorf("equivocation: got %d %q, %s", r.Code, r.Out, r.Err)
+	}
+	if why := e.Must(packages, "explain", pid); !strings.Contains(why, "two-faced") || !strings.Contains(why, "it says 2 different things") {
+		t.Errorf("explain does not tell the equivocation:\n%s", why)
+	}
+}
+
+// squeeze makes runs of blanks one.
+func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// A signer that trusts a builder for some packages only takes the others from nobody.
+func TestTrustByName(t *testing.T) {
+	n := New(t, programs)
+	a, b := n.Node("{}"), n.Node("{}")
+	a.Must(packages, "share", "./app.nu")
+	b.Must(packages, "trust", "add", a.Key(), "--names", "tool*")
+	r := b.Nuka(packages, "build", "./app.nu")
+	if r.Code != 0 || !strings.Contains(r.Err, "built app") || strings.Contains(r.Err, "built tool") {
+		t.Errorf("got %d, %s; want app built and tool received", r.Code, r.Err)
+	}
+}
+
+// What is shared with nobody stays, though its holder is on the same network and trusted.
+func TestOff(t *testing.T) {
+	n := New(t, programs)
+	a, b := n.Node(`{share: [{names: "app", with: off}]}`), n.Node("{}")
+	out := a.Must(packages, "build", "./app.nu")
+	if r := a.Nuka(packages, "share", "./app.nu"); r.Code != 4 {
+		t.Errorf("share: got %d, %s; want denied", r.Code, r.Err)
+	}
+	a.Must(packages, "share", "./tool.nu") // it is in the swarm
+	b.Must(packages, "trust", "add", a.Key())
+	r := b.Nuka(packages, "build", "./app.nu")
+	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
+		t.Errorf("got %d, %s; want it built", r.Code, r.Err)
+	}
+	// By its content neither, when a is the only one who has it.
+	b.Kill()
+	c := n.Node("{}")
+	c.Must(packages, "swarm", "connect", ticketOf(t, a))
+	if r := c.Nuka(packages, "get", strings.Fields(out)[1]); r.Code == 0 {
+		t.Errorf("a gave what it shares with nobody: %s", r.Err)
+	}
+}
+
+func ticketOf(t *testing.T, d *Node) string {
+	t.Helper()
+	f := strings.Fields(d.Must(d.Home, "swarm", "status"))
+	return f[len(f)-1]
+}
