@@ -1,0 +1,194 @@
+package testnet
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// long skips what takes minutes, unless it is asked for.
+func long(t *testing.T) {
+	t.Helper()
+	if os.Getenv("NUKA_LONG") == "" {
+		t.Skip("it takes minutes: make test-long")
+	}
+}
+
+// eventually tries until it succeeds.
+func eventually(t *testing.T, limit time.Duration, try func() string) {
+	t.Helper()
+	var failed string
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		if failed = try(); failed == "" {
+			return
+		}
+	}
+	t.Fatalf("not within %s: %s", limit, failed)
+}
+
+func (d *Node) peers() int {
+	var list []any
+	_ = json.Unmarshal([]byte(d.Nuka(d.Home, "peers", "--json").Out), &list)
+	return len(list)
+}
+
+// Two halves of a network that cannot reach each other build and sign; then they can, and know of each other's work.
+func TestPartitionHeals(t *testing.T) {
+	n := New(t, programs)
+	var nodes []*Node
+	for range 4 {
+		nodes = append(nodes, n.Node("{}"))
+	}
+	a, b, c, d := nodes[0], nodes[1], nodes[2], nodes[3]
+	n.Cut(c, d)
+	a.Must(packages, "share", "./app.nu", "--text", "left")
+	c.Must(packages, "share", "./app.nu", "--text", "right")
+	for _, x := range []*Node{b, d} {
+		x.Must(packages, "trust", "add", a.Key())
+		x.Must(packages, "trust", "add", c.Key())
+	}
+	received := func(x *Node, text string) string {
+		r := x.Nuka(packages, "get", strings.Fields(x.Must(packages, "eval", "./app.nu", "--text", text))[0])
+		if r.Code != 0 {
+			return r.Err
+		}
+		return ""
+	}
+	for x, text := range map[*Node]string{b: "left", d: "right"} {
+		eventually(t, 20*time.Second, func() string { return received(x, text) })
+	}
+	if received(b, "right") == "" || received(d, "left") == "" {
+		t.Fatal("something got through where there is no way")
+	}
+	n.Heal()
+	for x, text := range map[*Node]string{b: "right", d: "left"} {
+		eventually(t, 90*time.Second, func() string { return received(x, text) })
+		if out := x.Must(packages, "run", "./app.nu", "--text", text); out != "hello from "+text {
+			t.Errorf("got %q", out)
+		}
+	}
+}
+
+// A machine is killed while it receives; afterwards it goes on where it was.
+func TestKilledWhileReceiving(t *testing.T) {
+	long(t)
+	n := New(t, programs)
+	a, b := n.Node("{}"), n.Node("{}")
+	dir := t.TempDir()
+	big := make([]byte, 200<<20)
+	for i := range big {
+		big[i] = byte(i * i >> 7)
+	}
+	write(t, dir, "data", string(big))
+	write(t, dir, "data.nu", `export def main [] { derivation {name: data, src: (fetch path ./data), build: {|b| cp $b.src $b.out/data }} }`)
+	if !a.Slow("200mbit", "1ms") {
+		t.Skip("this kernel cannot slow an interface down")
+	}
+	pid := strings.Fields(a.Must(dir, "build", "./data.nu"))[0]
+	ticket := a.Must(dir, "share", pid)
+	b.Must(dir, "trust", "add", a.Key())
+	var killed sync.WaitGroup
+	killed.Go(func() {
+		time.Sleep(4 * time.Second)
+		b.Kill()
+	})
+	if r := b.Nuka(dir, "get", ticket); r.Code == 0 {
+		t.Fatal("it was received before it could be killed")
+	}
+	killed.Wait()
+	before, _ := b.Traffic()
+	b.Must(dir, "get", ticket)
+	after, _ := b.Traffic()
+	if again := after - before; again > 150<<20 {
+		t.Errorf("%d MiB were sent again", again>>20)
+	}
+	if out := b.Must(dir, "store", "verify", "--json"); !strings.Contains(out, `"problems": []`) {
+		t.Errorf("got %s", out)
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(dir+"/"+name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Thirty nodes that begin with one of them, and find each other's work over the DHT; then a third of them dies.
+func TestFarm(t *testing.T) {
+	long(t)
+	const size = 30
+	n := New(t, programs)
+	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false, relay: false%s}`
+	first := n.Node(fmt.Sprintf(config, ""))
+	first.Must(packages, "daemon", "start")
+	begin := fmt.Sprintf(`, bootstrap: ["/ip4/%s/tcp/4717/p2p/%s"]`, first.IP, peerOf(t, first))
+	nodes := []*Node{first}
+	for len(nodes) < size {
+		d := n.Node(fmt.Sprintf(config, begin))
+		d.Must(packages, "daemon", "start")
+		nodes = append(nodes, d)
+	}
+	text := func(i int) string { return fmt.Sprint("app of node ", i) }
+	pids := make([]string, size)
+	for i, d := range nodes {
+		start := time.Now()
+		pids[i] = strings.Fields(d.Must(packages, "build", "./app.nu", "--text", text(i)))[0]
+		d.Must(packages, "share", pids[i])
+		if i == 0 {
+			t.Logf("the first one built in %s", time.Since(start))
+		}
+	}
+	time.Sleep(5 * time.Second) // announcing goes on behind the answer
+	keys := make([]string, size)
+	for i, d := range nodes {
+		keys[i] = d.Key()
+	}
+	get := func(d *Node, i int) (time.Duration, string) {
+		d.Must(packages, "trust", "add", keys[i])
+		r := d.Nuka(packages, "get", pids[i])
+		if r.Code != 0 {
+			return r.Took, fmt.Sprintf("node %d gets what node %d has: %s", d.n, i+1, r.Err)
+		}
+		return r.Took, ""
+	}
+	var took []time.Duration
+	for i := range size {
+		for _, by := range []int{(i + 7) % size, (i + 13) % size} {
+			d, failed := get(nodes[by], i)
+			if failed != "" {
+				eventually(t, 30*time.Second, func() string { _, failed := get(nodes[by], i); return failed })
+			}
+			took = append(took, d)
+			nodes[by].Must(packages, "share", pids[i])
+		}
+	}
+	slices.Sort(took)
+	t.Logf("found, decided and fetched: p50 %s, p90 %s, max %s", took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
+
+	// A third dies. What another one holds is not lost: each package is on three nodes by now.
+	for i := 0; i < size; i += 3 {
+		if i > 0 { // the one that the others begin with stays: who comes new needs one
+			nodes[i].Kill()
+		}
+	}
+	d := n.Node(fmt.Sprintf(config, begin))
+	for i := 3; i < size; i += 3 {
+		eventually(t, 60*time.Second, func() string { _, failed := get(d, i); return failed })
+	}
+	t.Logf("a new node has got all %d packages of the dead", size/3-1)
+}
+
+func peerOf(t *testing.T, d *Node) string {
+	t.Helper()
+	var s struct{ Peer string }
+	if err := json.Unmarshal([]byte(d.Must(d.Home, "key", "show", "--json")), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s.Peer
+}
