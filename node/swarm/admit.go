@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -25,6 +26,8 @@ const (
 	greetTimeout = 10 * time.Second
 	// shutOut is how long a peer that was not admitted is not listened to.
 	shutOut = time.Minute
+	// preferDHT and preferUseful are how much a connection is worth to the connection manager.
+	preferDHT, preferUseful = 5, 50
 )
 
 var errNotAdmitted = errors.New("not admitted")
@@ -131,6 +134,19 @@ type guarded struct {
 	host.Host
 	ctx  context.Context // ends with Run
 	gate *gate
+}
+
+// ConnManager returns one that protects nobody: the DHT would protect whoever has settled near this node, which strangers can
+// arrange, until there is no room for anybody else. What it protects has a preference instead.
+func (h *guarded) ConnManager() connmgr.ConnManager { return modest{h.Host.ConnManager()} }
+
+type modest struct{ connmgr.ConnManager }
+
+func (m modest) Protect(id peer.ID, tag string) { m.TagPeer(id, tag, preferDHT) }
+
+func (m modest) Unprotect(id peer.ID, tag string) bool {
+	m.UntagPeer(id, tag)
+	return false
 }
 
 func (h *guarded) guard(handler network.StreamHandler) network.StreamHandler {

@@ -82,14 +82,15 @@ const linesAtOnce = 64 << 10
 // writeLines answers with lines for so many things that were asked about, as many as an answer may have.
 // Compressed they are a third: a closure's statements fit into the first packets of a connection.
 func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int) error {
-	var z small
-	var text []byte
+	var text, buf []byte
 	left := protocol.MaxAnswer(asked)
 	flush := func() error {
 		if len(text) == 0 {
 			return nil
 		}
-		e, b := z.compress(text)
+		var e protocol.Encoding
+		var b []byte
+		e, b, buf = s.codec.compress(text, buf)
 		text = text[:0]
 		m.sent.Add(int64(len(b)))
 		return protocol.WriteAnswer(w, e, b)

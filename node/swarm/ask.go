@@ -188,13 +188,13 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 	var buf []byte
 	for left := len(ids); left > 0 && err == nil; left -= protocol.MaxAsked {
 		n := min(left, protocol.MaxAsked)
-		buf, err = readLines(r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
+		buf, err = readLines(q.s.codec, r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
 		if left == len(ids) && err == nil {
 			m.answered(time.Since(begin))
 		}
 	}
 	if err == nil {
-		_, err = readLines(r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
+		_, err = readLines(q.s.codec, r, buf, len(keys), protocol.MaxAnswer(len(keys)), func(b []byte) error { return q.learn(ctx, m, b) })
 	}
 	if err != nil {
 		abort(st)
@@ -235,7 +235,7 @@ func writeAsks(st network.Stream, ids, keys [][]byte) error {
 
 // readLines gives the lines that answer one request to take, at most count of most bytes together.
 // It returns buf, which may have grown.
-func readLines(r *bufio.Reader, buf []byte, count, most int, take func([]byte) error) ([]byte, error) {
+func readLines(z *codec, r *bufio.Reader, buf []byte, count, most int, take func([]byte) error) ([]byte, error) {
 	for {
 		e, b, err := protocol.ReadAnswer(r, buf, protocol.MaxLines)
 		if err != nil {
@@ -250,7 +250,7 @@ func readLines(r *bufio.Reader, buf []byte, count, most int, take func([]byte) e
 			buf = b[:cap(b)]
 		case protocol.Zstd:
 			buf = b[:cap(b)]
-			if b, err = decompressLines(b); err != nil {
+			if b, err = z.lines(b); err != nil {
 				return buf, fmt.Errorf("%w: %w", err, errLied)
 			}
 		}

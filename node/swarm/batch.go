@@ -39,7 +39,7 @@ func (b *batch) fits(leaf cid.Leaf) bool {
 
 // read reads the answer for one leaf. Frame is room for compressed bytes; it is returned, and may have grown.
 // An answer of another length than the leaf's is an error before it is read.
-func (b *batch) read(r *bufio.Reader, i int32, leaf cid.Leaf, frame []byte) ([]byte, error) {
+func (b *batch) read(z *codec, r *bufio.Reader, i int32, leaf cid.Leaf, frame []byte) ([]byte, error) {
 	size := int(leaf.Size)
 	most := size
 	if size == 0 {
@@ -62,7 +62,7 @@ func (b *batch) read(r *bufio.Reader, i int32, leaf cid.Leaf, frame []byte) ([]b
 			return frame, fmt.Errorf("leaf %s: compressed unasked: %w", leaf.CID, errLied)
 		}
 		frame = append(frame[:0], data...)
-		if err := decompress(frame, b.buf[begin:begin+size]); err != nil {
+		if err := z.decompress(frame, b.buf[begin:begin+size]); err != nil {
 			return frame, fmt.Errorf("leaf %s: %w: %w", leaf.CID, err, errLied)
 		}
 		data = b.buf[begin : begin+size]

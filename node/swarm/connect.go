@@ -10,6 +10,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/MordragT/nuka/protocol"
@@ -33,6 +34,9 @@ func (s *Swarm) Connect(ctx context.Context, addr string) error {
 		return err
 	}
 	s.peers.get(info.ID).forgive()
+	if n, ok := s.host.Network().(*p2pswarm.Swarm); ok {
+		n.Backoff().Clear(info.ID) // somebody asks for it
+	}
 	if err := s.connect(ctx, info); err != nil {
 		return protocol.Errorf(protocol.Unavailable, "connect to %s: %v", info.ID, shortDial(err)).
 			WithHint("is it running, and can its address be reached from here?")
@@ -137,11 +141,18 @@ func (s *Swarm) keepConnected(ctx context.Context) {
 
 // connectSome calls whom it is good to be connected to, and returns when all have answered or not.
 func (s *Swarm) connectSome(ctx context.Context) {
+	connections := s.host.ConnManager()
+	for _, m := range s.peers.usefulOnes() {
+		connections.TagPeer(m.id, "useful", preferUseful)
+	}
 	var wanted []peer.AddrInfo
 	for _, key := range s.o.Signers() {
-		if id, err := idOf(key); err == nil && len(s.host.Peerstore().Addrs(id)) > 0 {
-			wanted = append(wanted, peer.AddrInfo{ID: id})
+		id, err := idOf(key)
+		if err != nil || len(s.host.Peerstore().Addrs(id)) == 0 {
+			continue
 		}
+		connections.Protect(id, "signer")
+		wanted = append(wanted, peer.AddrInfo{ID: id})
 	}
 	if len(s.host.Network().Peers()) < enoughPeers {
 		wanted = append(wanted, s.beginWith()...)

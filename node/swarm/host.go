@@ -58,7 +58,7 @@ func newHost(o *Options, gate *gate) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	connections, err := connmgr.NewConnManager(o.Connections*3/4, o.Connections, connmgr.WithGracePeriod(20*time.Second))
+	connections, err := connmgr.NewConnManager(o.Connections*3/4, o.Connections, connmgr.WithGracePeriod(5*time.Second), connmgr.WithSilencePeriod(3*time.Second))
 	if err != nil {
 		return nil, err
 	}

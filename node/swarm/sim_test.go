@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,17 +16,6 @@ import (
 
 	"github.com/MordragT/nuka/protocol"
 )
-
-func TestMain(m *testing.M) {
-	// What the process has once must not belong to the first simulation.
-	registerHash()
-	for _, err := range []func() error{func() error { _, err := encoder(); return err }, func() error { _, err := decoder(); return err }} {
-		if err := err(); err != nil {
-			panic(err)
-		}
-	}
-	os.Exit(m.Run())
-}
 
 const (
 	mbit = 1_000_000
@@ -57,6 +47,7 @@ func (sim *simulation) end() {
 	for _, stop := range sim.stops {
 		stop()
 	}
+	time.Sleep(10 * time.Second) // of synthetic time, for those that do as they like
 	sim.stops = nil
 }
 
@@ -132,4 +123,12 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("it took %v, more than three round trips of %v", d, roundTrip)
 		}
 	})
+}
+
+func idText(t testing.TB, k ed25519.PrivateKey) string {
+	id, err := idOf(protocol.KeyOf(k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id.String()
 }

@@ -3,7 +3,6 @@ package swarm
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -17,45 +16,42 @@ const (
 	trySize = 16 << 10
 )
 
-// A zstd encoder or decoder is made once and used by all.
-var (
-	encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
-		return zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	})
-	decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-		return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(protocol.MaxBlock))
-	})
-)
+// A codec compresses and decompresses, for all streams of a swarm.
+type codec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
 
-// small compresses blocks; its zero value is ready.
-type small struct{ buf []byte }
+func newCodec() (*codec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithEncoderCRC(false))
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(protocol.MaxBlock))
+	return &codec{enc, dec}, err
+}
 
-// compress returns a smaller form of a block, or the block. What it returns is valid until the next call.
-func (c *small) compress(b []byte) (protocol.Encoding, []byte) {
-	z, err := encoder()
-	if err != nil || len(b) < 64 {
-		return protocol.Plain, b
+// compress returns a smaller form of a block, or the block. The smaller form is in buf, which is returned and may have grown.
+func (c *codec) compress(b, buf []byte) (e protocol.Encoding, out, grown []byte) {
+	if len(b) < 64 {
+		return protocol.Plain, b, buf
 	}
 	try := b[:min(len(b), trySize)]
-	if c.buf = z.EncodeAll(try, c.buf[:0]); len(c.buf) > len(try)-len(try)/8 {
-		return protocol.Plain, b
+	if buf = c.enc.EncodeAll(try, buf[:0]); len(buf) > len(try)-len(try)/8 {
+		return protocol.Plain, b, buf
 	}
 	if len(try) < len(b) {
-		c.buf = z.EncodeAll(b, c.buf[:0])
+		buf = c.enc.EncodeAll(b, buf[:0])
 	}
-	if len(c.buf) >= len(b) {
-		return protocol.Plain, b
+	if len(buf) >= len(b) {
+		return protocol.Plain, b, buf
 	}
-	return protocol.Zstd, c.buf
+	return protocol.Zstd, buf, buf
 }
 
 // decompress writes a block of a known size to to.
-func decompress(frame, to []byte) error {
-	z, err := decoder()
-	if err != nil {
-		return err
-	}
-	out, err := z.DecodeAll(frame, to[:0:len(to)])
+func (c *codec) decompress(frame, to []byte) error {
+	out, err := c.dec.DecodeAll(frame, to[:0:len(to)])
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)
 	}
@@ -65,8 +61,8 @@ func decompress(frame, to []byte) error {
 	return nil
 }
 
-// decompressLines returns the lines of a frame, at most MaxLines bytes.
-func decompressLines(frame []byte) ([]byte, error) {
+// lines returns the lines of a frame, at most MaxLines bytes.
+func (c *codec) lines(frame []byte) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
@@ -75,5 +71,5 @@ func decompressLines(frame []byte) ([]byte, error) {
 		return nil, errors.New("zstd: a frame that does not say its size, or says too much")
 	}
 	lines := make([]byte, h.FrameContentSize)
-	return lines, decompress(frame, lines)
+	return lines, c.decompress(frame, lines)
 }

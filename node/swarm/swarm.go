@@ -33,6 +33,7 @@ type Swarm struct {
 	peers *book
 	// up and down are nil without a bound.
 	up, down *rate.Limiter
+	codec    *codec
 	// discovery is set while Run runs.
 	discovery atomic.Pointer[discovery]
 	// bitswap is set while Run runs.
@@ -68,14 +69,16 @@ func New(o *Options) (*Swarm, error) {
 		s.o.Signers = func() []protocol.Key { return nil }
 	}
 	s.up, s.down = limiter(o.Up), limiter(o.Down)
+	var err error
+	if s.codec, err = newCodec(); err != nil {
+		return nil, err
+	}
 	registerHash()
 	s.peers = newBook()
 	s.gate = &gate{admit: o.Admit, guests: map[peer.ID]*guest{}, out: map[peer.ID]time.Time{}}
-	h, err := newHost(&s.o, s.gate)
-	if err != nil {
+	if s.host, err = newHost(&s.o, s.gate); err != nil {
 		return nil, err
 	}
-	s.host = h
 	return s, nil
 }
 

@@ -24,6 +24,7 @@ func start(t testing.TB, n byte, m System, change func(*Options)) *Swarm {
 		t.Fatal(err)
 	}
 	run(t, s)
+	until(t, "a swarm that runs", func() bool { return s.bitswap.Load() != nil })
 	return s
 }
 

@@ -62,7 +62,8 @@ type giver struct {
 	m  *member
 	to Asker
 	w  *bufio.Writer
-	small
+	// small is room for compressed blocks.
+	small []byte
 }
 
 // nodes gives the nodes below each root, breadth first, each once in an answer.
@@ -137,7 +138,7 @@ func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 		if b == nil {
 			e = protocol.Missing
 		} else if small {
-			e, b = g.compress(b)
+			e, b, g.small = g.s.codec.compress(b, g.small)
 		}
 		if err := g.answer(ctx, e, b); err != nil {
 			return err

@@ -308,7 +308,7 @@ func (w *worker) receive(ctx context.Context, batches chan<- *batch) error {
 				b = newBatch()
 			}
 			var err error
-			if frame, err = b.read(r, i, leaf, frame); err == nil && f.s.down != nil {
+			if frame, err = b.read(f.s.codec, r, i, leaf, frame); err == nil && f.s.down != nil {
 				err = f.s.down.WaitN(ctx, int(leaf.Size))
 			}
 			if err != nil {
