@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-func openStore(t *testing.T, dir string, o *cas.Options) *cas.Store {
+func openStore(t testing.TB, dir string, o *cas.Options) *cas.Store {
 	t.Helper()
 	s, err := cas.Open(dir, o)
 	if err != nil {

@@ -91,7 +91,7 @@ func (r *Receiving) hashFiles(ctx context.Context) error {
 		g.Go(func() error {
 			f.hashMu.Lock()
 			defer f.hashMu.Unlock()
-			if f.hashed == len(f.leaves) {
+			if f.isHashed() {
 				return nil
 			}
 			in, err := os.Open(filepath.Join(r.dir, f.name()))
@@ -103,7 +103,7 @@ func (r *Receiving) hashFiles(ctx context.Context) error {
 				r.hashing.Add(1)
 				f.hash = blake3.New()
 			}
-			for f.hashed < len(f.leaves) {
+			for !f.isHashed() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}

@@ -210,25 +210,36 @@ func (r *Receiving) writePart(f *recvFile, index int, data []byte) error {
 		return err
 	}
 	defer out.Close() //nolint:errcheck // the sync before the name finds every error
-	hot := f.hashMu.TryLock()
-	if hot {
-		defer f.hashMu.Unlock()
-	}
+	hot := r.isTurn(f, index)
 	var hashing sync.WaitGroup
-	if hot && f.hashed == index && r.beginHash(f) {
-		hashing.Go(func() {
-			f.hash.Write(data) //nolint:errcheck // never fails
-			f.hashed++
-		})
+	if hot { // the bytes are in the processor's cache
+		hashing.Go(func() { f.hash.Write(data) }) //nolint:errcheck // never fails
 	}
 	offset := int64(index) * cid.LeafSize
 	_, err = out.WriteAt(data, offset)
 	startWriting(out, offset, int64(len(data)))
-	hashing.Wait()
-	if err != nil || !hot {
-		return err
+	if hot {
+		hashing.Wait()
+		f.hashed++
+		f.hashMu.Unlock()
 	}
+	if err != nil || !f.hashMu.TryLock() {
+		return err // who hashes now adds this leaf as well, or Finish does
+	}
+	defer f.hashMu.Unlock()
 	return r.hashOn(f, out, catchUp)
+}
+
+// isTurn says whether a leaf is the next one that the hash of a file needs; then the caller holds hashMu.
+func (r *Receiving) isTurn(f *recvFile, index int) bool {
+	if !f.hashMu.TryLock() {
+		return false
+	}
+	if f.hashed == index && r.beginHash(f) {
+		return true
+	}
+	f.hashMu.Unlock()
+	return false
 }
 
 // makePart makes a partial file with room for all of it.
@@ -275,7 +286,7 @@ func (r *Receiving) beginHash(f *recvFile) bool {
 // hashOn adds up to n leaves that are on disk to the hash of a file, and ends it after the last one.
 // The caller holds hashMu.
 func (r *Receiving) hashOn(f *recvFile, in io.ReaderAt, n int) error {
-	if f.hash == nil {
+	if f.isHashed() || f.hashed == 0 && !r.isDone(f.leaves[0]) || !r.beginHash(f) {
 		return nil
 	}
 	var buf *buffer
@@ -286,7 +297,7 @@ func (r *Receiving) hashOn(f *recvFile, in io.ReaderAt, n int) error {
 		}
 		b := buf[:f.leafSize(f.hashed)]
 		if _, err := in.ReadAt(b, int64(f.hashed)*cid.LeafSize); err != nil {
-			return err
+			return fmt.Errorf("read what was received: %w", err)
 		}
 		f.hash.Write(b) //nolint:errcheck // never fails
 		f.hashed++
@@ -298,6 +309,9 @@ func (r *Receiving) hashOn(f *recvFile, in io.ReaderAt, n int) error {
 	}
 	return nil
 }
+
+// isHashed says whether blob is known.
+func (f *recvFile) isHashed() bool { return f.hashed == len(f.leaves) && f.hash == nil }
 
 func (f *recvFile) leafSize(i int) int64 {
 	return min(cid.LeafSize, f.size-int64(i)*cid.LeafSize)

@@ -2,7 +2,12 @@ package cas
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -39,4 +44,91 @@ func (s *Store) Walk(ctx context.Context, root cid.CID, fn func(cid.CID) error) 
 		}
 	}
 	return nil
+}
+
+// Nodes yields root and every node below it, each once and after one that links to it, compared with its hash.
+// Leaves are neither read nor yielded: a root that is a leaf has no nodes. An error ends it; ErrNotFound for a missing node.
+func (s *Store) Nodes(ctx context.Context, root cid.CID) iter.Seq2[cid.Block, error] {
+	return func(yield func(cid.Block, error) bool) {
+		if err := s.enter(); err != nil {
+			yield(cid.Block{}, fmt.Errorf("nodes of %s: %w", root, err))
+			return
+		}
+		defer s.leave()
+		if root.Codec() != cid.DagPB {
+			return
+		}
+		seen := map[[32]byte]bool{root.Digest(): true}
+		queue := []cid.CID{root}
+		for len(queue) > 0 {
+			c := queue[0]
+			queue = queue[1:]
+			b, err := s.nodeBytes(c)
+			if e := ctx.Err(); err == nil {
+				err = e
+			}
+			var n *cid.Node
+			if err == nil {
+				n, err = cid.Decode(b)
+			}
+			if err != nil {
+				yield(cid.Block{}, fmt.Errorf("nodes of %s: %w", root, err))
+				return
+			}
+			if !yield(cid.Block{CID: c, Data: b}, nil) {
+				return
+			}
+			for _, l := range n.Links {
+				if d := l.CID.Digest(); l.CID.Codec() == cid.DagPB && !seen[d] {
+					seen[d] = true
+					queue = append(queue, l.CID)
+				}
+			}
+		}
+	}
+}
+
+// Size returns the length of the block that c names. It does not look at the bytes. ErrNotFound, ErrDamaged.
+func (s *Store) Size(c cid.CID) (int64, error) {
+	if err := s.enter(); err != nil {
+		return 0, fmt.Errorf("size of %s: %w", c, err)
+	}
+	defer s.leave()
+	size, err := s.blockLen(c)
+	if err != nil {
+		return 0, fmt.Errorf("size of %s: %w", c, err)
+	}
+	return size, nil
+}
+
+func (s *Store) blockLen(c cid.CID) (int64, error) {
+	if c.Codec() == cid.DagPB {
+		v, closer, err := s.db.Get(digestKey(keyNode, c.Digest()))
+		return s.valueLen(v, closer, err)
+	}
+	size, err := s.blobSize(c.Digest())
+	if err == nil && size <= cid.LeafSize {
+		return size, nil
+	}
+	p, e := s.leaf(c)
+	if errors.Is(e, ErrNotFound) {
+		if err == nil {
+			err = ErrNotFound // a whole blob of several leaves
+		}
+		return 0, err
+	}
+	if e == nil {
+		_, e = s.blobSize(p.blob)
+	}
+	return p.size, e
+}
+
+func (s *Store) valueLen(v []byte, closer io.Closer, err error) (int64, error) {
+	if errors.Is(err, pebble.ErrNotFound) {
+		return 0, ErrNotFound
+	}
+	if err != nil {
+		return 0, s.indexError(err)
+	}
+	return int64(len(v)), closer.Close()
 }

@@ -29,14 +29,30 @@ func TestWalk(t *testing.T) {
 		}
 		seen[c] = true
 		kinds[c.Codec()]++
-		if _, err := s.Block(t.Context(), c); err != nil {
-			t.Error(err)
+		b, err := s.Block(t.Context(), c)
+		if size, e := s.Size(c); err != nil || e != nil || size != int64(len(b)) {
+			t.Errorf("%s: got size %d, want %d (%v, %v)", c, size, len(b), e, err)
 		}
 		return nil
 	})
 	// The root, a and the node of d; the leaf of b and c, and that of d.
 	if err != nil || kinds[cid.DagPB] != 3 || kinds[cid.Raw] != 2 {
 		t.Errorf("got %v, %v", kinds, err)
+	}
+	var nodes []cid.Block
+	for b, err := range s.Nodes(t.Context(), root) {
+		if err != nil || cid.Sum(cid.DagPB, b.Data) != b.CID {
+			t.Errorf("%s: %v", b.CID, err)
+		}
+		nodes = append(nodes, b)
+	}
+	if len(nodes) != 3 || nodes[0].CID != root {
+		t.Errorf("got %d nodes", len(nodes))
+	}
+	for _, c := range []cid.CID{cid.Sum(cid.DagPB, nil), cid.Sum(cid.Raw, large)} {
+		if _, err := s.Size(c); !errors.Is(err, cas.ErrNotFound) {
+			t.Errorf("size of %s: got %v", c, err)
+		}
 	}
 	if err := s.Walk(t.Context(), cid.Sum(cid.DagPB, nil), func(cid.CID) error { return nil }); !errors.Is(err, cas.ErrNotFound) {
 		t.Errorf("absent: got %v", err)
