@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -52,14 +51,6 @@ func (t task) measure() (sample, error) {
 		s.wall = time.Duration(ns)
 	}
 	return s, nil
-}
-
-// maxRSS is in KiB under Linux. A child counts from what this process had when it was started, which is little.
-func maxRSS(usage any) int64 {
-	if u, ok := usage.(*syscall.Rusage); ok {
-		return u.Maxrss << 10
-	}
-	return 0
 }
 
 // inTurn measures tasks one after the other, again and again, and returns the samples of each.
