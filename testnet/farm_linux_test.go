@@ -192,3 +192,30 @@ func peerOf(t *testing.T, d *Node) string {
 	}
 	return s.Peer
 }
+
+// What a node that has died had built is found at another that has got it and shares it, by somebody who came later.
+func TestHeldByAnother(t *testing.T) {
+	n := New(t, programs)
+	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false, relay: false%s}`
+	first := n.Node(fmt.Sprintf(config, ""))
+	first.Must(packages, "daemon", "start")
+	begin := fmt.Sprintf(`, bootstrap: ["/ip4/%s/tcp/4717/p2p/%s"]`, first.IP, peerOf(t, first))
+	builder, holder := n.Node(fmt.Sprintf(config, begin)), n.Node(fmt.Sprintf(config, begin))
+	pid := strings.Fields(builder.Must(packages, "build", "./app.nu"))[0]
+	builder.Must(packages, "share", pid)
+	key := builder.Key()
+	holder.Must(packages, "trust", "add", key)
+	eventually(t, 20*time.Second, func() string { return failure(holder.Nuka(packages, "get", pid)) })
+	holder.Must(packages, "share", pid)
+	builder.Kill()
+	late := n.Node(fmt.Sprintf(config, begin))
+	late.Must(packages, "trust", "add", key)
+	eventually(t, 30*time.Second, func() string { return failure(late.Nuka(packages, "get", pid)) })
+}
+
+func failure(r Result) string {
+	if r.Code == 0 {
+		return ""
+	}
+	return r.Err
+}
