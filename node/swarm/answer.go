@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"golang.org/x/time/rate"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -20,7 +21,7 @@ const (
 )
 
 // nextAsk reads a request, within the time and the rate that a peer has.
-func nextAsk(ctx context.Context, st network.Stream, r *bufio.Reader, m *member) (protocol.Ask, [][]byte, error) {
+func nextAsk(ctx context.Context, st network.Stream, r *bufio.Reader, l *rate.Limiter) (protocol.Ask, [][]byte, error) {
 	if err := st.SetReadDeadline(time.Now().Add(idleStream)); err != nil {
 		return 0, nil, err
 	}
@@ -28,7 +29,7 @@ func nextAsk(ctx context.Context, st network.Stream, r *bufio.Reader, m *member)
 	if err != nil {
 		return 0, nil, err
 	}
-	return kind, items, m.asks.WaitN(ctx, max(1, len(items)))
+	return kind, items, l.WaitN(ctx, max(1, len(items)))
 }
 
 // serveStatements answers what is known about PIDs and signers.
@@ -40,7 +41,7 @@ func (s *Swarm) serveStatements(ctx context.Context, st network.Stream, m *membe
 	r := bufio.NewReaderSize(st, 4<<10)
 	w := bufio.NewWriterSize(st, 16<<10)
 	for {
-		kind, items, err := nextAsk(ctx, st, r, m)
+		kind, items, err := nextAsk(ctx, st, r, m.asks)
 		if err != nil {
 			return err
 		}

@@ -521,3 +521,24 @@ func TestCablePulled(t *testing.T) {
 		}
 	})
 }
+
+// What a peer has asked for costs nothing any more when it has gone: its streams are given back.
+func TestStreamsGivenBack(t *testing.T) {
+	there := newMemory()
+	root := there.tree(t, 3, 3)
+	a, b := start(t, 1, newMemory(), nil), start(t, 2, there, nil)
+	connect(t, a, b)
+	for n := range 4 * peerStreams {
+		st, done, err := a.open(t.Context(), b.host.ID(), protocol.WantProtocol)
+		if err != nil {
+			t.Fatalf("stream %d: %v", n, err)
+		}
+		if err := protocol.WriteAsk(st, protocol.AskBlocks, [][]byte{root.Bytes()}); err != nil {
+			t.Fatalf("stream %d: %v", n, err)
+		}
+		if _, _, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock); err != nil {
+			t.Fatalf("stream %d: %v", n, err)
+		}
+		done()
+	}
+}

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// minAhead and maxAhead bound the bytes that one peer owes at a time; between them it is what the peer gives in aheadTime.
-	minAhead, maxAhead = 2 << 20, 16 << 20
-	aheadTime          = 500 * time.Millisecond
+	// firstAhead is how many bytes a peer owes at a time as long as its rate is not known. After that it owes what it gives in
+	// aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime and a round trip.
+	firstAhead, maxAhead = 2 << 20, 16 << 20
+	aheadTime, spareTime = 500 * time.Millisecond, 150 * time.Millisecond
 	// minWindow is how many bytes are asked for at once, near the end too.
 	minWindow = 128 << 10
 	// maxOwed bounds the leaves that one peer owes at a time.
@@ -22,7 +23,9 @@ const (
 	// gaps is of how many leaves the times between them are remembered.
 	gaps = 32
 	// stealFactor is how many times as long the owner must need for a leaf before somebody with nothing to do takes it as well.
-	stealFactor = 3
+	stealFactor, stealFloor = 2, 100 * time.Millisecond
+	// slowFactor is how many times as long as that a leaf may take whose bytes flow.
+	slowFactor = 8
 	// deadAfter and deadBytes: a peer that owes something and gives less in that time is lost.
 	deadAfter, deadBytes = 60 * time.Second, 64 << 10
 )
@@ -55,11 +58,10 @@ func (q *queue) fill(leaves []cid.Leaf) {
 
 // take gives a worker its next window: leaves that nobody owes, or, when there are none, some that others will be long about.
 func (q *queue) take(w *worker, now time.Time) []int32 {
-	ahead := w.ahead()
-	if w.late || w.owed > ahead*3/4 || len(w.pending) > maxOwed-protocol.MaxAsked {
+	room := w.room()
+	if w.late || room <= 0 || len(w.pending) > maxOwed-protocol.MaxAsked || q.wouldDelay(w) {
 		return nil
 	}
-	room := ahead - w.owed
 	if n := len(q.workers); n > 1 { // a smaller part near the end, so that all end at the same time
 		room = min(room, max(minWindow, q.bytes/int64(2*n)))
 	}
@@ -85,11 +87,27 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 		w.owed += q.leaves[leaf].Size
 	}
 	if len(w.pending) == 0 {
-		w.last, w.mark, w.marked = now, now, w.bytes.Load()
+		w.last, w.mark, w.marked, w.counted = now, now, w.bytes.Load(), w.bytes.Load()
 		w.rateMark, w.rateBytes = now, 0
 	}
 	w.pending = append(w.pending, window...)
 	return window
+}
+
+// wouldDelay says that the others are through before w has brought one more leaf.
+func (q *queue) wouldDelay(w *worker) bool {
+	sum, faster := 0.0, false
+	for _, v := range q.workers {
+		if !v.late {
+			sum += v.rate
+			faster = faster || v.rate > w.rate
+		}
+	}
+	if w.rate == 0 || !faster || len(q.todo) == 0 {
+		return false
+	}
+	leaf := q.leaves[q.todo[len(q.todo)-1]]
+	return w.eta(w.owes()+leaf.Size) > duration(q.bytes, sum)*5/4+stealFloor
 }
 
 // steal returns leaves from the end of what the slowest worker owes, when it will be much longer about them than w.
@@ -110,7 +128,7 @@ func (q *queue) steal(w *worker, room int64) []int32 {
 	for i := len(from.pending) - 1; i >= 0 && room > mine; i-- {
 		leaf := from.pending[i]
 		size := q.leaves[leaf].Size
-		if from.eta(ahead) < stealFactor*w.eta(mine+size)+lateFloor {
+		if from.eta(ahead) < stealFactor*w.eta(mine+size)+stealFloor {
 			break
 		}
 		ahead -= size
@@ -135,6 +153,7 @@ func (q *queue) came(w *worker, has bool, now time.Time) bool {
 	w.gap[w.came%gaps] = now.Sub(w.last)
 	w.came++
 	w.last, w.late = now, false
+	w.counted = w.bytes.Load()
 	if !has {
 		if w.lacks == nil {
 			w.lacks = map[int32]bool{}
@@ -192,11 +211,24 @@ func (q *queue) late(now time.Time) {
 			}
 			w.mark, w.marked = now, got
 		}
-		if !w.late && now.Sub(w.last) > q.patience(w) {
+		if b := w.bytes.Load(); b != w.seen {
+			w.seen, w.flowed = b, now
+		}
+		if patience := q.patience(w); !w.late && now.Sub(w.last) > patience && !q.flows(w, now, patience) {
 			w.late = true
 			q.giveBack(w)
 		}
 	}
+}
+
+// flows says that a worker whose next leaf is overdue is slow only: it gives bytes, and enough of them.
+func (q *queue) flows(w *worker, now time.Time, patience time.Duration) bool {
+	got := w.bytes.Load() - w.counted
+	if got <= 0 || now.Sub(w.flowed) > patience {
+		return false
+	}
+	size := q.leaves[w.pending[0]].Size
+	return float64(now.Sub(w.last))*float64(size)/float64(got) < slowFactor*float64(patience)
 }
 
 // patience is how long a worker may take for its next leaf: twice what nine of ten took, and the time its size takes.

@@ -19,6 +19,8 @@ import (
 const (
 	// askRate and askBurst bound how many things a peer may ask about in a second, and at once.
 	askRate, askBurst = 4096, 16 * protocol.MaxAsked
+	// blockRate and blockBurst bound the same for blocks, which are cheaper to look for; Options.Up bounds their bytes.
+	blockRate, blockBurst = 400_000, 1 << 16
 	// maxMembers bounds the peers that are remembered.
 	maxMembers = 4096
 	// firstBackoff and lastBackoff are how long a peer that failed is left alone.
@@ -27,8 +29,9 @@ const (
 
 // A member is what is known about a peer.
 type member struct {
-	id   peer.ID
-	asks *rate.Limiter // of what it asks
+	id peer.ID
+	// asks and wants bound what it asks for, about PIDs and of blocks.
+	asks, wants *rate.Limiter
 	// received and sent are bytes of our protocols since it is known.
 	received, sent atomic.Int64
 
@@ -57,7 +60,7 @@ func (b *book) get(id peer.ID) *member {
 		if len(b.members) >= maxMembers {
 			b.forget()
 		}
-		m = &member{id: id, asks: rate.NewLimiter(askRate, askBurst)}
+		m = &member{id: id, asks: rate.NewLimiter(askRate, askBurst), wants: rate.NewLimiter(blockRate, blockBurst)}
 		b.members[id] = m
 	}
 	return m

@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -131,4 +132,43 @@ func idText(t testing.TB, k ed25519.PrivateKey) string {
 		t.Fatal(err)
 	}
 	return id.String()
+}
+
+// Three peers together give what their links carry.
+func TestSumOfLinks(t *testing.T) {
+	for name, links := range map[string][]int{"equal": {20, 20, 20}, "unequal": {40, 10, 5}} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, sim *simulation) {
+				const size = 32 << 20
+				here := newMemory()
+				a, _ := sim.node(here, 200*mbit, nil)
+				var root cid.CID
+				sum := 0
+				for _, link := range links {
+					m := newMemory()
+					root = m.tree(t, 4, size/4)
+					b, _ := sim.node(m, link*mbit, nil)
+					connect(t, a, b)
+					sum += link * mbit / 8
+				}
+				d := took(func() {
+					if err := a.Fetch(t.Context(), root, size, nil); err != nil {
+						t.Fatal(err)
+					}
+				})
+				rate := size / d.Seconds() / float64(sum)
+				got := int64(0)
+				for _, p := range a.Peers() {
+					got += p.Received
+				}
+				t.Logf("%v: %.2f of the links, %d bytes beside the content", d, rate, got-size)
+				if rate < 0.8 {
+					t.Errorf("got %.2f of what the links carry, want 0.8", rate)
+				}
+				if got > size*115/100 {
+					t.Errorf("%d bytes came for a tree of %d", got, size)
+				}
+			})
+		})
+	}
 }

@@ -160,6 +160,7 @@ func (s *Swarm) handle(ctx context.Context, h host.Host, name string, serve func
 		case err == nil || errors.Is(err, io.EOF):
 			err = st.Close()
 		case errors.As(err, &reset) && reset.Remote: // it has what it wanted
+			abort(st)
 			err = nil
 		default:
 			abort(st)

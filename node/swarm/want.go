@@ -28,7 +28,7 @@ func (s *Swarm) serveBlocks(ctx context.Context, st network.Stream, m *member) e
 	g := &giver{s: s, st: st, m: m, to: to, w: bufio.NewWriterSize(st, 64<<10)}
 	r := bufio.NewReaderSize(st, 4<<10)
 	for {
-		kind, items, err := nextAsk(ctx, st, r, m)
+		kind, items, err := nextAsk(ctx, st, r, m.wants)
 		if err != nil {
 			return err
 		}

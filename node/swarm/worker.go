@@ -52,13 +52,32 @@ type worker struct {
 	rateBytes int64
 	mark      time.Time // for deadAfter
 	marked    int64
+	seen      int64 // what had come when it was last looked, and when that had changed
+	flowed    time.Time
+	counted   int64        // what had come when the last leaf was taken
 	bytes     atomic.Int64 // that have come; not guarded
 	windows   []int32      // what was asked for and not read, in order
 }
 
-// ahead is how many bytes the peer may owe.
-func (w *worker) ahead() int64 {
-	return min(max(int64(w.rate*aheadTime.Seconds()), minAhead), maxAhead)
+// owes is how many bytes of what is owed have not come.
+func (w *worker) owes() int64 {
+	return max(0, w.owed-(w.bytes.Load()-w.counted))
+}
+
+// room is how many bytes the peer is to be asked for now.
+func (w *worker) room() int64 {
+	owes := w.owes()
+	if w.rate == 0 {
+		if owes > firstAhead*3/4 {
+			return 0
+		}
+		return firstAhead - owes
+	}
+	spare := min(int64(w.rate*(spareTime+min(2*w.m.lag(), time.Second)).Seconds()), maxAhead/2)
+	if owes > spare {
+		return 0
+	}
+	return max(min(int64(w.rate*aheadTime.Seconds()), maxAhead)-owes, spare-owes, 1)
 }
 
 // eta is how long the peer takes for so many bytes.
