@@ -93,8 +93,11 @@ func (r *Receiving) putLeaf(b cid.Block) error {
 	}
 	size := l.size
 	r.mu.Unlock()
-	if size >= 0 && len(b.Data) != int(size) || len(b.Data) > cid.LeafSize || cid.Sum(cid.Raw, b.Data) != b.CID {
+	switch {
+	case cid.Sum(cid.Raw, b.Data) != b.CID:
 		return ErrWrongBlock
+	case size >= 0 && len(b.Data) != int(size) || len(b.Data) > cid.LeafSize:
+		return fmt.Errorf("%w: the leaf has %d bytes, not %d", ErrBadTree, len(b.Data), size)
 	}
 	r.mu.Lock()
 	if l.state.Load() != leafMissing {

@@ -306,8 +306,8 @@ func (s *Store) sweep() error {
 	removed := 0
 	err = s.eachBlobFile(func(h blobHash, path string) error {
 		known, err := s.blobSize(h)
-		if known >= 0 || spare[h] || err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
-			return err
+		if known >= 0 || unlessAbsent(err) != nil || spare[h] {
+			return unlessAbsent(err)
 		}
 		removed++
 		return os.Remove(path)

@@ -106,7 +106,7 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 		}
 		return op
 	}
-	switch r.IntN(14) {
+	switch r.IntN(16) {
 	case 0, 1, 2:
 		tree := RandomTree(r)
 		return both("import", func(s Store) (any, error) {
@@ -149,6 +149,20 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 		})
 	case 11:
 		return both("block", func(s Store) (any, error) { return s.Block(ctx, root) })
+	case 13, 14: // the model has no blocks to wait for
+		tree := RandomTree(r)
+		return both("receive", func(s Store) (any, error) {
+			to, ok := s.(Receiver)
+			if !ok {
+				return s.Import(ctx, tree, nil)
+			}
+			peer, got := Peer(tree)
+			err := Receive(to, peer, got, r)
+			if s == c.Store && err == nil {
+				c.trees = append(c.trees, got)
+			}
+			return got, err
+		})
 	case 12:
 		return both("has", func(s Store) (any, error) { return s.Has(root) })
 	}

@@ -1,0 +1,112 @@
+package castest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// A Receiver is a store that takes in trees block by block.
+type Receiver interface {
+	Receive(ctx context.Context, root cid.CID, o *cas.ReceiveOptions) (*cas.Receiving, error)
+}
+
+// Blocks gives the bytes of blocks, as a peer would.
+type Blocks interface {
+	Block(ctx context.Context, c cid.CID) ([]byte, error)
+}
+
+// Peer returns a Model that holds one tree, and the root of the tree.
+func Peer(tree fs.FS) (*Model, cid.CID) {
+	m := NewModel()
+	root, err := m.Import(context.Background(), tree, nil)
+	if err != nil {
+		panic(err) // such a tree is no tree
+	}
+	return m, root
+}
+
+// Feed puts up to n wanted blocks in random order, with wrong ones and repeated ones among them.
+// It says whether nothing is wanted any more.
+func Feed(r *cas.Receiving, from Blocks, rnd *rand.Rand, n int) (complete bool, err error) {
+	ctx := context.Background()
+	for {
+		want := r.WantNodes()
+		if len(want) == 0 {
+			for _, l := range r.WantLeaves() {
+				want = append(want, l.CID)
+			}
+		}
+		if len(want) == 0 {
+			return true, nil
+		}
+		rnd.Shuffle(len(want), func(i, j int) { want[i], want[j] = want[j], want[i] })
+		for _, c := range want {
+			if n--; n < 0 {
+				return false, nil
+			}
+			b, err := from.Block(ctx, c)
+			if err != nil {
+				return false, err
+			}
+			if err := feedOne(r, cid.Block{CID: c, Data: b}, rnd); err != nil {
+				return false, err
+			}
+		}
+	}
+}
+
+func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
+	if rnd.IntN(4) == 0 {
+		wrong := append([]byte{}, b.Data...)
+		if len(wrong) == 0 || rnd.IntN(2) == 0 {
+			wrong = append(wrong, 0)
+		} else {
+			wrong[rnd.IntN(len(wrong))] ^= 1 << rnd.IntN(8)
+		}
+		if err := r.Put(cid.Block{CID: b.CID, Data: wrong}); !errors.Is(err, cas.ErrWrongBlock) {
+			return fmt.Errorf("wrong bytes for %s: got %v", b.CID, err)
+		}
+		wrong = append(wrong, "nobody has this"...)
+		other := cid.Block{CID: cid.Sum(b.CID.Codec(), wrong), Data: wrong}
+		if err := r.Put(other); !errors.Is(err, cas.ErrUnwanted) {
+			return fmt.Errorf("unwanted %s: got %v", other.CID, err)
+		}
+	}
+	data := append([]byte{}, b.Data...)
+	if err := r.Put(cid.Block{CID: b.CID, Data: data}); err != nil {
+		return err
+	}
+	clear(data) // it keeps nothing of it
+	if rnd.IntN(4) == 0 {
+		return r.Put(b)
+	}
+	return nil
+}
+
+// Receive takes a tree into a store as a peer would give it, closing and beginning again now and then.
+func Receive(s Receiver, from Blocks, root cid.CID, rnd *rand.Rand) error {
+	ctx := context.Background()
+	for {
+		r, err := s.Receive(ctx, root, nil)
+		if err != nil {
+			return err
+		}
+		n := 1 << 20
+		if rnd.IntN(2) == 0 {
+			n = rnd.IntN(20)
+		}
+		complete, err := Feed(r, from, rnd, n)
+		if err == nil && complete {
+			return r.Finish(ctx)
+		}
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+	}
+}
