@@ -13,7 +13,7 @@ import (
 )
 
 // TestLong builds and runs real packages out of the registries, which the user's configuration names: NUKA_LONG=1.
-// It takes a quarter of an hour on two cores.
+// It takes a quarter of an hour on two cores that have nothing else to do.
 func TestLong(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("set NUKA_LONG=1: it needs the registries and a quarter of an hour")

@@ -157,3 +157,30 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// TestHostilePage: what docs/hostile.md calls a test is one.
+func TestHostilePage(t *testing.T) {
+	page, _ := text(t, "docs/hostile.md")
+	have := map[string]bool{}
+	function := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	for _, name := range files(t) {
+		switch {
+		case strings.HasSuffix(name, "_test.go"):
+			body, _ := text(t, name)
+			for _, m := range function.FindAllStringSubmatch(body, -1) {
+				have[m[1]] = true
+			}
+		case strings.HasSuffix(name, ".txtar"):
+			have[strings.TrimSuffix(path.Base(name), ".txtar")] = true
+		}
+	}
+	named := regexp.MustCompile("`(Test\\w+|hostile_\\w+)").FindAllStringSubmatch(page, -1)
+	if len(named) < 40 {
+		t.Errorf("the page names %d tests; is its form another?", len(named))
+	}
+	for _, m := range named {
+		if !have[m[1]] {
+			t.Errorf("docs/hostile.md names %s, and there is no such test", m[1])
+		}
+	}
+}
