@@ -114,6 +114,8 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return h.swarms.Peers(), nil
 	case protocol.OpSwarm:
 		return with(call, func(a protocol.SwarmArgs) (any, error) { return h.swarm(ctx, a) })
+	case protocol.OpMesh:
+		return with(call, func(a protocol.MeshArgs) (any, error) { return h.mesh(ctx, a) })
 	case protocol.OpStop:
 		h.stop()
 		return nil, nil

@@ -157,7 +157,11 @@ func newHandler(t *testing.T) *handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSwarms(&swarms{home: home, store: store, key: key, config: config, policy: policy, heads: known, sharing: shares, log: discard})
+	members, err := openMeshes(home.Meshes(), key, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSwarms(&swarms{home: home, store: store, key: key, config: config, policy: policy, heads: known, sharing: shares, meshes: members, log: discard})
 	return &handler{
 		store: store, home: home, key: protocol.KeyOf(key), private: key, policy: policy, config: config, grants: grants,
 		heads: known, sharing: shares, swarms: s, stop: func() {},

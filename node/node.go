@@ -84,6 +84,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	members, err := openMeshes(o.Home.Meshes(), key, log)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	figures, served, err := newMetrics(ctx, config.Get().Metrics, log)
@@ -95,8 +99,9 @@ func Run(ctx context.Context, o *Options) error {
 		<-served
 	}()
 	peers := newSwarms(&swarms{
-		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, log: log, metrics: figures,
+		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
 	})
+	members.changed = func(string) { peers.wake() }
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),

@@ -169,6 +169,81 @@ func (h *handler) getContent(ctx context.Context, root cid.CID, offline bool, ev
 	return &protocol.Realized{Outputs: []protocol.Output{out}, Counts: map[protocol.Way]int{way: 1}}, nil
 }
 
+// mesh answers OpMesh.
+func (h *handler) mesh(ctx context.Context, a protocol.MeshArgs) (*protocol.Meshes, error) {
+	out, now, all := &protocol.Meshes{}, time.Now(), h.swarms.meshes
+	var err error
+	switch a.Action {
+	case "":
+	case protocol.ActionCreate:
+		err = all.create(a.Name, now)
+	case protocol.ActionInvite:
+		out.Ticket, err = h.invite(ctx, a)
+	case protocol.ActionJoin:
+		a.Name, err = h.joinMesh(ctx, a.Ticket)
+	case protocol.ActionLeave:
+		if err = all.leave(a.Name); err == nil {
+			a.Name = ""
+		}
+	case protocol.ActionRevoke:
+		err = all.revoke(a.Name, a.Key)
+	default:
+		err = protocol.Errorf(protocol.Invalid, "mesh: unknown action %q", a.Action)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if out.Meshes, err = all.status(a.Name); err != nil {
+		return nil, err
+	}
+	for i := range out.Meshes {
+		for _, p := range h.swarms.Peers() {
+			if p.Mesh == out.Meshes[i].Name {
+				out.Meshes[i].Peers++
+			}
+		}
+	}
+	return out, nil
+}
+
+// invite makes a ticket that lets one node into a mesh. It is shown in the public swarm, which this node is in from now
+// on: a node that is not yet a member cannot be heard in the mesh.
+func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, error) {
+	token, err := h.swarms.meshes.invite(a.Name, a.Invites, a.For, time.Now())
+	if err != nil {
+		return "", err
+	}
+	m, release, err := h.swarms.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	addresses, _ := ticketAddresses(m.swarm.Addresses())
+	return (&protocol.Ticket{Node: h.key, Addresses: addresses, Mesh: a.Name, Right: token}).String(), nil
+}
+
+// joinMesh shows the invitation of a ticket to the node that has made it.
+func (h *handler) joinMesh(ctx context.Context, ticket string) (string, error) {
+	t, err := protocol.ParseTicket(ticket)
+	if err != nil || t.Mesh == "" || len(t.Right) == 0 {
+		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh (%v)", err).WithHint("a member makes one: nuka mesh invite NAME")
+	}
+	request, err := (&protocol.JoinRequest{Token: t.Right}).Encode()
+	if err != nil {
+		return "", err
+	}
+	m, release, err := h.swarms.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	answer, err := m.swarm.Join(ctx, ticket, request)
+	if err != nil {
+		return "", err
+	}
+	return h.swarms.meshes.joined(answer, time.Now())
+}
+
 // swarm answers OpSwarm.
 func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.SwarmStatus, error) {
 	address := a.Address

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +32,8 @@ const (
 // swarms are the node's memberships: of the public swarm, and of meshes. They implement realize.Peers.
 //
 // The public swarm is joined when there is a reason: something is shared by name, somebody is trusted, a node to begin
-// with is known, the configuration says where to listen, or a call wants it now. Until then no socket is open.
+// with is known, the configuration says where to listen, an invitation
+// to a mesh holds, or a call wants it now. Until then no socket is open.
 type swarms struct {
 	home    protocol.Home
 	store   *cas.Store
@@ -39,6 +42,7 @@ type swarms struct {
 	policy  *policyFile
 	heads   *heads
 	sharing *sharing
+	meshes  *meshes
 	log     *slog.Logger
 	metrics *metrics
 
@@ -57,6 +61,7 @@ type membership struct {
 	swarm  *swarm.Swarm
 	system *system
 	since  time.Time
+	shows  string // the credential
 	leave  context.CancelFunc
 	left   chan struct{}
 }
@@ -129,7 +134,7 @@ func (s *swarms) reasons() bool {
 	s.mu.Lock()
 	wanted := s.wanted > 0
 	s.mu.Unlock()
-	if c := s.config.Get(); wanted || c.Listens || len(c.Bootstrap) > 0 || len(s.policy.Get().Signers()) > 0 {
+	if c := s.config.Get(); wanted || s.meshes.inviting(time.Now()) || c.Listens || len(c.Bootstrap) > 0 || len(s.policy.Get().Signers()) > 0 {
 		return true
 	}
 	for root, err := range s.store.Roots() {
@@ -146,6 +151,13 @@ func (s *swarms) update(ctx context.Context) {
 	if s.reasons() {
 		want[""] = true
 	}
+	for _, name := range s.meshes.names() {
+		want[name] = true
+	}
+	outdated := map[*membership]bool{}
+	for _, m := range s.all() {
+		outdated[m] = s.outdated(m)
+	}
 	s.mu.Lock()
 	var gone []*membership
 	for name, m := range s.members {
@@ -153,7 +165,7 @@ func (s *swarms) update(ctx context.Context) {
 		case <-m.left: // it ended by itself
 			delete(s.members, name)
 		default:
-			if !want[name] {
+			if !want[name] || outdated[m] {
 				gone = append(gone, m)
 				delete(s.members, name)
 			}
@@ -177,6 +189,15 @@ func (s *swarms) update(ctx context.Context) {
 	}
 }
 
+// outdated says whether a member of a mesh shows a credential that is not the newest: somebody was put out since.
+func (s *swarms) outdated(m *membership) bool {
+	if m.name == "" {
+		return false
+	}
+	_, credential, _, err := s.meshes.show(m.name)
+	return err == nil && string(credential) != m.shows
+}
+
 // join begins a membership.
 func (s *swarms) join(ctx context.Context, name string) error {
 	c := s.config.Get()
@@ -186,12 +207,26 @@ func (s *swarms) join(ctx context.Context, name string) error {
 		Connections: c.Connections, Up: c.Up, Down: c.Down, Dir: filepath.Join(s.home.Swarm(), "public"),
 		Signers: func() []protocol.Key { return s.policy.Get().Signers() }, Log: s.log, Metrics: s.metrics.registerer(name),
 	}
+	if name == "" {
+		o.Invited = func(_ context.Context, key protocol.Key, request []byte) ([]byte, error) {
+			return s.meshes.invited(key, request, s.addressesIn, time.Now())
+		}
+	} else {
+		prefix, credential, addresses, err := s.meshes.show(name)
+		if err != nil {
+			return err
+		}
+		// The public swarm has the ports of the configuration.
+		o.Prefix, o.Credential, o.Bootstrap, o.Listen = prefix, credential, addresses, anyPort(c.Listen)
+		o.Relay, o.Dir = false, filepath.Join(s.home.Swarm(), "mesh-"+name)
+		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.admit(name, key, shown, time.Now()) }
+	}
 	w, err := swarm.New(o)
 	if err != nil {
 		return fmt.Errorf("join the swarm: %w", err)
 	}
 	ctx, leave := context.WithCancel(ctx)
-	m := &membership{name: name, swarm: w, system: y, since: time.Now(), leave: leave, left: make(chan struct{})}
+	m := &membership{name: name, swarm: w, system: y, since: time.Now(), shows: string(o.Credential), leave: leave, left: make(chan struct{})}
 	go func() {
 		defer close(m.left)
 		defer leave()
@@ -208,6 +243,33 @@ func (s *swarms) join(ctx context.Context, name string) error {
 	s.news()
 	s.log.Info("joined", "swarm", name, "addresses", w.Addresses())
 	return nil
+}
+
+// anyPort returns multiaddrs with the ports left to the system.
+func anyPort(listen []string) []string {
+	port := regexp.MustCompile(`/(tcp|udp)/[0-9]+`)
+	var free []string
+	for _, a := range listen {
+		if a = port.ReplaceAllString(a, "/$1/0"); !slices.Contains(free, a) {
+			free = append(free, a)
+		}
+	}
+	return free
+}
+
+// addressesIn returns where this node is in a mesh.
+func (s *swarms) addressesIn(mesh string) []string {
+	s.mu.Lock()
+	m := s.members[mesh]
+	s.mu.Unlock()
+	if m == nil {
+		return nil
+	}
+	addresses, _ := ticketAddresses(m.swarm.Addresses())
+	for i, a := range addresses {
+		addresses[i] = a + "/p2p/" + m.swarm.ID()
+	}
+	return addresses
 }
 
 func (s *swarms) leaveAll() {

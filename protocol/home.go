@@ -66,6 +66,9 @@ func (h Home) Config() string { return filepath.Join(h.Data, "config.nuon") }
 // Swarm is the folder of what the node remembers of other nodes.
 func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
 
+// Meshes is the folder of the meshes that the node is in.
+func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
+
 // MachineCode is the folder of compiled WebAssembly.
 func (h Home) MachineCode() string { return filepath.Join(h.Cache, "wasm") }
 

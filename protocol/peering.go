@@ -17,6 +17,7 @@ const (
 	OpKey     Op = "key"     // KeyArgs → KeyStatus
 	OpAttach  Op = "attach"  // AttachArgs → nothing; the first call of a light peer that is not of this machine
 	OpGrant   Op = "grant"   // GrantArgs → Granted
+	OpMesh    Op = "mesh"    // MeshArgs → Meshes
 )
 
 // An Action is what is to be done with a thing that a call is about.
@@ -29,6 +30,10 @@ const (
 	ActionConnect Action = "connect"
 	ActionRotate  Action = "rotate"
 	ActionRevoke  Action = "revoke"
+	ActionCreate  Action = "create"
+	ActionInvite  Action = "invite"
+	ActionJoin    Action = "join"
+	ActionLeave   Action = "leave"
 )
 
 // TrustArgs changes the policy: Action is add, remove or none.
@@ -163,4 +168,38 @@ type KeyStatus struct {
 	Number  int64     `json:"number,omitempty"` // of its head
 	Expires time.Time `json:"expires,omitzero"` // of its head
 	Before  []Key     `json:"before,omitempty"` // keys that this one took over from
+}
+
+// MeshArgs changes a mesh, or looks at all (no Name) or one: Action is create, invite, join, leave, revoke or none.
+type MeshArgs struct {
+	Action  Action        `json:"action,omitempty"`
+	Name    string        `json:"name,omitempty"`
+	Ticket  string        `json:"ticket,omitempty"`  // to join
+	Key     Key           `json:"key,omitzero"`      // to revoke
+	Invites bool          `json:"invites,omitempty"` // whom the invitation is for may let others in
+	For     time.Duration `json:"for,omitempty"`     // how long an invitation holds, in nanoseconds; 0 is a week
+}
+
+// Meshes are what a node is in, and the ticket of a new invitation.
+type Meshes struct {
+	Ticket string       `json:"ticket,omitempty"`
+	Meshes []MeshStatus `json:"meshes"`
+}
+
+// A MeshStatus is what a node knows of a mesh that it is in.
+type MeshStatus struct {
+	Name      string    `json:"name"`
+	Authority Key       `json:"authority"`
+	Invites   bool      `json:"invites"` // this node may let others in
+	Expires   time.Time `json:"expires"` // when its own membership ends
+	Peers     int       `json:"peers"`   // members that it is connected to
+	Members   []Member  `json:"members"` // that it has let in, or seen
+	Revoked   []Key     `json:"revoked,omitempty"`
+}
+
+// A Member is a node of a mesh.
+type Member struct {
+	Key     Key       `json:"key"`
+	Invites bool      `json:"invites,omitempty"`
+	Seen    time.Time `json:"seen"` // when it was let in, or met last
 }

@@ -20,6 +20,7 @@ const Prefix = "/nuka"
 const (
 	AttProtocol  = "/att/1"  // what has been said about PIDs
 	WantProtocol = "/want/1" // blocks
+	JoinProtocol = "/join/1" // an invitation to a mesh, in the public swarm
 	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
 	MemberProtocol = "/member/1"
 )
@@ -30,6 +31,8 @@ const (
 	MaxAsked = 512
 	// MaxBlock bounds a block in bytes: the interoperable bound of IPFS.
 	MaxBlock = 2 << 20
+	// MaxJoin bounds the request and the answer of JoinProtocol in bytes.
+	MaxJoin = 64 << 10
 	// MaxStatements bounds the answers to one PID.
 	MaxStatements = 256
 	// MaxLines bounds the bytes of the lines of one answer.

@@ -91,7 +91,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	}
 	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
 	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand())
-	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.keyCommand())
+	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
 }

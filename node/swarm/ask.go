@@ -23,7 +23,7 @@ const (
 	// askTimeout is how long one peer may take to answer, once it is connected.
 	askTimeout = 3 * time.Second
 	// findTimeout is how long peers may be looked for whom to ask.
-	findTimeout = 2 * time.Second
+	findTimeout = 5 * time.Second
 	// keepEach is how many statements of one signer about one PID are kept.
 	keepEach = 4
 )
@@ -152,8 +152,12 @@ func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo) {
 		if !m.ready() {
 			return
 		}
-		if err := q.s.connect(q.find, info); err != nil {
-			if q.find.Err() == nil || errors.Is(q.find.Err(), context.DeadlineExceeded) {
+		// A peer that was found late is not to blame for that: it has its own time.
+		each, cancel := context.WithTimeout(ctx, askTimeout)
+		err := q.s.connect(each, info)
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil {
 				m.failed()
 				q.s.log.Debug("connect to ask", "peer", info.ID, "error", shortDial(err))
 			}

@@ -92,6 +92,8 @@ type Options struct {
 	Admit func(key protocol.Key, credential []byte) error
 	// Credential is shown to each peer when Admit is set; at most MaxCredential bytes.
 	Credential []byte
+	// Invited answers who shows an invitation to a mesh: Request is what Join was given. nil answers nobody.
+	Invited func(ctx context.Context, key protocol.Key, request []byte) ([]byte, error)
 	// Metrics has the swarm's figures; nil has none.
 	Metrics prometheus.Registerer
 	// Log is for operators; nil discards.

@@ -139,6 +139,9 @@ func (s *Swarm) Run(ctx context.Context) error {
 func (s *Swarm) serve(ctx context.Context, h host.Host) {
 	s.handle(ctx, h, protocol.AttProtocol, s.serveStatements)
 	s.handle(ctx, h, protocol.WantProtocol, s.serveBlocks)
+	if s.o.Invited != nil {
+		s.handle(ctx, h, protocol.JoinProtocol, s.serveJoin)
+	}
 }
 
 // handle answers the streams of a protocol. The error of serve is told to operators only.

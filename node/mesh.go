@@ -1,0 +1,471 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zeebo/blake3"
+
+	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	meshSuffix = ".mesh"
+	// invitationLifetime is how long an invitation holds unless it is said otherwise.
+	invitationLifetime = 7 * 24 * time.Hour
+	tokenSize          = 24
+	// maxMembers bounds the members that a node remembers of one mesh.
+	maxMembers = 10_000
+)
+
+// A meshState is what a node knows of a mesh that it is in. It is kept in a file as a whole.
+type meshState struct {
+	mesh       protocol.Mesh
+	credential protocol.Credential
+	addresses  []string                         // of members to begin with
+	invites    map[string]invitation            // by the hash of their token, in hex
+	members    map[protocol.Key]protocol.Member // that were let in here, or seen
+}
+
+// An invitation lets one node in.
+type invitation struct {
+	expires time.Time
+	invites bool // it may let others in as well
+}
+
+// meshes are those that a node is in, a file each. It is safe for use by several goroutines.
+type meshes struct {
+	dir string
+	key ed25519.PrivateKey
+	log *slog.Logger
+	// changed is called when memberships must begin, end or show another credential; it must not block.
+	changed func(name string)
+
+	mu   sync.Mutex
+	list map[string]*meshState
+}
+
+// openMeshes reads the meshes of a folder, which it makes. The secrets in it are the user's alone.
+func openMeshes(dir string, key ed25519.PrivateKey, log *slog.Logger) (*meshes, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	m := &meshes{dir: dir, key: key, log: log, changed: func(string) {}, list: map[string]*meshState{}}
+	files, err := filepath.Glob(filepath.Join(dir, "*"+meshSuffix))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		s, err := decodeMesh(b)
+		if err != nil {
+			return nil, protocol.Errorf(protocol.Damaged, "%s: %v", path, err).WithHint("move it away and join the mesh again by another invitation")
+		}
+		m.list[s.mesh.Name] = s
+	}
+	return m, nil
+}
+
+// save writes the state of a mesh. The caller holds mu.
+func (m *meshes) save(s *meshState) error {
+	b, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(m.dir, s.mesh.Name+meshSuffix), b)
+}
+
+// names returns the meshes that the node is in, sorted.
+func (m *meshes) names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.list))
+}
+
+// get returns what is known of a mesh; the caller holds mu.
+func (m *meshes) get(name string) (*meshState, error) {
+	s := m.list[name]
+	if s == nil {
+		return nil, protocol.Errorf(protocol.NotFound, "this node is in no mesh %.40q", name).
+			WithHint("make one with nuka mesh create, or join one with nuka mesh join TICKET")
+	}
+	return s, nil
+}
+
+// create makes a mesh of which this node is the authority.
+func (m *meshes) create(name string, now time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.list[name] != nil {
+		return protocol.Errorf(protocol.Invalid, "this node is in a mesh %s already", name)
+	}
+	s := &meshState{
+		mesh:    protocol.Mesh{Name: name, Authority: protocol.KeyOf(m.key)},
+		invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{},
+	}
+	if _, err := rand.Read(s.mesh.Secret[:]); err != nil {
+		return err
+	}
+	if err := s.mesh.Check(); err != nil {
+		return protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	own := protocol.Certificate{Mesh: s.mesh.ID(), Member: protocol.KeyOf(m.key), Invites: true, Issued: now, Expires: now.AddDate(100, 0, 0)}
+	if err := own.Sign(m.key); err != nil {
+		return err
+	}
+	s.credential.Chain = []protocol.Certificate{own}
+	if err := m.save(s); err != nil {
+		return err
+	}
+	m.list[name] = s
+	m.changed(name)
+	return nil
+}
+
+// invite makes an invitation and returns its token, of which only a hash is kept.
+func (m *meshes) invite(name string, invites bool, lifetime time.Duration, now time.Time) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.get(name)
+	if err != nil {
+		return nil, err
+	}
+	own := protocol.KeyOf(m.key)
+	if !s.credential.Chain[0].Invites || invites && s.mesh.Authority != own {
+		return nil, protocol.Errorf(protocol.Denied, "mesh %s: this node may not let others in so", name).
+			WithHint("%s is its authority", s.mesh.Authority)
+	}
+	if lifetime == 0 {
+		lifetime = invitationLifetime
+	}
+	token := make([]byte, tokenSize)
+	if _, err := rand.Read(token); err != nil {
+		return nil, err
+	}
+	for sum, i := range s.invites {
+		if !now.Before(i.expires) {
+			delete(s.invites, sum)
+		}
+	}
+	s.invites[tokenSum(token)] = invitation{now.Add(lifetime), invites}
+	return token, m.save(s)
+}
+
+func tokenSum(token []byte) string {
+	var sum [32]byte
+	blake3.DeriveKey("nuka mesh invitation 1", token, sum[:])
+	return fmt.Sprintf("%x", sum)
+}
+
+// invited answers a node that shows a token: once. addresses are where this node is in the mesh.
+func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh string) []string, now time.Time) ([]byte, error) {
+	r, err := protocol.DecodeJoinRequest(request)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := tokenSum(r.Token)
+	for _, s := range m.list {
+		i, ok := s.invites[sum]
+		if !ok || !now.Before(i.expires) {
+			continue
+		}
+		if revoked := s.credential.Revoked; revoked != nil && slices.Contains(revoked.Keys, key) {
+			return nil, fmt.Errorf("mesh %s: %s was put out", s.mesh.Name, key)
+		}
+		cert := protocol.Certificate{
+			Mesh: s.mesh.ID(), Member: key, Invites: i.invites, Issued: now, Expires: now.Add(protocol.CertificateLifetime),
+		}
+		if err := cert.Sign(m.key); err != nil {
+			return nil, err
+		}
+		given := protocol.Credential{Chain: []protocol.Certificate{cert}, Revoked: s.credential.Revoked}
+		if s.mesh.Authority != protocol.KeyOf(m.key) {
+			given.Chain = append(given.Chain, s.credential.Chain[0])
+		}
+		b, err := given.Encode()
+		if err != nil {
+			return nil, err
+		}
+		delete(s.invites, sum)
+		s.note(key, i.invites, now)
+		if err := m.save(s); err != nil {
+			return nil, err
+		}
+		return (&protocol.JoinAnswer{Mesh: s.mesh, Credential: b, Addresses: addresses(s.mesh.Name)}).Encode()
+	}
+	return nil, fmt.Errorf("an invitation that is not known, or has expired, by %s", key)
+}
+
+// note remembers a member.
+func (s *meshState) note(key protocol.Key, invites bool, now time.Time) {
+	if len(s.members) < maxMembers || !s.members[key].Seen.IsZero() {
+		s.members[key] = protocol.Member{Key: key, Invites: invites, Seen: now.Truncate(time.Second)}
+	}
+}
+
+// joined keeps what an answer has let this node into.
+func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
+	a, err := protocol.DecodeJoinAnswer(answer)
+	if err != nil {
+		return "", err
+	}
+	credential, err := protocol.DecodeCredential(a.Credential)
+	if err == nil {
+		err = credential.Admits(&a.Mesh, protocol.KeyOf(m.key), credential.Revoked, now)
+	}
+	if err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := a.Mesh.Name
+	old := m.list[name]
+	if old != nil && old.mesh != a.Mesh {
+		return "", protocol.Errorf(protocol.Invalid, "this node is in another mesh %s", name).WithHint("leave it first: nuka mesh leave %s", name)
+	}
+	s := &meshState{
+		mesh: a.Mesh, credential: *credential, addresses: a.Addresses,
+		invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{},
+	}
+	if old != nil {
+		s.invites, s.members = old.invites, old.members
+	}
+	if err := m.save(s); err != nil {
+		return "", err
+	}
+	m.list[name] = s
+	m.changed(name)
+	return name, nil
+}
+
+// leave forgets a mesh. What came out of it stays, and goes nowhere any more.
+func (m *meshes) leave(name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.get(name); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(m.dir, name+meshSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	delete(m.list, name)
+	m.changed(name)
+	return nil
+}
+
+// revoke puts a member out. Members learn it from each other.
+func (m *meshes) revoke(name string, key protocol.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.get(name)
+	if err != nil {
+		return err
+	}
+	if s.mesh.Authority != protocol.KeyOf(m.key) {
+		return protocol.Errorf(protocol.Denied, "mesh %s: only its authority puts members out", name).WithHint("that is %s", s.mesh.Authority)
+	}
+	if key == s.mesh.Authority {
+		return protocol.Errorf(protocol.Invalid, "mesh %s: its authority cannot be put out", name)
+	}
+	next := &protocol.Revocations{Mesh: s.mesh.ID(), Number: 1, Keys: []protocol.Key{key}}
+	if old := s.credential.Revoked; old != nil {
+		next.Number, next.Keys = old.Number+1, append(slices.Clone(old.Keys), key)
+	}
+	if len(next.Keys) > protocol.MaxRevoked {
+		return protocol.Errorf(protocol.Exhausted, "mesh %s: %d members were put out, more cannot be", name, protocol.MaxRevoked).
+			WithHint("begin a new mesh with those who stay")
+	}
+	if err := next.Sign(m.key); err != nil {
+		return err
+	}
+	s.credential.Revoked = next
+	delete(s.members, key)
+	if err := m.save(s); err != nil {
+		return err
+	}
+	m.changed(name)
+	return nil
+}
+
+// admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was put out.
+func (m *meshes) admit(name string, key protocol.Key, shown []byte, now time.Time) error {
+	c, err := protocol.DecodeCredential(shown)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.get(name)
+	if err != nil {
+		return err
+	}
+	if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
+		return err
+	}
+	if c.Revoked != nil {
+		newer, err := c.Revoked.Newer(&s.mesh, s.credential.Revoked)
+		if err != nil {
+			return err
+		}
+		if newer {
+			s.credential.Revoked = c.Revoked
+			for _, out := range c.Revoked.Keys {
+				delete(s.members, out)
+			}
+			if err := m.save(s); err != nil {
+				return err
+			}
+			m.changed(name) // to be told to others, and for those to go who are put out
+			if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
+				return err
+			}
+		}
+	}
+	before := s.members[key]
+	s.note(key, c.Chain[0].Invites, now)
+	if now.Sub(before.Seen) > time.Hour {
+		return m.save(s)
+	}
+	return nil
+}
+
+// inviting says whether an invitation holds.
+func (m *meshes) inviting(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.list {
+		for _, i := range s.invites {
+			if now.Before(i.expires) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// show returns what this node shows to members, the protocol prefix and where to begin.
+func (m *meshes) show(name string) (prefix string, credential []byte, addresses []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.get(name)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	credential, err = s.credential.Encode()
+	return s.mesh.Prefix(), credential, slices.Clone(s.addresses), err
+}
+
+// status describes the meshes, or one.
+func (m *meshes) status(name string) ([]protocol.MeshStatus, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := []protocol.MeshStatus{}
+	if name != "" {
+		if _, err := m.get(name); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(m.list)) {
+		if name != "" && n != name {
+			continue
+		}
+		s := m.list[n]
+		st := protocol.MeshStatus{Name: n, Authority: s.mesh.Authority, Invites: s.credential.Chain[0].Invites, Expires: s.credential.Chain[0].Expires}
+		for _, member := range s.members {
+			st.Members = append(st.Members, member)
+		}
+		slices.SortFunc(st.Members, func(a, b protocol.Member) int { return strings.Compare(a.Key.String(), b.Key.String()) })
+		if s.credential.Revoked != nil {
+			st.Revoked = s.credential.Revoked.Keys
+		}
+		list = append(list, st)
+	}
+	return list, nil
+}
+
+func (s *meshState) encode() ([]byte, error) {
+	credential, err := s.credential.Encode()
+	if err != nil {
+		return nil, err
+	}
+	addresses, invites, members := nuon.List{}, nuon.List{}, nuon.List{}
+	for _, a := range s.addresses {
+		addresses = append(addresses, a)
+	}
+	for _, sum := range slices.Sorted(maps.Keys(s.invites)) {
+		i := s.invites[sum]
+		invites = append(invites, nuon.Record{"sum": sum, "expires": i.expires.Unix(), "invites": i.invites})
+	}
+	for _, member := range s.members {
+		members = append(members, nuon.Record{"key": member.Key.String(), "invites": member.Invites, "seen": member.Seen.Unix()})
+	}
+	return nuon.Encode(nuon.Record{
+		"name": s.mesh.Name, "secret": nuon.Binary(s.mesh.Secret[:]), "authority": s.mesh.Authority.String(),
+		"credential": nuon.Binary(credential), "addresses": addresses, "invites": invites, "members": members,
+	})
+}
+
+func decodeMesh(b []byte) (*meshState, error) {
+	rec, err := nuon.DecodeRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	text := func(rec nuon.Record, field string) string { s, _ := rec[field].(string); return s }
+	s := &meshState{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}}
+	s.mesh.Name = text(rec, "name")
+	secret, _ := rec["secret"].(nuon.Binary)
+	if len(secret) != len(s.mesh.Secret) {
+		return nil, errors.New("its secret is missing")
+	}
+	copy(s.mesh.Secret[:], secret)
+	if s.mesh.Authority, err = protocol.ParseKey(text(rec, "authority")); err != nil {
+		return nil, err
+	}
+	credential, _ := rec["credential"].(nuon.Binary)
+	c, err := protocol.DecodeCredential(credential)
+	if err != nil {
+		return nil, err
+	}
+	s.credential = *c
+	addresses, _ := rec["addresses"].(nuon.List)
+	for _, v := range addresses {
+		a, _ := v.(string)
+		s.addresses = append(s.addresses, a)
+	}
+	invites, _ := rec["invites"].(nuon.List)
+	for _, v := range invites {
+		r, _ := v.(nuon.Record)
+		expires, _ := r["expires"].(int64)
+		may, _ := r["invites"].(bool)
+		s.invites[text(r, "sum")] = invitation{time.Unix(expires, 0), may}
+	}
+	members, _ := rec["members"].(nuon.List)
+	for _, v := range members {
+		r, _ := v.(nuon.Record)
+		key, err := protocol.ParseKey(text(r, "key"))
+		if err != nil {
+			return nil, err
+		}
+		seen, _ := r["seen"].(int64)
+		may, _ := r["invites"].(bool)
+		s.members[key] = protocol.Member{Key: key, Invites: may, Seen: time.Unix(seen, 0)}
+	}
+	return s, s.mesh.Check()
+}

@@ -1,0 +1,77 @@
+package testnet
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A mesh on a network whose machines know no address: members get each other's packages, others get nothing, packages of
+// the mesh do not leave it, and who is put out is out.
+func TestMesh(t *testing.T) {
+	n := New(t, programs)
+	const team = `{listen: [/ip4/0.0.0.0/tcp/0, /ip4/0.0.0.0/udp/0/quic-v1], share: [{names: "app", with: "mesh:team"}]}`
+	a, b, c, stranger := n.Node(team), n.Node("{}"), n.Node("{}"), n.Node("{}")
+	a.Must(packages, "mesh", "create", "team")
+	ticket := a.Must(packages, "mesh", "invite", "team")
+	b.Must(packages, "mesh", "join", ticket)
+	// An invitation is for one.
+	if r := c.Nuka(packages, "mesh", "join", ticket); r.Code != 4 {
+		t.Errorf("a ticket was used twice: exit %d, %s", r.Code, r.Err)
+	}
+	if r := b.Nuka(packages, "mesh", "invite", "team"); r.Code != 4 {
+		t.Errorf("a member that may not invite did: exit %d, %s", r.Code, r.Err)
+	}
+	c.Must(packages, "mesh", "join", a.Must(packages, "mesh", "invite", "team", "--may-invite"))
+
+	pid := strings.Fields(a.Must(packages, "build", "./app.nu"))[0]
+	for _, d := range []*Node{b, stranger} {
+		d.Must(packages, "trust", "add", a.Key())
+	}
+	eventually(t, 20*time.Second, func() string { return failure(b.Nuka(packages, "get", pid)) })
+	if out := b.Must(packages, "run", "./app.nu"); out != "hello from app" {
+		t.Errorf("got %q", out)
+	}
+	if out := b.Must(packages, "mesh", "members"); !strings.Contains(out, a.Key()) {
+		t.Errorf("b does not know a:\n%s", out)
+	}
+	// The stranger is connected to both in the public swarm, and is told nothing.
+	stranger.Must(packages, "swarm", "connect", ticketOf(t, a))
+	stranger.Must(packages, "swarm", "connect", ticketOf(t, b))
+	if r := stranger.Nuka(packages, "get", pid); r.Code == 0 {
+		t.Error("a package of the mesh has left it")
+	}
+	for _, d := range []*Node{a, b} {
+		if r := d.Nuka(packages, "share", pid); r.Code != 4 {
+			t.Errorf("node %d: share: exit %d, %s; want denied", d.n, r.Code, r.Err)
+		}
+	}
+
+	// c, which may invite, lets a fourth one in: it is found by a without an address.
+	fourth := n.Node("{}")
+	fourth.Must(packages, "mesh", "join", c.Must(packages, "mesh", "invite", "team"))
+	fourth.Must(packages, "trust", "add", a.Key())
+	eventually(t, 20*time.Second, func() string { return failure(fourth.Nuka(packages, "get", pid)) })
+
+	// b is put out: the others learn it, and b gets nothing new.
+	a.Must(packages, "mesh", "revoke", "team", b.Key())
+	next := strings.Fields(a.Must(packages, "build", "./app.nu", "--text", "secret"))[0]
+	c.Must(packages, "trust", "add", a.Key())
+	eventually(t, 30*time.Second, func() string { return failure(c.Nuka(packages, "get", next)) })
+	if r := b.Nuka(packages, "get", next); r.Code == 0 {
+		t.Error("who was put out got a package")
+	}
+	eventually(t, 30*time.Second, func() string {
+		if out := c.Must(packages, "mesh", "members", "team"); !strings.Contains(out, "put out") {
+			return out
+		}
+		return ""
+	})
+	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key()); r.Code != 4 {
+		t.Errorf("who is not the authority put somebody out: exit %d, %s", r.Code, r.Err)
+	}
+	c.Must(packages, "mesh", "leave", "team")
+	if r := c.Nuka(packages, "mesh", "members", "team"); r.Code != 3 {
+		t.Errorf("after leaving: exit %d, %s", r.Code, r.Err)
+	}
+}
