@@ -144,7 +144,7 @@ func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
 	}
 	m := s.peers.get(id)
 	m.answered(time.Since(begin))
-	m.received.Add(int64(len(b)))
+	m.took(len(b))
 	if kind == protocol.AskBlocks {
 		return e == protocol.Plain && cid.Sum(c.Codec(), b) == c, nil
 	}
