@@ -93,7 +93,7 @@ func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int
 		var b []byte
 		e, b, buf = s.codec.compress(text, buf)
 		text = text[:0]
-		m.sent.Add(int64(len(b)))
+		m.gives(len(b))
 		return protocol.WriteAnswer(w, e, b)
 	}
 	for i, line := range lines {

@@ -216,7 +216,7 @@ type counted struct {
 
 func (c counted) Read(b []byte) (int, error) {
 	n, err := c.Stream.Read(b)
-	c.m.received.Add(int64(n))
+	c.m.took(n)
 	return n, err
 }
 

@@ -286,7 +286,7 @@ func (f *fetch) nodesByBitswap(ctx context.Context, m *member) error {
 			if data == nil {
 				return errPart
 			}
-			m.received.Add(int64(len(data)))
+			m.took(len(data))
 			return f.node(ctx, data)
 		}); err != nil {
 			return err
@@ -327,7 +327,7 @@ func (f *fetch) leavesByBitswap(ctx context.Context, m *member) error {
 			if data != nil {
 				came[c] = data
 				w.bytes.Add(int64(len(data)))
-				m.received.Add(int64(len(data)))
+				m.took(len(data))
 			}
 			return nil
 		})

@@ -24,6 +24,11 @@ const (
 	progressEvery = 100 * time.Millisecond
 	// looks is how many times holders are looked for once more when there are none left, without anything gained between.
 	looks = 1
+	// partWait is when a peer that had a part only is asked again, and partHope how long that goes on when nothing comes.
+	partWait, partHope = 500 * time.Millisecond, 5 * time.Second
+	// firstLook and lastLook are how long it is, from the begin on twice as long each time, until those that did not have the
+	// tree are asked again: they may be fetching it as well.
+	firstLook, lastLook = time.Second, 16 * time.Second
 )
 
 // A fetch brings one tree.
@@ -44,6 +49,7 @@ type fetch struct {
 	looking int // how many look for holders
 	looked  int // how many times since something was gained
 	told    time.Time
+	gain    time.Time // when something came
 	nodes   frontier
 	leaves  queue
 	plain   []*holder // peers that may have it and speak bitswap only
@@ -52,11 +58,12 @@ type fetch struct {
 // A holder is a peer in one fetch.
 type holder struct {
 	m      *member
-	busy   bool  // something is asked of it
-	lost   bool  // it is of no use any more in this fetch
-	plain  bool  // it speaks bitswap only
-	tried  bool  // it was asked for nodes, in vain
-	reason error // why it is lost
+	busy   bool      // something is asked of it
+	lost   bool      // it is of no use any more in this fetch
+	plain  bool      // it speaks bitswap only
+	tried  bool      // it was asked for nodes, in vain
+	again  time.Time // it has a part, and is not asked before
+	reason error     // why it is lost
 }
 
 // Fetch makes the tree below root present in the system, from all peers that have it. Size is a bound of the bytes of its
@@ -74,6 +81,7 @@ func (s *Swarm) Fetch(ctx context.Context, root cid.CID, size int64, progress fu
 	}
 	f := &fetch{s: s, root: root, size: size, r: r, progress: progress, known: map[peer.ID]*holder{}}
 	f.cond.L = &f.mu
+	f.gain = time.Now()
 	return errors.Join(f.run(ctx), r.Close())
 }
 
@@ -133,6 +141,7 @@ func (f *fetch) end(err error) {
 func (f *fetch) watch(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
+	wait, next := firstLook, time.Now().Add(firstLook)
 	for {
 		select {
 		case <-ctx.Done():
@@ -140,6 +149,11 @@ func (f *fetch) watch(ctx context.Context) {
 		case <-t.C:
 		}
 		f.mu.Lock()
+		if now := time.Now(); now.After(next) {
+			wait = min(2*wait, lastLook)
+			next = now.Add(wait)
+			f.lookAround(ctx)
+		}
 		f.leaves.late(time.Now())
 		f.cond.Broadcast()
 		f.mu.Unlock()
@@ -163,13 +177,19 @@ func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (
 	if f.err != nil {
 		return nil, f.err
 	}
+	waiting := false
 	for _, h := range f.holders {
-		if !h.busy && !h.lost && free(h) {
-			h.busy = true
-			return h, nil
+		if h.busy || h.lost || !free(h) {
+			continue
 		}
+		if time.Now().Before(h.again) {
+			waiting = true
+			continue
+		}
+		h.busy = true
+		return h, nil
 	}
-	if active > 0 || f.looking > 0 {
+	if active > 0 || f.looking > 0 || waiting && time.Since(f.gain) < partHope {
 		return nil, nil
 	}
 	if len(f.plain) > 0 {
@@ -193,7 +213,7 @@ func (f *fetch) next(ctx context.Context, active int, free func(*holder) bool) (
 }
 
 // gained notes that something came which was wanted. f.mu is held.
-func (f *fetch) gained() { f.looked = 0 }
+func (f *fetch) gained() { f.looked, f.gain = 0, time.Now() }
 
 // nobody says why the fetch cannot go on. f.mu is held.
 func (f *fetch) nobody() error {
@@ -218,7 +238,9 @@ func (f *fetch) nobody() error {
 // free gives a holder back. f.mu is held.
 func (f *fetch) free(h *holder, err error) {
 	h.busy = false
-	if err != nil {
+	if errors.Is(err, errPart) {
+		h.tried, h.again, h.reason = false, time.Now().Add(partWait), err
+	} else if err != nil {
 		h.lost, h.reason = true, err
 		if errors.Is(err, errLied) {
 			h.m.lied()

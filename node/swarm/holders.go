@@ -25,31 +25,7 @@ const (
 
 // look begins to look for holders: among the connected peers, and in the DHT. f.mu is held.
 func (f *fetch) look(ctx context.Context) {
-	slots := make(chan struct{}, probeAtOnce)
-	probe := func(id peer.ID) {
-		f.mu.Lock()
-		seen := f.known[id] != nil || id == f.s.host.ID()
-		if !seen {
-			f.known[id] = &holder{m: f.s.peers.get(id)}
-		}
-		f.mu.Unlock()
-		if seen {
-			return
-		}
-		f.start(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			f.probe(ctx, id)
-		})
-	}
-	connected := f.s.connected(probePeers)
-	f.looking++
-	f.parts.Go(func() {
-		defer f.lookedFor()
-		for _, m := range connected {
-			probe(m.id)
-		}
-	})
+	f.lookAround(ctx)
 	f.looking++
 	f.parts.Go(func() {
 		defer f.lookedFor()
@@ -67,10 +43,24 @@ func (f *fetch) look(ctx context.Context) {
 						return
 					}
 				}
-				probe(info.ID)
+				f.probe(ctx, info.ID)
 			})
 		}
 	})
+}
+
+// lookAround begins to look for holders among the connected peers. f.mu is held.
+func (f *fetch) lookAround(ctx context.Context) {
+	slots := make(chan struct{}, probeAtOnce)
+	for _, m := range f.s.connected(probePeers) {
+		f.looking++
+		f.parts.Go(func() {
+			defer f.lookedFor()
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			f.probe(ctx, m.id)
+		})
+	}
 }
 
 // start runs one part of looking for holders.
@@ -91,8 +81,17 @@ func (f *fetch) lookedFor() {
 	f.cond.Broadcast()
 }
 
-// probe asks a peer whether it has the root, for the price of a node at most.
+// probe asks a peer whether it has the root, for the price of a node at most, unless that is known.
 func (f *fetch) probe(ctx context.Context, id peer.ID) {
+	f.mu.Lock()
+	seen := f.known[id] != nil || id == f.s.host.ID()
+	if !seen {
+		f.known[id] = &holder{m: f.s.peers.get(id)}
+	}
+	f.mu.Unlock()
+	if seen {
+		return
+	}
 	has, err := f.s.has(ctx, id, f.root)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,11 +105,12 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) {
 		}
 		return
 	}
-	if has {
-		h := f.known[id]
-		f.holders = append(f.holders, h)
-		f.cond.Broadcast()
+	if !has {
+		delete(f.known, id) // it may have it later
+		return
 	}
+	f.holders = append(f.holders, f.known[id])
+	f.cond.Broadcast()
 }
 
 // errForeign says that a peer does not speak our protocols.
@@ -144,7 +144,7 @@ func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
 	}
 	m := s.peers.get(id)
 	m.answered(time.Since(begin))
-	m.received.Add(int64(len(b)))
+	m.took(len(b))
 	if kind == protocol.AskBlocks {
 		return e == protocol.Plain && cid.Sum(c.Codec(), b) == c, nil
 	}

@@ -93,7 +93,7 @@ func TestWrongBytes(t *testing.T) {
 func TestStall(t *testing.T) {
 	const size = 24 << 20
 	var alone time.Duration
-	for _, kind := range []string{"honest", "stall at once", "stall later", "slow", "silent"} {
+	for _, kind := range []string{"honest", "stall at once", "stall later", "slow", "silent", "no nodes"} {
 		t.Run(kind, func(t *testing.T) {
 			simulate(t, func(t *testing.T, sim *simulation) {
 				honest, other, here := newMemory(), newMemory(), newMemory()
@@ -131,6 +131,10 @@ func slow(s *Swarm, m *memory, kind string) {
 		for {
 			ask, items, err := protocol.ReadAsk(r)
 			if err != nil {
+				return
+			}
+			if kind == "no nodes" && ask == protocol.AskNodes {
+				io.Copy(io.Discard, st)
 				return
 			}
 			for _, item := range items {

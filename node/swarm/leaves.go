@@ -216,6 +216,7 @@ func (q *queue) late(now time.Time) {
 		}
 		if patience := q.patience(w); !w.late && now.Sub(w.last) > patience && !q.flows(w, now, patience) {
 			w.late = true
+			w.m.book.stalls.Add(1)
 			q.giveBack(w)
 		}
 	}

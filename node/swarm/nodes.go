@@ -131,7 +131,7 @@ func (f *fetch) nodesFrom(ctx context.Context, m *member) error {
 				ends++
 			case protocol.Plain:
 				buf = b[:cap(b)]
-				m.received.Add(int64(len(b)))
+				m.took(len(b))
 				if err := f.node(ctx, b); err != nil {
 					return err
 				}

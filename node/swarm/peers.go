@@ -29,7 +29,8 @@ const (
 
 // A member is what is known about a peer.
 type member struct {
-	id peer.ID
+	id   peer.ID
+	book *book
 	// asks and wants bound what it asks for, about PIDs and of blocks.
 	asks, wants *rate.Limiter
 	// received and sent are bytes of our protocols since it is known.
@@ -45,6 +46,9 @@ type member struct {
 
 // A book remembers peers.
 type book struct {
+	// received and sent are bytes of our protocols, lies, stalls and failures how often there were some; of all peers since New.
+	received, sent, lies, stalls, failures atomic.Int64
+
 	mu      sync.Mutex
 	members map[peer.ID]*member
 }
@@ -60,7 +64,7 @@ func (b *book) get(id peer.ID) *member {
 		if len(b.members) >= maxMembers {
 			b.forget()
 		}
-		m = &member{id: id, asks: rate.NewLimiter(askRate, askBurst), wants: rate.NewLimiter(blockRate, blockBurst)}
+		m = &member{id: id, book: b, asks: rate.NewLimiter(askRate, askBurst), wants: rate.NewLimiter(blockRate, blockBurst)}
 		b.members[id] = m
 	}
 	return m
@@ -98,6 +102,7 @@ func (m *member) ready() bool {
 
 // failed leaves the peer alone for a while, each time for twice as long.
 func (m *member) failed() {
+	m.book.failures.Add(1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	wait := min(firstBackoff<<min(m.failures, 20), lastBackoff)
@@ -107,10 +112,22 @@ func (m *member) failed() {
 
 // lied leaves the peer alone for long: it gave what it cannot have verified.
 func (m *member) lied() {
+	m.book.lies.Add(1)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.failures += 8
 	m.until = time.Now().Add(lastBackoff)
+}
+
+// took and gives count bytes that came from the peer, and that went to it.
+func (m *member) took(n int) {
+	m.received.Add(int64(n))
+	m.book.received.Add(int64(n))
+}
+
+func (m *member) gives(n int) {
+	m.sent.Add(int64(n))
+	m.book.sent.Add(int64(n))
 }
 
 // answered notes how long a first answer took.

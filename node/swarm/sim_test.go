@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -171,4 +172,41 @@ func TestSumOfLinks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Twenty nodes that fetch the same at once give it to each other: the first holder gives three copies at most.
+func TestManyAtOnce(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		const n, size = 20, 24 << 20
+		first := newMemory()
+		root := first.tree(t, 1, size)
+		nodes := []*Swarm{}
+		a, _ := sim.node(first, 100*mbit, nil)
+		nodes = append(nodes, a)
+		for range n - 1 {
+			m := newMemory()
+			m.swarming = true
+			b, _ := sim.node(m, 100*mbit, nil)
+			for _, other := range nodes {
+				connect(t, b, other)
+			}
+			nodes = append(nodes, b)
+		}
+		var all sync.WaitGroup
+		d := took(func() {
+			for _, b := range nodes[1:] {
+				all.Go(func() {
+					if err := b.Fetch(t.Context(), root, size, nil); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+		})
+		copies := float64(a.peers.sent.Load()) / size
+		t.Logf("%v, %.1f copies from the first holder", d, copies)
+		if copies > 3 {
+			t.Errorf("the first holder gave %.1f copies, want 3 at most", copies)
+		}
+	})
 }

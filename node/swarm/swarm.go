@@ -79,6 +79,9 @@ func New(o *Options) (*Swarm, error) {
 	if s.host, err = newHost(&s.o, s.gate); err != nil {
 		return nil, err
 	}
+	if err := s.measure(o.Metrics); err != nil {
+		return nil, errors.Join(fmt.Errorf("figures of the swarm: %w", err), s.host.Close())
+	}
 	return s, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -109,5 +111,27 @@ func TestTwo(t *testing.T) {
 				t.Errorf("what nobody has: %v", err)
 			}
 		})
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	there := newMemory()
+	root := there.tree(t, 2, 100_000)
+	a := start(t, 1, newMemory(), func(o *Options) { o.Metrics = registry })
+	connect(t, a, start(t, 2, there, nil))
+	if err := a.Fetch(t.Context(), root, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	figures, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range figures {
+		got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue() + f.GetMetric()[0].GetCounter().GetValue()
+	}
+	if got["nuka_swarm_peers"] != 1 || got["nuka_swarm_received_bytes_total"] < 200_000 || got["nuka_swarm_lies_total"] != 0 {
+		t.Errorf("got %v", got)
 	}
 }

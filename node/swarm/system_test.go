@@ -32,6 +32,8 @@ type memory struct {
 	// asked counts the blocks that were asked for.
 	asked int
 	puts  int
+	// swarming gives what is of trees that are not whole yet, too.
+	swarming bool
 }
 
 func newMemory() *memory {
@@ -42,6 +44,13 @@ func newMemory() *memory {
 func (m *memory) Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error) {
 	m.mu.Lock()
 	b, ok := m.blocks[c]
+	if m.swarming && !ok {
+		for _, blocks := range m.partial {
+			if b, ok = blocks[c]; ok {
+				break
+			}
+		}
+	}
 	give := m.give
 	m.asked++
 	m.mu.Unlock()

@@ -157,7 +157,7 @@ func (g *giver) answer(ctx context.Context, e protocol.Encoding, b []byte) error
 	if err := g.deadline(len(b)); err != nil {
 		return err
 	}
-	g.m.sent.Add(int64(len(b)))
+	g.m.gives(len(b))
 	return protocol.WriteAnswer(g.w, e, b)
 }
 

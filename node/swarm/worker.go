@@ -297,7 +297,7 @@ func (w *worker) close() {
 func (w *worker) Read(b []byte) (int, error) {
 	n, err := w.st.Read(b)
 	w.bytes.Add(int64(n))
-	w.m.received.Add(int64(n))
+	w.m.took(n)
 	return n, err
 }
 
