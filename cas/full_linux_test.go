@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -143,4 +144,51 @@ func usage(t *testing.T, dir string) int64 {
 	var st unix.Statfs_t
 	must(t, unix.Statfs(dir, &st))
 	return int64(st.Blocks-st.Bfree) * int64(st.Bsize)
+}
+
+// On a full disk receiving fails cleanly, goes on when there is room, and can be given up.
+func TestFullDiskReceive(t *testing.T) {
+	ctx := context.Background()
+	disk := smallDisk(t, 96)
+	s := openStore(t, filepath.Join(disk, "store"), nil)
+	random := make([]byte, 60<<20)
+	rand.NewChaCha8([32]byte{5}).Read(random) //nolint:errcheck // never fails
+	many := fstest.MapFS{}
+	for i := range 1500 {
+		many[fmt.Sprintf("f%d", i)] = &fstest.MapFile{Data: random[i*40<<10:][:40<<10]}
+	}
+	for name, tree := range map[string]fstest.MapFS{"large": {"large": {Data: random}}, "many": many} {
+		p := newPeer(t, tree)
+		fill := filepath.Join(disk, "fill")
+		must(t, os.WriteFile(fill, make([]byte, 30<<20), 0o644))
+		used := usage(t, disk)
+		for round := range 3 {
+			r, err := s.Receive(ctx, p.root, nil)
+			must(t, err)
+			if _, err = castest.Feed(r, p.s, rand.New(rand.NewPCG(1, 1)), 1<<20); err == nil {
+				err = r.Finish(ctx)
+			}
+			if full := round < 2; errors.Is(err, syscall.ENOSPC) != full || !full && err != nil {
+				t.Fatalf("%s, round %d: got %v", name, round, err)
+			}
+			if ok, err := s.Has(p.root); ok != (round == 2) || err != nil {
+				t.Errorf("%s, round %d: has: got %t, %v", name, round, ok, err)
+			}
+			switch round {
+			case 0: // given up
+				must(t, r.Discard())
+				if now := usage(t, disk); now > used+4<<20 {
+					t.Errorf("%s: %d bytes are left over", name, now-used)
+				}
+			case 1: // goes on
+				must(t, r.Close())
+				must(t, os.Remove(fill))
+			}
+		}
+		castest.CheckTree(t, castest.OnDisk{Store: s}, p.root, tree)
+		castest.Check(t, s)
+		must(t, s.Close())
+		must(t, os.RemoveAll(filepath.Join(disk, "store")))
+		s = openStore(t, filepath.Join(disk, "store"), nil)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -235,7 +236,25 @@ func (r *Receiving) putNode(b cid.Block) error {
 	if r.missing > 0 {
 		return nil
 	}
-	return r.plan(context.Background())
+	if err := r.plan(context.Background()); err != nil {
+		// The disk failed: with the block wanted as before, putting it again tries again.
+		r.wantAgain(b.CID)
+		return err
+	}
+	return nil
+}
+
+// wantAgain wants a node that was known. The caller holds mu.
+func (r *Receiving) wantAgain(c cid.CID) {
+	p := r.nodes[c.Digest()]
+	if p.offset == wanted {
+		return
+	}
+	r.nodes[c.Digest()] = nodePlace{offset: wanted, level: p.level}
+	r.missing++
+	if !slices.Contains(r.frontier, c) {
+		r.frontier = append(r.frontier, c)
+	}
 }
 
 func (r *Receiving) nodePlace(c cid.CID) (nodePlace, bool) {

@@ -160,11 +160,7 @@ func (p *planning) node(l cid.Link) (*cid.Node, int64, error) {
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) {
 		// The index has lost it: it is wanted after all.
 		p.lacks = true
-		if old := p.r.nodes[l.CID.Digest()]; old.offset != wanted {
-			p.r.nodes[l.CID.Digest()] = nodePlace{offset: wanted, level: old.level}
-			p.r.frontier = append(p.r.frontier, l.CID)
-			p.r.missing++
-		}
+		p.r.wantAgain(l.CID)
 		return nil, 0, nil
 	}
 	if err != nil {
