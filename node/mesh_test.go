@@ -1,0 +1,200 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A meshNode is a node's meshes, as opened from its folder.
+type meshNode struct {
+	*meshes
+	t *testing.T
+}
+
+func newMeshNode(t *testing.T, seed byte) *meshNode {
+	t.Helper()
+	n := &meshNode{t: t}
+	n.open(t.TempDir(), testKey(seed))
+	return n
+}
+
+func (n *meshNode) open(dir string, key ed25519.PrivateKey) {
+	n.t.Helper()
+	m, err := openMeshes(dir, key, discard)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.meshes = m
+}
+
+func (n *meshNode) reopen()          { n.open(n.dir, n.key) }
+func (n *meshNode) id() protocol.Key { return protocol.KeyOf(n.key) }
+
+// join has other join a mesh of n's by a new invitation.
+func (n *meshNode) join(other *meshNode, invites bool) error {
+	n.t.Helper()
+	token, err := n.invite("team", invites, 0, noon)
+	if err != nil {
+		return err
+	}
+	return n.use(other, token, noon)
+}
+
+func (n *meshNode) use(other *meshNode, token []byte, now time.Time) error {
+	request, err := (&protocol.JoinRequest{Token: token}).Encode()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	answer, err := n.invited(other.id(), request, func(string) []string { return []string{"/ip4/127.0.0.1/tcp/1/p2p/x"} }, now)
+	if err != nil {
+		return err
+	}
+	_, err = other.joined(answer, now)
+	return err
+}
+
+// meets says why n does not let other in.
+func (n *meshNode) meets(other *meshNode, now time.Time) error {
+	n.t.Helper()
+	_, credential, _, err := other.show("team")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return n.admit("team", other.id(), credential, now)
+}
+
+func TestMeshes(t *testing.T) {
+	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
+	if err := a.create("team", noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.create("team", noon); protocol.CodeOf(err) != protocol.Invalid {
+		t.Errorf("a second team: got %v", err)
+	}
+	if err := a.create("No Name", noon); protocol.CodeOf(err) != protocol.Invalid {
+		t.Errorf("no name: got %v", err)
+	}
+	if err := a.join(b, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.join(c, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.join(d, false); protocol.CodeOf(err) != protocol.Denied {
+		t.Errorf("c may not invite: got %v", err)
+	}
+	if err := b.join(d, true); protocol.CodeOf(err) != protocol.Denied {
+		t.Errorf("b may not let others invite: got %v", err)
+	}
+	for range 2 { // before and after a restart
+		for _, x := range []*meshNode{a, b, c} {
+			for _, y := range []*meshNode{a, b, c} {
+				if err := x.meets(y, noon); err != nil {
+					t.Errorf("%s meets %s: %v", x.id(), y.id(), err)
+				}
+			}
+			x.reopen()
+		}
+	}
+	// What another shows is no credential of one's own.
+	_, shown, _, err := b.show("team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.admit("team", d.id(), shown, noon); err == nil {
+		t.Error("d was let in by the credential of b")
+	}
+	if err := a.admit("team", d.id(), []byte("{}"), noon); err == nil {
+		t.Error("d was let in by nothing")
+	}
+
+	// Who is put out is out for all, and whom it has let in with it. c hears of that from a.
+	if err := b.revoke("team", c.id()); protocol.CodeOf(err) != protocol.Denied {
+		t.Errorf("b is not the authority: got %v", err)
+	}
+	if err := a.revoke("team", a.id()); protocol.CodeOf(err) != protocol.Invalid {
+		t.Errorf("the authority itself: got %v", err)
+	}
+	if err := a.join(d, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.revoke("team", b.id()); err != nil {
+		t.Fatal(err)
+	}
+	changed := ""
+	d.changed = func(name string) { changed = name }
+	if err := d.meets(b, noon); err != nil {
+		t.Errorf("d has not heard yet: %v", err)
+	}
+	if err := d.meets(a, noon); err != nil || changed != "team" {
+		t.Errorf("d meets a: %v, changed %q", err, changed)
+	}
+	for _, x := range []*meshNode{a, d} {
+		x.reopen()
+		for _, y := range []*meshNode{b, c} {
+			if err := x.meets(y, noon); err == nil || !strings.Contains(err.Error(), "put out") {
+				t.Errorf("%s meets %s: got %v, want it put out", x.id(), y.id(), err)
+			}
+		}
+	}
+	st, err := d.status("team")
+	if err != nil || !slices.Equal(st[0].Revoked, []protocol.Key{b.id()}) {
+		t.Errorf("got %+v, %v", st, err)
+	}
+	if err := a.join(b, false); err == nil {
+		t.Error("who was put out came back by an invitation")
+	}
+	if err := d.leave("team"); err != nil {
+		t.Fatal(err)
+	}
+	d.reopen()
+	if _, err := d.status("team"); protocol.CodeOf(err) != protocol.NotFound {
+		t.Errorf("after leaving: got %v", err)
+	}
+}
+
+func TestInvitations(t *testing.T) {
+	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
+	if err := a.create("team", noon); err != nil {
+		t.Fatal(err)
+	}
+	token, err := a.invite("team", false, time.Hour, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.reopen()
+	if !a.inviting(noon) || a.inviting(noon.Add(2*time.Hour)) {
+		t.Error("whether an invitation holds is wrong")
+	}
+	if err := a.use(b, token, noon.Add(2*time.Hour)); err == nil {
+		t.Error("an expired invitation was taken")
+	}
+	if err := a.use(b, append([]byte{1}, token[1:]...), noon); err == nil {
+		t.Error("a guessed invitation was taken")
+	}
+	if err := a.use(b, token, noon); err != nil {
+		t.Error(err)
+	}
+	if err := a.use(c, token, noon); err == nil {
+		t.Error("an invitation was taken twice")
+	}
+	if a.inviting(noon) {
+		t.Error("a used invitation still holds")
+	}
+	// Another mesh of the same name is not mixed up with it.
+	other := newMeshNode(t, 5)
+	if err := other.create("team", noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.join(b, false); protocol.CodeOf(err) != protocol.Invalid {
+		t.Errorf("another team: got %v", err)
+	}
+	if err := other.meets(b, noon); err == nil {
+		t.Error("a member of another mesh was let in")
+	}
+}
