@@ -25,10 +25,10 @@ const (
 	// looks is how many times holders are looked for once more when there are none left, without anything gained between.
 	looks = 1
 	// partWait is when a peer that had a part only is asked again, and partHope how long that goes on when nothing comes.
-	partWait, partHope = 500 * time.Millisecond, 5 * time.Second
+	partWait, partHope = 200 * time.Millisecond, 5 * time.Second
 	// firstLook and lastLook are how long it is, from the begin on twice as long each time, until those that did not have the
 	// tree are asked again: they may be fetching it as well.
-	firstLook, lastLook = time.Second, 16 * time.Second
+	firstLook, lastLook = 250 * time.Millisecond, 16 * time.Second
 )
 
 // A fetch brings one tree.

@@ -1,12 +1,14 @@
 package swarm
 
 import (
+	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"hash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -62,6 +64,7 @@ func newHost(o *Options, gate *gate) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	relays := &relays{}
 	options := []libp2p.Option{
 		libp2p.Identity(key),
 		libp2p.UserAgent("nuka"),
@@ -85,7 +88,7 @@ func newHost(o *Options, gate *gate) (host.Host, error) {
 		options = append(options, o.network...)
 	case o.Relay:
 		options = append(options, libp2p.EnableRelay(), libp2p.EnableRelayService(), libp2p.EnableHolePunching(),
-			libp2p.NATPortMap(), libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
+			libp2p.EnableAutoRelayWithPeerSource(relays.some), libp2p.NATPortMap(), libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
 	default:
 		options = append(options, libp2p.DisableRelay(), libp2p.NATPortMap(), libp2p.EnableAutoNATv2())
 	}
@@ -96,7 +99,27 @@ func newHost(o *Options, gate *gate) (host.Host, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the swarm: %w", err), limits.Close(), connections.Close())
 	}
+	relays.host.Store(&h)
 	return h, nil
+}
+
+// relays are the peers through which a node that cannot be called is reached: any that it is connected to, if they do that.
+type relays struct{ host atomic.Pointer[host.Host] }
+
+// some returns up to n peers to be tried as relays.
+func (r *relays) some(_ context.Context, n int) <-chan peer.AddrInfo {
+	found := make(chan peer.AddrInfo, n)
+	defer close(found)
+	h := r.host.Load()
+	if h == nil {
+		return found
+	}
+	for _, id := range (*h).Network().Peers() {
+		if len(found) < n {
+			found <- peer.AddrInfo{ID: id, Addrs: (*h).Peerstore().Addrs(id)}
+		}
+	}
+	return found
 }
 
 // resources bounds what all peers together, and each of them, may take of this machine.

@@ -12,7 +12,7 @@ import (
 const (
 	// firstAhead is how many bytes a peer owes at a time as long as its rate is not known. After that it owes what it gives in
 	// aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime and a round trip.
-	firstAhead, maxAhead = 2 << 20, 16 << 20
+	firstAhead, maxAhead = 1 << 20, 16 << 20
 	aheadTime, spareTime = 500 * time.Millisecond, 150 * time.Millisecond
 	// minWindow is how many bytes are asked for at once, near the end too.
 	minWindow = 128 << 10
