@@ -171,7 +171,7 @@ func (r *Receiving) record(c *changes) error {
 // name makes the bytes of all files durable, gives them their names and makes those durable.
 func (r *Receiving) name() error {
 	s := r.s
-	paths := make([]string, 0, fewFiles+1)
+	var paths []string
 	add := func(path string) {
 		if len(paths) <= fewFiles { // one more and all are synced together
 			paths = append(paths, path)

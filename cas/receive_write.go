@@ -477,14 +477,14 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 	return removeIfThere(path)
 }
 
-// readUpTo reads a file of at most max bytes, and one more of a longer one.
-func readUpTo(path string, max int64) ([]byte, error) {
+// readUpTo reads a file of at most so many bytes, and one more of a longer one.
+func readUpTo(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	return io.ReadAll(io.LimitReader(f, max+1))
+	return io.ReadAll(io.LimitReader(f, most+1))
 }
 
 func (a *adoption) part(ctx context.Context, f *recvFile) error {

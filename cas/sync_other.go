@@ -7,6 +7,9 @@ import (
 	"runtime"
 )
 
+// fewFiles is up to how many files are synced one by one: all of them.
+const fewFiles = 1 << 30
+
 // syncPaths makes the content of files, or the names in folders, durable, one by one.
 func syncPaths(_ string, paths []string) error {
 	for _, p := range paths {

@@ -45,7 +45,7 @@ func New(t testing.TB, programs string) *Net {
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("network namespaces need the program ip of iproute2")
 	}
-	dir, err := os.MkdirTemp("", "nk") // short: the name of a socket has to fit
+	dir, err := os.MkdirTemp("", "nk") //nolint:usetesting // short: the name of a socket has to fit
 	if err != nil {
 		t.Fatal(err)
 	}

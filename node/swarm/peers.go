@@ -38,7 +38,6 @@ type member struct {
 
 	mu       sync.Mutex
 	latency  time.Duration // smoothed time to a first answer; 0 is unknown
-	rate     float64       // smoothed bytes a second of blocks; 0 is unknown
 	failures int
 	until    time.Time // it is left alone until then
 	useful   bool      // it has given something that was verified

@@ -125,7 +125,6 @@ type taking struct {
 	leaves      []cid.Leaf
 	done, total int64
 	seen        map[cid.CID]bool
-	finished    bool
 }
 
 func (r *taking) have(c cid.CID) []byte {
