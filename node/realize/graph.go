@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -23,6 +24,8 @@ type graph struct {
 	given   map[pir.PID]protocol.Package
 	running sync.WaitGroup
 	asked   sync.Once
+	// received says that something has come by the word of others.
+	received atomic.Bool
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task

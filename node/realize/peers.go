@@ -199,6 +199,7 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 	if g.r.o.Peers != nil {
 		g.r.o.Peers.Announce(id)
 	}
+	g.received.Store(true)
 	t.cid, t.size, t.way = w.cid, w.size, protocol.Received
 	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: d.Why})
 	return true, nil
@@ -250,6 +251,11 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 				g.start(ctx, ref)
 			} else if _, err := g.r.word(ref); errors.Is(err, cas.ErrNotFound) {
 				unknown = append(unknown, ref)
+				continue
+			}
+			// What was received is given on to others, who may trust whom this node trusts and not this node.
+			if g.received.Load() && !g.r.saidByOthers(ref) {
+				unknown = append(unknown, ref)
 			}
 		}
 		if len(unknown) > 0 && g.mayAsk() {
@@ -269,6 +275,17 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 		level = next
 	}
 	return nil
+}
+
+// saidByOthers says whether somebody else's word about a PID is kept.
+func (r *Realizer) saidByOthers(id pir.PID) bool {
+	own := protocol.KeyOf(r.o.Key)
+	for a, err := range r.o.Store.Attestations(id) {
+		if err == nil && a.Signer != own {
+			return true
+		}
+	}
+	return false
 }
 
 // bring makes a PID present of which no description is known: what somebody referred to, or asks for by its PID alone.
