@@ -94,7 +94,9 @@ func (r *Receiving) putLeaf(b cid.Block) error {
 	switch {
 	case cid.Sum(cid.Raw, b.Data) != b.CID:
 		return ErrWrongBlock
-	case size >= 0 && len(b.Data) != int(size) || len(b.Data) > cid.LeafSize:
+	case len(b.Data) > cid.LeafSize:
+		return fmt.Errorf("%w: the leaf has %d bytes, more than %d", ErrBadTree, len(b.Data), cid.LeafSize)
+	case size >= 0 && len(b.Data) != int(size):
 		return fmt.Errorf("%w: the leaf has %d bytes, not %d", ErrBadTree, len(b.Data), size)
 	}
 	r.mu.Lock()
