@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
 )
 
 // dirtyPages asks the kernel how many pages of a file are in memory only.
@@ -59,6 +61,25 @@ func TestImportIsOnDisk(t *testing.T) {
 		_, err := s.Import(context.Background(), tree, nil)
 		must(t, err)
 		noneDirty(t, name, filepath.Join(dir, "blobs", "*", "*"))
+		must(t, s.Close())
+
+		// So is a tree that was received, also what an earlier process has written of it.
+		peer, root := castest.Peer(tree)
+		dir = t.TempDir()
+		s = openStore(t, dir, nil)
+		r, err := s.Receive(context.Background(), root, nil)
+		must(t, err)
+		_, err = castest.Feed(r, peer, rand.New(rand.NewPCG(1, 1)), 50)
+		must(t, err)
+		must(t, s.Close())
+		s = openStore(t, dir, &cas.Options{Failpoint: func(step cas.Step, path string) error {
+			if step == cas.StepRename {
+				noneDirty(t, name+": named too early", filepath.Join(dir, "tmp", "receive", "*", "part-*"))
+			}
+			return nil
+		}})
+		must(t, castest.Receive(s, peer, root, rand.New(rand.NewPCG(1, 1))))
+		noneDirty(t, name+", received", filepath.Join(dir, "blobs", "*", "*"))
 		must(t, s.Close())
 	}
 }

@@ -269,14 +269,26 @@ func (r *Receiving) addNode(c cid.CID, n *cid.Node, place nodePlace) error {
 	if n.Kind == cid.KindFile && n.Size > r.limits.Bytes {
 		return fmt.Errorf("%w: a file of %d bytes, and %d may come", cid.ErrLimit, n.Size, r.limits.Bytes)
 	}
-	if n.Kind == cid.KindDir || n.Kind == cid.KindShard {
-		// A directory may be in eight shards, one in another.
-		if int(place.level) > 9*(r.limits.Depth+1) {
-			return fmt.Errorf("%w: more than %d directories deep", cid.ErrLimit, r.limits.Depth)
+	// A directory may be in eight shards, one in another, and a file have some levels of its own.
+	if int(place.level) > 9*(r.limits.Depth+2) {
+		return fmt.Errorf("%w: more than %d directories deep", cid.ErrLimit, r.limits.Depth)
+	}
+	for i, l := range n.Links {
+		if n.Kind != cid.KindFile {
+			r.links++
+			continue
 		}
-		if r.links += len(n.Links); r.links > 2*r.limits.Entries {
-			return fmt.Errorf("%w: more than %d entries", cid.ErrLimit, r.limits.Entries)
+		if l.CID.Codec() != cid.DagPB {
+			continue
 		}
+		r.links++
+		// So that the nodes of a file are in proportion to its size before they are all here.
+		if i < len(n.Links)-1 && n.BlockSizes[i]%(cid.Width*cid.LeafSize) != 0 {
+			return fmt.Errorf("%w: part %d of a file has %d bytes", ErrBadTree, i, n.BlockSizes[i])
+		}
+	}
+	if r.links > 2*r.limits.Entries {
+		return fmt.Errorf("%w: more than %d entries", cid.ErrLimit, r.limits.Entries)
 	}
 	r.nodes[c.Digest()] = place
 	r.missing--

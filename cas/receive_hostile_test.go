@@ -178,6 +178,22 @@ func TestReceiveHostile(t *testing.T) {
 			return f.shard(named(wrong, f.shard(named(path[1]+"a", f.leaf([]byte("x"))))))
 		}, cas.ErrBadTree},
 		"directory as shard": {func(f forge) cid.Link { return f.shard(named("00", f.dir())) }, cas.ErrBadTree},
+		"file of endless levels": {func(f forge) cid.Link {
+			l := f.file(false, []int64{4}, f.leaf([]byte("four")))
+			for range 3000 {
+				l = f.file(false, []int64{4}, l)
+			}
+			return l
+		}, cid.ErrLimit},
+		"file of many small parts": {func(f forge) cid.Link {
+			var links []cid.Link
+			var sizes []int64
+			for i := range cid.Width {
+				links = append(links, f.file(true, []int64{1}, f.leaf([]byte{byte(i)})))
+				sizes = append(sizes, 1)
+			}
+			return f.file(false, sizes, links...)
+		}, cas.ErrBadTree},
 		"a file too large": {func(f forge) cid.Link {
 			l := f.leaf(full)
 			l.CID = cid.Sum(cid.DagPB, full)

@@ -221,13 +221,37 @@ func (p *planning) entry(l cid.Link, depth int) (total, error) {
 		t.entries, t.bytes, t.height = below.entries, below.bytes, below.height
 	}
 	if err != nil {
-		return total{}, fmt.Errorf("%q: %w", l.Name, err)
+		return total{}, atName(l.Name, err)
 	}
 	t.entries = addSizes(t.entries, 1)
 	if n.Kind == cid.KindDir || n.Kind == cid.KindShard {
 		p.dirs[digest] = t
 	}
 	return t, p.within(t)
+}
+
+// A pathError says where in a tree something is wrong.
+type pathError struct {
+	path string
+	err  error
+}
+
+func (e *pathError) Error() string { return fmt.Sprintf("%q: %v", e.path, e.err) }
+func (e *pathError) Unwrap() error { return e.err }
+
+// atName adds a name to the path of an error. Of a long path the end is left out.
+func atName(name string, err error) error {
+	if name == "" {
+		return err
+	}
+	var at *pathError
+	if !errors.As(err, &at) {
+		return &pathError{name, err}
+	}
+	if at.path = name + "/" + at.path; len(at.path) > 200 {
+		at.path = at.path[:200]
+	}
+	return err
 }
 
 func (p *planning) tooDeep() error {
@@ -399,7 +423,10 @@ func (p *planning) parts(n *cid.Node, size int64, height int, leaves *[]cid.Leaf
 	for i, l := range n.Links {
 		part := min(per, size)
 		size -= part
-		if n.BlockSizes[i] != part || (l.CID.Codec() == cid.Raw) != (height == 1) {
+		if (l.CID.Codec() == cid.Raw) != (height == 1) {
+			return fmt.Errorf("%w: part %d of a file is on another level than its leaves must be", ErrBadTree, i)
+		}
+		if n.BlockSizes[i] != part {
 			return fmt.Errorf("%w: part %d of a file has %d bytes where %d are due", ErrBadTree, i, n.BlockSizes[i], part)
 		}
 		if height == 1 {

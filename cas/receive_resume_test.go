@@ -347,3 +347,38 @@ func TestReceiveHammer(t *testing.T) {
 	checkNoTemporary(t, dir)
 	checkBlobs(t, s, dir)
 }
+
+// What a Receiving has made and others have committed since stays when the Receiving is given up, and when it is too old.
+func TestReceiveLeavesTheOthers(t *testing.T) {
+	ctx := context.Background()
+	p := newPeer(t, someTree())
+	for name, end := range map[string]func(s *cas.Store, r *cas.Receiving, dir string) *cas.Store{
+		"discard": func(s *cas.Store, r *cas.Receiving, _ string) *cas.Store {
+			must(t, r.Discard())
+			return s
+		},
+		"too old": func(s *cas.Store, r *cas.Receiving, dir string) *cas.Store {
+			must(t, s.Close())
+			old := time.Now().Add(-8 * 24 * time.Hour)
+			must(t, os.Chtimes(filepath.Join(dir, "tmp", "receive", p.root.String()), old, old))
+			return openStore(t, dir, nil)
+		},
+	} {
+		dir := t.TempDir()
+		s := openStore(t, dir, nil)
+		r, err := s.Receive(ctx, p.root, nil)
+		must(t, err)
+		p.rest(t, r)
+		tree := fstest.MapFS{"small": someTree()["small/7"], "one": someTree()["one"], "zeros": someTree()["zeros"]}
+		root, err := s.Import(ctx, tree, nil)
+		must(t, err)
+		s = end(s, r, dir)
+		castest.CheckTree(t, castest.OnDisk{Store: s}, root, tree)
+		castest.Check(t, s)
+		checkNoTemporary(t, dir)
+		checkBlobs(t, s, dir)
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}

@@ -227,9 +227,6 @@ func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
 		return "", err
 	}
 	credential, err := protocol.DecodeCredential(a.Credential)
-	if err == nil {
-		err = credential.Admits(&a.Mesh, protocol.KeyOf(m.key), credential.Revoked, now)
-	}
 	if err != nil {
 		return "", err
 	}
@@ -237,8 +234,27 @@ func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
 	defer m.mu.Unlock()
 	name := a.Mesh.Name
 	old := m.list[name]
-	if old != nil && old.mesh != a.Mesh {
-		return "", protocol.Errorf(protocol.Invalid, "this node is in another mesh %s", name).WithHint("leave it first: nuka mesh leave %s", name)
+	var known *protocol.Revocations
+	if old != nil {
+		if old.mesh != a.Mesh {
+			return "", protocol.Errorf(protocol.Invalid, "this node is in another mesh %s", name).WithHint("leave it first: nuka mesh leave %s", name)
+		}
+		known = old.credential.Revoked
+	}
+	// Whoever lets others in is not the authority: what it says about who was put out must be the authority's word,
+	// and not an older one than is known. A list of its own with a great number would shut out every later one.
+	if r := credential.Revoked; r != nil {
+		newer, err := r.Newer(&a.Mesh, known)
+		if err != nil {
+			return "", err
+		}
+		if newer {
+			known = r
+		}
+	}
+	credential.Revoked = known
+	if err := credential.Admits(&a.Mesh, protocol.KeyOf(m.key), known, now); err != nil {
+		return "", err
 	}
 	s := &meshState{
 		mesh: a.Mesh, credential: *credential, addresses: a.Addresses,

@@ -198,3 +198,72 @@ func TestInvitations(t *testing.T) {
 		t.Error("a member of another mesh was let in")
 	}
 }
+
+// A member that lets others in cannot hand them a list of revocations of its own making, nor an older one than they know.
+func TestJoinedRevocations(t *testing.T) {
+	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
+	if err := a.create("team", noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.join(b, true); err != nil {
+		t.Fatal(err)
+	}
+	// answer is what b gives c, with other revocations.
+	answer := func(revoked *protocol.Revocations) []byte {
+		t.Helper()
+		token, err := b.invite("team", false, 0, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := (&protocol.JoinRequest{Token: token}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		given, err := b.invited(c.id(), request, func(string) []string { return nil }, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := protocol.DecodeJoinAnswer(given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		credential, err := protocol.DecodeCredential(answer.Credential)
+		if err != nil {
+			t.Fatal(err)
+		}
+		credential.Revoked = revoked
+		if answer.Credential, err = credential.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		if given, err = answer.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		return given
+	}
+	forged := &protocol.Revocations{Mesh: a.list["team"].mesh.ID(), Number: 1 << 62, Keys: []protocol.Key{d.id()}}
+	if err := forged.Sign(b.key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.joined(answer(forged), noon); err == nil {
+		t.Error("c took revocations that the authority has not signed")
+	}
+	if err := a.revoke("team", d.id()); err != nil {
+		t.Fatal(err)
+	}
+	first := a.list["team"].credential.Revoked
+	if err := a.revoke("team", newMeshNode(t, 9).id()); err != nil {
+		t.Fatal(err)
+	}
+	second := a.list["team"].credential.Revoked
+	for _, r := range []*protocol.Revocations{second, first, nil} {
+		if _, err := c.joined(answer(r), noon); err != nil {
+			t.Fatal(err)
+		}
+		if got := c.list["team"].credential.Revoked; got == nil || got.Number != second.Number {
+			t.Errorf("got %+v, want number %d", got, second.Number)
+		}
+	}
+	if err := b.meets(c, noon); err != nil {
+		t.Errorf("b meets c: %v", err)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
+	"testing"
+	"testing/fstest"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir/cid"
@@ -114,5 +116,33 @@ func Receive(s Receiver, from Blocks, root cid.CID, rnd *rand.Rand) error {
 		if err := errors.Join(err, r.Close()); err != nil {
 			return err
 		}
+	}
+}
+
+// testReceive checks that a tree that came block by block is the tree that was imported elsewhere.
+func testReceive(t *testing.T, s Store) {
+	to, ok := s.(Receiver)
+	if !ok {
+		t.Skip("the store takes in whole trees only")
+	}
+	file := fstest.MapFS{"file": {Data: []byte("alone")}}
+	for i, tree := range []fs.FS{Tree(), WideTree(), fstest.MapFS{}, Tree(), file} {
+		peer, root := Peer(tree)
+		if err := Receive(to, peer, root, rand.New(rand.NewPCG(uint64(i), 8))); err != nil {
+			t.Fatal(err)
+		}
+		CheckTree(t, s, root, tree)
+	}
+	// A root that is a file of one leaf is received as well.
+	leaf, data := cid.Sum(cid.Raw, []byte("a file")), []byte("a file")
+	r, err := to.Receive(context.Background(), leaf, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Put(cid.Block{CID: leaf, Data: data}), r.Finish(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.ReadFile(context.Background(), leaf); err != nil || string(got) != string(data) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

@@ -1,0 +1,268 @@
+package cas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// adopt looks for what an earlier Receiving has written and compares it with its hashes. The caller holds mu.
+func (r *Receiving) adopt(ctx context.Context) error {
+	if r.placed.end == 0 && r.nodeLog.end == 0 {
+		return nil // nothing was ever written
+	}
+	named := map[[32]byte]blobHash{} // parts that have got their final name
+	placed := map[blobHash]bool{}
+	if err := r.placed.flush(); err != nil {
+		return err
+	}
+	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
+		if part != ([32]byte{}) {
+			named[part] = h
+		} else {
+			placed[h] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	list, err := os.ReadDir(r.dir)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, e := range list {
+		there[e.Name()] = true
+	}
+	a := &adoption{r: r, bad: map[int32]bool{}, removed: map[blobHash]bool{}, placed: placed, there: there}
+	g, running := errgroup.WithContext(ctx)
+	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
+	for i := range r.leaves {
+		if !r.leaves[i].own {
+			continue
+		}
+		g.Go(func() error { return a.small(running, int32(i)) })
+	}
+	for _, f := range r.files {
+		if h, ok := named[f.key]; ok && !there[f.name()] {
+			if err := r.unname(f, h); err != nil {
+				return errors.Join(err, g.Wait())
+			}
+			there[f.name()] = true
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	g, running = errgroup.WithContext(ctx)
+	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
+	for _, f := range r.files {
+		g.Go(func() error { return a.part(running, f) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i := range r.leaves {
+		if l := &r.leaves[i]; !a.bad[int32(i)] {
+			l.state.Store(leafDone)
+			l.placed = l.own && placed[l.digest]
+		}
+	}
+	return r.renewPlaced(a.removed)
+}
+
+// renewPlaced writes the records of placed blobs anew without those that were removed:
+// whoever makes such a blob from now on must keep it. The caller holds mu.
+func (r *Receiving) renewPlaced(removed map[blobHash]bool) error {
+	if len(removed) == 0 {
+		return nil
+	}
+	var b []byte
+	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
+		if !removed[h] {
+			b = appendPlaced(b, h, part)
+		}
+		return nil
+	})
+	if err == nil {
+		err = r.placed.f.Truncate(0)
+	}
+	if err != nil {
+		return err
+	}
+	r.placed.end, r.placed.buf = 0, b
+	return r.placed.flush()
+}
+
+// unname gives a part that had its final name already the one before: its import was cut off.
+func (r *Receiving) unname(f *recvFile, h blobHash) error {
+	r.s.placeMu.Lock()
+	defer r.s.placeMu.Unlock()
+	known, err := r.s.has(digestKey(keyBlob, h))
+	if err != nil || known {
+		return err
+	}
+	err = os.Rename(r.s.blobPath(h), filepath.Join(r.dir, f.name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// An adoption compares what is found on disk with its hashes.
+type adoption struct {
+	r      *Receiving
+	placed map[blobHash]bool
+	there  map[string]bool
+
+	mu      sync.Mutex
+	bad     map[int32]bool // leaves that are not everywhere where they must be
+	removed map[blobHash]bool
+}
+
+func (a *adoption) isBad(i int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.bad[i] = true
+}
+
+func (a *adoption) small(ctx context.Context, i int32) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l := &a.r.leaves[i]
+	h := blobHash(l.digest)
+	path := a.r.s.blobPath(h)
+	if !a.placed[h] {
+		path = a.r.besidePath(h)
+		if !a.there[filepath.Base(path)] {
+			a.isBad(i)
+			return nil
+		}
+	}
+	b, err := readUpTo(path, cid.LeafSize)
+	if err == nil && blake3.Sum256(b) == l.digest {
+		l.size = int32(len(b))
+		if a.placed[h] {
+			err = a.r.folders.make(filepath.Dir(path))
+		}
+		return err
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	a.isBad(i)
+	if a.placed[h] {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.removed[h] = true
+	}
+	return removeIfThere(path)
+}
+
+// readUpTo reads a file of at most so many bytes, and one more of a longer one.
+func readUpTo(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
+func (a *adoption) part(ctx context.Context, f *recvFile) error {
+	in, err := os.Open(filepath.Join(a.r.dir, f.name()))
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, i := range f.leaves {
+			a.isBad(i)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // it was only read
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	f.made = info.Size() == f.size
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	for j, i := range f.leaves {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		offset := int64(j) * cid.LeafSize
+		b := buf[:f.leafSize(j)]
+		if !f.made || !mayHaveData(in, offset, int64(len(b))) {
+			a.isBad(i)
+			continue
+		}
+		if _, err := in.ReadAt(b, offset); err != nil {
+			return fmt.Errorf("read what was received: %w", err)
+		}
+		if blake3.Sum256(b) != a.r.leaves[i].digest {
+			a.isBad(i)
+			continue
+		}
+		if f.hashed == j && a.r.beginHash(f) {
+			f.hash.Write(b) //nolint:errcheck // never fails
+			f.hashed++
+		}
+	}
+	if f.hashed == len(f.leaves) && f.hash != nil {
+		f.hash.Sum(f.blob[:0])
+		f.hash = nil
+		a.r.hashing.Add(-1)
+	}
+	return nil
+}
+
+// copyLocal writes the leaves that are ranges of blobs here. The caller holds mu.
+func (r *Receiving) copyLocal(ctx context.Context) error {
+	empty := blake3.Sum256(nil)
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		if l.state.Load() != leafMissing {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var b []byte
+		if l.digest != empty {
+			var err error
+			b, err = r.s.block(l.cid())
+			if unlessAbsent(err) != nil {
+				return err
+			}
+			if err != nil || l.size >= 0 && len(b) != int(l.size) {
+				continue
+			}
+		}
+		if err := r.makeDir(); err != nil {
+			return err
+		}
+		l.size = int32(len(b))
+		placed, err := r.writeLeaf(int32(i), b)
+		if err == nil {
+			err = r.leafIsDone(int32(i), placed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
