@@ -157,8 +157,9 @@ func treeEntries(entries []protocol.Entry) func(yield func(wasmrt.Entry) bool) {
 }
 
 // runEnv is what a program sees of the environment: how to talk to the terminal and the user, and what --env names.
+// Its home is the temporary folder: it has nothing of the user's, and programs that look for one find it.
 func runEnv(extra []string) []string {
-	env := []string{}
+	env := []string{"HOME=/tmp"}
 	for _, name := range []string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
