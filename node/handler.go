@@ -81,7 +81,10 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 	case protocol.OpStatus:
 		return h.status(), nil
 	case protocol.OpRealize:
-		return with(call, func(a protocol.RealizeArgs) (any, error) { return h.realize(ctx, a, call.Event) })
+		return with(call, func(a protocol.RealizeArgs) (any, error) {
+			a.KeepFailed = a.KeepFailed && actor.Local // nobody else could look into the folder
+			return h.realize(ctx, a, call.Event)
+		})
 	case protocol.OpUpload:
 		return h.upload(ctx, call.Data)
 	case protocol.OpDescribe:

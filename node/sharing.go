@@ -185,30 +185,46 @@ func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
 }
 
 func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var set map[cid.CID]bool
-	switch {
-	case reach == LAN:
+	if reach == LAN {
 		return nil // in no set
-	case reach == Off:
-		set = s.off
-	case reach == Public:
-		set = s.public
-	default:
-		name := strings.TrimPrefix(string(reach), meshReach)
-		if set = s.mesh[name]; set == nil {
-			set = map[cid.CID]bool{}
-			s.mesh[name] = set
-		}
 	}
-	if set[root] {
+	s.mu.RLock()
+	known := s.set(reach)[root]
+	s.mu.RUnlock()
+	if known {
 		return nil
 	}
-	return s.store.Walk(ctx, root, func(c cid.CID) error {
-		set[c] = true
+	// Others are answered while the tree is walked.
+	var blocks []cid.CID
+	err := s.store.Walk(ctx, root, func(c cid.CID) error {
+		blocks = append(blocks, c)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	set := s.set(reach)
+	if set == nil {
+		set = map[cid.CID]bool{}
+		s.mesh[strings.TrimPrefix(string(reach), meshReach)] = set
+	}
+	for _, c := range blocks {
+		set[c] = true
+	}
+	return nil
+}
+
+// set returns the blocks of a reach; nil for a mesh of which none are known. The caller holds mu.
+func (s *sharing) set(reach Reach) map[cid.CID]bool {
+	switch reach {
+	case Off:
+		return s.off
+	case Public:
+		return s.public
+	}
+	return s.mesh[strings.TrimPrefix(string(reach), meshReach)]
 }
 
 // MayGive says whether a block may go to a node of a mesh, or of the public swarm (""), which is on a private address

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -160,7 +161,11 @@ type server struct {
 	calls   context.Context
 	running sync.WaitGroup // calls
 	conns   sync.WaitGroup
+	open    atomic.Int64 // connections
 }
+
+// maxConns is how many light peers may be connected at once.
+const maxConns = 1000
 
 func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 	for {
@@ -168,7 +173,15 @@ func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 		if err != nil {
 			return
 		}
-		s.conns.Go(func() { s.serveConn(conn) })
+		if s.open.Add(1) > maxConns {
+			s.open.Add(-1)
+			conn.CloseWithError(codeBusy, "too many connections")
+			continue
+		}
+		s.conns.Go(func() {
+			defer s.open.Add(-1)
+			s.serveConn(conn)
+		})
 	}
 }
 
@@ -262,7 +275,10 @@ func lastWord(conn *quic.Conn, stream *quic.Stream) error {
 	return err
 }
 
-const codeDenied quic.ApplicationErrorCode = 1
+const (
+	codeDenied quic.ApplicationErrorCode = 1
+	codeBusy   quic.ApplicationErrorCode = 2
+)
 
 func (s *server) serveStream(conn *quic.Conn, stream *quic.Stream, actor Actor) {
 	defer stream.Close()
