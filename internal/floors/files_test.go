@@ -44,7 +44,6 @@ func TestPackageComments(t *testing.T) {
 var long = map[string]string{
 	"cas/castest/suite.go":       "one suite: what every store promises, one promise after the other",
 	"node/swarm/hostile_test.go": "one hostile peer after the other, who share their tricks",
-	"cas/receive_write.go":       "being divided",
 }
 
 // large lists the packages that are larger than a package should be.
