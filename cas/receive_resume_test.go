@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -381,4 +382,53 @@ func TestReceiveLeavesTheOthers(t *testing.T) {
 			t.Fatal(name)
 		}
 	}
+}
+
+// A blob that was found damaged and removed is no longer the Receiving's own: an import that makes it meanwhile keeps it.
+func TestReceiveForgetsWhatItRemoved(t *testing.T) {
+	ctx := context.Background()
+	tree := fstest.MapFS{"a": {Data: []byte("a file")}, "b": {Data: []byte("another")}}
+	p := newPeer(t, tree)
+	dir := t.TempDir()
+	placed, proceed := make(chan struct{}), make(chan struct{})
+	var creates atomic.Int32
+	creates.Store(-100)
+	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
+		if step == cas.StepCreate && creates.Add(1) == 2 {
+			close(placed)
+			<-proceed
+		}
+		return nil
+	}})
+	receive := func() *cas.Receiving {
+		r, err := s.Receive(ctx, p.root, nil)
+		must(t, err)
+		return r
+	}
+	r := receive()
+	p.rest(t, r)
+	must(t, r.Close())
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "*", "*"))
+	must(t, err)
+	for _, path := range blobs {
+		flipAt(t, path, 0)
+	}
+	r = receive()
+	if n := len(r.WantLeaves()); n != 2 {
+		t.Errorf("got %d wanted leaves, want 2", n)
+	}
+	must(t, r.Close())
+	creates.Store(0)
+	done := make(chan error)
+	go func() {
+		_, err := s.Import(ctx, tree, nil)
+		done <- err
+	}()
+	<-placed // the import's first file has its final name and no record
+	creates.Store(-100)
+	must(t, receive().Discard())
+	close(proceed)
+	must(t, <-done)
+	castest.CheckTree(t, castest.OnDisk{Store: s}, p.root, tree)
+	castest.Check(t, s)
 }
