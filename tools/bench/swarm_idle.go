@@ -43,7 +43,7 @@ func (b *bench) idle() error {
 	inside := []string{"nsenter", "-t", pid, "-n", "--"}
 	for _, args := range [][]string{
 		{"ip", "link", "add", "bench0", "type", "veth", "peer", "name", "bench1", "netns", pid},
-		{"ip", "addr", "add", "10.78.0.2/24", "dev", "bench0"}, {"ip", "link", "set", "bench0", "up"},
+		{"ip", "link", "set", "bench0", "up"},
 		append(inside, "ip", "addr", "add", "10.78.0.1/24", "dev", "bench1"), append(inside, "ip", "link", "set", "bench1", "up"),
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -57,14 +57,18 @@ func (b *bench) idle() error {
 		return err
 	}
 	defer node.stop()
-	ticket := node.swarm().Ticket
 	for i := range idlePeers {
-		p, err := b.node(filepath.Join(dir, fmt.Sprint(i)), nil, listen("QUIC", "10.78.0.2"), listen("TCP", "10.78.0.2"))
+		// Each has an address of its own, and is called: few connections are taken from one address.
+		ip := fmt.Sprintf("10.78.0.%d", 2+i)
+		if out, err := exec.Command("ip", "addr", "add", ip+"/24", "dev", "bench0").CombinedOutput(); err != nil {
+			return fmt.Errorf("ip addr add: %w: %s", err, out)
+		}
+		p, err := b.node(filepath.Join(dir, fmt.Sprint(i)), nil, listen("QUIC", ip), listen("TCP", ip))
 		if err != nil {
 			return err
 		}
 		defer p.stop()
-		if _, err := p.nuka("swarm", "connect", ticket).measure(); err != nil {
+		if _, err := node.nuka("swarm", "connect", p.swarm().Ticket).measure(); err != nil {
 			return err
 		}
 	}
