@@ -89,17 +89,31 @@ iroh() {
 }
 
 # measure_swarm runs where there is no network but loopback, so that no packet of anybody's leaves this machine.
+# The small files are on a file system of their own, new and in a file: on ext4, files are made up to ten times as slowly
+# where many were removed in the last minutes, and whom that hits is chance. It goes with the namespace it is mounted in.
 measure_swarm() {
+  local fresh=$cache/tmp/fresh disk=$cache/tmp/disk
   local ipfs=$cache/bin/ipfs module=$cache/iroh/node_modules/@number0/iroh raw=$cache/bin/swarm.test
   kubo || { ipfs=; echo "bench: kubo cannot be built, see $cache/kubo.log; it is left out" >&2; }
   iroh || { module=; echo "bench: iroh cannot be installed, see $cache/iroh.log; it is left out" >&2; }
   go test -c -o "$raw" ./node/swarm
   local run=("$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-3}" -only "${ONLY:-swarm,idle}" -with "${WITH:-}"
     -size "${SIZE:-1GiB}" -files "${FILES:-10000}" -ipfs "$ipfs" -iroh tools/bench/iroh.mjs -iroh-module "$module" -raw "$raw")
-  local alone=(unshare -n)
-  [ "$(id -u)" = 0 ] || alone=(unshare -rn)
+  local alone=(unshare -n) setup='ip link set lo up' mount='mount -o loop "$disk" "$fresh"'
+  if [ "$(id -u)" != 0 ]; then
+    alone=(unshare -rn)
+  elif mkdir -p "$fresh" && truncate -s 16G "$disk" && mkfs.ext4 -q -F "$disk" 2>/dev/null &&
+    disk=$disk fresh=$fresh unshare -m sh -c "$mount" 2>/dev/null; then
+    alone=(unshare -nm)
+    setup="$setup && $mount"
+    run+=(-fresh "$fresh")
+  fi
+  case "${run[*]}" in
+    *-fresh*) ;;
+    *) echo "bench: no new file system can be mounted here: the figures of small files may be chance" >&2 ;;
+  esac
   if "${alone[@]}" sh -c 'ip link set lo up' 2>/dev/null; then
-    "${alone[@]}" sh -c 'ip link set lo up && exec "$@"' sh "${run[@]}"
+    disk=$disk fresh=$fresh "${alone[@]}" sh -c "$setup"' && exec "$@"' sh "${run[@]}"
   else
     echo "bench: there are no network namespaces here: iroh and the idle node are left out" >&2
     "${run[@]}"

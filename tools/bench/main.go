@@ -34,6 +34,7 @@ type bench struct {
 	iroh       string // the script
 	irohModule string
 	raw        string // node/swarm's test binary
+	fresh      string // a new file system, for small files: others are slow where many were removed lately
 	speeds     table
 }
 
@@ -53,6 +54,7 @@ func main() {
 	flag.StringVar(&b.ipfs, "ipfs", "", "swarm: kubo's command")
 	flag.StringVar(&b.iroh, "iroh", "", "swarm: the script iroh.mjs")
 	flag.StringVar(&b.irohModule, "iroh-module", "", "swarm: the folder of iroh's npm package")
+	flag.StringVar(&b.fresh, "fresh", "", "swarm: a folder of a new file system, for the small files")
 	flag.StringVar(&b.raw, "raw", "", "swarm: the test binary of node/swarm")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of a child (import, compile) to this file")
 	flag.Parse()
@@ -79,7 +81,7 @@ func (b *bench) run(dir, only string) (err error) {
 		return err
 	}
 	defer remove(b.dir)
-	for _, p := range []*string{&b.nuka, &b.dir, &b.home, &b.ipfs, &b.iroh, &b.irohModule, &b.raw} {
+	for _, p := range []*string{&b.nuka, &b.dir, &b.home, &b.ipfs, &b.iroh, &b.irohModule, &b.raw, &b.fresh} {
 		if *p != "" {
 			if *p, err = filepath.Abs(*p); err != nil {
 				return err

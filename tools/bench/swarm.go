@@ -38,6 +38,9 @@ func (b *bench) fetches() error {
 
 func (b *bench) fetch(in input) error {
 	dir := filepath.Join(b.dir, fmt.Sprint("f", in.files))
+	if in.files > 1 && b.fresh != "" {
+		dir = filepath.Join(b.fresh, "f")
+	}
 	defer remove(dir)
 	src := filepath.Join(dir, "tree")
 	if err := in.make(src); err != nil {
@@ -70,7 +73,7 @@ func (b *bench) fetch(in input) error {
 			if err := os.Mkdir(dst, 0o755); err != nil {
 				return err
 			}
-			if err := warm(filepath.Join(b.dir, "warm"), int64(in.files)*int64(in.size)*5/2); err != nil {
+			if err := warm(filepath.Join(filepath.Dir(dir), "warm"), int64(in.files)*int64(in.size)*5/2); err != nil {
 				return err
 			}
 			if _, err := (task{args: []string{"sync"}}).measure(); err != nil {
@@ -156,11 +159,12 @@ func (b *bench) peers(in input) []peer {
 			list = append(list, &rawPeer{b: b, transport: t})
 		}
 	}
+	nix := &nixGiver{}
 	for _, p := range []struct {
 		name string
 		peer peer
 	}{
-		{"kubo", &kuboPeer{b: b}}, {"iroh", &irohPeer{b: b}}, {"nix", &nixPeer{b: b}},
+		{"kubo", &kuboPeer{b: b}}, {"iroh", &irohPeer{b: b}}, {"nix", &nixPeer{giver: nix}}, {"nix", &nixPeer{giver: nix, sync: true}},
 		{"rsync", &rsyncPeer{}}, {"http", &httpPeer{}},
 	} {
 		if wanted(p.name) {

@@ -203,20 +203,36 @@ func serve(dir, log string) (*daemon, string, error) {
 	return d, url, err
 }
 
-// A nixPeer is nix copy from a binary cache, which a server of ours serves; nothing is compressed, as with the others.
+// A nixGiver has a binary cache, which a server of ours serves; nothing is compressed, as with the others.
+type nixGiver struct{ cache, path string }
+
+// A nixPeer is nix copy. It does not sync what it has written, so there is one that does.
 type nixPeer struct {
-	b           *bench
-	cache, path string
+	giver *nixGiver
+	sync  bool
 }
 
-func (p *nixPeer) name() string { return "nix copy" }
+func (p *nixPeer) name() string {
+	if p.sync {
+		return "nix copy; sync"
+	}
+	return "nix copy"
+}
 
-func (p *nixPeer) task(home string, args ...string) task {
+func (*nixGiver) task(home string, args ...string) task {
 	return task{args: args, env: []string{"NIX_REMOTE=", "HOME=" + home, "XDG_CACHE_HOME=" + home,
 		"NIX_CONFIG=experimental-features = nix-command\nsubstituters =\nsandbox = false\nbuild-users-group =\n"}}
 }
 
 func (p *nixPeer) give(dir, src string) error {
+	if p.giver.path != "" {
+		return nil
+	}
+	return p.giver.make(dir, src)
+}
+
+// make adds the tree to a store, and copies it from there to the cache.
+func (p *nixGiver) make(dir, src string) error {
 	if err := installed("nix", "nix-store"); err != nil {
 		return err
 	}
@@ -230,22 +246,29 @@ func (p *nixPeer) give(dir, src string) error {
 	if err != nil {
 		return err
 	}
-	p.path = strings.TrimSpace(s.out)
-	_, err = p.task(dir, "nix", "copy", "--from", store, "--to", "file://"+p.cache+"?compression=none", p.path).measure()
-	return err
+	path := strings.TrimSpace(s.out)
+	if _, err := p.task(dir, "nix", "copy", "--from", store, "--to", "file://"+p.cache+"?compression=none", path).measure(); err != nil {
+		return err
+	}
+	p.path = path
+	return nil
 }
 
 func (p *nixPeer) take(dst string) (sample, error) {
-	from, url, err := serve(p.cache, dst+".log")
+	from, url, err := serve(p.giver.cache, dst+".log")
 	if err != nil {
 		return sample{}, err
 	}
 	defer from.stop()
 	store := filepath.Join(dst, "s")
-	if _, err := p.task(dst, "nix-store", "--store", store, "--init").measure(); err != nil {
+	if _, err := p.giver.task(dst, "nix-store", "--store", store, "--init").measure(); err != nil {
 		return sample{}, err
 	}
-	return between(p.task(dst, "nix", "copy", "--no-check-sigs", "--from", url, "--to", store, p.path), nil, from)
+	script := `nix copy --no-check-sigs --from "$1" --to "$2" "$3"`
+	if p.sync {
+		script += " && sync"
+	}
+	return between(p.giver.task(dst, "sh", "-c", script, "sh", url, store, p.giver.path), nil, from)
 }
 
 // An rsyncPeer fetches from rsync's own daemon. Rsync does not sync what it has written, which the others do; sync does.
