@@ -11,7 +11,7 @@ FUZZTIME ?= 30s
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long lint fuzz bench engine clean
+.PHONY: help build run test test-long lint fuzz bench local swarm engine clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -39,10 +39,10 @@ fuzz: ## every fuzz target for FUZZTIME each
 	  done || exit 1; \
 	done
 
-bench: build ## benchmarks against the real peers: make bench local
+bench: build ## benchmarks against the real peers: make bench local, make bench swarm
 	@./tools/bench.sh $(filter-out bench,$(MAKECMDGOALS))
 
-local: ;@: # the argument of bench
+local swarm: ;@: # the arguments of bench
 
 engine: ## nu/engine.wasm.zst, the embedded Nushell, from nu/engine (installs its toolchain with apt)
 	bash nu/engine/build.sh

@@ -1,24 +1,37 @@
 #!/bin/bash
-# Measures nuka beside the programs it is compared with: make bench local.
-# Installs what is missing of them where it can (Debian's nix-bin and clang, wazero's command through the Go proxy),
-# builds the packages that are measured, and leaves nothing behind but .cache.
+# Measures nuka beside the programs it is compared with:
 #
-#   ROUNDS=5   how often each candidate runs; short ones run four times as often
-#   ONLY=      only these parts: eval,run,import,compile
+#   make bench local   evaluation, runs, imports and compilation
+#   make bench swarm   fetches from a peer, disk to disk over loopback, and what an idle node costs
+#
+# Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
+# and leaves nothing behind but .cache. What cannot be installed is left out, and a line says so.
+#
+#   ROUNDS=5       how often each candidate runs (swarm: 3); short ones of local run four times as often
+#   ONLY=          only these parts: eval,run,import,compile or swarm,idle
+#   WITH=          swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http
+#   SIZE=1GiB      swarm: the large file
+#   FILES=10000    swarm: how many files of 4 KiB; 0 leaves them out
+#   VERBOSE=1      print each sample as it comes
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case "${1:-}" in
-  local) ;;
-  *) echo "usage: make bench local" >&2; exit 2 ;;
+suite=${1:-}
+case "$suite" in
+  local) programs="clang:clang nix-store:nix-bin" ;;
+  swarm) programs="nix:nix-bin rsync:rsync node:nodejs npm:npm ip:iproute2" ;;
+  *) echo "usage: make bench local|swarm" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
 mkdir -p "$cache/bin" "$cache/tmp"
 
 missing=()
-command -v npm >/dev/null || grep -qs '^registry' "$HOME/.npmrc" /etc/npmrc || [ -n "${npm_config_registry:-}" ] || missing+=(npm)
-command -v clang >/dev/null || missing+=(clang)
-command -v nix-store >/dev/null || missing+=(nix-bin)
+for p in $programs; do
+  command -v "${p%%:*}" >/dev/null || missing+=("${p##*:}")
+done
+if [ "$suite" = local ]; then # clang's package comes from npm, whose configuration is enough
+  command -v npm >/dev/null || grep -qs '^registry' "$HOME/.npmrc" /etc/npmrc || [ -n "${npm_config_registry:-}" ] || missing+=(npm)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     echo "bench: installing ${missing[*]}" >&2
@@ -28,18 +41,85 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "bench: not installed, so not compared with: ${missing[*]}" >&2
   fi
 fi
-wazero=$cache/bin/wazero
-if [ ! -x "$wazero" ]; then
-  GOBIN=$cache/bin go install github.com/tetratelabs/wazero/cmd/wazero@v1.12.0 || wazero=
-fi
 go build -o "$cache/bin/bench" ./tools/bench
 [ -x bin/nuka ] || go build -o bin/ ./cmd/nuka ./cmd/nukad
+flags=(-nuka bin/nuka -dir "$cache/tmp")
+[ -z "${VERBOSE:-}" ] || flags+=(-v)
 
-# A home of its own, so that no daemon that is in use is stopped. What is built in it is kept for the next time.
-home=$cache/home
-mkdir -p "$home"
-trap 'NUKA_HOME=$home bin/nuka daemon stop >/dev/null 2>&1 || true; chmod -R u+w "$cache/tmp"; rm -rf "$cache/tmp"' EXIT
-for pkg in lua hello; do
-  NUKA_HOME=$home bin/nuka build "$pkg" >/dev/null
-done
-"$cache/bin/bench" -nuka bin/nuka -wazero "$wazero" -home "$home" -dir "$cache/tmp" -rounds "${ROUNDS:-5}" -only "${ONLY:-}"
+# measure_local builds the packages that are measured in a home of its own, so that no daemon that is in use is stopped.
+# What is built in it is kept for the next time.
+measure_local() {
+  local wazero=$cache/bin/wazero home=$cache/home
+  if [ ! -x "$wazero" ]; then
+    GOBIN=$cache/bin go install github.com/tetratelabs/wazero/cmd/wazero@v1.12.0 || wazero=
+  fi
+  mkdir -p "$home"
+  trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
+  for pkg in lua hello; do
+    NUKA_HOME=$home bin/nuka build "$pkg" >/dev/null
+  done
+  "$cache/bin/bench" "${flags[@]}" -wazero "$wazero" -home "$home" -rounds "${ROUNDS:-5}" -only "${ONLY:-eval,run,import,compile}"
+}
+
+# kubo builds kubo once. Its own go.mod replaces libp2p by a fork, so it is built as a part of a module that does not,
+# with the libp2p that nuka has.
+kubo() {
+  [ ! -x "$cache/bin/ipfs" ] || return 0
+  echo "bench: building kubo, which takes some minutes" >&2
+  mkdir -p "$cache/kubo"
+  cat >"$cache/kubo/go.mod" <<EOF
+module kubo
+
+go 1.26
+
+require (
+	github.com/ipfs/kubo v0.43.1
+	github.com/libp2p/go-libp2p $(go list -m -f '{{.Version}}' github.com/libp2p/go-libp2p)
+)
+EOF
+  (cd "$cache/kubo" && GOFLAGS='-mod=mod -trimpath' go build -o "$cache/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs) >"$cache/kubo.log" 2>&1
+}
+
+# iroh installs iroh's last release that has blobs for npm, once.
+iroh() {
+  [ ! -d "$cache/iroh/node_modules/@number0/iroh" ] || return 0
+  mkdir -p "$cache/iroh"
+  echo '{"private": true}' >"$cache/iroh/package.json"
+  (cd "$cache/iroh" && npm install --no-audit --no-fund @number0/iroh@0.35.0) >"$cache/iroh.log" 2>&1
+}
+
+# measure_swarm runs where there is no network but loopback, so that no packet of anybody's leaves this machine.
+# The small files are on a file system of their own, new and in a file: on ext4, files are made up to ten times as slowly
+# where many were removed in the last minutes, and whom that hits is chance. It goes with the namespace it is mounted in.
+measure_swarm() {
+  local fresh=$cache/tmp/fresh disk=$cache/tmp/disk
+  local ipfs=$cache/bin/ipfs module=$cache/iroh/node_modules/@number0/iroh raw=$cache/bin/swarm.test
+  kubo || { ipfs=; echo "bench: kubo cannot be built, see $cache/kubo.log; it is left out" >&2; }
+  iroh || { module=; echo "bench: iroh cannot be installed, see $cache/iroh.log; it is left out" >&2; }
+  go test -c -o "$raw" ./node/swarm
+  local run=("$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-3}" -only "${ONLY:-swarm,idle}" -with "${WITH:-}"
+    -size "${SIZE:-1GiB}" -files "${FILES:-10000}" -ipfs "$ipfs" -iroh tools/bench/iroh.mjs -iroh-module "$module" -raw "$raw")
+  local alone=(unshare -n) setup='ip link set lo up' mount='mount -o loop "$disk" "$fresh"'
+  if [ "$(id -u)" != 0 ]; then
+    alone=(unshare -rn)
+  elif mkdir -p "$fresh" && truncate -s 16G "$disk" && mkfs.ext4 -q -F "$disk" 2>/dev/null &&
+    disk=$disk fresh=$fresh unshare -m sh -c "$mount" 2>/dev/null; then
+    alone=(unshare -nm)
+    setup="$setup && $mount"
+    run+=(-fresh "$fresh")
+  fi
+  case "${run[*]}" in
+    *-fresh*) ;;
+    *) echo "bench: no new file system can be mounted here: the figures of small files may be chance" >&2 ;;
+  esac
+  if "${alone[@]}" sh -c 'ip link set lo up' 2>/dev/null; then
+    disk=$disk fresh=$fresh "${alone[@]}" sh -c "$setup"' && exec "$@"' sh "${run[@]}"
+  else
+    echo "bench: there are no network namespaces here: iroh and the idle node are left out" >&2
+    "${run[@]}"
+  fi
+}
+
+clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }
+trap clean EXIT
+"measure_$suite"

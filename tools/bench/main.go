@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +25,17 @@ type bench struct {
 	rounds       int
 	verbose      bool
 	table        table
+
+	// What is fetched, and by what beside nuka. A program that is "" is left out.
+	size       int64  // of the one large file
+	files      int    // how many small ones; 0 is none
+	with       string // only these candidates; "" is all
+	ipfs       string
+	iroh       string // the script
+	irohModule string
+	raw        string // node/swarm's test binary
+	fresh      string // a new file system, for small files: others are slow where many were removed lately
+	speeds     table
 }
 
 func main() {
@@ -35,7 +47,15 @@ func main() {
 	flag.StringVar(&dir, "dir", "", "where to work; empty is a temporary folder")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each candidate runs; short ones run four times as often")
 	flag.BoolVar(&b.verbose, "v", false, "print each sample as it comes")
-	flag.StringVar(&only, "only", "", "measure only the parts with these names: eval,run,import,compile")
+	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,swarm,idle")
+	size := flag.String("size", "1GiB", "swarm: how large the large file is, in MiB or GiB")
+	flag.IntVar(&b.files, "files", 10_000, "swarm: how many small files; 0 leaves them out")
+	flag.StringVar(&b.with, "with", "", "swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http; empty is all")
+	flag.StringVar(&b.ipfs, "ipfs", "", "swarm: kubo's command")
+	flag.StringVar(&b.iroh, "iroh", "", "swarm: the script iroh.mjs")
+	flag.StringVar(&b.irohModule, "iroh-module", "", "swarm: the folder of iroh's npm package")
+	flag.StringVar(&b.fresh, "fresh", "", "swarm: a folder of a new file system, for the small files")
+	flag.StringVar(&b.raw, "raw", "", "swarm: the test binary of node/swarm")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of a child (import, compile) to this file")
 	flag.Parse()
 	if args := flag.Args(); len(args) > 0 {
@@ -44,6 +64,11 @@ func main() {
 			os.Exit(1)
 		}
 		return
+	}
+	var err error
+	if b.size, err = parseSize(*size); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
 	}
 	if err := b.run(dir, only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,7 +81,7 @@ func (b *bench) run(dir, only string) (err error) {
 		return err
 	}
 	defer remove(b.dir)
-	for _, p := range []*string{&b.nuka, &b.dir, &b.home} {
+	for _, p := range []*string{&b.nuka, &b.dir, &b.home, &b.ipfs, &b.iroh, &b.irohModule, &b.raw, &b.fresh} {
 		if *p != "" {
 			if *p, err = filepath.Abs(*p); err != nil {
 				return err
@@ -66,19 +91,38 @@ func (b *bench) run(dir, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile}} {
-		if only != "" && !strings.Contains(","+only+",", ","+part.name+",") {
+	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile},
+		{"swarm", b.fetches}, {"idle", b.idle}} {
+		if !strings.Contains(","+only+",", ","+part.name+",") {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s\n", part.name)
 		if err := part.run(); err != nil {
-			b.table.print(os.Stdout)
+			b.print()
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	fmt.Printf("%d cores, %s/%s; medians; memory is the peak of resident memory\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
-	b.table.print(os.Stdout)
+	b.print()
 	return nil
+}
+
+func (b *bench) print() {
+	b.table.print(os.Stdout, "figure", "nuka", "peer", "peer's", "ratio", "target", "met", "memory", "peer's")
+	if len(b.speeds) > 0 {
+		fmt.Println()
+		b.speeds.print(os.Stdout, "figure", "by", "took", "which is", "cpu, both ends", "memory")
+	}
+}
+
+// parseSize reads a size such as 64MiB or 4GiB.
+func parseSize(s string) (int64, error) {
+	for unit, bytes := range map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30} {
+		if n, err := strconv.ParseInt(strings.TrimSuffix(s, unit), 10, 32); err == nil && strings.HasSuffix(s, unit) && n > 0 {
+			return n * bytes, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no size: write 64MiB or 4GiB", s)
 }
 
 // child is the part of this program that is measured as a process of its own.
@@ -99,6 +143,10 @@ func child(args []string, profile string) error {
 		return importChild(args[1], args[2])
 	case args[0] == "compile" && len(args) == 4:
 		return compileChild(args[1], args[2], args[3])
+	case args[0] == "serve" && len(args) == 2:
+		return serveChild(args[1])
+	case args[0] == "download" && len(args) == 4:
+		return downloadChild(args[1], args[2], args[3])
 	}
 	return fmt.Errorf("unknown part %q", args[0])
 }

@@ -113,11 +113,11 @@ type table [][]string
 
 func (t *table) add(cells ...string) { *t = append(*t, cells) }
 
-func (t table) print(w io.Writer) {
+func (t table) print(w io.Writer, head ...string) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "figure\tnuka\tpeer\tpeer's\tratio\ttarget\tmet\tmemory\tpeer's")
+	fmt.Fprintln(tw, strings.Join(head, "\t"))
 	for _, row := range t {
-		for len(row) < 9 {
+		for len(row) < len(head) {
 			row = append(row, "")
 		}
 		fmt.Fprintln(tw, strings.Join(row, "\t"))

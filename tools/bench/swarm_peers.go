@@ -1,0 +1,422 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A kuboPeer is IPFS's own node, with one repository and one daemon for each end, over TCP, which it is faster with.
+type kuboPeer struct {
+	b       *bench
+	cid     string
+	repo    string
+	program string
+}
+
+func (p *kuboPeer) name() string { return "kubo" }
+
+func (p *kuboPeer) ipfs(repo string, args ...string) task {
+	return task{args: append([]string{p.b.ipfs}, args...), env: []string{"IPFS_PATH=" + repo, "HOME=" + filepath.Dir(repo), "IPFS_TELEMETRY=off"}}
+}
+
+// init makes a repository whose daemon knows nobody and asks nobody.
+func (p *kuboPeer) init(repo string) error {
+	for _, args := range [][]string{
+		{"init", "--empty-repo"},
+		{"bootstrap", "rm", "--all"},
+		{"config", "--json", "AutoConf.Enabled", "false"},
+		{"config", "--json", "DNS.Resolvers", "{}"},
+		{"config", "--json", "Routing.DelegatedRouters", "[]"},
+		{"config", "--json", "Ipns.DelegatedPublishers", "[]"},
+		{"config", "--json", "Bootstrap", "[]"},
+		{"config", "--json", "AutoTLS.Enabled", "false"},
+		{"config", "--json", "Addresses.Swarm", `["/ip4/127.0.0.1/tcp/0"]`},
+		{"config", "Addresses.API", "/ip4/127.0.0.1/tcp/0"},
+		{"config", "--json", "Addresses.Gateway", "[]"},
+		{"config", "--json", "Discovery.MDNS.Enabled", "false"},
+		{"config", "--json", "Swarm.DisableNatPortMap", "true"},
+		{"config", "--json", "Swarm.RelayClient.Enabled", "false"},
+		{"config", "Routing.Type", "none"},
+	} {
+		if _, err := p.ipfs(repo, args...).measure(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *kuboPeer) give(dir, src string) error {
+	if err := installed(p.b.ipfs); err != nil {
+		return err
+	}
+	p.repo = filepath.Join(dir, "r")
+	if err := p.init(p.repo); err != nil {
+		return err
+	}
+	s, err := p.ipfs(p.repo, "add", "-r", "-Q", "--cid-version", "1", "--hash", "blake3", "--raw-leaves", "--chunker", "size-1048576", src).measure()
+	p.cid = strings.TrimSpace(s.out)
+	return err
+}
+
+func (p *kuboPeer) start(repo string) (*daemon, error) {
+	d, err := p.ipfs(repo, "daemon").launch(repo + ".log")
+	if err != nil {
+		return nil, err
+	}
+	for line := ""; line != "Daemon is ready"; {
+		if line, err = d.line(); err != nil {
+			d.stop()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (p *kuboPeer) take(dst string) (sample, error) {
+	from, err := p.start(p.repo)
+	if err != nil {
+		return sample{}, err
+	}
+	defer from.stop()
+	repo := filepath.Join(dst, "r")
+	if err := p.init(repo); err != nil {
+		return sample{}, err
+	}
+	to, err := p.start(repo)
+	if err != nil {
+		return sample{}, err
+	}
+	defer to.stop()
+	addrs, err := p.ipfs(p.repo, "id", "-f", "<addrs>").measure()
+	if err != nil {
+		return sample{}, err
+	}
+	if _, err := p.ipfs(repo, "swarm", "connect", strings.Fields(addrs.out)[0]).measure(); err != nil {
+		return sample{}, err
+	}
+	return between(p.ipfs(repo, "pin", "add", p.cid), to, from, to)
+}
+
+// An irohPeer is iroh's blobs, from npm, by a script. The way to the giver is found before the clock starts.
+type irohPeer struct {
+	b           *bench
+	store, what string
+}
+
+func (p *irohPeer) name() string { return "iroh 0.35" }
+
+func (p *irohPeer) node(args ...string) task {
+	return task{args: append([]string{"node", "--no-deprecation", p.b.iroh, p.b.irohModule}, args...)}
+}
+
+func (p *irohPeer) give(dir, src string) error {
+	if p.b.irohModule == "" {
+		return errLeftOut
+	}
+	if !alone() {
+		return fmt.Errorf("%w: it calls a relay of its makers', so it runs only where there is no network", errLeftOut)
+	}
+	if err := installed("node"); err != nil {
+		return err
+	}
+	if one := filepath.Join(src, "0", "0"); p.single(src) {
+		src = one
+	}
+	p.store = filepath.Join(dir, "s")
+	s, err := p.node("add", p.store, src).measure()
+	p.what = strings.TrimSpace(s.out)
+	return err
+}
+
+// single reports whether there is one file only: iroh has it as a blob, and not as a collection.
+func (p *irohPeer) single(src string) bool {
+	list, err := os.ReadDir(filepath.Join(src, "0"))
+	return err == nil && len(list) == 1
+}
+
+func (p *irohPeer) take(dst string) (sample, error) {
+	from, err := p.node("give", p.store).launch(p.store + ".log")
+	if err != nil {
+		return sample{}, err
+	}
+	defer from.stop()
+	address, err := from.line()
+	if err != nil {
+		return sample{}, err
+	}
+	t := p.node("take", filepath.Join(dst, "s"), p.what, address)
+	t.own = true
+	return between(t, nil, from)
+}
+
+// alone reports whether this machine has no network but loopback.
+func alone() bool {
+	list, err := net.Interfaces()
+	for _, i := range list {
+		if i.Flags&net.FlagLoopback == 0 && i.Flags&net.FlagUp != 0 {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// serveChild serves a folder over HTTP until its input ends, and prints where.
+func serveChild(dir string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println("http://" + l.Addr().String())
+	server := &http.Server{Handler: http.FileServer(http.Dir(dir)), ReadHeaderTimeout: time.Minute}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		server.Close()
+	}()
+	if err := server.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// serve starts a child that serves a folder, and returns where.
+func serve(dir, log string) (*daemon, string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, "", err
+	}
+	d, err := task{args: []string{self, "serve", dir}}.launch(log)
+	if err != nil {
+		return nil, "", err
+	}
+	url, err := d.line()
+	if err != nil {
+		d.stop()
+	}
+	return d, url, err
+}
+
+// A nixGiver has a binary cache, which a server of ours serves; nothing is compressed, as with the others.
+type nixGiver struct{ cache, path string }
+
+// A nixPeer is nix copy. It does not sync what it has written, so there is one that does.
+type nixPeer struct {
+	giver *nixGiver
+	sync  bool
+}
+
+func (p *nixPeer) name() string {
+	if p.sync {
+		return "nix copy; sync"
+	}
+	return "nix copy"
+}
+
+func (*nixGiver) task(home string, args ...string) task {
+	return task{args: args, env: []string{"NIX_REMOTE=", "HOME=" + home, "XDG_CACHE_HOME=" + home,
+		"NIX_CONFIG=experimental-features = nix-command\nsubstituters =\nsandbox = false\nbuild-users-group =\n"}}
+}
+
+func (p *nixPeer) give(dir, src string) error {
+	if p.giver.path != "" {
+		return nil
+	}
+	return p.giver.make(dir, src)
+}
+
+// make adds the tree to a store, and copies it from there to the cache.
+func (p *nixGiver) make(dir, src string) error {
+	if err := installed("nix", "nix-store"); err != nil {
+		return err
+	}
+	store := filepath.Join(dir, "s")
+	defer remove(store)
+	p.cache = filepath.Join(dir, "c")
+	if _, err := p.task(dir, "nix-store", "--store", store, "--init").measure(); err != nil {
+		return err
+	}
+	s, err := p.task(dir, "nix-store", "--store", store, "--add", src).measure()
+	if err != nil {
+		return err
+	}
+	path := strings.TrimSpace(s.out)
+	if _, err := p.task(dir, "nix", "copy", "--from", store, "--to", "file://"+p.cache+"?compression=none", path).measure(); err != nil {
+		return err
+	}
+	p.path = path
+	return nil
+}
+
+func (p *nixPeer) take(dst string) (sample, error) {
+	from, url, err := serve(p.giver.cache, dst+".log")
+	if err != nil {
+		return sample{}, err
+	}
+	defer from.stop()
+	store := filepath.Join(dst, "s")
+	if _, err := p.giver.task(dst, "nix-store", "--store", store, "--init").measure(); err != nil {
+		return sample{}, err
+	}
+	script := `nix copy --no-check-sigs --from "$1" --to "$2" "$3"`
+	if p.sync {
+		script += " && sync"
+	}
+	return between(p.giver.task(dst, "sh", "-c", script, "sh", url, store, p.giver.path), nil, from)
+}
+
+// An rsyncPeer fetches from rsync's own daemon. Rsync does not sync what it has written, which the others do; sync does.
+type rsyncPeer struct{ src, config string }
+
+func (p *rsyncPeer) name() string { return "rsync; sync" }
+
+func (p *rsyncPeer) give(dir, src string) error {
+	if err := installed("rsync"); err != nil {
+		return err
+	}
+	p.src, p.config = src, filepath.Join(dir, "rsyncd.conf")
+	return nil
+}
+
+func (p *rsyncPeer) take(dst string) (sample, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return sample{}, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	text := "use chroot = no\n"
+	if os.Getuid() == 0 { // it would read as nobody
+		text += "uid = 0\ngid = 0\n"
+	}
+	text += "[tree]\npath = " + p.src + "\nread only = yes\n"
+	if err := os.WriteFile(p.config, []byte(text), 0o644); err != nil {
+		return sample{}, err
+	}
+	from, err := task{args: []string{"rsync", "--daemon", "--no-detach", "--address=127.0.0.1", fmt.Sprint("--port=", port), "--config=" + p.config}}.
+		launch(dst + ".log")
+	if err != nil {
+		return sample{}, err
+	}
+	defer from.stop()
+	if err := until("rsync's daemon", 10*time.Second, func() bool {
+		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	}); err != nil {
+		return sample{}, err
+	}
+	// What the daemon forks for the connection is waited for by it, and counted with it when it has ended.
+	return between(task{args: []string{"sh", "-c", `rsync -a "$1" "$2" && sync`, "sh", fmt.Sprintf("rsync://127.0.0.1:%d/tree/", port), dst + "/"}}, nil, from)
+}
+
+// An httpPeer is a client that writes what it is sent to files, eight requests at a time, and knows the files' names; sync does the rest.
+type httpPeer struct{ src, list string }
+
+func (p *httpPeer) name() string { return "plain HTTP; sync" }
+
+func (p *httpPeer) give(dir, src string) error {
+	p.src, p.list = src, filepath.Join(dir, "list")
+	var names []string
+	err := filepath.WalkDir(src, func(path string, e os.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			names = append(names, filepath.ToSlash(strings.TrimPrefix(path, src)))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(names)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(p.list, text, 0o644)
+}
+
+func (p *httpPeer) take(dst string) (sample, error) {
+	from, url, err := serve(p.src, dst+".log")
+	if err != nil {
+		return sample{}, err
+	}
+	defer from.stop()
+	self, err := os.Executable()
+	if err != nil {
+		return sample{}, err
+	}
+	return between(task{args: []string{"sh", "-c", `"$1" download "$2" "$3" "$4" && sync`, "sh", self, url, p.list, dst}}, nil, from)
+}
+
+// downloadChild downloads the files of a list.
+func downloadChild(url, list, dst string) error {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	var names []string
+	if err := json.Unmarshal(text, &names); err != nil {
+		return err
+	}
+	const workers = 8
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}}
+	queue := make(chan string)
+	errs := make(chan error, workers)
+	var g sync.WaitGroup
+	for range workers {
+		g.Go(func() {
+			for name := range queue {
+				if err := download(client, url+name, filepath.Join(dst, filepath.FromSlash(name))); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	for _, name := range names {
+		select {
+		case queue <- name:
+		case err = <-errs:
+		}
+		if err != nil {
+			break
+		}
+	}
+	close(queue)
+	g.Wait()
+	select {
+	case err = <-errs:
+	default:
+	}
+	return err
+}
+
+func download(client *http.Client, url, to string) error {
+	r, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, r.Status)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(f, r.Body); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
