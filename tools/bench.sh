@@ -99,12 +99,11 @@ measure_swarm() {
   go test -c -o "$raw" ./node/swarm
   local run=("$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-3}" -only "${ONLY:-swarm,idle}" -with "${WITH:-}"
     -size "${SIZE:-1GiB}" -files "${FILES:-10000}" -ipfs "$ipfs" -iroh tools/bench/iroh.mjs -iroh-module "$module" -raw "$raw")
-  local alone=(unshare -n) setup='ip link set lo up' mount='mount -o loop "$disk" "$fresh"'
+  local alone=(unshare -nmpf --mount-proc --kill-child) setup='ip link set lo up' mount='mount -o loop "$disk" "$fresh"'
   if [ "$(id -u)" != 0 ]; then
-    alone=(unshare -rn)
+    alone=(unshare -rnmpf --mount-proc --kill-child)
   elif mkdir -p "$fresh" && truncate -s 16G "$disk" && mkfs.ext4 -q -F "$disk" 2>/dev/null &&
     disk=$disk fresh=$fresh unshare -m sh -c "$mount" 2>/dev/null; then
-    alone=(unshare -nm)
     setup="$setup && $mount"
     run+=(-fresh "$fresh")
   fi

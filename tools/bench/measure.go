@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -29,8 +30,13 @@ type task struct {
 	own bool
 }
 
+// limit is how long a program may take. None is meant to: what takes longer hangs.
+const limit = 10 * time.Minute
+
 func (t task) measure() (sample, error) {
-	cmd := exec.Command(t.args[0], t.args[1:]...)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, t.args[0], t.args[1:]...)
 	cmd.Env, cmd.Dir = append(os.Environ(), t.env...), t.dir
 	cmd.Stdin = strings.NewReader(t.stdin)
 	var out, errs bytes.Buffer
