@@ -177,7 +177,7 @@ func (s *Store) attest(c *changes, a protocol.Attestation) error {
 		}
 	}
 	c.set(attKey(&a), v)
-	if len(others) >= maxContradictions {
+	if len(others) > maxContradictions {
 		oldest := slices.MinFunc(others, func(a, b protocol.Attestation) int {
 			return cmp.Or(a.Issued.Compare(b.Issued), bytes.Compare(a.CID.Bytes(), b.CID.Bytes()))
 		})
