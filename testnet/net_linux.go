@@ -234,6 +234,19 @@ func (d *Node) Kill() {
 	}
 }
 
+// settle waits until the kernel has said what it says by itself when an interface comes up.
+func (d *Node) settle() {
+	d.net.t.Helper()
+	_, last := d.Traffic()
+	for quiet, tries := 0, 0; quiet < 3 && tries < 30; tries++ {
+		time.Sleep(time.Second)
+		_, now := d.Traffic()
+		if quiet++; now != last {
+			quiet, last = 0, now
+		}
+	}
+}
+
 // Traffic returns how many bytes and packets the node's interface has received and sent since it was made.
 func (d *Node) Traffic() (bytes, packets int64) {
 	d.net.t.Helper()

@@ -27,6 +27,7 @@ func TestSilence(t *testing.T) {
 		a.Must(packages, "run", "./app.nu", "--offline")
 	}
 	run()
+	a.settle()
 	_, before := a.Traffic()
 	run()
 	a.Must(packages, "build", "./app.nu")
