@@ -112,7 +112,6 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	if err := writeAddress(o.Dir, s.hello); err != nil {
 		return err
 	}
-	defer os.Remove(filepath.Join(o.Dir, addressName)) // it is nobody's address any more
 
 	// Calls outlive ctx by the grace, connections outlive calls.
 	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
@@ -127,6 +126,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		o.Ready()
 	}
 	<-ctx.Done()
+	os.Remove(filepath.Join(o.Dir, addressName)) // before the socket goes, which is what others wait for
 	enrol.Close()
 	for _, listener := range listeners {
 		listener.Close()
