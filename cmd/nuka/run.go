@@ -90,7 +90,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, args []string
 	defer runtime.Close(ctx)
 	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(o.env), Real: true}
 	// From here on Ctrl-C is for the program: it ends this process, as it would end a native one.
-	signal.Reset()
+	signal.Reset(os.Interrupt, terminate) // all of them would take milliseconds
 	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
 		Stdin: a.in, Stdout: a.out, Stderr: a.terminal.err,

@@ -96,7 +96,7 @@ func (b *bench) imports() error {
 						return err
 					}
 				}
-				if err := warm(filepath.Join(b.dir, "warm"), int64(in.files)*int64(in.size)*5/2); err != nil {
+				if err := warm(filepath.Join(b.dir, "fill"), int64(in.files)*int64(in.size)*5/2); err != nil {
 					return err
 				}
 				if _, err := shell("sync").measure(); err != nil {
