@@ -15,10 +15,9 @@ import (
 
 // A kuboPeer is IPFS's own node, with one repository and one daemon for each end, over TCP, which it is faster with.
 type kuboPeer struct {
-	b       *bench
-	cid     string
-	repo    string
-	program string
+	b    *bench
+	cid  string
+	repo string
 }
 
 func (p *kuboPeer) name() string { return "kubo" }
@@ -221,7 +220,7 @@ func (p *nixPeer) name() string {
 
 func (*nixGiver) task(home string, args ...string) task {
 	return task{args: args, env: []string{"NIX_REMOTE=", "HOME=" + home, "XDG_CACHE_HOME=" + home,
-		"NIX_CONFIG=experimental-features = nix-command\nsubstituters =\nsandbox = false\nbuild-users-group =\n"}}
+		"NIX_CONFIG=experimental-features = nix-command\nsubstituters =\nsandbox = false\nbuild-users-group =\n"}} //nolint:misspell // it is called that
 }
 
 func (p *nixPeer) give(dir, src string) error {
