@@ -77,16 +77,21 @@ type Certificate struct {
 func (c *Certificate) Sign(private ed25519.PrivateKey) error {
 	c.Signer = KeyOf(private)
 	c.Issued, c.Expires = c.Issued.Truncate(time.Second), c.Expires.Truncate(time.Second)
-	rec, err := c.record()
-	if err != nil {
-		return err
-	}
-	claim, err := nuon.Append([]byte(certificateDomain), rec)
+	claim, err := c.claim()
 	if err != nil {
 		return err
 	}
 	c.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
 	return nil
+}
+
+// claim returns the signed bytes.
+func (c *Certificate) claim() ([]byte, error) {
+	rec, err := c.record()
+	if err != nil {
+		return nil, err
+	}
+	return nuon.Append([]byte(certificateDomain), rec)
 }
 
 func (c *Certificate) record() (nuon.Record, error) {
@@ -148,11 +153,7 @@ func DecodeCertificate(canonical []byte) (*Certificate, error) {
 	if err != nil || !bytes.Equal(again, canonical) {
 		return nil, fmt.Errorf("decode certificate: unknown or malformed field (%w)", err)
 	}
-	unsigned, err := c.record()
-	if err != nil {
-		return nil, err
-	}
-	claim, err := nuon.Append([]byte(certificateDomain), unsigned)
+	claim, err := c.claim()
 	if err != nil {
 		return nil, err
 	}
@@ -179,16 +180,21 @@ func (r *Revocations) Sign(private ed25519.PrivateKey) error {
 	r.Signer = KeyOf(private)
 	slices.SortFunc(r.Keys, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
 	r.Keys = slices.Compact(r.Keys)
-	rec, err := r.record()
-	if err != nil {
-		return err
-	}
-	claim, err := nuon.Append([]byte(revocationDomain), rec)
+	claim, err := r.claim()
 	if err != nil {
 		return err
 	}
 	r.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
 	return nil
+}
+
+// claim returns the signed bytes.
+func (r *Revocations) claim() ([]byte, error) {
+	rec, err := r.record()
+	if err != nil {
+		return nil, err
+	}
+	return nuon.Append([]byte(revocationDomain), rec)
 }
 
 func (r *Revocations) record() (nuon.Record, error) {
@@ -244,11 +250,7 @@ func DecodeRevocations(canonical []byte) (*Revocations, error) {
 	if err != nil || !bytes.Equal(again, canonical) {
 		return nil, fmt.Errorf("decode revocations: unknown or malformed field (%w)", err)
 	}
-	unsigned, err := r.record()
-	if err != nil {
-		return nil, err
-	}
-	claim, err := nuon.Append([]byte(revocationDomain), unsigned)
+	claim, err := r.claim()
 	if err != nil {
 		return nil, err
 	}
