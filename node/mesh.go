@@ -50,7 +50,7 @@ type meshes struct {
 	dir string
 	key ed25519.PrivateKey
 	log *slog.Logger
-	// changed is called when memberships must begin, end or show another credential; it must not block.
+	// changed is called when the membership must begin, end or show another credential; it must not block or call back.
 	changed func(name string)
 
 	mu   sync.Mutex
@@ -376,16 +376,26 @@ func (m *meshes) inviting(now time.Time) bool {
 	return false
 }
 
-// show returns what this node shows to members, the protocol prefix and where to begin.
-func (m *meshes) show(name string) (prefix string, credential []byte, addresses []string, err error) {
+// show returns the credential that this node shows to members.
+func (m *meshes) show(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.get(name)
 	if err != nil {
-		return "", nil, nil, err
+		return nil, err
 	}
-	credential, err = s.credential.Encode()
-	return s.mesh.Prefix(), credential, slices.Clone(s.addresses), err
+	return s.credential.Encode()
+}
+
+// place returns where a mesh is: the prefix of its protocol ids, and addresses of members to begin with.
+func (m *meshes) place(name string) (prefix string, addresses []string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s, err := m.get(name)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.mesh.Prefix(), slices.Clone(s.addresses), nil
 }
 
 // status describes the meshes, or one.

@@ -101,7 +101,7 @@ func Run(ctx context.Context, o *Options) error {
 	peers := newSwarms(&swarms{
 		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
 	})
-	members.changed = func(string) { peers.wake() }
+	members.changed = func(name string) { peers.wake(); peers.renew(name) }
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),

@@ -58,10 +58,10 @@ type swarms struct {
 // A membership is one swarm that the node is in.
 type membership struct {
 	name   string
+	prefix string // of the protocol ids of a mesh
 	swarm  *swarm.Swarm
 	system *system
 	since  time.Time
-	shows  string // the credential
 	leave  context.CancelFunc
 	left   chan struct{}
 }
@@ -154,9 +154,11 @@ func (s *swarms) update(ctx context.Context) {
 	for _, name := range s.meshes.names() {
 		want[name] = true
 	}
-	outdated := map[*membership]bool{}
+	moved := map[*membership]bool{} // the name is that of another mesh by now
 	for _, m := range s.all() {
-		outdated[m] = s.outdated(m)
+		if prefix, _, err := s.meshes.place(m.name); m.name != "" && err == nil {
+			moved[m] = prefix != m.prefix
+		}
 	}
 	s.mu.Lock()
 	var gone []*membership
@@ -165,7 +167,7 @@ func (s *swarms) update(ctx context.Context) {
 		case <-m.left: // it ended by itself
 			delete(s.members, name)
 		default:
-			if !want[name] || outdated[m] {
+			if !want[name] || moved[m] {
 				gone = append(gone, m)
 				delete(s.members, name)
 			}
@@ -189,15 +191,6 @@ func (s *swarms) update(ctx context.Context) {
 	}
 }
 
-// outdated says whether a member of a mesh shows a credential that is not the newest: somebody was put out since.
-func (s *swarms) outdated(m *membership) bool {
-	if m.name == "" {
-		return false
-	}
-	_, credential, _, err := s.meshes.show(m.name)
-	return err == nil && string(credential) != m.shows
-}
-
 // join begins a membership.
 func (s *swarms) join(ctx context.Context, name string) error {
 	c := s.config.Get()
@@ -212,13 +205,14 @@ func (s *swarms) join(ctx context.Context, name string) error {
 			return s.meshes.invited(key, request, s.addressesIn, time.Now())
 		}
 	} else {
-		prefix, credential, addresses, err := s.meshes.show(name)
+		prefix, addresses, err := s.meshes.place(name)
 		if err != nil {
 			return err
 		}
 		// The public swarm has the ports of the configuration.
-		o.Prefix, o.Credential, o.Bootstrap, o.Listen = prefix, credential, addresses, anyPort(c.Listen)
+		o.Prefix, o.Bootstrap, o.Listen = prefix, addresses, anyPort(c.Listen)
 		o.Relay, o.Dir = false, filepath.Join(s.home.Swarm(), "mesh-"+name)
+		o.Credential = func() ([]byte, error) { return s.meshes.show(name) }
 		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.admit(name, key, shown, time.Now()) }
 	}
 	w, err := swarm.New(o)
@@ -226,7 +220,7 @@ func (s *swarms) join(ctx context.Context, name string) error {
 		return fmt.Errorf("join the swarm: %w", err)
 	}
 	ctx, leave := context.WithCancel(ctx)
-	m := &membership{name: name, swarm: w, system: y, since: time.Now(), shows: string(o.Credential), leave: leave, left: make(chan struct{})}
+	m := &membership{name: name, prefix: o.Prefix, swarm: w, system: y, since: time.Now(), leave: leave, left: make(chan struct{})}
 	go func() {
 		defer close(m.left)
 		defer leave()
@@ -243,6 +237,16 @@ func (s *swarms) join(ctx context.Context, name string) error {
 	s.news()
 	s.log.Info("joined", "swarm", name, "addresses", w.Addresses())
 	return nil
+}
+
+// renew has the members of a mesh look at each other again: somebody was put out.
+func (s *swarms) renew(mesh string) {
+	s.mu.Lock()
+	m := s.members[mesh]
+	s.mu.Unlock()
+	if m != nil {
+		m.swarm.Renew()
+	}
 }
 
 // anyPort returns multiaddrs with the ports left to the system.

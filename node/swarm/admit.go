@@ -24,8 +24,9 @@ const (
 	MaxCredential = 16 << 10
 	// greetTimeout is how long a peer may take to show its credential.
 	greetTimeout = 10 * time.Second
-	// shutOut is how long a peer that was not admitted is not listened to.
-	shutOut = time.Minute
+	// shutOut is how long a peer whose credential was refused is not listened to, and brieflyOut one with which it came to
+	// nothing: it may have gone in the middle of it and come back.
+	shutOut, brieflyOut = time.Minute, time.Second
 	// preferDHT and preferUseful are how much a connection is worth to the connection manager.
 	preferDHT, preferUseful = 5, 50
 )
@@ -195,7 +196,7 @@ func (s *Swarm) greet(ctx context.Context) (stop func()) {
 				}
 				if err != nil && ctx.Err() == nil {
 					s.log.Debug("admit", "peer", id, "error", err)
-					s.expel(id)
+					s.expel(id, brieflyOut)
 				}
 			})
 		},
@@ -209,7 +210,11 @@ func (s *Swarm) greet(ctx context.Context) (stop func()) {
 		if err := s.inspect(st); err != nil {
 			abort(st)
 			s.log.Debug("admit", "peer", st.Conn().RemotePeer(), "error", err)
-			s.expel(st.Conn().RemotePeer())
+			out := brieflyOut
+			if errors.Is(err, errNotAdmitted) {
+				out = shutOut
+			}
+			s.expel(st.Conn().RemotePeer(), out)
 		}
 	})
 	s.host.Network().Notify(notify)
@@ -223,9 +228,11 @@ func (s *Swarm) greet(ctx context.Context) (stop func()) {
 }
 
 // expel ends the connections to a peer and listens to it no more for a while.
-func (s *Swarm) expel(id peer.ID) {
+func (s *Swarm) expel(id peer.ID, out time.Duration) {
 	s.gate.mu.Lock()
-	s.gate.out[id] = time.Now().Add(shutOut)
+	if until := time.Now().Add(out); until.After(s.gate.out[id]) {
+		s.gate.out[id] = until
+	}
 	s.gate.mu.Unlock()
 	if err := s.host.Network().ClosePeer(id); err != nil {
 		s.log.Debug("hang up", "peer", id, "error", err)
@@ -245,14 +252,21 @@ func (s *Swarm) show(ctx context.Context, id peer.ID) error {
 		return err
 	}
 	w := bufio.NewWriter(st)
-	if err := protocol.WriteAnswer(w, protocol.Plain, s.o.Credential); err != nil {
+	credential, err := s.o.Credential()
+	if err == nil && len(credential) > MaxCredential {
+		err = fmt.Errorf("a credential of %d bytes, at most %d", len(credential), MaxCredential)
+	}
+	if err != nil {
+		return err
+	}
+	if err := protocol.WriteAnswer(w, protocol.Plain, credential); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	if e, _, err := protocol.ReadAnswer(bufio.NewReader(st), nil, 0); err != nil || e != protocol.End {
-		return fmt.Errorf("it does not take this node's credential: %w", errors.Join(err, errNotAdmitted))
+		return fmt.Errorf("it does not take this node's credential: %w", err)
 	}
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
@@ -266,16 +280,19 @@ func (s *Swarm) inspect(st network.Stream) error {
 		return err
 	}
 	e, credential, err := protocol.ReadAnswer(bufio.NewReader(st), nil, MaxCredential)
-	if err != nil || e != protocol.Plain {
-		return errors.Join(err, errNotAdmitted)
+	if err != nil {
+		return err
 	}
 	id := st.Conn().RemotePeer()
 	key, err := keyOf(id)
+	if err == nil && e != protocol.Plain {
+		err = errors.New("it shows nothing")
+	}
 	if err == nil {
 		err = s.gate.admit(key, credential)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotAdmitted, err)
 	}
 	v := s.gate.guest(id)
 	s.gate.mu.Lock()
@@ -301,29 +318,69 @@ func closeOnce(c chan struct{}) {
 	}
 }
 
-// lookAgain expels those that would not be admitted any more.
-func (s *Swarm) lookAgain() {
+// Renew shows the credential again to everybody who is here, and expels those who would not be admitted any more:
+// it is called when either may have changed. It does not wait.
+func (s *Swarm) Renew() {
+	select {
+	case s.renewed <- struct{}{}:
+	default:
+	}
+}
+
+// keepAdmitted does what Renew asks for, and looks at everybody's credential again from time to time, until ctx ends.
+func (s *Swarm) keepAdmitted(ctx context.Context) {
 	if s.gate.admit == nil {
 		return
 	}
-	s.gate.mu.Lock()
-	credentials := map[peer.ID][]byte{}
-	for id, v := range s.gate.guests {
+	tick := time.NewTicker(keepInterval)
+	defer tick.Stop()
+	for {
 		select {
-		case <-v.in:
-			credentials[id] = v.credential
-		default:
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.lookAgain()
+			continue
+		case <-s.renewed:
 		}
+		s.lookAgain()
+		var shows sync.WaitGroup
+		for id := range s.gate.credentials() {
+			shows.Go(func() {
+				if err := s.show(ctx, id); err != nil && ctx.Err() == nil {
+					s.log.Debug("show the new credential", "peer", id, "error", err)
+				}
+			})
+		}
+		shows.Wait()
 	}
-	s.gate.mu.Unlock()
-	for id, credential := range credentials {
+}
+
+// lookAgain expels those that would not be admitted any more.
+func (s *Swarm) lookAgain() {
+	for id, credential := range s.gate.credentials() {
 		key, err := keyOf(id)
 		if err == nil {
 			err = s.gate.admit(key, credential)
 		}
 		if err != nil {
 			s.log.Info("a peer is not admitted any more", "peer", id, "error", err)
-			s.expel(id)
+			s.expel(id, shutOut)
 		}
 	}
+}
+
+// credentials returns what those who are here have shown.
+func (g *gate) credentials() map[peer.ID][]byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	credentials := map[peer.ID][]byte{}
+	for id, v := range g.guests {
+		select {
+		case <-v.in:
+			credentials[id] = v.credential
+		default:
+		}
+	}
+	return credentials
 }

@@ -2,7 +2,12 @@ package swarm
 
 import (
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/MordragT/nuka/protocol"
 )
@@ -14,7 +19,7 @@ func TestAdmit(t *testing.T) {
 	var revoked protocol.Key
 	mesh := func(credential string) func(*Options) {
 		return func(o *Options) {
-			o.Prefix, o.Credential = "/nuka-mesh", []byte(credential)
+			o.Prefix, o.Credential = "/nuka-mesh", shows(credential)
 			o.Admit = func(key protocol.Key, credential []byte) error {
 				if string(credential) != "member" || key == revoked {
 					return errors.New("no member")
@@ -51,7 +56,76 @@ func TestAdmit(t *testing.T) {
 	revoked = protocol.KeyOf(a.o.Key)
 	b.lookAgain()
 	until(t, "an end of the connection to a revoked member", func() bool { return len(a.Peers()) == 0 })
-	if _, err := New(&Options{Key: key(1), System: here, Credential: make([]byte, MaxCredential+1)}); err == nil {
-		t.Error("a credential that is too long is taken")
+}
+
+func shows(credential string) func() ([]byte, error) {
+	return func() ([]byte, error) { return []byte(credential), nil }
+}
+
+// A credential that has changed is shown to those who are here already, and nobody has to go for it.
+func TestRenew(t *testing.T) {
+	var mu sync.Mutex
+	number, seen := 1, map[protocol.Key]string{}
+	mesh := func(show func() ([]byte, error)) func(*Options) {
+		return func(o *Options) {
+			o.Prefix, o.Credential = "/nuka-mesh", show
+			o.Admit = func(key protocol.Key, credential []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[key] = string(credential)
+				return nil
+			}
+		}
+	}
+	a := start(t, 1, newMemory(), mesh(func() ([]byte, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return fmt.Append(nil, "credential ", number), nil
+	}))
+	b := start(t, 2, newMemory(), mesh(shows("b")))
+	connect(t, a, b)
+	before := b.host.Network().ConnsToPeer(a.host.ID())
+	shown := func(want string) func() bool {
+		return func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return seen[protocol.KeyOf(key(1))] == want
+		}
+	}
+	mu.Lock()
+	number++
+	mu.Unlock()
+	a.Renew()
+	until(t, "the new credential", shown("credential 2"))
+	if after := b.host.Network().ConnsToPeer(a.host.ID()); !slices.Equal(before, after) || len(after) == 0 {
+		t.Errorf("got connections %v, want %v", after, before)
+	}
+}
+
+// Who goes in the middle of showing its credential may come back soon: it was not refused.
+func TestGoneWhileGreeting(t *testing.T) {
+	var slow atomic.Bool
+	slow.Store(true)
+	mesh := func(show func() ([]byte, error)) func(*Options) {
+		return func(o *Options) {
+			o.Prefix, o.Credential, o.Admit = "/nuka-mesh", show, func(protocol.Key, []byte) error { return nil }
+		}
+	}
+	a := start(t, 1, newMemory(), mesh(func() ([]byte, error) {
+		if slow.Load() {
+			return nil, errors.New("not now")
+		}
+		return []byte("a"), nil
+	}))
+	b := start(t, 2, newMemory(), mesh(shows("b")))
+	ticket := &protocol.Ticket{Node: protocol.KeyOf(key(2)), Addresses: b.Addresses()}
+	if err := a.Connect(t.Context(), ticket.String()); err == nil {
+		t.Fatal("a was admitted without a credential")
+	}
+	slow.Store(false)
+	begin := time.Now()
+	until(t, "a second try", func() bool { return a.Connect(t.Context(), ticket.String()) == nil })
+	if d := time.Since(begin); d > shutOut/2 {
+		t.Errorf("it was let in after %s only", d)
 	}
 }

@@ -125,7 +125,6 @@ func (s *Swarm) keepConnected(ctx context.Context) {
 	defer tick.Stop()
 	for n := 1; ; n++ {
 		s.connectSome(ctx)
-		s.lookAgain()
 		select {
 		case <-ctx.Done():
 			return

@@ -90,8 +90,9 @@ type Options struct {
 	// Admit says why a peer may not be part of this swarm; nil admits everybody. Credential is what the peer has shown, see
 	// Options.Credential. Until it is admitted a peer gets no answer from any protocol.
 	Admit func(key protocol.Key, credential []byte) error
-	// Credential is shown to each peer when Admit is set; at most MaxCredential bytes.
-	Credential []byte
+	// Credential returns what is shown to each peer when Admit is set; at most MaxCredential bytes. Whoever changes it calls
+	// Swarm.Renew.
+	Credential func() ([]byte, error)
 	// Invited answers who shows an invitation to a mesh: Request is what Join was given. nil answers nobody.
 	Invited func(ctx context.Context, key protocol.Key, request []byte) ([]byte, error)
 	// Metrics has the swarm's figures; nil has none.

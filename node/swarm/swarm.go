@@ -39,7 +39,8 @@ type Swarm struct {
 	// bitswap is set while Run runs.
 	bitswap atomic.Pointer[bitswap]
 	// known are the peers that were of use before.
-	known []peer.AddrInfo
+	known   []peer.AddrInfo
+	renewed chan struct{}
 
 	mu       sync.Mutex
 	closed   bool
@@ -49,12 +50,12 @@ type Swarm struct {
 
 // New opens the sockets of a swarm. Run must be called, which closes them.
 func New(o *Options) (*Swarm, error) {
-	s := &Swarm{o: *o, log: o.Log, fetching: map[cid.CID]chan struct{}{}}
+	s := &Swarm{o: *o, log: o.Log, fetching: map[cid.CID]chan struct{}{}, renewed: make(chan struct{}, 1)}
 	if len(o.Key) != ed25519.PrivateKeySize || o.System == nil {
 		return nil, errors.New("open the swarm: it needs a key and a system")
 	}
-	if len(o.Credential) > MaxCredential {
-		return nil, fmt.Errorf("open the swarm: a credential of %d bytes, at most %d", len(o.Credential), MaxCredential)
+	if o.Admit != nil && o.Credential == nil {
+		return nil, errors.New("open the swarm: it admits by a credential and has none")
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -118,6 +119,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		parts.Go(func() { d.run(ctx) })
 	}
 	parts.Go(func() { s.keepConnected(ctx) })
+	parts.Go(func() { s.keepAdmitted(ctx) })
 	if s.o.MDNS {
 		parts.Go(func() { s.findLocal(ctx) })
 	}
