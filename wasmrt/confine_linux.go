@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -17,21 +18,26 @@ import (
 )
 
 // Confine takes from this process, for good, what a worker does not need: it sets the kernel's limits, allows the
-// files at ro to be read and those at rw to be changed, and refuses the network, new programs, signals to others and
-// the calls by which kernels are attacked.
+// files that it may use, and refuses others, the network unless it may use it, new programs, signals to others and
+// the calls by which kernels are attacked. With the network a process of root's becomes nobody's.
 // What the kernel lacks is left out; Confinement says what that is.
-func Confine(l *WorkerLimits, ro, rw []string) error {
+func Confine(l *WorkerLimits, a *Allowed) error {
 	if err := limitSelf(l); err != nil {
 		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("confine worker: %w", err)
 	}
-	if err := landlockSelf(ro, rw); err != nil {
+	if err := landlockSelf(a); err != nil {
 		return fmt.Errorf("confine worker: landlock: %w", err)
 	}
+	if a.Network && os.Geteuid() == 0 {
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(Nobody), syscall.Setuid(Nobody)); err != nil {
+			return fmt.Errorf("confine worker: become nobody: %w", err)
+		}
+	}
 	if seccomp.Supported() {
-		f, err := filter()
+		f, err := filter(a.Network)
 		if err == nil {
 			err = seccomp.LoadFilter(f)
 		}
@@ -42,7 +48,7 @@ func Confine(l *WorkerLimits, ro, rw []string) error {
 	return nil
 }
 
-func landlockSelf(ro, rw []string) error {
+func landlockSelf(a *Allowed) error {
 	var rules []landlock.Rule
 	add := func(paths []string, dir, file func(...string) landlock.FSRule, refer bool) error {
 		for _, p := range paths {
@@ -64,20 +70,27 @@ func landlockSelf(ro, rw []string) error {
 		}
 		return nil
 	}
-	if err := add(ro, landlock.RODirs, landlock.ROFiles, false); err != nil {
+	if err := add(a.ReadOnly, landlock.RODirs, landlock.ROFiles, false); err != nil {
 		return err
 	}
-	if err := add(rw, landlock.RWDirs, landlock.RWFiles, true); err != nil {
+	if err := add(a.ReadWrite, landlock.RWDirs, landlock.RWFiles, true); err != nil {
 		return err
 	}
-	return landlock.V11.BestEffort().Restrict(rules...)
+	best := landlock.V11.BestEffort()
+	if a.Network {
+		return errors.Join(best.RestrictPaths(rules...), best.RestrictScoped())
+	}
+	return best.Restrict(rules...)
+}
+
+// networkCalls are refused to who may not use the network.
+var networkCalls = []string{
+	"socket", "socketpair", "socketcall", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
+	"recvfrom", "recvmsg", "recvmmsg",
 }
 
 // refused are the calls a worker cannot make. Those for other processes and for threads have conditions, below.
 var refused = []string{
-	// network
-	"socket", "socketpair", "socketcall", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
-	"recvfrom", "recvmsg", "recvmmsg",
 	// other programs and processes
 	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise",
 	"process_mrelease", "kcmp", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "tkill", "rt_sigqueueinfo",
@@ -98,7 +111,7 @@ var refused = []string{
 }
 
 // filter returns the seccomp filter: everything is allowed but what is refused.
-func filter() (seccomp.Filter, error) {
+func filter(network bool) (seccomp.Filter, error) {
 	info, err := arch.GetInfo("")
 	if err != nil {
 		return seccomp.Filter{}, err
@@ -123,8 +136,12 @@ func filter() (seccomp.Filter, error) {
 		{Name: "ioctl", Conditions: []seccomp.Condition{{Argument: 1, Operation: seccomp.Equal, Value: unix.TIOCSTI}}},
 		{Name: "ioctl", Conditions: []seccomp.Condition{{Argument: 1, Operation: seccomp.Equal, Value: unix.TIOCLINUX}}},
 	}
+	names := refused
+	if !network {
+		names = slices.Concat(refused, networkCalls)
+	}
 	groups := []seccomp.SyscallGroup{{
-		Action: seccomp.ActionErrno, Names: known(refused), NamesWithCondtions: conditions,
+		Action: seccomp.ActionErrno, Names: known(names), NamesWithCondtions: conditions,
 	}}
 	// With EPERM in place of ENOSYS, who wants a thread would not try clone.
 	if names := known([]string{"clone3"}); len(names) > 0 {

@@ -1,6 +1,7 @@
 package wasmrt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,9 @@ import (
 
 // MaxFrame is how long one message between a process and its worker may be.
 const MaxFrame = 64 << 20
+
+// firstGrow is how much memory a message may have before it is there: a block and what is around it.
+const firstGrow = 2 << 20
 
 // A Conn carries messages between a process and its worker: each is a length of four bytes, big endian, and as many
 // bytes. Send may be used by many goroutines, Recv by one.
@@ -39,7 +43,7 @@ func (c *Conn) Send(b []byte) error {
 }
 
 // Recv reads one message; io.EOF says that the other side closed between messages.
-// Memory is taken as bytes arrive, not as the length promises.
+// Memory beyond two MiB is taken as bytes arrive, not as the length promises.
 func (c *Conn) Recv() ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
@@ -52,12 +56,14 @@ func (c *Conn) Recv() ([]byte, error) {
 	if n > MaxFrame {
 		return nil, fmt.Errorf("receive message: %d bytes, more than %d", n, MaxFrame)
 	}
-	b, err := io.ReadAll(io.LimitReader(c.r, n))
-	if err == nil && int64(len(b)) < n {
+	var b bytes.Buffer
+	b.Grow(int(min(n, firstGrow)))
+	_, err := io.CopyN(&b, c.r, n)
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
 		return nil, fmt.Errorf("receive message: %w", err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }

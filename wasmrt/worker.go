@@ -39,6 +39,10 @@ type WorkerCommand struct {
 	Limits WorkerLimits
 	// ReadOnly and ReadWrite are the host's files and folders it may use where the system can confine it.
 	ReadOnly, ReadWrite []string
+	// Network lets it use the network. Under Linux, if this process is root's, it becomes Nobody's.
+	Network bool
+	// Dir is where it starts; empty is the root folder. It may be one that it could not reach any more by its whole path.
+	Dir string
 	// Unconfined leaves out everything but the limits.
 	Unconfined bool
 	// Stderr gets what it writes there; nil keeps the last lines for the error only.
@@ -59,9 +63,20 @@ type Worker struct {
 
 // enterSpec is the first message to a worker.
 type enterSpec struct {
-	Limits              WorkerLimits
+	Limits     WorkerLimits
+	Allowed    Allowed
+	Unconfined bool
+}
+
+// Nobody is, under Linux, the user and the group of a process that was root's and may use the network.
+const Nobody = 65534
+
+// Allowed is what a confined process may use.
+type Allowed struct {
+	// ReadOnly and ReadWrite are files and folders of the host.
 	ReadOnly, ReadWrite []string
-	Unconfined          bool
+	// Network lets it use the network.
+	Network bool
 }
 
 // Spawn starts a worker, which lives until it exits, Close or Kill is called, a limit is hit or ctx is done.
@@ -77,9 +92,9 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 	}
 	cmd := exec.Command(name, c.Args...)
 	cmd.Env = append([]string{}, c.Env...) // not nil, which would be ours
-	cmd.Dir = "/"
-	if runtime.GOOS == "windows" {
-		cmd.Dir = ""
+	cmd.Dir = c.Dir
+	if cmd.Dir == "" && runtime.GOOS != "windows" {
+		cmd.Dir = "/"
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -103,7 +118,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		// The kernel sends the signal of a parent's death when the thread that started the child ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := startConfined(cmd, c.Unconfined)
+		err := startConfined(cmd, c.Unconfined || c.Network)
 		outW.Close()
 		started <- err
 		if err != nil {
@@ -123,7 +138,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		<-w.done
 		time.AfterFunc(time.Minute, func() { outR.Close() })
 	}()
-	spec, err := json.Marshal(enterSpec{c.Limits, c.ReadOnly, c.ReadWrite, c.Unconfined})
+	spec, err := json.Marshal(enterSpec{c.Limits, Allowed{c.ReadOnly, c.ReadWrite, c.Network}, c.Unconfined})
 	if err == nil {
 		err = w.Send(spec)
 	}
@@ -251,7 +266,7 @@ func Enter() (*Conn, error) {
 	if spec.Unconfined {
 		err = limitSelf(&spec.Limits)
 	} else {
-		err = Confine(&spec.Limits, spec.ReadOnly, spec.ReadWrite)
+		err = Confine(&spec.Limits, &spec.Allowed)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enter worker: %w", err)

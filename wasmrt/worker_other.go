@@ -22,7 +22,7 @@ func usage(int) (cpu time.Duration, rss int64, ok bool) { return 0, 0, false }
 func closeInherited() {}
 
 // Confine limits this process; see Confinement for what is missing here.
-func Confine(l *WorkerLimits, _, _ []string) error { return limitSelf(l) }
+func Confine(l *WorkerLimits, _ *Allowed) error { return limitSelf(l) }
 
 // Confinement lists what is missing to confine worker processes on this system, empty if nothing is.
 // Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.

@@ -41,7 +41,7 @@ func TestAdmit(t *testing.T) {
 		func(o *Options) { mesh("")(o); o.Admit = func(protocol.Key, []byte) error { return nil } },
 	} {
 		c := start(t, byte(3+n), newMemory(), change)
-		ticket := &protocol.Ticket{Node: protocol.KeyOf(b.o.Key), Addresses: b.Addresses()}
+		ticket := &protocol.Ticket{Node: b.key, Addresses: b.Addresses()}
 		err := c.Connect(t.Context(), ticket.String())
 		if err == nil {
 			err = c.Fetch(t.Context(), root, 0, nil)
@@ -53,7 +53,7 @@ func TestAdmit(t *testing.T) {
 	if n := len(b.Peers()); n != 1 {
 		t.Errorf("got %d peers, want the member", n)
 	}
-	revoked = protocol.KeyOf(a.o.Key)
+	revoked = a.key
 	b.lookAgain()
 	until(t, "an end of the connection to a revoked member", func() bool { return len(a.Peers()) == 0 })
 }

@@ -63,9 +63,8 @@ func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attes
 			q.ids = append(q.ids, id)
 		}
 	}
-	own := protocol.KeyOf(s.o.Key)
 	for _, key := range s.o.Signers() {
-		if key != own {
+		if key != s.key {
 			q.signers[key] = true
 		}
 	}

@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"hash"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -51,11 +49,7 @@ var registerHash = sync.OnceFunc(func() {
 })
 
 // newHost makes the libp2p host, which listens.
-func newHost(o *Options, gate *gate) (host.Host, error) {
-	key, err := crypto.UnmarshalEd25519PrivateKey(o.Key)
-	if err != nil {
-		return nil, fmt.Errorf("key of the swarm: %w", err)
-	}
+func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 	limits, err := resources(o)
 	if err != nil {
 		return nil, err
@@ -187,29 +181,4 @@ func hasProtocol(a ma.Multiaddr, code int) bool {
 // isLocal says that an address is private or of this machine, and reached without a relay.
 func isLocal(a ma.Multiaddr) bool {
 	return a != nil && !hasProtocol(a, ma.P_CIRCUIT) && (manet.IsPrivateAddr(a) || manet.IsIPLoopback(a) || manet.IsIP6LinkLocal(a))
-}
-
-// keyOf returns the key that a peer id is made of. An error: it is of another kind than ed25519.
-func keyOf(id peer.ID) (protocol.Key, error) {
-	public, err := id.ExtractPublicKey()
-	if err != nil {
-		return protocol.Key{}, fmt.Errorf("peer %s: %w", id, err)
-	}
-	if public.Type() != crypto.Ed25519 {
-		return protocol.Key{}, fmt.Errorf("peer %s: its key is not ed25519", id)
-	}
-	raw, err := public.Raw()
-	if err != nil || len(raw) != ed25519.PublicKeySize {
-		return protocol.Key{}, fmt.Errorf("peer %s: its key cannot be read", id)
-	}
-	return protocol.Key(raw), nil
-}
-
-// idOf returns the peer id of a key.
-func idOf(key protocol.Key) (peer.ID, error) {
-	public, err := crypto.UnmarshalEd25519PublicKey(key[:])
-	if err != nil {
-		return "", err
-	}
-	return peer.IDFromPublicKey(public)
 }

@@ -477,7 +477,7 @@ func TestStreamFlood(t *testing.T) {
 	var many []*Swarm
 	for n := range 40 {
 		c := start(t, byte(10+n), newMemory(), nil)
-		ticket := &protocol.Ticket{Node: protocol.KeyOf(b.o.Key), Addresses: b.Addresses()}
+		ticket := &protocol.Ticket{Node: b.key, Addresses: b.Addresses()}
 		if c.Connect(t.Context(), ticket.String()) == nil {
 			many = append(many, c)
 		}
@@ -489,7 +489,7 @@ func TestStreamFlood(t *testing.T) {
 	here := newMemory()
 	a := start(t, 1, here, nil)
 	until(t, "a connection of an honest peer", func() bool {
-		ticket := &protocol.Ticket{Node: protocol.KeyOf(b.o.Key), Addresses: b.Addresses()}
+		ticket := &protocol.Ticket{Node: b.key, Addresses: b.Addresses()}
 		err := a.Connect(t.Context(), ticket.String())
 		if err == nil {
 			err = a.Fetch(t.Context(), root, 0, nil)

@@ -2,7 +2,7 @@ package swarm
 
 import (
 	"context"
-	"crypto/ed25519"
+	"crypto"
 	"iter"
 	"log/slog"
 
@@ -66,8 +66,9 @@ type Receiver interface {
 
 // Options configure a Swarm. Key and System must be set.
 type Options struct {
-	// Key is the identity of the node. Its peer id and its Key as a signer are the same.
-	Key ed25519.PrivateKey
+	// Key is the identity of the node, an ed25519 key. Its peer id and its Key as a signer are the same. Only what
+	// MaySign allows is signed with it.
+	Key crypto.Signer
 	// Prefix is what the protocol ids begin with; "" is protocol.Prefix.
 	Prefix string
 	System System

@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +27,7 @@ import (
 type Swarm struct {
 	o     Options
 	log   *slog.Logger
+	key   protocol.Key
 	host  host.Host
 	gate  *gate
 	peers *book
@@ -50,10 +50,14 @@ type Swarm struct {
 
 // New opens the sockets of a swarm. Run must be called, which closes them.
 func New(o *Options) (*Swarm, error) {
-	s := &Swarm{o: *o, log: o.Log, fetching: map[cid.CID]chan struct{}{}, renewed: make(chan struct{}, 1)}
-	if len(o.Key) != ed25519.PrivateKeySize || o.System == nil {
+	if o.Key == nil || o.System == nil {
 		return nil, errors.New("open the swarm: it needs a key and a system")
 	}
+	key, err := newIdentity(o.Key)
+	if err != nil {
+		return nil, fmt.Errorf("open the swarm: %w", err)
+	}
+	s := &Swarm{o: *o, log: o.Log, key: key.public, fetching: map[cid.CID]chan struct{}{}, renewed: make(chan struct{}, 1)}
 	if o.Admit != nil && o.Credential == nil {
 		return nil, errors.New("open the swarm: it admits by a credential and has none")
 	}
@@ -70,14 +74,13 @@ func New(o *Options) (*Swarm, error) {
 		s.o.Signers = func() []protocol.Key { return nil }
 	}
 	s.up, s.down = limiter(o.Up), limiter(o.Down)
-	var err error
 	if s.codec, err = newCodec(); err != nil {
 		return nil, err
 	}
 	registerHash()
 	s.peers = newBook()
 	s.gate = &gate{admit: o.Admit, guests: map[peer.ID]*guest{}, out: map[peer.ID]time.Time{}}
-	if s.host, err = newHost(&s.o, s.gate); err != nil {
+	if s.host, err = newHost(&s.o, key, s.gate); err != nil {
 		return nil, err
 	}
 	if err := s.measure(o.Metrics); err != nil {
@@ -226,7 +229,7 @@ func (s *Swarm) Status() protocol.SwarmStatus {
 	if d := s.discovery.Load(); d != nil {
 		st.Running, st.Table, st.Provided = true, d.dht.RoutingTable().Size(), int(d.provided.Load())
 	}
-	t := protocol.Ticket{Node: protocol.KeyOf(s.o.Key), Addresses: st.Addresses}
+	t := protocol.Ticket{Node: s.key, Addresses: st.Addresses}
 	t.Addresses = t.Addresses[:min(len(t.Addresses), maxTicketAddresses)]
 	st.Ticket = t.String()
 	return st

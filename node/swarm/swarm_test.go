@@ -45,7 +45,7 @@ func run(t testing.TB, s *Swarm) {
 
 func connect(t testing.TB, from, to *Swarm) {
 	t.Helper()
-	ticket := &protocol.Ticket{Node: protocol.KeyOf(to.o.Key), Addresses: to.Addresses()}
+	ticket := &protocol.Ticket{Node: to.key, Addresses: to.Addresses()}
 	if err := from.Connect(t.Context(), ticket.String()); err != nil {
 		t.Fatal(err)
 	}
