@@ -45,6 +45,7 @@ type ShareRule struct {
 //	  up: 0b, down: 0b # bytes a second, 0b is no bound
 //	  connections: 200
 //	  metrics: "127.0.0.1:9464"                         # Prometheus reads it there
+//	  apart: true      # each swarm in a process of its own, which neither the store nor the key of the node is open to
 //	  control: "0.0.0.0:4718"  # where light peers of other machines attach by a ticket
 //	}
 type Config struct {
@@ -54,6 +55,7 @@ type Config struct {
 	MDNS        bool
 	Share       []ShareRule
 	Relay       bool
+	Apart       bool
 	Up, Down    int64
 	Connections int
 	Metrics     string
@@ -93,6 +95,7 @@ func parseConfig(text []byte) (*Config, error) {
 		"listen":      func(v any) bool { c.Listens = true; return texts(v, &c.Listen) },
 		"bootstrap":   func(v any) bool { return texts(v, &c.Bootstrap) },
 		"mdns":        func(v any) bool { return set(v, &c.MDNS) },
+		"apart":       func(v any) bool { return set(v, &c.Apart) },
 		"relay":       func(v any) bool { return set(v, &c.Relay) },
 		"metrics":     func(v any) bool { return address(v, &c.Metrics) },
 		"control":     func(v any) bool { return address(v, &c.Control) },

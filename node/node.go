@@ -26,6 +26,8 @@ type Options struct {
 	UserHome string
 	// Getenv reads the environment, for the same; nil reads none.
 	Getenv func(string) string
+	// Apart runs each swarm in a process of its own, as Config.Apart does.
+	Apart bool
 	// Idle ends the daemon when nobody has called for so long; 0 never does.
 	Idle time.Duration
 	// Ready is called when the daemon answers; nil is not.
@@ -100,6 +102,7 @@ func Run(ctx context.Context, o *Options) error {
 	}()
 	peers := newSwarms(&swarms{
 		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
+		apart: o.Apart,
 	})
 	members.changed = func(name string) { peers.wake(); peers.renew(name) }
 	fetcher := source.Options{

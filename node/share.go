@@ -11,7 +11,6 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/realize"
-	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -125,7 +124,7 @@ func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 }
 
 // reach connects to the node of a ticket.
-func reach(ctx context.Context, w *swarm.Swarm, what string) error {
+func reach(ctx context.Context, w network, what string) error {
 	if !protocol.IsTicket(what) {
 		return nil
 	}

@@ -4,25 +4,19 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
-	"fmt"
 	"log/slog"
-	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
-	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
 const (
-	// settle is how long a membership that has just begun may look for its first peer before somebody asks it.
-	settle = 3 * time.Second
 	// speakEvery is how often the node's head is looked at.
 	speakEvery = time.Minute
 	// listenEvery is how often the heads of signers are asked for.
@@ -45,6 +39,7 @@ type swarms struct {
 	meshes  *meshes
 	log     *slog.Logger
 	metrics *metrics
+	apart   bool // whatever the configuration says
 
 	changed chan struct{}
 	stale   chan struct{}
@@ -53,17 +48,6 @@ type swarms struct {
 	members map[string]*membership // by the name of the mesh; "" is the public swarm
 	wanted  int                    // calls that want the public swarm now
 	joined  chan struct{}          // closed and replaced when members change
-}
-
-// A membership is one swarm that the node is in.
-type membership struct {
-	name   string
-	prefix string // of the protocol ids of a mesh
-	swarm  *swarm.Swarm
-	system *system
-	since  time.Time
-	leave  context.CancelFunc
-	left   chan struct{}
 }
 
 // newSwarms prepares what has its fields from home to metrics set.
@@ -191,54 +175,6 @@ func (s *swarms) update(ctx context.Context) {
 	}
 }
 
-// join begins a membership.
-func (s *swarms) join(ctx context.Context, name string) error {
-	c := s.config.Get()
-	y := &system{s: s, mesh: name}
-	o := &swarm.Options{
-		Key: s.key, System: y, Listen: c.Listen, Bootstrap: c.Bootstrap, MDNS: c.MDNS, Relay: c.Relay,
-		Connections: c.Connections, Up: c.Up, Down: c.Down, Dir: filepath.Join(s.home.Swarm(), "public"),
-		Signers: func() []protocol.Key { return s.policy.Get().Signers() }, Log: s.log, Metrics: s.metrics.registerer(name),
-	}
-	if name == "" {
-		o.Invited = func(_ context.Context, key protocol.Key, request []byte) ([]byte, error) {
-			return s.meshes.invited(key, request, s.addressesIn, time.Now())
-		}
-	} else {
-		prefix, addresses, err := s.meshes.place(name)
-		if err != nil {
-			return err
-		}
-		// The public swarm has the ports of the configuration.
-		o.Prefix, o.Bootstrap, o.Listen = prefix, addresses, anyPort(c.Listen)
-		o.Relay, o.Dir = false, filepath.Join(s.home.Swarm(), "mesh-"+name)
-		o.Credential = func() ([]byte, error) { return s.meshes.show(name) }
-		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.admit(name, key, shown, time.Now()) }
-	}
-	w, err := swarm.New(o)
-	if err != nil {
-		return fmt.Errorf("join the swarm: %w", err)
-	}
-	ctx, leave := context.WithCancel(ctx)
-	m := &membership{name: name, prefix: o.Prefix, swarm: w, system: y, since: time.Now(), leave: leave, left: make(chan struct{})}
-	go func() {
-		defer close(m.left)
-		defer leave()
-		if err := w.Run(ctx); err != nil && ctx.Err() == nil {
-			s.log.Error("the swarm ended", "swarm", name, "error", err)
-			s.wake()
-		}
-	}()
-	s.mu.Lock()
-	s.members[name] = m
-	close(s.joined)
-	s.joined = make(chan struct{})
-	s.mu.Unlock()
-	s.news()
-	s.log.Info("joined", "swarm", name, "addresses", w.Addresses())
-	return nil
-}
-
 // renew has the members of a mesh look at each other again: somebody was put out.
 func (s *swarms) renew(mesh string) {
 	s.mu.Lock()
@@ -247,18 +183,6 @@ func (s *swarms) renew(mesh string) {
 	if m != nil {
 		m.swarm.Renew()
 	}
-}
-
-// anyPort returns multiaddrs with the ports left to the system.
-func anyPort(listen []string) []string {
-	port := regexp.MustCompile(`/(tcp|udp)/[0-9]+`)
-	var free []string
-	for _, a := range listen {
-		if a = port.ReplaceAllString(a, "/$1/0"); !slices.Contains(free, a) {
-			free = append(free, a)
-		}
-	}
-	return free
 }
 
 // addressesIn returns where this node is in a mesh.
@@ -271,7 +195,7 @@ func (s *swarms) addressesIn(mesh string) []string {
 	}
 	addresses, _ := ticketAddresses(m.swarm.Addresses())
 	for i, a := range addresses {
-		addresses[i] = a + "/p2p/" + m.swarm.ID()
+		addresses[i] = a + "/p2p/" + control.PeerID(protocol.KeyOf(s.key))
 	}
 	return addresses
 }
@@ -328,19 +252,6 @@ func (s *swarms) enter(ctx context.Context) (m *membership, release func(), err 
 		case <-ctx.Done():
 			release()
 			return nil, nil, ctx.Err()
-		}
-	}
-}
-
-// settled waits until a membership that has just begun has a peer, or has had the time to find one.
-func (m *membership) settled(ctx context.Context) {
-	for time.Since(m.since) < settle && len(m.swarm.Peers()) == 0 {
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.left:
-			return
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

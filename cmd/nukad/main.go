@@ -12,15 +12,19 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/node"
+	"github.com/MordragT/nuka/node/netd"
 	"github.com/MordragT/nuka/protocol"
 )
 
 const version = "0.1.0"
 
-const usage = `usage: nukad [--foreground] [--idle DURATION] [--log LEVEL]
+const usage = `usage: nukad [system] [--foreground] [--idle DURATION] [--log LEVEL]
 
 Nukad runs the node of NUKA_HOME, or of the user's own folders, until it is told to stop:
 by the signals INT and TERM, or by: nuka daemon stop. Running builds may end first; a second signal ends them.
+
+With system, each swarm that the node is in has a process of its own, "nukad net NAME", to which neither the store nor the
+node's key is open; another is started when one dies. The setting apart in config.nuon does the same.
 
   --foreground      for service managers: stay until stopped, log to standard error
   --idle DURATION   end when nobody has called for so long, such as 1h
@@ -28,9 +32,9 @@ by the signals INT and TERM, or by: nuka daemon stop. Running builds may end fir
 `
 
 func main() {
-	if len(os.Args) == 2 && os.Args[1] == node.WorkerArg {
-		if err := node.RunWorker(); err != nil {
-			fmt.Fprintf(os.Stderr, "nukad: worker: %v\n", err)
+	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == netd.Arg) {
+		if err := runChild(os.Args[1]); err != nil {
+			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
 		}
 		return
@@ -47,7 +51,22 @@ func main() {
 	}
 }
 
+// runChild is a process that a daemon has started.
+func runChild(what string) error {
+	if st, err := os.Stdin.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
+		return errors.New("only a daemon starts this: nukad system")
+	}
+	if what == netd.Arg {
+		return netd.Main()
+	}
+	return node.RunWorker()
+}
+
 func run(args []string) error {
+	apart := len(args) > 0 && args[0] == "system"
+	if apart {
+		args = args[1:]
+	}
 	flags := flag.NewFlagSet("nukad", flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	foreground := flags.Bool("foreground", false, "")
@@ -74,7 +93,7 @@ func run(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	started := time.Now()
 	return node.Run(ctx, &node.Options{
-		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Log: log,
+		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Apart: apart, Log: log,
 		Ready: func() {
 			if *foreground {
 				fmt.Fprintf(os.Stderr, "nukad: ready after %s, home %s\n", time.Since(started).Round(time.Millisecond), home.Data)

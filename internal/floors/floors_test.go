@@ -17,7 +17,7 @@ var floor = map[string]int{
 	"cas": 2, "nu": 2, "source": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3,
-	"node":     4,
+	"node": 4, "node/netd": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -143,7 +143,7 @@ var doors = map[string]door{
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
 	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm"}}, // node serves what node/swarm counts
+	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}}, // node serves what node/swarm counts
 	"github.com/quic-go/quic-go":                   {code: []string{"node/control"}, tests: []string{"node/swarm", "testnet"}},
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},

@@ -72,12 +72,6 @@ func (k *identity) Sign(message []byte) ([]byte, error) {
 	return k.signer.Sign(rand.Reader, message, crypto.Hash(0))
 }
 
-// PeerID returns the peer id of a key in text.
-func PeerID(key protocol.Key) (string, error) {
-	id, err := idOf(key)
-	return id.String(), err
-}
-
 // keyOf returns the key that a peer id is made of. An error: it is of another kind than ed25519.
 func keyOf(id peer.ID) (protocol.Key, error) {
 	public, err := id.ExtractPublicKey()

@@ -223,6 +223,15 @@ func (s *Swarm) Addresses() []string {
 	return list
 }
 
+// Listening are the multiaddrs that another swarm would have to be given as Options.Listen to be found where this one is.
+func (s *Swarm) Listening() []string {
+	var list []string
+	for _, a := range s.host.Network().ListenAddresses() {
+		list = append(list, a.String())
+	}
+	return list
+}
+
 // Status says how the node stands in the swarm.
 func (s *Swarm) Status() protocol.SwarmStatus {
 	st := protocol.SwarmStatus{Addresses: s.Addresses(), Bootstrap: slices.Clone(s.o.Bootstrap), Peers: len(s.host.Network().Peers())}

@@ -1,0 +1,262 @@
+package netd
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// served answers one net daemon's calls.
+type served struct {
+	o   *swarm.Options
+	log *slog.Logger
+
+	mu        sync.Mutex
+	last      int64
+	receivers map[int64]*receiving
+}
+
+// A receiving is a tree that the net daemon receives.
+type receiving struct {
+	swarm.Receiver
+
+	mu     sync.Mutex
+	leaves []cid.Leaf // as they were when they were asked for first
+}
+
+// wantLeaves returns some of the leaves that are missing, from one on.
+func (r *receiving) wantLeaves(from int) []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if from == 0 {
+		r.leaves = r.WantLeaves()
+	}
+	var b []byte
+	from = min(max(from, 0), len(r.leaves))
+	for _, l := range r.leaves[from:min(from+maxLeaves, len(r.leaves))] {
+		b = appendLeaf(b, l)
+	}
+	return b
+}
+
+// maxReceivers bounds the trees that one net daemon receives at a time.
+const maxReceivers = 1024
+
+func publicKey(key crypto.Signer) protocol.Key {
+	public, _ := key.Public().(ed25519.PublicKey)
+	if len(public) != ed25519.PublicKeySize {
+		return protocol.Key{}
+	}
+	return protocol.Key(public)
+}
+
+// with makes a handler of one that takes arguments.
+func with[A any](f func(ctx context.Context, args A, body []byte) (any, []byte, error)) handler {
+	return func(ctx context.Context, c *call) (any, []byte, error) {
+		var args A
+		if err := c.read(&args); err != nil {
+			return nil, nil, err
+		}
+		return f(ctx, args, c.body)
+	}
+}
+
+func (s *served) handlers() map[string]handler {
+	y := s.o.System
+	return map[string]handler{
+		callBlock: with(func(ctx context.Context, a blockArgs, _ []byte) (any, []byte, error) {
+			b, err := y.Block(ctx, a.CID, a.Asker)
+			return nil, b, err
+		}),
+		callStatements: with(func(ctx context.Context, a statementsArgs, _ []byte) (any, []byte, error) {
+			list, err := y.Statements(ctx, a.PIDs, a.Asker)
+			return lines{list}, nil, err
+		}),
+		callHeads: with(func(ctx context.Context, a headsArgs, _ []byte) (any, []byte, error) {
+			list, err := y.Heads(ctx, a.Keys)
+			return lines{list}, nil, err
+		}),
+		callLearn: func(ctx context.Context, c *call) (any, []byte, error) { return nil, nil, y.Learn(ctx, c.body) },
+		callShared: func(ctx context.Context, _ *call) (any, []byte, error) {
+			var all []byte
+			for a, err := range y.Shared(ctx) {
+				if err != nil {
+					return nil, nil, err
+				}
+				all = appendAnnouncement(all, a)
+			}
+			return nil, all, nil
+		},
+		callSigners: func(context.Context, *call) (any, []byte, error) {
+			if s.o.Signers == nil {
+				return headsArgs{}, nil, nil
+			}
+			return headsArgs{s.o.Signers()}, nil, nil
+		},
+		callSign:       s.sign,
+		callCredential: s.credential,
+		callAdmit: with(func(_ context.Context, a keyArgs, credential []byte) (any, []byte, error) {
+			if s.o.Admit == nil {
+				return nil, nil, nil
+			}
+			return nil, nil, s.o.Admit(a.Key, credential)
+		}),
+		callInvited: with(func(ctx context.Context, a keyArgs, request []byte) (any, []byte, error) {
+			if s.o.Invited == nil {
+				return nil, nil, protocol.Errorf(protocol.Denied, "nobody is invited here")
+			}
+			answer, err := s.o.Invited(ctx, a.Key, request)
+			return nil, answer, err
+		}),
+		callLog: with(func(ctx context.Context, a logArgs, _ []byte) (any, []byte, error) {
+			attrs := []any{"swarm", s.o.Dir}
+			for _, name := range slices.Sorted(maps.Keys(a.Attrs)) {
+				attrs = append(attrs, name, a.Attrs[name])
+			}
+			s.log.Log(ctx, slog.Level(a.Level), a.Message, attrs...)
+			return nil, nil, nil
+		}),
+		callReceive: with(s.receive),
+		callWantNodes: s.receiver(func(_ context.Context, r *receiving, _ int) (any, []byte, error) {
+			return cids{r.WantNodes()}, nil, nil
+		}),
+		callWantLeaves: s.receiver(func(_ context.Context, r *receiving, from int) (any, []byte, error) {
+			return nil, r.wantLeaves(from), nil
+		}),
+		callPut: with(func(_ context.Context, a putArgs, b []byte) (any, []byte, error) {
+			r, err := s.find(a.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			return nil, nil, r.Put(cid.Block{CID: a.CID, Data: b})
+		}),
+		callProgress: s.receiver(func(_ context.Context, r *receiving, _ int) (any, []byte, error) {
+			done, total := r.Progress()
+			return progress{done, total}, nil, nil
+		}),
+		callFinish: s.receiver(func(ctx context.Context, r *receiving, _ int) (any, []byte, error) {
+			return nil, nil, r.Finish(ctx)
+		}),
+		callClose: with(func(_ context.Context, a receiverArgs, _ []byte) (any, []byte, error) {
+			r, err := s.find(a.ID)
+			if err != nil {
+				return nil, nil, err
+			}
+			s.mu.Lock()
+			delete(s.receivers, a.ID)
+			s.mu.Unlock()
+			return nil, nil, r.Close()
+		}),
+	}
+}
+
+// sign signs what a peer signs, and nothing that a signer says.
+func (s *served) sign(_ context.Context, c *call) (any, []byte, error) {
+	if !swarm.MaySign(c.body) {
+		return nil, nil, protocol.Errorf(protocol.Denied, "a net daemon gets no signature under %.40q", c.body)
+	}
+	signature, err := s.o.Key.Sign(nil, c.body, crypto.Hash(0))
+	return nil, signature, err
+}
+
+func (s *served) credential(context.Context, *call) (any, []byte, error) {
+	if s.o.Credential == nil {
+		return nil, nil, protocol.Errorf(protocol.Invalid, "this swarm shows no credential")
+	}
+	credential, err := s.o.Credential()
+	return nil, credential, err
+}
+
+func (s *served) receive(ctx context.Context, a fetchArgs, _ []byte) (any, []byte, error) {
+	r, err := s.o.System.Receive(ctx, a.Root, a.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.receivers) >= maxReceivers {
+		return nil, nil, fmt.Errorf("more than %d trees at a time: %w", maxReceivers, r.Close())
+	}
+	if s.receivers == nil {
+		s.receivers = map[int64]*receiving{}
+	}
+	s.last++
+	s.receivers[s.last] = &receiving{Receiver: r}
+	return receiverArgs{ID: s.last}, nil, nil
+}
+
+func (s *served) find(id int64) (*receiving, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.receivers[id]
+	if r == nil {
+		return nil, fmt.Errorf("no tree is received as %d", id)
+	}
+	return r, nil
+}
+
+// receiver makes a handler of one for a tree that is being received.
+func (s *served) receiver(f func(ctx context.Context, r *receiving, from int) (any, []byte, error)) handler {
+	return with(func(ctx context.Context, a receiverArgs, _ []byte) (any, []byte, error) {
+		r, err := s.find(a.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f(ctx, r, a.From)
+	})
+}
+
+// close ends what the net daemon received. What has come stays for the next.
+func (s *served) close() {
+	s.mu.Lock()
+	receivers := s.receivers
+	s.receivers = nil
+	s.mu.Unlock()
+	for _, r := range receivers {
+		if err := r.Close(); err != nil {
+			s.log.Warn("end what a net daemon received", "error", err)
+		}
+	}
+}
+
+// measure registers what a net daemon counts.
+func (d *Daemon) measure() error {
+	if d.o.Metrics == nil {
+		return nil
+	}
+	return d.o.Metrics.Register(gatherer{d})
+}
+
+// A gatherer asks a net daemon for its figures.
+type gatherer struct{ d *Daemon }
+
+// Describe implements prometheus.Collector: which there are is not known before.
+func (gatherer) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (g gatherer) Collect(to chan<- prometheus.Metric) {
+	var figures []figure
+	g.d.ask(callGather, &figures)
+	for _, f := range figures {
+		kind := prometheus.GaugeValue
+		if f.Counter {
+			kind = prometheus.CounterValue
+		}
+		m, err := prometheus.NewConstMetric(prometheus.NewDesc(f.Name, f.Help, nil, f.Labels), kind, f.Value)
+		if err != nil {
+			m = prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+		}
+		to <- m
+	}
+}

@@ -1,0 +1,179 @@
+package netd
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Arg is the argument that makes the daemon's program a net daemon; the name of the membership follows.
+const Arg = "net"
+
+// The calls of the system daemon. What has no arguments and no result has none here.
+const (
+	callBegin      = "begin" // beginArgs → begun; the first call, once
+	callStatements = "statements"
+	callFetch      = "fetch" // fetchArgs, with progress as news
+	callAnnounce   = "announce"
+	callPeers      = "peers"   // → []protocol.Peer
+	callStatus     = "status"  // → protocol.SwarmStatus
+	callConnect    = "connect" // addressArgs
+	callJoin       = "join"    // addressArgs, the request → the answer
+	callRenew      = "renew"
+	callGather     = "gather" // → []figure
+	callPing       = "ping"
+)
+
+// The calls of the net daemon: those of swarm.System, and of the functions of swarm.Options.
+const (
+	callBlock      = "block" // blockArgs → the block
+	callHeads      = "heads"
+	callLearn      = "learn"      // the head
+	callShared     = "shared"     // → announcements
+	callSigners    = "signers"    // → []protocol.Key
+	callSign       = "sign"       // the message → the signature
+	callCredential = "credential" // → the credential
+	callAdmit      = "admit"      // keyArgs, the credential
+	callInvited    = "invited"    // keyArgs, the request → the answer
+	callLog        = "log"        // logArgs
+
+	callReceive    = "receive" // fetchArgs → receiverArgs
+	callWantNodes  = "want-nodes"
+	callWantLeaves = "want-leaves" // receiverArgs → leaves from the given one on, until there are none
+	callPut        = "put"         // putArgs, the block
+	callProgress   = "progress"    // receiverArgs → progress
+	callFinish     = "finish"
+	callClose      = "close"
+)
+
+// beginArgs are what of swarm.Options is no function.
+type beginArgs struct {
+	Key         protocol.Key
+	Prefix      string
+	Listen      []string
+	Bootstrap   []string
+	MDNS, Relay bool
+	Connections int
+	Up, Down    int64
+	Admits      bool // Options.Admit is there
+	Invites     bool // Options.Invited is there
+	Measures    bool // Options.Metrics is there
+	LogLevel    int
+}
+
+// begun says where the net daemon listens, so that the next one listens there as well.
+type begun struct{ Listening []string }
+
+type statementsArgs struct {
+	PIDs  []pir.PID
+	Asker swarm.Asker
+}
+
+// lines are statements or heads, in their canonical bytes.
+type lines struct{ Lines [][]byte }
+
+type fetchArgs struct {
+	Root cid.CID
+	Size int64
+}
+
+type progress struct{ Done, Total int64 }
+
+type addressArgs struct{ Address string }
+
+type blockArgs struct {
+	CID   cid.CID
+	Asker swarm.Asker
+}
+
+type headsArgs struct{ Keys []protocol.Key }
+
+type keyArgs struct{ Key protocol.Key }
+
+type logArgs struct {
+	Level   int
+	Message string
+	Attrs   map[string]string
+}
+
+// receiverArgs name a tree that is being received, and one of its leaves.
+type receiverArgs struct {
+	ID   int64
+	From int `json:",omitempty"`
+}
+
+type putArgs struct {
+	ID  int64
+	CID cid.CID
+}
+
+type cids struct{ CIDs []cid.CID }
+
+// A figure is one of a swarm's metrics.
+type figure struct {
+	Name, Help string
+	Counter    bool
+	Value      float64
+	Labels     map[string]string
+}
+
+// pidSize is the bytes of a PID; a CID has its own length, or none when it is zero.
+const pidSize = 32
+
+var errShort = errors.New("it ends too early")
+
+// appendAnnouncement appends an announcement in bytes.
+func appendAnnouncement(b []byte, a swarm.Announcement) []byte {
+	b = append(b, a.PID[:]...)
+	return appendCID(b, a.Root)
+}
+
+func readAnnouncement(b []byte) (a swarm.Announcement, rest []byte, err error) {
+	if len(b) < pidSize {
+		return a, nil, errShort
+	}
+	a.PID = pir.PID(b[:pidSize])
+	a.Root, rest, err = readCID(b[pidSize:])
+	return a, rest, err
+}
+
+// maxLeaves is how many leaves are told at a time.
+const maxLeaves = 1 << 19
+
+func appendLeaf(b []byte, l cid.Leaf) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(l.Offset))
+	b = binary.BigEndian.AppendUint64(b, uint64(l.Size))
+	return appendCID(b, l.CID)
+}
+
+func readLeaf(b []byte) (l cid.Leaf, rest []byte, err error) {
+	if len(b) < 16 {
+		return l, nil, errShort
+	}
+	l.Offset, l.Size = int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))
+	l.CID, rest, err = readCID(b[16:])
+	return l, rest, err
+}
+
+func appendCID(b []byte, c cid.CID) []byte {
+	if c.IsZero() {
+		return append(b, 0)
+	}
+	bytes := c.Bytes()
+	return append(append(b, byte(len(bytes))), bytes...)
+}
+
+func readCID(b []byte) (c cid.CID, rest []byte, err error) {
+	if len(b) == 0 || len(b) <= int(b[0]) {
+		return c, nil, errShort
+	}
+	n := int(b[0])
+	if n > 0 {
+		c, err = cid.FromBytes(b[1 : 1+n])
+	}
+	return c, b[1+n:], err
+}
