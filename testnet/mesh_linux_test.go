@@ -11,7 +11,7 @@ import (
 func TestMesh(t *testing.T) {
 	n := New(t, programs)
 	const team = `{listen: [/ip4/0.0.0.0/tcp/0, /ip4/0.0.0.0/udp/0/quic-v1], share: [{names: "app", with: "mesh:team"}]}`
-	a, b, c, stranger := n.Node(team), n.Node("{}"), n.Node("{}"), n.Node("{}")
+	a, b, c, stranger := n.Node(team), n.Node("{apart: true}"), n.Node("{}"), n.Node("{}")
 	a.Must(packages, "mesh", "create", "team")
 	ticket := a.Must(packages, "mesh", "invite", "team")
 	b.Must(packages, "mesh", "join", ticket)

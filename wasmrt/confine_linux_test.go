@@ -120,6 +120,62 @@ func TestConfinement(t *testing.T) {
 	}
 }
 
+// With the network a worker has that, the one folder it starts in, and nothing else of the user's: not even the sockets by which
+// daemons know their user. One of root's is nobody's.
+func TestConfinementNetwork(t *testing.T) {
+	if missing := wasmrt.Confinement(); len(missing) > 0 {
+		t.Skip(missing)
+	}
+	closed := filepath.Join(t.TempDir(), "closed") // to others, but for who is in it already
+	outside := filepath.Join(closed, "outside")
+	if err := os.MkdirAll(outside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(closed, "secret.txt"), []byte(secret), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	root := os.Geteuid() == 0
+	if root {
+		if err := os.Chown(outside, wasmrt.Nobody, wasmrt.Nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ul, err := net.Listen("unix", filepath.Join(outside, "sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ul.Close()
+	w := spawn(t, &wasmrt.WorkerCommand{Dir: outside, ReadWrite: []string{"."}, Network: true})
+	for msg, allowed := range map[string]bool{
+		"dial tcp " + l.Addr().String():       true,
+		"write new":                           true,
+		"dial unix sock":                      false,
+		"read ../secret.txt":                  false,
+		"read /etc/passwd":                    false,
+		"write ../new":                        false,
+		"exec /bin/true":                      false,
+		"signal " + strconv.Itoa(os.Getpid()): false,
+	} {
+		if got := ask(t, w, msg); strings.HasPrefix(got, "error: ") == allowed {
+			t.Errorf("%s: got %q, allowed %v", msg, got, allowed)
+		}
+	}
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.Pid())); root && (err != nil || !strings.Contains(string(status), "Uid:\t65534\t65534\t65534\t65534\n")) {
+		t.Errorf("it is still root's: %v", err)
+	}
+	free := spawn(t, &wasmrt.WorkerCommand{Dir: outside, Unconfined: true})
+	for _, msg := range []string{"dial unix sock", "read ../secret.txt"} {
+		if got := ask(t, free, msg); strings.HasPrefix(got, "error: ") {
+			t.Errorf("unconfined %s: got %q", msg, got)
+		}
+	}
+}
+
 // A worker must not outlive a parent that dies without a word.
 func TestWorkerDiesWithParent(t *testing.T) {
 	w := spawn(t, &wasmrt.WorkerCommand{Unconfined: true})

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +35,10 @@ const (
 	tries = 4
 	// grace is how long a net daemon may take to leave the swarm.
 	grace = 5 * time.Second
+	// settle is how long a process that follows another may look for its first peer before it is asked what that was asked.
+	settle = 3 * time.Second
+	// maxReached bounds the addresses that one process tells the next.
+	maxReached = 16
 	// callsAtOnce bounds the calls of a net daemon that are answered at a time, and with them the memory for it.
 	callsAtOnce = 64
 )
@@ -59,11 +65,12 @@ type Daemon struct {
 	cmd  wasmrt.WorkerCommand
 	log  *slog.Logger
 
-	mu     sync.Mutex
-	now    *process
-	next   chan struct{} // closed and replaced when now is set
-	ended  chan struct{} // closed when Run has returned
-	listen []string      // where the last one listened
+	mu      sync.Mutex
+	now     *process
+	next    chan struct{} // closed and replaced when now is set
+	ended   chan struct{} // closed when Run has returned
+	listen  []string      // where the last one listened
+	reached []string      // addresses that it has connected to when it was asked to, the newest last
 }
 
 // A process is one net daemon.
@@ -119,9 +126,17 @@ func (d *Daemon) start(ctx context.Context) (*process, error) {
 	system := &served{o: d.o, log: d.log}
 	p := &process{worker: w, link: newLink(w.Conn, system.handlers(), callsAtOnce), since: time.Now(), read: make(chan struct{})}
 	go func() {
-		defer close(p.read)
 		p.err = p.link.run(context.WithoutCancel(ctx), system.close)
-		w.Kill(nil) // it has said something wrong, if it lives
+		close(p.read)
+		if !errors.Is(p.err, io.EOF) {
+			w.Kill(p.err) // it has said something wrong
+			return
+		}
+		select {
+		case <-w.Done():
+		case <-time.After(grace):
+			w.Kill(errors.New("it has closed the link and lives on"))
+		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, beginTimeout)
 	defer cancel()
@@ -152,7 +167,7 @@ func (d *Daemon) beginArgs() *beginArgs {
 		}
 	}
 	return &beginArgs{
-		Key: publicKey(d.o.Key), Prefix: d.o.Prefix, Listen: d.listen, Bootstrap: d.o.Bootstrap, MDNS: d.o.MDNS, Relay: d.o.Relay,
+		Key: publicKey(d.o.Key), Prefix: d.o.Prefix, Listen: d.listen, Bootstrap: slices.Concat(d.o.Bootstrap, d.reached), MDNS: d.o.MDNS, Relay: d.o.Relay,
 		Connections: d.o.Connections, Up: d.o.Up, Down: d.o.Down,
 		Admits: d.o.Admit != nil, Invites: d.o.Invited != nil, Measures: d.o.Metrics != nil, LogLevel: int(level),
 	}
@@ -180,7 +195,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if d.watch(ctx, p); ctx.Err() != nil {
 			return d.stop(p)
 		}
-		d.log.Error("a net daemon has ended; another is started", "name", d.name, "error", errors.Join(p.worker.Wait(), p.err))
+		d.log.Error("a net daemon has ended; another is started", "name", d.name, "error", p.worker.Wait())
 		if time.Since(p.since) > longTime {
 			wait = firstWait
 		}
@@ -218,14 +233,16 @@ func (d *Daemon) watch(ctx context.Context, p *process) {
 			return
 		case <-tick.C:
 		}
-		late := time.AfterFunc(pingTimeout, func() { p.worker.Kill(errors.New("it does not answer")) })
-		_, err := p.link.call(ctx, callPing, nil, nil, nil, nil)
-		late.Stop()
-		if err != nil && ctx.Err() == nil {
-			p.worker.Kill(err)
-			<-p.read
-			return
-		}
+		p.ping(ctx, pingTimeout)
+	}
+}
+
+// ping kills a process that does not answer.
+func (p *process) ping(ctx context.Context, timeout time.Duration) {
+	late := time.AfterFunc(timeout, func() { p.worker.Kill(errors.New("it does not answer")) })
+	defer late.Stop()
+	if _, err := p.link.call(ctx, callPing, nil, nil, nil, nil); err != nil && ctx.Err() == nil {
+		p.worker.Kill(err)
 	}
 }
 
@@ -249,10 +266,13 @@ func ignoreExit(err error) error {
 
 // do makes a call, and makes it again when the process ends before it has answered.
 func (d *Daemon) do(ctx context.Context, method string, args, result any, body []byte, part func(json.RawMessage)) ([]byte, error) {
-	for range tries {
+	for try := range tries {
 		p, err := d.process(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if try > 0 {
+			p.settled(ctx)
 		}
 		answer, err := p.link.call(ctx, method, args, result, body, part)
 		if !errors.Is(err, errBroken) || ctx.Err() != nil {
@@ -261,6 +281,21 @@ func (d *Daemon) do(ctx context.Context, method string, args, result any, body [
 	}
 	return nil, protocol.Errorf(protocol.Unavailable, "%s: %d net daemons have ended over it", method, tries).
 		WithHint("the daemon's log says why: nuka status")
+}
+
+// settled waits until a process has a peer, or has had the time to find one.
+func (p *process) settled(ctx context.Context) {
+	for time.Since(p.since) < settle {
+		var peers []protocol.Peer
+		if _, err := p.link.call(ctx, callPeers, nil, &peers, nil, nil); err != nil || len(peers) > 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // process returns one that has not ended.
@@ -346,6 +381,12 @@ func (d *Daemon) Addresses() []string { return d.Status().Addresses }
 // Connect is that of a swarm.Swarm.
 func (d *Daemon) Connect(ctx context.Context, address string) error {
 	_, err := d.do(ctx, callConnect, addressArgs{address}, nil, nil, nil)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.reached = append(slices.DeleteFunc(d.reached, func(a string) bool { return a == address }), address)
+		d.reached = d.reached[max(0, len(d.reached)-maxReached):]
+	}
 	return err
 }
 

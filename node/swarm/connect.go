@@ -21,8 +21,8 @@ const (
 	dialTimeout = 10 * time.Second
 	// keepInterval is how often it is looked whether there are enough connections.
 	keepInterval = 30 * time.Second
-	// keepKnown is every how many such times the peers that were of use are written down.
-	keepKnown = 10
+	// keepKnown is how often the peers that were of use are written down at most: another process may have to go on from there.
+	keepKnown = time.Second
 	// enoughPeers is from how many connections on the nodes to begin with are not called.
 	enoughPeers = 4
 )
@@ -123,14 +123,19 @@ func shortDial(err error) string {
 func (s *Swarm) keepConnected(ctx context.Context) {
 	tick := time.NewTicker(keepInterval)
 	defer tick.Stop()
-	for n := 1; ; n++ {
-		s.connectSome(ctx)
+	var keep <-chan time.Time
+	for s.connectSome(ctx); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		if n%keepKnown == 0 {
+			s.connectSome(ctx)
+		case <-s.peers.useful:
+			if keep == nil {
+				keep = time.After(keepKnown)
+			}
+		case <-keep:
+			keep = nil
 			if err := s.writeKnown(); err != nil {
 				s.log.Warn("keep the peers that were of use", "error", err)
 			}

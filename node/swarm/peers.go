@@ -48,11 +48,14 @@ type book struct {
 	// received and sent are bytes of our protocols, lies, stalls and failures how often there were some; of all peers since New.
 	received, sent, lies, stalls, failures atomic.Int64
 
+	// useful gets a signal when another peer was of use.
+	useful chan struct{}
+
 	mu      sync.Mutex
 	members map[peer.ID]*member
 }
 
-func newBook() *book { return &book{members: map[peer.ID]*member{}} }
+func newBook() *book { return &book{members: map[peer.ID]*member{}, useful: make(chan struct{}, 1)} }
 
 // get returns what is known about a peer.
 func (b *book) get(id peer.ID) *member {
@@ -145,7 +148,13 @@ func (m *member) answered(took time.Duration) {
 func (m *member) gave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.useful = true
+	if !m.useful {
+		m.useful = true
+		select {
+		case m.book.useful <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (m *member) lag() time.Duration {

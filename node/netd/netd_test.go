@@ -1,0 +1,350 @@
+package netd
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == Arg {
+		if err := Main(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A network is what both, a swarm in this process and one in its own, are.
+type network interface {
+	Run(ctx context.Context) error
+	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
+	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
+	Announce(ids ...pir.PID)
+	Connect(ctx context.Context, address string) error
+	Join(ctx context.Context, ticket string, request []byte) ([]byte, error)
+	Renew()
+	Peers() []protocol.Peer
+	Addresses() []string
+	Status() protocol.SwarmStatus
+}
+
+// A system is a swarm.System over a store.
+type system struct {
+	*cas.Store
+	t *testing.T
+
+	mu    sync.Mutex
+	said  map[pir.PID][][]byte
+	heads [][]byte
+	put   func() // called for each block that comes
+}
+
+func (y *system) Block(ctx context.Context, c cid.CID, _ swarm.Asker) ([]byte, error) {
+	return y.Store.Block(ctx, c)
+}
+
+func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([][]byte, error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	var all [][]byte
+	if !to.Private || to.Key.IsZero() {
+		return nil, errors.New("the asker is wrong")
+	}
+	for _, id := range ids {
+		all = append(all, y.said[id]...)
+	}
+	return all, nil
+}
+
+func (y *system) Heads(context.Context, []protocol.Key) ([][]byte, error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.heads, nil
+}
+
+func (y *system) Learn(_ context.Context, head []byte) error {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.heads = append(y.heads, bytes.Clone(head))
+	return fmt.Errorf("a head: %w", protocol.ErrBackward)
+}
+
+func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
+	return func(yield func(swarm.Announcement, error) bool) {
+		for id := range y.said {
+			if !yield(swarm.Announcement{PID: id}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// A slow receiver tells the test of each block.
+type slow struct {
+	*cas.Receiving
+	put func()
+}
+
+func (r slow) Put(b cid.Block) error {
+	if r.put != nil {
+		r.put()
+	}
+	return r.Receiving.Put(b)
+}
+
+func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
+	r, err := y.Store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
+	if err != nil {
+		return nil, err
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return slow{r, y.put}, nil
+}
+
+// say makes the key say something about a PID here.
+func (y *system) say(k ed25519.PrivateKey, id pir.PID) {
+	a := &protocol.Attestation{PID: id, CID: cid.Sum(cid.Raw, id[:]), Size: 1, Issued: time.Now()}
+	if err := a.Sign(k); err != nil {
+		y.t.Fatal(err)
+	}
+	b, err := a.Encode()
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.said[id] = append(y.said[id], b)
+}
+
+func key(n byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{n}, ed25519.SeedSize))
+}
+
+// A node is a network under test.
+type node struct {
+	network
+	system *system
+	key    ed25519.PrivateKey
+	stop   func()
+}
+
+func (n *node) ticket() string {
+	return (&protocol.Ticket{Node: protocol.KeyOf(n.key), Addresses: n.Addresses()}).String()
+}
+
+// start starts a network, apart or here.
+func start(t *testing.T, apart bool, seed byte, change func(*swarm.Options)) *node {
+	t.Helper()
+	store, err := cas.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{key: key(seed), system: &system{Store: store, t: t, said: map[pir.PID][][]byte{}}}
+	o := &swarm.Options{
+		Key: n.key, System: n.system, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Dir: t.TempDir(),
+		Signers: func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(1))} },
+		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", seed),
+	}
+	if change != nil {
+		change(o)
+	}
+	if apart {
+		n.network, err = Start(t.Context(), &Options{Name: t.Name(), Swarm: o})
+	} else {
+		n.network, err = swarm.New(o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	n.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(n.stop)
+	return n
+}
+
+// tree imports a tree of several leaves.
+func tree(t *testing.T, y *system, files int) cid.CID {
+	t.Helper()
+	tree := fstest.MapFS{}
+	for i := range files {
+		b := bytes.Repeat(fmt.Append(nil, "file ", i, " "), 300_000)
+		tree[fmt.Sprintf("d/%d", i)] = &fstest.MapFile{Data: b, Mode: 0o644}
+	}
+	root, err := y.Import(t.Context(), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// Both kinds of network do the same.
+func TestNetwork(t *testing.T) {
+	for name, apart := range map[string]bool{"here": false, "apart": true} {
+		t.Run(name, func(t *testing.T) { testNetwork(t, apart) })
+	}
+}
+
+func testNetwork(t *testing.T, apart bool) {
+	invited := func(o *swarm.Options) {
+		o.Invited = func(_ context.Context, key protocol.Key, request []byte) ([]byte, error) {
+			if string(request) != "let me in" {
+				return nil, errors.New("no")
+			}
+			return append([]byte("welcome "), key[:]...), nil
+		}
+	}
+	a, b := start(t, apart, 1, invited), start(t, apart, 2, nil)
+	id, root := pir.Sum([]byte("a package")), tree(t, a.system, 5)
+	a.system.say(a.key, id)
+	a.Announce(id)
+	if err := b.Connect(t.Context(), a.ticket()); err != nil {
+		t.Fatal(err)
+	}
+	said, err := b.Statements(t.Context(), []pir.PID{id, pir.Sum([]byte("another"))})
+	if err != nil || len(said) != 1 || said[0].PID != id || said[0].Signer != protocol.KeyOf(a.key) {
+		t.Errorf("statements: got %v, %v", said, err)
+	}
+	var last [2]int64
+	if err := b.Fetch(t.Context(), root, 0, func(done, total int64) { last = [2]int64{done, total} }); err != nil {
+		t.Fatal(err)
+	}
+	if last[0] == 0 || last[0] != last[1] {
+		t.Errorf("progress: got %v at the end", last)
+	}
+	if _, err := b.system.Block(t.Context(), root, swarm.Asker{}); err != nil {
+		t.Errorf("what was fetched: %v", err)
+	}
+	if p := b.Peers(); len(p) != 1 || p[0].Key != protocol.KeyOf(a.key) || p[0].Received == 0 {
+		t.Errorf("peers: got %+v", p)
+	}
+	if st := b.Status(); st.Peers != 1 || !cmp.Equal(st.Addresses, b.Addresses()) || len(st.Addresses) == 0 {
+		t.Errorf("status: got %+v", st)
+	}
+	answer, err := b.Join(t.Context(), a.ticket(), []byte("let me in"))
+	if want := slices.Concat([]byte("welcome "), b.key.Public().(ed25519.PublicKey)); err != nil || !bytes.Equal(answer, want) {
+		t.Errorf("join: got %q, %v", answer, err)
+	}
+	for name, err := range map[string]error{
+		"join":    last1(b.Join(t.Context(), a.ticket(), []byte("please"))),
+		"connect": b.Connect(t.Context(), "/nowhere"),
+		"fetch":   b.Fetch(t.Context(), cid.Sum(cid.DagPB, []byte("nothing")), 0, nil),
+	} {
+		want := map[string]protocol.Code{"join": protocol.Denied, "connect": protocol.Invalid, "fetch": protocol.Unavailable}[name]
+		if e := protocol.AsError(err); err == nil || e.Code != want || e.Hint == "" {
+			t.Errorf("%s: got %#v, want %s and a hint", name, e, want)
+		}
+	}
+	// What is canceled ends, and leaves nothing behind that would be in the way.
+	ctx, cancel := context.WithCancel(t.Context())
+	b.system.put = cancel
+	other := tree(t, a.system, 9)
+	if err := b.Fetch(ctx, other, 0, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: got %v", err)
+	}
+	if err := b.Fetch(t.Context(), other, 0, nil); err != nil {
+		t.Errorf("after it was canceled: %v", err)
+	}
+	b.stop()
+	if err := b.Fetch(t.Context(), cid.Sum(cid.Raw, []byte("late")), 0, nil); err == nil {
+		t.Error("a swarm that was left fetches")
+	}
+}
+
+func last1(_ []byte, err error) error { return err }
+
+// Who may be in a private swarm is decided here, with a credential that can change.
+func TestAdmit(t *testing.T) {
+	var mu sync.Mutex
+	shown, seen := "a", map[string]bool{}
+	mesh := func(credential func() string) func(*swarm.Options) {
+		return func(o *swarm.Options) {
+			o.Prefix = "/mesh"
+			o.Credential = func() ([]byte, error) { return []byte(credential()), nil }
+			o.Admit = func(_ protocol.Key, credential []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[string(credential)] = true
+				if string(credential) == "stranger" {
+					return errors.New("no member")
+				}
+				return nil
+			}
+		}
+	}
+	a := start(t, true, 1, mesh(func() string { mu.Lock(); defer mu.Unlock(); return shown }))
+	b := start(t, true, 2, mesh(func() string { return "b" }))
+	if err := b.Connect(t.Context(), a.ticket()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	shown = "a again"
+	mu.Unlock()
+	a.Renew()
+	until(t, func() bool { mu.Lock(); defer mu.Unlock(); return seen["a again"] })
+	c := start(t, true, 3, mesh(func() string { return "stranger" }))
+	if err := c.Connect(t.Context(), a.ticket()); err == nil {
+		t.Error("a stranger was let in")
+	}
+}
+
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("not within a minute")
+		}
+	}
+}
+
+// A key signs what a peer signs, for whoever asks, and nothing that a signer says.
+func TestSign(t *testing.T) {
+	s := &served{o: &swarm.Options{Key: key(1)}}
+	if _, signature, err := s.sign(t.Context(), &call{body: []byte("libp2p-tls-handshake:abc")}); err != nil ||
+		!ed25519.Verify(key(1).Public().(ed25519.PublicKey), []byte("libp2p-tls-handshake:abc"), signature) {
+		t.Errorf("a handshake: got %x, %v", signature, err)
+	}
+	for _, message := range []string{"", "nuka attestation 1\x00…", "nuka head 1\x00…", "nuka certificate 1\x00…", "nuka revocations 1\x00…", "libp2p-tls-handshake"} {
+		if _, signature, err := s.sign(t.Context(), &call{body: []byte(message)}); err == nil {
+			t.Errorf("signed %q: %x", message, signature)
+		}
+	}
+}
+
+var (
+	_ network       = (*swarm.Swarm)(nil)
+	_ network       = (*Daemon)(nil)
+	_ crypto.Signer = (*signer)(nil)
+)
