@@ -17,7 +17,6 @@ import (
 
 	"github.com/zeebo/blake3"
 
-	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -29,21 +28,6 @@ const (
 	// maxMembers bounds the members that a node remembers of one mesh.
 	maxMembers = 10_000
 )
-
-// A meshState is what a node knows of a mesh that it is in. It is kept in a file as a whole.
-type meshState struct {
-	mesh       protocol.Mesh
-	credential protocol.Credential
-	addresses  []string                         // of members to begin with
-	invites    map[string]invitation            // by the hash of their token, in hex
-	members    map[protocol.Key]protocol.Member // that were let in here, or seen
-}
-
-// An invitation lets one node in.
-type invitation struct {
-	expires time.Time
-	invites bool // it may let others in as well
-}
 
 // meshes are those that a node is in, a file each. It is safe for use by several goroutines.
 type meshes struct {
@@ -162,7 +146,7 @@ func (m *meshes) invite(name string, invites bool, lifetime time.Duration, now t
 			delete(s.invites, sum)
 		}
 	}
-	s.invites[tokenSum(token)] = invitation{now.Add(lifetime), invites}
+	s.invites[tokenSum(token)] = invitation{expires: now.Add(lifetime), invites: invites}
 	return token, m.save(s)
 }
 
@@ -172,7 +156,7 @@ func tokenSum(token []byte) string {
 	return fmt.Sprintf("%x", sum)
 }
 
-// invited answers a node that shows a token: once. addresses are where this node is in the mesh.
+// invited answers a node that shows a token. The first one to do so is the only one. addresses are where this node is in the mesh.
 func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh string) []string, now time.Time) ([]byte, error) {
 	r, err := protocol.DecodeJoinRequest(request)
 	if err != nil {
@@ -185,6 +169,9 @@ func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh s
 		i, ok := s.invites[sum]
 		if !ok || !now.Before(i.expires) {
 			continue
+		}
+		if !i.used.IsZero() && i.used != key {
+			return nil, fmt.Errorf("mesh %s: an invitation that another has used, by %s", s.mesh.Name, key)
 		}
 		if revoked := s.credential.Revoked; revoked != nil && slices.Contains(revoked.Keys, key) {
 			return nil, fmt.Errorf("mesh %s: %s was put out", s.mesh.Name, key)
@@ -203,7 +190,8 @@ func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh s
 		if err != nil {
 			return nil, err
 		}
-		delete(s.invites, sum)
+		i.used = key
+		s.invites[sum] = i
 		s.note(key, i.invites, now)
 		if err := m.save(s); err != nil {
 			return nil, err
@@ -211,13 +199,6 @@ func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh s
 		return (&protocol.JoinAnswer{Mesh: s.mesh, Credential: b, Addresses: addresses(s.mesh.Name)}).Encode()
 	}
 	return nil, fmt.Errorf("an invitation that is not known, or has expired, by %s", key)
-}
-
-// note remembers a member.
-func (s *meshState) note(key protocol.Key, invites bool, now time.Time) {
-	if len(s.members) < maxMembers || !s.members[key].Seen.IsZero() {
-		s.members[key] = protocol.Member{Key: key, Invites: invites, Seen: now.Truncate(time.Second)}
-	}
 }
 
 // joined keeps what an answer has let this node into.
@@ -362,13 +343,13 @@ func (m *meshes) admit(name string, key protocol.Key, shown []byte, now time.Tim
 	return nil
 }
 
-// inviting says whether an invitation holds.
+// inviting says whether an invitation holds that nobody has used.
 func (m *meshes) inviting(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.list {
 		for _, i := range s.invites {
-			if now.Before(i.expires) {
+			if now.Before(i.expires) && i.used.IsZero() {
 				return true
 			}
 		}
@@ -424,74 +405,4 @@ func (m *meshes) status(name string) ([]protocol.MeshStatus, error) {
 		list = append(list, st)
 	}
 	return list, nil
-}
-
-func (s *meshState) encode() ([]byte, error) {
-	credential, err := s.credential.Encode()
-	if err != nil {
-		return nil, err
-	}
-	addresses, invites, members := nuon.List{}, nuon.List{}, nuon.List{}
-	for _, a := range s.addresses {
-		addresses = append(addresses, a)
-	}
-	for _, sum := range slices.Sorted(maps.Keys(s.invites)) {
-		i := s.invites[sum]
-		invites = append(invites, nuon.Record{"sum": sum, "expires": i.expires.Unix(), "invites": i.invites})
-	}
-	for _, member := range s.members {
-		members = append(members, nuon.Record{"key": member.Key.String(), "invites": member.Invites, "seen": member.Seen.Unix()})
-	}
-	return nuon.Encode(nuon.Record{
-		"name": s.mesh.Name, "secret": nuon.Binary(s.mesh.Secret[:]), "authority": s.mesh.Authority.String(),
-		"credential": nuon.Binary(credential), "addresses": addresses, "invites": invites, "members": members,
-	})
-}
-
-func decodeMesh(b []byte) (*meshState, error) {
-	rec, err := nuon.DecodeRecord(b)
-	if err != nil {
-		return nil, err
-	}
-	text := func(rec nuon.Record, field string) string { s, _ := rec[field].(string); return s }
-	s := &meshState{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}}
-	s.mesh.Name = text(rec, "name")
-	secret, _ := rec["secret"].(nuon.Binary)
-	if len(secret) != len(s.mesh.Secret) {
-		return nil, errors.New("its secret is missing")
-	}
-	copy(s.mesh.Secret[:], secret)
-	if s.mesh.Authority, err = protocol.ParseKey(text(rec, "authority")); err != nil {
-		return nil, err
-	}
-	credential, _ := rec["credential"].(nuon.Binary)
-	c, err := protocol.DecodeCredential(credential)
-	if err != nil {
-		return nil, err
-	}
-	s.credential = *c
-	addresses, _ := rec["addresses"].(nuon.List)
-	for _, v := range addresses {
-		a, _ := v.(string)
-		s.addresses = append(s.addresses, a)
-	}
-	invites, _ := rec["invites"].(nuon.List)
-	for _, v := range invites {
-		r, _ := v.(nuon.Record)
-		expires, _ := r["expires"].(int64)
-		may, _ := r["invites"].(bool)
-		s.invites[text(r, "sum")] = invitation{time.Unix(expires, 0), may}
-	}
-	members, _ := rec["members"].(nuon.List)
-	for _, v := range members {
-		r, _ := v.(nuon.Record)
-		key, err := protocol.ParseKey(text(r, "key"))
-		if err != nil {
-			return nil, err
-		}
-		seen, _ := r["seen"].(int64)
-		may, _ := r["invites"].(bool)
-		s.members[key] = protocol.Member{Key: key, Invites: may, Seen: time.Unix(seen, 0)}
-	}
-	return s, s.mesh.Check()
 }

@@ -177,8 +177,11 @@ func TestInvitations(t *testing.T) {
 	if err := a.use(b, append([]byte{1}, token[1:]...), noon); err == nil {
 		t.Error("a guessed invitation was taken")
 	}
-	if err := a.use(b, token, noon); err != nil {
-		t.Error(err)
+	for range 2 { // the first answer may have been lost
+		if err := a.use(b, token, noon); err != nil {
+			t.Error(err)
+		}
+		a.reopen()
 	}
 	if err := a.use(c, token, noon); err == nil {
 		t.Error("an invitation was taken twice")
