@@ -32,6 +32,8 @@ const (
 type heads struct {
 	dir string
 	log *slog.Logger
+	// news is called with each head that is newer than what was known; it must not block or call back. nil is not.
+	news func(head []byte)
 
 	mu       sync.Mutex
 	known    map[protocol.Key]*protocol.Head // replaced as a whole
@@ -112,6 +114,9 @@ func (h *heads) learn(head *protocol.Head, now time.Time) error {
 	known := maps.Clone(h.known)
 	known[head.Signer] = head
 	h.known = known
+	if h.news != nil {
+		h.news(b)
+	}
 	return nil
 }
 

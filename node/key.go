@@ -103,6 +103,12 @@ func (h *handler) keyCall(ctx context.Context, a protocol.KeyArgs) (*protocol.Ke
 		if err := h.changeKey(ctx, a.Action == protocol.ActionRotate); err != nil {
 			return nil, fmt.Errorf("change the node's key: %w", err)
 		}
+		// The daemon ends now. Whoever is there hears of it before.
+		if head := h.heads.Known()[h.key]; head != nil {
+			if text, err := head.Encode(); err == nil {
+				h.swarms.tell(ctx, text)
+			}
+		}
 		defer h.stop()
 	default:
 		return nil, protocol.Errorf(protocol.Invalid, "key: unknown action %q", a.Action)

@@ -28,6 +28,7 @@ type network interface {
 	Connect(ctx context.Context, address string) error
 	Join(ctx context.Context, ticket string, request []byte) ([]byte, error)
 	Renew()
+	Tell(ctx context.Context, head []byte)
 	Peers() []protocol.Peer
 	Addresses() []string
 	Status() protocol.SwarmStatus

@@ -104,6 +104,7 @@ func Run(ctx context.Context, o *Options) error {
 		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
 		apart: o.Apart,
 	})
+	known.news = peers.hint
 	members.changed = func(name string) { peers.wake(); peers.renew(name) }
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},

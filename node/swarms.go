@@ -43,6 +43,7 @@ type swarms struct {
 
 	changed chan struct{}
 	stale   chan struct{}
+	told    chan []byte // heads that are to be told to peers
 
 	mu      sync.Mutex
 	members map[string]*membership // by the name of the mesh; "" is the public swarm
@@ -52,7 +53,7 @@ type swarms struct {
 
 // newSwarms prepares what has its fields from home to metrics set.
 func newSwarms(s *swarms) *swarms {
-	s.changed, s.stale = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.changed, s.stale, s.told = make(chan struct{}, 1), make(chan struct{}, 1), make(chan []byte, 64)
 	s.members = map[string]*membership{}
 	s.joined = make(chan struct{})
 	return s
@@ -76,6 +77,7 @@ func signal(c chan struct{}) {
 func (s *swarms) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	beside.Go(func() { s.listen(ctx) })
+	beside.Go(func() { s.spread(ctx) })
 	defer beside.Wait()
 	defer s.leaveAll()
 	tick := time.NewTicker(speakEvery)
@@ -110,6 +112,35 @@ func (s *swarms) listen(ctx context.Context) {
 				s.log.Warn("ask for heads", "swarm", m.name, "error", err)
 			}
 		}
+	}
+}
+
+// spread tells peers the heads that are news here, until ctx ends.
+func (s *swarms) spread(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case head := <-s.told:
+			s.tell(ctx, head)
+		}
+	}
+}
+
+// tell tells the peers of all memberships a head.
+func (s *swarms) tell(ctx context.Context, head []byte) {
+	var telling sync.WaitGroup
+	for _, m := range s.all() {
+		telling.Go(func() { m.swarm.Tell(ctx, head) })
+	}
+	telling.Wait()
+}
+
+// hint has a head told to peers, unless too many wait for that: it is a hint only.
+func (s *swarms) hint(head []byte) {
+	select {
+	case s.told <- head:
+	default:
 	}
 }
 

@@ -20,6 +20,7 @@ const Prefix = "/nuka"
 const (
 	AttProtocol  = "/att/1"  // what has been said about PIDs
 	WantProtocol = "/want/1" // blocks
+	HintProtocol = "/hint/1" // a signer's newest head, unasked
 	JoinProtocol = "/join/1" // an invitation to a mesh, in the public swarm
 	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
 	MemberProtocol = "/member/1"

@@ -78,6 +78,7 @@ type process struct {
 	worker *wasmrt.Worker
 	link   *link
 	since  time.Time
+	next   bool          // another was before it
 	read   chan struct{} // closed when nothing more comes from it
 	err    error         // why; set when read is closed
 }
@@ -208,6 +209,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			wait = min(2*wait, lastWait)
 			p, err := d.start(ctx)
 			if err == nil {
+				p.next = true
 				d.set(p)
 				break
 			}
@@ -266,14 +268,12 @@ func ignoreExit(err error) error {
 
 // do makes a call, and makes it again when the process ends before it has answered.
 func (d *Daemon) do(ctx context.Context, method string, args, result any, body []byte, part func(json.RawMessage)) ([]byte, error) {
-	for try := range tries {
+	for range tries {
 		p, err := d.process(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if try > 0 {
-			p.settled(ctx)
-		}
+		p.settled(ctx)
 		answer, err := p.link.call(ctx, method, args, result, body, part)
 		if !errors.Is(err, errBroken) || ctx.Err() != nil {
 			return answer, err
@@ -283,9 +283,9 @@ func (d *Daemon) do(ctx context.Context, method string, args, result any, body [
 		WithHint("the daemon's log says why: nuka status")
 }
 
-// settled waits until a process has a peer, or has had the time to find one.
+// settled waits until a process that follows another has a peer, or has had the time to find one.
 func (p *process) settled(ctx context.Context) {
-	for time.Since(p.since) < settle {
+	for p.next && time.Since(p.since) < settle {
 		var peers []protocol.Peer
 		if _, err := p.link.call(ctx, callPeers, nil, &peers, nil, nil); err != nil || len(peers) > 0 {
 			return
@@ -322,9 +322,30 @@ func (d *Daemon) process(ctx context.Context) (*process, error) {
 // ask asks the process how it is. Without an answer in time result stays as it is.
 func (d *Daemon) ask(method string, result any) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	defer cancel()
-	if _, err := d.do(ctx, method, nil, result, nil, nil); err != nil {
-		d.log.Debug("ask a net daemon", "name", d.name, "what", method, "error", err)
+	answer := make(chan json.RawMessage, 1)
+	go func() {
+		defer cancel()
+		var raw json.RawMessage
+		p, err := d.process(ctx)
+		if err == nil {
+			_, err = p.link.call(ctx, method, nil, &raw, nil, nil)
+		}
+		if err != nil {
+			d.log.Debug("ask a net daemon", "name", d.name, "what", method, "error", err)
+			return
+		}
+		answer <- raw
+	}()
+	<-ctx.Done() // the call may take longer
+	select {
+	case raw := <-answer:
+		if raw == nil {
+			return
+		}
+		if err := json.Unmarshal(raw, result); err != nil {
+			d.log.Warn("ask a net daemon", "name", d.name, "what", method, "error", err)
+		}
+	default:
 	}
 }
 
@@ -358,7 +379,7 @@ func (d *Daemon) Fetch(ctx context.Context, root cid.CID, size int64, tell func(
 
 // Announce is that of a swarm.Swarm. What it does not reach is announced by the next net daemon, which asks for all.
 func (d *Daemon) Announce(ids ...pir.PID) {
-	go d.ask(callAnnounce, nil)
+	go d.ask(callAnnounce, new(any))
 }
 
 // Peers is that of a swarm.Swarm.
@@ -396,7 +417,14 @@ func (d *Daemon) Join(ctx context.Context, ticket string, request []byte) ([]byt
 }
 
 // Renew is that of a swarm.Swarm.
-func (d *Daemon) Renew() { go d.ask(callRenew, nil) }
+func (d *Daemon) Renew() { go d.ask(callRenew, new(any)) }
+
+// Tell is that of a swarm.Swarm.
+func (d *Daemon) Tell(ctx context.Context, head []byte) {
+	if _, err := d.do(ctx, callTell, nil, nil, head, nil); err != nil {
+		d.log.Debug("tell a head", "name", d.name, "error", err)
+	}
+}
 
 // Pid is the number of the process that runs now.
 func (d *Daemon) Pid() int {

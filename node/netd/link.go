@@ -254,7 +254,7 @@ func (l *link) call(ctx context.Context, method string, args, result any, body [
 	case a.head.Error != nil:
 		return nil, a.head.Error
 	}
-	if result != nil {
+	if result != nil && a.head.Args != nil {
 		if err := json.Unmarshal(a.head.Args, result); err != nil {
 			return nil, fmt.Errorf("%s: result: %w", method, err)
 		}

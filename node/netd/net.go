@@ -98,6 +98,10 @@ func (n *net) handlers() map[string]handler {
 			n.swarm.Renew()
 			return nil, nil, nil
 		},
+		callTell: func(ctx context.Context, c *call) (any, []byte, error) {
+			n.swarm.Tell(ctx, c.body)
+			return nil, nil, nil
+		},
 		callGather: func(context.Context, *call) (any, []byte, error) {
 			figures, err := gather(n.registry)
 			return figures, nil, err

@@ -45,6 +45,7 @@ type network interface {
 	Connect(ctx context.Context, address string) error
 	Join(ctx context.Context, ticket string, request []byte) ([]byte, error)
 	Renew()
+	Tell(ctx context.Context, head []byte)
 	Peers() []protocol.Peer
 	Addresses() []string
 	Status() protocol.SwarmStatus
@@ -252,6 +253,21 @@ func testNetwork(t *testing.T, apart bool) {
 	}
 	if st := b.Status(); st.Peers != 1 || !cmp.Equal(st.Addresses, b.Addresses()) || len(st.Addresses) == 0 {
 		t.Errorf("status: got %+v", st)
+	}
+	// A head of whom b trusts is learned, of others not.
+	for _, k := range []ed25519.PrivateKey{a.key, b.key} {
+		h := &protocol.Head{Number: 1, Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
+		if err := h.Sign(k); err != nil {
+			t.Fatal(err)
+		}
+		text, err := h.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Tell(t.Context(), text)
+	}
+	if heads, _ := b.system.Heads(t.Context(), nil); len(heads) != 1 || !bytes.Contains(heads[0], []byte(protocol.KeyOf(a.key).String())) {
+		t.Errorf("heads: got %q", heads)
 	}
 	answer, err := b.Join(t.Context(), a.ticket(), []byte("let me in"))
 	if want := slices.Concat([]byte("welcome "), b.key.Public().(ed25519.PublicKey)); err != nil || !bytes.Equal(answer, want) {

@@ -24,6 +24,7 @@ const (
 	callConnect    = "connect" // addressArgs
 	callJoin       = "join"    // addressArgs, the request → the answer
 	callRenew      = "renew"
+	callTell       = "tell"   // the head
 	callGather     = "gather" // → []figure
 	callPing       = "ping"
 )

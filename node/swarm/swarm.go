@@ -147,6 +147,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 func (s *Swarm) serve(ctx context.Context, h host.Host) {
 	s.handle(ctx, h, protocol.AttProtocol, s.serveStatements)
 	s.handle(ctx, h, protocol.WantProtocol, s.serveBlocks)
+	s.handle(ctx, h, protocol.HintProtocol, s.serveHint)
 	if s.o.Invited != nil {
 		s.handle(ctx, h, protocol.JoinProtocol, s.serveJoin)
 	}
