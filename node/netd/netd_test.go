@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log/slog"
 	"os"
@@ -23,6 +25,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/wasmrt"
 )
 
 func TestMain(m *testing.M) {
@@ -356,6 +359,88 @@ func TestSign(t *testing.T) {
 		if _, signature, err := s.sign(t.Context(), &call{body: []byte(message)}); err == nil {
 			t.Errorf("signed %q: %x", message, signature)
 		}
+	}
+}
+
+// What a net daemon hands over is not believed.
+func TestTrustsNothing(t *testing.T) {
+	a, b := start(t, false, 1, nil), start(t, false, 2, nil)
+	root := tree(t, a.system, 1)
+	s := &served{o: &swarm.Options{Key: b.key, System: b.system}}
+	defer s.close()
+	do := func(method string, args any, body []byte) (any, error) {
+		text, err := json.Marshal(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, _, err := s.handlers()[method](t.Context(), &call{args: text, body: body})
+		return result, err
+	}
+	r, err := do(callReceive, fetchArgs{Root: root}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.(receiverArgs).ID
+	for wanted := []cid.CID{root}; len(wanted) > 0; {
+		for _, c := range wanted {
+			block, err := a.system.Block(t.Context(), c, swarm.Asker{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wrong := bytes.Clone(block)
+			wrong[len(wrong)-1] ^= 1
+			if _, err := do(callPut, putArgs{id, c}, wrong); !errors.Is(err, cas.ErrWrongBlock) {
+				t.Errorf("a wrong block: got %v", err)
+			}
+			if _, err := do(callPut, putArgs{id, c}, block); err != nil {
+				t.Errorf("the right one: %v", err)
+			}
+		}
+		s.mu.Lock()
+		receiving := s.receivers[id]
+		s.mu.Unlock()
+		if wanted = receiving.WantNodes(); len(wanted) == 0 {
+			for _, l := range receiving.WantLeaves() {
+				wanted = append(wanted, l.CID)
+			}
+		}
+	}
+	if _, err := do(callFinish, receiverArgs{ID: id}, nil); err != nil {
+		t.Errorf("finish: %v", err)
+	}
+
+	said := pir.Sum([]byte("a package"))
+	a.system.say(a.key, said)
+	line := bytes.Replace(a.system.said[said][0], []byte(`"size":1`), []byte(`"size":2`), 1)
+	p, theirs := pipes(t, map[string]handler{callStatements: func(context.Context, *call) (any, []byte, error) {
+		return lines{[][]byte{line}}, nil, nil
+	}})
+	d := &Daemon{now: &process{link: p}, next: make(chan struct{}), ended: make(chan struct{}), log: slog.New(slog.DiscardHandler)}
+	if got, err := d.Statements(t.Context(), []pir.PID{said}); err == nil || len(got) != 0 {
+		t.Errorf("a statement that nobody has signed: got %v, %v", got, err)
+	}
+	theirs()
+}
+
+// pipes returns a link to another one that has the given handlers, and what ends it.
+func pipes(t *testing.T, handlers map[string]handler) (l *link, end func()) {
+	t.Helper()
+	hereR, thereW := io.Pipe()
+	thereR, hereW := io.Pipe()
+	l = newLink(wasmrt.NewConn(hereR, hereW), nil, 0)
+	there := newLink(wasmrt.NewConn(thereR, thereW), handlers, 0)
+	var running sync.WaitGroup
+	for _, x := range []*link{l, there} {
+		running.Go(func() {
+			if err := x.run(t.Context(), nil); !errors.Is(err, io.EOF) {
+				t.Errorf("link: %v", err)
+			}
+		})
+	}
+	return l, func() {
+		thereW.Close()
+		hereW.Close()
+		running.Wait()
 	}
 }
 
