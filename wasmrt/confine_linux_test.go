@@ -150,6 +150,9 @@ func TestConfinementNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ul.Close()
+	if err := os.Chmod(filepath.Join(outside, "sock"), 0o777); err != nil { // as it is for its user
+		t.Fatal(err)
+	}
 	w := spawn(t, &wasmrt.WorkerCommand{Dir: outside, ReadWrite: []string{"."}, Network: true})
 	for msg, allowed := range map[string]bool{
 		"dial tcp " + l.Addr().String():       true,
