@@ -25,7 +25,9 @@ type Net struct {
 	programs string // folder of nuka and nukad
 	dir      string
 	name     string
+	prefix   string // the first two bytes of addresses
 	nodes    []*Node
+	routers  []string
 }
 
 // A Node is one machine of a net.
@@ -49,7 +51,7 @@ func New(t testing.TB, programs string) *Net {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Net{t: t, programs: programs, dir: dir, name: fmt.Sprintf("nk%d-%d", os.Getpid(), nets.Add(1))}
+	n := &Net{t: t, programs: programs, dir: dir, prefix: "10.77", name: fmt.Sprintf("nk%d-%d", os.Getpid(), nets.Add(1))}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
 		t.Skipf("network namespaces cannot be made here: %s", out)
@@ -69,6 +71,9 @@ func (n *Net) close() {
 	for _, node := range n.nodes {
 		_ = exec.Command("ip", "netns", "del", node.namespace()).Run()
 	}
+	for _, router := range n.routers {
+		_ = exec.Command("ip", "netns", "del", router).Run()
+	}
 	_ = exec.Command("ip", "netns", "del", n.name).Run()
 	if err := os.RemoveAll(n.dir); err != nil {
 		n.t.Error(err)
@@ -85,8 +90,51 @@ func (n *Net) ip(args ...string) {
 // Node adds a machine with a configuration, NUON.
 func (n *Net) Node(config string) *Node {
 	n.t.Helper()
+	d := n.machine(config)
+	ns := d.namespace()
+	n.ip("-n", n.name, "link", "add", d.port(), "type", "veth", "peer", "name", "eth0", "netns", ns)
+	n.ip("-n", n.name, "link", "set", d.port(), "master", "br0", "up")
+	n.ip("-n", ns, "addr", "add", d.IP+"/16", "dev", "eth0")
+	n.ip("-n", ns, "link", "set", "eth0", "up")
+	n.ip("-n", ns, "route", "add", "default", "dev", "eth0")
+	return d
+}
+
+// Hidden adds a machine behind a router of its own that translates addresses: it calls others, and nobody calls it.
+// The second result is false when the system cannot do that.
+func (n *Net) Hidden(config string) (*Node, bool) {
+	n.t.Helper()
+	if _, err := exec.LookPath("nft"); err != nil {
+		return nil, false
+	}
+	d := n.machine(config)
+	ns, router, outside := d.namespace(), d.namespace()+"r", d.IP
+	d.IP = fmt.Sprintf("10.%d.0.2", 100+d.n)
+	n.routers = append(n.routers, router)
+	n.ip("netns", "add", router)
+	n.ip("-n", n.name, "link", "add", d.port(), "type", "veth", "peer", "name", "eth0", "netns", router)
+	n.ip("-n", n.name, "link", "set", d.port(), "master", "br0", "up")
+	n.ip("-n", router, "link", "add", "in0", "type", "veth", "peer", "name", "eth0", "netns", ns)
+	n.ip("-n", router, "addr", "add", outside+"/16", "dev", "eth0")
+	n.ip("-n", router, "addr", "add", fmt.Sprintf("10.%d.0.1/24", 100+d.n), "dev", "in0")
+	n.ip("-n", ns, "addr", "add", d.IP+"/24", "dev", "eth0")
+	for _, link := range [][2]string{{router, "eth0"}, {router, "in0"}, {router, "lo"}, {ns, "eth0"}} {
+		n.ip("-n", link[0], "link", "set", link[1], "up")
+	}
+	n.ip("-n", ns, "route", "add", "default", "via", fmt.Sprintf("10.%d.0.1", 100+d.n))
+	n.ip("netns", "exec", router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	rules := `table ip nat { chain out { type nat hook postrouting priority 100; oifname eth0 masquerade; }; }
+table ip filter { chain in { type filter hook input priority 0; iifname eth0 ct state new drop; }; }`
+	c := exec.Command("ip", "netns", "exec", router, "nft", "-f", "-")
+	c.Stdin = strings.NewReader(rules)
+	return d, c.Run() == nil
+}
+
+// machine adds a machine without a network.
+func (n *Net) machine(config string) *Node {
+	n.t.Helper()
 	i := len(n.nodes) + 1
-	d := &Node{net: n, n: i, Home: filepath.Join(n.dir, strconv.Itoa(i)), IP: fmt.Sprintf("10.77.0.%d", i)}
+	d := &Node{net: n, n: i, Home: filepath.Join(n.dir, strconv.Itoa(i)), IP: fmt.Sprintf("%s.0.%d", n.prefix, i)}
 	n.nodes = append(n.nodes, d)
 	if err := os.Mkdir(d.Home, 0o700); err != nil {
 		n.t.Fatal(err)
@@ -111,12 +159,7 @@ func (n *Net) Node(config string) *Node {
 	n.ip("netns", "add", ns)
 	// Without IPv6 a machine that has nothing to say says nothing.
 	n.ip("netns", "exec", ns, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
-	n.ip("-n", n.name, "link", "add", d.port(), "type", "veth", "peer", "name", "eth0", "netns", ns)
-	n.ip("-n", n.name, "link", "set", d.port(), "master", "br0", "up")
-	n.ip("-n", ns, "addr", "add", d.IP+"/16", "dev", "eth0")
 	n.ip("-n", ns, "link", "set", "lo", "up")
-	n.ip("-n", ns, "link", "set", "eth0", "up")
-	n.ip("-n", ns, "route", "add", "default", "dev", "eth0")
 	return d
 }
 
