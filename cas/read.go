@@ -126,8 +126,8 @@ func (s *Store) nodeBytes(c cid.CID) ([]byte, error) {
 	return b, nil
 }
 
-// Block returns the bytes of any block: a node, or a leaf, which is a range of a blob.
-// They have been compared with c. ErrNotFound, ErrDamaged.
+// Block returns the bytes of any block: a node, or a leaf, which is a range of a blob; also of a tree that is being received,
+// see Receiving. They have been compared with c. ErrNotFound, ErrDamaged.
 func (s *Store) Block(ctx context.Context, c cid.CID) ([]byte, error) {
 	if err := s.enter(); err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
@@ -144,6 +144,21 @@ func (s *Store) Block(ctx context.Context, c cid.CID) ([]byte, error) {
 }
 
 func (s *Store) block(c cid.CID) ([]byte, error) {
+	live := s.live() // before the index is looked at: what is in neither afterwards was in none of them
+	b, err := s.ownBlock(c)
+	if err == nil || unlessAbsent(err) != nil || len(live) == 0 {
+		return b, err
+	}
+	for _, r := range live {
+		if b := r.block(c); b != nil {
+			return b, nil
+		}
+	}
+	return s.ownBlock(c) // of one that was finished meanwhile
+}
+
+// ownBlock is block for what is in the store.
+func (s *Store) ownBlock(c cid.CID) ([]byte, error) {
 	if c.Codec() == cid.DagPB {
 		return s.nodeBytes(c)
 	}
