@@ -83,7 +83,7 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 
 // Receive implements swarm.System.
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
-	return y.s.store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
+	return y.s.sharing.receive(ctx, y.mesh, root, size)
 }
 
 // Shared implements swarm.System.
