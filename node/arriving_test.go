@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -105,16 +106,13 @@ func TestArriving(t *testing.T) {
 			check("while it comes", want[0], c.want)
 		}
 		came = append(came, root)
-		if err := r.Finish(t.Context()); err != nil {
+		if err := errors.Join(r.Finish(t.Context()), r.Close()); err != nil {
 			t.Fatal(err)
 		}
 		for _, b := range came {
 			check("when it is finished", b, c.want)
 		}
 		if err := s.arrived(t.Context(), c.id, c.mesh, root); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
 		done()
