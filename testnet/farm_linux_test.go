@@ -80,7 +80,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 		big[i] = byte(i * i >> 7)
 	}
 	write(t, dir, "data", string(big))
-	write(t, dir, "data.nu", `export def main [] { derivation {name: data, src: (fetch path ./data), build: {|b| cp $b.src $b.out/data }} }`)
+	write(t, dir, "data.nu", `export def main [] { derivation {name: data, src: (fetch path ./data), build: {|b| cp $b.src $"($b.out)/data" }} }`)
 	if !a.Slow("200mbit", "1ms") {
 		t.Skip("this kernel cannot slow an interface down")
 	}
