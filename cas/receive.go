@@ -172,7 +172,12 @@ func (r *Receiving) Progress() (done, total int64) { return r.done.Load(), r.tot
 // Put takes in a block, which must be wanted; one that has come already is nothing.
 // It keeps nothing of b.Data. The last node takes longer: what is here already is looked for and copied.
 // After ErrWrongBlock, ErrUnwanted and errors of the disk the Receiving goes on, and the block is wanted as before.
-func (r *Receiving) Put(b cid.Block) error {
+func (r *Receiving) Put(b cid.Block) error { return r.take(b, false) }
+
+// PutCompared is Put for a caller that has compared the bytes with the CID itself, which is half of the price of a leaf.
+func (r *Receiving) PutCompared(b cid.Block) error { return r.take(b, true) }
+
+func (r *Receiving) take(b cid.Block, compared bool) error {
 	if err := r.s.enter(); err != nil {
 		return fmt.Errorf("receive %s: %w", r.root, err)
 	}
@@ -180,7 +185,7 @@ func (r *Receiving) Put(b cid.Block) error {
 	r.life.RLock()
 	err := r.ended
 	if err == nil {
-		err = r.put(b)
+		err = r.put(b, compared)
 	}
 	r.life.RUnlock()
 	if err != nil {
@@ -189,11 +194,11 @@ func (r *Receiving) Put(b cid.Block) error {
 	return nil
 }
 
-func (r *Receiving) put(b cid.Block) error {
+func (r *Receiving) put(b cid.Block, compared bool) error {
 	if b.CID.Codec() == cid.DagPB {
 		return r.putNode(b)
 	}
-	return r.putLeaf(b)
+	return r.putLeaf(b, compared)
 }
 
 // isFinal says whether an error means that the tree can never be received.

@@ -83,7 +83,11 @@ func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
 		}
 	}
 	data := append([]byte{}, b.Data...)
-	if err := r.Put(cid.Block{CID: b.CID, Data: data}); err != nil {
+	put := r.Put
+	if rnd.IntN(2) == 0 {
+		put = r.PutCompared
+	}
+	if err := put(cid.Block{CID: b.CID, Data: data}); err != nil {
 		return err
 	}
 	clear(data) // it keeps nothing of it
