@@ -24,8 +24,8 @@ func (s *Store) live() []*Receiving {
 	return list
 }
 
-// block returns a block that has come, compared with its CID; nil: it has not, or the Receiving has ended.
-func (r *Receiving) block(c cid.CID) []byte {
+// block returns buf with a block behind it that has come, compared with its CID; nil: it has not, or the Receiving has ended.
+func (r *Receiving) block(c cid.CID, buf []byte) []byte {
 	if !r.planned.Load() {
 		return nil
 	}
@@ -34,7 +34,7 @@ func (r *Receiving) block(c cid.CID) []byte {
 	if r.gone {
 		return nil
 	}
-	b, err := r.read(c)
+	all, b, err := r.read(c, buf)
 	if err != nil {
 		r.s.log.Warn("read a block that was received", "root", r.root, "block", c, "error", err)
 		return nil
@@ -42,23 +42,23 @@ func (r *Receiving) block(c cid.CID) []byte {
 	if b == nil || cid.Sum(c.Codec(), b) != c {
 		return nil // Finish, or the next Receive, finds out what is wrong
 	}
-	return b
+	return all
 }
 
-// read reads a block from where it is; nil: it is nowhere. The caller holds reading.
-func (r *Receiving) read(c cid.CID) ([]byte, error) {
+// read reads a block b from where it is to the end of buf, which becomes all; nil: it is nowhere. The caller holds reading.
+func (r *Receiving) read(c cid.CID, buf []byte) (all, b []byte, err error) {
 	if c.Codec() == cid.DagPB {
 		p, ok := r.nodes[c.Digest()]
 		if !ok || p.offset < 0 {
-			return nil, nil
+			return nil, nil, nil
 		}
-		b := make([]byte, p.size)
-		_, err := r.nodeLog.f.ReadAt(b, p.offset)
-		return b, err
+		all, b = room(buf, int64(p.size))
+		_, err = r.nodeLog.f.ReadAt(b, p.offset)
+		return all, b, err
 	}
 	i, ok := r.byDigest[c.Digest()]
 	if !ok || !r.isDone(i) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	l := &r.leaves[i]
 	var path string
@@ -78,10 +78,10 @@ func (r *Receiving) read(c cid.CID) ([]byte, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	b := make([]byte, l.size)
+	all, b = room(buf, int64(l.size))
 	_, err = f.ReadAt(b, offset)
-	return b, err
+	return all, b, err
 }

@@ -21,10 +21,15 @@ type system struct {
 
 // Block implements swarm.System.
 func (y *system) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
+	return y.AppendBlock(ctx, c, to, nil)
+}
+
+// AppendBlock implements swarm.Appender.
+func (y *system) AppendBlock(ctx context.Context, c cid.CID, to swarm.Asker, buf []byte) ([]byte, error) {
 	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
-	return y.s.store.Block(ctx, c)
+	return y.s.store.AppendBlock(ctx, c, buf)
 }
 
 // Statements implements swarm.System. What others have said is told too: it is signed.
