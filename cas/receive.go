@@ -30,12 +30,16 @@ const maxNodeBytes = 1 << 30
 type ReceiveOptions struct {
 	// Size bounds the bytes of content, each file counted as often as it occurs; 0: only the store's limits do.
 	Size int64
+	// Coming is called with the root, and with what each node links to when the node has come, before Block finds any of it.
+	// What is below a node that the store has is not told. It must return soon and not call the store. Nil: nobody.
+	Coming func(blocks []cid.CID)
 }
 
 // A Receiving takes in one tree whose blocks come from elsewhere, in any order.
 // First the nodes, of which those are wanted whose parents are known; when none is missing, the leaves.
 // What the store has already is never wanted.
 // Methods may be called from many goroutines. Who has it calls Finish, Discard or Close when done; Close after Finish is nothing.
+// When no node is missing any more, the store's Block finds what has come, until the Receiving ends; nothing else does.
 //
 // Once a tree has turned out to be none (ErrBadTree) or too large (cid.ErrLimit), what came of it is removed,
 // and every later call returns that error.
@@ -44,10 +48,15 @@ type Receiving struct {
 	root   cid.CID
 	dir    string
 	limits cid.Limits
+	coming func([]cid.CID) // nil: nobody is told
 
 	// life is read-locked while blocks are put and locked to end the Receiving.
 	life  sync.RWMutex
 	ended error // why no more is taken
+
+	// reading is read-locked while a block is read for others, and locked to give files other names and to end.
+	reading sync.RWMutex
+	gone    bool // nothing is read any more
 
 	mu       sync.Mutex // guards what follows, up to the leaves, and their state
 	made     bool       // the folder exists
@@ -58,7 +67,7 @@ type Receiving struct {
 	nodeLog  appendFile
 	placed   appendFile
 
-	planned  bool // the fields that follow are set
+	planned  atomic.Bool // the fields that follow are set and the nodes known: what is where does not change any more
 	leaves   []recvLeaf
 	byDigest map[[32]byte]int32
 	uses     []leafUse
@@ -100,8 +109,14 @@ func (s *Store) Receive(ctx context.Context, root cid.CID, o *ReceiveOptions) (*
 		s: s, root: root, limits: s.o.Limits.WithDefaults(), dir: s.path(tmpDir, receiveDir, root.String()),
 		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{}, folders: placeFolders{s: s},
 	}
-	if o != nil && o.Size > 0 {
-		r.limits.Bytes = min(r.limits.Bytes, o.Size)
+	if o != nil {
+		r.coming = o.Coming
+		if o.Size > 0 {
+			r.limits.Bytes = min(r.limits.Bytes, o.Size)
+		}
+	}
+	if r.coming != nil {
+		r.coming([]cid.CID{root})
 	}
 	s.receivingMu.Lock()
 	if s.receiving[root] != nil {
@@ -138,7 +153,7 @@ func (r *Receiving) WantNodes() []cid.CID {
 func (r *Receiving) WantLeaves() []cid.Leaf {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.planned {
+	if !r.planned.Load() {
 		return nil
 	}
 	list := make([]cid.Leaf, 0, r.left)
@@ -157,7 +172,12 @@ func (r *Receiving) Progress() (done, total int64) { return r.done.Load(), r.tot
 // Put takes in a block, which must be wanted; one that has come already is nothing.
 // It keeps nothing of b.Data. The last node takes longer: what is here already is looked for and copied.
 // After ErrWrongBlock, ErrUnwanted and errors of the disk the Receiving goes on, and the block is wanted as before.
-func (r *Receiving) Put(b cid.Block) error {
+func (r *Receiving) Put(b cid.Block) error { return r.take(b, false) }
+
+// PutCompared is Put for a caller that has compared the bytes with the CID itself, which is half of the price of a leaf.
+func (r *Receiving) PutCompared(b cid.Block) error { return r.take(b, true) }
+
+func (r *Receiving) take(b cid.Block, compared bool) error {
 	if err := r.s.enter(); err != nil {
 		return fmt.Errorf("receive %s: %w", r.root, err)
 	}
@@ -165,7 +185,7 @@ func (r *Receiving) Put(b cid.Block) error {
 	r.life.RLock()
 	err := r.ended
 	if err == nil {
-		err = r.put(b)
+		err = r.put(b, compared)
 	}
 	r.life.RUnlock()
 	if err != nil {
@@ -174,11 +194,11 @@ func (r *Receiving) Put(b cid.Block) error {
 	return nil
 }
 
-func (r *Receiving) put(b cid.Block) error {
+func (r *Receiving) put(b cid.Block, compared bool) error {
 	if b.CID.Codec() == cid.DagPB {
 		return r.putNode(b)
 	}
-	return r.putLeaf(b)
+	return r.putLeaf(b, compared)
 }
 
 // isFinal says whether an error means that the tree can never be received.
@@ -290,6 +310,13 @@ func (r *Receiving) addNode(c cid.CID, n *cid.Node, place nodePlace) error {
 	if r.links > 2*r.limits.Entries {
 		return fmt.Errorf("%w: more than %d entries", cid.ErrLimit, r.limits.Entries)
 	}
+	if r.coming != nil {
+		blocks := make([]cid.CID, len(n.Links))
+		for i, l := range n.Links {
+			blocks[i] = l.CID
+		}
+		r.coming(blocks)
+	}
 	r.nodes[c.Digest()] = place
 	r.missing--
 	for _, l := range n.Links {
@@ -368,6 +395,9 @@ func (r *Receiving) end(why error) error {
 	r.s.receivingMu.Lock()
 	delete(r.s.receiving, r.root)
 	r.s.receivingMu.Unlock()
+	r.reading.Lock()
+	r.gone = true
+	r.reading.Unlock()
 	return r.closeState()
 }
 

@@ -34,7 +34,7 @@ func (r *Receiving) Finish(ctx context.Context) error {
 
 func (r *Receiving) finish(ctx context.Context) error {
 	s := r.s
-	if !r.planned {
+	if !r.planned.Load() {
 		return fmt.Errorf("%d nodes are missing, and what is below them", r.missing)
 	}
 	if r.left > 0 {
@@ -213,6 +213,19 @@ func (r *Receiving) name() error {
 	if err := r.placed.flush(); err != nil {
 		return err
 	}
+	if err := r.rename(); err != nil {
+		return err
+	}
+	if err := r.placed.flush(); err != nil {
+		return err
+	}
+	return s.syncNames(r.folders.list())
+}
+
+// rename gives all files that have none their final names.
+func (r *Receiving) rename() error {
+	r.reading.Lock()
+	defer r.reading.Unlock()
 	for _, f := range r.files {
 		if f.named {
 			continue
@@ -221,14 +234,14 @@ func (r *Receiving) name() error {
 		if err := os.Chmod(part, 0o444); err != nil {
 			return err
 		}
-		if err := r.rename(part, s.blobPath(f.blob)); err != nil {
+		if err := r.renameOne(part, r.s.blobPath(f.blob)); err != nil {
 			return err
 		}
 		f.named = true
 	}
 	for i := range r.leaves {
 		if l := &r.leaves[i]; l.own && !l.placed {
-			if err := r.rename(r.besidePath(l.digest), s.blobPath(l.digest)); err != nil {
+			if err := r.renameOne(r.besidePath(l.digest), r.s.blobPath(l.digest)); err != nil {
 				return err
 			}
 			l.placed = true
@@ -237,13 +250,10 @@ func (r *Receiving) name() error {
 			}
 		}
 	}
-	if err := r.placed.flush(); err != nil {
-		return err
-	}
-	return s.syncNames(r.folders.list())
+	return nil
 }
 
-func (r *Receiving) rename(from, to string) error {
+func (r *Receiving) renameOne(from, to string) error {
 	if err := r.folders.make(filepath.Dir(to)); err != nil {
 		return err
 	}

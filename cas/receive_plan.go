@@ -125,7 +125,7 @@ func (r *Receiving) plan(ctx context.Context) error {
 	}
 	r.done.Store(done)
 	r.total.Store(sum)
-	r.planned = true
+	r.planned.Store(true)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func testHead(t *testing.T, seed byte, number int64, change func(*protocol.Head)
 	return h
 }
 
-func newHeads(t *testing.T, dir string) *heads {
+func newHeads(t testing.TB, dir string) *heads {
 	t.Helper()
 	h, err := openHeads(dir, discard)
 	if err != nil {

@@ -148,7 +148,7 @@ func (h *handler) getContent(ctx context.Context, root cid.CID, offline bool, ev
 			return nil, protocol.Errorf(protocol.Offline, "%s is not in the store", root).WithHint("ask without --offline")
 		}
 		way = protocol.Received
-		err := h.swarms.Fetch(ctx, root, 0, func(done, total int64) {
+		err := h.swarms.Fetch(ctx, pir.PID{}, root, 0, func(done, total int64) {
 			event(protocol.Event{Kind: protocol.EventProgress, Name: root.String(), What: pir.Fetch, Done: done, Total: total})
 		})
 		if err != nil {

@@ -24,7 +24,7 @@ const (
 //
 // Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
 // ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
-// others have that package as well.
+// others have that package as well. Of trees that are being received arriving.go keeps the same.
 type sharing struct {
 	store  *cas.Store
 	config func() *Config
@@ -35,13 +35,14 @@ type sharing struct {
 	public   map[cid.CID]bool   // blocks
 	off      map[cid.CID]bool   // blocks
 	mesh     map[string]map[cid.CID]bool
+	arriving map[cid.CID]*arrival
 }
 
 // openSharing reads what is shared.
 func openSharing(ctx context.Context, store *cas.Store, config func() *Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
 	s := &sharing{
 		store: store, config: config, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{},
-		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{},
+		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
 	}
 	inMesh := map[cid.CID]string{}
 	for root, err := range store.Roots() {
@@ -232,11 +233,15 @@ func (s *sharing) set(reach Reach) map[cid.CID]bool {
 func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.off[c] {
+	coming := s.coming(c)
+	if s.off[c] || coming[Off] {
 		return false
 	}
-	if s.public[c] || mesh != "" && s.mesh[mesh][c] {
+	if s.public[c] || coming[Public] || mesh != "" && (s.mesh[mesh][c] || coming[Reach(meshReach+mesh)]) {
 		return true
+	}
+	if len(coming) > 0 {
+		return false // of other meshes
 	}
 	for _, blocks := range s.mesh {
 		if blocks[c] {

@@ -318,7 +318,8 @@ func (s *swarms) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Atte
 }
 
 // Fetch implements realize.Peers. Meshes are tried first: they are near.
-func (s *swarms) Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error {
+func (s *swarms) Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64, progress func(done, total int64)) error {
+	defer s.sharing.expect(id, root)()
 	_, release, err := s.enter(ctx)
 	if err != nil {
 		return err
@@ -333,10 +334,7 @@ func (s *swarms) Fetch(ctx context.Context, root cid.CID, size int64, progress f
 			m.settled(ctx)
 			err := m.swarm.Fetch(ctx, root, size, progress)
 			if err == nil {
-				if m.name != "" {
-					return s.sharing.keepIn(ctx, m.name, root)
-				}
-				return nil
+				return s.sharing.arrived(ctx, id, m.name, root)
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -21,10 +21,15 @@ type system struct {
 
 // Block implements swarm.System.
 func (y *system) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
+	return y.AppendBlock(ctx, c, to, nil)
+}
+
+// AppendBlock implements swarm.Appender.
+func (y *system) AppendBlock(ctx context.Context, c cid.CID, to swarm.Asker, buf []byte) ([]byte, error) {
 	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
-	return y.s.store.Block(ctx, c)
+	return y.s.store.AppendBlock(ctx, c, buf)
 }
 
 // Statements implements swarm.System. What others have said is told too: it is signed.
@@ -83,7 +88,7 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 
 // Receive implements swarm.System.
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
-	return y.s.store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
+	return y.s.sharing.receive(ctx, y.mesh, root, size)
 }
 
 // Shared implements swarm.System.

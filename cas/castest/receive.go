@@ -1,6 +1,7 @@
 package castest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,7 +83,11 @@ func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
 		}
 	}
 	data := append([]byte{}, b.Data...)
-	if err := r.Put(cid.Block{CID: b.CID, Data: data}); err != nil {
+	put := r.Put
+	if rnd.IntN(2) == 0 {
+		put = r.PutCompared
+	}
+	if err := put(cid.Block{CID: b.CID, Data: data}); err != nil {
 		return err
 	}
 	clear(data) // it keeps nothing of it
@@ -144,5 +149,86 @@ func testReceive(t *testing.T, s Store) {
 	}
 	if got, err := s.ReadFile(context.Background(), leaf); err != nil || string(got) != string(data) {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// testGive checks that a tree which is being received gives what has come of it once its nodes are here, and nothing else.
+func testGive(t *testing.T, s Store) {
+	to, ok := s.(Receiver)
+	if !ok {
+		t.Skip("the store takes in whole trees only")
+	}
+	ctx := context.Background()
+	peer, root := Peer(Tree())
+	told := map[cid.CID]bool{}
+	r, err := to.Receive(ctx, root, &cas.ReceiveOptions{Coming: func(blocks []cid.CID) {
+		for _, c := range blocks {
+			told[c] = true
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(c cid.CID) {
+		t.Helper()
+		b, err := peer.Block(ctx, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Put(cid.Block{CID: c, Data: b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given := func(c cid.CID, want bool, when string) {
+		t.Helper()
+		got, err := s.Block(ctx, c)
+		if err != nil && (want || !errors.Is(err, cas.ErrNotFound)) || err == nil && !want {
+			t.Fatalf("%s: block %s: got %v, want it: %v", when, c, err, want)
+		}
+		if b, _ := peer.Block(ctx, c); want && !bytes.Equal(got, b) {
+			t.Errorf("%s: block %s has other bytes", when, c)
+		}
+		if !told[c] {
+			t.Errorf("%s: block %s came untold", when, c)
+		}
+	}
+	var nodes []cid.CID
+	for want := r.WantNodes(); len(want) > 0; want = r.WantNodes() {
+		nodes = append(nodes, want...)
+		for _, c := range want {
+			given(c, false, "while nodes are missing")
+			put(c)
+		}
+	}
+	leaves := r.WantLeaves()
+	if len(nodes) == 0 || len(leaves) < 2 {
+		t.Fatalf("got %d nodes and %d leaves, want more", len(nodes), len(leaves))
+	}
+	for i, l := range leaves {
+		given(l.CID, false, "before it came")
+		put(l.CID)
+		given(l.CID, true, "when it had come")
+		if i == len(leaves)/2 {
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			given(l.CID, false, "after Close")
+			if r, err = to.Receive(ctx, root, nil); err != nil {
+				t.Fatal(err)
+			}
+			given(l.CID, true, "after another Receive")
+		}
+	}
+	for _, c := range nodes {
+		given(c, true, "when all was here")
+	}
+	if ok, err := s.Has(root); ok || err != nil {
+		t.Errorf("has: got %v, %v before Finish", ok, err)
+	}
+	if err := r.Finish(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range leaves {
+		given(l.CID, true, "after Finish")
 	}
 }

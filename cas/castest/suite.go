@@ -139,7 +139,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"Tree": testTree, "Wide": testWide, "File": testFile, "Absent": testAbsent, "Names": testNames, "Types": testTypes,
 		"Blocks": testBlocks, "PIR": testPIR, "Bind": testBind, "Roots": testRoots, "Refs": testRefs, "Cancel": testCancel,
-		"Receive": testReceive,
+		"Receive": testReceive, "Give": testGive,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
 	}

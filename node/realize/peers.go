@@ -16,8 +16,8 @@ type Peers interface {
 	// Statements returns what others have said about PIDs, with signatures that were verified, in any order.
 	// What nobody has answered is left out. It takes as few round trips as it can.
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
-	// Fetch makes the tree below root present in the store. Size is a bound of its bytes; 0 is none.
-	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
+	// Fetch makes the tree below root, which is what id is to be, present in the store. Size is a bound of its bytes; 0 is none.
+	Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64, progress func(done, total int64)) error
 	// Announce is told which PIDs have content here now.
 	Announce(ids ...pir.PID)
 }
@@ -222,7 +222,7 @@ func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) e
 	}
 	defer release()
 	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: pir.Fetch})
-	return g.r.o.Peers.Fetch(ctx, w.cid, w.size, func(done, total int64) {
+	return g.r.o.Peers.Fetch(ctx, id, w.cid, w.size, func(done, total int64) {
 		g.event(protocol.Event{Kind: protocol.EventProgress, PID: id, Name: name, What: pir.Fetch, Done: done, Total: total})
 	})
 }

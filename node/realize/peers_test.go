@@ -62,7 +62,7 @@ func (n *neighbours) Statements(_ context.Context, ids []pir.PID) (all []protoco
 	return all, nil
 }
 
-func (n *neighbours) Fetch(ctx context.Context, root cid.CID, _ int64, progress func(done, total int64)) error {
+func (n *neighbours) Fetch(ctx context.Context, _ pir.PID, root cid.CID, _ int64, progress func(done, total int64)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.fail != nil {

@@ -47,6 +47,21 @@ type System interface {
 	Shared(ctx context.Context) iter.Seq2[Announcement, error]
 }
 
+// Appender is a System that can put a block into a buffer which is used again.
+type Appender interface {
+	// AppendBlock is Block into the room behind buf; it returns buf with the block behind it, in a new place if there was no room.
+	AppendBlock(ctx context.Context, c cid.CID, to Asker, buf []byte) ([]byte, error)
+}
+
+// appendBlock is AppendBlock of any System.
+func appendBlock(ctx context.Context, s System, c cid.CID, to Asker, buf []byte) ([]byte, error) {
+	if a, ok := s.(Appender); ok {
+		return a.AppendBlock(ctx, c, to, buf)
+	}
+	b, err := s.Block(ctx, c, to)
+	return append(buf, b...), err
+}
+
 // Receiver is the set of operations that Fetch needs of whoever takes in a tree whose blocks come in any order.
 type Receiver interface {
 	// WantNodes returns nodes that are missing and whose parents are known; at first the root.
@@ -62,6 +77,20 @@ type Receiver interface {
 	Finish(ctx context.Context) error
 	// Close ends it. What has come stays and is found by the next Receive of the root. It may follow Finish.
 	Close() error
+}
+
+// A comparedReceiver is a Receiver that need not compare what the swarm has compared: they are one program.
+type comparedReceiver interface {
+	// PutCompared is Put without a look at the hash.
+	PutCompared(b cid.Block) error
+}
+
+// put gives r a wanted block whose bytes were compared with its CID.
+func put(r Receiver, b cid.Block) error {
+	if c, ok := r.(comparedReceiver); ok {
+		return c.PutCompared(b)
+	}
+	return r.Put(b)
 }
 
 // Options configure a Swarm. Key and System must be set.

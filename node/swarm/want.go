@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -108,21 +109,28 @@ func (g *giver) nodes(ctx context.Context, roots []cid.CID) error {
 	return nil
 }
 
+// A blockRead is a block that was read for a peer. It belongs to who reads, then to who writes, and is used again.
+type blockRead struct {
+	buf     []byte
+	missing bool
+}
+
+var blockReads = sync.Pool{New: func() any { return new(blockRead) }}
+
 // blocks gives blocks in the order in which they were asked for.
 func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 	ctx, cancel := context.WithCancel(ctx)
-	ahead := make(chan []byte, readAhead)
+	ahead := make(chan *blockRead, readAhead)
 	go func() {
 		defer close(ahead)
 		for _, c := range list {
-			b, err := g.s.o.System.Block(ctx, c, g.to)
-			if err != nil {
-				b = nil
-			} else if b == nil {
-				b = []byte{}
+			r := blockReads.Get().(*blockRead)
+			b, err := appendBlock(ctx, g.s.o.System, c, g.to, r.buf[:0])
+			if r.missing = err != nil; err == nil {
+				r.buf = b
 			}
 			select {
-			case ahead <- b:
+			case ahead <- r:
 			case <-ctx.Done():
 				return
 			}
@@ -133,16 +141,17 @@ func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 		for range ahead { // until the reader has ended
 		}
 	}()
-	for b := range ahead {
-		e := protocol.Plain
-		if b == nil {
-			e = protocol.Missing
+	for r := range ahead {
+		e, b := protocol.Plain, r.buf
+		if r.missing {
+			e, b = protocol.Missing, nil
 		} else if small {
 			e, b, g.small = g.s.codec.compress(b, g.small)
 		}
 		if err := g.answer(ctx, e, b); err != nil {
 			return err
 		}
+		blockReads.Put(r)
 	}
 	return ctx.Err()
 }

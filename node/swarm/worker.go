@@ -368,7 +368,7 @@ func (w *worker) put(b *batch) error {
 			it.missing = true // and what came with it may be right
 			continue
 		}
-		if err := f.r.Put(cid.Block{CID: leaf.CID, Data: data}); err != nil {
+		if err := put(f.r, cid.Block{CID: leaf.CID, Data: data}); err != nil {
 			f.end(fmt.Errorf("fetch %s: %w", f.root, err))
 			return nil
 		}

@@ -1,0 +1,148 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// An arrival is what is known of a tree while it is fetched. Guarded by the sharing's mu.
+type arrival struct {
+	fetches int
+	ids     []pir.PID // of the packages whose content it is
+	trees   []*incomingTree
+}
+
+// An incomingTree is one that is being received, or has been and is not in the sets of the sharing yet.
+// Its blocks may go where they may go once all of it is here, no farther and no less far.
+type incomingTree struct {
+	*cas.Receiving
+	s        *sharing
+	root     cid.CID
+	reaches  map[Reach]bool // without LAN: such blocks are in no set
+	blocks   map[cid.CID]bool
+	finished bool
+}
+
+// expect notes that a tree is fetched which is the content of a package, or of none that is known. Done ends that.
+func (s *sharing) expect(id pir.PID, root cid.CID) (done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.arriving[root]
+	if a == nil {
+		a = &arrival{}
+		s.arriving[root] = a
+	}
+	a.fetches++
+	if !id.IsZero() {
+		a.ids = append(a.ids, id)
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if a.fetches--; a.fetches == 0 {
+			delete(s.arriving, root)
+		}
+	}
+}
+
+// arrived makes what expect has noted of a tree last, when it is here and came out of a mesh, or of the public swarm ("").
+func (s *sharing) arrived(ctx context.Context, id pir.PID, mesh string, root cid.CID) error {
+	if mesh != "" {
+		if err := s.keepIn(ctx, mesh, root); err != nil {
+			return err
+		}
+	}
+	if id.IsZero() {
+		return nil
+	}
+	return s.learn(ctx, id, root)
+}
+
+// receive begins to take in a tree that was expected, out of a mesh or of the public swarm ("").
+func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size int64) (*incomingTree, error) {
+	t := &incomingTree{s: s, root: root, reaches: map[Reach]bool{}, blocks: map[cid.CID]bool{}}
+	s.mu.RLock()
+	var ids []pir.PID
+	if a := s.arriving[root]; a != nil {
+		ids = append(ids, a.ids...)
+	}
+	s.mu.RUnlock()
+	if mesh != "" {
+		t.reaches[Reach(meshReach+mesh)] = true
+	}
+	for _, id := range ids {
+		t.reaches[s.Reach(id)] = true
+	}
+	o := &cas.ReceiveOptions{Size: size}
+	if delete(t.reaches, LAN); len(t.reaches) > 0 {
+		o.Coming = t.coming
+		s.mu.Lock()
+		if a := s.arriving[root]; a != nil {
+			a.trees = append(a.trees, t)
+		}
+		s.mu.Unlock()
+	}
+	var err error
+	if t.Receiving, err = s.store.Receive(ctx, root, o); err != nil {
+		t.forget()
+		return nil, err
+	}
+	return t, nil
+}
+
+// coming notes blocks before anybody can have them.
+func (t *incomingTree) coming(blocks []cid.CID) {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for _, c := range blocks {
+		t.blocks[c] = true
+	}
+}
+
+// Finish implements swarm.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
+func (t *incomingTree) Finish(ctx context.Context) error {
+	err := t.Receiving.Finish(ctx)
+	t.finished = err == nil
+	return err
+}
+
+// Close implements swarm.Receiver.
+func (t *incomingTree) Close() error {
+	err := t.Receiving.Close()
+	if !t.finished {
+		t.forget() // nobody can have them any more
+	}
+	return err
+}
+
+func (t *incomingTree) forget() {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	if a := t.s.arriving[t.root]; a != nil {
+		a.trees = slices.DeleteFunc(a.trees, func(o *incomingTree) bool { return o == t })
+	}
+}
+
+// coming returns the reaches of all trees with a block that are not in the sets yet; LAN is none. The caller holds mu.
+func (s *sharing) coming(c cid.CID) map[Reach]bool {
+	var all map[Reach]bool
+	for _, a := range s.arriving {
+		for _, t := range a.trees {
+			if !t.blocks[c] {
+				continue
+			}
+			if all == nil {
+				all = t.reaches
+				continue
+			}
+			all = maps.Clone(all)
+			maps.Copy(all, t.reaches)
+		}
+	}
+	return all
+}

@@ -1,0 +1,106 @@
+//go:build unix
+
+package node
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A fetcher is a store in a swarm.
+type fetcher struct {
+	store *cas.Store
+	swarm *swarm.Swarm
+	key   ed25519.PrivateKey
+}
+
+func newFetcher(b *testing.B, key ed25519.PrivateKey, listen string) *fetcher {
+	b.Helper()
+	store, err := cas.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { store.Close() })
+	shares, err := openSharing(b.Context(), store, func() *Config { return &Config{} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := &fetcher{store: store, key: key}
+	s := &swarms{store: store, sharing: shares, heads: newHeads(b, filepath.Join(b.TempDir(), "heads"))}
+	f.swarm, err = swarm.New(&swarm.Options{Key: key, System: &system{s: s}, Listen: []string{listen}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := f.swarm.Run(b.Context()); err != nil {
+			b.Error(err)
+		}
+	}()
+	b.Cleanup(func() { <-done })
+	return f
+}
+
+// cpu is the processor time of this process.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkFetch brings a tree from one store to another, disk to disk, both in this process.
+func BenchmarkFetch(b *testing.B) {
+	for _, c := range []struct {
+		name, listen string
+		files, size  int
+	}{
+		{"512MiB/tcp", "/ip4/127.0.0.1/tcp/0", 1, 512 << 20}, {"512MiB/quic", "/ip4/127.0.0.1/udp/0/quic-v1", 1, 512 << 20},
+		{"10000x4KiB/tcp", "/ip4/127.0.0.1/tcp/0", 10_000, 4 << 10},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			dir := b.TempDir()
+			data := make([]byte, c.size)
+			for i := range c.files {
+				rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(data) //nolint:errcheck // never fails
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), data, 0o644); err != nil {
+					b.Fatal(err)
+				}
+			}
+			from := newFetcher(b, testKey(1), c.listen)
+			root, err := from.store.Import(b.Context(), os.DirFS(dir), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(int64(c.files * c.size))
+			var used time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				to := newFetcher(b, testKey(2), c.listen)
+				if err := to.swarm.Connect(b.Context(), (&protocol.Ticket{Node: protocol.KeyOf(from.key), Addresses: from.swarm.Addresses()}).String()); err != nil {
+					b.Fatal(err)
+				}
+				before := cpu()
+				b.StartTimer()
+				if err := to.swarm.Fetch(b.Context(), root, 0, nil); err != nil {
+					b.Fatal(err)
+				}
+				used += cpu() - before
+			}
+			b.ReportMetric(used.Seconds()*1000/float64(b.N), "cpu-ms/op")
+		})
+	}
+}
