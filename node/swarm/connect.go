@@ -153,9 +153,8 @@ func (s *Swarm) connectSome(ctx context.Context) {
 	connections := s.host.ConnManager()
 	preferred, ofUse := s.preferred(), 0
 	for _, id := range s.host.Network().Peers() {
-		class := preferred(id)
-		connections.TagPeer(id, "class", prefer[class])
-		if class <= useful {
+		connections.TagPeer(id, "class", prefer[preferred(id)])
+		if _, gave := s.peers.reasons(id); gave {
 			ofUse++
 		}
 	}

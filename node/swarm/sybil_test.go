@@ -329,3 +329,41 @@ func TestNearFirst(t *testing.T) {
 		}
 	})
 }
+
+// Case 7: peers that were of use are called first, and however many strangers are connected.
+func TestKnownFirst(t *testing.T) {
+	var crowd, known []string
+	for n := range enoughPeers {
+		b := start(t, byte(20+n), newMemory(), nil)
+		crowd = append(crowd, b.Addresses()[0]+"/p2p/"+b.ID())
+		c := start(t, byte(30+n), newMemory(), nil)
+		known = append(known, c.Addresses()[0]+"/p2p/"+c.ID())
+	}
+	begin := func(n byte, known []string) *Swarm {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, knownFile), []byte(strings.Join(known, "\n")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return start(t, n, newMemory(), func(o *Options) { o.Dir, o.Bootstrap, o.noDHT = dir, crowd, true })
+	}
+	a := begin(1, known)
+	until(t, "those of before", func() bool { return len(a.Peers()) >= enoughPeers })
+	for _, p := range a.Peers() {
+		id, err := idOf(p.Key)
+		if err != nil || a.begin[id] {
+			t.Errorf("%s was called, though those of before are there", id)
+		}
+	}
+	// One that is away when the node begins, and comes when strangers are all there is.
+	there := newMemory()
+	addr := "/ip4/127.0.0.1/tcp/1" // nobody is there
+	b := begin(2, []string{addr + "/p2p/" + idText(t, key(3))})
+	until(t, "the configured ones", func() bool { return len(b.Peers()) >= enoughPeers })
+	c := start(t, 3, there, nil)
+	b.host.Peerstore().AddAddrs(c.host.ID(), c.host.Addrs(), peerstore.PermanentAddrTTL)
+	b.peers.get(c.host.ID()).forgive() // time passes
+	b.connectSome(t.Context())
+	if !b.isConnected(c.host.ID()) {
+		t.Error("a peer that was of use is not called when strangers are connected")
+	}
+}
