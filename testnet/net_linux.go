@@ -183,17 +183,6 @@ func (n *Net) Heal() {
 // Unplug pulls the node's cable.
 func (d *Node) Unplug() { d.net.ip("-n", d.net.name, "link", "set", d.port(), "down") }
 
-// Slow bounds what the node sends to a rate, such as "10mbit", with a delay, such as "25ms". It reports whether it can.
-func (d *Node) Slow(rate, delay string) bool {
-	for _, where := range [][]string{{"-n", d.namespace(), "qdisc", "replace", "dev", "eth0"}} {
-		args := append(where, "root", "netem", "delay", delay, "rate", rate)
-		if exec.Command("tc", args...).Run() != nil {
-			return false
-		}
-	}
-	return true
-}
-
 // A Result is what a command did.
 type Result struct {
 	Out, Err string

@@ -73,10 +73,10 @@ func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attes
 	}
 	q.find, q.found = context.WithTimeout(ctx, findTimeout)
 	defer q.found()
-	for _, m := range s.connected(askPeers) {
-		q.ask(ctx, m)
-	}
 	q.askSigners(ctx)
+	for _, m := range s.connected(askPeers) {
+		q.ask(ctx, m, false)
+	}
 	q.askProviders(ctx)
 	q.asking.Wait()
 	var all []protocol.Attestation
@@ -86,21 +86,23 @@ func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attes
 	return all, ctx.Err()
 }
 
-// ask asks a peer, once.
-func (q *inquiry) ask(ctx context.Context, m *member) {
+// ask asks a peer, once. A signer does not wait for others, however many there are.
+func (q *inquiry) ask(ctx context.Context, m *member, signer bool) {
 	q.mu.Lock()
-	known := q.asked[m.id] || len(q.asked) > askPeers
+	known := q.asked[m.id] || len(q.asked) > askPeers && !signer
 	q.asked[m.id] = true
 	q.mu.Unlock()
 	if known {
 		return
 	}
 	q.asking.Go(func() {
-		select {
-		case q.slots <- struct{}{}:
-			defer func() { <-q.slots }()
-		case <-ctx.Done():
-			return
+		if !signer {
+			select {
+			case q.slots <- struct{}{}:
+				defer func() { <-q.slots }()
+			case <-ctx.Done():
+				return
+			}
 		}
 		ctx, cancel := context.WithTimeout(ctx, askTimeout)
 		defer cancel()
@@ -121,15 +123,19 @@ func (q *inquiry) ask(ctx context.Context, m *member) {
 func (q *inquiry) askSigners(ctx context.Context) {
 	for key := range q.signers {
 		id, err := idOf(key)
-		if err != nil || q.s.isConnected(id) {
+		if err != nil {
 			continue
 		}
 		m := q.s.peers.get(id)
-		if !m.ready() {
+		if !m.ready() || q.s.isConnected(id) && !q.s.admitted(id) {
+			continue
+		}
+		if q.s.isConnected(id) {
+			q.ask(ctx, m, true)
 			continue
 		}
 		q.asking.Go(func() {
-			q.connectAndAsk(ctx, peer.AddrInfo{ID: id})
+			q.connectAndAsk(ctx, peer.AddrInfo{ID: id}, true)
 		})
 	}
 }
@@ -139,13 +145,13 @@ func (q *inquiry) askProviders(ctx context.Context) {
 	for _, id := range q.ids[:min(len(q.ids), 4)] {
 		q.asking.Go(func() {
 			for info := range q.s.findProviders(q.find, protocol.StatementsKey(id), 4) {
-				q.asking.Go(func() { q.connectAndAsk(ctx, info) })
+				q.asking.Go(func() { q.connectAndAsk(ctx, info, false) })
 			}
 		})
 	}
 }
 
-func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo) {
+func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo, signer bool) {
 	m := q.s.peers.get(info.ID)
 	if !q.s.isConnected(info.ID) {
 		if !m.ready() {
@@ -163,7 +169,7 @@ func (q *inquiry) connectAndAsk(ctx context.Context, info peer.AddrInfo) {
 			return
 		}
 	}
-	q.ask(ctx, m)
+	q.ask(ctx, m, signer)
 }
 
 // errLied says that a peer gave what an honest one cannot give.

@@ -25,7 +25,12 @@ const (
 	keepKnown = time.Second
 	// enoughPeers is from how many connections on the nodes to begin with are not called.
 	enoughPeers = 4
+	// headStart is how long peers that were of use, and signers, are called before the nodes to begin with are.
+	headStart = time.Second
 )
+
+// prefer is how much a connection to a peer of each class is worth to the connection manager.
+var prefer = [...]int{chosen: 2 * preferUseful, useful: preferUseful, near: preferUseful / 2, stranger: 0}
 
 // Connect connects to a node: a ticket that names one, or a multiaddr that ends in a peer id.
 func (s *Swarm) Connect(ctx context.Context, addr string) error {
@@ -33,7 +38,11 @@ func (s *Swarm) Connect(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	s.peers.get(info.ID).forgive()
+	m := s.peers.get(info.ID)
+	m.forgive()
+	m.mu.Lock()
+	m.called = true
+	m.mu.Unlock()
 	if n, ok := s.host.Network().(*p2pswarm.Swarm); ok {
 		n.Backoff().Clear(info.ID) // somebody asks for it
 	}
@@ -146,8 +155,12 @@ func (s *Swarm) keepConnected(ctx context.Context) {
 // connectSome calls whom it is good to be connected to, and returns when all have answered or not.
 func (s *Swarm) connectSome(ctx context.Context) {
 	connections := s.host.ConnManager()
-	for _, m := range s.peers.usefulOnes() {
-		connections.TagPeer(m.id, "useful", preferUseful)
+	preferred, ofUse := s.preferred(), 0
+	for _, id := range s.host.Network().Peers() {
+		connections.TagPeer(id, "class", prefer[preferred(id)])
+		if _, gave := s.peers.reasons(id); gave {
+			ofUse++
+		}
 	}
 	var wanted []peer.AddrInfo
 	for _, key := range s.o.Signers() {
@@ -158,9 +171,25 @@ func (s *Swarm) connectSome(ctx context.Context) {
 		connections.Protect(id, "signer")
 		wanted = append(wanted, peer.AddrInfo{ID: id})
 	}
-	if len(s.host.Network().Peers()) < enoughPeers {
-		wanted = append(wanted, s.beginWith()...)
+	if ofUse < enoughPeers { // however many strangers are connected
+		wanted = append(wanted, s.known...)
 	}
+	first := s.call(ctx, wanted)
+	defer func() { <-first }()
+	if len(s.host.Network().Peers()) >= enoughPeers {
+		return
+	}
+	select {
+	case <-first:
+	case <-time.After(headStart):
+	}
+	if len(s.host.Network().Peers()) < enoughPeers {
+		<-s.call(ctx, s.configured())
+	}
+}
+
+// call connects to peers that are not connected and not left alone. What it returns is closed when all have answered or not.
+func (s *Swarm) call(ctx context.Context, wanted []peer.AddrInfo) <-chan struct{} {
 	var calls sync.WaitGroup
 	for _, info := range wanted {
 		m := s.peers.get(info.ID)
@@ -174,12 +203,19 @@ func (s *Swarm) connectSome(ctx context.Context) {
 			}
 		})
 	}
-	calls.Wait()
+	all := make(chan struct{})
+	go func() { calls.Wait(); close(all) }()
+	return all
 }
 
 // beginWith returns the nodes to begin with: those that were of use before, and those that are configured.
 func (s *Swarm) beginWith() []peer.AddrInfo {
-	list := slices.Clone(s.known)
+	return append(slices.Clone(s.known), s.configured()...)
+}
+
+// configured returns the nodes to begin with that are configured.
+func (s *Swarm) configured() []peer.AddrInfo {
+	var list []peer.AddrInfo
 	for _, text := range s.o.Bootstrap {
 		info, err := parseAddress(text)
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,8 +21,11 @@ const (
 	probePeers, probeAtOnce = 48, 16
 	// probeTimeout is how long a peer may take to say whether it has a root.
 	probeTimeout = 5 * time.Second
-	// findHolders is how many peers are taken from the DHT for one root, and findHoldersTimeout how long that may take.
+	// findHolders is how many holders are taken from the DHT for one root, and findHoldersTimeout how long that may take.
 	findHolders, findHoldersTimeout = 12, 20 * time.Second
+	// maxProviders is how many of those that the DHT names for a root are tried, beside the ones that are known. Anybody can say
+	// of any address that a holder is there, so it also bounds what a lie makes this node do to others.
+	maxProviders = 128
 )
 
 // look begins to look for holders: among the connected peers, and in the DHT. f.mu is held.
@@ -31,22 +36,67 @@ func (f *fetch) look(ctx context.Context) {
 		defer f.lookedFor()
 		ctx, cancel := context.WithTimeout(ctx, findHoldersTimeout)
 		defer cancel()
-		for info := range f.s.findProviders(ctx, protocol.ContentKey(f.root), findHolders) {
-			f.start(func() {
-				m := f.s.peers.get(info.ID)
-				if !f.s.isConnected(info.ID) {
-					if !m.ready() {
-						return
-					}
-					if err := f.s.connect(ctx, info); err != nil {
-						m.failed()
-						return
-					}
-				}
-				f.probe(ctx, info.ID)
-			})
-		}
+		f.lookFar(ctx)
 	})
+}
+
+// lookFar tries those that the DHT names, until enough of them have proved to be holders. Whoever is known is tried at once;
+// of the others many may be false, and wait for each other.
+func (f *fetch) lookFar(ctx context.Context) {
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	slots := make(chan struct{}, probeAtOnce)
+	var good atomic.Int32
+	rest, preferred := maxProviders, f.s.preferred()
+	for info := range f.s.findProviders(ctx, protocol.ContentKey(f.root), 0) {
+		known := preferred(info.ID) <= useful
+		if good.Load() >= findHolders {
+			return
+		}
+		if !known {
+			if rest == 0 {
+				continue
+			}
+			rest--
+		}
+		tries.Go(func() {
+			if !known {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+			}
+			if good.Load() < findHolders && f.try(ctx, info) {
+				good.Add(1)
+			}
+		})
+	}
+}
+
+// try connects to a peer of which the DHT says that it has the root, and asks it.
+func (f *fetch) try(ctx context.Context, info peer.AddrInfo) bool {
+	m, count := f.s.peers.get(info.ID), &f.s.peers.providers
+	if !f.s.isConnected(info.ID) {
+		if !m.ready() || ctx.Err() != nil {
+			return false
+		}
+		each, cancel := context.WithTimeout(ctx, probeTimeout)
+		err := f.s.connect(each, info)
+		cancel()
+		if err != nil {
+			if ctx.Err() == nil {
+				m.failed()
+				count.unreachable.Add(1)
+			}
+			return false
+		}
+	}
+	asked, has := f.probe(ctx, info.ID)
+	switch {
+	case has:
+		count.holders.Add(1)
+	case asked && ctx.Err() == nil:
+		count.without.Add(1)
+	}
+	return has
 }
 
 // lookAround begins to look for holders among the connected peers. f.mu is held.
@@ -63,17 +113,6 @@ func (f *fetch) lookAround(ctx context.Context) {
 	}
 }
 
-// start runs one part of looking for holders.
-func (f *fetch) start(part func()) {
-	f.mu.Lock()
-	f.looking++
-	f.mu.Unlock()
-	f.parts.Go(func() {
-		defer f.lookedFor()
-		part()
-	})
-}
-
 func (f *fetch) lookedFor() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,8 +120,9 @@ func (f *fetch) lookedFor() {
 	f.cond.Broadcast()
 }
 
-// probe asks a peer whether it has the root, for the price of a node at most, unless that is known.
-func (f *fetch) probe(ctx context.Context, id peer.ID) {
+// probe asks a peer whether it has the root, for the price of a node at most, unless that is known. It says whether it has
+// asked and what came of it.
+func (f *fetch) probe(ctx context.Context, id peer.ID) (asked, has bool) {
 	f.mu.Lock()
 	seen := f.known[id] != nil || id == f.s.host.ID()
 	if !seen {
@@ -90,7 +130,7 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) {
 	}
 	f.mu.Unlock()
 	if seen {
-		return
+		return false, false
 	}
 	has, err := f.s.has(ctx, id, f.root)
 	f.mu.Lock()
@@ -103,14 +143,15 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) {
 			f.known[id].plain = true
 			f.plain = append(f.plain, f.known[id])
 		}
-		return
+		return true, false
 	}
 	if !has {
 		delete(f.known, id) // it may have it later
-		return
+		return true, false
 	}
 	f.holders = append(f.holders, f.known[id])
 	f.cond.Broadcast()
+	return true, true
 }
 
 // errForeign says that a peer does not speak our protocols.

@@ -118,15 +118,17 @@ func (r *relays) some(_ context.Context, n int) <-chan peer.AddrInfo {
 
 // resources bounds what all peers together, and each of them, may take of this machine.
 func resources(o *Options) (network.ResourceManager, error) {
-	most := rcmgr.LimitVal(o.Connections + o.Connections/4 + 8) // the connection manager trims to fewer
+	// The connection manager trims to fewer. Those who call this node leave it room to call others.
+	in := rcmgr.LimitVal(o.Connections + 8)
+	most := in + rcmgr.LimitVal(o.Connections/2+32)
 	streams := most * peerStreams
 	partial := rcmgr.PartialLimitConfig{
 		System: rcmgr.ResourceLimits{
-			Conns: most, ConnsInbound: most, ConnsOutbound: most, FD: most,
+			Conns: most, ConnsInbound: in, ConnsOutbound: most, FD: most,
 			Streams: streams, StreamsInbound: streams, StreamsOutbound: streams, Memory: hostMemory,
 		},
 		Transient: rcmgr.ResourceLimits{
-			Conns: most, ConnsInbound: most / 2, ConnsOutbound: most, FD: most / 2,
+			Conns: most, ConnsInbound: in / 2, ConnsOutbound: most, FD: most / 2,
 			Streams: most, StreamsInbound: most, StreamsOutbound: most, Memory: hostMemory / 4,
 		},
 		PeerDefault: rcmgr.ResourceLimits{

@@ -18,6 +18,11 @@ func (s *Swarm) measure(r prometheus.Registerer) error {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "nuka", Subsystem: "swarm", Name: name, Help: help},
 			func() float64 { return float64(value()) })
 	}
+	provider := func(result string, value func() int64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "nuka", Subsystem: "swarm", Name: "providers_total",
+			Help: "Peers that the DHT named for a root, by what they proved to be. Many without it or unreachable: somebody lies.", ConstLabels: prometheus.Labels{"result": result}},
+			func() float64 { return float64(value()) })
+	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		gauge("peers", "Connected peers.", func() float64 { return float64(len(s.host.Network().Peers())) }),
@@ -27,6 +32,9 @@ func (s *Swarm) measure(r prometheus.Registerer) error {
 		counter("sent_bytes_total", "Bytes to peers.", s.peers.sent.Load),
 		counter("lies_total", "Times a peer gave what an honest one cannot give.", s.peers.lies.Load),
 		counter("stalls_total", "Times a peer was late with a leaf, which was asked of others then.", s.peers.stalls.Load),
+		provider("holder", s.peers.providers.holders.Load),
+		provider("without", s.peers.providers.without.Load),
+		provider("unreachable", s.peers.providers.unreachable.Load),
 		counter("failures_total", "Times a peer was left alone because it failed.", s.peers.failures.Load),
 	} {
 		errs = append(errs, r.Register(c))

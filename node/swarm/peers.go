@@ -41,12 +41,15 @@ type member struct {
 	failures int
 	until    time.Time // it is left alone until then
 	useful   bool      // it has given something that was verified
+	called   bool      // somebody has asked for a connection to it
 }
 
 // A book remembers peers.
 type book struct {
 	// received and sent are bytes of our protocols, lies, stalls and failures how often there were some; of all peers since New.
 	received, sent, lies, stalls, failures atomic.Int64
+	// providers counts what those proved to be that the DHT named as holders of a root.
+	providers struct{ holders, without, unreachable atomic.Int64 }
 
 	// useful gets a signal when another peer was of use.
 	useful chan struct{}
@@ -92,7 +95,7 @@ func (b *book) forget() {
 func (m *member) spared() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.useful || m.failures > 0
+	return m.useful || m.called || m.failures > 0
 }
 
 // ready says that the peer is not left alone.
@@ -163,13 +166,65 @@ func (m *member) lag() time.Duration {
 	return m.latency
 }
 
-// connected returns the connected peers that are not left alone, those that answer first in front; at most n.
+// A class of peers is how early they are asked. Whoever fills this node's connections with peers that answer fast does not
+// come before those that there is a reason to ask.
+type class int
+
+const (
+	chosen   class = iota // by the user: signers, the nodes to begin with, those that were called by hand
+	useful                // it has given something that was verified
+	near                  // on the local network
+	stranger              // anybody
+)
+
+// preferred returns what says the class of a peer.
+func (s *Swarm) preferred() func(peer.ID) class {
+	signers := map[peer.ID]bool{}
+	for _, key := range s.o.Signers() {
+		if id, err := idOf(key); err == nil {
+			signers[id] = true
+		}
+	}
+	return func(id peer.ID) class {
+		called, gave := s.peers.reasons(id)
+		if signers[id] || s.begin[id] || called {
+			return chosen
+		}
+		if gave {
+			return useful
+		}
+		for _, c := range s.host.Network().ConnsToPeer(id) {
+			if isLocal(c.RemoteMultiaddr()) {
+				return near
+			}
+		}
+		return stranger
+	}
+}
+
+// reasons says whether somebody has asked for a connection to a peer, and whether it was of use.
+func (b *book) reasons(id peer.ID) (called, useful bool) {
+	b.mu.Lock()
+	m := b.members[id]
+	b.mu.Unlock()
+	if m == nil {
+		return false, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.called, m.useful
+}
+
+// connected returns the connected peers that are not left alone; at most n: those with a reason to be asked in front, and
+// of these the ones that answer first.
 func (s *Swarm) connected(n int) []*member {
 	type ranked struct {
 		*member
-		lag time.Duration
+		class class
+		lag   time.Duration
 	}
 	var list []ranked
+	preferred := s.preferred()
 	for _, id := range s.host.Network().Peers() {
 		m := s.peers.get(id)
 		if !m.ready() || !s.admitted(id) {
@@ -182,9 +237,11 @@ func (s *Swarm) connected(n int) []*member {
 		if lag == 0 {
 			lag = 200 * time.Millisecond // unknown: between the near and the far
 		}
-		list = append(list, ranked{m, lag})
+		list = append(list, ranked{m, preferred(id), lag})
 	}
-	slices.SortStableFunc(list, func(a, b ranked) int { return cmp.Compare(a.lag, b.lag) })
+	slices.SortStableFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.lag, b.lag))
+	})
 	list = list[:min(n, len(list))]
 	members := make([]*member, len(list))
 	for i, r := range list {

@@ -38,8 +38,9 @@ type Swarm struct {
 	discovery atomic.Pointer[discovery]
 	// bitswap is set while Run runs.
 	bitswap atomic.Pointer[bitswap]
-	// known are the peers that were of use before.
+	// known are the peers that were of use before, begin those of Options.Bootstrap.
 	known   []peer.AddrInfo
+	begin   map[peer.ID]bool
 	renewed chan struct{}
 
 	mu       sync.Mutex
@@ -79,6 +80,12 @@ func New(o *Options) (*Swarm, error) {
 	}
 	registerHash()
 	s.peers = newBook()
+	s.begin = map[peer.ID]bool{}
+	for _, text := range o.Bootstrap {
+		if info, err := parseAddress(text); err == nil { // who calls them says what is wrong with the others
+			s.begin[info.ID] = true
+		}
+	}
 	s.gate = &gate{admit: o.Admit, guests: map[peer.ID]*guest{}, out: map[peer.ID]time.Time{}}
 	if s.host, err = newHost(&s.o, key, s.gate); err != nil {
 		return nil, err
@@ -104,6 +111,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 	defer cancel()
 	h := &guarded{Host: s.host, ctx: ctx, gate: s.gate}
 	stopGreeting := s.greet(ctx)
+	s.known = s.readKnown()
 	if !s.o.noDHT {
 		d, err := s.discover(h)
 		if err != nil {
@@ -113,7 +121,6 @@ func (s *Swarm) Run(ctx context.Context) error {
 		}
 		s.discovery.Store(d)
 	}
-	s.known = s.readKnown()
 	s.serve(ctx, h)
 	b := newBitswap(ctx, s, h)
 	s.bitswap.Store(b)
