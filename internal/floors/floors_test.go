@@ -167,6 +167,7 @@ var doors = map[string]door{
 	"golang.org/x/sync":      {code: []string{"*"}},
 	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
 	// Tests.
+	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
 	"github.com/rogpeppe/go-internal": {tests: []string{"*"}},
 }

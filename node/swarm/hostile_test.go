@@ -38,48 +38,60 @@ func both(t *testing.T, sim *simulation, a, bad, good *Swarm) {
 
 func bytesOf(s, from *Swarm) int64 { return s.peers.get(from.host.ID()).received.Load() }
 
-// Case 1: wrong bytes, wherever they are, cost a leaf, and the peer.
+// Case 1: wrong bytes, wherever they are, cost a leaf, and the peer. What is right of what the peer gave is kept.
 func TestWrongBytes(t *testing.T) {
-	for name, at := range map[string]int{"first": 0, "middle": 512 << 10, "last": 1<<20 - 1} {
+	const size, leaf = 24 << 20, 1 << 20
+	// Packets are lost in this net. Then what comes behind the lost one within a round trip is here as soon as the leaf is.
+	const behind = 100 * mbit / 8 * int64(roundTrip) / int64(time.Second)
+	for name, c := range map[string]struct {
+		from int32 // which of the leaves that it gives is the first wrong one
+		at   int   // which byte of it
+		all  bool  // and all after it
+	}{
+		"first":       {1, 0, true},
+		"middle":      {6, leaf / 2, true},
+		"last":        {11, leaf - 1, true},
+		"one of many": {6, leaf - 1, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, func(t *testing.T, sim *simulation) {
 				honest, liar, here := newMemory(), newMemory(), newMemory()
-				root := honest.tree(t, 1, 8<<20)
-				liar.tree(t, 1, 8<<20)
-				var lies atomic.Int32
-				liar.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+				root := honest.tree(t, 1, size)
+				liar.tree(t, 1, size)
+				var given, lies atomic.Int32
+				liar.give = func(_ context.Context, id cid.CID, b []byte, _ Asker) ([]byte, error) {
 					if b == nil {
 						return nil, fs.ErrNotExist
 					}
-					if c.Codec() == cid.Raw {
-						b = append([]byte{}, b...)
-						b[at] ^= 1
-						lies.Add(1)
+					if id.Codec() == cid.Raw {
+						if n := given.Add(1); n == c.from || c.all && n > c.from {
+							b = append([]byte{}, b...)
+							b[c.at] ^= 1
+							lies.Add(1)
+						}
 					}
 					return b, nil
 				}
-				a, _ := sim.node(here, 100*mbit, nil)
+				a, _ := sim.node(here, 200*mbit, nil)
 				bad, _ := sim.node(liar, 100*mbit, nil)
-				connect(t, a, bad)
-				err := a.Fetch(t.Context(), root, 8<<20, nil)
-				if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), root.String()) {
-					t.Errorf("with nobody else: got %v, want an error that names the root", err)
-				}
-				if here.has(root) || len(here.blocks) > 0 {
-					t.Error("something of it is visible")
-				}
-				good, _ := sim.node(honest, 100*mbit, nil)
-				a.peers.get(bad.host.ID()).forgive()
+				good, _ := sim.node(honest, 20*mbit, nil)
 				both(t, sim, a, bad, good)
-				before := bytesOf(a, bad)
-				if err := a.Fetch(t.Context(), root, 8<<20, nil); err != nil {
+				if err := a.Fetch(t.Context(), root, size, nil); err != nil {
 					t.Fatal(err)
 				}
 				if !here.has(root) {
 					t.Error("it is not here")
 				}
-				if got := bytesOf(a, bad) - before; got > 2<<20 || lies.Load() == 0 {
-					t.Errorf("%d bytes were taken from the liar, which was asked %d times", got, lies.Load())
+				if lies.Load() == 0 {
+					t.Fatal("nobody lied")
+				}
+				right, got := int64(c.from-1)*leaf, bytesOf(a, bad)
+				if wasted := got - right; wasted > leaf+leaf/16+behind {
+					t.Errorf("%d bytes of the liar were thrown away, want a leaf", wasted)
+				}
+				// What was right came once, but for a leaf that both were asked for at the end.
+				if got := bytesOf(a, good); got > size-right+leaf+leaf/16 {
+					t.Errorf("%d bytes came from the other, want the %d that were wrong or not asked for of the liar", got, size-right)
 				}
 				if m := a.peers.get(bad.host.ID()); m.ready() {
 					t.Error("the liar is asked again at once")
@@ -87,6 +99,62 @@ func TestWrongBytes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Over sockets, as fast as they go, a liar costs a leaf as well, however much it had been asked for.
+func TestWrongBytesFast(t *testing.T) {
+	const size, leaf = 64 << 20, 1 << 20
+	for _, from := range []int32{1, 6, 30} {
+		liar, here := newMemory(), newMemory()
+		root := liar.tree(t, 1, size)
+		var given atomic.Int32
+		liar.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+			if c.Codec() == cid.Raw && b != nil && given.Add(1) >= from {
+				b = append([]byte{}, b...)
+				b[0] ^= 1
+			}
+			return b, nil
+		}
+		a, bad := start(t, 1, here, nil), start(t, 2, liar, nil)
+		connect(t, a, bad)
+		if err := a.Fetch(t.Context(), root, size, nil); protocol.CodeOf(err) != protocol.Unavailable {
+			t.Errorf("got %v", err)
+		}
+		if wasted := bytesOf(a, bad) - int64(from-1)*leaf; wasted > leaf+leaf/16 {
+			t.Errorf("%d bytes were thrown away, want a leaf at most", wasted)
+		}
+		if kept := here.puts; kept < int(from) { // and the node above them
+			t.Errorf("%d blocks are kept, want the %d that were right", kept, from)
+		}
+	}
+}
+
+// Case 1, with nobody else: nothing of it is visible.
+func TestWrongBytesAlone(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		liar, here := newMemory(), newMemory()
+		root := liar.tree(t, 1, 8<<20)
+		liar.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+			if c.Codec() == cid.Raw && b != nil {
+				b = append([]byte{}, b...)
+				b[0] ^= 1
+			}
+			return b, nil
+		}
+		a, _ := sim.node(here, 100*mbit, nil)
+		bad, _ := sim.node(liar, 100*mbit, nil)
+		connect(t, a, bad)
+		err := a.Fetch(t.Context(), root, 8<<20, nil)
+		if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), root.String()) {
+			t.Errorf("got %v, want an error that names the root", err)
+		}
+		if here.has(root) || len(here.blocks) > 0 {
+			t.Error("something of it is visible")
+		}
+		if got := bytesOf(a, bad); got > 1<<20+1<<16 {
+			t.Errorf("%d bytes were taken from the liar, want a leaf at most", got)
+		}
+	})
 }
 
 // Case 2: a peer that stalls, or gives a byte a second, costs no more than half of the honest time.
