@@ -64,7 +64,7 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		libp2p.UserAgent("nuka"),
 		libp2p.NoTransports,
 		libp2p.Transport(quictransport.NewTransport),
-		libp2p.Security(p2ptls.ID, p2ptls.New),
+		libp2p.Security(p2ptls.ID, newSecure),
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(connections),
