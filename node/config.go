@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -227,7 +228,7 @@ func (f *configFile) setBootstrap(addresses []string) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(f.path, append(b, '\n')); err != nil {
+	if err := atomicfile.Write(f.path, append(b, '\n')); err != nil {
 		return err
 	}
 	f.c = c

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -108,7 +109,7 @@ func (h *heads) learn(head *protocol.Head, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(h.dir, head.Signer.String()+headSuffix), b); err != nil {
+	if err := atomicfile.Write(filepath.Join(h.dir, head.Signer.String()+headSuffix), b); err != nil {
 		return err
 	}
 	known := maps.Clone(h.known)
@@ -129,7 +130,7 @@ func (h *heads) noteBackward(head *protocol.Head, err error) {
 		return
 	}
 	h.backward[head.Signer] = err.Error()
-	if err := writeFile(filepath.Join(h.dir, head.Signer.String()+backwardSuffix), []byte(err.Error())); err != nil {
+	if err := atomicfile.Write(filepath.Join(h.dir, head.Signer.String()+backwardSuffix), []byte(err.Error())); err != nil {
 		h.log.Warn("keep the evidence", "error", err)
 	}
 }
@@ -143,7 +144,7 @@ func (h *heads) speak(ctx context.Context, store *cas.Store, key ed25519.Private
 		var list bytes.Buffer
 		err := protocol.EncodeStatements(&list, statements)
 		if err == nil {
-			err = writeFile(filepath.Join(h.dir, statementsFile), list.Bytes())
+			err = atomicfile.Write(filepath.Join(h.dir, statementsFile), list.Bytes())
 		}
 		if err == nil {
 			root, err = store.Import(ctx, os.DirFS(h.dir), &cas.ImportOptions{File: statementsFile})

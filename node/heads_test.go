@@ -15,6 +15,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -157,7 +158,7 @@ func newHandler(t *testing.T) *handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	members, err := openMeshes(home.Meshes(), key, discard)
+	members, err := mesh.Open(home.Meshes(), key, discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,18 +69,18 @@ func (s *swarms) join(ctx context.Context, name string) error {
 	}
 	if name == "" {
 		o.Invited = func(_ context.Context, key protocol.Key, request []byte) ([]byte, error) {
-			return s.meshes.invited(key, request, s.addressesIn, time.Now())
+			return s.meshes.Invited(key, request, s.addressesIn, time.Now())
 		}
 	} else {
-		prefix, addresses, err := s.meshes.place(name)
+		prefix, addresses, err := s.meshes.Place(name)
 		if err != nil {
 			return err
 		}
 		// The public swarm has the ports of the configuration.
 		o.Prefix, o.Bootstrap, o.Listen = prefix, addresses, anyPort(c.Listen)
 		o.Relay, o.Dir = false, filepath.Join(s.home.Swarm(), "mesh-"+name)
-		o.Credential = func() ([]byte, error) { return s.meshes.show(name) }
-		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.admit(name, key, shown, time.Now()) }
+		o.Credential = func() ([]byte, error) { return s.meshes.Credential(name) }
+		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.Admit(name, key, shown, time.Now()) }
 	}
 	w, err := s.open(ctx, name, o)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
@@ -86,7 +87,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	members, err := openMeshes(o.Home.Meshes(), key, log)
+	members, err := mesh.Open(o.Home.Meshes(), key, log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func Run(ctx context.Context, o *Options) error {
 		apart: o.Apart,
 	})
 	known.news = peers.hint
-	members.changed = func(name string) { peers.wake(); peers.renew(name) }
+	members.Changed = func(name string) { peers.wake(); peers.renew(name) }
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),

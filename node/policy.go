@@ -2,14 +2,13 @@ package node
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -67,28 +66,10 @@ func (f *policyFile) change(edit func(*protocol.Policy) error) error {
 	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "%v", err)
 	}
-	if err := writeFile(f.path, b); err != nil {
+	if err := atomicfile.Write(f.path, b); err != nil {
 		return err
 	}
 	f.p = p
-	return nil
-}
-
-// writeFile replaces a file as a whole, durably.
-func writeFile(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("write %s: %w", path, err)
-	}
 	return nil
 }
 

@@ -175,24 +175,24 @@ func (h *handler) mesh(ctx context.Context, a protocol.MeshArgs) (*protocol.Mesh
 	switch a.Action {
 	case "":
 	case protocol.ActionCreate:
-		err = all.create(a.Name, now)
+		err = all.Create(a.Name, now)
 	case protocol.ActionInvite:
 		out.Ticket, err = h.invite(ctx, a)
 	case protocol.ActionJoin:
 		a.Name, err = h.joinMesh(ctx, a.Ticket)
 	case protocol.ActionLeave:
-		if err = all.leave(a.Name); err == nil {
+		if err = all.Leave(a.Name); err == nil {
 			a.Name = ""
 		}
 	case protocol.ActionRevoke:
-		err = all.revoke(a.Name, a.Key)
+		err = all.Revoke(a.Name, a.Key)
 	default:
 		err = protocol.Errorf(protocol.Invalid, "mesh: unknown action %q", a.Action)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if out.Meshes, err = all.status(a.Name); err != nil {
+	if out.Meshes, err = all.Status(a.Name); err != nil {
 		return nil, err
 	}
 	for i := range out.Meshes {
@@ -208,7 +208,7 @@ func (h *handler) mesh(ctx context.Context, a protocol.MeshArgs) (*protocol.Mesh
 // invite makes a ticket that lets one node into a mesh. It is shown in the public swarm, which this node is in from now
 // on: a node that is not yet a member cannot be heard in the mesh.
 func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, error) {
-	token, err := h.swarms.meshes.invite(a.Name, a.Invites, a.For, time.Now())
+	token, err := h.swarms.meshes.Invite(a.Name, a.Invites, a.For, time.Now())
 	if err != nil {
 		return "", err
 	}
@@ -240,7 +240,7 @@ func (h *handler) joinMesh(ctx context.Context, ticket string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return h.swarms.meshes.joined(answer, time.Now())
+	return h.swarms.meshes.Joined(answer, time.Now())
 }
 
 // swarm answers OpSwarm.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -36,7 +37,7 @@ type swarms struct {
 	policy  *policyFile
 	heads   *heads
 	sharing *sharing
-	meshes  *meshes
+	meshes  *mesh.Meshes
 	log     *slog.Logger
 	metrics *metrics
 	apart   bool // whatever the configuration says
@@ -149,7 +150,7 @@ func (s *swarms) reasons() bool {
 	s.mu.Lock()
 	wanted := s.wanted > 0
 	s.mu.Unlock()
-	if c := s.config.Get(); wanted || s.meshes.inviting(time.Now()) || c.Listens || len(c.Bootstrap) > 0 || len(s.policy.Get().Signers()) > 0 {
+	if c := s.config.Get(); wanted || s.meshes.Inviting(time.Now()) || c.Listens || len(c.Bootstrap) > 0 || len(s.policy.Get().Signers()) > 0 {
 		return true
 	}
 	for root, err := range s.store.Roots() {
@@ -166,12 +167,12 @@ func (s *swarms) update(ctx context.Context) {
 	if s.reasons() {
 		want[""] = true
 	}
-	for _, name := range s.meshes.names() {
+	for _, name := range s.meshes.Names() {
 		want[name] = true
 	}
 	moved := map[*membership]bool{} // the name is that of another mesh by now
 	for _, m := range s.all() {
-		if prefix, _, err := s.meshes.place(m.name); m.name != "" && err == nil {
+		if prefix, _, err := s.meshes.Place(m.name); m.name != "" && err == nil {
 			moved[m] = prefix != m.prefix
 		}
 	}

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/zeebo/blake3"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -138,16 +138,7 @@ func (g *Grants) replace(grants []protocol.Grant) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(g.path), ".grants-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), g.path); err != nil {
+	if err := atomicfile.Write(g.path, b); err != nil {
 		return err
 	}
 	g.list = grants

@@ -1,4 +1,4 @@
-package node
+package mesh
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A meshState is what a node knows of a mesh that it is in. It is kept in a file as a whole.
-type meshState struct {
+// A state is what a node knows of a mesh that it is in. It is kept in a file as a whole.
+type state struct {
 	mesh       protocol.Mesh
 	credential protocol.Credential
 	addresses  []string                         // of members to begin with
@@ -27,13 +27,13 @@ type invitation struct {
 }
 
 // note remembers a member.
-func (s *meshState) note(key protocol.Key, invites bool, now time.Time) {
+func (s *state) note(key protocol.Key, invites bool, now time.Time) {
 	if len(s.members) < maxMembers || !s.members[key].Seen.IsZero() {
 		s.members[key] = protocol.Member{Key: key, Invites: invites, Seen: now.Truncate(time.Second)}
 	}
 }
 
-func (s *meshState) encode() ([]byte, error) {
+func (s *state) encode() ([]byte, error) {
 	credential, err := s.credential.Encode()
 	if err != nil {
 		return nil, err
@@ -59,13 +59,13 @@ func (s *meshState) encode() ([]byte, error) {
 	})
 }
 
-func decodeMesh(b []byte) (*meshState, error) {
+func decodeState(b []byte) (*state, error) {
 	rec, err := nuon.DecodeRecord(b)
 	if err != nil {
 		return nil, err
 	}
 	text := func(rec nuon.Record, field string) string { s, _ := rec[field].(string); return s }
-	s := &meshState{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}}
+	s := &state{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}}
 	s.mesh.Name = text(rec, "name")
 	secret, _ := rec["secret"].(nuon.Binary)
 	if len(secret) != len(s.mesh.Secret) {

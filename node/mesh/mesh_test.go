@@ -1,7 +1,9 @@
-package node
+package mesh
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -10,9 +12,15 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
+var noon = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func testKey(seed byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+}
+
 // A meshNode is a node's meshes, as opened from its folder.
 type meshNode struct {
-	*meshes
+	*Meshes
 	t *testing.T
 }
 
@@ -25,11 +33,11 @@ func newMeshNode(t *testing.T, seed byte) *meshNode {
 
 func (n *meshNode) open(dir string, key ed25519.PrivateKey) {
 	n.t.Helper()
-	m, err := openMeshes(dir, key, discard)
+	m, err := Open(dir, key, slog.New(slog.DiscardHandler))
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.meshes = m
+	n.Meshes = m
 }
 
 func (n *meshNode) reopen()          { n.open(n.dir, n.key) }
@@ -38,7 +46,7 @@ func (n *meshNode) id() protocol.Key { return protocol.KeyOf(n.key) }
 // join has other join a mesh of n's by a new invitation.
 func (n *meshNode) join(other *meshNode, invites bool) error {
 	n.t.Helper()
-	token, err := n.invite("team", invites, 0, noon)
+	token, err := n.Invite("team", invites, 0, noon)
 	if err != nil {
 		return err
 	}
@@ -50,33 +58,33 @@ func (n *meshNode) use(other *meshNode, token []byte, now time.Time) error {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	answer, err := n.invited(other.id(), request, func(string) []string { return []string{"/ip4/127.0.0.1/tcp/1/p2p/x"} }, now)
+	answer, err := n.Invited(other.id(), request, func(string) []string { return []string{"/ip4/127.0.0.1/tcp/1/p2p/x"} }, now)
 	if err != nil {
 		return err
 	}
-	_, err = other.joined(answer, now)
+	_, err = other.Joined(answer, now)
 	return err
 }
 
 // meets says why n does not let other in.
 func (n *meshNode) meets(other *meshNode, now time.Time) error {
 	n.t.Helper()
-	credential, err := other.show("team")
+	credential, err := other.Credential("team")
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return n.admit("team", other.id(), credential, now)
+	return n.Admit("team", other.id(), credential, now)
 }
 
 func TestMeshes(t *testing.T) {
 	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
-	if err := a.create("team", noon); err != nil {
+	if err := a.Create("team", noon); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.create("team", noon); protocol.CodeOf(err) != protocol.Invalid {
+	if err := a.Create("team", noon); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("a second team: got %v", err)
 	}
-	if err := a.create("No Name", noon); protocol.CodeOf(err) != protocol.Invalid {
+	if err := a.Create("No Name", noon); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("no name: got %v", err)
 	}
 	if err := a.join(b, true); err != nil {
@@ -102,32 +110,32 @@ func TestMeshes(t *testing.T) {
 		}
 	}
 	// What another shows is no credential of one's own.
-	shown, err := b.show("team")
+	shown, err := b.Credential("team")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.admit("team", d.id(), shown, noon); err == nil {
+	if err := a.Admit("team", d.id(), shown, noon); err == nil {
 		t.Error("d was let in by the credential of b")
 	}
-	if err := a.admit("team", d.id(), []byte("{}"), noon); err == nil {
+	if err := a.Admit("team", d.id(), []byte("{}"), noon); err == nil {
 		t.Error("d was let in by nothing")
 	}
 
 	// Who is put out is out for all, and whom it has let in with it. c hears of that from a.
-	if err := b.revoke("team", c.id()); protocol.CodeOf(err) != protocol.Denied {
+	if err := b.Revoke("team", c.id()); protocol.CodeOf(err) != protocol.Denied {
 		t.Errorf("b is not the authority: got %v", err)
 	}
-	if err := a.revoke("team", a.id()); protocol.CodeOf(err) != protocol.Invalid {
+	if err := a.Revoke("team", a.id()); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("the authority itself: got %v", err)
 	}
 	if err := a.join(d, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.revoke("team", b.id()); err != nil {
+	if err := a.Revoke("team", b.id()); err != nil {
 		t.Fatal(err)
 	}
 	changed := ""
-	d.changed = func(name string) { changed = name }
+	d.Changed = func(name string) { changed = name }
 	if err := d.meets(b, noon); err != nil {
 		t.Errorf("d has not heard yet: %v", err)
 	}
@@ -142,33 +150,33 @@ func TestMeshes(t *testing.T) {
 			}
 		}
 	}
-	st, err := d.status("team")
+	st, err := d.Status("team")
 	if err != nil || !slices.Equal(st[0].Revoked, []protocol.Key{b.id()}) {
 		t.Errorf("got %+v, %v", st, err)
 	}
 	if err := a.join(b, false); err == nil {
 		t.Error("who was put out came back by an invitation")
 	}
-	if err := d.leave("team"); err != nil {
+	if err := d.Leave("team"); err != nil {
 		t.Fatal(err)
 	}
 	d.reopen()
-	if _, err := d.status("team"); protocol.CodeOf(err) != protocol.NotFound {
+	if _, err := d.Status("team"); protocol.CodeOf(err) != protocol.NotFound {
 		t.Errorf("after leaving: got %v", err)
 	}
 }
 
 func TestInvitations(t *testing.T) {
 	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
-	if err := a.create("team", noon); err != nil {
+	if err := a.Create("team", noon); err != nil {
 		t.Fatal(err)
 	}
-	token, err := a.invite("team", false, time.Hour, noon)
+	token, err := a.Invite("team", false, time.Hour, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.reopen()
-	if !a.inviting(noon) || a.inviting(noon.Add(2*time.Hour)) {
+	if !a.Inviting(noon) || a.Inviting(noon.Add(2*time.Hour)) {
 		t.Error("whether an invitation holds is wrong")
 	}
 	if err := a.use(b, token, noon.Add(2*time.Hour)); err == nil {
@@ -186,12 +194,12 @@ func TestInvitations(t *testing.T) {
 	if err := a.use(c, token, noon); err == nil {
 		t.Error("an invitation was taken twice")
 	}
-	if a.inviting(noon) {
+	if a.Inviting(noon) {
 		t.Error("a used invitation still holds")
 	}
 	// Another mesh of the same name is not mixed up with it.
 	other := newMeshNode(t, 5)
-	if err := other.create("team", noon); err != nil {
+	if err := other.Create("team", noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.join(b, false); protocol.CodeOf(err) != protocol.Invalid {
@@ -205,7 +213,7 @@ func TestInvitations(t *testing.T) {
 // A member that lets others in cannot hand them a list of revocations of its own making, nor an older one than they know.
 func TestJoinedRevocations(t *testing.T) {
 	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
-	if err := a.create("team", noon); err != nil {
+	if err := a.Create("team", noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.join(b, true); err != nil {
@@ -214,7 +222,7 @@ func TestJoinedRevocations(t *testing.T) {
 	// answer is what b gives c, with other revocations.
 	answer := func(revoked *protocol.Revocations) []byte {
 		t.Helper()
-		token, err := b.invite("team", false, 0, noon)
+		token, err := b.Invite("team", false, 0, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +230,7 @@ func TestJoinedRevocations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		given, err := b.invited(c.id(), request, func(string) []string { return nil }, noon)
+		given, err := b.Invited(c.id(), request, func(string) []string { return nil }, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -247,19 +255,19 @@ func TestJoinedRevocations(t *testing.T) {
 	if err := forged.Sign(b.key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.joined(answer(forged), noon); err == nil {
+	if _, err := c.Joined(answer(forged), noon); err == nil {
 		t.Error("c took revocations that the authority has not signed")
 	}
-	if err := a.revoke("team", d.id()); err != nil {
+	if err := a.Revoke("team", d.id()); err != nil {
 		t.Fatal(err)
 	}
 	first := a.list["team"].credential.Revoked
-	if err := a.revoke("team", newMeshNode(t, 9).id()); err != nil {
+	if err := a.Revoke("team", newMeshNode(t, 9).id()); err != nil {
 		t.Fatal(err)
 	}
 	second := a.list["team"].credential.Revoked
 	for _, r := range []*protocol.Revocations{second, first, nil} {
-		if _, err := c.joined(answer(r), noon); err != nil {
+		if _, err := c.Joined(answer(r), noon); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.list["team"].credential.Revoked; got == nil || got.Number != second.Number {

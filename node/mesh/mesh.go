@@ -1,4 +1,6 @@
-package node
+// Package mesh keeps which meshes a node is in: their secrets, the node's certificates, the invitations that it has given,
+// and the members that it knows. It decides who is let in, and has no sockets.
+package mesh
 
 import (
 	"crypto/ed25519"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/zeebo/blake3"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -29,24 +32,24 @@ const (
 	maxMembers = 10_000
 )
 
-// meshes are those that a node is in, a file each. It is safe for use by several goroutines.
-type meshes struct {
+// Meshes are those that a node is in, a file each. They are safe for use by several goroutines.
+type Meshes struct {
 	dir string
 	key ed25519.PrivateKey
 	log *slog.Logger
-	// changed is called when the membership must begin, end or show another credential; it must not block or call back.
-	changed func(name string)
+	// Changed is called when the membership must begin, end or show another credential; it must not block or call back.
+	Changed func(name string)
 
 	mu   sync.Mutex
-	list map[string]*meshState
+	list map[string]*state
 }
 
-// openMeshes reads the meshes of a folder, which it makes. The secrets in it are the user's alone.
-func openMeshes(dir string, key ed25519.PrivateKey, log *slog.Logger) (*meshes, error) {
+// Open reads the meshes of a folder, which it makes. The secrets in it are the user's alone.
+func Open(dir string, key ed25519.PrivateKey, log *slog.Logger) (*Meshes, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	m := &meshes{dir: dir, key: key, log: log, changed: func(string) {}, list: map[string]*meshState{}}
+	m := &Meshes{dir: dir, key: key, log: log, Changed: func(string) {}, list: map[string]*state{}}
 	files, err := filepath.Glob(filepath.Join(dir, "*"+meshSuffix))
 	if err != nil {
 		return nil, err
@@ -56,7 +59,7 @@ func openMeshes(dir string, key ed25519.PrivateKey, log *slog.Logger) (*meshes, 
 		if err != nil {
 			return nil, err
 		}
-		s, err := decodeMesh(b)
+		s, err := decodeState(b)
 		if err != nil {
 			return nil, protocol.Errorf(protocol.Damaged, "%s: %v", path, err).WithHint("move it away and join the mesh again by another invitation")
 		}
@@ -66,23 +69,23 @@ func openMeshes(dir string, key ed25519.PrivateKey, log *slog.Logger) (*meshes, 
 }
 
 // save writes the state of a mesh. The caller holds mu.
-func (m *meshes) save(s *meshState) error {
+func (m *Meshes) save(s *state) error {
 	b, err := s.encode()
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(m.dir, s.mesh.Name+meshSuffix), b)
+	return atomicfile.Write(filepath.Join(m.dir, s.mesh.Name+meshSuffix), b)
 }
 
-// names returns the meshes that the node is in, sorted.
-func (m *meshes) names() []string {
+// Names returns the meshes that the node is in, sorted.
+func (m *Meshes) Names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.list))
 }
 
 // get returns what is known of a mesh; the caller holds mu.
-func (m *meshes) get(name string) (*meshState, error) {
+func (m *Meshes) get(name string) (*state, error) {
 	s := m.list[name]
 	if s == nil {
 		return nil, protocol.Errorf(protocol.NotFound, "this node is in no mesh %.40q", name).
@@ -91,14 +94,14 @@ func (m *meshes) get(name string) (*meshState, error) {
 	return s, nil
 }
 
-// create makes a mesh of which this node is the authority.
-func (m *meshes) create(name string, now time.Time) error {
+// Create makes a mesh of which this node is the authority.
+func (m *Meshes) Create(name string, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.list[name] != nil {
 		return protocol.Errorf(protocol.Invalid, "this node is in a mesh %s already", name)
 	}
-	s := &meshState{
+	s := &state{
 		mesh:    protocol.Mesh{Name: name, Authority: protocol.KeyOf(m.key)},
 		invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{},
 	}
@@ -117,12 +120,12 @@ func (m *meshes) create(name string, now time.Time) error {
 		return err
 	}
 	m.list[name] = s
-	m.changed(name)
+	m.Changed(name)
 	return nil
 }
 
-// invite makes an invitation and returns its token, of which only a hash is kept.
-func (m *meshes) invite(name string, invites bool, lifetime time.Duration, now time.Time) ([]byte, error) {
+// Invite makes an invitation and returns its token, of which only a hash is kept.
+func (m *Meshes) Invite(name string, invites bool, lifetime time.Duration, now time.Time) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.get(name)
@@ -156,8 +159,8 @@ func tokenSum(token []byte) string {
 	return fmt.Sprintf("%x", sum)
 }
 
-// invited answers a node that shows a token. The first one to do so is the only one. addresses are where this node is in the mesh.
-func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh string) []string, now time.Time) ([]byte, error) {
+// Invited answers a node that shows a token. The first one to do so is the only one. addresses are where this node is in the mesh.
+func (m *Meshes) Invited(key protocol.Key, request []byte, addresses func(mesh string) []string, now time.Time) ([]byte, error) {
 	r, err := protocol.DecodeJoinRequest(request)
 	if err != nil {
 		return nil, err
@@ -201,8 +204,8 @@ func (m *meshes) invited(key protocol.Key, request []byte, addresses func(mesh s
 	return nil, fmt.Errorf("an invitation that is not known, or has expired, by %s", key)
 }
 
-// joined keeps what an answer has let this node into.
-func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
+// Joined keeps what an answer has let this node into.
+func (m *Meshes) Joined(answer []byte, now time.Time) (string, error) {
 	a, err := protocol.DecodeJoinAnswer(answer)
 	if err != nil {
 		return "", err
@@ -237,7 +240,7 @@ func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
 	if err := credential.Admits(&a.Mesh, protocol.KeyOf(m.key), known, now); err != nil {
 		return "", err
 	}
-	s := &meshState{
+	s := &state{
 		mesh: a.Mesh, credential: *credential, addresses: a.Addresses,
 		invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{},
 	}
@@ -248,12 +251,12 @@ func (m *meshes) joined(answer []byte, now time.Time) (string, error) {
 		return "", err
 	}
 	m.list[name] = s
-	m.changed(name)
+	m.Changed(name)
 	return name, nil
 }
 
-// leave forgets a mesh. What came out of it stays, and goes nowhere any more.
-func (m *meshes) leave(name string) error {
+// Leave forgets a mesh. What came out of it stays, and goes nowhere any more.
+func (m *Meshes) Leave(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, err := m.get(name); err != nil {
@@ -263,12 +266,12 @@ func (m *meshes) leave(name string) error {
 		return err
 	}
 	delete(m.list, name)
-	m.changed(name)
+	m.Changed(name)
 	return nil
 }
 
-// revoke puts a member out. Members learn it from each other.
-func (m *meshes) revoke(name string, key protocol.Key) error {
+// Revoke puts a member out. Members learn it from each other.
+func (m *Meshes) Revoke(name string, key protocol.Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.get(name)
@@ -297,12 +300,12 @@ func (m *meshes) revoke(name string, key protocol.Key) error {
 	if err := m.save(s); err != nil {
 		return err
 	}
-	m.changed(name)
+	m.Changed(name)
 	return nil
 }
 
-// admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was put out.
-func (m *meshes) admit(name string, key protocol.Key, shown []byte, now time.Time) error {
+// Admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was put out.
+func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Time) error {
 	c, err := protocol.DecodeCredential(shown)
 	if err != nil {
 		return err
@@ -329,7 +332,7 @@ func (m *meshes) admit(name string, key protocol.Key, shown []byte, now time.Tim
 			if err := m.save(s); err != nil {
 				return err
 			}
-			m.changed(name) // to be told to others, and for those to go who are put out
+			m.Changed(name) // to be told to others, and for those to go who are put out
 			if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
 				return err
 			}
@@ -343,8 +346,8 @@ func (m *meshes) admit(name string, key protocol.Key, shown []byte, now time.Tim
 	return nil
 }
 
-// inviting says whether an invitation holds that nobody has used.
-func (m *meshes) inviting(now time.Time) bool {
+// Inviting says whether an invitation holds that nobody has used.
+func (m *Meshes) Inviting(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.list {
@@ -357,8 +360,8 @@ func (m *meshes) inviting(now time.Time) bool {
 	return false
 }
 
-// show returns the credential that this node shows to members.
-func (m *meshes) show(name string) ([]byte, error) {
+// Credential returns what that this node shows to members.
+func (m *Meshes) Credential(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.get(name)
@@ -368,8 +371,8 @@ func (m *meshes) show(name string) ([]byte, error) {
 	return s.credential.Encode()
 }
 
-// place returns where a mesh is: the prefix of its protocol ids, and addresses of members to begin with.
-func (m *meshes) place(name string) (prefix string, addresses []string, err error) {
+// Place returns where a mesh is: the prefix of its protocol ids, and addresses of members to begin with.
+func (m *Meshes) Place(name string) (prefix string, addresses []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s, err := m.get(name)
@@ -379,8 +382,8 @@ func (m *meshes) place(name string) (prefix string, addresses []string, err erro
 	return s.mesh.Prefix(), slices.Clone(s.addresses), nil
 }
 
-// status describes the meshes, or one.
-func (m *meshes) status(name string) ([]protocol.MeshStatus, error) {
+// Status describes the meshes, or one.
+func (m *Meshes) Status(name string) ([]protocol.MeshStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := []protocol.MeshStatus{}
