@@ -80,7 +80,10 @@ func (s *swarms) join(ctx context.Context, name string) error {
 		o.Prefix, o.Bootstrap, o.Listen = prefix, addresses, anyPort(c.Listen)
 		o.Relay, o.Dir = false, filepath.Join(s.home.Swarm(), "mesh-"+name)
 		o.Credential = func() ([]byte, error) { return s.meshes.Credential(name) }
-		o.Admit = func(key protocol.Key, shown []byte) error { return s.meshes.Admit(name, key, shown, time.Now()) }
+		o.Admit = func(key protocol.Key, shown []byte) ([]byte, error) {
+			return s.meshes.Admit(name, key, shown, time.Now())
+		}
+		o.Renewed = func(credential []byte) error { return s.meshes.Renewed(name, credential, time.Now()) }
 	}
 	w, err := s.open(ctx, name, o)
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	// certificateDomain and revocationDomain separate these signatures from every other use of the key.
 	certificateDomain = "nuka certificate 1\x00"
 	revocationDomain  = "nuka revocations 1\x00"
-	// CertificateLifetime is how long a membership lasts unless it is renewed by another invitation.
+	// CertificateLifetime is how long a membership lasts; in its last third it is renewed by who has given it, or by the authority.
 	CertificateLifetime = 365 * 24 * time.Hour
 	// MaxRevoked bounds the keys of one list of revocations.
 	MaxRevoked = 200

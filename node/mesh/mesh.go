@@ -179,15 +179,9 @@ func (m *Meshes) Invited(key protocol.Key, request []byte, addresses func(mesh s
 		if revoked := s.credential.Revoked; revoked != nil && slices.Contains(revoked.Keys, key) {
 			return nil, fmt.Errorf("mesh %s: %s was put out", s.mesh.Name, key)
 		}
-		cert := protocol.Certificate{
-			Mesh: s.mesh.ID(), Member: key, Invites: i.invites, Issued: now, Expires: now.Add(protocol.CertificateLifetime),
-		}
-		if err := cert.Sign(m.key); err != nil {
+		given, err := m.certify(s, key, i.invites, now)
+		if err != nil {
 			return nil, err
-		}
-		given := protocol.Credential{Chain: []protocol.Certificate{cert}, Revoked: s.credential.Revoked}
-		if s.mesh.Authority != protocol.KeyOf(m.key) {
-			given.Chain = append(given.Chain, s.credential.Chain[0])
 		}
 		b, err := given.Encode()
 		if err != nil {
@@ -301,48 +295,6 @@ func (m *Meshes) Revoke(name string, key protocol.Key) error {
 		return err
 	}
 	m.Changed(name)
-	return nil
-}
-
-// Admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was put out.
-func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Time) error {
-	c, err := protocol.DecodeCredential(shown)
-	if err != nil {
-		return err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s, err := m.get(name)
-	if err != nil {
-		return err
-	}
-	if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
-		return err
-	}
-	if c.Revoked != nil {
-		newer, err := c.Revoked.Newer(&s.mesh, s.credential.Revoked)
-		if err != nil {
-			return err
-		}
-		if newer {
-			s.credential.Revoked = c.Revoked
-			for _, out := range c.Revoked.Keys {
-				delete(s.members, out)
-			}
-			if err := m.save(s); err != nil {
-				return err
-			}
-			m.Changed(name) // to be told to others, and for those to go who are put out
-			if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
-				return err
-			}
-		}
-	}
-	before := s.members[key]
-	s.note(key, c.Chain[0].Invites, now)
-	if now.Sub(before.Seen) > time.Hour {
-		return m.save(s)
-	}
 	return nil
 }
 

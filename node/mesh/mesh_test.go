@@ -73,7 +73,8 @@ func (n *meshNode) meets(other *meshNode, now time.Time) error {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return n.Admit("team", other.id(), credential, now)
+	_, err = n.Admit("team", other.id(), credential, now)
+	return err
 }
 
 func TestMeshes(t *testing.T) {
@@ -114,10 +115,10 @@ func TestMeshes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Admit("team", d.id(), shown, noon); err == nil {
+	if _, err := a.Admit("team", d.id(), shown, noon); err == nil {
 		t.Error("d was let in by the credential of b")
 	}
-	if err := a.Admit("team", d.id(), []byte("{}"), noon); err == nil {
+	if _, err := a.Admit("team", d.id(), []byte("{}"), noon); err == nil {
 		t.Error("d was let in by nothing")
 	}
 
@@ -276,5 +277,68 @@ func TestJoinedRevocations(t *testing.T) {
 	}
 	if err := b.meets(c, noon); err != nil {
 		t.Errorf("b meets c: %v", err)
+	}
+}
+
+// A membership that ends in a third of its time is renewed when the member meets who has let it in, or the authority.
+func TestRenewed(t *testing.T) {
+	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
+	if err := a.Create("team", noon); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.join(b, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.join(c, false); err != nil {
+		t.Fatal(err)
+	}
+	meet := func(x, y *meshNode, now time.Time) []byte {
+		t.Helper()
+		shown, err := y.Credential("team")
+		if err != nil {
+			t.Fatal(err)
+		}
+		renewed, err := x.Admit("team", y.id(), shown, now)
+		if err != nil {
+			t.Fatalf("%s meets %s: %v", x.id(), y.id(), err)
+		}
+		return renewed
+	}
+	expires := func(x *meshNode) time.Time { return ends(&x.list["team"].credential) }
+	late := noon.Add(protocol.CertificateLifetime * 3 / 4)
+	first := expires(c)
+	if meet(a, b, noon.Add(time.Hour)) != nil || meet(a, c, noon.Add(time.Hour)) != nil {
+		t.Error("renewed before it was time")
+	}
+	if meet(c, b, late) != nil || meet(b, a, late) != nil {
+		t.Error("renewed by who may not")
+	}
+	if meet(b, c, late) != nil {
+		t.Error("b renews c for no longer than b may be here itself")
+	}
+	byA := meet(a, b, late)
+	if err := c.Renewed("team", byA, late); err == nil {
+		t.Error("c took what is for b")
+	}
+	if err := b.Renewed("team", byA, late); err != nil || !expires(b).After(late.Add(protocol.CertificateLifetime/2)) || !b.list["team"].credential.Chain[0].Invites {
+		t.Errorf("b: %v, until %s", err, expires(b))
+	}
+	byB := meet(b, c, late)
+	if err := c.Renewed("team", byB, late); err != nil || !expires(c).After(first) {
+		t.Errorf("c: %v, until %s", err, expires(c))
+	}
+	c.reopen()
+	if err := a.meets(c, first.Add(time.Hour)); err != nil {
+		t.Errorf("c after its first time: %v", err)
+	}
+	if meet(a, c, late) != nil {
+		t.Error("renewed twice")
+	}
+	// Who was put out is not renewed, nor what a put out member has given.
+	if err := a.Revoke("team", b.id()); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.meets(c, late); err == nil {
+		t.Error("c is still here")
 	}
 }

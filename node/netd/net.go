@@ -128,8 +128,15 @@ func (n *net) begin(_ context.Context, a beginArgs, _ []byte) (any, []byte, erro
 	}
 	if a.Admits {
 		o.Credential = func() ([]byte, error) { return n.link.call(n.ctx, callCredential, nil, nil, nil, nil) }
-		o.Admit = func(key protocol.Key, credential []byte) error {
-			_, err := n.link.call(n.ctx, callAdmit, keyArgs{key}, nil, credential, nil)
+		o.Admit = func(key protocol.Key, credential []byte) ([]byte, error) {
+			renewed, err := n.link.call(n.ctx, callAdmit, keyArgs{key}, nil, credential, nil)
+			if len(renewed) == 0 {
+				renewed = nil
+			}
+			return renewed, err
+		}
+		o.Renewed = func(credential []byte) error {
+			_, err := n.link.call(n.ctx, callRenewed, nil, nil, credential, nil)
 			return err
 		}
 	}

@@ -307,18 +307,24 @@ func last1(_ []byte, err error) error { return err }
 // Who may be in a private swarm is decided here, with a credential that can change.
 func TestAdmit(t *testing.T) {
 	var mu sync.Mutex
-	shown, seen := "a", map[string]bool{}
+	shown, seen, renewed := "a", map[string]bool{}, ""
 	mesh := func(credential func() string) func(*swarm.Options) {
 		return func(o *swarm.Options) {
 			o.Prefix = "/mesh"
 			o.Credential = func() ([]byte, error) { return []byte(credential()), nil }
-			o.Admit = func(_ protocol.Key, credential []byte) error {
+			o.Admit = func(_ protocol.Key, credential []byte) ([]byte, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[string(credential)] = true
 				if string(credential) == "stranger" {
-					return errors.New("no member")
+					return nil, errors.New("no member")
 				}
+				return []byte("newer"), nil
+			}
+			o.Renewed = func(credential []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				renewed = string(credential)
 				return nil
 			}
 		}
@@ -332,7 +338,7 @@ func TestAdmit(t *testing.T) {
 	shown = "a again"
 	mu.Unlock()
 	a.Renew()
-	until(t, func() bool { mu.Lock(); defer mu.Unlock(); return seen["a again"] })
+	until(t, func() bool { mu.Lock(); defer mu.Unlock(); return seen["a again"] && renewed == "newer" })
 	c := start(t, true, 3, mesh(func() string { return "stranger" }))
 	if err := c.Connect(t.Context(), a.ticket()); err == nil {
 		t.Error("a stranger was let in")

@@ -110,8 +110,15 @@ func (s *served) handlers() map[string]handler {
 			if s.o.Admit == nil {
 				return nil, nil, nil
 			}
-			return nil, nil, s.o.Admit(a.Key, credential)
+			renewed, err := s.o.Admit(a.Key, credential)
+			return nil, renewed, err
 		}),
+		callRenewed: func(_ context.Context, c *call) (any, []byte, error) {
+			if s.o.Renewed == nil {
+				return nil, nil, nil
+			}
+			return nil, nil, s.o.Renewed(c.body)
+		},
 		callInvited: with(func(ctx context.Context, a keyArgs, request []byte) (any, []byte, error) {
 			if s.o.Invited == nil {
 				return nil, nil, protocol.Errorf(protocol.Denied, "nobody is invited here")

@@ -38,7 +38,8 @@ const (
 	callSigners    = "signers"    // → []protocol.Key
 	callSign       = "sign"       // the message → the signature
 	callCredential = "credential" // → the credential
-	callAdmit      = "admit"      // keyArgs, the credential
+	callAdmit      = "admit"      // keyArgs, the credential → a newer one, or nothing
+	callRenewed    = "renewed"    // a newer credential
 	callInvited    = "invited"    // keyArgs, the request → the answer
 	callLog        = "log"        // logArgs
 

@@ -37,7 +37,7 @@ var errNotAdmitted = errors.New("not admitted")
 // what else they send waits until that is done. The zero Admit opens it for everybody whose key is ed25519.
 // It is the host's connection gater as well.
 type gate struct {
-	admit func(protocol.Key, []byte) error
+	admit func(protocol.Key, []byte) ([]byte, error)
 
 	mu     sync.Mutex
 	guests map[peer.ID]*guest
@@ -265,8 +265,17 @@ func (s *Swarm) show(ctx context.Context, id peer.ID) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if e, _, err := protocol.ReadAnswer(bufio.NewReader(st), nil, 0); err != nil || e != protocol.End {
+	e, newer, err := protocol.ReadAnswer(bufio.NewReader(st), nil, MaxCredential)
+	if err == nil && e != protocol.End && e != protocol.Plain {
+		err = fmt.Errorf("answer %d", e)
+	}
+	if err != nil {
 		return fmt.Errorf("it does not take this node's credential: %w", err)
+	}
+	if e == protocol.Plain && s.o.Renewed != nil {
+		if err := s.o.Renewed(newer); err != nil {
+			s.log.Warn("a newer credential", "peer", id, "error", err)
+		}
 	}
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
@@ -288,8 +297,9 @@ func (s *Swarm) inspect(st network.Stream) error {
 	if err == nil && e != protocol.Plain {
 		err = errors.New("it shows nothing")
 	}
+	var renewed []byte
 	if err == nil {
-		err = s.gate.admit(key, credential)
+		renewed, err = s.gate.admit(key, credential)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotAdmitted, err)
@@ -300,7 +310,11 @@ func (s *Swarm) inspect(st network.Stream) error {
 	closeOnce(v.in)
 	s.gate.mu.Unlock()
 	w := bufio.NewWriter(st)
-	if err := protocol.WriteAnswer(w, protocol.End, nil); err != nil {
+	answer := protocol.End
+	if renewed != nil {
+		answer = protocol.Plain
+	}
+	if err := protocol.WriteAnswer(w, answer, renewed); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
@@ -361,7 +375,7 @@ func (s *Swarm) lookAgain() {
 	for id, credential := range s.gate.credentials() {
 		key, err := keyOf(id)
 		if err == nil {
-			err = s.gate.admit(key, credential)
+			_, err = s.gate.admit(key, credential)
 		}
 		if err != nil {
 			s.log.Info("a peer is not admitted any more", "peer", id, "error", err)

@@ -20,11 +20,11 @@ func TestAdmit(t *testing.T) {
 	mesh := func(credential string) func(*Options) {
 		return func(o *Options) {
 			o.Prefix, o.Credential = "/nuka-mesh", shows(credential)
-			o.Admit = func(key protocol.Key, credential []byte) error {
+			o.Admit = func(key protocol.Key, credential []byte) ([]byte, error) {
 				if string(credential) != "member" || key == revoked {
-					return errors.New("no member")
+					return nil, errors.New("no member")
 				}
-				return nil
+				return nil, nil
 			}
 		}
 	}
@@ -38,7 +38,10 @@ func TestAdmit(t *testing.T) {
 	for n, change := range []func(*Options){
 		mesh("stranger"),
 		func(o *Options) { o.Prefix = "/nuka-mesh" }, // shows nothing, and asks at once
-		func(o *Options) { mesh("")(o); o.Admit = func(protocol.Key, []byte) error { return nil } },
+		func(o *Options) {
+			mesh("")(o)
+			o.Admit = func(protocol.Key, []byte) ([]byte, error) { return nil, nil }
+		},
 	} {
 		c := start(t, byte(3+n), newMemory(), change)
 		ticket := &protocol.Ticket{Node: b.key, Addresses: b.Addresses()}
@@ -65,14 +68,20 @@ func shows(credential string) func() ([]byte, error) {
 // A credential that has changed is shown to those who are here already, and nobody has to go for it.
 func TestRenew(t *testing.T) {
 	var mu sync.Mutex
-	number, seen := 1, map[protocol.Key]string{}
+	number, seen, renewed := 1, map[protocol.Key]string{}, map[string]int{}
 	mesh := func(show func() ([]byte, error)) func(*Options) {
 		return func(o *Options) {
 			o.Prefix, o.Credential = "/nuka-mesh", show
-			o.Admit = func(key protocol.Key, credential []byte) error {
+			o.Admit = func(key protocol.Key, credential []byte) ([]byte, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[key] = string(credential)
+				return append([]byte("newer than "), credential...), nil
+			}
+			o.Renewed = func(credential []byte) error {
+				mu.Lock()
+				defer mu.Unlock()
+				renewed[string(credential)]++
 				return nil
 			}
 		}
@@ -97,6 +106,11 @@ func TestRenew(t *testing.T) {
 	mu.Unlock()
 	a.Renew()
 	until(t, "the new credential", shown("credential 2"))
+	until(t, "one that is newer still", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return renewed["newer than credential 2"] == 1
+	})
 	if after := b.host.Network().ConnsToPeer(a.host.ID()); !slices.Equal(before, after) || len(after) == 0 {
 		t.Errorf("got connections %v, want %v", after, before)
 	}
@@ -108,7 +122,7 @@ func TestGoneWhileGreeting(t *testing.T) {
 	slow.Store(true)
 	mesh := func(show func() ([]byte, error)) func(*Options) {
 		return func(o *Options) {
-			o.Prefix, o.Credential, o.Admit = "/nuka-mesh", show, func(protocol.Key, []byte) error { return nil }
+			o.Prefix, o.Credential, o.Admit = "/nuka-mesh", show, func(protocol.Key, []byte) ([]byte, error) { return nil, nil }
 		}
 	}
 	a := start(t, 1, newMemory(), mesh(func() ([]byte, error) {

@@ -118,11 +118,14 @@ type Options struct {
 	// Signers returns whose statements matter; nil is nobody's.
 	Signers func() []protocol.Key
 	// Admit says why a peer may not be part of this swarm; nil admits everybody. Credential is what the peer has shown, see
-	// Options.Credential. Until it is admitted a peer gets no answer from any protocol.
-	Admit func(key protocol.Key, credential []byte) error
+	// Options.Credential. Until it is admitted a peer gets no answer from any protocol. What it returns without an error is a
+	// newer credential for the peer; nil is none.
+	Admit func(key protocol.Key, credential []byte) (renewed []byte, err error)
 	// Credential returns what is shown to each peer when Admit is set; at most MaxCredential bytes. Whoever changes it calls
 	// Swarm.Renew.
 	Credential func() ([]byte, error)
+	// Renewed is given newer credentials for this node, from whoever it has shown the one it has; nil takes none.
+	Renewed func(credential []byte) error
 	// Invited answers who shows an invitation to a mesh: Request is what Join was given. nil answers nobody.
 	Invited func(ctx context.Context, key protocol.Key, request []byte) ([]byte, error)
 	// Metrics has the swarm's figures; nil has none.
