@@ -12,6 +12,9 @@ import (
 // MaxFrame is how long one message between a process and its worker may be.
 const MaxFrame = 64 << 20
 
+// smallBody is how long a body is at most that is sent in one piece with its head.
+const smallBody = 16 << 10
+
 // firstGrow is how much memory a message may have before it is there: a block and what is around it.
 const firstGrow = 2 << 20
 
@@ -26,17 +29,23 @@ type Conn struct {
 // NewConn returns a Conn over a reader and a writer.
 func NewConn(r io.Reader, w io.Writer) *Conn { return &Conn{r: r, w: w} }
 
-// Send writes one message.
-func (c *Conn) Send(b []byte) error {
-	if len(b) > MaxFrame {
-		return fmt.Errorf("send message: %d bytes, more than %d", len(b), MaxFrame)
+// Send writes one message, which is head and body, one behind the other; a large body is not copied.
+func (c *Conn) Send(head []byte, body ...byte) error {
+	n := len(head) + len(body)
+	if n > MaxFrame {
+		return fmt.Errorf("send message: %d bytes, more than %d", n, MaxFrame)
+	}
+	frame := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(head)), uint32(n)), head...)
+	if len(body) <= smallBody {
+		frame, body = append(frame, body...), nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	frame := make([]byte, 4+len(b))
-	binary.BigEndian.PutUint32(frame, uint32(len(b)))
-	copy(frame[4:], b)
-	if _, err := c.w.Write(frame); err != nil {
+	_, err := c.w.Write(frame)
+	if err == nil && len(body) > 0 {
+		_, err = c.w.Write(body)
+	}
+	if err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
 	return nil

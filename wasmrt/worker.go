@@ -105,6 +105,8 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	cmd.Stdout = outW
+	widen(in)
+	widen(outW)
 	last := &tail{}
 	cmd.Stderr = last
 	if c.Stderr != nil {

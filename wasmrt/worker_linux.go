@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // startConfined starts a worker in a process group of its own, which is killed with us, and if the system allows it
@@ -78,4 +80,18 @@ func usage(pid int) (cpu time.Duration, rss int64, ok bool) {
 	system, err2 := strconv.ParseInt(f[12], 10, 64)
 	pages, err3 := strconv.ParseInt(f[21], 10, 64)
 	return time.Duration(user+system) * clockTick, pages * int64(os.Getpagesize()), err1 == nil && err2 == nil && err3 == nil
+}
+
+// pipeRoom is how much a pipe to or from a worker holds, so that a block crosses it in one go: what Linux gives anybody.
+const pipeRoom = 1 << 20
+
+// widen makes a pipe hold more. With less it is only slower.
+func widen(pipe any) {
+	f, ok := pipe.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeRoom) })
+	}
 }

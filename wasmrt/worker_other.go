@@ -38,3 +38,6 @@ func Confinement() []string {
 	}
 	return out
 }
+
+// widen does nothing: pipes are as large as they are.
+func widen(any) {}

@@ -305,9 +305,9 @@ func (l *link) send(kind byte, id uint32, h head, args any, body []byte) error {
 	if err != nil {
 		return err
 	}
-	message := make([]byte, headerSize, headerSize+len(b)+len(body))
+	message := make([]byte, headerSize, headerSize+len(b))
 	message[0] = kind
 	binary.BigEndian.PutUint32(message[1:], id)
 	binary.BigEndian.PutUint32(message[5:], uint32(len(b)))
-	return l.conn.Send(append(append(message, b...), body...))
+	return l.conn.Send(append(message, b...), body...)
 }
