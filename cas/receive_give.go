@@ -36,7 +36,7 @@ func (r *Receiving) block(c cid.CID, buf []byte) []byte {
 	}
 	all, b, err := r.read(c, buf)
 	if err != nil {
-		r.s.log.Warn("read a block that was received", "root", r.root, "block", c, "error", err)
+		r.s.log.Debug("read a block that was received", "root", r.root, "block", c, "error", err)
 		return nil
 	}
 	if b == nil || cid.Sum(c.Codec(), b) != c {

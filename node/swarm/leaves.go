@@ -41,13 +41,14 @@ type queue struct {
 	workers []*worker
 }
 
-// fill begins with the given leaves, from a random one on, so that many who fetch the same get different parts first.
-func (q *queue) fill(leaves []cid.Leaf) {
+// fill begins with the given leaves; spread from a random one on, so that many who fetch the same get different parts first.
+// In the order of the tree a receiver hashes each file as it comes, and need not read it again.
+func (q *queue) fill(leaves []cid.Leaf, spread bool) {
 	n := len(leaves)
 	q.leaves, q.left = leaves, n
 	q.done, q.owners, q.todo = make([]bool, n), make([]uint8, n), make([]int32, 0, n)
 	begin := 0
-	if n > 1 {
+	if n > 1 && spread {
 		begin = rand.IntN(n)
 	}
 	for i := range leaves {

@@ -133,7 +133,7 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 		}
 	}()
 	q := &f.leaves
-	q.fill(f.r.WantLeaves())
+	q.fill(f.r.WantLeaves(), len(f.s.host.Network().Peers()) > 1)
 	if _, total := f.r.Progress(); f.size > 0 && total > f.size {
 		return protocol.Errorf(protocol.Mismatch, "fetch %s: its files have %d bytes, and %d at most were signed for", f.root, total, f.size).
 			WithHint("do not trust who has signed it")
