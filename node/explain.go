@@ -41,7 +41,7 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 		if d.Statement != nil && d.Statement.Signer == h.key {
 			e.Way = protocol.Built
 		}
-		if e.Rests, err = h.restsOn(id, c); err != nil {
+		if e.Rests, err = h.realizer.RestsOn(id, c); err != nil {
 			return nil, err
 		}
 	} else if !errors.Is(err, cas.ErrNotFound) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -305,6 +306,11 @@ func TestClocks(t *testing.T) {
 	h.heads.log = slog.New(slog.NewTextHandler(&log, nil))
 	signer := protocol.KeyOf(testKey(1))
 	if err := h.policy.change(func(p *protocol.Policy) error { return addSigner(p, &protocol.TrustArgs{Key: signer}) }); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	h.realizer, err = realize.New(&realize.Options{Store: h.store, Key: h.private, Dir: t.TempDir(), Policy: h.policy.Get, Heads: h.heads.Known})
+	if err != nil {
 		t.Fatal(err)
 	}
 	y := &system{s: h.swarms}

@@ -195,6 +195,6 @@ func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (any, error) 
 		}
 		t.Rules = append(t.Rules, rule)
 	}
-	t.Resting, err = h.resting(ctx)
+	t.Resting, err = h.realizer.Resting(ctx)
 	return t, err
 }

@@ -1,4 +1,4 @@
-package node
+package realize
 
 import (
 	"context"
@@ -12,38 +12,38 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// resting lists the packages that are here by the word of revoked keys only, and which roots need them.
-func (h *handler) resting(ctx context.Context) ([]protocol.Resting, error) {
-	if !h.anyRevoked() {
+// Resting lists the packages that are here by the word of revoked keys only, and which roots need them.
+func (r *Realizer) Resting(ctx context.Context) ([]protocol.Resting, error) {
+	if !r.anyRevoked() {
 		return nil, nil
 	}
 	at := map[pir.PID]*protocol.Resting{}
-	for b, err := range h.store.Bindings() {
+	for b, err := range r.o.Store.Bindings() {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
 			return nil, err
 		}
-		keys, err := h.restsOn(b.PID, b.CID)
+		keys, err := r.RestsOn(b.PID, b.CID)
 		if err != nil {
 			return nil, err
 		}
 		if len(keys) > 0 {
-			at[b.PID] = &protocol.Resting{PID: b.PID, Name: h.packageName(b.PID), CID: b.CID.String(), Keys: keys}
+			at[b.PID] = &protocol.Resting{PID: b.PID, Name: r.packageName(b.PID), CID: b.CID.String(), Keys: keys}
 		}
 	}
-	for root, err := range h.store.Roots() {
+	for root, err := range r.o.Store.Roots() {
 		if err != nil {
 			return nil, err
 		}
-		closure, err := h.closureOf(root)
+		closure, err := r.closureOf(root)
 		if err != nil {
 			return nil, err
 		}
 		for id := range closure {
-			if r := at[id]; r != nil {
-				r.Roots = append(r.Roots, root.Name)
+			if p := at[id]; p != nil {
+				p.Roots = append(p.Roots, root.Name)
 			}
 		}
 	}
@@ -54,23 +54,31 @@ func (h *handler) resting(ctx context.Context) ([]protocol.Resting, error) {
 	return list, nil
 }
 
-func (h *handler) anyRevoked() bool {
-	for _, head := range h.heads.Known() {
-		if head.Revoked && head.Signer != h.key {
+// heads returns the newest known heads of signers.
+func (r *Realizer) heads() map[protocol.Key]*protocol.Head {
+	if r.o.Heads == nil {
+		return nil
+	}
+	return r.o.Heads()
+}
+
+func (r *Realizer) anyRevoked() bool {
+	for _, head := range r.heads() {
+		if head.Revoked && head.Signer != protocol.KeyOf(r.o.Key) {
 			return true
 		}
 	}
 	return false
 }
 
-// restsOn returns the revoked keys by whose word a package has its content, if there is no other word for it that counts.
-func (h *handler) restsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) {
-	if !h.anyRevoked() {
+// RestsOn returns the revoked keys by whose word a package has its content, if there is no other word for it that counts.
+func (r *Realizer) RestsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) {
+	if !r.anyRevoked() {
 		return nil, nil
 	}
-	known := h.heads.Known()
+	known := r.heads()
 	for range 2 { // what stands on a resolved PID's word has none of its own
-		d, err := h.realizer.Decide(id)
+		d, err := r.Decide(id)
 		if err != nil {
 			return nil, err
 		}
@@ -87,11 +95,11 @@ func (h *handler) restsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) {
 			return keys, nil
 		}
 		via := pir.PID{}
-		for a, err := range h.store.Attestations(id) {
+		for a, err := range r.o.Store.Attestations(id) {
 			if err != nil {
 				return nil, err
 			}
-			if a.Signer == h.key && a.CID == content && !a.Via.IsZero() {
+			if a.Signer == protocol.KeyOf(r.o.Key) && a.CID == content && !a.Via.IsZero() {
 				via = a.Via
 			}
 		}
@@ -104,10 +112,10 @@ func (h *handler) restsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) {
 }
 
 // closureOf returns the packages that a root needs, by whoever has named what they refer to: their word may not count any more.
-func (h *handler) closureOf(root cas.Root) (map[pir.PID]bool, error) {
+func (r *Realizer) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 	var queue []pir.PID
 	if root.PID.IsZero() {
-		for id, err := range h.store.PIDs(root.CID) {
+		for id, err := range r.o.Store.PIDs(root.CID) {
 			if err != nil {
 				return nil, err
 			}
@@ -123,21 +131,21 @@ func (h *handler) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 			continue
 		}
 		seen[id] = true
-		content, err := h.store.CID(id)
+		content, err := r.o.Store.CID(id)
 		if errors.Is(err, cas.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		for a, err := range h.store.Attestations(id) {
+		for a, err := range r.o.Store.Attestations(id) {
 			if err != nil {
 				return nil, err
 			}
 			if a.CID == content {
 				queue = append(queue, a.Refs...)
 			}
-			if !a.Via.IsZero() && a.Signer == h.key {
+			if !a.Via.IsZero() && a.Signer == protocol.KeyOf(r.o.Key) {
 				queue = append(queue, a.Via)
 			}
 		}
@@ -146,8 +154,8 @@ func (h *handler) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 }
 
 // packageName returns the name and version of a package, "" when its description is not here.
-func (h *handler) packageName(id pir.PID) string {
-	canonical, _, err := h.store.PIR(id)
+func (r *Realizer) packageName(id pir.PID) string {
+	canonical, _, err := r.o.Store.PIR(id)
 	if err != nil {
 		return ""
 	}
