@@ -34,14 +34,15 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 		PID: id, Why: d.Why, Need: d.Need, Missing: d.Missing,
 		Votes: []protocol.ExplainVote{}, Inputs: []protocol.ExplainItem{}, Similar: []protocol.Similar{},
 	}
-	for _, v := range d.Votes {
-		e.Votes = append(e.Votes, protocol.ExplainVote{Signer: v.Signer, Label: v.Label, CID: v.CID.String(), Counts: v.Counts, Because: v.Because})
-	}
+	vote(e, d)
 	if c, err := h.store.CID(id); err == nil {
 		e.CID = c.String()
 		e.Way = protocol.Received
 		if d.Statement != nil && d.Statement.Signer == h.key {
 			e.Way = protocol.Built
+		}
+		if e.Rests, err = h.realizer.RestsOn(id, c); err != nil {
+			return nil, err
 		}
 	} else if !errors.Is(err, cas.ErrNotFound) {
 		return nil, err
@@ -68,6 +69,15 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 		return nil, err
 	}
 	return e, h.explainSimilar(ctx, e, p, canonical)
+}
+
+// vote adds who has said what.
+func vote(e *protocol.Explanation, d *protocol.Decision) {
+	for _, v := range d.Votes {
+		e.Votes = append(e.Votes, protocol.ExplainVote{
+			Signer: v.Signer, Label: v.Label, CID: v.CID.String(), Counts: v.Counts, Because: v.Because, Ahead: v.Ahead,
+		})
+	}
 }
 
 // explainInputs tells the inputs, and what is known of the resolved PIR.
@@ -112,9 +122,7 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 			return err
 		}
 		e.Why = "its inputs have the content of another description that was realized: " + d.Why
-		for _, v := range d.Votes {
-			e.Votes = append(e.Votes, protocol.ExplainVote{Signer: v.Signer, Label: v.Label, CID: v.CID.String(), Counts: v.Counts, Because: v.Because})
-		}
+		vote(e, d)
 	}
 	return nil
 }

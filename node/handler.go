@@ -102,7 +102,7 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 	case protocol.OpStats:
 		return h.stats(ctx)
 	case protocol.OpTrust:
-		return with(call, func(a protocol.TrustArgs) (any, error) { return h.trust(a) })
+		return with(call, func(a protocol.TrustArgs) (any, error) { return h.trust(ctx, a) })
 	case protocol.OpExplain:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.explain(ctx, a) })
 	case protocol.OpKey:

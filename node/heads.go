@@ -39,6 +39,7 @@ type heads struct {
 	mu       sync.Mutex
 	known    map[protocol.Key]*protocol.Head // replaced as a whole
 	backward map[protocol.Key]string         // signers that went back, and how
+	ahead    map[protocol.Key]time.Duration  // signers whose clock was ahead when they were last heard
 }
 
 // openHeads reads the heads of a folder, which it makes. A file that is no head is left alone and does not count.
@@ -46,7 +47,7 @@ func openHeads(dir string, log *slog.Logger) (*heads, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	h := &heads{dir: dir, log: log, known: map[protocol.Key]*protocol.Head{}, backward: map[protocol.Key]string{}}
+	h := &heads{dir: dir, log: log, known: map[protocol.Key]*protocol.Head{}, backward: map[protocol.Key]string{}, ahead: map[protocol.Key]time.Duration{}}
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -87,6 +88,32 @@ func (h *heads) Backward() map[protocol.Key]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.backward)
+}
+
+// Ahead returns the signers whose clocks are ahead of this node's, each by how much when it was last heard.
+func (h *heads) Ahead() map[protocol.Key]time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.ahead)
+}
+
+// clock notes how far the clock of a signer is ahead, by a head that was just heard and may not count.
+func (h *heads) clock(head *protocol.Head, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if old := h.known[head.Signer]; old != nil && head.Number < old.Number {
+		return // a late messenger's
+	}
+	ahead, before := protocol.Ahead(head.Issued, now), h.ahead[head.Signer]
+	switch {
+	case ahead == 0:
+		delete(h.ahead, head.Signer)
+		return
+	case before == 0:
+		h.log.Warn("the clock of a signer is ahead of this machine's: one of them is wrong", "signer", head.Signer, "ahead", ahead,
+			"tolerated", ahead <= protocol.MaxSkew)
+	}
+	h.ahead[head.Signer] = ahead
 }
 
 // learn keeps a head if it is newer than the one that is known, durably.
@@ -197,5 +224,6 @@ func (h *heads) forget(key protocol.Key) error {
 	delete(known, key)
 	h.known = known
 	delete(h.backward, key)
+	delete(h.ahead, key)
 	return nil
 }

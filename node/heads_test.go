@@ -16,6 +16,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/mesh"
+	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -294,6 +295,61 @@ func TestRotateCutOff(t *testing.T) {
 		}
 		if _, err := os.Stat(h.home.NodeKey() + newKeySuffix); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("last word said %v: the new key's file is still there", said)
+		}
+	}
+}
+
+// Case 10: heads from clocks that are ahead are told of, and count up to a day; who brings one that does not count is not to
+// blame for it.
+func TestClocks(t *testing.T) {
+	h := newHandler(t)
+	var log bytes.Buffer
+	h.heads.log = slog.New(slog.NewTextHandler(&log, nil))
+	signer := protocol.KeyOf(testKey(1))
+	if err := h.policy.change(func(p *protocol.Policy) error { return addSigner(p, &protocol.TrustArgs{Key: signer}) }); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	h.realizer, err = realize.New(&realize.Options{Store: h.store, Key: h.private, Dir: t.TempDir(), Policy: h.policy.Get, Heads: h.heads.Known})
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := &system{s: h.swarms}
+	for i, c := range []struct {
+		ahead, told time.Duration
+		counts      bool
+	}{
+		{5 * time.Hour, 5 * time.Hour, true},
+		{30 * time.Hour, 30 * time.Hour, false},
+		{-protocol.HeadLifetime - time.Hour, 0, false}, // it is over, and the node that brings it knows nothing newer
+		{0, 0, true},
+		{-23 * time.Hour, 0, true},
+	} {
+		head := testHead(t, 1, int64(i+1), func(head *protocol.Head) {
+			head.Issued = time.Now().Add(c.ahead)
+			head.Expires = head.Issued.Add(protocol.HeadLifetime)
+		})
+		text, err := head.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Reset()
+		if err := y.Learn(t.Context(), text); err != nil {
+			t.Errorf("%s ahead: %v", c.ahead, err)
+		}
+		if known := h.heads.Known()[signer]; (known != nil && known.Number == head.Number) != c.counts {
+			t.Errorf("%s ahead: got %+v, want it to count: %v", c.ahead, known, c.counts)
+		}
+		got, err := h.trust(t.Context(), protocol.TrustArgs{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ahead := got.(protocol.Trust).Rules[0].Signers[0].Ahead
+		if ahead > c.told || ahead < c.told-time.Minute {
+			t.Errorf("%s ahead: trust list tells of %s", c.ahead, ahead)
+		}
+		if i == 0 && !bytes.Contains(log.Bytes(), []byte("the clock of a signer is ahead")) {
+			t.Errorf("the log has %q", log.String())
 		}
 	}
 }

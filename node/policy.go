@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -141,7 +142,7 @@ func removeSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 }
 
 // trust answers a call of its name.
-func (h *handler) trust(a protocol.TrustArgs) (any, error) {
+func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (any, error) {
 	var err error
 	switch a.Action {
 	case protocol.ActionAdd:
@@ -159,12 +160,12 @@ func (h *handler) trust(a protocol.TrustArgs) (any, error) {
 	if a.Action != "" {
 		h.swarms.news()
 	}
-	known, backward := h.heads.Known(), h.heads.Backward()
+	known, backward, ahead := h.heads.Known(), h.heads.Backward(), h.heads.Ahead()
 	t := protocol.Trust{Rules: []protocol.TrustRule{}}
 	for _, r := range h.policy.Get().Rules {
 		rule := protocol.TrustRule{Names: r.Names, Platform: r.Platform, Need: r.Need}
 		for _, s := range r.Signers {
-			signer := protocol.TrustSigner{Key: s.Key, Label: s.Label, Backward: backward[s.Key]}
+			signer := protocol.TrustSigner{Key: s.Key, Label: s.Label, Backward: backward[s.Key], Ahead: ahead[s.Key]}
 			if head := known[s.Key]; head != nil {
 				signer.Revoked, signer.Next = head.Revoked, head.Next
 				if !head.Revoked && !head.Fresh(time.Now()) {
@@ -175,5 +176,6 @@ func (h *handler) trust(a protocol.TrustArgs) (any, error) {
 		}
 		t.Rules = append(t.Rules, rule)
 	}
-	return t, nil
+	t.Resting, err = h.realizer.Resting(ctx)
+	return t, err
 }

@@ -83,7 +83,12 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 	if !slices.Contains(y.s.policy.Get().Signers(), head.Signer) {
 		return nil
 	}
-	return y.s.heads.learn(head, time.Now())
+	now := time.Now()
+	y.s.heads.clock(head, now)
+	if !head.Fresh(now) && !head.Revoked {
+		return nil // whoever brings it knows nothing newer, or goes by another clock
+	}
+	return y.s.heads.learn(head, now)
 }
 
 // Receive implements swarm.System.

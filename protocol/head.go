@@ -20,6 +20,8 @@ const (
 	HeadLifetime = 7 * 24 * time.Hour
 	// MaxSkew is how far ahead of this machine's clock a signer's may be.
 	MaxSkew = 24 * time.Hour
+	// toldSkew is from when on users are told of it.
+	toldSkew = 2 * time.Minute
 )
 
 // A Head is a signer's newest word about all it has said: how many times it has spoken, until when that is fresh, and where

@@ -49,6 +49,8 @@ type TrustArgs struct {
 // A Trust is the policy as it is.
 type Trust struct {
 	Rules []TrustRule `json:"rules"`
+	// Resting are the packages that are here by the word of revoked keys only.
+	Resting []Resting `json:"resting,omitempty"`
 }
 
 // A TrustRule is a Rule of a Policy.
@@ -69,6 +71,19 @@ type TrustSigner struct {
 	Stale time.Time `json:"stale,omitzero"`
 	// Backward says how the signer, or whoever brought its word, contradicted an earlier one.
 	Backward string `json:"backward,omitempty"`
+	// Ahead is how far its clock is ahead of this node's, when that is minutes or more: one of the two is wrong.
+	// With more than MaxSkew nothing that it says counts.
+	Ahead time.Duration `json:"ahead,omitempty"`
+}
+
+// A Resting package is here by the word of keys that were revoked since, and by nobody's that counts.
+type Resting struct {
+	PID  pir.PID `json:"pid"`
+	Name string  `json:"name,omitempty"`
+	CID  string  `json:"cid"`
+	Keys []Key   `json:"keys"` // the revoked ones
+	// Roots are the roots whose closures need it.
+	Roots []string `json:"roots,omitempty"`
 }
 
 // Shared is what others need to get something from this node.
@@ -120,8 +135,9 @@ type Explanation struct {
 	CID     string        `json:"cid,omitempty"` // what it is bound to
 	Way     Way           `json:"way,omitempty"` // present: by whose word it is here
 	Why     string        `json:"why"`
-	Need    int           `json:"need"`    // how many signers must agree
-	Missing int           `json:"missing"` // how many more votes it takes
+	Rests   []Key         `json:"rests,omitempty"` // the revoked keys by whose word alone it is here
+	Need    int           `json:"need"`            // how many signers must agree
+	Missing int           `json:"missing"`         // how many more votes it takes
 	Votes   []ExplainVote `json:"votes"`
 	Inputs  []ExplainItem `json:"inputs"`
 	// Resolved is the PID of the PIR with its inputs' contents, if they are known, and what that is bound to.
@@ -138,6 +154,8 @@ type ExplainVote struct {
 	CID     string `json:"cid"`
 	Counts  bool   `json:"counts"`
 	Because string `json:"because,omitempty"`
+	// Ahead is how far the signer's clock is ahead of this node's, when that is minutes or more; one of the two is wrong.
+	Ahead time.Duration `json:"ahead,omitempty"`
 }
 
 // An ExplainItem is an input and whether it is here.

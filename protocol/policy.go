@@ -172,6 +172,8 @@ type Vote struct {
 	CID     cid.CID
 	Counts  bool
 	Because string // why it does not count
+	// Ahead is how far its signer's clock is ahead of this machine's, or this one's behind, if it is worth telling.
+	Ahead time.Duration
 }
 
 // A Decision is what a policy makes of a question.
@@ -211,7 +213,7 @@ func (p *Policy) Decide(q *Question) *Decision {
 	support := map[cid.CID][]*Attestation{}
 	for _, key := range order {
 		a, because := newest(bySigner[key], q.Now)
-		v := Vote{Signer: key, CID: a.CID, Because: because}
+		v := Vote{Signer: key, CID: a.CID, Because: because, Ahead: Ahead(a.Issued, q.Now)}
 		switch head := q.Heads[key]; {
 		case key == q.Own && a.current(q.Now):
 			// What was built here twice with two results is known here; the newer one counts.
@@ -278,6 +280,14 @@ func (d *Decision) count(support map[cid.CID][]*Attestation, rule *Rule) {
 		d.Missing = rule.Need - best
 		d.Why = fmt.Sprintf("%d of the %d votes that are needed", best, rule.Need)
 	}
+}
+
+// Ahead is how far the clock of who issued something is ahead, at least; 0 if it is so little that it need not be told.
+func Ahead(issued, now time.Time) time.Duration {
+	if ahead := issued.Sub(now); ahead > toldSkew {
+		return ahead.Round(time.Second)
+	}
+	return 0
 }
 
 // current reports whether a statement is valid at a time.

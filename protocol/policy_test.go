@@ -122,3 +122,24 @@ func TestPolicyText(t *testing.T) {
 		}
 	}
 }
+
+// Case 10: clocks that differ by a day are tolerated, and users are told of those that are ahead.
+func TestDecideClock(t *testing.T) {
+	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
+	for ahead, want := range map[time.Duration]struct {
+		counts bool
+		ahead  time.Duration
+	}{
+		-MaxSkew:              {true, 0}, // this machine's clock is ahead, or the signer's behind: it looks like an older statement
+		0:                     {true, 0},
+		time.Minute:           {true, 0},
+		5 * time.Hour:         {true, 5 * time.Hour},
+		MaxSkew - time.Second: {true, MaxSkew - time.Second},
+		MaxSkew + time.Minute: {false, MaxSkew + time.Minute},
+	} {
+		d := p.Decide(&Question{PID: pir.Sum([]byte("p")), Own: KeyOf(key(5)), Statements: []Attestation{said(t, 1, "p", "a", ahead)}, Now: now})
+		if v := d.Votes[0]; v.Counts != want.counts || v.Ahead != want.ahead || d.CID.IsZero() == want.counts {
+			t.Errorf("%s: got %+v, want %+v", ahead, v, want)
+		}
+	}
+}

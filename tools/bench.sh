@@ -61,23 +61,10 @@ measure_local() {
   "$cache/bin/bench" "${flags[@]}" -wazero "$wazero" -home "$home" -rounds "${ROUNDS:-5}" -only "${ONLY:-eval,run,import,compile}"
 }
 
-# kubo builds kubo once. Its own go.mod replaces libp2p by a fork, so it is built as a part of a module that does not,
-# with the libp2p that nuka has.
+# kubo builds kubo once.
 kubo() {
-  [ ! -x "$cache/bin/ipfs" ] || return 0
-  echo "bench: building kubo, which takes some minutes" >&2
-  mkdir -p "$cache/kubo"
-  cat >"$cache/kubo/go.mod" <<EOF
-module kubo
-
-go 1.26
-
-require (
-	github.com/ipfs/kubo v0.43.1
-	github.com/libp2p/go-libp2p $(go list -m -f '{{.Version}}' github.com/libp2p/go-libp2p)
-)
-EOF
-  (cd "$cache/kubo" && GOFLAGS='-mod=mod -trimpath' go build -o "$cache/bin/ipfs" github.com/ipfs/kubo/cmd/ipfs) >"$cache/kubo.log" 2>&1
+  [ -x "$cache/bin/ipfs" ] || echo "bench: building kubo, which takes some minutes" >&2
+  "$cache/bin/bench" kubo "$cache" >"$cache/kubo.log" 2>&1
 }
 
 # iroh installs iroh's last release that has blobs for npm, once.

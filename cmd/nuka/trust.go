@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -95,11 +96,26 @@ func (a *app) showTrust(t *protocol.Trust) error {
 			if !s.Stale.IsZero() {
 				note += " (nothing new since it expired " + s.Stale.Format(time.DateOnly) + ")"
 			}
+			if s.Ahead > protocol.MaxSkew {
+				note += " (its clock is " + s.Ahead.String() + " ahead of this one: what it says now does not count)"
+			} else if s.Ahead > 0 {
+				note += " (its clock is " + s.Ahead.String() + " ahead of this one)"
+			}
 			if s.Backward != "" {
 				note += " (contradicts itself: " + printable(s.Backward) + ")"
 			}
 			fmt.Fprintf(w, "  %s\t%s\n", s.Key, note)
 		}
+	}
+	if len(t.Resting) > 0 {
+		fmt.Fprintln(w, "by the word of revoked keys only:")
+	}
+	for _, r := range t.Resting {
+		needed := "no root needs it"
+		if len(r.Roots) > 0 {
+			needed = "needed by " + strings.Join(r.Roots, ", ")
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", r.PID, printable(r.Name), printable(needed))
 	}
 	return w.Flush()
 }
@@ -146,6 +162,9 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 		line("way\t%s", e.Way)
 	}
 	line("why\t%s", e.Why)
+	for _, key := range e.Rests {
+		line("rests\ton the word of %s, whose key was revoked, and on nobody's that counts", key)
+	}
 	if e.Missing > 0 {
 		line("missing\t%d of %d votes", e.Missing, e.Need)
 	}
@@ -157,6 +176,9 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 		verdict := "counts"
 		if !v.Counts {
 			verdict = "does not count: " + v.Because
+		}
+		if v.Ahead > 0 {
+			verdict += fmt.Sprintf("; its clock is %s ahead of this one", v.Ahead)
 		}
 		line("vote\t%s\tby %s, %s", v.CID, who, verdict)
 	}

@@ -92,9 +92,7 @@ func (r *Realizer) decide(q *protocol.Question) *protocol.Decision {
 			q.Name, q.Platform = p.Name, p.Platform
 		}
 	}
-	if r.o.Heads != nil {
-		q.Heads = r.o.Heads()
-	}
+	q.Heads = r.heads()
 	return r.policy().Decide(q)
 }
 

@@ -15,6 +15,8 @@ import (
 	"runtime/pprof"
 	"strconv"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/kubo"
 )
 
 // bench is what all figures are measured with.
@@ -143,6 +145,9 @@ func child(args []string, profile string) error {
 		return importChild(args[1], args[2])
 	case args[0] == "compile" && len(args) == 4:
 		return compileChild(args[1], args[2], args[3])
+	case args[0] == "kubo" && len(args) == 2:
+		_, err := kubo.Build(args[1])
+		return err
 	case args[0] == "serve" && len(args) == 2:
 		return serveChild(args[1])
 	case args[0] == "download" && len(args) == 4:

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/MordragT/nuka/internal/kubo"
 )
 
 // A kuboPeer is IPFS's own node, with one repository and one daemon for each end, over TCP, which it is faster with.
@@ -23,28 +25,12 @@ type kuboPeer struct {
 func (p *kuboPeer) name() string { return "kubo" }
 
 func (p *kuboPeer) ipfs(repo string, args ...string) task {
-	return task{args: append([]string{p.b.ipfs}, args...), env: []string{"IPFS_PATH=" + repo, "HOME=" + filepath.Dir(repo), "IPFS_TELEMETRY=off"}}
+	return task{args: append([]string{p.b.ipfs}, args...), env: kubo.Env(repo)}
 }
 
 // init makes a repository whose daemon knows nobody and asks nobody.
 func (p *kuboPeer) init(repo string) error {
-	for _, args := range [][]string{
-		{"init", "--empty-repo"},
-		{"bootstrap", "rm", "--all"},
-		{"config", "--json", "AutoConf.Enabled", "false"},
-		{"config", "--json", "DNS.Resolvers", "{}"},
-		{"config", "--json", "Routing.DelegatedRouters", "[]"},
-		{"config", "--json", "Ipns.DelegatedPublishers", "[]"},
-		{"config", "--json", "Bootstrap", "[]"},
-		{"config", "--json", "AutoTLS.Enabled", "false"},
-		{"config", "--json", "Addresses.Swarm", `["/ip4/127.0.0.1/tcp/0"]`},
-		{"config", "Addresses.API", "/ip4/127.0.0.1/tcp/0"},
-		{"config", "--json", "Addresses.Gateway", "[]"},
-		{"config", "--json", "Discovery.MDNS.Enabled", "false"},
-		{"config", "--json", "Swarm.DisableNatPortMap", "true"},
-		{"config", "--json", "Swarm.RelayClient.Enabled", "false"},
-		{"config", "Routing.Type", "none"},
-	} {
+	for _, args := range kubo.Setup("/ip4/127.0.0.1/tcp/0") {
 		if _, err := p.ipfs(repo, args...).measure(); err != nil {
 			return err
 		}
