@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"os"
 	"slices"
@@ -124,96 +123,6 @@ func (s *Store) nodeBytes(c cid.CID) ([]byte, error) {
 		return nil, fmt.Errorf("node %s: %w", c, ErrDamaged)
 	}
 	return b, nil
-}
-
-// Block returns the bytes of any block: a node, or a leaf, which is a range of a blob; also of a tree that is being received,
-// see Receiving. They have been compared with c. ErrNotFound, ErrDamaged.
-func (s *Store) Block(ctx context.Context, c cid.CID) ([]byte, error) {
-	return s.AppendBlock(ctx, c, nil)
-}
-
-// AppendBlock is Block into the room behind buf; it returns buf with the block behind it, in a new place if there was no room.
-func (s *Store) AppendBlock(ctx context.Context, c cid.CID, buf []byte) ([]byte, error) {
-	if err := s.enter(); err != nil {
-		return nil, fmt.Errorf("block %s: %w", c, err)
-	}
-	defer s.leave()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	b, err := s.block(c, buf)
-	if err != nil {
-		return nil, fmt.Errorf("block %s: %w", c, err)
-	}
-	return b, nil
-}
-
-func (s *Store) block(c cid.CID, buf []byte) ([]byte, error) {
-	live := s.live() // before the index is looked at: what is in neither afterwards was in none of them
-	b, err := s.ownBlock(c, buf)
-	if err == nil || unlessAbsent(err) != nil || len(live) == 0 {
-		return b, err
-	}
-	for _, r := range live {
-		if b := r.block(c, buf); b != nil {
-			return b, nil
-		}
-	}
-	return s.ownBlock(c, buf) // of one that was finished meanwhile
-}
-
-// ownBlock is block for what is in the store.
-func (s *Store) ownBlock(c cid.CID, buf []byte) ([]byte, error) {
-	if c.Codec() == cid.DagPB {
-		b, err := s.nodeBytes(c)
-		if err != nil || buf == nil {
-			return b, err
-		}
-		return append(buf, b...), nil
-	}
-	h := blobHash(c.Digest())
-	size, err := s.blobSize(h)
-	p := leafPlace{h, 0, size}
-	if err == nil && size > cid.LeafSize {
-		// The hash of a whole blob is no block's name, unless that block is a leaf as well.
-		err = ErrNotFound
-	}
-	if err != nil {
-		if p, err = s.leaf(c); err != nil {
-			return nil, err
-		}
-		if size, err = s.blobSize(p.blob); err != nil {
-			return nil, err
-		}
-	}
-	all, b := room(buf, p.size)
-	f, err := os.Open(s.blobPath(p.blob))
-	if err == nil {
-		_, err = f.ReadAt(b, p.offset)
-		f.Close() //nolint:errcheck // it was only read
-	}
-	if err == nil && cid.Sum(cid.Raw, b) == c {
-		return all, nil
-	}
-	// Let the whole blob be looked at: that sets it aside, or finds that it has been healed.
-	if f, err = s.openBlob(p.blob, size); err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if _, err := f.ReadAt(b, p.offset); err != nil && err != io.EOF {
-		return nil, err
-	}
-	if cid.Sum(cid.Raw, b) != c {
-		return nil, fmt.Errorf("leaf of blob %s: %w", p.blob, ErrDamaged)
-	}
-	return all, nil
-}
-
-// room returns buf with n bytes more, and those.
-func room(buf []byte, n int64) (all, b []byte) {
-	begin := len(buf)
-	all = slices.Grow(buf, int(n))[:begin+int(n)]
-	return all, all[begin:]
 }
 
 // OpenFile opens the file that c names for reading; the caller closes it.
