@@ -166,6 +166,7 @@ var doors = map[string]door{
 	"golang.org/x/sys":       {code: []string{"*"}},
 	"golang.org/x/sync":      {code: []string{"*"}},
 	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
+	"golang.org/x/net/ipv4":  {code: []string{"node/swarm"}}, // in the terms of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},

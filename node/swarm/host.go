@@ -21,6 +21,7 @@ import (
 	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quictransport "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -87,7 +88,8 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		options = append(options, libp2p.DisableRelay(), libp2p.NATPortMap(), libp2p.EnableAutoNATv2())
 	}
 	if o.network == nil {
-		options = append(options, libp2p.Transport(tcp.NewTCPTransport))
+		options = append(options, libp2p.Transport(tcp.NewTCPTransport),
+			libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.OverrideListenUDP(listenUDP)))
 	}
 	h, err := libp2p.New(options...)
 	if err != nil {
