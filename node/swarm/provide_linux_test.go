@@ -27,7 +27,7 @@ func TestProvideMany(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("it takes a minute: NUKA_LONG=1 go test ./node/swarm -run TestProvideMany")
 	}
-	const roots, most = 10_000, 60 * time.Second
+	const roots, most = 10_000, 40 * time.Second
 	nodes, systems := several(t, 30, nil)
 	a := nodes[len(nodes)-1]
 	until(t, "a routing table", func() bool { return a.Status().Table >= 10 })
