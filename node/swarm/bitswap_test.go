@@ -46,6 +46,7 @@ func info(t *testing.T, s *Swarm) peer.AddrInfo {
 func TestServeBitswap(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 30, 100_000)
+	empty := there.file("empty", []byte{}).CID
 	secret := there.file("secret", []byte("not for others")).CID
 	there.give = func(_ context.Context, c cid.CID, b []byte, to Asker) ([]byte, error) {
 		if b == nil || c == secret {
@@ -64,6 +65,9 @@ func TestServeBitswap(t *testing.T) {
 	dag := merkledag.NewDAGService(blockservice.New(kept, bs))
 	if err := merkledag.FetchGraph(ctx, toIPFS(root), dag); err != nil {
 		t.Fatal(err)
+	}
+	if b, err := bs.GetBlock(ctx, toIPFS(empty)); err != nil || len(b.RawData()) > 0 {
+		t.Errorf("an empty file: %v, %v", b, err)
 	}
 	n := 0
 	keys, err := kept.AllKeysChan(ctx)

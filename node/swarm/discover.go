@@ -12,10 +12,10 @@ import (
 	gocid "github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/namespace"
-	dssync "github.com/ipfs/go-datastore/sync"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p-kad-dht/provider/keystore"
+	"github.com/libp2p/go-libp2p-kad-dht/records"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
@@ -65,7 +65,7 @@ func (s *Swarm) discover(h host.Host) (*discovery, error) {
 		dht.ProtocolPrefix(p2pprotocol.ID(s.o.Prefix)),
 		dht.Mode(dht.ModeAutoServer), // on a network of private addresses nobody ever says that a node can be reached
 		dht.DisableValues(),
-		dht.Datastore(dssync.MutexWrap(datastore.NewMapDatastore())), // what others announce; they say it again
+		dht.ProviderDatastore(newRecordstore()), dht.ProviderManagerOpts(records.Cache(nocache{})),
 		dht.BootstrapPeersFunc(s.beginWith),
 	); err != nil {
 		return nil, errors.Join(fmt.Errorf("join the dht: %w", err), d.kept.Close())
