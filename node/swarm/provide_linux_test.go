@@ -34,13 +34,14 @@ func TestProvideMany(t *testing.T) {
 	for _, id := range pids(roots) {
 		list = append(list, Announcement{PID: id, Root: cid.Sum(cid.Raw, id[:])})
 	}
-	systems[len(nodes)-1].mu.Lock()
-	systems[len(nodes)-1].shared = list
-	systems[len(nodes)-1].mu.Unlock()
+	until(t, "somebody to tell", a.discovery.Load().online.Load)
 	provider := a.discovery.Load().provider
 	quiet := usedCPU(t)
 	time.Sleep(5 * time.Second)
 	idle := (usedCPU(t) - quiet) / 5
+	systems[len(nodes)-1].mu.Lock()
+	systems[len(nodes)-1].shared = list
+	systems[len(nodes)-1].mu.Unlock()
 	before, begin := usedCPU(t), time.Now()
 	if err := a.discovery.Load().update(t.Context()); err != nil {
 		t.Fatal(err)
