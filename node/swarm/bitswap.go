@@ -341,7 +341,8 @@ func (f *fetch) leavesByBitswap(ctx context.Context, m *member) error {
 			part.buf = append(part.buf, data...)
 			part.items = append(part.items, item{leaf: leaf, begin: begin, end: begin + len(data), missing: !ok})
 		}
-		err = w.put(part)
+		err = w.compare(part)
+		w.put(part)
 		part.free()
 		if err != nil {
 			return err

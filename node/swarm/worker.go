@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -20,8 +21,10 @@ import (
 const (
 	// batchSize is how many bytes of leaves are hashed and put as one.
 	batchSize = 1 << 20
-	// batchAhead is how many batches one worker has read and not put.
+	// batchAhead is how many batches one worker has read and not compared.
 	batchAhead = 4
+	// putAtOnce is how many small leaves of one worker are put at a time: to make files is what takes time then.
+	putAtOnce = 4
 	// rateTime is over what time a rate is measured.
 	rateTime = 100 * time.Millisecond
 )
@@ -186,15 +189,23 @@ func (f *fetch) leavesFrom(ctx context.Context, m *member) error {
 	f.mu.Lock()
 	f.leaves.workers = append(f.leaves.workers, w)
 	f.mu.Unlock()
-	batches := make(chan *batch, batchAhead)
+	// What comes is read, compared and put at the same time, each in its order.
+	batches, compared := make(chan *batch, batchAhead), make(chan *batch, 1)
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		defer close(batches)
 		w.end(w.receive(ctx, batches))
 	})
 	parts.Go(func() {
+		defer close(compared)
 		for b := range batches {
-			w.end(w.put(b))
+			w.end(w.compare(b))
+			compared <- b
+		}
+	})
+	parts.Go(func() {
+		for b := range compared {
+			w.put(b)
 			b.free()
 		}
 	})
@@ -349,29 +360,54 @@ func (w *worker) receive(ctx context.Context, batches chan<- *batch) error {
 	}
 }
 
-// put compares what has come with its hash, gives it to the receiver and notes it.
-func (w *worker) put(b *batch) error {
+// compare compares what has come with its hash. What is wrong, or is here by now, is not put.
+func (w *worker) compare(b *batch) error {
 	f := w.f
 	var wrong error
 	for i := range b.items {
 		it := &b.items[i]
 		leaf := f.leaves.leaves[it.leaf]
 		f.mu.Lock()
-		done := f.leaves.done[it.leaf]
+		it.done = f.leaves.done[it.leaf]
 		f.mu.Unlock()
-		if it.missing || done {
+		if it.missing || it.done {
 			continue
 		}
-		data := b.buf[it.begin:it.end]
-		if cid.Sum(cid.Raw, data) != leaf.CID {
+		if cid.Sum(cid.Raw, b.buf[it.begin:it.end]) != leaf.CID {
 			wrong = fmt.Errorf("leaf %s: wrong bytes: %w", leaf.CID, errLied)
 			it.missing = true // and what came with it may be right
-			continue
 		}
-		if err := put(f.r, cid.Block{CID: leaf.CID, Data: data}); err != nil {
-			f.end(fmt.Errorf("fetch %s: %w", f.root, err))
-			return nil
+	}
+	return wrong
+}
+
+// put gives what has come to the receiver, several small leaves at a time, and notes it.
+func (w *worker) put(b *batch) {
+	f := w.f
+	var next atomic.Int32
+	some := func() error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= len(b.items) {
+				return nil
+			}
+			it := &b.items[i]
+			if it.missing || it.done {
+				continue
+			}
+			if err := put(f.r, cid.Block{CID: f.leaves.leaves[it.leaf].CID, Data: b.buf[it.begin:it.end]}); err != nil {
+				return err
+			}
 		}
+	}
+	var puts errgroup.Group
+	for range min(putAtOnce, len(b.items)) - 1 {
+		puts.Go(some)
+	}
+	err := some()
+	if err = errors.Join(err, puts.Wait()); err != nil {
+		f.end(fmt.Errorf("fetch %s: %w", f.root, err))
+		return
 	}
 	now := time.Now()
 	f.mu.Lock()
@@ -390,5 +426,4 @@ func (w *worker) put(b *batch) error {
 		w.m.gave()
 		f.tell(false)
 	}
-	return wrong
 }
