@@ -20,7 +20,6 @@ type item struct {
 	leaf       int32
 	begin, end int
 	missing    bool // the peer does not have it
-	done       bool // another was faster
 }
 
 // Batches are used again: a fetch makes next to no garbage.

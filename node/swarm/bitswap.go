@@ -340,8 +340,8 @@ func (f *fetch) leavesByBitswap(ctx context.Context, m *member) error {
 			begin := len(part.buf)
 			part.buf = append(part.buf, data...)
 			part.items = append(part.items, item{leaf: leaf, begin: begin, end: begin + len(data), missing: !ok})
+			err = errors.Join(err, w.compare(part))
 		}
-		err = w.compare(part)
 		w.put(part)
 		part.free()
 		if err != nil {

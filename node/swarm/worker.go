@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// batchSize is how many bytes of leaves are hashed and put as one.
+	// batchSize is how many bytes of leaves are put as one.
 	batchSize = 1 << 20
-	// batchAhead is how many batches one worker has read and not compared.
+	// batchAhead is how many batches one worker has read and not put.
 	batchAhead = 4
 	// putAtOnce is how many small leaves of one worker are put at a time: to make files is what takes time then.
 	putAtOnce = 4
@@ -189,22 +189,15 @@ func (f *fetch) leavesFrom(ctx context.Context, m *member) error {
 	f.mu.Lock()
 	f.leaves.workers = append(f.leaves.workers, w)
 	f.mu.Unlock()
-	// What comes is read, compared and put at the same time, each in its order.
-	batches, compared := make(chan *batch, batchAhead), make(chan *batch, 1)
+	// What comes is compared before more is read, so that a lie costs one leaf, and put at the same time.
+	batches := make(chan *batch, batchAhead)
 	var parts sync.WaitGroup
 	parts.Go(func() {
 		defer close(batches)
 		w.end(w.receive(ctx, batches))
 	})
 	parts.Go(func() {
-		defer close(compared)
 		for b := range batches {
-			w.end(w.compare(b))
-			compared <- b
-		}
-	})
-	parts.Go(func() {
-		for b := range compared {
 			w.put(b)
 			b.free()
 		}
@@ -338,7 +331,10 @@ func (w *worker) receive(ctx context.Context, batches chan<- *batch) error {
 				b = newBatch()
 			}
 			var err error
-			if frame, err = b.read(f.s.codec, r, i, leaf, frame); err == nil && f.s.down != nil {
+			if frame, err = b.read(f.s.codec, r, i, leaf, frame); err == nil {
+				err = w.compare(b)
+			}
+			if err == nil && f.s.down != nil {
 				err = f.s.down.WaitN(ctx, int(leaf.Size))
 			}
 			if err != nil {
@@ -360,25 +356,15 @@ func (w *worker) receive(ctx context.Context, batches chan<- *batch) error {
 	}
 }
 
-// compare compares what has come with its hash. What is wrong, or is here by now, is not put.
+// compare compares the last leaf of a batch with its hash. One that is wrong is as good as missing.
 func (w *worker) compare(b *batch) error {
-	f := w.f
-	var wrong error
-	for i := range b.items {
-		it := &b.items[i]
-		leaf := f.leaves.leaves[it.leaf]
-		f.mu.Lock()
-		it.done = f.leaves.done[it.leaf]
-		f.mu.Unlock()
-		if it.missing || it.done {
-			continue
-		}
-		if cid.Sum(cid.Raw, b.buf[it.begin:it.end]) != leaf.CID {
-			wrong = fmt.Errorf("leaf %s: wrong bytes: %w", leaf.CID, errLied)
-			it.missing = true // and what came with it may be right
-		}
+	it := &b.items[len(b.items)-1]
+	leaf := w.f.leaves.leaves[it.leaf]
+	if it.missing || cid.Sum(cid.Raw, b.buf[it.begin:it.end]) == leaf.CID {
+		return nil
 	}
-	return wrong
+	it.missing = true
+	return fmt.Errorf("leaf %s: wrong bytes: %w", leaf.CID, errLied)
 }
 
 // put gives what has come to the receiver, several small leaves at a time, and notes it.
@@ -392,7 +378,10 @@ func (w *worker) put(b *batch) {
 				return nil
 			}
 			it := &b.items[i]
-			if it.missing || it.done {
+			f.mu.Lock()
+			done := f.leaves.done[it.leaf]
+			f.mu.Unlock()
+			if it.missing || done {
 				continue
 			}
 			if err := put(f.r, cid.Block{CID: f.leaves.leaves[it.leaf].CID, Data: b.buf[it.begin:it.end]}); err != nil {
