@@ -93,6 +93,7 @@ func (s *swarms) join(ctx context.Context, name string) error {
 	m := &membership{name: name, prefix: o.Prefix, swarm: w, system: y, since: time.Now(), leave: leave, left: make(chan struct{})}
 	go func() {
 		defer close(m.left)
+		defer s.metrics.forget(name)
 		defer leave()
 		if err := w.Run(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("the swarm ended", "swarm", name, "error", err)

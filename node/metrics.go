@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,17 +17,47 @@ import (
 )
 
 // metrics are the node's figures for Prometheus. A nil metrics collects nothing.
-type metrics struct{ registry *prometheus.Registry }
+type metrics struct {
+	own *prometheus.Registry
 
-// registerer returns where the figures of one membership go.
+	mu     sync.Mutex
+	swarms map[string]*prometheus.Registry // of each membership, by its mesh
+}
+
+// registerer returns where the figures of a membership go that begins now; those of an earlier one are forgotten.
 func (m *metrics) registerer(mesh string) prometheus.Registerer {
 	if m == nil {
 		return nil
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := prometheus.NewRegistry()
+	m.swarms[mesh] = r
 	if mesh == "" {
 		mesh = "public"
 	}
-	return prometheus.WrapRegistererWith(prometheus.Labels{"swarm": mesh}, m.registry)
+	return prometheus.WrapRegistererWith(prometheus.Labels{"swarm": mesh}, r)
+}
+
+// forget forgets the figures of a membership that has ended.
+func (m *metrics) forget(mesh string) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.swarms, mesh)
+}
+
+// all returns all figures that there are now.
+func (m *metrics) all() prometheus.Gatherers {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := prometheus.Gatherers{m.own}
+	for _, r := range m.swarms {
+		all = append(all, r)
+	}
+	return all
 }
 
 // newMetrics listens at an address of this machine's, and serves until ctx ends; done is closed then.
@@ -41,10 +72,12 @@ func newMetrics(ctx context.Context, address string, log *slog.Logger) (*metrics
 	if err != nil {
 		return nil, nil, protocol.Errorf(protocol.Invalid, "setting metrics: %v", err)
 	}
-	m := &metrics{registry: prometheus.NewRegistry()}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := &metrics{own: prometheus.NewRegistry(), swarms: map[string]*prometheus.Registry{}}
+	m.own.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		promhttp.HandlerFor(m.all(), promhttp.HandlerOpts{}).ServeHTTP(w, r)
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(done)
