@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	_ "github.com/MordragT/nuka/node" // what nukad is made of: a change of it makes a result stale
 )
 
 var update = flag.Bool("update", false, "rewrite what the scenes of testdata/script want to see")
