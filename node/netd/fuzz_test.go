@@ -111,7 +111,11 @@ func TestBadLink(t *testing.T) {
 func TestBroken(t *testing.T) {
 	r, w := io.Pipe()
 	l := newLink(wasmrt.NewConn(r, io.Discard), nil, 0)
-	go l.run(t.Context(), nil) //nolint:errcheck // it ends with the test
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run(t.Context(), nil) //nolint:errcheck // it ends with the test
+	}()
 	done := make(chan error)
 	go func() {
 		_, err := l.call(t.Context(), callPing, nil, nil, nil, nil)
@@ -123,7 +127,7 @@ func TestBroken(t *testing.T) {
 	if err := <-done; !errors.Is(err, errBroken) {
 		t.Errorf("got %v", err)
 	}
-	<-l.done
+	<-ended
 	if _, err := l.call(t.Context(), callPing, nil, nil, nil, nil); !errors.Is(err, errBroken) {
 		t.Errorf("afterwards: got %v", err)
 	}

@@ -63,8 +63,8 @@ type link struct {
 	conn     *wasmrt.Conn
 	handlers map[string]handler
 	slots    chan struct{} // bounds the calls of the other side that are under way; nil is no bound
-	// dead is closed when nothing more comes, done when everything that the link had begun has ended.
-	dead, done chan struct{}
+	// dead is closed when nothing more comes.
+	dead chan struct{}
 
 	mu     sync.Mutex
 	last   uint32
@@ -87,7 +87,7 @@ type answer struct {
 // newLink makes a link over conn. At most so many calls of the other side are answered at a time; 0 is no bound.
 func newLink(conn *wasmrt.Conn, handlers map[string]handler, atOnce int) *link {
 	l := &link{
-		conn: conn, handlers: handlers, dead: make(chan struct{}), done: make(chan struct{}),
+		conn: conn, handlers: handlers, dead: make(chan struct{}),
 		asked: map[uint32]*pending{}, served: map[uint32]context.CancelFunc{},
 	}
 	if atOnce > 0 {
@@ -97,11 +97,10 @@ func newLink(conn *wasmrt.Conn, handlers map[string]handler, atOnce int) *link {
 }
 
 // run reads messages until there are no more, and returns when all calls of the other side have ended. before, when set, is
-// called then, ahead of anybody who waits for done.
+// called then, ahead of the end of our calls: what they held is free when they are made again.
 func (l *link) run(ctx context.Context, before func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer close(l.done)
 	var serving sync.WaitGroup
 	var err error
 	for err == nil {
@@ -113,6 +112,9 @@ func (l *link) run(ctx context.Context, before func()) error {
 	cancel()
 	close(l.dead)
 	serving.Wait()
+	if before != nil {
+		before()
+	}
 	l.mu.Lock()
 	l.ended = true
 	for id, p := range l.asked {
@@ -120,9 +122,6 @@ func (l *link) run(ctx context.Context, before func()) error {
 		close(p.reply)
 	}
 	l.mu.Unlock()
-	if before != nil {
-		before()
-	}
 	return err
 }
 

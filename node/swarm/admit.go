@@ -334,9 +334,12 @@ func closeOnce(c chan struct{}) {
 
 // Renew shows the credential again to everybody who is here, and expels those who would not be admitted any more:
 // it is called when either may have changed. It does not wait.
-func (s *Swarm) Renew() {
+func (s *Swarm) Renew() { signal(s.renewed) }
+
+// signal sends unless a signal is waiting already.
+func signal(c chan struct{}) {
 	select {
-	case s.renewed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

@@ -98,12 +98,7 @@ func (d *discovery) provide() (err error) {
 }
 
 // changed makes what is shared be looked for soon.
-func (d *discovery) changed() {
-	select {
-	case d.scan <- struct{}{}:
-	default:
-	}
-}
+func (d *discovery) changed() { signal(d.scan) }
 
 // run keeps what is announced equal to what is shared, until ctx ends.
 func (d *discovery) run(ctx context.Context) {

@@ -153,10 +153,7 @@ func (m *member) gave() {
 	defer m.mu.Unlock()
 	if !m.useful {
 		m.useful = true
-		select {
-		case m.book.useful <- struct{}{}:
-		default:
-		}
+		signal(m.book.useful)
 	}
 }
 
