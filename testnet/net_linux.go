@@ -266,36 +266,46 @@ func (d *Node) Kill() {
 	}
 }
 
-// settle waits until the kernel has said what it says by itself when an interface comes up.
-func (d *Node) settle() {
+// Traffic returns how many bytes the node's interface has received and sent since it was made.
+func (d *Node) Traffic() int64 {
 	d.net.t.Helper()
-	_, last := d.Traffic()
-	for quiet, tries := 0, 0; quiet < 3 && tries < 30; tries++ {
-		time.Sleep(time.Second)
-		_, now := d.Traffic()
-		if quiet++; now != last {
-			quiet, last = 0, now
-		}
-	}
+	count := d.counters()
+	return count["received bytes"] + count["sent bytes"]
 }
 
-// Traffic returns how many bytes and packets the node's interface has received and sent since it was made.
-func (d *Node) Traffic() (bytes, packets int64) {
+// Sent returns how many packets have left the node's interface since it was made.
+// ICMPv6 is not counted: with it the kernel looks for routers and says its groups by itself, at any time.
+func (d *Node) Sent() int64 {
 	d.net.t.Helper()
-	out, err := exec.Command("ip", "netns", "exec", d.namespace(), "cat", "/proc/net/dev").Output()
+	count := d.counters()
+	return count["sent packets"] - count["Icmp6OutMsgs"]
+}
+
+// counters returns what the kernel has counted at the node's interface.
+func (d *Node) counters() map[string]int64 {
+	d.net.t.Helper()
+	out, err := exec.Command("ip", "netns", "exec", d.namespace(),
+		"cat", "/proc/net/dev", "/proc/net/dev_snmp6/eth0").Output()
 	if err != nil {
 		d.net.t.Fatal(err)
 	}
-	for line := range strings.Lines(string(out)) {
-		name, rest, ok := strings.Cut(strings.TrimSpace(line), ":")
-		f := strings.Fields(rest)
-		if !ok || name != "eth0" || len(f) < 10 {
-			continue
+	count := map[string]int64{}
+	set := func(name, digits string) {
+		n, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			d.net.t.Fatal(err)
 		}
-		for i, to := range map[int]*int64{0: &bytes, 1: &packets, 8: &bytes, 9: &packets} {
-			n, _ := strconv.ParseInt(f[i], 10, 64)
-			*to += n
+		count[name] = n
+	}
+	for line := range strings.Lines(string(out)) {
+		switch f := strings.Fields(line); {
+		case len(f) == 17 && f[0] == "eth0:":
+			set("received bytes", f[1])
+			set("sent bytes", f[9])
+			set("sent packets", f[10])
+		case len(f) == 2 && f[0] == "Icmp6OutMsgs":
+			set(f[0], f[1])
 		}
 	}
-	return bytes, packets
+	return count
 }

@@ -3,6 +3,7 @@ package testnet
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // By mDNS alone: two machines of one network that know nothing of each other but a key.
@@ -22,16 +23,22 @@ func TestFoundByMDNS(t *testing.T) {
 func TestSilence(t *testing.T) {
 	n := New(t, programs)
 	a := n.Node("{}")
-	// Whoever comes up on a network says so itself: what follows must add nothing.
-	run := func() {
+	for range 2 { // once without a daemon and a store, once with them
 		a.Must(packages, "run", "./app.nu", "--offline")
+		if sent := a.Sent(); sent != 0 {
+			t.Fatalf("got %d packets sent offline, want none", sent)
+		}
 	}
-	run()
-	a.settle()
-	_, before := a.Traffic()
-	run()
 	a.Must(packages, "build", "./app.nu")
-	if _, after := a.Traffic(); after != before {
-		t.Errorf("%d packets were sent or received", after-before)
+	if sent := a.Sent(); sent != 0 {
+		t.Errorf("got %d packets sent, want none", sent)
 	}
+	a.Must(packages, "share", "./app.nu")
+	for range 100 { // until it has said something, so that what is counted above can be something
+		if a.Sent() != 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("got no packet of a node that shares")
 }
