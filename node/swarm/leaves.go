@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// firstAhead is how many bytes a peer owes at a time as long as its rate is not known. After that it owes what it gives in
-	// aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime and a round trip.
+	// firstAhead is how many bytes a peer owes at first; as long as its rate is not known it may owe as many more as it has given.
+	// After that it owes what it gives in aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime and a round trip.
 	firstAhead, maxAhead = 1 << 20, 16 << 20
 	aheadTime, spareTime = 500 * time.Millisecond, 150 * time.Millisecond
 	// minWindow is how many bytes are asked for at once, near the end too.
@@ -88,8 +88,12 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 		w.owed += q.leaves[leaf].Size
 	}
 	if len(w.pending) == 0 {
+		if w.rateMark.IsZero() {
+			w.rateMark = now
+		} else {
+			w.rateMark = w.rateMark.Add(now.Sub(w.last)) // it had nothing to give
+		}
 		w.last, w.mark, w.marked, w.counted = now, now, w.bytes.Load(), w.bytes.Load()
-		w.rateMark, w.rateBytes = now, 0
 	}
 	w.pending = append(w.pending, window...)
 	return window

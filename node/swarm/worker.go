@@ -71,10 +71,11 @@ func (w *worker) owes() int64 {
 func (w *worker) room() int64 {
 	owes := w.owes()
 	if w.rate == 0 {
-		if owes > firstAhead*3/4 {
+		ahead := min(firstAhead+w.bytes.Load(), maxAhead)
+		if owes > ahead*3/4 {
 			return 0
 		}
-		return firstAhead - owes
+		return ahead - owes
 	}
 	spare := min(int64(w.rate*(spareTime+min(2*w.m.lag(), time.Second)).Seconds()), maxAhead/2)
 	if owes > spare {
