@@ -66,7 +66,7 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		libp2p.NoTransports,
 		libp2p.Transport(quictransport.NewTransport),
 		libp2p.Security(p2ptls.ID, newSecure),
-		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
+		libp2p.Muxer(yamux.ID, newMuxer()),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(connections),
 		libp2p.ConnectionGater(gate),

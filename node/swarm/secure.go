@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
 	"net"
 	"sync"
@@ -10,16 +9,28 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 )
 
 const (
 	// inRoom is how many bytes are read from a socket at once: some records of TLS, which reads them one by one.
-	inRoom = 64 << 10
-	// outRoom is how many bytes are written to a socket at once: what yamux writes, 64 KiB, and what TLS adds to it.
-	outRoom = 68 << 10
+	// A socket that has filled it has mostIn from then on: each read of a large answer costs a wait for the next one.
+	inRoom, mostIn = 16 << 10, 256 << 10
+	// messageSize is how many bytes of one stream yamux writes at once. Whoever writes them waits for nobody, so each is a handover
+	// from one goroutine to another, and from one end of the connection to the other.
+	messageSize = 256 << 10
+	// outRoom is how many bytes are written to a socket at once: what yamux writes, and what TLS adds to it.
+	outRoom = messageSize + messageSize/16
 )
+
+// newMuxer is libp2p's yamux with messages of messageSize.
+func newMuxer() *yamux.Transport {
+	t := *yamux.DefaultTransport
+	t.MaxMessageSize = messageSize
+	return &t
+}
 
 // A secure is libp2p's TLS over sockets that are read and written in larger pieces than its records.
 type secure struct{ *p2ptls.Transport }
@@ -65,10 +76,11 @@ func (c *secureConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Pieces is a socket that is read in pieces of inRoom, and to which nothing is written between gather and release.
+// Pieces is a socket that is read in pieces of inRoom or mostIn, and to which nothing is written between gather and release.
 type pieces struct {
 	net.Conn
-	in *bufio.Reader
+	room []byte // of in
+	in   []byte // what was read and not taken
 
 	mu        sync.Mutex
 	gathering int // how many writers gather
@@ -77,9 +89,27 @@ type pieces struct {
 
 var outs = sync.Pool{New: func() any { b := make([]byte, 0, outRoom); return &b }}
 
-func newPieces(c net.Conn) *pieces { return &pieces{Conn: c, in: bufio.NewReaderSize(c, inRoom)} }
+func newPieces(c net.Conn) *pieces { return &pieces{Conn: c, room: make([]byte, inRoom)} }
 
-func (p *pieces) Read(b []byte) (int, error) { return p.in.Read(b) }
+// Read implements net.Conn. Only one may read at a time, as TLS does.
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.in) == 0 {
+		if len(b) >= len(p.room) {
+			return p.Conn.Read(b)
+		}
+		n, err := p.Conn.Read(p.room)
+		p.in = p.room[:n]
+		if n == 0 {
+			return 0, err
+		}
+		if n == len(p.room) && n < mostIn {
+			p.room = make([]byte, mostIn)
+		}
+	}
+	n := copy(b, p.in)
+	p.in = p.in[n:]
+	return n, nil
+}
 
 func (p *pieces) Write(b []byte) (int, error) {
 	p.mu.Lock()
