@@ -244,7 +244,7 @@ func (r *Receiving) copyLocal(ctx context.Context) error {
 		var b []byte
 		if l.digest != empty {
 			var err error
-			b, err = r.s.ownBlock(l.cid(), nil)
+			b, err = r.s.ownBlock(l.cid(), nil, true)
 			if unlessAbsent(err) != nil {
 				return err
 			}

@@ -3,7 +3,6 @@
 package node
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,46 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/MordragT/nuka/cas"
-	"github.com/MordragT/nuka/node/swarm"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
-
-// A fetcher is a store in a swarm.
-type fetcher struct {
-	store *cas.Store
-	swarm *swarm.Swarm
-	key   ed25519.PrivateKey
-}
-
-func newFetcher(b *testing.B, key ed25519.PrivateKey, listen string) *fetcher {
-	b.Helper()
-	store, err := cas.Open(b.TempDir(), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { store.Close() })
-	shares, err := openSharing(b.Context(), store, func() *Config { return &Config{} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
-	if err != nil {
-		b.Fatal(err)
-	}
-	f := &fetcher{store: store, key: key}
-	s := &swarms{store: store, sharing: shares, heads: newHeads(b, filepath.Join(b.TempDir(), "heads"))}
-	f.swarm, err = swarm.New(&swarm.Options{Key: key, System: &system{s: s}, Listen: []string{listen}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := f.swarm.Run(b.Context()); err != nil {
-			b.Error(err)
-		}
-	}()
-	b.Cleanup(func() { <-done })
-	return f
-}
 
 // cpu is the processor time of this process.
 func cpu() time.Duration {

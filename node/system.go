@@ -21,7 +21,10 @@ type system struct {
 
 // Block implements swarm.System.
 func (y *system) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
-	return y.AppendBlock(ctx, c, to, nil)
+	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
+		return nil, cas.ErrNotFound
+	}
+	return y.s.store.Block(ctx, c)
 }
 
 // AppendBlock implements swarm.Appender.

@@ -42,6 +42,9 @@ const (
 	MaxNodes = 64 << 20
 )
 
+// WrongBytes is the code with which a stream of WantProtocol is reset by who was given what is not the block.
+const WrongBytes = 1
+
 // MaxAnswer bounds the bytes of the answer to a request for statements about n PIDs, or for n heads.
 func MaxAnswer(n int) int { return 2<<20 + n*16<<10 }
 

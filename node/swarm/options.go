@@ -32,7 +32,7 @@ type Announcement struct {
 // All methods may be called from many goroutines.
 type System interface {
 	// Block returns a block that the asker may have. An error says that it is not here, or not for the asker: peers are not
-	// told which. The bytes are not changed.
+	// told which. The bytes have been compared with c, and are not changed.
 	Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
 	// Statements returns encoded attestations about PIDs that the asker may be told, in any order.
 	Statements(ctx context.Context, ids []pir.PID, to Asker) ([][]byte, error)
@@ -50,6 +50,7 @@ type System interface {
 // Appender is a System that can put a block into a buffer which is used again.
 type Appender interface {
 	// AppendBlock is Block into the room behind buf; it returns buf with the block behind it, in a new place if there was no room.
+	// It need not compare the bytes with c: the peer does, and when it says that they were wrong the System is asked for Block.
 	AppendBlock(ctx context.Context, c cid.CID, to Asker, buf []byte) ([]byte, error)
 }
 

@@ -3,6 +3,7 @@ package swarm
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ const (
 	readAhead = 4
 	// maxQueue bounds the nodes that are still to be sent of one request.
 	maxQueue = 1 << 20
+	// maxDoubt is how many bytes of blocks a peer may have been given before it says that one was wrong.
+	maxDoubt = 2 * maxAhead
 )
 
 // serveBlocks gives nodes and blocks.
@@ -27,9 +30,18 @@ func (s *Swarm) serveBlocks(ctx context.Context, st network.Stream, m *member) e
 		return err
 	}
 	g := &giver{s: s, st: st, m: m, to: to, w: bufio.NewWriterSize(st, 64<<10)}
-	r := bufio.NewReaderSize(st, 4<<10)
+	err = g.serve(ctx)
+	var reset *network.StreamError
+	if errors.As(err, &reset) && reset.Remote && reset.ErrorCode == protocol.WrongBytes {
+		g.doubt(ctx)
+	}
+	return err
+}
+
+func (g *giver) serve(ctx context.Context) error {
+	r := bufio.NewReaderSize(g.st, 4<<10)
 	for {
-		kind, items, err := nextAsk(ctx, st, r, m.wants)
+		kind, items, err := nextAsk(ctx, g.st, r, g.m.wants)
 		if err != nil {
 			return err
 		}
@@ -65,6 +77,28 @@ type giver struct {
 	w  *bufio.Writer
 	// small is room for compressed blocks.
 	small []byte
+	// given are the last blocks, of maxDoubt bytes and one.
+	given []cid.Leaf
+	bytes int64
+}
+
+// doubt has the system look at what was given: the peer says that something of it was wrong.
+func (g *giver) doubt(ctx context.Context) {
+	for _, b := range g.given {
+		if _, err := g.s.o.System.Block(ctx, b.CID, g.to); err != nil && ctx.Err() == nil {
+			g.s.log.Warn("a peer was given wrong bytes", "peer", g.m.id, "block", b.CID, "error", err)
+		}
+	}
+}
+
+// gave notes a block that was given.
+func (g *giver) gave(c cid.CID, size int) {
+	g.given = append(g.given, cid.Leaf{CID: c, Size: int64(size)})
+	g.bytes += int64(size)
+	for g.bytes-g.given[0].Size > maxDoubt || len(g.given) > maxOwed {
+		g.bytes -= g.given[0].Size
+		g.given = g.given[1:]
+	}
 }
 
 // nodes gives the nodes below each root, breadth first, each once in an answer.
@@ -111,6 +145,7 @@ func (g *giver) nodes(ctx context.Context, roots []cid.CID) error {
 
 // A blockRead is a block that was read for a peer. It belongs to who reads, then to who writes, and is used again.
 type blockRead struct {
+	cid     cid.CID
 	buf     []byte
 	missing bool
 }
@@ -125,6 +160,7 @@ func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 		defer close(ahead)
 		for _, c := range list {
 			r := blockReads.Get().(*blockRead)
+			r.cid = c
 			b, err := appendBlock(ctx, g.s.o.System, c, g.to, r.buf[:0])
 			if r.missing = err != nil; err == nil {
 				r.buf = b
@@ -145,7 +181,10 @@ func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 		e, b := protocol.Plain, r.buf
 		if r.missing {
 			e, b = protocol.Missing, nil
-		} else if small {
+		} else {
+			g.gave(r.cid, len(b))
+		}
+		if small && !r.missing {
 			e, b, g.small = g.s.codec.compress(b, g.small)
 		}
 		if err := g.answer(ctx, e, b); err != nil {

@@ -32,6 +32,9 @@ const (
 // errPart says that a peer does not have all of it.
 var errPart = errors.New("it has a part of it only")
 
+// errWrong says that a peer gave other bytes than the block's.
+var errWrong = fmt.Errorf("wrong bytes: %w", errLied)
+
 // errStalled says that a peer has given next to nothing for long.
 var errStalled = errors.New("it stalls")
 
@@ -118,7 +121,11 @@ func (w *worker) die(err error) {
 		w.err = err
 	}
 	w.over = true
-	if w.st != nil { // by bitswap there is none
+	switch {
+	case w.st == nil: // by bitswap
+	case errors.Is(err, errWrong):
+		_ = w.st.ResetWithError(protocol.WrongBytes) // that fails only when it is over
+	default:
 		abort(w.st)
 	}
 	w.f.cond.Broadcast()
@@ -365,7 +372,7 @@ func (w *worker) compare(b *batch) error {
 		return nil
 	}
 	it.missing = true
-	return fmt.Errorf("leaf %s: wrong bytes: %w", leaf.CID, errLied)
+	return fmt.Errorf("leaf %s: %w", leaf.CID, errWrong)
 }
 
 // put gives what has come to the receiver, several small leaves at a time, and notes it.

@@ -1,0 +1,98 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A fetcher is a store in a swarm.
+type fetcher struct {
+	store *cas.Store
+	swarm *swarm.Swarm
+	key   ed25519.PrivateKey
+}
+
+func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
+	t.Helper()
+	store, err := cas.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	shares, err := openSharing(t.Context(), store, func() *Config { return &Config{} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fetcher{store: store, key: key}
+	s := &swarms{store: store, sharing: shares, heads: newHeads(t, filepath.Join(t.TempDir(), "heads"))}
+	f.swarm, err = swarm.New(&swarm.Options{Key: key, System: &system{s: s}, Listen: []string{listen}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := f.swarm.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() { <-done })
+	return f
+}
+
+// Who gives does not compare what it gives. When its disk has changed something, the peer keeps what was right and says so;
+// then the damaged file is set aside, and is not given any more.
+func TestDamagedGiver(t *testing.T) {
+	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
+		from, to := newFetcher(t, testKey(1), listen), newFetcher(t, testKey(2), listen)
+		big := make([]byte, 5<<20)
+		for i := range big {
+			big[i] = byte(i >> 20)
+		}
+		root, err := from.store.Import(t.Context(), fstest.MapFS{"big": {Data: big}, "small": {Data: []byte("small")}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := from.store.Lookup(t.Context(), root, "big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := from.store.BlobPath(e.CID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		big[3<<20]++
+		if err := errors.Join(os.Chmod(path, 0o644), os.WriteFile(path, big, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		ticket := protocol.Ticket{Node: protocol.KeyOf(from.key), Addresses: from.swarm.Addresses()}
+		if err := to.swarm.Connect(t.Context(), ticket.String()); err != nil {
+			t.Fatal(err)
+		}
+		if err := to.swarm.Fetch(t.Context(), root, 0, nil); err == nil {
+			t.Fatal("a damaged tree was taken")
+		}
+		for range 100 {
+			if _, err = os.Stat(path); err != nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: got %v, want the damaged file set aside", listen, err)
+		}
+		if _, err := from.store.OpenFile(t.Context(), e.CID); !errors.Is(err, cas.ErrDamaged) {
+			t.Errorf("%s: got %v, want %v", listen, err, cas.ErrDamaged)
+		}
+	}
+}
