@@ -23,7 +23,8 @@ type incomingTree struct {
 	*cas.Receiving
 	s        *sharing
 	root     cid.CID
-	reaches  map[Reach]bool // without LAN: such blocks are in no set
+	named    bool           // it is the content of a package
+	reaches  map[Reach]bool // without LAN
 	blocks   map[cid.CID]bool
 	finished bool
 }
@@ -76,10 +77,10 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 		t.reaches[Reach(meshReach+mesh)] = true
 	}
 	for _, id := range ids {
-		t.reaches[s.Reach(id)] = true
+		t.named, t.reaches[s.Reach(id)] = true, true
 	}
 	o := &cas.ReceiveOptions{Size: size}
-	if delete(t.reaches, LAN); len(t.reaches) > 0 {
+	if delete(t.reaches, LAN); len(t.reaches) > 0 || t.named && s.nameless() != LAN {
 		o.Coming = t.coming
 		s.mu.Lock()
 		if a := s.arriving[root]; a != nil {
@@ -128,14 +129,15 @@ func (t *incomingTree) forget() {
 	}
 }
 
-// coming returns the reaches of all trees with a block that are not in the sets yet; LAN is none. The caller holds mu.
-func (s *sharing) coming(c cid.CID) map[Reach]bool {
-	var all map[Reach]bool
+// coming returns the reaches of all trees with a block that are not in the sets yet, LAN is none, and whether a package has it.
+// The caller holds mu.
+func (s *sharing) coming(c cid.CID) (all map[Reach]bool, named bool) {
 	for _, a := range s.arriving {
 		for _, t := range a.trees {
 			if !t.blocks[c] {
 				continue
 			}
+			named = named || t.named
 			if all == nil {
 				all = t.reaches
 				continue
@@ -144,5 +146,5 @@ func (s *sharing) coming(c cid.CID) map[Reach]bool {
 			maps.Copy(all, t.reaches)
 		}
 	}
-	return all
+	return all, named
 }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -13,17 +12,51 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
+// An arrivingCase is a tree, and to whom it is given.
+type arrivingCase struct {
+	what string
+	name string // of the package whose content it is; empty: known by its CID alone
+	mesh string // out of which it comes
+	want string
+}
+
 // A tree that is being received is given to those to whom the finished package is given, at every moment.
 func TestArriving(t *testing.T) {
+	testArriving(t, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`, []arrivingCase{
+		{"plain", "plain", "", "lan m n"},
+		{"content", "", "", "lan m n"},
+		{"content of m", "", "m", "m"},
+		{"secret", "secret", "", ""},
+		{"secret of m", "secret-2", "m", ""},
+		{"team", "team", "", "m"},
+		{"open", "open", "", "all lan m n"},
+		{"plain of m", "plain-2", "m", "m"},
+		{"heard", "heard", "", "m"},
+	})
+}
+
+// What is known by its CID alone goes as far as the rule for "*" says.
+func TestArrivingNameless(t *testing.T) {
+	for rest, want := range map[string][2]string{"off": {"", ""}, "lan": {"lan m n", "m"}, "mesh:m": {"m", "m"}, "mesh:n": {"n", ""}, "public": {"lan m n", "m"}} {
+		t.Run(rest, func(t *testing.T) {
+			rules := `[{names: "plain*", with: lan}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}, {names: "*", with: "` + rest + `"}]`
+			testArriving(t, rules, []arrivingCase{
+				{"content", "", "", want[0]},
+				{"content of m", "", "m", want[1]},
+				{"plain", "plain", "", "lan m n"},
+				{"plain of m", "plain-2", "m", "m"},
+				{"team", "team", "", "m"},
+				{"open", "open", "", "all lan m n"},
+				{"heard", "heard", "", "m"},
+			})
+		})
+	}
+}
+
+// testArriving receives trees under share rules.
+func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 	h := newHandler(t)
-	config := `{share: [{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]}`
-	if err := os.WriteFile(h.home.Config(), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if h.config, err = openConfig(h.home.Config()); err != nil {
-		t.Fatal(err)
-	}
+	setShare(t, h, rules)
 	s := h.sharing
 	s.config = h.config.Get
 	known := func(name string) pir.PID {
@@ -37,24 +70,12 @@ func TestArriving(t *testing.T) {
 		}
 		return id
 	}
-	heard := known("heard")
-	s.hear("m", heard)
-	for _, c := range []struct {
-		what string
-		id   pir.PID
-		mesh string // out of which it comes
-		want string
-	}{
-		{"plain", known("plain"), "", "lan m n"},
-		{"content", pir.PID{}, "", "lan m n"},
-		{"content of m", pir.PID{}, "m", "m"},
-		{"secret", known("secret"), "", ""},
-		{"secret of m", known("secret-2"), "m", ""},
-		{"team", known("team"), "", "m"},
-		{"open", known("open"), "", "all lan m n"},
-		{"plain of m", known("plain-2"), "m", "m"},
-		{"heard", heard, "", "m"},
-	} {
+	s.hear("m", known("heard"))
+	for _, c := range cases {
+		var id pir.PID
+		if c.name != "" {
+			id = known(c.name)
+		}
 		check := func(when string, b cid.CID, want string) {
 			t.Helper()
 			for _, a := range []struct {
@@ -68,7 +89,7 @@ func TestArriving(t *testing.T) {
 			}
 		}
 		peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one of " + c.what)}, "two": {Data: []byte("two of " + c.what)}})
-		done := s.expect(c.id, root)
+		done := s.expect(id, root)
 		receive := func(mesh string) swarm.Receiver {
 			r, err := (&system{s: h.swarms, mesh: mesh}).Receive(t.Context(), root, 0)
 			if err != nil {
@@ -112,7 +133,7 @@ func TestArriving(t *testing.T) {
 		for _, b := range came {
 			check("when it is finished", b, c.want)
 		}
-		if err := s.arrived(t.Context(), c.id, c.mesh, root); err != nil {
+		if err := s.arrived(t.Context(), id, c.mesh, root); err != nil {
 			t.Fatal(err)
 		}
 		done()
