@@ -58,7 +58,10 @@ func openSharing(ctx context.Context, store *cas.Store, config func() *Config, r
 		}
 		if name, _, ok := strings.Cut(strings.TrimPrefix(root.Name, meshRoot), "/"); ok && strings.HasPrefix(root.Name, meshRoot) {
 			if err := s.addBlocks(ctx, Reach(meshReach+name), root.CID); err != nil {
-				return nil, err
+				if there, e := store.Has(root.CID); there || e != nil || !errors.Is(err, cas.ErrNotFound) {
+					return nil, err
+				}
+				continue // a torn journal had the mark only, which counts again when the tree is here again
 			}
 			inMesh[root.CID] = name
 		}
@@ -182,13 +185,8 @@ func (s *sharing) hear(mesh string, id pir.PID) {
 	}
 }
 
-// keepIn makes a tree that came out of a mesh stay in it, also after a restart.
-func (s *sharing) keepIn(ctx context.Context, mesh string, root cid.CID) error {
-	if err := s.addBlocks(ctx, Reach(meshReach+mesh), root); err != nil {
-		return err
-	}
-	return s.store.PutRoot(ctx, cas.Root{Name: meshRoot + mesh + "/" + root.String(), CID: root, Created: time.Now()})
-}
+// meshMark is the name of the root that makes a tree stay in the mesh that it came out of, also after a restart.
+func meshMark(mesh string, root cid.CID) string { return meshRoot + mesh + "/" + root.String() }
 
 // learn keeps the sets up to date when a package has content.
 func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -53,7 +55,9 @@ func TestSharing(t *testing.T) {
 	open := func() *sharing { return reopen(t, h) }
 	s := open()
 	s.hear("m", objects["got"].id)
-	if err := s.keepIn(t.Context(), "m", objects["got"].root); err != nil {
+	got := objects["got"].root
+	err := h.store.PutRoot(t.Context(), cas.Root{Name: meshMark("m", got), CID: got})
+	if err = errors.Join(err, s.addBlocks(t.Context(), meshReach+"m", got)); err != nil {
 		t.Fatal(err)
 	}
 	check := func(s *sharing, name string, want string) {
