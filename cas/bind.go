@@ -322,6 +322,12 @@ type Root struct {
 // maxRootName bounds a root's name in bytes.
 const maxRootName = 1024
 
+var errRootName = fmt.Errorf("a name is UTF-8 and has 1 to %d bytes", maxRootName)
+
+func isRootName(name string) bool {
+	return name != "" && len(name) <= maxRootName && utf8.ValidString(name)
+}
+
 func (r *Root) encode() ([]byte, error) {
 	rec := nuon.Record{"root": int64(1), "cid": r.CID.String(), "created": r.Created.Unix()}
 	if !r.PID.IsZero() {
@@ -371,8 +377,8 @@ func (s *Store) putRoot(ctx context.Context, r Root) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.Name == "" || len(r.Name) > maxRootName || !utf8.ValidString(r.Name) {
-		return fmt.Errorf("a name is UTF-8 and has 1 to %d bytes", maxRootName)
+	if !isRootName(r.Name) {
+		return errRootName
 	}
 	held, err := s.hasObject(r.CID)
 	if err != nil {

@@ -33,6 +33,8 @@ type ReceiveOptions struct {
 	// Coming is called with the root, and with what each node links to when the node has come, before Block finds any of it.
 	// What is below a node that the store has is not told. It must return soon and not call the store. Nil: nobody.
 	Coming func(blocks []cid.CID)
+	// RootName is of a Root that Finish stores with the tree: who finds the tree finds the root. Empty: none.
+	RootName string
 }
 
 // A Receiving takes in one tree whose blocks come from elsewhere, in any order.
@@ -44,11 +46,12 @@ type ReceiveOptions struct {
 // Once a tree has turned out to be none (ErrBadTree) or too large (cid.ErrLimit), what came of it is removed,
 // and every later call returns that error.
 type Receiving struct {
-	s      *Store
-	root   cid.CID
-	dir    string
-	limits cid.Limits
-	coming func([]cid.CID) // nil: nobody is told
+	s        *Store
+	root     cid.CID
+	rootName string // empty: no Root is stored
+	dir      string
+	limits   cid.Limits
+	coming   func([]cid.CID) // nil: nobody is told
 
 	// life is read-locked while blocks are put and locked to end the Receiving.
 	life  sync.RWMutex
@@ -110,7 +113,10 @@ func (s *Store) Receive(ctx context.Context, root cid.CID, o *ReceiveOptions) (*
 		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{}, folders: placeFolders{s: s},
 	}
 	if o != nil {
-		r.coming = o.Coming
+		if o.RootName != "" && !isRootName(o.RootName) {
+			return nil, fmt.Errorf("receive %s: root %q: %w", root, o.RootName, errRootName)
+		}
+		r.coming, r.rootName = o.Coming, o.RootName
 		if o.Size > 0 {
 			r.limits.Bytes = min(r.limits.Bytes, o.Size)
 		}

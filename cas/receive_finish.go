@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/zeebo/blake3"
 	"golang.org/x/sync/errgroup"
@@ -13,7 +14,7 @@ import (
 )
 
 // Finish makes the tree part of the store: when it returns nil, the whole tree is on disk and survives a power cut,
-// and the Receiving has ended; otherwise none of it is in the store.
+// and the Receiving has ended; otherwise none of it is in the store. The same is true of its root, if there is to be one.
 // It is an error when something is still missing. After an error of the disk it may be called again.
 func (r *Receiving) Finish(ctx context.Context) error {
 	if err := r.s.enter(); err != nil {
@@ -51,7 +52,7 @@ func (r *Receiving) finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.made || len(r.extra) > 0 {
+	if r.made || len(r.extra) > 0 || r.rootName != "" {
 		s.placeMu.RLock()
 		defer s.placeMu.RUnlock()
 		c := s.change()
@@ -119,6 +120,14 @@ func (r *Receiving) hashFiles(ctx context.Context) error {
 
 // record puts everything that the index must know into c.
 func (r *Receiving) record(c *changes) error {
+	if r.rootName != "" {
+		root := Root{Name: r.rootName, CID: r.root, Created: time.Now()}
+		v, err := root.encode()
+		if err != nil {
+			return err
+		}
+		c.set(key(keyRoot, []byte(r.rootName)), v) // first: what a torn journal has of the tree is not without it
+	}
 	for digest, p := range r.nodes {
 		if p.offset < 0 {
 			continue

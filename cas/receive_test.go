@@ -102,3 +102,27 @@ func checkNoTemporary(t *testing.T, dir string) {
 		}
 	}
 }
+
+// A root that was asked for comes with the tree, also with one that is here already, and not before.
+func TestReceiveRoot(t *testing.T) {
+	ctx := context.Background()
+	p := newPeer(t, castest.Tree())
+	s := openStore(t, t.TempDir(), nil)
+	if _, err := s.Receive(ctx, p.root, &cas.ReceiveOptions{RootName: "\xff"}); err == nil {
+		t.Error("a root without a name that can be: got no error")
+	}
+	for _, name := range []string{"a", "b"} {
+		r, err := s.Receive(ctx, p.root, &cas.ReceiveOptions{RootName: name})
+		must(t, err)
+		p.feed(t, r, rand.New(rand.NewPCG(1, 1)), 1<<20)
+		before, err := castest.Collect(s.Roots())
+		must(t, err)
+		must(t, r.Finish(ctx))
+		roots, err := castest.Collect(s.Roots())
+		must(t, err)
+		if len(roots) != len(before)+1 || roots[len(before)].Name != name || roots[len(before)].CID != p.root {
+			t.Errorf("got roots %v, before Finish %v; want %s as well, of %s", roots, before, name, p.root)
+		}
+	}
+	castest.Check(t, s)
+}

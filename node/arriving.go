@@ -23,7 +23,9 @@ type incomingTree struct {
 	*cas.Receiving
 	s        *sharing
 	root     cid.CID
-	reaches  map[Reach]bool // without LAN: such blocks are in no set
+	mesh     string         // out of which it comes; "" is the public swarm
+	named    bool           // it is the content of a package
+	reaches  map[Reach]bool // without LAN
 	blocks   map[cid.CID]bool
 	finished bool
 }
@@ -50,36 +52,32 @@ func (s *sharing) expect(id pir.PID, root cid.CID) (done func()) {
 	}
 }
 
-// arrived makes what expect has noted of a tree last, when it is here and came out of a mesh, or of the public swarm ("").
-func (s *sharing) arrived(ctx context.Context, id pir.PID, mesh string, root cid.CID) error {
-	if mesh != "" {
-		if err := s.keepIn(ctx, mesh, root); err != nil {
-			return err
-		}
-	}
+// arrived makes what expect has noted of a tree last, when it is here.
+func (s *sharing) arrived(ctx context.Context, id pir.PID, root cid.CID) error {
 	if id.IsZero() {
 		return nil
 	}
-	return s.learn(ctx, id, root)
+	return s.learn(context.WithoutCancel(ctx), id, root) // it is here, whatever becomes of the call
 }
 
 // receive begins to take in a tree that was expected, out of a mesh or of the public swarm ("").
 func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size int64) (*incomingTree, error) {
-	t := &incomingTree{s: s, root: root, reaches: map[Reach]bool{}, blocks: map[cid.CID]bool{}}
+	t := &incomingTree{s: s, root: root, mesh: mesh, reaches: map[Reach]bool{}, blocks: map[cid.CID]bool{}}
 	s.mu.RLock()
 	var ids []pir.PID
 	if a := s.arriving[root]; a != nil {
 		ids = append(ids, a.ids...)
 	}
 	s.mu.RUnlock()
+	o := &cas.ReceiveOptions{Size: size}
 	if mesh != "" {
 		t.reaches[Reach(meshReach+mesh)] = true
+		o.RootName = meshMark(mesh, root)
 	}
 	for _, id := range ids {
-		t.reaches[s.Reach(id)] = true
+		t.named, t.reaches[s.Reach(id)] = true, true
 	}
-	o := &cas.ReceiveOptions{Size: size}
-	if delete(t.reaches, LAN); len(t.reaches) > 0 {
+	if delete(t.reaches, LAN); len(t.reaches) > 0 || t.named && s.nameless() != LAN {
 		o.Coming = t.coming
 		s.mu.Lock()
 		if a := s.arriving[root]; a != nil {
@@ -105,10 +103,16 @@ func (t *incomingTree) coming(blocks []cid.CID) {
 }
 
 // Finish implements swarm.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
+// A tree out of a mesh has its mark from the moment on at which the store has it.
 func (t *incomingTree) Finish(ctx context.Context) error {
-	err := t.Receiving.Finish(ctx)
-	t.finished = err == nil
-	return err
+	if err := t.Receiving.Finish(ctx); err != nil {
+		return err
+	}
+	t.finished = true
+	if t.mesh == "" {
+		return nil
+	}
+	return t.s.addBlocks(context.WithoutCancel(ctx), Reach(meshReach+t.mesh), t.root)
 }
 
 // Close implements swarm.Receiver.
@@ -128,14 +132,15 @@ func (t *incomingTree) forget() {
 	}
 }
 
-// coming returns the reaches of all trees with a block that are not in the sets yet; LAN is none. The caller holds mu.
-func (s *sharing) coming(c cid.CID) map[Reach]bool {
-	var all map[Reach]bool
+// coming returns the reaches of all trees with a block that are not in the sets yet, LAN is none, and whether a package has it.
+// The caller holds mu.
+func (s *sharing) coming(c cid.CID) (all map[Reach]bool, named bool) {
 	for _, a := range s.arriving {
 		for _, t := range a.trees {
 			if !t.blocks[c] {
 				continue
 			}
+			named = named || t.named
 			if all == nil {
 				all = t.reaches
 				continue
@@ -144,5 +149,5 @@ func (s *sharing) coming(c cid.CID) map[Reach]bool {
 			maps.Copy(all, t.reaches)
 		}
 	}
-	return all
+	return all, named
 }

@@ -1,29 +1,70 @@
 package node
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
+// An arrivingCase is a tree, and to whom it is given.
+type arrivingCase struct {
+	what string
+	name string // of the package whose content it is; empty: known by its CID alone
+	mesh string // out of which it comes
+	want string
+}
+
 // A tree that is being received is given to those to whom the finished package is given, at every moment.
 func TestArriving(t *testing.T) {
+	testArriving(t, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`, []arrivingCase{
+		{"plain", "plain", "", "lan m n"},
+		{"content", "", "", "lan m n"},
+		{"content of m", "", "m", "m"},
+		{"secret", "secret", "", ""},
+		{"secret of m", "secret-2", "m", ""},
+		{"team", "team", "", "m"},
+		{"open", "open", "", "all lan m n"},
+		{"plain of m", "plain-2", "m", "m"},
+		{"heard", "heard", "", "m"},
+	})
+}
+
+// What is known by its CID alone goes as far as the rule for "*" says.
+func TestArrivingNameless(t *testing.T) {
+	for rest, want := range map[string][2]string{"off": {"", ""}, "lan": {"lan m n", "m"}, "mesh:m": {"m", "m"}, "mesh:n": {"n", ""}, "public": {"lan m n", "m"}} {
+		t.Run(rest, func(t *testing.T) {
+			rules := `[{names: "plain*", with: lan}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}, {names: "*", with: "` + rest + `"}]`
+			testArriving(t, rules, []arrivingCase{
+				{"content", "", "", want[0]},
+				{"content of m", "", "m", want[1]},
+				{"plain", "plain", "", "lan m n"},
+				{"plain of m", "plain-2", "m", "m"},
+				{"team", "team", "", "m"},
+				{"open", "open", "", "all lan m n"},
+				{"heard", "heard", "", "m"},
+			})
+		})
+	}
+}
+
+// testArriving receives trees under share rules.
+func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 	h := newHandler(t)
-	config := `{share: [{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]}`
-	if err := os.WriteFile(h.home.Config(), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if h.config, err = openConfig(h.home.Config()); err != nil {
-		t.Fatal(err)
-	}
+	setShare(t, h, rules)
 	s := h.sharing
 	s.config = h.config.Get
 	known := func(name string) pir.PID {
@@ -37,24 +78,12 @@ func TestArriving(t *testing.T) {
 		}
 		return id
 	}
-	heard := known("heard")
-	s.hear("m", heard)
-	for _, c := range []struct {
-		what string
-		id   pir.PID
-		mesh string // out of which it comes
-		want string
-	}{
-		{"plain", known("plain"), "", "lan m n"},
-		{"content", pir.PID{}, "", "lan m n"},
-		{"content of m", pir.PID{}, "m", "m"},
-		{"secret", known("secret"), "", ""},
-		{"secret of m", known("secret-2"), "m", ""},
-		{"team", known("team"), "", "m"},
-		{"open", known("open"), "", "all lan m n"},
-		{"plain of m", known("plain-2"), "m", "m"},
-		{"heard", heard, "", "m"},
-	} {
+	s.hear("m", known("heard"))
+	for _, c := range cases {
+		var id pir.PID
+		if c.name != "" {
+			id = known(c.name)
+		}
 		check := func(when string, b cid.CID, want string) {
 			t.Helper()
 			for _, a := range []struct {
@@ -68,7 +97,7 @@ func TestArriving(t *testing.T) {
 			}
 		}
 		peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one of " + c.what)}, "two": {Data: []byte("two of " + c.what)}})
-		done := s.expect(c.id, root)
+		done := s.expect(id, root)
 		receive := func(mesh string) swarm.Receiver {
 			r, err := (&system{s: h.swarms, mesh: mesh}).Receive(t.Context(), root, 0)
 			if err != nil {
@@ -112,7 +141,7 @@ func TestArriving(t *testing.T) {
 		for _, b := range came {
 			check("when it is finished", b, c.want)
 		}
-		if err := s.arrived(t.Context(), c.id, c.mesh, root); err != nil {
+		if err := s.arrived(t.Context(), id, root); err != nil {
 			t.Fatal(err)
 		}
 		done()
@@ -122,5 +151,151 @@ func TestArriving(t *testing.T) {
 		if len(came) < 3 || len(s.arriving) > 0 {
 			t.Errorf("%s: %d blocks came, %d trees still do", c.what, len(came), len(s.arriving))
 		}
+	}
+}
+
+// A tree out of a mesh is never in the store without the mark that keeps it in the mesh, wherever a crash comes.
+func TestMeshMark(t *testing.T) {
+	dir := t.TempDir()
+	peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one")}, "dir/two": {Data: []byte("two")}})
+	var store *cas.Store
+	var node *swarms
+	open := func(failpoint func(cas.Step, string) error) {
+		t.Helper()
+		var err error
+		if store, err = cas.Open(dir, &cas.Options{Failpoint: failpoint}); err != nil {
+			t.Fatal(err)
+		}
+		s, err := openSharing(t.Context(), store, defaultConfig, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		node = &swarms{store: store, sharing: s}
+	}
+	stop := func() {
+		t.Helper()
+		closing := store
+		store = nil
+		if err := closing.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marks := func() (list []string) {
+		for r, err := range store.Roots() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, r.Name)
+		}
+		return list
+	}
+	// receive takes the tree in and ends before anybody hears that it is here.
+	receive := func(mesh string) error {
+		defer node.sharing.expect(pir.PID{}, root)()
+		r, err := (&system{s: node, mesh: mesh}).Receive(t.Context(), root, 0)
+		if err != nil {
+			return err
+		}
+		_, err = castest.Feed(r.(*incomingTree).Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
+		return errors.Join(err, r.Finish(t.Context()), r.Close())
+	}
+	given := func(when string, lan bool) {
+		t.Helper()
+		err := store.Walk(t.Context(), root, func(c cid.CID) error {
+			if got := node.sharing.MayGive(c, "", true); got != lan {
+				t.Errorf("%s: give %s to the LAN: got %v, want %v", when, c, got, lan)
+			}
+			if !node.sharing.MayGive(c, "m", false) {
+				t.Errorf("%s: %s is not given to the mesh", when, c)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark := []string{meshMark("m", root)}
+
+	boom := errors.New("no luck")
+	seen := 0
+	open(func(step cas.Step, _ string) error {
+		if store == nil {
+			return nil
+		}
+		there, err := store.Has(root)
+		if got := marks(); err != nil || there != (len(got) > 0) {
+			t.Errorf("before step %s: the tree is there: %v (%v), with marks %q", step, there, err, got)
+		}
+		if there {
+			seen++
+		}
+		if step == cas.StepCommit && seen == 0 {
+			return boom
+		}
+		return nil
+	})
+	if err := receive("m"); !errors.Is(err, boom) {
+		t.Fatalf("got %v, want %v", err, boom)
+	}
+	if got := marks(); len(got) > 0 {
+		t.Errorf("nothing was received, and there are marks: %q", got)
+	}
+	boom = nil
+	if err := receive("m"); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(mark, marks()); diff != "" || seen == 0 {
+		t.Errorf("marks, seen with the tree at %d steps (-want +got)\n%s", seen, diff)
+	}
+	given("when it was finished", false)
+	stop()
+	open(nil)
+	given("after a restart", false)
+	stop()
+
+	// With the index lost and the journal torn behind the mark, there is a mark without a tree.
+	tearBehind(t, dir, mark[0])
+	open(nil)
+	if there, err := store.Has(root); there || err != nil || len(marks()) != 1 {
+		t.Fatalf("the tree is there: %v (%v), marks %q; want the mark only", there, err, marks())
+	}
+	if err := receive("m"); err != nil {
+		t.Fatal(err)
+	}
+	given("received again", false)
+	stop()
+
+	// What comes out of the public swarm has no mark.
+	dir = t.TempDir()
+	open(nil)
+	if err := receive(""); err != nil {
+		t.Fatal(err)
+	}
+	if got := marks(); len(got) > 0 {
+		t.Errorf("got marks %q out of the public swarm", got)
+	}
+	given("out of the public swarm", true)
+	stop()
+}
+
+// tearBehind removes a store's index, and what its journal has after the record of a root.
+func tearBehind(t *testing.T, dir, root string) {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "meta", "journal-*"))
+	if err != nil || len(list) != 1 {
+		t.Fatalf("journals: %q, %v", list, err)
+	}
+	text, err := os.ReadFile(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A record is its length, a checksum, and '+', the length of the key, the key: a letter and the name.
+	body := bytes.Index(text, []byte(root)) - 3
+	if body < 8 {
+		t.Fatal("the journal does not have the root")
+	}
+	end := body + int(binary.LittleEndian.Uint32(text[body-8:]))
+	if err := errors.Join(os.Truncate(list[0], int64(end)), os.RemoveAll(filepath.Join(dir, "index"))); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -29,7 +29,8 @@ const (
 	meshReach = "mesh:"
 )
 
-// A ShareRule says how far packages of some names are shared.
+// A ShareRule says how far packages of some names are shared. One for "*" is also about content that is in no package,
+// and makes that go no farther than the LAN.
 type ShareRule struct {
 	Names string // a pattern as path.Match has it
 	With  Reach

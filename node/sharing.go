@@ -25,6 +25,7 @@ const (
 // Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
 // ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
 // others have that package as well. Of trees that are being received arriving.go keeps the same.
+// What is in no package goes as far as the rule for "*" says, and without one to the LAN.
 type sharing struct {
 	store  *cas.Store
 	config func() *Config
@@ -34,6 +35,7 @@ type sharing struct {
 	heard    map[pir.PID]string // the mesh, which alone has told of it
 	public   map[cid.CID]bool   // blocks
 	off      map[cid.CID]bool   // blocks
+	named    map[cid.CID]bool   // blocks in packages for the LAN and for meshes; empty when what has no name goes to the LAN too
 	mesh     map[string]map[cid.CID]bool
 	arriving map[cid.CID]*arrival
 }
@@ -42,7 +44,7 @@ type sharing struct {
 func openSharing(ctx context.Context, store *cas.Store, config func() *Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
 	s := &sharing{
 		store: store, config: config, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{},
-		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
+		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, named: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
 	}
 	inMesh := map[cid.CID]string{}
 	for root, err := range store.Roots() {
@@ -56,7 +58,10 @@ func openSharing(ctx context.Context, store *cas.Store, config func() *Config, r
 		}
 		if name, _, ok := strings.Cut(strings.TrimPrefix(root.Name, meshRoot), "/"); ok && strings.HasPrefix(root.Name, meshRoot) {
 			if err := s.addBlocks(ctx, Reach(meshReach+name), root.CID); err != nil {
-				return nil, err
+				if there, e := store.Has(root.CID); there || e != nil || !errors.Is(err, cas.ErrNotFound) {
+					return nil, err
+				}
+				continue // a torn journal had the mark only, which counts again when the tree is here again
 			}
 			inMesh[root.CID] = name
 		}
@@ -163,6 +168,14 @@ func (s *sharing) Reach(id pir.PID) Reach {
 	return s.config().Reach(p.Name)
 }
 
+// nameless says how far content goes that is in no package. It is never public: nobody has said what it is.
+func (s *sharing) nameless() Reach {
+	if reach := s.config().Reach(""); reach != Public {
+		return reach
+	}
+	return LAN
+}
+
 // hear notes that a mesh has told of a package; what the public swarm tells of as well is not the mesh's.
 func (s *sharing) hear(mesh string, id pir.PID) {
 	s.mu.Lock()
@@ -172,22 +185,23 @@ func (s *sharing) hear(mesh string, id pir.PID) {
 	}
 }
 
-// keepIn makes a tree that came out of a mesh stay in it, also after a restart.
-func (s *sharing) keepIn(ctx context.Context, mesh string, root cid.CID) error {
-	if err := s.addBlocks(ctx, Reach(meshReach+mesh), root); err != nil {
-		return err
-	}
-	return s.store.PutRoot(ctx, cas.Root{Name: meshRoot + mesh + "/" + root.String(), CID: root, Created: time.Now()})
-}
+// meshMark is the name of the root that makes a tree stay in the mesh that it came out of, also after a restart.
+func meshMark(mesh string, root cid.CID) string { return meshRoot + mesh + "/" + root.String() }
 
 // learn keeps the sets up to date when a package has content.
 func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
-	return s.addBlocks(ctx, s.Reach(id), root)
+	reach := s.Reach(id)
+	if strings.HasPrefix(string(reach), meshReach) {
+		if err := s.addBlocks(ctx, LAN, root); err != nil {
+			return err
+		}
+	}
+	return s.addBlocks(ctx, reach, root)
 }
 
 func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) error {
-	if reach == LAN {
-		return nil // in no set
+	if reach == LAN && s.nameless() == LAN {
+		return nil // as if it were in no package
 	}
 	s.mu.RLock()
 	known := s.set(reach)[root]
@@ -222,6 +236,8 @@ func (s *sharing) set(reach Reach) map[cid.CID]bool {
 	switch reach {
 	case Off:
 		return s.off
+	case LAN:
+		return s.named
 	case Public:
 		return s.public
 	}
@@ -233,8 +249,12 @@ func (s *sharing) set(reach Reach) map[cid.CID]bool {
 func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	coming := s.coming(c)
+	coming, named := s.coming(c)
 	if s.off[c] || coming[Off] {
+		return false
+	}
+	named = named || s.named[c] || s.public[c]
+	if reach := s.nameless(); !named && reach != LAN && reach != Reach(meshReach+mesh) {
 		return false
 	}
 	if s.public[c] || coming[Public] || mesh != "" && (s.mesh[mesh][c] || coming[Reach(meshReach+mesh)]) {

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -16,15 +18,31 @@ func tree(text string) fs.FS {
 	return fstest.MapFS{"text": &fstest.MapFile{Data: []byte(text), Mode: 0o644}, "same": &fstest.MapFile{Data: []byte("same"), Mode: 0o644}}
 }
 
+// setShare gives a node other share rules.
+func setShare(t *testing.T, h *handler, rules string) {
+	t.Helper()
+	err := os.WriteFile(h.home.Config(), []byte("{share: "+rules+"}"), 0o600)
+	if err == nil {
+		h.config, err = openConfig(h.home.Config())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reopen reads what is shared as a node does that starts.
+func reopen(t *testing.T, h *handler) *sharing {
+	t.Helper()
+	s, err := openSharing(t.Context(), h.store, h.config.Get, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestSharing(t *testing.T) {
 	h := newHandler(t)
-	if err := os.WriteFile(h.home.Config(), []byte(`{share: [{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if h.config, err = openConfig(h.home.Config()); err != nil {
-		t.Fatal(err)
-	}
+	setShare(t, h, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`)
 	type object struct {
 		id   pir.PID
 		root cid.CID
@@ -34,16 +52,12 @@ func TestSharing(t *testing.T) {
 		id, root := put(t, h, h.private, name, tree(name))
 		objects[name] = object{id, root}
 	}
-	open := func() *sharing {
-		s, err := openSharing(t.Context(), h.store, h.config.Get, func(pir.PID) ([]pir.PID, error) { return nil, nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s
-	}
+	open := func() *sharing { return reopen(t, h) }
 	s := open()
 	s.hear("m", objects["got"].id)
-	if err := s.keepIn(t.Context(), "m", objects["got"].root); err != nil {
+	got := objects["got"].root
+	err := h.store.PutRoot(t.Context(), cas.Root{Name: meshMark("m", got), CID: got})
+	if err = errors.Join(err, s.addBlocks(t.Context(), meshReach+"m", got)); err != nil {
 		t.Fatal(err)
 	}
 	check := func(s *sharing, name string, want string) {
@@ -82,5 +96,38 @@ func TestSharing(t *testing.T) {
 	leaf := cid.Sum(cid.Raw, []byte("same"))
 	if s.MayGive(leaf, "", true) || s.MayGive(leaf, "m", true) {
 		t.Error("a block of a secret package was given")
+	}
+}
+
+// Content that is in no package goes as far as the rule for "*" says, until somebody says what it is.
+func TestSharingNameless(t *testing.T) {
+	h := newHandler(t)
+	nameless, err := h.store.Import(t.Context(), tree("nameless"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, named := put(t, h, h.private, "plain", fstest.MapFS{"own": {Data: []byte("plain")}})
+	for rest, want := range map[string][2]bool{ // the LAN, mesh m
+		"":                               {true, true},
+		`, {names: "a*", with: off}`:     {true, true},
+		`, {names: "*", with: lan}`:      {true, true},
+		`, {names: "*", with: off}`:      {false, false},
+		`, {names: "*", with: "mesh:m"}`: {false, true},
+		`, {names: "*", with: public}`:   {true, true},
+	} {
+		setShare(t, h, `[{names: "plain*", with: lan}`+rest+`]`)
+		s := reopen(t, h)
+		if got := [2]bool{s.MayGive(nameless, "", true), s.MayGive(nameless, "m", false)}; got != want || s.MayGive(nameless, "", false) {
+			t.Errorf("content without a name, rules %s: got %v for the LAN and m, want %v, and nobody else", rest, got, want)
+		}
+		if !s.MayGive(named, "", true) || !s.MayGive(named, "m", false) || s.MayGive(named, "", false) {
+			t.Errorf("rules %s: a package for the LAN does not go to the LAN, and there only", rest)
+		}
+		if err := s.learn(t.Context(), id, nameless); err != nil {
+			t.Fatal(err)
+		}
+		if !s.MayGive(nameless, "", true) {
+			t.Errorf("rules %s: content that is a package by now is not given as that package is", rest)
+		}
 	}
 }

@@ -335,7 +335,7 @@ func (s *swarms) Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64
 			m.settled(ctx)
 			err := m.swarm.Fetch(ctx, root, size, progress)
 			if err == nil {
-				return s.sharing.arrived(ctx, id, m.name, root)
+				return s.sharing.arrived(ctx, id, root)
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()
