@@ -44,7 +44,7 @@ func (s *Store) block(c cid.CID, buf []byte, compare bool) ([]byte, error) {
 		return b, err
 	}
 	for _, r := range live {
-		if b := r.block(c, buf); b != nil {
+		if b := r.block(c, buf, compare); b != nil {
 			return b, nil
 		}
 	}
