@@ -11,7 +11,8 @@ import (
 
 const (
 	// firstAhead is how many bytes a peer owes at first; as long as its rate is not known it may owe as many more as it has given.
-	// After that it owes what it gives in aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime and a round trip.
+	// After that it owes what it gives in aheadTime, at most maxAhead, and is asked for more when what it owes lasts for spareTime
+	// and a round trip.
 	firstAhead, maxAhead = 1 << 20, 16 << 20
 	aheadTime, spareTime = 500 * time.Millisecond, 150 * time.Millisecond
 	// minWindow is how many bytes are asked for at once, near the end too.

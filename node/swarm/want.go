@@ -178,14 +178,13 @@ func (g *giver) blocks(ctx context.Context, list []cid.CID, small bool) error {
 		}
 	}()
 	for r := range ahead {
-		e, b := protocol.Plain, r.buf
-		if r.missing {
-			e, b = protocol.Missing, nil
-		} else {
+		e, b := protocol.Missing, []byte(nil)
+		if !r.missing {
+			e, b = protocol.Plain, r.buf
 			g.gave(r.cid, len(b))
-		}
-		if small && !r.missing {
-			e, b, g.small = g.s.codec.compress(b, g.small)
+			if small {
+				e, b, g.small = g.s.codec.compress(b, g.small)
+			}
 		}
 		if err := g.answer(ctx, e, b); err != nil {
 			return err
