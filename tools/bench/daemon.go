@@ -108,7 +108,10 @@ func (d *daemon) status(name string) int64 {
 
 // between measures a task while daemons serve it: their processor time counts, and the memory of the one that receives,
 // nil when it is the task itself that does.
-func between(t task, receiver *daemon, all ...*daemon) (sample, error) {
+func between(ready func() error, t task, receiver *daemon, all ...*daemon) (sample, error) {
+	if err := ready(); err != nil {
+		return sample{}, err
+	}
 	var before, after time.Duration
 	for _, d := range all {
 		before += d.cpu()

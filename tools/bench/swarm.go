@@ -16,8 +16,8 @@ type peer interface {
 	name() string
 	// give puts the tree below src into the giver's store, in a new folder of its own.
 	give(dir, src string) error
-	// take fetches it into a new folder and measures that.
-	take(dst string) (sample, error)
+	// take fetches it into a new folder and measures that; ready is called just before, when all else is up.
+	take(dst string, ready func() error) (sample, error)
 }
 
 // errLeftOut is why a peer cannot be compared with.
@@ -74,13 +74,12 @@ func (b *bench) fetch(in input) error {
 			if err := os.Mkdir(dst, 0o755); err != nil {
 				return err
 			}
-			if err := warm(filepath.Join(filepath.Dir(dir), "warm"), int64(in.files)*int64(in.size)*5/2); err != nil {
-				return err
-			}
-			if _, err := (task{args: []string{"sync"}}).measure(); err != nil {
-				return err
-			}
-			s, err := p.take(dst)
+			s, err := p.take(dst, func() error {
+				if _, err := (task{args: []string{"sync"}}).measure(); err != nil {
+					return err
+				}
+				return warm(filepath.Join(filepath.Dir(dir), "warm"), int64(in.files)*int64(in.size)*5/2)
+			})
 			if err != nil && strings.HasPrefix(p.name(), "nuka") {
 				return fmt.Errorf("%s: %w", p.name(), err)
 			}

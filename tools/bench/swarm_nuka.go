@@ -149,7 +149,7 @@ func (p *nukaPeer) name() string               { return nukaName(p.transport) }
 func (p *nukaPeer) give(dir, src string) error { return p.giver.build(dir, src) }
 
 // take starts both daemons anew: the giver's has nothing in its memory that the receiver's transport did not bring there.
-func (p *nukaPeer) take(dst string) (sample, error) {
+func (p *nukaPeer) take(dst string, ready func() error) (sample, error) {
 	from, err := p.b.node(p.giver.home, nil, listen(p.transport, "127.0.0.1"))
 	if err != nil {
 		return sample{}, err
@@ -163,7 +163,7 @@ func (p *nukaPeer) take(dst string) (sample, error) {
 	if _, err := to.nuka("swarm", "connect", from.swarm().Ticket).measure(); err != nil {
 		return sample{}, err
 	}
-	return between(to.nuka("get", p.giver.cid), to.daemon, from.daemon, to.daemon)
+	return between(ready, to.nuka("get", p.giver.cid), to.daemon, from.daemon, to.daemon)
 }
 
 // A rawPeer is a bare stream of libp2p from file to file, of which node/swarm has a benchmark: nothing else may use libp2p.
@@ -185,7 +185,10 @@ func (p *rawPeer) give(_, src string) error {
 
 var perOp = regexp.MustCompile(`\s([0-9.]+) ns/op`)
 
-func (p *rawPeer) take(dst string) (sample, error) {
+func (p *rawPeer) take(dst string, ready func() error) (sample, error) {
+	if err := ready(); err != nil {
+		return sample{}, err
+	}
 	s, err := (task{
 		args: []string{p.b.raw, "-test.run", "^$", "-test.bench", "^BenchmarkRaw$/^" + strings.ToLower(p.transport) + "$", "-test.benchtime", "1x"},
 		env:  []string{"NUKA_RAW=" + p.src, "TMPDIR=" + dst}, dir: dst,

@@ -65,7 +65,7 @@ func (p *kuboPeer) start(repo string) (*daemon, error) {
 	return d, nil
 }
 
-func (p *kuboPeer) take(dst string) (sample, error) {
+func (p *kuboPeer) take(dst string, ready func() error) (sample, error) {
 	from, err := p.start(p.repo)
 	if err != nil {
 		return sample{}, err
@@ -87,7 +87,7 @@ func (p *kuboPeer) take(dst string) (sample, error) {
 	if _, err := p.ipfs(repo, "swarm", "connect", strings.Fields(addrs.out)[0]).measure(); err != nil {
 		return sample{}, err
 	}
-	return between(p.ipfs(repo, "pin", "add", p.cid), to, from, to)
+	return between(ready, p.ipfs(repo, "pin", "add", p.cid), to, from, to)
 }
 
 // An irohPeer is iroh's blobs, from npm, by a script. The way to the giver is found before the clock starts.
@@ -127,7 +127,7 @@ func (p *irohPeer) single(src string) bool {
 	return err == nil && len(list) == 1
 }
 
-func (p *irohPeer) take(dst string) (sample, error) {
+func (p *irohPeer) take(dst string, ready func() error) (sample, error) {
 	from, err := p.node("give", p.store).launch(p.store + ".log")
 	if err != nil {
 		return sample{}, err
@@ -139,7 +139,7 @@ func (p *irohPeer) take(dst string) (sample, error) {
 	}
 	t := p.node("take", filepath.Join(dst, "s"), p.what, address)
 	t.own = true
-	return between(t, nil, from)
+	return between(ready, t, nil, from)
 }
 
 // alone reports whether this machine has no network but loopback.
@@ -239,7 +239,7 @@ func (p *nixGiver) make(dir, src string) error {
 	return nil
 }
 
-func (p *nixPeer) take(dst string) (sample, error) {
+func (p *nixPeer) take(dst string, ready func() error) (sample, error) {
 	from, url, err := serve(p.giver.cache, dst+".log")
 	if err != nil {
 		return sample{}, err
@@ -253,7 +253,7 @@ func (p *nixPeer) take(dst string) (sample, error) {
 	if p.sync {
 		script += " && sync"
 	}
-	return between(p.giver.task(dst, "sh", "-c", script, "sh", url, store, p.giver.path), nil, from)
+	return between(ready, p.giver.task(dst, "sh", "-c", script, "sh", url, store, p.giver.path), nil, from)
 }
 
 // An rsyncPeer fetches from rsync's own daemon. Rsync does not sync what it has written, which the others do; sync does.
@@ -269,7 +269,7 @@ func (p *rsyncPeer) give(dir, src string) error {
 	return nil
 }
 
-func (p *rsyncPeer) take(dst string) (sample, error) {
+func (p *rsyncPeer) take(dst string, ready func() error) (sample, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return sample{}, err
@@ -300,7 +300,7 @@ func (p *rsyncPeer) take(dst string) (sample, error) {
 		return sample{}, err
 	}
 	// What the daemon forks for the connection is waited for by it, and counted with it when it has ended.
-	return between(task{args: []string{"sh", "-c", `rsync -a "$1" "$2" && sync`, "sh", fmt.Sprintf("rsync://127.0.0.1:%d/tree/", port), dst + "/"}}, nil, from)
+	return between(ready, task{args: []string{"sh", "-c", `rsync -a "$1" "$2" && sync`, "sh", fmt.Sprintf("rsync://127.0.0.1:%d/tree/", port), dst + "/"}}, nil, from)
 }
 
 // An httpPeer is a client that writes what it is sent to files, eight requests at a time, and knows the files' names; sync does the rest.
@@ -327,7 +327,7 @@ func (p *httpPeer) give(dir, src string) error {
 	return os.WriteFile(p.list, text, 0o644)
 }
 
-func (p *httpPeer) take(dst string) (sample, error) {
+func (p *httpPeer) take(dst string, ready func() error) (sample, error) {
 	from, url, err := serve(p.src, dst+".log")
 	if err != nil {
 		return sample{}, err
@@ -337,7 +337,7 @@ func (p *httpPeer) take(dst string) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	return between(task{args: []string{"sh", "-c", `"$1" download "$2" "$3" "$4" && sync`, "sh", self, url, p.list, dst}}, nil, from)
+	return between(ready, task{args: []string{"sh", "-c", `"$1" download "$2" "$3" "$4" && sync`, "sh", self, url, p.list, dst}}, nil, from)
 }
 
 // downloadChild downloads the files of a list.
