@@ -15,85 +15,109 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// filePlaceSize is the length of a value of the table of files: the blob, and 1 for an executable.
-const filePlaceSize = 33
+// emptyBlob is the blob of a file without bytes.
+var emptyBlob = cid.Sum(cid.Raw, nil)
 
-func encodeFilePlace(h blobHash, exec bool) []byte {
-	v := append(make([]byte, 0, filePlaceSize), h[:]...)
-	if exec {
-		return append(v, 1)
+// blobOfRoot returns the blob of the file whose root is n, which c names: the CID that it has when it is not executable.
+func blobOfRoot(c cid.CID, n *cid.Node) cid.CID {
+	if !n.Exec {
+		return c
 	}
-	return append(v, 0)
-}
-
-func decodeFilePlace(b []byte) (h blobHash, exec bool, err error) {
-	if len(b) != filePlaceSize || b[32] > 1 {
-		return h, false, errValue
+	if len(n.Links) == 0 {
+		return emptyBlob
 	}
-	return blobHash(b[:32]), b[32] == 1, nil
+	if len(n.Links) == 1 && n.Links[0].CID.Codec() == cid.Raw {
+		return n.Links[0].CID
+	}
+	plain := *n
+	plain.Exec = false
+	return cid.Sum(cid.DagPB, plain.Encode())
 }
 
-// shard is the folder of a blob below blobs, name its file there.
-func (h blobHash) place() (shard, name string) {
-	name = h.String()
-	return name[:2], name
+// hashLeaves hashes the leaves of a file.
+func hashLeaves(f io.ReaderAt) (*cid.FileBuilder, error) {
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	file := cid.NewFile(false)
+	for offset := int64(0); ; {
+		n, err := f.ReadAt(buf[:], offset)
+		if err != nil && err != io.EOF {
+			return nil, err
+		}
+		if n > 0 {
+			file.AddLeaf(blake3.Sum256(buf[:n]), int64(n))
+		}
+		if err == io.EOF {
+			return file, nil
+		}
+		offset += int64(n)
+	}
 }
 
-func (s *Store) blobPath(h blobHash) string {
-	shard, name := h.place()
-	return s.dir + string(filepath.Separator) + blobsDir + string(filepath.Separator) + shard + string(filepath.Separator) + name
+// nameOf returns the name of a blob with the bytes of f.
+func nameOf(f io.ReaderAt) (cid.CID, error) {
+	file, err := hashLeaves(f)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	blob, _, _, _ := file.Finish()
+	return blob, nil
+}
+
+// shardOf returns the folder of a blob below blobs: the two characters before the last, as all begin and end alike.
+func shardOf(name string) string { return name[len(name)-3 : len(name)-1] }
+
+func (s *Store) blobPath(blob cid.CID) string {
+	name := blob.String()
+	return s.dir + string(filepath.Separator) + blobsDir + string(filepath.Separator) + shardOf(name) + string(filepath.Separator) + name
 }
 
 // blobSize returns the size of a blob that the index knows.
 // The error is ErrNotFound for one it does not know, and ErrDamaged for one that was set aside; then the size is -1.
-func (s *Store) blobSize(h blobHash) (int64, error) {
-	v, err := s.get(digestKey(keyBlob, h))
+func (s *Store) blobSize(blob cid.CID) (int64, error) {
+	v, err := s.get(blobKey(keyBlob, blob))
 	if err == nil {
 		return decodeSize(v)
 	}
 	if errors.Is(err, ErrNotFound) {
-		if damaged, e := s.has(digestKey(keyDamaged, h)); damaged || e != nil {
-			return -1, errors.Join(e, fmt.Errorf("blob %s: %w: import its content again", h, ErrDamaged))
+		if damaged, e := s.has(blobKey(keyDamaged, blob)); damaged || e != nil {
+			return -1, errors.Join(e, fmt.Errorf("blob %s: %w: import its content again", blob, ErrDamaged))
 		}
 	}
 	return -1, err
 }
 
 // blobOf returns the blob of a file. A leaf of a larger file is no file.
-func (s *Store) blobOf(c cid.CID) (h blobHash, size int64, err error) {
-	h = blobHash(c.Digest())
+func (s *Store) blobOf(c cid.CID) (blob cid.CID, size int64, err error) {
+	blob = c
 	if c.Codec() == cid.DagPB {
-		v, err := s.get(digestKey(keyFile, c.Digest()))
-		if errors.Is(err, ErrNotFound) {
-			if n, e := s.node(c); e == nil && n.Kind != cid.KindFile {
-				return h, 0, fmt.Errorf("%s is a %s, not a file", c, n.Kind)
-			}
-		}
+		n, err := s.node(c)
 		if err != nil {
-			return h, 0, err
+			return c, 0, err
 		}
-		if h, _, err = decodeFilePlace(v); err != nil {
-			return h, 0, err
+		if n.Kind != cid.KindFile {
+			return c, 0, fmt.Errorf("%s is a %s, not a file", c, n.Kind)
 		}
+		blob = blobOfRoot(c, n)
 	}
-	size, err = s.blobSize(h)
-	return h, size, err
+	size, err = s.blobSize(blob)
+	return blob, size, err
 }
 
 // openBlob opens a blob that has been compared with its hash since the store was opened,
 // and has not been changed since then as far as the file system tells.
 // A damaged one is set aside and ErrDamaged returned.
-func (s *Store) openBlob(h blobHash, size int64) (*os.File, error) {
+func (s *Store) openBlob(blob cid.CID, size int64) (*os.File, error) {
 	for try := 0; ; try++ {
-		f, err := os.Open(s.blobPath(h))
+		f, err := os.Open(s.blobPath(blob))
 		if err == nil {
 			var st stamp
-			if st, err = stampOf(f); err == nil && s.isVerified(h, st) {
+			if st, err = stampOf(f); err == nil && s.isVerified(blob, st) {
 				return f, nil
 			}
 		}
 		if err == nil {
-			err = s.verifyBlob(f, h, size)
+			err = s.verifyBlob(f, blob, size)
 		}
 		if err == nil { // look again: the work may have been shared with one who had another file open
 			if err = f.Close(); err != nil || try < 2 {
@@ -109,12 +133,12 @@ func (s *Store) openBlob(h blobHash, size int64) (*os.File, error) {
 		if !damaged {
 			return nil, err
 		}
-		healed, err := s.setAside(h, size, reason)
+		healed, err := s.setAside(blob, reason)
 		if err != nil {
 			return nil, err
 		}
 		if !healed || try == 2 {
-			return nil, fmt.Errorf("blob %s: %w: %s; import its content again", h, ErrDamaged, reason)
+			return nil, fmt.Errorf("blob %s: %w: %s; import its content again", blob, ErrDamaged, reason)
 		}
 	}
 }
@@ -134,76 +158,57 @@ func damage(err error) (string, bool) {
 	return "", false
 }
 
-func (s *Store) isVerified(h blobHash, st stamp) bool {
+func (s *Store) isVerified(blob cid.CID, st stamp) bool {
 	s.verifyMu.Lock()
 	defer s.verifyMu.Unlock()
-	return s.verified[h] == st
+	return s.verified[blob] == st
 }
 
 // verifyBlob reads a blob and compares it with its hash. Callers that want the same one share the work.
-func (s *Store) verifyBlob(f *os.File, h blobHash, size int64) error {
-	_, err, _ := s.verifies.Do(string(h[:]), func() (any, error) {
+func (s *Store) verifyBlob(f *os.File, blob cid.CID, size int64) error {
+	_, err, _ := s.verifies.Do(blob.String(), func() (any, error) {
 		st, err := stampOf(f)
 		if err != nil {
 			return nil, err
 		}
-		if s.isVerified(h, st) {
+		if s.isVerified(blob, st) {
 			return nil, nil
 		}
 		if st.size != size {
 			return nil, errMismatch
 		}
-		got, err := hashFile(f)
+		got, err := nameOf(f)
 		if err != nil {
 			return nil, err
 		}
-		if got != h {
+		if got != blob {
 			return nil, errMismatch
 		}
 		s.verifyMu.Lock()
-		s.verified[h] = st
+		s.verified[blob] = st
 		s.verifyMu.Unlock()
 		return nil, nil
 	})
 	return err
 }
 
-func hashFile(f io.ReaderAt) (h blobHash, err error) {
-	hash := blake3.New()
-	buf := buffers.Get().(*buffer)
-	defer buffers.Put(buf)
-	for offset := int64(0); ; {
-		n, err := f.ReadAt(buf[:], offset)
-		hash.Write(buf[:n]) //nolint:errcheck // never fails
-		offset += int64(n)
-		if err == io.EOF {
-			hash.Sum(h[:0])
-			return h, nil
-		}
-		if err != nil {
-			return h, err
-		}
-	}
-}
-
 // setAside moves a damaged blob to the quarantine folder and makes the index say so.
 // It returns true when the blob has been replaced by a good one in the meantime.
-func (s *Store) setAside(h blobHash, size int64, reason string) (healed bool, err error) {
+func (s *Store) setAside(blob cid.CID, reason string) (healed bool, err error) {
 	s.placeMu.Lock()
 	defer s.placeMu.Unlock()
-	path := s.blobPath(h)
+	path := s.blobPath(blob)
 	f, err := os.Open(path)
 	if err == nil {
-		got, e := hashFile(f)
-		info, e2 := f.Stat()
+		got, e := nameOf(f)
 		f.Close() //nolint:errcheck // it was only read
-		if e == nil && e2 == nil && got == h && info.Size() == size {
+		if e == nil && got == blob {
 			return true, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.EIO) {
 		return false, err
 	}
-	known, e := s.has(digestKey(keyBlob, h))
+	known, e := s.has(blobKey(keyBlob, blob))
 	if e != nil {
 		return false, e
 	}
@@ -211,19 +216,19 @@ func (s *Store) setAside(h blobHash, size int64, reason string) (healed bool, er
 		return false, nil
 	}
 	c := s.change()
-	c.del(digestKey(keyBlob, h))
-	c.set(digestKey(keyDamaged, h), nil)
+	c.del(blobKey(keyBlob, blob))
+	c.set(blobKey(keyDamaged, blob), nil)
 	if err := s.commit(c, durable); err != nil {
-		return false, fmt.Errorf("set blob %s aside: %w", h, err)
+		return false, fmt.Errorf("set blob %s aside: %w", blob, err)
 	}
 	s.verifyMu.Lock()
-	delete(s.verified, h)
+	delete(s.verified, blob)
 	s.verifyMu.Unlock()
-	e2 := Quarantined{Blob: h.String(), Reason: reason}
+	e2 := Quarantined{Blob: blob.String(), Reason: reason}
 	if err == nil {
-		e2.Path = s.path(quarantineDir, fmt.Sprintf("%s-%d", h, time.Now().UnixNano()))
+		e2.Path = s.path(quarantineDir, fmt.Sprintf("%s-%d", blob, time.Now().UnixNano()))
 		if err := os.Rename(path, e2.Path); err != nil {
-			return false, fmt.Errorf("set blob %s aside: %w", h, err)
+			return false, fmt.Errorf("set blob %s aside: %w", blob, err)
 		}
 	}
 	s.event(e2)
@@ -231,7 +236,7 @@ func (s *Store) setAside(h blobHash, size int64, reason string) (healed bool, er
 }
 
 // eachBlobFile calls fn for each file below blobs that has a blob's name; what has another name is left alone.
-func (s *Store) eachBlobFile(fn func(h blobHash, path string) error) error {
+func (s *Store) eachBlobFile(fn func(blob cid.CID, path string) error) error {
 	shards, err := os.ReadDir(s.path(blobsDir))
 	if err != nil {
 		return err
@@ -242,11 +247,11 @@ func (s *Store) eachBlobFile(fn func(h blobHash, path string) error) error {
 			return err
 		}
 		for _, e := range list {
-			h, err := parseBlobHash(e.Name())
-			if err != nil || e.Name()[:2] != shard.Name() || !e.Type().IsRegular() {
+			blob, err := cid.Parse(e.Name())
+			if err != nil || shardOf(e.Name()) != shard.Name() || !e.Type().IsRegular() {
 				continue
 			}
-			if err := fn(h, s.blobPath(h)); err != nil {
+			if err := fn(blob, s.blobPath(blob)); err != nil {
 				return err
 			}
 		}

@@ -60,13 +60,8 @@ func (s *Store) ownBlock(c cid.CID, buf []byte, compare bool) ([]byte, error) {
 		}
 		return append(buf, b...), nil
 	}
-	h := blobHash(c.Digest())
-	size, err := s.blobSize(h)
-	p := leafPlace{h, 0, size}
-	if err == nil && size > cid.LeafSize {
-		// The hash of a whole blob is no block's name, unless that block is a leaf as well.
-		err = ErrNotFound
-	}
+	size, err := s.blobSize(c)
+	p := leafPlace{c, 0, size}
 	if err != nil {
 		if p, err = s.leaf(c); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 // Package cas is the content store of one machine.
 //
-// A blob is one file on disk, blobs/ab/<hash>, its bytes as they are and never changed: hash is their BLAKE3 in base32.
+// A blob is one file on disk, its bytes as they are and never changed.
+// Its name is the CID that the file has when it is not executable: of its only leaf, or of its root node.
 // A block is what a CID names (package cid): a leaf is a range of a blob, a node lives in the index.
 // A tree is a directory node and all it links to; files of the same bytes share one blob, executable or not.
 // The index is a pebble database: where each block is, the PIR of each PID, attestations by PID and signer,

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -43,7 +41,7 @@ func (s *Store) Import(ctx context.Context, fsys fs.FS, o *ImportOptions) (cid.C
 	if o == nil {
 		o = &ImportOptions{}
 	}
-	im := &importing{s: s, ctx: ctx, claimed: map[blobHash]bool{}, folders: map[string]bool{}, changes: s.change()}
+	im := &importing{s: s, ctx: ctx, claimed: map[cid.CID]bool{}, folders: map[string]bool{}, changes: s.change()}
 	c, err := im.run(fsys, o)
 	if err != nil {
 		return cid.CID{}, fmt.Errorf("import: %w", err)
@@ -60,7 +58,7 @@ type importing struct {
 	failed  atomic.Bool // leave the folder for the next Open to find
 
 	mu      sync.Mutex
-	claimed map[blobHash]bool
+	claimed map[cid.CID]bool
 	folders map[string]bool // folders of blobs in which names were made
 	changes *changes
 	nodes   map[cid.CID]bool
@@ -77,7 +75,7 @@ type importWorker struct {
 // A newBlob is a file that becomes a blob.
 type newBlob struct {
 	path string
-	hash blobHash
+	name cid.CID
 	// placed says that the file was made under its final name. Renaming many small files takes as long as making
 	// them, and what is not in the index yet is found by nobody: see place.
 	placed bool
@@ -182,52 +180,45 @@ func (im *importing) file(worker int, _ string, f fs.File, info fs.FileInfo, exe
 		return cid.DirEntry{}, 0, err
 	}
 	content := w.buf[:n]
-	h := blobHash(blake3.Sum256(content))
-	err = im.claim(h, int64(n), func() error { return im.small(w, h, content) })
+	blob := cid.Sum(cid.Raw, content)
+	err = im.claim(blob, int64(n), func() error { return im.small(w, blob, content) })
 	if err != nil {
 		return cid.DirEntry{}, 0, err
 	}
-	leaf, err := cid.New(cid.Raw, h)
-	if err != nil {
-		return cid.DirEntry{}, 0, err
-	}
-	e := im.place(h, []cid.Leaf{{CID: leaf, Size: int64(n)}}, int64(n), exec)
+	e := im.place(blob, []cid.Leaf{{CID: blob, Size: int64(n)}}, int64(n), exec)
 	return e, int64(n), nil
 }
 
 // place records where the blocks of a file are.
-func (im *importing) place(h blobHash, leaves []cid.Leaf, size int64, exec bool) cid.DirEntry {
+func (im *importing) place(blob cid.CID, leaves []cid.Leaf, size int64, exec bool) cid.DirEntry {
 	c, nodes := cid.FileNodes(leaves, exec)
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	placeFile(im.changes, h, leaves, c, nodes, exec)
+	placeFile(im.changes, blob, leaves, nodes)
 	return cid.DirEntry{CID: c, Tsize: cid.Tsize(size, nodes)}
 }
 
-func placeFile(c *changes, h blobHash, leaves []cid.Leaf, root cid.CID, nodes []cid.Block, exec bool) {
+func placeFile(c *changes, blob cid.CID, leaves []cid.Leaf, nodes []cid.Block) {
 	for _, n := range nodes {
 		c.set(digestKey(keyNode, n.CID.Digest()), n.Data)
 	}
-	if root.Codec() == cid.DagPB {
-		c.set(digestKey(keyFile, root.Digest()), encodeFilePlace(h, exec))
-	}
 	if len(leaves) > 1 {
 		for _, l := range leaves {
-			c.set(digestKey(keyLeaf, l.CID.Digest()), leafPlace{h, l.Offset, l.Size}.encode())
+			c.set(digestKey(keyLeaf, l.CID.Digest()), leafPlace{blob, l.Offset, l.Size}.encode())
 		}
 	}
 }
 
 // claim calls write unless the store or this import has the blob already.
-func (im *importing) claim(h blobHash, size int64, write func() error) error {
+func (im *importing) claim(blob cid.CID, size int64, write func() error) error {
 	im.mu.Lock()
-	if im.claimed[h] {
+	if im.claimed[blob] {
 		im.mu.Unlock()
 		return nil
 	}
-	im.claimed[h] = true
+	im.claimed[blob] = true
 	im.mu.Unlock()
-	known, err := im.s.holds(h, size)
+	known, err := im.s.holds(blob, size)
 	if known || err != nil {
 		return err
 	}
@@ -236,14 +227,14 @@ func (im *importing) claim(h blobHash, size int64, write func() error) error {
 	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	im.changes.set(digestKey(keyBlob, h), encodeSize(size))
-	im.changes.del(digestKey(keyDamaged, h))
+	im.changes.set(blobKey(keyBlob, blob), encodeSize(size))
+	im.changes.del(blobKey(keyDamaged, blob))
 	return nil
 }
 
 // holds says whether the store has the blob whole. A damaged one is set aside.
-func (s *Store) holds(h blobHash, size int64) (bool, error) {
-	known, err := s.blobSize(h)
+func (s *Store) holds(blob cid.CID, size int64) (bool, error) {
+	known, err := s.blobSize(blob)
 	if err != nil {
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) {
 			return false, nil
@@ -253,7 +244,7 @@ func (s *Store) holds(h blobHash, size int64) (bool, error) {
 	if known != size {
 		return false, nil
 	}
-	f, err := s.openBlob(h, size)
+	f, err := s.openBlob(blob, size)
 	if err != nil {
 		if errors.Is(err, ErrDamaged) {
 			return false, nil
@@ -276,8 +267,8 @@ func (im *importing) create(w *importWorker) (*os.File, error) {
 // createPlaced makes a file under the final name of a blob.
 // Whoever finds that the name is taken makes a temporary file: the name may be that of another import,
 // of one that was cut off, or of one that failed.
-func (im *importing) createPlaced(w *importWorker, h blobHash) (f *os.File, placed bool, err error) {
-	path := im.s.blobPath(h)
+func (im *importing) createPlaced(w *importWorker, blob cid.CID) (f *os.File, placed bool, err error) {
+	path := im.s.blobPath(blob)
 	if err := im.folder(filepath.Dir(path)); err != nil {
 		return nil, false, err
 	}
@@ -319,7 +310,7 @@ func (im *importing) unplace() {
 			if !b.placed {
 				continue
 			}
-			known, err := s.has(digestKey(keyBlob, b.hash))
+			known, err := s.has(blobKey(keyBlob, b.name))
 			if err == nil && !known {
 				err = removeIfThere(b.path)
 			}
@@ -331,12 +322,12 @@ func (im *importing) unplace() {
 	}
 }
 
-func (im *importing) small(w *importWorker, h blobHash, content []byte) error {
-	f, placed, err := im.createPlaced(w, h)
+func (im *importing) small(w *importWorker, blob cid.CID, content []byte) error {
+	f, placed, err := im.createPlaced(w, blob)
 	if err != nil {
 		return err
 	}
-	w.blobs = append(w.blobs, newBlob{f.Name(), h, placed})
+	w.blobs = append(w.blobs, newBlob{f.Name(), blob, placed})
 	err = im.s.step(StepWrite, f.Name())
 	if err == nil {
 		_, err = f.Write(content)
@@ -392,7 +383,7 @@ func (im *importing) name(blobs []newBlob) error {
 		if b.placed {
 			continue
 		}
-		if err := im.rename(b.path, s.blobPath(b.hash)); err != nil {
+		if err := im.rename(b.path, s.blobPath(b.name)); err != nil {
 			im.failed.Store(true)
 			return err
 		}

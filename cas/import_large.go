@@ -8,15 +8,11 @@ import (
 	"sync"
 
 	"github.com/zeebo/blake3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/pir/cid"
 )
 
 func defaultWorkers() int { return runtime.GOMAXPROCS(0) }
-
-// emptyBlob is the blob of a file without bytes.
-var emptyBlob = blobHash(blake3.Sum256(nil))
 
 // A buffer holds one leaf.
 type buffer [cid.LeafSize]byte
@@ -31,7 +27,7 @@ const (
 )
 
 // large takes in a file of more than one leaf, whose first bytes are in first.
-// One goroutine reads and writes, one hashes the whole, one the leaves.
+// One goroutine reads and writes, one hashes.
 func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first []byte, exec bool) (cid.DirEntry, int64, error) {
 	out, err := im.create(w)
 	if err != nil {
@@ -61,10 +57,11 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 	if err != nil {
 		return cid.DirEntry{}, 0, err
 	}
+	blob, size, _, leaves := p.leaves.Finish()
 	wrote := false
-	err = im.claim(p.hash, p.size, func() error {
+	err = im.claim(blob, size, func() error {
 		wrote = true
-		w.blobs = append(w.blobs, newBlob{out.Name(), p.hash, false})
+		w.blobs = append(w.blobs, newBlob{out.Name(), blob, false})
 		return nil
 	})
 	if err != nil {
@@ -75,8 +72,7 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 			return cid.DirEntry{}, 0, err
 		}
 	}
-	_, size, _, leaves := p.leaves.Finish()
-	return im.place(p.hash, leaves, size, exec), size, nil
+	return im.place(blob, leaves, size, exec), size, nil
 }
 
 // A pipe carries one large file from reading to its blob.
@@ -86,7 +82,6 @@ type pipe struct {
 	out   *os.File // nil: the bytes are there already
 	first []byte
 
-	hash   blobHash
 	size   int64
 	leaves *cid.FileBuilder
 }
@@ -95,66 +90,49 @@ type pipe struct {
 type piece struct {
 	buf  *buffer
 	size int
-	busy *sync.WaitGroup // of those that still read it
 }
 
 func (p *pipe) run() error {
 	p.leaves = cid.NewFile(false)
-	whole := make(chan piece, pipeline)
-	leaf := make(chan piece, pipeline)
-	g := new(errgroup.Group)
-	g.Go(func() error {
-		h := blake3.New()
-		for c := range whole {
-			h.Write(c.buf[:c.size]) //nolint:errcheck // never fails
-			c.busy.Done()
-		}
-		h.Sum(p.hash[:0])
-		return nil
-	})
-	g.Go(func() error {
-		for c := range leaf {
+	pieces := make(chan piece, pipeline)
+	free := make(chan *buffer, pipeline)
+	for range pipeline {
+		free <- buffers.Get().(*buffer)
+	}
+	var hashing sync.WaitGroup
+	hashing.Go(func() {
+		for c := range pieces {
 			p.leaves.AddLeaf(blake3.Sum256(c.buf[:c.size]), int64(c.size))
-			c.busy.Done()
+			free <- c.buf
 		}
-		return nil
 	})
-	err := p.copy(whole, leaf)
-	close(whole)
-	close(leaf)
-	g.Wait() //nolint:errcheck // hashing does not fail
+	err := p.copy(pieces, free)
+	close(pieces)
+	hashing.Wait()
+	for range pipeline {
+		buffers.Put(<-free)
+	}
 	return err
 }
 
-// copy reads and writes, and hands each piece on to be hashed.
-func (p *pipe) copy(whole, leaf chan<- piece) error {
-	var ring [pipeline]piece
-	for i := range ring {
-		ring[i].buf = buffers.Get().(*buffer)
-		ring[i].busy = new(sync.WaitGroup)
-		defer func(c piece) {
-			c.busy.Wait()
-			buffers.Put(c.buf)
-		}(ring[i])
-	}
+// copy reads and writes, and hands each piece on to be hashed, which may end before the piece is written.
+func (p *pipe) copy(pieces chan<- piece, free chan *buffer) error {
 	started := int64(0)
-	for i := 0; ; i++ {
+	for {
 		if err := p.im.ctx.Err(); err != nil {
 			return err
 		}
-		c := ring[i%pipeline]
-		c.busy.Wait()
-		n, err := p.fill(c.buf[:])
-		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		buf := <-free
+		n, err := p.fill(buf[:])
+		end := err == io.EOF || err == io.ErrUnexpectedEOF // also of a file that has grown since
+		if n == 0 || err != nil && !end {
+			free <- buf
+			if end {
+				return nil
+			}
 			return err
 		}
-		if n == 0 {
-			return nil
-		}
-		c.size = n
-		c.busy.Add(2)
-		whole <- c
-		leaf <- c
+		pieces <- piece{buf, n}
 		if limit := p.im.s.o.Limits.Bytes; limit > 0 && p.size+int64(n) > limit {
 			return cid.ErrLimit
 		}
@@ -162,7 +140,7 @@ func (p *pipe) copy(whole, leaf chan<- piece) error {
 			if err := p.im.s.step(StepWrite, p.out.Name()); err != nil {
 				return err
 			}
-			if _, err := p.out.Write(c.buf[:n]); err != nil {
+			if _, err := p.out.Write(buf[:n]); err != nil {
 				return err
 			}
 		}
@@ -170,6 +148,9 @@ func (p *pipe) copy(whole, leaf chan<- piece) error {
 		if p.out != nil && p.size-started >= writeAhead {
 			startWriting(p.out, started, p.size-started)
 			started = p.size
+		}
+		if end {
+			return nil
 		}
 	}
 }

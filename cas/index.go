@@ -102,9 +102,15 @@ func (s *Store) openIndex() (reason string, err error) {
 		}
 		return "", err
 	case string(version) != formatVersion:
-		return "", fmt.Errorf("the store has format %q and this program knows %q: use a newer one", version, formatVersion)
+		return "", otherFormat(string(version))
 	}
 	return "", s.openJournal()
+}
+
+// otherFormat is the error for a store that this program cannot read, and leaves as it is.
+func otherFormat(format string) error {
+	return fmt.Errorf("it has format %q and this program reads %q: use the version of nuka that made it, "+
+		"or move the folder away, and what is wanted is fetched and built again", format, formatVersion)
 }
 
 // isDamage tells errors about the content of the index from those about the machine.
@@ -191,7 +197,7 @@ func (s *Store) renewJournal(number uint64) error {
 
 // dump gives every record of the durable tables to put.
 func (s *Store) dump(put func(k, v []byte) error) error {
-	for _, table := range []byte{keyNode, keyFile, keyPIR, keyAtt, keyBound, keyRoot} {
+	for _, table := range []byte{keyNode, keyPIR, keyAtt, keyBound, keyRoot} {
 		for k, v := range s.scan([]byte{table}) {
 			if err := v.err; err != nil {
 				return err
@@ -230,7 +236,7 @@ func (c *changes) del(k []byte) {
 // journaled says whether a record is copied in the journal: see the tables.
 func journaled(k []byte) bool {
 	switch k[0] {
-	case keyNode, keyFile, keyPIR, keyAtt, keyBound, keyRoot:
+	case keyNode, keyPIR, keyAtt, keyBound, keyRoot:
 		return true
 	}
 	return false

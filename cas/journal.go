@@ -25,7 +25,8 @@ import (
 // Files are named by a number; the highest one counts, for it was complete when it got its name.
 
 const (
-	journalMagic  = formatVersion + " journal\n"
+	journalMagic  = formatVersion + journalTitle
+	journalTitle  = " journal\n"
 	journalPrefix = "journal-"
 	// maxRecord bounds the memory that a damaged length can cost.
 	maxRecord = 64 << 20
@@ -184,6 +185,21 @@ func readJournal(f io.ReaderAt, start, end int64, fn func(change) error) (int64,
 		}
 		start += n
 	}
+}
+
+// journalFormat returns the format of the store that a journal is of; empty when it does not say.
+func journalFormat(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	b, err := io.ReadAll(io.LimitReader(f, 100))
+	format, _, ok := strings.Cut(string(b), journalTitle)
+	if !ok || !strings.HasPrefix(format, formatPrefix) {
+		return "", err
+	}
+	return format, nil
 }
 
 // journalNumbers returns the numbers of the journals in dir, in no order.

@@ -4,15 +4,17 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"errors"
-	"fmt"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// formatVersion changes when older code cannot read the index or the journal.
-const formatVersion = "nuka cas 1"
+// formatVersion changes when older code cannot read the index, the journal or the names of blobs.
+const (
+	formatVersion = formatPrefix + "2"
+	formatPrefix  = "nuka cas "
+)
 
 // The tables of the index: the first byte of each key.
 // Those marked J are copied in the journal, the others follow from blobs or from those:
@@ -25,7 +27,6 @@ const (
 	keyDamaged = 'q' // blob → nothing: was here and was damaged
 	keyLeaf    = 'b' // leaf digest → blob, offset, size; only for blobs of several leaves
 	keyNode    = 'n' // node digest → encoding; J
-	keyFile    = 'r' // digest of a file's root node → blob, executable or not; J
 
 	keyPIR    = 'p' // PID → PIR, origins; J
 	keyAtt    = 'a' // PID, signer, CID → attestation; J
@@ -34,20 +35,7 @@ const (
 	keyRoot   = 'g' // name → root; J
 )
 
-// A blobHash is the BLAKE3 of a whole file.
-type blobHash [32]byte
-
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
-func (h blobHash) String() string { return base32Lower.EncodeToString(h[:]) }
-
-func parseBlobHash(s string) (blobHash, error) {
-	b, err := base32Lower.DecodeString(s)
-	if err != nil || len(b) != len(blobHash{}) || base32Lower.EncodeToString(b) != s {
-		return blobHash{}, fmt.Errorf("parse blob name %.80q: want 52 characters of a-z and 2-7", s)
-	}
-	return blobHash(b), nil
-}
 
 func key(table byte, parts ...[]byte) []byte {
 	k := make([]byte, 1, 80)
@@ -59,6 +47,8 @@ func key(table byte, parts ...[]byte) []byte {
 }
 
 func digestKey(table byte, digest [32]byte) []byte { return key(table, digest[:]) }
+
+func blobKey(table byte, blob cid.CID) []byte { return key(table, blob.Bytes()) }
 
 func boundKey(p pir.PID) []byte { return key(keyBound, p[:]) }
 
@@ -91,31 +81,30 @@ func decodeSize(b []byte) (int64, error) {
 
 // A leafPlace is where in which blob a leaf is.
 type leafPlace struct {
-	blob         blobHash
+	blob         cid.CID
 	offset, size int64
 }
 
 func (p leafPlace) encode() []byte {
-	b := append(make([]byte, 0, 48), p.blob[:]...)
+	b := append(make([]byte, 0, 48), p.blob.Bytes()...)
 	b = binary.AppendUvarint(b, uint64(p.offset))
 	return binary.AppendUvarint(b, uint64(p.size))
 }
 
 func decodeLeafPlace(b []byte) (leafPlace, error) {
-	if len(b) < 34 {
+	blob, err := cid.FromBytes(b[:min(len(b), cid.Size)])
+	if err != nil {
 		return leafPlace{}, errValue
 	}
-	p := leafPlace{blob: blobHash(b[:32])}
-	offset, n := binary.Uvarint(b[32:])
+	offset, n := binary.Uvarint(b[cid.Size:])
 	if n <= 0 {
 		return leafPlace{}, errValue
 	}
-	size, err := decodeSize(b[32+n:])
+	size, err := decodeSize(b[cid.Size+n:])
 	if err != nil || size <= 0 || size > cid.LeafSize || offset > 1<<62 {
 		return leafPlace{}, errValue
 	}
-	p.offset, p.size = int64(offset), size
-	return p, nil
+	return leafPlace{blob, int64(offset), size}, nil
 }
 
 func encodePIR(canonical, origins []byte) []byte {

@@ -67,12 +67,9 @@ func (s *Store) hasObject(c cid.CID) (bool, error) {
 		return false, nil
 	}
 	if c.Codec() == cid.DagPB {
-		isFile, err := s.has(digestKey(keyFile, c.Digest()))
-		if err != nil {
-			return false, err
-		}
-		if !isFile {
-			return s.has(digestKey(keyNode, c.Digest()))
+		n, err := s.node(c)
+		if err != nil || n.Kind != cid.KindFile {
+			return err == nil, unlessAbsent(err)
 		}
 	}
 	_, _, err := s.blobOf(c)
@@ -144,11 +141,11 @@ func (s *Store) OpenFile(ctx context.Context, c cid.CID) (*os.File, error) {
 }
 
 func (s *Store) openFile(c cid.CID) (*os.File, error) {
-	h, size, err := s.blobOf(c)
+	blob, size, err := s.blobOf(c)
 	if err != nil {
 		return nil, err
 	}
-	return s.openBlob(h, size)
+	return s.openBlob(blob, size)
 }
 
 // BlobPath returns the path of the blob of the file that c names, compared with its hash as OpenFile does.
@@ -158,15 +155,15 @@ func (s *Store) BlobPath(c cid.CID) (string, error) {
 		return "", fmt.Errorf("blob of %s: %w", c, err)
 	}
 	defer s.leave()
-	h, size, err := s.blobOf(c)
+	blob, size, err := s.blobOf(c)
 	if err != nil {
 		return "", fmt.Errorf("blob of %s: %w", c, err)
 	}
-	f, err := s.openBlob(h, size)
+	f, err := s.openBlob(blob, size)
 	if err != nil {
 		return "", fmt.Errorf("blob of %s: %w", c, err)
 	}
-	return s.blobPath(h), f.Close()
+	return s.blobPath(blob), f.Close()
 }
 
 // entry describes what a link points to. It does not look for the blob of a file.

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/zeebo/blake3"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/pir"
@@ -23,6 +21,21 @@ import (
 // The version is written last: a rebuild that is cut off is done again.
 func (s *Store) rebuild(ctx context.Context, reason string) error {
 	start := time.Now()
+	numbers, err := journalNumbers(s.path(metaDir))
+	if err != nil {
+		return err
+	}
+	number := uint64(0)
+	if len(numbers) > 0 {
+		number = slices.Max(numbers)
+		format, err := journalFormat(s.path(metaDir, journalName(number)))
+		if err != nil {
+			return err
+		}
+		if format != "" && format != formatVersion {
+			return otherFormat(format)
+		}
+	}
 	s.event(Rebuilding{Reason: reason})
 	if s.journal != nil {
 		s.journal.close() //nolint:errcheck // it was only read
@@ -47,13 +60,7 @@ func (s *Store) rebuild(ctx context.Context, reason string) error {
 	if err := s.openPebble(); err != nil {
 		return err
 	}
-	numbers, err := journalNumbers(s.path(metaDir))
-	if err != nil {
-		return err
-	}
-	number := uint64(0)
-	if len(numbers) > 0 {
-		number = slices.Max(numbers)
+	if number > 0 {
 		if err := s.replay(number); err != nil {
 			return err
 		}
@@ -150,9 +157,6 @@ func (c change) check() error {
 		}
 		_, err := cid.Decode(v)
 		return err
-	case keyFile:
-		_, _, err := decodeFilePlace(v)
-		return errors.Join(sized(32), err)
 	case keyPIR:
 		canonical, _, err := decodePIR(v)
 		if sized(32) != nil || err != nil || pir.Sum(canonical) != pir.PID(k) {
@@ -183,30 +187,32 @@ func (s *Store) indexBlobs(ctx context.Context, start time.Time, reason string) 
 	b := s.db.NewBatch()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(s.o.Workers, 1, defaultWorkers()))
-	err := s.eachBlobFile(func(h blobHash, path string) error {
+	err := s.eachBlobFile(func(blob cid.CID, path string) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		g.Go(func() error {
-			leaves, size, err := readLeaves(path, h)
+			file, err := readBlob(path, blob)
 			reason, damaged := damage(err)
 			if err != nil && !damaged {
-				return fmt.Errorf("read blob %s: %w", h, err)
+				return fmt.Errorf("read blob %s: %w", blob, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			if damaged {
 				progress.Quarantined++
-				to := s.path(quarantineDir, fmt.Sprintf("%s-%d", h, time.Now().UnixNano()))
+				to := s.path(quarantineDir, fmt.Sprintf("%s-%d", blob, time.Now().UnixNano()))
 				if err := os.Rename(path, to); err != nil {
 					return err
 				}
-				s.event(Quarantined{Blob: h.String(), Path: to, Reason: reason})
-				return b.Set(digestKey(keyDamaged, h), nil, nil)
+				s.event(Quarantined{Blob: blob.String(), Path: to, Reason: reason})
+				return b.Set(blobKey(keyDamaged, blob), nil, nil)
 			}
-			if err := s.indexBlob(b, h, leaves, size); err != nil {
-				return err
-			}
+			// Everything that follows from a blob; the journal is written later, from the index.
+			c := &changes{b: b}
+			_, size, nodes, leaves := file.Finish()
+			c.set(blobKey(keyBlob, blob), encodeSize(size))
+			placeFile(c, blob, leaves, nodes)
 			progress.Blobs++
 			progress.Bytes += size
 			if time.Since(last) > time.Second {
@@ -230,42 +236,19 @@ func (s *Store) indexBlobs(ctx context.Context, start time.Time, reason string) 
 	return progress, b.Commit(nil)
 }
 
-// indexBlob puts everything that follows from a blob into b.
-func (s *Store) indexBlob(b *pebble.Batch, h blobHash, leaves []cid.Leaf, size int64) error {
-	c := &changes{b: b} // the journal is written later, from the index
-	c.set(digestKey(keyBlob, h), encodeSize(size))
-	root, nodes := cid.FileNodes(leaves, false)
-	placeFile(c, h, leaves, root, nodes, false)
-	return nil
-}
-
-// readLeaves reads a blob, compares it with its hash and returns its leaves and size.
-func readLeaves(path string, h blobHash) ([]cid.Leaf, int64, error) {
+// readBlob hashes a blob and compares it with its name.
+func readBlob(path string, blob cid.CID) (*cid.FileBuilder, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	buf := buffers.Get().(*buffer)
-	defer buffers.Put(buf)
-	whole := blake3.New()
-	file := cid.NewFile(false)
-	for {
-		n, err := io.ReadFull(f, buf[:])
-		whole.Write(buf[:n]) //nolint:errcheck // never fails
-		file.Write(buf[:n])  //nolint:errcheck // never fails
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			break
-		}
-		if err != nil {
-			return nil, 0, err
-		}
+	file, err := hashLeaves(f)
+	if err != nil {
+		return nil, err
 	}
-	var got blobHash
-	whole.Sum(got[:0])
-	if got != h {
-		return nil, 0, errMismatch
+	if got, _, _, _ := file.Finish(); got != blob {
+		return nil, errMismatch
 	}
-	_, size, _, leaves := file.Finish()
-	return leaves, size, nil
+	return file, nil
 }

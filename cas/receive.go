@@ -75,11 +75,9 @@ type Receiving struct {
 	byDigest map[[32]byte]int32
 	uses     []leafUse
 	files    []*recvFile
-	extra    []filePlace // files that need a record and whose root was here
-	left     int         // leaves that are not done
+	left     int // leaves that are not done
 
 	done, total atomic.Int64
-	hashing     atomic.Int32 // files whose hash is under way
 	folders     placeFolders
 	checked     atomic.Int64 // bytes written when the free space was last looked at
 	written     atomic.Int64
@@ -180,7 +178,7 @@ func (r *Receiving) Progress() (done, total int64) { return r.done.Load(), r.tot
 // After ErrWrongBlock, ErrUnwanted and errors of the disk the Receiving goes on, and the block is wanted as before.
 func (r *Receiving) Put(b cid.Block) error { return r.take(b, false) }
 
-// PutCompared is Put for a caller that has compared the bytes with the CID itself, which is half of the price of a leaf.
+// PutCompared is Put for a caller that has compared the bytes with the CID itself: nothing else looks at the bytes of a leaf.
 func (r *Receiving) PutCompared(b cid.Block) error { return r.take(b, true) }
 
 func (r *Receiving) take(b cid.Block, compared bool) error {

@@ -21,17 +21,12 @@ func (r *Receiving) adopt(ctx context.Context) error {
 	if r.placed.end == 0 && r.nodeLog.end == 0 {
 		return nil // nothing was ever written
 	}
-	named := map[[32]byte]blobHash{} // parts that have got their final name
-	placed := map[blobHash]bool{}
+	placed := map[cid.CID]bool{}
 	if err := r.placed.flush(); err != nil {
 		return err
 	}
-	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
-		if part != ([32]byte{}) {
-			named[part] = h
-		} else {
-			placed[h] = true
-		}
+	_, err := readPlaced(r.dir, func(blob cid.CID) error {
+		placed[blob] = true
 		return nil
 	})
 	if err != nil {
@@ -45,7 +40,7 @@ func (r *Receiving) adopt(ctx context.Context) error {
 	for _, e := range list {
 		there[e.Name()] = true
 	}
-	a := &adoption{r: r, bad: map[int32]bool{}, removed: map[blobHash]bool{}, placed: placed, there: there}
+	a := &adoption{r: r, bad: map[int32]bool{}, removed: map[cid.CID]bool{}, placed: placed, there: there}
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
 	for i := range r.leaves {
@@ -55,11 +50,10 @@ func (r *Receiving) adopt(ctx context.Context) error {
 		g.Go(func() error { return a.small(running, int32(i)) })
 	}
 	for _, f := range r.files {
-		if h, ok := named[f.key]; ok && !there[f.name()] {
-			if err := r.unname(f, h); err != nil {
+		if placed[f.blob] && !there[f.name()] {
+			if err := r.unname(f); err != nil {
 				return errors.Join(err, g.Wait())
 			}
-			there[f.name()] = true
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -76,7 +70,7 @@ func (r *Receiving) adopt(ctx context.Context) error {
 	for i := range r.leaves {
 		if l := &r.leaves[i]; !a.bad[int32(i)] {
 			l.state.Store(leafDone)
-			l.placed = l.own && placed[l.digest]
+			l.placed = l.own && placed[l.cid()]
 		}
 	}
 	return r.renewPlaced(a.removed)
@@ -84,14 +78,14 @@ func (r *Receiving) adopt(ctx context.Context) error {
 
 // renewPlaced writes the records of placed blobs anew without those that were removed:
 // whoever makes such a blob from now on must keep it. The caller holds mu.
-func (r *Receiving) renewPlaced(removed map[blobHash]bool) error {
+func (r *Receiving) renewPlaced(removed map[cid.CID]bool) error {
 	if len(removed) == 0 {
 		return nil
 	}
 	var b []byte
-	_, err := readPlaced(r.dir, func(h blobHash, part [32]byte) error {
-		if !removed[h] {
-			b = appendPlaced(b, h, part)
+	_, err := readPlaced(r.dir, func(blob cid.CID) error {
+		if !removed[blob] {
+			b = append(b, blob.Bytes()...)
 		}
 		return nil
 	})
@@ -106,14 +100,14 @@ func (r *Receiving) renewPlaced(removed map[blobHash]bool) error {
 }
 
 // unname gives a part that had its final name already the one before: its import was cut off.
-func (r *Receiving) unname(f *recvFile, h blobHash) error {
+func (r *Receiving) unname(f *recvFile) error {
 	r.s.placeMu.Lock()
 	defer r.s.placeMu.Unlock()
-	known, err := r.s.has(digestKey(keyBlob, h))
+	known, err := r.s.has(blobKey(keyBlob, f.blob))
 	if err != nil || known {
 		return err
 	}
-	err = os.Rename(r.s.blobPath(h), filepath.Join(r.dir, f.name()))
+	err = os.Rename(r.s.blobPath(f.blob), filepath.Join(r.dir, f.name()))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -123,12 +117,12 @@ func (r *Receiving) unname(f *recvFile, h blobHash) error {
 // An adoption compares what is found on disk with its hashes.
 type adoption struct {
 	r      *Receiving
-	placed map[blobHash]bool
+	placed map[cid.CID]bool
 	there  map[string]bool
 
 	mu      sync.Mutex
 	bad     map[int32]bool // leaves that are not everywhere where they must be
-	removed map[blobHash]bool
+	removed map[cid.CID]bool
 }
 
 func (a *adoption) isBad(i int32) {
@@ -142,10 +136,10 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 		return err
 	}
 	l := &a.r.leaves[i]
-	h := blobHash(l.digest)
-	path := a.r.s.blobPath(h)
-	if !a.placed[h] {
-		path = a.r.besidePath(h)
+	blob := l.cid()
+	path := a.r.s.blobPath(blob)
+	if !a.placed[blob] {
+		path = a.r.besidePath(blob)
 		if !a.there[filepath.Base(path)] {
 			a.isBad(i)
 			return nil
@@ -154,7 +148,7 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 	b, err := readUpTo(path, cid.LeafSize)
 	if err == nil && blake3.Sum256(b) == l.digest {
 		l.size = int32(len(b))
-		if a.placed[h] {
+		if a.placed[blob] {
 			err = a.r.folders.make(filepath.Dir(path))
 		}
 		return err
@@ -163,10 +157,10 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 		return err
 	}
 	a.isBad(i)
-	if a.placed[h] {
+	if a.placed[blob] {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.removed[h] = true
+		a.removed[blob] = true
 	}
 	return removeIfThere(path)
 }
@@ -215,24 +209,13 @@ func (a *adoption) part(ctx context.Context, f *recvFile) error {
 		}
 		if blake3.Sum256(b) != a.r.leaves[i].digest {
 			a.isBad(i)
-			continue
 		}
-		if f.hashed == j && a.r.beginHash(f) {
-			f.hash.Write(b) //nolint:errcheck // never fails
-			f.hashed++
-		}
-	}
-	if f.hashed == len(f.leaves) && f.hash != nil {
-		f.hash.Sum(f.blob[:0])
-		f.hash = nil
-		a.r.hashing.Add(-1)
 	}
 	return nil
 }
 
 // copyLocal writes the leaves that are ranges of blobs here. The caller holds mu.
 func (r *Receiving) copyLocal(ctx context.Context) error {
-	empty := blake3.Sum256(nil)
 	for i := range r.leaves {
 		l := &r.leaves[i]
 		if l.state.Load() != leafMissing {
@@ -242,7 +225,7 @@ func (r *Receiving) copyLocal(ctx context.Context) error {
 			return err
 		}
 		var b []byte
-		if l.digest != empty {
+		if l.cid() != emptyBlob {
 			var err error
 			b, err = r.s.ownBlock(l.cid(), nil, true)
 			if unlessAbsent(err) != nil {

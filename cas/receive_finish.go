@@ -7,9 +7,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zeebo/blake3"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -45,14 +42,11 @@ func (r *Receiving) finish(ctx context.Context) error {
 		if err := s.checkSpace(); err != nil {
 			return err
 		}
-		if err := r.hashFiles(ctx); err != nil {
-			return err
-		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.made || len(r.extra) > 0 || r.rootName != "" {
+	if r.made || r.rootName != "" {
 		s.placeMu.RLock()
 		defer s.placeMu.RUnlock()
 		c := s.change()
@@ -81,43 +75,6 @@ func (r *Receiving) finish(ctx context.Context) error {
 	return nil
 }
 
-// hashFiles finishes the hashes of the files of several leaves.
-func (r *Receiving) hashFiles(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(r.s.o.Workers, defaultWorkers()))
-	for _, f := range r.files {
-		if f.named {
-			continue
-		}
-		g.Go(func() error {
-			f.hashMu.Lock()
-			defer f.hashMu.Unlock()
-			if f.isHashed() {
-				return nil
-			}
-			in, err := os.Open(filepath.Join(r.dir, f.name()))
-			if err != nil {
-				return err
-			}
-			defer in.Close() //nolint:errcheck // it was only read
-			if f.hash == nil {
-				r.hashing.Add(1)
-				f.hash = blake3.New()
-			}
-			for !f.isHashed() {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := r.hashOn(f, in, catchUp); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
 // record puts everything that the index must know into c.
 func (r *Receiving) record(c *changes) error {
 	if r.rootName != "" {
@@ -136,40 +93,25 @@ func (r *Receiving) record(c *changes) error {
 		if err != nil {
 			return err
 		}
-		n, b, err := r.node(id)
+		_, b, err := r.node(id)
 		if err != nil {
 			return err
 		}
 		c.set(digestKey(keyNode, digest), b)
-		if n.Kind == cid.KindFile && n.Exec && len(n.Links) <= 1 {
-			blob := [32]byte(emptyBlob)
-			if len(n.Links) == 1 {
-				blob = n.Links[0].CID.Digest()
-			}
-			if n.Size <= cid.LeafSize {
-				c.set(digestKey(keyFile, digest), encodeFilePlace(blob, true))
-			}
-		}
-	}
-	for _, e := range r.extra {
-		c.set(digestKey(keyFile, e.root), encodeFilePlace(e.blob, e.exec))
 	}
 	for i := range r.leaves {
 		l := &r.leaves[i]
 		if !l.own {
 			continue
 		}
-		c.set(digestKey(keyBlob, l.digest), encodeSize(int64(l.size)))
+		c.set(blobKey(keyBlob, l.cid()), encodeSize(int64(l.size)))
 		if l.damaged {
-			c.del(digestKey(keyDamaged, l.digest))
+			c.del(blobKey(keyDamaged, l.cid()))
 		}
 	}
 	for _, f := range r.files {
-		c.set(digestKey(keyBlob, f.blob), encodeSize(f.size))
-		c.del(digestKey(keyDamaged, f.blob))
-		for _, root := range f.roots {
-			c.set(digestKey(keyFile, root.root), encodeFilePlace(f.blob, root.exec))
-		}
+		c.set(blobKey(keyBlob, f.blob), encodeSize(f.size))
+		c.del(blobKey(keyDamaged, f.blob))
 		for j, i := range f.leaves {
 			c.set(digestKey(keyLeaf, r.leaves[i].digest), leafPlace{f.blob, int64(j) * cid.LeafSize, f.leafSize(j)}.encode())
 		}
@@ -190,9 +132,9 @@ func (r *Receiving) name() error {
 		l := &r.leaves[i]
 		switch {
 		case l.own && l.placed:
-			add(s.blobPath(l.digest))
+			add(s.blobPath(l.cid()))
 		case l.own:
-			add(r.besidePath(l.digest))
+			add(r.besidePath(l.cid()))
 		}
 	}
 	for _, f := range r.files {
@@ -215,7 +157,7 @@ func (r *Receiving) name() error {
 		if f.named {
 			continue
 		}
-		if err := r.logPlaced(f.blob, f.key); err != nil {
+		if err := r.logPlaced(f.blob); err != nil {
 			return err
 		}
 	}
@@ -250,11 +192,11 @@ func (r *Receiving) rename() error {
 	}
 	for i := range r.leaves {
 		if l := &r.leaves[i]; l.own && !l.placed {
-			if err := r.renameOne(r.besidePath(l.digest), r.s.blobPath(l.digest)); err != nil {
+			if err := r.renameOne(r.besidePath(l.cid()), r.s.blobPath(l.cid())); err != nil {
 				return err
 			}
 			l.placed = true
-			if err := r.logPlaced(l.digest, [32]byte{}); err != nil {
+			if err := r.logPlaced(l.cid()); err != nil {
 				return err
 			}
 		}

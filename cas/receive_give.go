@@ -65,9 +65,9 @@ func (r *Receiving) read(c cid.CID, buf []byte) (all, b []byte, err error) {
 	var offset int64
 	switch {
 	case l.own && l.placed:
-		path = r.s.blobPath(l.digest)
+		path = r.s.blobPath(l.cid())
 	case l.own:
-		path = r.besidePath(l.digest)
+		path = r.besidePath(l.cid())
 	default:
 		use := r.uses[l.uses]
 		f := r.files[use.file]

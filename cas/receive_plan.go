@@ -7,8 +7,6 @@ import (
 	"math"
 	"sync/atomic"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -46,13 +44,6 @@ type leafUse struct {
 	next        int32 // the next use of the same leaf; -1: none
 }
 
-// A filePlace is a root of a file, and the blob that holds it.
-type filePlace struct {
-	root [32]byte
-	exec bool
-	blob blobHash
-}
-
 // total is what is below an entry, each occurrence counted.
 type total struct {
 	entries, bytes int64
@@ -80,10 +71,9 @@ type planning struct {
 	ctx     context.Context
 	dirs    map[[32]byte]total
 	shards  map[[32]byte]shardTotal
-	larges  map[[32]byte]bool  // roots of files of several leaves
-	byFile  map[[32]byte]int32 // Receiving.files by key
-	content int64              // bytes of the files that were taken apart
-	lacks   bool               // a node was not here after all
+	larges  map[cid.CID]bool // blobs of files of several leaves
+	content int64            // bytes of the files that were taken apart
+	lacks   bool             // a node was not here after all
 }
 
 // A shardTotal also says where in its directory a shard belongs: the slots on the way to it.
@@ -94,11 +84,8 @@ type shardTotal struct {
 
 // plan checks the tree and finds out which leaves are missing. The caller holds mu; all nodes are here.
 func (r *Receiving) plan(ctx context.Context) error {
-	p := &planning{
-		r: r, ctx: ctx, dirs: map[[32]byte]total{}, shards: map[[32]byte]shardTotal{},
-		larges: map[[32]byte]bool{}, byFile: map[[32]byte]int32{},
-	}
-	r.leaves, r.uses, r.files, r.extra = nil, nil, nil, nil
+	p := &planning{r: r, ctx: ctx, dirs: map[[32]byte]total{}, shards: map[[32]byte]shardTotal{}, larges: map[cid.CID]bool{}}
+	r.leaves, r.uses, r.files = nil, nil, nil
 	clear(r.byDigest)
 	if err := p.tree(); err != nil {
 		return err
@@ -329,7 +316,7 @@ func (p *planning) small(digest [32]byte, size int32) error {
 		p.r.leaves[i].own = true
 		return p.sameSize(i, size)
 	}
-	known, err := p.r.s.blobSize(digest)
+	known, err := p.r.s.blobSize(rawCID(digest))
 	if err == nil {
 		if size >= 0 && known != int64(size) {
 			return fmt.Errorf("%w: %s has %d bytes, not %d", ErrBadTree, rawCID(digest), known, size)
@@ -352,7 +339,7 @@ func (p *planning) leaf(digest [32]byte, size int32) (int32, error) {
 	if i, ok := p.r.byDigest[digest]; ok {
 		return i, p.sameSize(i, size)
 	}
-	if size == 0 && digest != blake3.Sum256(nil) {
+	if size == 0 && rawCID(digest) != emptyBlob {
 		return 0, fmt.Errorf("%w: %s has no bytes", ErrBadTree, rawCID(digest))
 	}
 	i := int32(len(p.r.leaves))
@@ -373,10 +360,14 @@ func (p *planning) file(c cid.CID, n *cid.Node) error {
 	if n.Size > p.r.limits.Bytes {
 		return fmt.Errorf("%w: a file of %d bytes", cid.ErrLimit, n.Size)
 	}
-	if p.larges[c.Digest()] {
+	blob := blobOfRoot(c, n)
+	if blob.Codec() == cid.Raw {
+		return p.small(blob.Digest(), int32(n.Size))
+	}
+	if p.larges[blob] {
 		return nil
 	}
-	if _, _, err := p.r.s.blobOf(c); unlessAbsent(err) != nil || err == nil {
+	if _, err := p.r.s.blobSize(blob); unlessAbsent(err) != nil || err == nil {
 		return err
 	}
 	height := 1
@@ -390,25 +381,11 @@ func (p *planning) file(c cid.CID, n *cid.Node) error {
 	if err := p.parts(n, n.Size, height, &leaves); err != nil || p.lacks {
 		return err
 	}
-	if len(leaves) <= 1 {
-		if !n.Exec {
-			return fmt.Errorf("%w: file %s is one leaf and has a node", ErrBadTree, c)
-		}
-		digest, size := blake3.Sum256(nil), int32(0)
-		if len(leaves) == 1 {
-			digest, size = leaves[0].CID.Digest(), int32(leaves[0].Size)
-		}
-		if p.r.nodes[c.Digest()].offset == inIndex {
-			p.extra(c, true, digest)
-		}
-		return p.small(digest, size)
+	if got, _ := cid.FileNodes(leaves, false); got != blob {
+		return fmt.Errorf("%w: file %s is put together in another way than it must be", ErrBadTree, c)
 	}
-	p.larges[c.Digest()] = true
-	return p.large(c, n, leaves)
-}
-
-func (p *planning) extra(c cid.CID, exec bool, blob blobHash) {
-	p.r.extra = append(p.r.extra, filePlace{c.Digest(), exec, blob})
+	p.larges[blob] = true
+	return p.large(blob, n.Size, leaves)
 }
 
 // parts lists the leaves below a node of a file. Where each is follows from the size alone.
@@ -450,29 +427,10 @@ func (p *planning) parts(n *cid.Node, size int64, height int, leaves *[]cid.Leaf
 	return nil
 }
 
-// large wants the leaves of a file, unless its executable or plain twin is here or wanted already.
-func (p *planning) large(c cid.CID, n *cid.Node, leaves []cid.Leaf) error {
-	if got, _ := cid.FileNodes(leaves, n.Exec); got != c {
-		return fmt.Errorf("%w: file %s is put together in another way than it must be", ErrBadTree, c)
-	}
-	twin, _ := cid.FileNodes(leaves, !n.Exec)
-	if blob, size, err := p.r.s.blobOf(twin); err == nil && size == n.Size {
-		p.extra(c, n.Exec, blob)
-		return nil
-	} else if unlessAbsent(err) != nil {
-		return err
-	}
-	key := c.Digest()
-	if n.Exec {
-		key = twin.Digest()
-	}
-	if i, ok := p.byFile[key]; ok {
-		p.r.files[i].roots = append(p.r.files[i].roots, filePlace{root: c.Digest(), exec: n.Exec})
-		return nil
-	}
+// large wants the leaves of a file.
+func (p *planning) large(blob cid.CID, size int64, leaves []cid.Leaf) error {
 	file := int32(len(p.r.files))
-	f := &recvFile{key: key, size: n.Size, leaves: make([]int32, len(leaves)), roots: []filePlace{{root: c.Digest(), exec: n.Exec}}}
-	p.byFile[key] = file
+	f := &recvFile{blob: blob, size: size, leaves: make([]int32, len(leaves))}
 	p.r.files = append(p.r.files, f)
 	for j, l := range leaves {
 		i, err := p.leaf(l.CID.Digest(), int32(l.Size))

@@ -222,7 +222,7 @@ func TestReceiveExpires(t *testing.T) {
 	p.rest(t, r)
 	must(t, s.Close())
 	must(t, os.Remove(filepath.Join(state, "clean"))) // as after a crash
-	must(t, os.Truncate(filepath.Join(state, "placed"), 33*100))
+	must(t, os.Truncate(filepath.Join(state, "placed"), cid.Size*100))
 	s = openStore(t, dir, nil)
 	r, err = s.Receive(ctx, p.root, nil)
 	must(t, err)

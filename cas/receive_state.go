@@ -18,9 +18,9 @@ import (
 // The folder of a Receiving is tmp/receive/ROOT. It holds
 //
 //	nodes       the nodes that have come, each after its length, 4 bytes little endian; parents first
-//	placed      the blobs that were made under their final names: see the records below
-//	part-FILE   a file of several leaves; FILE is the digest of its root when it is not executable
-//	leaf-HASH   a small file whose final name was taken
+//	placed      the blobs that were made under their final names, in the binary form of CIDs
+//	part-BLOB   a file of several leaves
+//	leaf-BLOB   a small file whose final name was taken
 //	clean       the Receiving was closed, so placed is complete
 //
 // None of it is believed: all is compared with its hashes when it is found again. So nothing needs a sync before Finish.
@@ -34,12 +34,6 @@ const (
 
 	// receiveAge is how long what has come is kept without another Receive.
 	receiveAge = 7 * 24 * time.Hour
-)
-
-// Records of the file placed: a letter and the blob; after it, for one that was a part, which part it was.
-const (
-	placedLeaf = 's'
-	placedPart = 'l'
 )
 
 // An appendFile is a file that grows. Closed is its zero value.
@@ -104,7 +98,7 @@ func (r *Receiving) makeDir() error {
 		a.f = f
 	}
 	var err error
-	if r.placed.end, err = readPlaced(r.dir, func(blobHash, [32]byte) error { return nil }); err != nil {
+	if r.placed.end, err = readPlaced(r.dir, func(cid.CID) error { return nil }); err != nil {
 		return err
 	}
 	r.made = true
@@ -243,25 +237,18 @@ func unlessEnd(err error) error {
 	return err
 }
 
-// logPlaced notes that a blob was made under its final name, from a part unless that is zero. The caller holds mu.
-func (r *Receiving) logPlaced(h blobHash, part [32]byte) error {
-	r.placed.buf = appendPlaced(r.placed.buf, h, part)
+// logPlaced notes that a blob was made under its final name. The caller holds mu.
+func (r *Receiving) logPlaced(blob cid.CID) error {
+	r.placed.buf = append(r.placed.buf, blob.Bytes()...)
 	if len(r.placed.buf) < 4096 {
 		return nil
 	}
 	return r.placed.flush()
 }
 
-func appendPlaced(b []byte, h blobHash, part [32]byte) []byte {
-	if part == ([32]byte{}) {
-		return append(append(b, placedLeaf), h[:]...)
-	}
-	return append(append(append(b, placedPart), h[:]...), part[:]...)
-}
-
 // readPlaced calls fn for each record of the file placed of a folder and returns where they end.
 // A torn end is no error: nothing is believed that a record says.
-func readPlaced(dir string, fn func(h blobHash, part [32]byte) error) (end int64, err error) {
+func readPlaced(dir string, fn func(blob cid.CID) error) (end int64, err error) {
 	f, err := os.Open(filepath.Join(dir, placedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -272,29 +259,18 @@ func readPlaced(dir string, fn func(h blobHash, part [32]byte) error) (end int64
 	defer f.Close() //nolint:errcheck // it was only read
 	in := bufio.NewReader(f)
 	for {
-		kind, err := in.ReadByte()
-		if err != nil {
+		var b [cid.Size]byte
+		if _, err := io.ReadFull(in, b[:]); err != nil {
 			return end, unlessEnd(err)
 		}
-		var h blobHash
-		var part [32]byte
-		if kind != placedLeaf && kind != placedPart {
+		blob, err := cid.FromBytes(b[:])
+		if err != nil {
 			return end, nil
 		}
-		n := 1 + len(h)
-		if _, err := io.ReadFull(in, h[:]); err != nil {
-			return end, unlessEnd(err)
-		}
-		if kind == placedPart {
-			if _, err := io.ReadFull(in, part[:]); err != nil {
-				return end, unlessEnd(err)
-			}
-			n += len(part)
-		}
-		if err := fn(h, part); err != nil {
+		if err := fn(blob); err != nil {
 			return end, err
 		}
-		end += int64(n)
+		end += cid.Size
 	}
 }
 
@@ -332,11 +308,11 @@ func (s *Store) uncleanReceived() (bool, error) {
 }
 
 // placedByReceiving returns the blobs that Receivings have written down.
-func (s *Store) placedByReceiving() (map[blobHash]bool, error) {
-	all := map[blobHash]bool{}
+func (s *Store) placedByReceiving() (map[cid.CID]bool, error) {
+	all := map[cid.CID]bool{}
 	err := s.eachReceived(func(dir string, _ fs.FileInfo) error {
-		_, err := readPlaced(dir, func(h blobHash, _ [32]byte) error {
-			all[h] = true
+		_, err := readPlaced(dir, func(blob cid.CID) error {
+			all[blob] = true
 			return nil
 		})
 		return err
@@ -368,12 +344,12 @@ func (s *Store) expireReceived() error {
 func (s *Store) dropReceived(dir string) error {
 	s.placeMu.Lock() // nobody is between naming and commit
 	defer s.placeMu.Unlock()
-	_, err := readPlaced(dir, func(h blobHash, _ [32]byte) error {
-		known, err := s.has(digestKey(keyBlob, h))
+	_, err := readPlaced(dir, func(blob cid.CID) error {
+		known, err := s.has(blobKey(keyBlob, blob))
 		if err != nil || known {
 			return err
 		}
-		return removeIfThere(s.blobPath(h))
+		return removeIfThere(s.blobPath(blob))
 	})
 	if err != nil {
 		return err

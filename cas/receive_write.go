@@ -3,45 +3,30 @@ package cas
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-const (
-	// catchUp is how many leaves that came before their turn one Put adds to the hash of a file.
-	catchUp = 4
-	// maxHashing bounds the files whose hash is under way: each takes some ten kilobytes.
-	maxHashing = 256
-	// spaceEvery is how many bytes are written between looks at the free space.
-	spaceEvery = 4 << 20
-)
+// spaceEvery is how many bytes are written between looks at the free space.
+const spaceEvery = 4 << 20
 
 // A recvFile is a file of several leaves on its way.
 type recvFile struct {
-	key    [32]byte // the digest of its root when it is not executable
+	blob   cid.CID
 	size   int64
 	leaves []int32 // of Receiving.leaves
-	roots  []filePlace
+	named  bool    // it has its final name
 
-	mu    sync.Mutex
-	made  bool // the file exists and has its room
-	named bool // it has its final name
-
-	hashMu sync.Mutex
-	hash   *blake3.Hasher // of the first leaves; nil: not begun, or done
-	hashed int            // leaves
-	blob   blobHash       // once all are hashed
+	mu   sync.Mutex
+	made bool // the file exists and has its room
 }
 
-func (f *recvFile) name() string { return partPrefix + base32Lower.EncodeToString(f.key[:]) }
+func (f *recvFile) name() string { return partPrefix + f.blob.String() }
 
 // placeFolders makes the folders of blobs and knows which have new names in them.
 type placeFolders struct {
@@ -134,7 +119,7 @@ func (r *Receiving) leafIsDone(i int32, placed bool) error {
 		r.done.Add(int64(l.size))
 	}
 	if placed {
-		return r.logPlaced(l.digest, [32]byte{})
+		return r.logPlaced(l.cid())
 	}
 	return nil
 }
@@ -155,14 +140,14 @@ func (r *Receiving) writeLeaf(i int32, data []byte) (placed bool, err error) {
 		}
 	}
 	if l.own {
-		return r.writeSmall(l.digest, data)
+		return r.writeSmall(l.cid(), data)
 	}
 	return false, nil
 }
 
 // writeSmall makes a blob of a small file under its final name, as an import does, or beside it when that is taken.
-func (r *Receiving) writeSmall(h blobHash, data []byte) (placed bool, err error) {
-	path := r.s.blobPath(h)
+func (r *Receiving) writeSmall(blob cid.CID, data []byte) (placed bool, err error) {
+	path := r.s.blobPath(blob)
 	if err := r.folders.make(filepath.Dir(path)); err != nil {
 		return false, err
 	}
@@ -172,7 +157,7 @@ func (r *Receiving) writeSmall(h blobHash, data []byte) (placed bool, err error)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
 	placed = err == nil
 	if errors.Is(err, fs.ErrExist) {
-		path = r.besidePath(h)
+		path = r.besidePath(blob)
 		if err := removeIfThere(path); err != nil {
 			return false, err
 		}
@@ -197,9 +182,11 @@ func (r *Receiving) writeSmall(h blobHash, data []byte) (placed bool, err error)
 	return placed, nil
 }
 
-func (r *Receiving) besidePath(h blobHash) string { return filepath.Join(r.dir, leafPrefix+h.String()) }
+func (r *Receiving) besidePath(blob cid.CID) string {
+	return filepath.Join(r.dir, leafPrefix+blob.String())
+}
 
-// writePart writes a leaf to its place in a file, and adds it to the hash of the file when it is its turn.
+// writePart writes a leaf to its place in a file.
 func (r *Receiving) writePart(f *recvFile, index int, data []byte) error {
 	path := filepath.Join(r.dir, f.name())
 	if err := r.makePart(f, path); err != nil {
@@ -208,41 +195,15 @@ func (r *Receiving) writePart(f *recvFile, index int, data []byte) error {
 	if err := r.s.step(StepWrite, path); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(path, os.O_RDWR, 0)
+	out, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer out.Close() //nolint:errcheck // the sync before the name finds every error
-	hot := r.isTurn(f, index)
-	var hashing sync.WaitGroup
-	if hot { // the bytes are in the processor's cache
-		hashing.Go(func() { f.hash.Write(data) }) //nolint:errcheck // never fails
-	}
 	offset := int64(index) * cid.LeafSize
 	_, err = out.WriteAt(data, offset)
 	startWriting(out, offset, int64(len(data)))
-	if hot {
-		hashing.Wait()
-		f.hashed++
-		f.hashMu.Unlock()
-	}
-	if err != nil || !f.hashMu.TryLock() {
-		return err // who hashes now adds this leaf as well, or Finish does
-	}
-	defer f.hashMu.Unlock()
-	return r.hashOn(f, out, catchUp)
-}
-
-// isTurn says whether a leaf is the next one that the hash of a file needs; then the caller holds hashMu.
-func (r *Receiving) isTurn(f *recvFile, index int) bool {
-	if !f.hashMu.TryLock() {
-		return false
-	}
-	if f.hashed == index && r.beginHash(f) {
-		return true
-	}
-	f.hashMu.Unlock()
-	return false
+	return err
 }
 
 // makePart makes a partial file with room for all of it.
@@ -272,49 +233,6 @@ func (r *Receiving) makePart(f *recvFile, path string) error {
 	f.made = true
 	return nil
 }
-
-// beginHash makes the hash of a file unless too many are under way. The caller holds hashMu.
-func (r *Receiving) beginHash(f *recvFile) bool {
-	if f.hash != nil {
-		return true
-	}
-	if f.hashed > 0 || r.hashing.Load() >= maxHashing {
-		return false
-	}
-	r.hashing.Add(1)
-	f.hash = blake3.New()
-	return true
-}
-
-// hashOn adds up to n leaves that are on disk to the hash of a file, and ends it after the last one.
-// The caller holds hashMu.
-func (r *Receiving) hashOn(f *recvFile, in io.ReaderAt, n int) error {
-	if f.isHashed() || f.hashed == 0 && !r.isDone(f.leaves[0]) || !r.beginHash(f) {
-		return nil
-	}
-	var buf *buffer
-	for ; n > 0 && f.hashed < len(f.leaves) && r.isDone(f.leaves[f.hashed]); n-- {
-		if buf == nil {
-			buf = buffers.Get().(*buffer)
-			defer buffers.Put(buf)
-		}
-		b := buf[:f.leafSize(f.hashed)]
-		if _, err := in.ReadAt(b, int64(f.hashed)*cid.LeafSize); err != nil {
-			return fmt.Errorf("read what was received: %w", err)
-		}
-		f.hash.Write(b) //nolint:errcheck // never fails
-		f.hashed++
-	}
-	if f.hashed == len(f.leaves) {
-		f.hash.Sum(f.blob[:0])
-		f.hash = nil
-		r.hashing.Add(-1)
-	}
-	return nil
-}
-
-// isHashed says whether blob is known.
-func (f *recvFile) isHashed() bool { return f.hashed == len(f.leaves) && f.hash == nil }
 
 func (f *recvFile) leafSize(i int) int64 {
 	return min(cid.LeafSize, f.size-int64(i)*cid.LeafSize)

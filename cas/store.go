@@ -79,7 +79,7 @@ type Store struct {
 	placeMu sync.RWMutex
 
 	verifyMu sync.Mutex
-	verified map[blobHash]stamp
+	verified map[cid.CID]stamp
 	verifies singleflight.Group
 
 	noClone atomic.Bool // the file system has no reflinks
@@ -129,7 +129,7 @@ func Rebuild(dir string, o *Options) error {
 }
 
 func open(dir string, o *Options, rebuild bool) (*Store, error) {
-	s := &Store{dir: dir, verified: map[blobHash]stamp{}, receiving: map[cid.CID]*Receiving{}}
+	s := &Store{dir: dir, verified: map[cid.CID]stamp{}, receiving: map[cid.CID]*Receiving{}}
 	if o != nil {
 		s.o = *o
 	}
@@ -304,9 +304,9 @@ func (s *Store) sweep() error {
 		return err
 	}
 	removed := 0
-	err = s.eachBlobFile(func(h blobHash, path string) error {
-		known, err := s.blobSize(h)
-		if known >= 0 || unlessAbsent(err) != nil || spare[h] {
+	err = s.eachBlobFile(func(blob cid.CID, path string) error {
+		known, err := s.blobSize(blob)
+		if known >= 0 || unlessAbsent(err) != nil || spare[blob] {
 			return unlessAbsent(err)
 		}
 		removed++

@@ -34,7 +34,7 @@ func (s *Store) Verify(ctx context.Context, report func(Problem)) error {
 	}
 	defer s.leave()
 	v := &verification{s: s, report: report}
-	for _, part := range []func(context.Context) error{v.blobs, v.leaves, v.nodes, v.files, v.bindings, v.records, v.journal} {
+	for _, part := range []func(context.Context) error{v.blobs, v.leaves, v.nodes, v.bindings, v.records, v.journal} {
 		if err := part(ctx); err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
@@ -75,23 +75,23 @@ func (v *verification) blobs(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(v.s.o.Workers, defaultWorkers()))
 	err := v.each(running, keyBlob, "blob", func(k, value []byte) error {
-		if len(k) != 32 {
-			return errValue
+		blob, err := cid.FromBytes(k)
+		if err != nil {
+			return err
 		}
-		h := blobHash(k)
 		size, err := decodeSize(value)
 		if err != nil {
 			return err
 		}
 		g.Go(func() error {
-			err := v.s.rehash(h, size)
+			err := v.s.rehash(blob, size)
 			if err == nil {
 				return nil
 			}
-			if _, e := v.s.blobSize(h); errors.Is(e, ErrNotFound) {
+			if _, e := v.s.blobSize(blob); errors.Is(e, ErrNotFound) {
 				return nil // collected meanwhile
 			}
-			v.problem("blob "+h.String(), "%v", err)
+			v.problem("blob "+blob.String(), "%v", err)
 			if !errors.Is(err, ErrDamaged) {
 				return err
 			}
@@ -103,11 +103,11 @@ func (v *verification) blobs(ctx context.Context) error {
 }
 
 // rehash compares a blob with its hash, whether or not that was done before.
-func (s *Store) rehash(h blobHash, size int64) error {
+func (s *Store) rehash(blob cid.CID, size int64) error {
 	s.verifyMu.Lock()
-	delete(s.verified, h)
+	delete(s.verified, blob)
 	s.verifyMu.Unlock()
-	f, err := s.openBlob(h, size)
+	f, err := s.openBlob(blob, size)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (s *Store) rehash(h blobHash, size int64) error {
 func (v *verification) leaves(ctx context.Context) error {
 	var (
 		open *os.File
-		blob blobHash
+		blob cid.CID
 		buf  = buffers.Get().(*buffer)
 	)
 	defer buffers.Put(buf)
@@ -164,12 +164,18 @@ func (v *verification) leaves(ctx context.Context) error {
 
 func (v *verification) nodes(ctx context.Context) error {
 	return v.each(ctx, keyNode, "node", func(k, value []byte) error {
-		if cid.Sum(cid.DagPB, value).Digest() != [32]byte(k) {
+		c := cid.Sum(cid.DagPB, value)
+		if c.Digest() != [32]byte(k) {
 			return errMismatch
 		}
 		n, err := cid.Decode(value)
 		if err != nil {
 			return err
+		}
+		if n.Kind == cid.KindFile {
+			if err := v.file(c, n); err != nil {
+				return err
+			}
 		}
 		for _, l := range n.Links {
 			ok, err := v.s.hasBlock(l.CID)
@@ -189,40 +195,29 @@ func (s *Store) hasBlock(c cid.CID) (bool, error) {
 	if c.Codec() == cid.DagPB {
 		return s.has(digestKey(keyNode, c.Digest()))
 	}
-	for _, table := range []byte{keyBlob, keyLeaf, keyDamaged} {
-		if ok, err := s.has(digestKey(table, c.Digest())); ok || err != nil {
+	for _, k := range [][]byte{blobKey(keyBlob, c), digestKey(keyLeaf, c.Digest()), blobKey(keyDamaged, c)} {
+		if ok, err := s.has(k); ok || err != nil {
 			return ok, err
 		}
 	}
 	return false, nil
 }
 
-func (v *verification) files(ctx context.Context) error {
-	return v.each(ctx, keyFile, "file", func(k, value []byte) error {
-		h, exec, err := decodeFilePlace(value)
-		if err != nil {
-			return err
-		}
-		size, err := v.s.blobSize(h)
-		if errors.Is(err, ErrDamaged) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("its blob %s is not in the index", h)
-		}
-		b, err := v.s.get(digestKey(keyNode, [32]byte(k)))
-		if err != nil {
-			return fmt.Errorf("its node: %w", err)
-		}
-		n, err := cid.Decode(b)
-		if err != nil {
-			return err
-		}
-		if n.Kind != cid.KindFile || n.Size != size || n.Exec != exec {
-			return fmt.Errorf("its node does not fit blob %s", h)
-		}
+// file looks for the blob of a file. A node without one may be a part of a larger file, unless it is executable.
+func (v *verification) file(c cid.CID, n *cid.Node) error {
+	blob := blobOfRoot(c, n)
+	size, err := v.s.blobSize(blob)
+	switch {
+	case errors.Is(err, ErrDamaged): // reported with the blob
 		return nil
-	})
+	case errors.Is(err, ErrNotFound) && !n.Exec:
+		return nil
+	case err != nil:
+		return fmt.Errorf("its blob %s: %w", blob, err)
+	case size != n.Size:
+		return fmt.Errorf("it has %d bytes and its blob %s has %d", n.Size, blob, size)
+	}
+	return nil
 }
 
 func (v *verification) bindings(ctx context.Context) error {

@@ -106,15 +106,12 @@ func (s *Store) blockLen(c cid.CID) (int64, error) {
 		v, closer, err := s.db.Get(digestKey(keyNode, c.Digest()))
 		return s.valueLen(v, closer, err)
 	}
-	size, err := s.blobSize(c.Digest())
-	if err == nil && size <= cid.LeafSize {
+	size, err := s.blobSize(c)
+	if err == nil {
 		return size, nil
 	}
 	p, e := s.leaf(c)
 	if errors.Is(e, ErrNotFound) {
-		if err == nil {
-			err = ErrNotFound // a whole blob of several leaves
-		}
 		return 0, err
 	}
 	if e == nil {
