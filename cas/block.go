@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/MordragT/nuka/pir/cid"
@@ -71,16 +70,17 @@ func (s *Store) ownBlock(c cid.CID, buf []byte, compare bool) ([]byte, error) {
 		}
 	}
 	all, b := room(buf, p.size)
-	f, err := os.Open(s.blobPath(p.blob))
+	in, err := openPlain(s.blobPath(p.blob))
 	if err == nil {
-		_, err = f.ReadAt(b, p.offset)
-		f.Close() //nolint:errcheck // it was only read
+		_, err = in.ReadAt(b, p.offset)
+		in.Close() //nolint:errcheck // it was only read
 	}
 	if err == nil && (!compare || cid.Sum(cid.Raw, b) == c) {
 		return all, nil
 	}
 	// Let the whole blob be looked at: that sets it aside, or finds that it has been healed.
-	if f, err = s.openBlob(p.blob, size); err != nil {
+	f, err := s.openBlob(p.blob, size)
+	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read

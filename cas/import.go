@@ -255,8 +255,7 @@ func (s *Store) holds(blob cid.CID, size int64) (bool, error) {
 }
 
 func (im *importing) create(w *importWorker) (*os.File, error) {
-	path := w.dir + string(filepath.Separator) + strconv.Itoa(w.count)
-	w.count++
+	path := w.next()
 	if err := im.s.step(StepCreate, path); err != nil {
 		return nil, err
 	}
@@ -264,23 +263,33 @@ func (im *importing) create(w *importWorker) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o444)
 }
 
+// next returns a name for a temporary file.
+func (w *importWorker) next() string {
+	w.count++
+	return w.dir + string(filepath.Separator) + strconv.Itoa(w.count)
+}
+
 // createPlaced makes a file under the final name of a blob.
 // Whoever finds that the name is taken makes a temporary file: the name may be that of another import,
 // of one that was cut off, or of one that failed.
-func (im *importing) createPlaced(w *importWorker, blob cid.CID) (f *os.File, placed bool, err error) {
-	path := im.s.blobPath(blob)
+func (im *importing) createPlaced(w *importWorker, blob cid.CID) (f plainFile, path string, placed bool, err error) {
+	path = im.s.blobPath(blob)
 	if err := im.folder(filepath.Dir(path)); err != nil {
-		return nil, false, err
+		return f, "", false, err
 	}
 	if err := im.s.step(StepCreate, path); err != nil {
-		return nil, false, err
+		return f, "", false, err
 	}
-	f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	f, err = createPlain(path)
+	placed = err == nil
 	if errors.Is(err, fs.ErrExist) {
-		f, err = im.create(w)
-		return f, false, err
+		path = w.next()
+		if err := im.s.step(StepCreate, path); err != nil {
+			return f, "", false, err
+		}
+		f, err = createPlain(path)
 	}
-	return f, true, err
+	return f, path, placed, err
 }
 
 // folder makes a folder for blobs and notes that it has a new name.
@@ -323,12 +332,12 @@ func (im *importing) unplace() {
 }
 
 func (im *importing) small(w *importWorker, blob cid.CID, content []byte) error {
-	f, placed, err := im.createPlaced(w, blob)
+	f, path, placed, err := im.createPlaced(w, blob)
 	if err != nil {
 		return err
 	}
-	w.blobs = append(w.blobs, newBlob{f.Name(), blob, placed})
-	err = im.s.step(StepWrite, f.Name())
+	w.blobs = append(w.blobs, newBlob{path, blob, placed})
+	err = im.s.step(StepWrite, path)
 	if err == nil {
 		_, err = f.Write(content)
 	}

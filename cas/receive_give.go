@@ -1,7 +1,6 @@
 package cas
 
 import (
-	"os"
 	"path/filepath"
 
 	"github.com/MordragT/nuka/pir/cid"
@@ -76,7 +75,7 @@ func (r *Receiving) read(c cid.CID, buf []byte) (all, b []byte, err error) {
 			path = r.s.blobPath(f.blob)
 		}
 	}
-	f, err := os.Open(path)
+	f, err := openPlain(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -154,7 +154,7 @@ func (r *Receiving) writeSmall(blob cid.CID, data []byte) (placed bool, err erro
 	if err := r.s.step(StepCreate, path); err != nil {
 		return false, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+	f, err := createPlain(path)
 	placed = err == nil
 	if errors.Is(err, fs.ErrExist) {
 		path = r.besidePath(blob)
@@ -164,7 +164,7 @@ func (r *Receiving) writeSmall(blob cid.CID, data []byte) (placed bool, err erro
 		if err := r.s.step(StepCreate, path); err != nil {
 			return false, err
 		}
-		f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o444)
+		f, err = createPlain(path)
 	}
 	if err != nil {
 		return false, err
