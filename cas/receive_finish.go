@@ -2,10 +2,13 @@ package cas
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -50,11 +53,9 @@ func (r *Receiving) finish(ctx context.Context) error {
 		s.placeMu.RLock()
 		defer s.placeMu.RUnlock()
 		c := s.change()
-		if err := r.record(c); err != nil {
-			c.b.Close() //nolint:errcheck // memory
-			return err
-		}
-		if err := r.name(); err != nil {
+		var recording errgroup.Group // while the disk works
+		recording.Go(func() error { return r.record(c) })
+		if err := errors.Join(r.name(), recording.Wait()); err != nil {
 			c.b.Close() //nolint:errcheck // memory
 			return err
 		}
