@@ -79,7 +79,7 @@ func (s *Store) blobSize(blob cid.CID) (int64, error) {
 	if err == nil {
 		return decodeSize(v)
 	}
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) && s.anyDamaged.Load() {
 		if damaged, e := s.has(blobKey(keyDamaged, blob)); damaged || e != nil {
 			return -1, errors.Join(e, fmt.Errorf("blob %s: %w: import its content again", blob, ErrDamaged))
 		}
@@ -215,6 +215,7 @@ func (s *Store) setAside(blob cid.CID, reason string) (healed bool, err error) {
 	if !known { // someone else was faster
 		return false, nil
 	}
+	s.anyDamaged.Store(true)
 	c := s.change()
 	c.del(blobKey(keyBlob, blob))
 	c.set(blobKey(keyDamaged, blob), nil)

@@ -62,6 +62,7 @@ type Receiving struct {
 	gone    bool // nothing is read any more
 
 	mu       sync.Mutex // guards what follows, up to the leaves, and their state
+	found    bool       // the folder is of an earlier Receiving
 	made     bool       // the folder exists
 	nodes    map[[32]byte]nodePlace
 	frontier []cid.CID // wanted nodes, and some that have come since

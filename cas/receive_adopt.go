@@ -18,8 +18,8 @@ import (
 
 // adopt looks for what an earlier Receiving has written and compares it with its hashes. The caller holds mu.
 func (r *Receiving) adopt(ctx context.Context) error {
-	if r.placed.end == 0 && r.nodeLog.end == 0 {
-		return nil // nothing was ever written
+	if !r.found {
+		return nil
 	}
 	placed := map[cid.CID]bool{}
 	if err := r.placed.flush(); err != nil {
@@ -224,16 +224,12 @@ func (r *Receiving) copyLocal(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var b []byte
-		if l.cid() != emptyBlob {
-			var err error
-			b, err = r.s.ownBlock(l.cid(), nil, true)
-			if unlessAbsent(err) != nil {
-				return err
-			}
-			if err != nil || l.size >= 0 && len(b) != int(l.size) {
-				continue
-			}
+		b, err := r.local(l)
+		if unlessAbsent(err) != nil {
+			return err
+		}
+		if err != nil || l.size >= 0 && len(b) != int(l.size) {
+			continue
 		}
 		if err := r.makeDir(); err != nil {
 			return err
@@ -248,4 +244,19 @@ func (r *Receiving) copyLocal(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// local returns the bytes of a leaf that the store has as a part of something else.
+func (r *Receiving) local(l *recvLeaf) ([]byte, error) {
+	if l.cid() == emptyBlob {
+		return nil, nil
+	}
+	if l.own && l.uses < 0 { // no blob has its name, as planning has found
+		if known, err := r.s.has(digestKey(keyLeaf, l.digest)); err != nil {
+			return nil, err
+		} else if !known {
+			return nil, ErrNotFound
+		}
+	}
+	return r.s.ownBlock(l.cid(), nil, true)
 }

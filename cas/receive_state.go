@@ -171,6 +171,7 @@ func (r *Receiving) load(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, err := os.Lstat(r.dir); err == nil {
+		r.found = true
 		if err := r.makeDir(); err != nil {
 			return err
 		}

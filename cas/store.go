@@ -82,6 +82,10 @@ type Store struct {
 	verified map[cid.CID]stamp
 	verifies singleflight.Group
 
+	// anyDamaged says that the index may name a blob that was set aside. Mostly there is none, and whatever is not here need not be
+	// looked for among those.
+	anyDamaged atomic.Bool
+
 	noClone atomic.Bool // the file system has no reflinks
 	imports atomic.Uint64
 
@@ -197,6 +201,13 @@ func (s *Store) openParts(rebuild bool) error {
 		if err := s.rebuild(context.Background(), reason); err != nil {
 			return err
 		}
+	}
+	for _, v := range s.scan([]byte{keyDamaged}) {
+		if v.err != nil {
+			return v.err
+		}
+		s.anyDamaged.Store(true)
+		break
 	}
 	if crashed {
 		if err := s.sweep(); err != nil {
