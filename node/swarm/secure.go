@@ -9,7 +9,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/libp2p/go-libp2p/core/sec"
-	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/upgrader"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 )
@@ -18,19 +17,9 @@ const (
 	// inRoom is how many bytes are read from a socket at once: some records of TLS, which reads them one by one.
 	// A socket that has filled it has mostIn from then on: each read of a large answer costs a wait for the next one.
 	inRoom, mostIn = 16 << 10, 256 << 10
-	// messageSize is how many bytes of one stream yamux writes at once. Whoever writes them waits for nobody, so each is a handover
-	// from one goroutine to another, and from one end of the connection to the other.
-	messageSize = 256 << 10
 	// outRoom is how many bytes are written to a socket at once: what yamux writes, and what TLS adds to it.
 	outRoom = messageSize + messageSize/16
 )
-
-// newMuxer is libp2p's yamux with messages of messageSize.
-func newMuxer() *yamux.Transport {
-	t := *yamux.DefaultTransport
-	t.MaxMessageSize = messageSize
-	return &t
-}
 
 // A secure is libp2p's TLS over sockets that are read and written in larger pieces than its records.
 type secure struct{ *p2ptls.Transport }
