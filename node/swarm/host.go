@@ -35,7 +35,7 @@ const (
 	defaultConnections = 200
 	// peerStreams is how many streams of one of our protocols a peer may have open to us at once.
 	peerStreams = 16
-	// hostMemory bounds what libp2p reserves for buffers.
+	// hostMemory bounds what has come of all peers and was not read; one peer may have half of it (muxer.go).
 	hostMemory = 128 << 20
 	// quicAfterTCP is how long the dial by QUIC waits for the one by TCP on a local network, where TCP costs a third.
 	quicAfterTCP = 100 * time.Millisecond
@@ -135,7 +135,7 @@ func resources(o *Options) (network.ResourceManager, error) {
 		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Conns: 8, ConnsInbound: 8, ConnsOutbound: 8, FD: 8,
-			Streams: 16 * peerStreams, StreamsInbound: 8 * peerStreams, StreamsOutbound: 16 * peerStreams, Memory: hostMemory / 4,
+			Streams: 16 * peerStreams, StreamsInbound: 8 * peerStreams, StreamsOutbound: 16 * peerStreams, Memory: hostMemory / 2,
 		},
 		ProtocolPeer: map[p2pprotocol.ID]rcmgr.ResourceLimits{},
 	}

@@ -25,7 +25,8 @@ const (
 )
 
 // A muxer is yamux with large windows. What a window allows is no memory yet, so what has come and was not read is counted and
-// reserved, for each connection, and nothing more is read from one that has no room.
+// reserved, for each connection, and nothing more is read from one that has no room: streams that nobody reads hold up the others
+// of their peer then, so whoever opens one reads it or gives it up.
 // The protocol is https://github.com/hashicorp/yamux/blob/master/spec.md.
 type muxer struct{ config *yamux.Config }
 
