@@ -296,10 +296,11 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 		return nil, protocol.Errorf(protocol.Invalid, "swarm: unknown action %q", a.Action)
 	}
 	h.swarms.wake()
-	return h.swarmStatus(), nil
+	return h.swarmStatus(ctx), nil
 }
 
-func (h *handler) swarmStatus() *protocol.SwarmStatus {
+func (h *handler) swarmStatus(ctx context.Context) *protocol.SwarmStatus {
+	h.swarms.begun(ctx)
 	s := &protocol.SwarmStatus{Addresses: []string{}}
 	for _, m := range h.swarms.all() {
 		if m.name == "" {

@@ -42,6 +42,7 @@ type swarms struct {
 	metrics *metrics
 	apart   bool // whatever the configuration says
 
+	looked  chan struct{} // closed once the reasons to be in a swarm were looked at
 	changed chan struct{}
 	stale   chan struct{}
 	told    chan []byte // heads that are to be told to peers
@@ -54,10 +55,18 @@ type swarms struct {
 
 // newSwarms prepares what has its fields from home to metrics set.
 func newSwarms(s *swarms) *swarms {
-	s.changed, s.stale, s.told = make(chan struct{}, 1), make(chan struct{}, 1), make(chan []byte, 64)
+	s.looked, s.changed, s.stale, s.told = make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1), make(chan []byte, 64)
 	s.members = map[string]*membership{}
 	s.joined = make(chan struct{})
 	return s
+}
+
+// begun waits until the node is where it is to be, right after the daemon's start.
+func (s *swarms) begun(ctx context.Context) {
+	select {
+	case <-s.looked:
+	case <-ctx.Done():
+	}
 }
 
 // wake has the reasons to be in a swarm looked at again.
@@ -83,8 +92,9 @@ func (s *swarms) Run(ctx context.Context) {
 	defer s.leaveAll()
 	tick := time.NewTicker(speakEvery)
 	defer tick.Stop()
-	for {
-		s.update(ctx)
+	s.update(ctx)
+	close(s.looked)
+	for ; ; s.update(ctx) {
 		select {
 		case <-ctx.Done():
 			return
@@ -256,7 +266,8 @@ func (s *swarms) all() []*membership {
 	return list
 }
 
-// enter returns the public membership, which is begun if need be and does not end before release is called.
+// enter returns the public membership, which is begun if need be and does not end before release is called. Right after the daemon's
+// start it waits for the meshes as well.
 func (s *swarms) enter(ctx context.Context) (m *membership, release func(), err error) {
 	s.mu.Lock()
 	s.wanted++
@@ -268,15 +279,17 @@ func (s *swarms) enter(ctx context.Context) (m *membership, release func(), err 
 		s.wake()
 	}
 	s.wake()
-	late := time.After(10 * time.Second)
+	late, looked := time.After(10*time.Second), s.looked
 	for {
 		s.mu.Lock()
 		m, joined := s.members[""], s.joined
 		s.mu.Unlock()
-		if m != nil {
+		if m != nil && looked == nil {
 			return m, release, nil
 		}
 		select {
+		case <-looked:
+			looked = nil
 		case <-joined:
 		case <-late:
 			release()
