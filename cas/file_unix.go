@@ -39,35 +39,30 @@ func openPlainAs(path string, flags int) (plainFile, error) {
 }
 
 // Write implements io.Writer.
-func (f plainFile) Write(b []byte) (written int, err error) {
-	for written < len(b) {
-		n, err := syscall.Write(f.fd, b[written:])
-		switch {
-		case err == syscall.EINTR:
-		case err != nil:
-			return written, f.failed("write", err)
-		case n == 0:
-			return written, io.ErrShortWrite
-		}
-		written += max(n, 0)
-	}
-	return written, nil
+func (f plainFile) Write(b []byte) (int, error) {
+	return f.all("write", b, io.ErrShortWrite, func(done int) (int, error) { return syscall.Write(f.fd, b[done:]) })
 }
 
 // ReadAt implements io.ReaderAt.
-func (f plainFile) ReadAt(b []byte, offset int64) (read int, err error) {
-	for read < len(b) {
-		n, err := syscall.Pread(f.fd, b[read:], offset+int64(read))
+func (f plainFile) ReadAt(b []byte, offset int64) (int, error) {
+	return f.all("read", b, io.EOF, func(done int) (int, error) { return syscall.Pread(f.fd, b[done:], offset+int64(done)) })
+}
+
+// all calls the system until it is done with all bytes of b; nothing is the error when it goes no further.
+func (f plainFile) all(op string, b []byte, nothing error, call func(done int) (int, error)) (done int, err error) {
+	for done < len(b) {
+		n, err := call(done)
 		switch {
 		case err == syscall.EINTR:
 		case err != nil:
-			return read, f.failed("read", err)
+			return done, f.failed(op, err)
 		case n == 0:
-			return read, io.EOF
+			return done, nothing
+		default:
+			done += n
 		}
-		read += max(n, 0)
 	}
-	return read, nil
+	return done, nil
 }
 
 // Close implements io.Closer. The descriptor is closed even when that was interrupted.

@@ -68,17 +68,17 @@ func (s *Store) hasObject(c cid.CID) (bool, error) {
 	}
 	if c.Codec() == cid.DagPB {
 		n, err := s.node(c)
-		if err != nil || n.Kind != cid.KindFile {
-			return err == nil, unlessAbsent(err)
-		}
-	}
-	_, _, err := s.blobOf(c)
-	if errors.Is(err, ErrNotFound) && c.Codec() == cid.Raw {
-		p, err := s.leaf(c)
-		if err == nil {
-			_, err = s.blobSize(p.blob)
+		if err == nil && n.Kind == cid.KindFile {
+			_, err = s.blobSize(blobOfRoot(c, n))
 		}
 		return err == nil, unlessAbsent(err)
+	}
+	_, err := s.blobSize(c)
+	if errors.Is(err, ErrNotFound) {
+		var p leafPlace
+		if p, err = s.leaf(c); err == nil {
+			_, err = s.blobSize(p.blob)
+		}
 	}
 	return err == nil, unlessAbsent(err)
 }
