@@ -186,13 +186,10 @@ func (p *rawPeer) give(_, src string) error {
 var perOp = regexp.MustCompile(`\s([0-9.]+) ns/op`)
 
 func (p *rawPeer) take(dst string, ready func() error) (sample, error) {
-	if err := ready(); err != nil {
-		return sample{}, err
-	}
-	s, err := (task{
+	s, err := between(ready, task{
 		args: []string{p.b.raw, "-test.run", "^$", "-test.bench", "^BenchmarkRaw$/^" + strings.ToLower(p.transport) + "$", "-test.benchtime", "1x"},
 		env:  []string{"NUKA_RAW=" + p.src, "TMPDIR=" + dst}, dir: dst,
-	}).measure()
+	}, nil)
 	if err != nil {
 		return s, err
 	}
