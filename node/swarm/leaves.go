@@ -43,7 +43,7 @@ type queue struct {
 }
 
 // fill begins with the given leaves; spread from a random one on, so that many who fetch the same get different parts first.
-// In the order of the tree a receiver hashes each file as it comes, and need not read it again.
+// In the order of the tree a receiver writes each file from its beginning.
 func (q *queue) fill(leaves []cid.Leaf, spread bool) {
 	n := len(leaves)
 	q.leaves, q.left = leaves, n
