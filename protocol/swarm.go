@@ -52,7 +52,8 @@ func MaxAnswer(n int) int { return 2<<20 + n*16<<10 }
 type Ask byte
 
 // The kinds of requests. Each is followed by what it asks for.
-// After AskStatements, AskHeads and AskNodes the answers end in End; after AskBlocks and AskSmall there is one for each block.
+// After AskStatements, AskHeads and AskNodes the answers end in End; after AskBlocks and AskSmall there is one for each block,
+// after AskParts there is one.
 // The answers to AskStatements and AskHeads hold lines, one statement or head each; a line ends in "\n" and holds no other.
 const (
 	AskStatements Ask = 1 // att: PIDs → attestations about them
@@ -60,6 +61,14 @@ const (
 	AskNodes      Ask = 3 // want: roots → for each its nodes, breadth first and each once; Missing for what is not here
 	AskBlocks     Ask = 4 // want: blocks → each, in order
 	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
+	AskParts      Ask = 6 // want: a root and leaves below it → one Plain with a byte for each leaf, Missing if the root is not being fetched
+)
+
+// What the answer to AskParts says about a leaf.
+const (
+	PartMissing byte = 0 // it is not here
+	PartComing  byte = 1 // it is not here and was asked for
+	PartHere    byte = 2 // it is here
 )
 
 // width is the size of what a request of a kind lists.
@@ -69,7 +78,7 @@ func (a Ask) width() int {
 		return len(pir.PID{})
 	case AskHeads:
 		return len(Key{})
-	case AskNodes, AskBlocks, AskSmall:
+	case AskNodes, AskBlocks, AskSmall, AskParts:
 		return cid.Size
 	}
 	return 0

@@ -299,15 +299,12 @@ func (f *fetch) nodesByBitswap(ctx context.Context, m *member) error {
 }
 
 // leavesByBitswap brings leaves from such a peer, one window after the other.
-func (f *fetch) leavesByBitswap(ctx context.Context, m *member) error {
+func (f *fetch) leavesByBitswap(ctx context.Context, h *holder) error {
 	b := f.s.bitswap.Load()
 	if b == nil {
 		return errors.New("the swarm does not run")
 	}
-	w := &worker{f: f, m: m}
-	f.mu.Lock()
-	f.leaves.workers = append(f.leaves.workers, w)
-	f.mu.Unlock()
+	w, m := f.begin(h), h.m
 	defer func() {
 		f.mu.Lock()
 		f.leaves.leave(w)

@@ -38,7 +38,8 @@ type fetch struct {
 	size     int64
 	r        Receiver
 	progress func(done, total int64)
-	parts    sync.WaitGroup // what looks for holders
+	helpers  sync.WaitGroup // what looks for holders
+	over     chan struct{}  // is closed when it is
 
 	mu   sync.Mutex
 	cond sync.Cond
@@ -64,59 +65,65 @@ type holder struct {
 	tried  bool      // it was asked for nodes, in vain
 	again  time.Time // it has a part, and is not asked before
 	reason error     // why it is lost
+	// w brings leaves from it, or did.
+	w *worker
+	// parts is what it has said about leaves, if it fetches the tree itself. It is asked as long as followed is set.
+	parts    map[int32]byte
+	followed bool
 }
 
 // Fetch makes the tree below root present in the system, from all peers that have it. Size is a bound of the bytes of its
 // files; 0 is none. Progress may be nil, and is called by several goroutines, one at a time.
 // After an error what has come is kept, and the next Fetch of the root goes on from there.
 func (s *Swarm) Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error {
-	release, err := s.only(ctx, root)
-	if err != nil {
-		return err
-	}
-	defer release()
-	r, err := s.o.System.Receive(ctx, root, size)
-	if err != nil {
-		return err
-	}
-	f := &fetch{s: s, root: root, size: size, r: r, progress: progress, known: map[peer.ID]*holder{}}
+	f := &fetch{s: s, root: root, size: size, progress: progress, known: map[peer.ID]*holder{}, over: make(chan struct{})}
 	f.cond.L = &f.mu
+	if err := f.alone(ctx); err != nil {
+		return err
+	}
+	defer f.release()
+	var err error
+	if f.r, err = s.o.System.Receive(ctx, root, size); err != nil {
+		return err
+	}
 	f.gain = time.Now()
-	return errors.Join(f.run(ctx), r.Close())
+	return errors.Join(f.run(ctx), f.r.Close())
 }
 
-// only waits until nobody else fetches root.
-func (s *Swarm) only(ctx context.Context, root cid.CID) (release func(), err error) {
+// alone waits until nobody else fetches the root.
+func (f *fetch) alone(ctx context.Context) error {
 	for {
-		s.mu.Lock()
-		other := s.fetching[root]
+		f.s.mu.Lock()
+		other := f.s.fetching[f.root]
 		if other == nil {
-			mine := make(chan struct{})
-			s.fetching[root] = mine
-			s.mu.Unlock()
-			return func() {
-				s.mu.Lock()
-				delete(s.fetching, root)
-				s.mu.Unlock()
-				close(mine)
-			}, nil
+			f.s.fetching[f.root] = f
+			f.s.mu.Unlock()
+			return nil
 		}
-		s.mu.Unlock()
+		f.s.mu.Unlock()
 		select {
-		case <-other:
+		case <-other.over:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+// release lets others fetch the root.
+func (f *fetch) release() {
+	f.s.mu.Lock()
+	delete(f.s.fetching, f.root)
+	f.s.mu.Unlock()
+	close(f.over)
 }
 
 func (f *fetch) run(ctx context.Context) error {
 	work, cancel := context.WithCancel(ctx)
-	defer f.parts.Wait()
+	defer f.helpers.Wait()
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { f.end(ctx.Err()) })
 	defer stop()
-	f.parts.Go(func() { f.watch(work) })
+	f.helpers.Go(func() { f.watch(work) })
 	if err := f.bringNodes(work); err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ const (
 func (f *fetch) look(ctx context.Context) {
 	f.lookAround(ctx)
 	f.looking++
-	f.parts.Go(func() {
+	f.helpers.Go(func() {
 		defer f.lookedFor()
 		ctx, cancel := context.WithTimeout(ctx, findHoldersTimeout)
 		defer cancel()
@@ -104,7 +104,7 @@ func (f *fetch) lookAround(ctx context.Context) {
 	slots := make(chan struct{}, probeAtOnce)
 	for _, m := range f.s.connected(probePeers) {
 		f.looking++
-		f.parts.Go(func() {
+		f.helpers.Go(func() {
 			defer f.lookedFor()
 			slots <- struct{}{}
 			defer func() { <-slots }()

@@ -33,13 +33,19 @@ const (
 
 // A queue is the leaves of one fetch and who owes them. Guarded by the fetch's mu.
 type queue struct {
-	leaves  []cid.Leaf
-	done    []bool
-	owners  []uint8 // how many owe each
-	todo    []int32 // nobody owes these; the next one last
-	left    int
-	bytes   int64 // of what is left
-	workers []*worker
+	leaves []cid.Leaf
+	done   []bool
+	owners []uint8 // how many owe each
+	todo   []int32 // nobody owes these; the next one last
+	left   int
+	bytes  int64             // of what is left
+	index  map[cid.CID]int32 // of the leaves, once it is needed
+	// partsRate is what those who have a part have given, in bytes a second, before partsSince, and partsBytes what since then.
+	partsSince time.Time
+	partsBytes int64
+	partsRate  float64
+	workers    []*worker
+	followed   []*holder // who say which leaves they have
 }
 
 // fill begins with the given leaves; spread from a random one on, so that many who fetch the same get different parts first.
@@ -67,6 +73,7 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 	if n := len(q.workers); n > 1 { // a smaller part near the end, so that all end at the same time
 		room = min(room, max(minWindow, q.bytes/int64(2*n)))
 	}
+	spared := q.spared(w, now)
 	var window []int32
 	for i := len(q.todo) - 1; i >= 0 && room > 0 && len(window) < protocol.MaxAsked; i-- {
 		leaf := q.todo[i]
@@ -74,14 +81,14 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 			q.todo = slices.Delete(q.todo, i, i+1)
 			continue
 		}
-		if w.lacks[leaf] {
+		if w.without(leaf) || spared && q.elsewhere(leaf) {
 			continue
 		}
 		q.todo = slices.Delete(q.todo, i, i+1)
 		window = append(window, leaf)
 		room -= q.leaves[leaf].Size
 	}
-	if len(window) == 0 && len(w.pending) == 0 {
+	if len(window) == 0 && len(w.pending) == 0 && !spared {
 		window = q.steal(w, room)
 	}
 	for _, leaf := range window {
@@ -138,7 +145,7 @@ func (q *queue) steal(w *worker, room int64) []int32 {
 			break
 		}
 		ahead -= size
-		if q.done[leaf] || q.owners[leaf] > 1 || w.lacks[leaf] {
+		if q.done[leaf] || q.owners[leaf] > 1 || w.without(leaf) {
 			continue
 		}
 		window = append(window, leaf)
@@ -175,6 +182,9 @@ func (q *queue) came(w *worker, has bool, now time.Time) bool {
 		return false
 	}
 	q.done[leaf] = true
+	if w.h.parts != nil {
+		q.partsBytes += size
+	}
 	q.left--
 	q.bytes -= size
 	return true

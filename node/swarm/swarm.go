@@ -46,7 +46,7 @@ type Swarm struct {
 	mu       sync.Mutex
 	closed   bool
 	handlers sync.WaitGroup
-	fetching map[cid.CID]chan struct{}
+	fetching map[cid.CID]*fetch
 }
 
 // New opens the sockets of a swarm. Run must be called, which closes them.
@@ -58,7 +58,7 @@ func New(o *Options) (*Swarm, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the swarm: %w", err)
 	}
-	s := &Swarm{o: *o, log: o.Log, key: key.public, fetching: map[cid.CID]chan struct{}{}, renewed: make(chan struct{}, 1)}
+	s := &Swarm{o: *o, log: o.Log, key: key.public, fetching: map[cid.CID]*fetch{}, renewed: make(chan struct{}, 1)}
 	if o.Admit != nil && o.Credential == nil {
 		return nil, errors.New("open the swarm: it admits by a credential and has none")
 	}

@@ -56,6 +56,8 @@ func (g *giver) serve(ctx context.Context) error {
 			err = g.nodes(ctx, list)
 		case protocol.AskBlocks, protocol.AskSmall:
 			err = g.blocks(ctx, list, kind == protocol.AskSmall)
+		case protocol.AskParts:
+			err = g.giveParts(ctx, list)
 		default:
 			err = fmt.Errorf("ask %d is of another protocol", kind)
 		}

@@ -41,11 +41,12 @@ var errStalled = errors.New("it stalls")
 // A worker brings leaves from one peer. Guarded by the fetch's mu but for what says otherwise.
 type worker struct {
 	f       *fetch
-	m       *member
+	h       *holder
+	m       *member // of h
 	st      network.Stream
-	pending []int32 // what the peer owes, in the order in which it will come
-	owed    int64   // bytes of it
-	lacks   map[int32]bool
+	pending []int32        // what the peer owes, in the order in which it will come
+	owed    int64          // bytes of it
+	lacks   map[int32]bool // it has said so
 	late    bool
 	err     error // why it ends
 	over    bool
@@ -142,6 +143,7 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 		for active > 0 {
 			f.cond.Wait()
 		}
+		f.leaves.followed = nil
 	}()
 	q := &f.leaves
 	q.fill(f.r.WantLeaves(), len(f.s.host.Network().Peers()) > 1)
@@ -150,6 +152,7 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 			WithHint("do not trust who has signed it")
 	}
 	for q.left > 0 {
+		f.followAll(ctx)
 		if active < maxWorkers {
 			h, err := f.next(ctx, active, func(*holder) bool { return true })
 			if err != nil {
@@ -181,22 +184,20 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 // leavesOf brings leaves from a holder in the way that it knows.
 func (f *fetch) leavesOf(ctx context.Context, h *holder) error {
 	if h.plain {
-		return f.leavesByBitswap(ctx, h.m)
+		return f.leavesByBitswap(ctx, h)
 	}
-	return f.leavesFrom(ctx, h.m)
+	return f.leavesFrom(ctx, h)
 }
 
 // leavesFrom brings leaves from one peer until there are none left, or it fails.
-func (f *fetch) leavesFrom(ctx context.Context, m *member) error {
-	st, done, err := f.s.open(ctx, m.id, protocol.WantProtocol)
+func (f *fetch) leavesFrom(ctx context.Context, h *holder) error {
+	st, done, err := f.s.open(ctx, h.m.id, protocol.WantProtocol)
 	if err != nil {
 		return err
 	}
 	defer done()
-	w := &worker{f: f, m: m, st: st}
-	f.mu.Lock()
-	f.leaves.workers = append(f.leaves.workers, w)
-	f.mu.Unlock()
+	w := f.begin(h)
+	w.st = st
 	// What comes is compared before more is read, so that a lie costs one leaf, and put at the same time.
 	batches := make(chan *batch, batchAhead)
 	var parts sync.WaitGroup
@@ -218,6 +219,15 @@ func (f *fetch) leavesFrom(ctx context.Context, m *member) error {
 	return w.err
 }
 
+// begin makes the worker of a holder.
+func (f *fetch) begin(h *holder) *worker {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h.w = &worker{f: f, h: h, m: h.m, last: time.Now()}
+	f.leaves.workers = append(f.leaves.workers, h.w)
+	return h.w
+}
+
 // end ends the worker with an error; nil does not.
 func (w *worker) end(err error) {
 	if err == nil {
@@ -237,7 +247,7 @@ func (w *worker) next() []int32 {
 		if window := f.leaves.take(w, time.Now()); len(window) > 0 {
 			return window
 		}
-		if len(w.pending) == 0 && len(w.lacks) > 0 && f.leaves.onlyLacks(w) {
+		if len(w.pending) == 0 && f.leaves.onlyLacks(w) && (w.h.parts == nil || time.Since(w.last) > partWait) {
 			if w.err == nil {
 				w.err = errPart
 			}
@@ -289,7 +299,7 @@ func (w *worker) askFor() error {
 // onlyLacks says that there is nothing to do that the peer has.
 func (q *queue) onlyLacks(w *worker) bool {
 	for _, leaf := range q.todo {
-		if !q.done[leaf] && !w.lacks[leaf] {
+		if !q.done[leaf] && !w.without(leaf) {
 			return false
 		}
 	}
