@@ -53,7 +53,9 @@ type fetch struct {
 	gain    time.Time // when something came
 	nodes   frontier
 	leaves  queue
-	plain   []*holder // peers that may have it and speak bitswap only
+	// following is how many holders are asked which leaves they have.
+	following int
+	plain     []*holder // peers that may have it and speak bitswap only
 }
 
 // A holder is a peer in one fetch.
@@ -67,7 +69,7 @@ type holder struct {
 	reason error     // why it is lost
 	// w brings leaves from it, or did.
 	w *worker
-	// parts is what it has said about leaves, if it fetches the tree itself. It is asked as long as followed is set.
+	// parts is what it has said about leaves if it has a part only, and followed is set once it is asked.
 	parts    map[int32]byte
 	followed bool
 }

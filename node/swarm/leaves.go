@@ -33,19 +33,20 @@ const (
 
 // A queue is the leaves of one fetch and who owes them. Guarded by the fetch's mu.
 type queue struct {
-	leaves []cid.Leaf
-	done   []bool
-	owners []uint8 // how many owe each
-	todo   []int32 // nobody owes these; the next one last
-	left   int
-	bytes  int64             // of what is left
-	index  map[cid.CID]int32 // of the leaves, once it is needed
-	// partsRate is what those who have a part have given, in bytes a second, before partsSince, and partsBytes what since then.
-	partsSince time.Time
-	partsBytes int64
-	partsRate  float64
-	workers    []*worker
-	followed   []*holder // who say which leaves they have
+	leaves  []cid.Leaf
+	done    []bool
+	owners  []uint8 // how many owe each
+	todo    []int32 // nobody owes these; the next one last
+	left    int
+	bytes   int64             // of what is left
+	index   map[cid.CID]int32 // of the leaves, once it is needed
+	workers []*worker
+	// sharers are peers that fetch the tree themselves, or did when they were asked first: they have a part, or all by now.
+	// sharedRate is what they gave in bytes a second until sharedSince, sharedBytes what since then.
+	sharers     []*holder
+	sharedSince time.Time
+	sharedBytes int64
+	sharedRate  float64
 }
 
 // fill begins with the given leaves; spread from a random one on, so that many who fetch the same get different parts first.
@@ -182,8 +183,8 @@ func (q *queue) came(w *worker, has bool, now time.Time) bool {
 		return false
 	}
 	q.done[leaf] = true
-	if w.h.parts != nil {
-		q.partsBytes += size
+	if slices.Contains(q.sharers, w.h) {
+		q.sharedBytes += size
 	}
 	q.left--
 	q.bytes -= size

@@ -15,9 +15,9 @@ import (
 const (
 	// partsEvery is how often a peer that fetches the same tree is asked which leaves it has.
 	partsEvery = 200 * time.Millisecond
-	// manyParts is of how many such peers a peer that has all is spared, if they give no less than it does together, which is
-	// measured over partsTime and believed before.
-	manyParts, partsTime = 3, time.Second
+	// manySharers is of how many such peers one that had all before is spared, if they give no less than it does together, which
+	// is measured over sharedTime and believed before.
+	manySharers, sharedTime = 3, time.Second
 	// mostFollowed is how many peers are asked which leaves they have.
 	mostFollowed = 32
 )
@@ -70,11 +70,11 @@ func (f *fetch) parts(list []cid.CID) []byte {
 // followAll begins to ask holders which leaves they have. f.mu is held.
 func (f *fetch) followAll(ctx context.Context) {
 	for _, h := range f.holders {
-		if h.followed || h.plain || h.lost || len(f.leaves.followed) == mostFollowed {
+		if h.followed || h.plain || h.lost || f.following == mostFollowed {
 			continue
 		}
 		h.followed = true
-		f.leaves.followed = append(f.leaves.followed, h)
+		f.following++
 		f.helpers.Go(func() {
 			err := f.follow(ctx, h)
 			if err != nil && ctx.Err() == nil {
@@ -82,11 +82,14 @@ func (f *fetch) followAll(ctx context.Context) {
 			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			h.parts = nil
+			f.following--
+			if err != nil {
+				f.leaves.sharers = slices.DeleteFunc(f.leaves.sharers, func(o *holder) bool { return o == h })
+			}
+			h.parts = nil // all, or nobody knows
 			if h.w != nil {
 				h.w.lacks = nil
 			}
-			f.leaves.followed = slices.DeleteFunc(f.leaves.followed, func(o *holder) bool { return o == h })
 			f.cond.Broadcast()
 		})
 	}
@@ -149,6 +152,9 @@ func (f *fetch) doubts(h *holder) (leaves []int32, items [][]byte) {
 func (f *fetch) learn(h *holder, leaves []int32, parts []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !slices.Contains(f.leaves.sharers, h) {
+		f.leaves.sharers = append(f.leaves.sharers, h)
+	}
 	h.parts = make(map[int32]byte, len(leaves))
 	for i, leaf := range leaves {
 		h.parts[leaf] = parts[i]
@@ -165,40 +171,40 @@ func (w *worker) without(leaf int32) bool {
 	return w.lacks[leaf] || known && part != protocol.PartHere
 }
 
-// spared says that the peer, which has all, is asked only for what nobody has who has a part: so a crowd that fetches the same
-// tree takes each leaf from the first holder about once. It depends on what the others give, not on what they say.
+// spared says that the peer, which had all before, is asked only for what no sharer has: so a crowd that fetches the same tree
+// takes each leaf from the first holder about once. It depends on what the sharers give, not on what they say.
 func (q *queue) spared(w *worker, now time.Time) bool {
-	if w.h.parts != nil || len(w.lacks) > 0 || w.rate == 0 {
+	if slices.Contains(q.sharers, w.h) || len(w.lacks) > 0 || w.rate == 0 {
 		return false
 	}
 	n := 0
-	for _, h := range q.followed {
-		if h.hasPart() {
+	for _, h := range q.sharers {
+		if h.gives() {
 			n++
 		}
 	}
-	if n < manyParts {
+	if n < manySharers {
 		return false
 	}
-	if q.partsSince.IsZero() {
-		q.partsSince, q.partsRate = now, math.Inf(1)
+	if q.sharedSince.IsZero() {
+		q.sharedSince, q.sharedRate = now, math.Inf(1)
 	}
-	if dt := now.Sub(q.partsSince); dt >= partsTime {
-		q.partsRate = float64(q.partsBytes) / dt.Seconds()
-		q.partsSince, q.partsBytes = now, 0
+	if dt := now.Sub(q.sharedSince); dt >= sharedTime {
+		q.sharedRate = float64(q.sharedBytes) / dt.Seconds()
+		q.sharedSince, q.sharedBytes = now, 0
 	}
-	return q.partsRate >= w.rate
+	return q.sharedRate >= w.rate
 }
 
-// hasPart says that the peer has a part only, and is expected to give it.
-func (h *holder) hasPart() bool {
-	return h.parts != nil && !h.lost && (h.w == nil || !h.w.late)
+// gives says that something is expected of the peer.
+func (h *holder) gives() bool {
+	return !h.lost && (h.w == nil || !h.w.late)
 }
 
-// elsewhere says that a peer that does not have all has a leaf, or will have it soon.
+// elsewhere says that a sharer has a leaf, or will have it soon.
 func (q *queue) elsewhere(leaf int32) bool {
-	for _, h := range q.followed {
-		if h.parts[leaf] != protocol.PartMissing && h.hasPart() && (h.w == nil || !h.w.lacks[leaf]) {
+	for _, h := range q.sharers {
+		if h.gives() && (h.parts == nil || h.parts[leaf] != protocol.PartMissing) && (h.w == nil || !h.w.lacks[leaf]) {
 			return true
 		}
 	}

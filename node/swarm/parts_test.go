@@ -39,7 +39,7 @@ func newCrowd(leaves, parts int) *crowd {
 	for range parts {
 		w := peer(map[int32]byte{})
 		c.parts = append(c.parts, w)
-		c.followed = append(c.followed, w.h)
+		c.sharers = append(c.sharers, w.h)
 	}
 	c.workers = append([]*worker{c.all}, c.parts...)
 	return c
@@ -95,18 +95,19 @@ func TestPartsTooLittle(t *testing.T) {
 		"two":       {parts: 2},
 		"unknown":   {parts: 3, change: func(c *crowd) { c.all.rate = 0 }},
 		"one late":  {parts: 3, change: func(c *crowd) { c.parts[0].late = true }},
-		"all whole": {parts: 3, change: func(c *crowd) { c.parts[0].h.parts, c.parts[1].h.parts = nil, nil }},
+		"two lost":  {parts: 4, change: func(c *crowd) { c.parts[0].h.lost, c.parts[1].h.lost = true, true }},
+		"all whole": {parts: 3, spared: true, change: func(c *crowd) { c.parts[0].h.parts, c.parts[1].h.parts = nil, nil }},
 		"slow": {parts: 3, change: func(c *crowd) {
 			c.all.rate = 10 << 20
 			c.spared(c.all, c.now)
 			c.take(c.parts[0], c.now)
-			c.give(c.parts[0], 2*partsTime)
+			c.give(c.parts[0], 2*sharedTime)
 		}},
 		"fast": {parts: 3, spared: true, change: func(c *crowd) {
 			c.all.rate = 100 << 10
 			c.spared(c.all, c.now)
 			c.take(c.parts[0], c.now)
-			c.give(c.parts[0], 2*partsTime)
+			c.give(c.parts[0], 2*sharedTime)
 		}},
 	}
 	for name, test := range tests {
@@ -198,7 +199,7 @@ func TestPartsLiars(t *testing.T) {
 	}
 	alone := bring(t, 0, 0)
 	for name, part := range map[string]byte{"here": protocol.PartHere, "coming": protocol.PartComing} {
-		if d := bring(t, 4, part); d > alone+partsTime+partsTime/2 {
+		if d := bring(t, 4, part); d > alone+sharedTime+sharedTime/2 {
 			t.Errorf("with four who say %q: %s, and %s without them", name, d, alone)
 		}
 	}

@@ -143,7 +143,6 @@ func (f *fetch) bringLeaves(ctx context.Context) error {
 		for active > 0 {
 			f.cond.Wait()
 		}
-		f.leaves.followed = nil
 	}()
 	q := &f.leaves
 	q.fill(f.r.WantLeaves(), len(f.s.host.Network().Peers()) > 1)
