@@ -151,7 +151,7 @@ func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, event fun
 
 // upload takes in a tree that comes as a tar whose one top entry is "out".
 func (h *handler) upload(ctx context.Context, data io.Reader) (any, error) {
-	dir, err := os.MkdirTemp(h.home.Work(), "upload-")
+	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "upload-")
 	if err != nil {
 		return nil, err
 	}

@@ -116,10 +116,10 @@ func New(o *Options) (*Realizer, error) {
 		r.o.Offline = r.o.Fetcher
 	}
 	r.builds, r.fetches = make(chan struct{}, r.o.Builds), make(chan struct{}, r.o.Fetches)
-	if err := removeAll(r.workDir()); err != nil {
+	if err := removeAll(r.WorkDir()); err != nil {
 		return nil, fmt.Errorf("clean up unfinished work: %w", err)
 	}
-	for _, dir := range []string{r.workDir(), r.logDir()} {
+	for _, dir := range []string{r.WorkDir(), r.logDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -127,8 +127,9 @@ func New(o *Options) (*Realizer, error) {
 	return r, nil
 }
 
-func (r *Realizer) workDir() string { return filepath.Join(r.o.Dir, "work") }
-func (r *Realizer) logDir() string  { return filepath.Join(r.o.Dir, "log") }
+// WorkDir is a folder for what is unfinished; New empties it.
+func (r *Realizer) WorkDir() string { return filepath.Join(r.o.Dir, "work") }
+func (r *Realizer) logDir() string { return filepath.Join(r.o.Dir, "log") }
 
 // LogPath returns where the log of the last build of id is.
 func (r *Realizer) LogPath(id pir.PID) string { return filepath.Join(r.logDir(), id.String()) }

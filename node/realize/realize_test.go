@@ -172,7 +172,7 @@ func (f *fixture) realize(wanted ...pir.PID) *protocol.Realized {
 // clean checks that no work in progress is left.
 func (f *fixture) clean() {
 	f.t.Helper()
-	if left, _ := os.ReadDir(f.r.workDir()); len(left) > 0 {
+	if left, _ := os.ReadDir(f.r.WorkDir()); len(left) > 0 {
 		f.t.Errorf("left in the work folder: %v", left)
 	}
 }
@@ -310,7 +310,7 @@ func TestFailure(t *testing.T) {
 	if _, err := f.r.Realize(t.Context(), req); err == nil {
 		t.Error("it succeeds the second time")
 	}
-	if left, _ := os.ReadDir(f.r.workDir()); len(left) != 1 {
+	if left, _ := os.ReadDir(f.r.WorkDir()); len(left) != 1 {
 		t.Errorf("kept %v, want the build folder", left)
 	}
 	// What an earlier process left is removed by the next.

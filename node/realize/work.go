@@ -113,7 +113,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	dir, err := os.MkdirTemp(r.workDir(), "fetch-")
+	dir, err := os.MkdirTemp(r.WorkDir(), "fetch-")
 	if err != nil {
 		return made{}, diskErr(err)
 	}
@@ -151,7 +151,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	defer release()
-	dir, err := os.MkdirTemp(r.workDir(), "build-"+w.pir.Name+"-")
+	dir, err := os.MkdirTemp(r.WorkDir(), "build-"+w.pir.Name+"-")
 	if err != nil {
 		return made{}, diskErr(err)
 	}
@@ -277,7 +277,7 @@ func (w *work) data(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	dir, err := os.MkdirTemp(w.g.r.workDir(), "data-")
+	dir, err := os.MkdirTemp(w.g.r.WorkDir(), "data-")
 	if err != nil {
 		return made{}, diskErr(err)
 	}

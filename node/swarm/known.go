@@ -9,6 +9,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+
+	"github.com/MordragT/nuka/internal/atomicfile"
 )
 
 const (
@@ -76,11 +78,7 @@ func (s *Swarm) writeKnown() error {
 	if err := os.MkdirAll(s.o.Dir, 0o755); err != nil {
 		return err
 	}
-	name := filepath.Join(s.o.Dir, knownFile)
-	if err := os.WriteFile(name+".new", []byte(text.String()), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	return atomicfile.Write(filepath.Join(s.o.Dir, knownFile), []byte(text.String()))
 }
 
 // usefulOnes returns the peers that have given something that was verified.

@@ -18,8 +18,9 @@ const (
 	// manySharers is of how many such peers one that had all before is spared, if they give no less than it does together, which
 	// is measured over sharedTime and believed before.
 	manySharers, sharedTime = 3, time.Second
-	// mostFollowed is how many peers are asked which leaves they have.
-	mostFollowed = 32
+	// mostFollowed is how many peers are asked which leaves they have, and followFrom how many bytes must be missing: what is
+	// less is over before it is of use.
+	mostFollowed, followFrom = 32, 4 << 20
 )
 
 // giveParts says which leaves of a tree that is being fetched here have come, or were asked for.
@@ -69,6 +70,9 @@ func (f *fetch) parts(list []cid.CID) []byte {
 
 // followAll begins to ask holders which leaves they have. f.mu is held.
 func (f *fetch) followAll(ctx context.Context) {
+	if f.leaves.bytes < followFrom {
+		return
+	}
 	for _, h := range f.holders {
 		if h.followed || h.plain || h.lost || f.following == mostFollowed {
 			continue
