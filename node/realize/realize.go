@@ -129,7 +129,7 @@ func New(o *Options) (*Realizer, error) {
 
 // WorkDir is a folder for what is unfinished; New empties it.
 func (r *Realizer) WorkDir() string { return filepath.Join(r.o.Dir, "work") }
-func (r *Realizer) logDir() string { return filepath.Join(r.o.Dir, "log") }
+func (r *Realizer) logDir() string  { return filepath.Join(r.o.Dir, "log") }
 
 // LogPath returns where the log of the last build of id is.
 func (r *Realizer) LogPath(id pir.PID) string { return filepath.Join(r.logDir(), id.String()) }

@@ -155,11 +155,13 @@ func (b *bench) report(in input, peers []peer, all map[string][]sample) {
 			switch name := p.name(); {
 			case strings.HasPrefix(name, "nuka"):
 				continue
-			case strings.HasPrefix(name, rawName("")):
-				if name != rawName(transport) {
+			case strings.HasPrefix(name, rawName):
+				if !strings.HasSuffix(name, transport) {
 					continue
 				}
-				target, ok = "≥ 0.7×", met(ratio >= 0.7)
+				if name == rawName+", "+transport {
+					target, ok = "≥ 0.7×", met(ratio >= 0.7)
+				}
 			case name == "kubo":
 				target, ok = "≥ 3×", met(ratio >= 3)
 			case name == "iroh 0.35":
@@ -193,7 +195,7 @@ func (b *bench) peers(in input) []peer {
 	}
 	if in.files == 1 && wanted("raw") { // small files would need a protocol, and then it were no bare stream
 		for _, t := range transports {
-			list = append(list, &rawPeer{b: b, transport: t})
+			list = append(list, &rawPeer{b: b, transport: t}, &rawPeer{b: b, transport: t, alone: true})
 		}
 	}
 	nix := &nixGiver{}

@@ -167,16 +167,23 @@ func (p *nukaPeer) take(dst string, ready func() error) (sample, error) {
 }
 
 // A rawPeer is a bare stream of libp2p from file to file, of which node/swarm has a benchmark: nothing else may use libp2p.
-// Both ends are one process, so its memory is of both.
+// Its ends are two processes, as those of the others are, or one, which has no handovers between processes.
 type rawPeer struct {
 	b         *bench
 	transport string
+	alone     bool
 	src       string
 }
 
-func rawName(transport string) string { return "libp2p stream, " + transport }
+// rawName begins the names of them all.
+const rawName = "libp2p stream"
 
-func (p *rawPeer) name() string { return rawName(p.transport) }
+func (p *rawPeer) name() string {
+	if p.alone {
+		return rawName + " in one process, " + p.transport
+	}
+	return rawName + ", " + p.transport
+}
 
 func (p *rawPeer) give(_, src string) error {
 	p.src = filepath.Join(src, "0", "0")
@@ -186,10 +193,27 @@ func (p *rawPeer) give(_, src string) error {
 var perOp = regexp.MustCompile(`\s([0-9.]+) ns/op`)
 
 func (p *rawPeer) take(dst string, ready func() error) (sample, error) {
-	s, err := between(ready, task{
-		args: []string{p.b.raw, "-test.run", "^$", "-test.bench", "^BenchmarkRaw$/^" + strings.ToLower(p.transport) + "$", "-test.benchtime", "1x"},
+	over := strings.ToLower(p.transport)
+	t := task{
+		args: []string{p.b.raw, "-test.run", "^$", "-test.bench", "^BenchmarkRaw$/^" + over + "$", "-test.benchtime", "1x"},
 		env:  []string{"NUKA_RAW=" + p.src, "TMPDIR=" + dst}, dir: dst,
-	}, nil)
+	}
+	var givers []*daemon
+	if !p.alone {
+		giver := task{args: []string{p.b.raw, "-test.run", "^TestRawGiver$"}, env: []string{"NUKA_RAW=" + p.src, "NUKA_RAW_OVER=" + over}, dir: dst}
+		d, err := giver.launch(dst + ".log")
+		if err != nil {
+			return sample{}, err
+		}
+		defer d.stop()
+		address, err := d.line()
+		if err != nil {
+			return sample{}, err
+		}
+		t.env = append(t.env, "NUKA_RAW_FROM="+address)
+		givers = append(givers, d)
+	}
+	s, err := between(ready, t, nil, givers...)
 	if err != nil {
 		return s, err
 	}
