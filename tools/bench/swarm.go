@@ -162,7 +162,7 @@ func (b *bench) report(in input, peers []peer, all map[string][]sample) {
 				if name == rawName+", "+transport {
 					target, ok = "≥ 0.7×", met(ratio >= 0.7)
 				}
-			case name == "kubo":
+			case strings.HasPrefix(name, "kubo"):
 				target, ok = "≥ 3×", met(ratio >= 3)
 			case name == "iroh 0.35":
 				target, ok = "≥ 2×", met(ratio >= 2)
@@ -198,12 +198,12 @@ func (b *bench) peers(in input) []peer {
 			list = append(list, &rawPeer{b: b, transport: t}, &rawPeer{b: b, transport: t, alone: true})
 		}
 	}
-	nix := &nixGiver{}
+	kubo, nix := &kuboGiver{b: b}, &nixGiver{}
 	for _, p := range []struct {
 		name string
 		peer peer
 	}{
-		{"kubo", &kuboPeer{b: b}}, {"iroh", &irohPeer{b: b}}, {"nix", &nixPeer{giver: nix}}, {"nix", &nixPeer{giver: nix, sync: true}},
+		{"kubo", &kuboPeer{kuboGiver: kubo}}, {"kubo", &kuboPeer{kubo, true}}, {"iroh", &irohPeer{b: b}}, {"nix", &nixPeer{giver: nix}}, {"nix", &nixPeer{giver: nix, sync: true}},
 		{"rsync", &rsyncPeer{}}, {"http", &httpPeer{}},
 	} {
 		if wanted(p.name) {

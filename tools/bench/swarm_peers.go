@@ -15,21 +15,33 @@ import (
 	"github.com/MordragT/nuka/internal/kubo"
 )
 
-// A kuboPeer is IPFS's own node, with one repository and one daemon for each end, over TCP, which it is faster with.
-type kuboPeer struct {
+// A kuboGiver has a repository of IPFS's own node.
+type kuboGiver struct {
 	b    *bench
-	cid  string
 	repo string
+	cid  string // of the tree, once it is in it
 }
 
-func (p *kuboPeer) name() string { return "kubo" }
+// A kuboPeer is that node, with one repository and one daemon for each end, over TCP, which it is faster with.
+// It does not sync what it has written by default, so there is one that does.
+type kuboPeer struct {
+	*kuboGiver
+	sync bool
+}
 
-func (p *kuboPeer) ipfs(repo string, args ...string) task {
+func (p *kuboPeer) name() string {
+	if p.sync {
+		return "kubo; sync"
+	}
+	return "kubo"
+}
+
+func (p *kuboGiver) ipfs(repo string, args ...string) task {
 	return task{args: append([]string{p.b.ipfs}, args...), env: kubo.Env(repo)}
 }
 
 // init makes a repository whose daemon knows nobody and asks nobody.
-func (p *kuboPeer) init(repo string) error {
+func (p *kuboGiver) init(repo string) error {
 	for _, args := range kubo.Setup("/ip4/127.0.0.1/tcp/0") {
 		if _, err := p.ipfs(repo, args...).measure(); err != nil {
 			return err
@@ -38,7 +50,10 @@ func (p *kuboPeer) init(repo string) error {
 	return nil
 }
 
-func (p *kuboPeer) give(dir, src string) error {
+func (p *kuboGiver) give(dir, src string) error {
+	if p.cid != "" {
+		return nil
+	}
 	if err := installed(p.b.ipfs); err != nil {
 		return err
 	}
@@ -51,7 +66,7 @@ func (p *kuboPeer) give(dir, src string) error {
 	return err
 }
 
-func (p *kuboPeer) start(repo string) (*daemon, error) {
+func (p *kuboGiver) start(repo string) (*daemon, error) {
 	d, err := p.ipfs(repo, "daemon").launch(repo + ".log")
 	if err != nil {
 		return nil, err
@@ -87,7 +102,11 @@ func (p *kuboPeer) take(dst string, ready func() error) (sample, error) {
 	if _, err := p.ipfs(repo, "swarm", "connect", strings.Fields(addrs.out)[0]).measure(); err != nil {
 		return sample{}, err
 	}
-	return between(ready, p.ipfs(repo, "pin", "add", p.cid), to, from, to)
+	t := p.ipfs(repo, "pin", "add", p.cid)
+	if p.sync {
+		t.args = append([]string{"sh", "-c", `"$@" && sync`, "sh"}, t.args...)
+	}
+	return between(ready, t, to, from, to)
 }
 
 // An irohPeer is iroh's blobs, from npm, by a script. The way to the giver is found before the clock starts.
