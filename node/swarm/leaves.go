@@ -74,9 +74,12 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 	if n := len(q.workers); n > 1 { // a smaller part near the end, so that all end at the same time
 		room = min(room, max(minWindow, q.bytes/int64(2*n)))
 	}
-	spared := q.spared(w, now)
+	spared, end := q.spared(w, now), 0
+	if spared {
+		end = max(0, len(q.todo)-mostDoubts) // of what is behind, nobody was asked
+	}
 	var window []int32
-	for i := len(q.todo) - 1; i >= 0 && room > 0 && len(window) < protocol.MaxAsked; i-- {
+	for i := len(q.todo) - 1; i >= end && room > 0 && len(window) < protocol.MaxAsked; i-- {
 		leaf := q.todo[i]
 		if q.done[leaf] || q.owners[leaf] > 0 {
 			q.todo = slices.Delete(q.todo, i, i+1)

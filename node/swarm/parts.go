@@ -18,6 +18,8 @@ const (
 	// manySharers is of how many such peers one that had all before is spared, if they give no less than it does together, which
 	// is measured over sharedTime and believed before.
 	manySharers, sharedTime = 3, time.Second
+	// mostDoubts is about how many leaves it is asked: those that are wanted next.
+	mostDoubts = protocol.MaxAsked - 1
 	// mostFollowed is how many peers are asked which leaves they have, and followFrom how many bytes must be missing: what is
 	// less is over before it is of use.
 	mostFollowed, followFrom = 32, 4 << 20
@@ -143,7 +145,7 @@ func (f *fetch) doubts(h *holder) (leaves []int32, items [][]byte) {
 	}
 	q := &f.leaves
 	items = append(items, f.root.Bytes())
-	for i := len(q.todo) - 1; i >= 0 && len(items) < protocol.MaxAsked; i-- {
+	for i := len(q.todo) - 1; i >= 0 && len(leaves) < mostDoubts; i-- {
 		if leaf := q.todo[i]; !q.done[leaf] {
 			leaves = append(leaves, leaf)
 			items = append(items, q.leaves[leaf].CID.Bytes())

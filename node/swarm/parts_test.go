@@ -22,11 +22,13 @@ type crowd struct {
 	now   time.Time
 }
 
+func crowdLeaf(i int) cid.CID { return cid.Sum(cid.Raw, []byte{byte(i), byte(i >> 8)}) }
+
 func newCrowd(leaves, parts int) *crowd {
 	c := &crowd{queue: &queue{}, now: time.Unix(1_000_000_000, 0)}
 	list := make([]cid.Leaf, leaves)
 	for i := range list {
-		list[i] = cid.Leaf{CID: cid.Sum(cid.Raw, []byte{byte(i)}), Size: cid.LeafSize}
+		list[i] = cid.Leaf{CID: crowdLeaf(i), Size: cid.LeafSize}
 	}
 	c.fill(list, false)
 	peer := func(parts map[int32]byte) *worker {
@@ -84,6 +86,21 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// Of a tree of many leaves sharers are asked about some, and who has all is not asked for the others meanwhile.
+func TestPartsOfMany(t *testing.T) {
+	c := newCrowd(2*mostDoubts, 3)
+	for leaf := range int32(mostDoubts) {
+		c.has(0, protocol.PartHere, leaf)
+	}
+	if got := c.take(c.all, c.now); len(got) > 0 {
+		t.Errorf("who has all: got leaves %d, want none", got)
+	}
+	delete(c.parts[0].h.parts, 7)
+	if got := c.take(c.all, c.now); !slices.Equal(got, []int32{7}) {
+		t.Errorf("who has all: got leaves %d, want the one that nobody else has", got)
+	}
+}
+
 // What others have is not waited for when they are few, or late, or give less than who has all.
 func TestPartsTooLittle(t *testing.T) {
 	tests := map[string]struct {
@@ -132,7 +149,7 @@ func TestPartsTooLittle(t *testing.T) {
 // A fetch says what has become of each leaf, and nothing about trees that are not fetched.
 func TestPartsOfFetch(t *testing.T) {
 	f := &fetch{}
-	list := []cid.CID{cid.Sum(cid.Raw, []byte{0}), cid.Sum(cid.Raw, []byte{1}), cid.Sum(cid.Raw, []byte{2}), cid.Sum(cid.Raw, []byte{3})}
+	list := []cid.CID{crowdLeaf(0), crowdLeaf(1), crowdLeaf(2), crowdLeaf(3)}
 	if got, want := f.parts(list), make([]byte, 4); !cmp.Equal(got, want) {
 		t.Errorf("before its leaves are known: got %d, want %d", got, want)
 	}
