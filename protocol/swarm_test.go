@@ -174,6 +174,17 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%x: got %v", bad, err)
 		}
 	}
+	for kind := AskStatements; kind <= AskParts; kind++ {
+		want := [][]byte{bytes.Repeat([]byte{byte(kind)}, kind.width())}
+		b.Reset()
+		if err := WriteAsk(&b, kind, want); err != nil {
+			t.Fatal(err)
+		}
+		r.Reset(&b)
+		if got, items, err := ReadAsk(r); err != nil || got != kind || !cmp.Equal(items, want) {
+			t.Errorf("kind %d: got %d, %x, %v", kind, got, items, err)
+		}
+	}
 	if err := WriteAsk(io.Discard, AskBlocks, make([][]byte, MaxAsked+1)); err == nil {
 		t.Error("more than MaxAsked are asked for")
 	}
