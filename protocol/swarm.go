@@ -61,14 +61,7 @@ const (
 	AskNodes      Ask = 3 // want: roots → for each its nodes, breadth first and each once; Missing for what is not here
 	AskBlocks     Ask = 4 // want: blocks → each, in order
 	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
-	AskParts      Ask = 6 // want: a root and leaves below it → one Plain with a byte for each leaf, Missing if the root is not being fetched
-)
-
-// What the answer to AskParts says about a leaf.
-const (
-	PartMissing byte = 0 // it is not here
-	PartComing  byte = 1 // it is not here and was asked for
-	PartHere    byte = 2 // it is here
+	AskParts      Ask = 6 // want: a root → one Plain with news of its leaves, see Part; Missing if it is not being fetched
 )
 
 // width is the size of what a request of a kind lists.

@@ -3,6 +3,7 @@ package protocol
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -190,6 +191,23 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+func TestPartsAnswer(t *testing.T) {
+	leaf := cid.Sum(cid.Raw, []byte("a leaf"))
+	b := AppendPart(AppendPart(nil, PartHere, leaf), PartMissing, cid.Sum(cid.Raw, nil))
+	if got, want := hex.EncodeToString(b), "03"+hex.EncodeToString(leaf.Bytes()[4:12])+"01"+"af1349b9f5f9a1a6"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	leaves, parts, err := Parts(b)
+	if err != nil || !cmp.Equal(leaves, []PartKey{PartKeyOf(leaf), PartKeyOf(cid.Sum(cid.Raw, nil))}) || !cmp.Equal(parts, []Part{PartHere, PartMissing}) {
+		t.Errorf("got %x, %d, %v", leaves, parts, err)
+	}
+	for _, bad := range [][]byte{b[:len(b)-1], append([]byte{0}, b[1:]...), append([]byte{4}, b[1:]...)} {
+		if _, _, err := Parts(bad); err == nil {
+			t.Errorf("%x is taken", bad)
+		}
+	}
+}
+
 func FuzzSwarm(f *testing.F) {
 	h := sampleHead(f, 1, nil)
 	head, _ := h.Encode()
@@ -215,6 +233,15 @@ func FuzzSwarm(f *testing.F) {
 		}
 		for _, err := range DecodeStatements(bytes.NewReader(b)) {
 			_ = err
+		}
+		if leaves, parts, err := Parts(b); err == nil {
+			var again []byte
+			for i, k := range leaves {
+				again = append(append(again, byte(parts[i])), k[:]...)
+			}
+			if !bytes.Equal(again, b) {
+				t.Errorf("parts %x are written as %x", b, again)
+			}
 		}
 		r := bufio.NewReader(bytes.NewReader(b))
 		for {

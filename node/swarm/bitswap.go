@@ -304,7 +304,7 @@ func (f *fetch) leavesByBitswap(ctx context.Context, h *holder) error {
 	if b == nil {
 		return errors.New("the swarm does not run")
 	}
-	w, m := f.begin(h), h.m
+	w, m := f.begin(h, nil), h.m
 	defer func() {
 		f.mu.Lock()
 		f.leaves.leave(w)

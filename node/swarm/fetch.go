@@ -70,7 +70,7 @@ type holder struct {
 	// w brings leaves from it, or did.
 	w *worker
 	// parts is what it has said about leaves if it has a part only, and followed is set once it is asked.
-	parts    map[int32]byte
+	parts    []protocol.Part
 	followed bool
 }
 

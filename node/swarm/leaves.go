@@ -38,8 +38,8 @@ type queue struct {
 	owners  []uint8 // how many owe each
 	todo    []int32 // nobody owes these; the next one last
 	left    int
-	bytes   int64             // of what is left
-	index   map[cid.CID]int32 // of the leaves, once it is needed
+	bytes   int64                      // of what is left
+	index   map[protocol.PartKey]int32 // of the leaves, once it is needed
 	workers []*worker
 	// sharers are peers that fetch the tree themselves, or did when they were asked first: they have a part, or all by now.
 	// sharedRate is what they gave in bytes a second until sharedSince, sharedBytes what since then.
@@ -74,12 +74,9 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 	if n := len(q.workers); n > 1 { // a smaller part near the end, so that all end at the same time
 		room = min(room, max(minWindow, q.bytes/int64(2*n)))
 	}
-	spared, end := q.spared(w, now), 0
-	if spared {
-		end = max(0, len(q.todo)-mostDoubts) // of what is behind, nobody was asked
-	}
+	spared := q.spared(w, now)
 	var window []int32
-	for i := len(q.todo) - 1; i >= end && room > 0 && len(window) < protocol.MaxAsked; i-- {
+	for i := len(q.todo) - 1; i >= 0 && room > 0 && len(window) < protocol.MaxAsked; i-- {
 		leaf := q.todo[i]
 		if q.done[leaf] || q.owners[leaf] > 0 {
 			q.todo = slices.Delete(q.todo, i, i+1)

@@ -3,7 +3,6 @@ package swarm
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -18,19 +17,20 @@ const (
 	// manySharers is of how many such peers one that had all before is spared, if they give no less than it does together, which
 	// is measured over sharedTime and believed before.
 	manySharers, sharedTime = 3, time.Second
-	// mostDoubts is about how many leaves it is asked: those that are wanted next.
-	mostDoubts = protocol.MaxAsked - 1
 	// mostFollowed is how many peers are asked which leaves they have, and followFrom how many bytes must be missing: what is
 	// less is over before it is of use.
 	mostFollowed, followFrom = 32, 4 << 20
 )
 
-// giveParts says which leaves of a tree that is being fetched here have come, or were asked for.
+// giveParts tells what has become of the leaves of a tree that is being fetched here since that was asked on this stream before.
 func (g *giver) giveParts(ctx context.Context, list []cid.CID) error {
-	if len(list) > 0 {
+	if len(list) == 1 {
 		if f := g.s.fetchOf(list[0]); f != nil {
 			if _, err := g.s.o.System.Block(ctx, list[0], g.to); err == nil {
-				return g.answer(ctx, protocol.Plain, f.parts(list[1:]))
+				if f != g.toldOf {
+					g.told, g.toldOf = nil, f
+				}
+				return g.answer(ctx, protocol.Plain, f.parts(&g.told))
 			}
 		}
 	}
@@ -44,30 +44,30 @@ func (s *Swarm) fetchOf(root cid.CID) *fetch {
 	return s.fetching[root]
 }
 
-// parts says for each leaf what has become of it.
-func (f *fetch) parts(list []cid.CID) []byte {
+// parts returns what has become of each leaf, if that is not what was told.
+func (f *fetch) parts(told *[]protocol.Part) (b []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q, all := &f.leaves, make([]byte, len(list))
-	if q.leaves == nil {
-		return all // its nodes are coming
+	q := &f.leaves
+	if *told == nil && q.leaves != nil {
+		*told = make([]protocol.Part, len(q.leaves))
 	}
-	if q.index == nil {
-		q.index = make(map[cid.CID]int32, len(q.leaves))
-		for i, l := range q.leaves {
-			q.index[l.CID] = int32(i)
-		}
-	}
-	for i, c := range list {
-		leaf, wanted := q.index[c]
+	n := 0
+	for i, last := range *told {
+		p := protocol.PartMissing
 		switch {
-		case !wanted || q.done[leaf]:
-			all[i] = protocol.PartHere
-		case q.owners[leaf] > 0:
-			all[i] = protocol.PartComing
+		case q.done[i]:
+			p = protocol.PartHere
+		case q.owners[i] > 0:
+			p = protocol.PartComing
+		}
+		if p != last && n < protocol.MaxParts {
+			b = protocol.AppendPart(b, p, q.leaves[i].CID)
+			(*told)[i] = p
+			n++
 		}
 	}
-	return all
+	return b
 }
 
 // followAll begins to ask holders which leaves they have. f.mu is held.
@@ -108,61 +108,60 @@ func (f *fetch) follow(ctx context.Context, h *holder) error {
 		return err
 	}
 	defer done()
-	r := bufio.NewReaderSize(st, 1<<10)
-	for {
-		leaves, items := f.doubts(h)
-		if items == nil {
-			return nil
-		}
+	r := bufio.NewReaderSize(st, 4<<10)
+	for f.wants(h) {
 		if err := st.SetDeadline(time.Now().Add(slowStream)); err != nil {
 			return err
 		}
-		if err := protocol.WriteAsk(st, protocol.AskParts, items); err != nil {
+		if err := protocol.WriteAsk(st, protocol.AskParts, [][]byte{f.root.Bytes()}); err != nil {
 			return err
 		}
-		e, b, err := protocol.ReadAnswer(r, nil, len(leaves))
+		e, b, err := protocol.ReadAnswer(r, nil, protocol.MaxBlock)
 		if err != nil || e != protocol.Plain {
 			return err
 		}
-		if len(b) != len(leaves) {
-			return fmt.Errorf("it said something about %d leaves, and was asked about %d", len(b), len(leaves))
+		h.m.took(len(b))
+		leaves, parts, err := protocol.Parts(b)
+		if err != nil {
+			return err
 		}
-		f.learn(h, leaves, b)
+		f.learn(h, leaves, parts)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(partsEvery):
 		}
 	}
+	return nil
 }
 
-// doubts returns the leaves that are wanted next, and what is to be asked about them, nil if the peer is of no use any more.
-func (f *fetch) doubts(h *holder) (leaves []int32, items [][]byte) {
+// wants says that a holder is still of use.
+func (f *fetch) wants(h *holder) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if h.lost {
-		return nil, nil
-	}
-	q := &f.leaves
-	items = append(items, f.root.Bytes())
-	for i := len(q.todo) - 1; i >= 0 && len(leaves) < mostDoubts; i-- {
-		if leaf := q.todo[i]; !q.done[leaf] {
-			leaves = append(leaves, leaf)
-			items = append(items, q.leaves[leaf].CID.Bytes())
-		}
-	}
-	return leaves, items
+	return !h.lost
 }
 
 // learn takes what a peer has said.
-func (f *fetch) learn(h *holder, leaves []int32, parts []byte) {
+func (f *fetch) learn(h *holder, leaves []protocol.PartKey, parts []protocol.Part) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !slices.Contains(f.leaves.sharers, h) {
-		f.leaves.sharers = append(f.leaves.sharers, h)
+	q := &f.leaves
+	if q.index == nil {
+		q.index = make(map[protocol.PartKey]int32, len(q.leaves))
+		for i, l := range q.leaves {
+			q.index[protocol.PartKeyOf(l.CID)] = int32(i)
+		}
 	}
-	h.parts = make(map[int32]byte, len(leaves))
-	for i, leaf := range leaves {
+	if h.parts == nil {
+		h.parts = make([]protocol.Part, len(q.leaves))
+		q.sharers = append(q.sharers, h)
+	}
+	for i, key := range leaves {
+		leaf, wanted := q.index[key]
+		if !wanted {
+			continue
+		}
 		h.parts[leaf] = parts[i]
 		if parts[i] == protocol.PartHere && h.w != nil {
 			delete(h.w.lacks, leaf)
@@ -173,8 +172,7 @@ func (f *fetch) learn(h *holder, leaves []int32, parts []byte) {
 
 // without says that the peer does not have a leaf, as far as is known.
 func (w *worker) without(leaf int32) bool {
-	part, known := w.h.parts[leaf]
-	return w.lacks[leaf] || known && part != protocol.PartHere
+	return w.lacks[leaf] || w.h.parts != nil && (w.h.parts[leaf] == protocol.PartMissing || w.h.parts[leaf] == protocol.PartComing)
 }
 
 // spared says that the peer, which had all before, is asked only for what no sharer has: so a crowd that fetches the same tree
@@ -210,7 +208,7 @@ func (h *holder) gives() bool {
 // elsewhere says that a sharer has a leaf, or will have it soon.
 func (q *queue) elsewhere(leaf int32) bool {
 	for _, h := range q.sharers {
-		if h.gives() && (h.parts == nil || h.parts[leaf] != protocol.PartMissing) && (h.w == nil || !h.w.lacks[leaf]) {
+		if h.gives() && (h.parts == nil || h.parts[leaf] >= protocol.PartComing) && (h.w == nil || !h.w.lacks[leaf]) {
 			return true
 		}
 	}

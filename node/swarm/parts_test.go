@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"bufio"
-	"bytes"
 	"slices"
 	"testing"
 	"time"
@@ -31,7 +30,7 @@ func newCrowd(leaves, parts int) *crowd {
 		list[i] = cid.Leaf{CID: crowdLeaf(i), Size: cid.LeafSize}
 	}
 	c.fill(list, false)
-	peer := func(parts map[int32]byte) *worker {
+	peer := func(parts []protocol.Part) *worker {
 		h := &holder{m: &member{}, parts: parts}
 		h.w = &worker{h: h, m: h.m}
 		return h.w
@@ -39,7 +38,7 @@ func newCrowd(leaves, parts int) *crowd {
 	c.all = peer(nil)
 	c.all.rate = 1 << 20
 	for range parts {
-		w := peer(map[int32]byte{})
+		w := peer(make([]protocol.Part, leaves))
 		c.parts = append(c.parts, w)
 		c.sharers = append(c.sharers, w.h)
 	}
@@ -48,7 +47,7 @@ func newCrowd(leaves, parts int) *crowd {
 }
 
 // has has a peer say something about leaves.
-func (c *crowd) has(peer int, part byte, leaves ...int32) {
+func (c *crowd) has(peer int, part protocol.Part, leaves ...int32) {
 	for _, leaf := range leaves {
 		c.parts[peer].h.parts[leaf] = part
 	}
@@ -67,11 +66,9 @@ func (c *crowd) give(w *worker, within time.Duration) {
 func TestParts(t *testing.T) {
 	c := newCrowd(6, 3)
 	c.has(0, protocol.PartHere, 0)
+	c.has(1, protocol.PartMissing, 0, 2, 3, 4, 5)
 	c.has(1, protocol.PartComing, 1)
 	c.has(2, protocol.PartMissing, 2, 4, 5)
-	for leaf := range int32(6) {
-		c.has(1, max(protocol.PartMissing, c.parts[1].h.parts[leaf]), leaf)
-	}
 	if got := c.take(c.all, c.now); !slices.Equal(got, []int32{2}) {
 		t.Errorf("who has all: got leaves %d, want the first that nobody else has", got)
 	}
@@ -83,21 +80,6 @@ func TestParts(t *testing.T) {
 	}
 	if got := c.take(c.parts[2], c.now); !slices.Equal(got, []int32{1}) {
 		t.Errorf("of whom too little is known: got leaves %d, want the first that it may have", got)
-	}
-}
-
-// Of a tree of many leaves sharers are asked about some, and who has all is not asked for the others meanwhile.
-func TestPartsOfMany(t *testing.T) {
-	c := newCrowd(2*mostDoubts, 3)
-	for leaf := range int32(mostDoubts) {
-		c.has(0, protocol.PartHere, leaf)
-	}
-	if got := c.take(c.all, c.now); len(got) > 0 {
-		t.Errorf("who has all: got leaves %d, want none", got)
-	}
-	delete(c.parts[0].h.parts, 7)
-	if got := c.take(c.all, c.now); !slices.Equal(got, []int32{7}) {
-		t.Errorf("who has all: got leaves %d, want the one that nobody else has", got)
 	}
 }
 
@@ -146,27 +128,42 @@ func TestPartsTooLittle(t *testing.T) {
 	}
 }
 
-// A fetch says what has become of each leaf, and nothing about trees that are not fetched.
+// A fetch tells what has become of each leaf, and then what is news; another fetch of the same tree understands it.
 func TestPartsOfFetch(t *testing.T) {
-	f := &fetch{}
-	list := []cid.CID{crowdLeaf(0), crowdLeaf(1), crowdLeaf(2), crowdLeaf(3)}
-	if got, want := f.parts(list), make([]byte, 4); !cmp.Equal(got, want) {
-		t.Errorf("before its leaves are known: got %d, want %d", got, want)
+	giver, taker := &fetch{}, &fetch{}
+	taker.cond.L = &taker.mu
+	var told []protocol.Part
+	if got := giver.parts(&told); len(got) > 0 {
+		t.Errorf("before its leaves are known: got %d", got)
 	}
-	c := newCrowd(3, 0)
-	f.leaves = *c.queue
-	f.leaves.done[0] = true
-	f.leaves.owners[1] = 1
-	want := []byte{protocol.PartHere, protocol.PartComing, protocol.PartMissing, protocol.PartHere}
-	if got := f.parts(list); !cmp.Equal(got, want) {
-		t.Errorf("got %d, want %d: the last one was here before", got, want)
+	giver.leaves, taker.leaves = *newCrowd(4, 0).queue, *newCrowd(3, 0).queue
+	h := &holder{}
+	for _, step := range []struct {
+		change func()
+		news   int
+		want   []protocol.Part
+	}{
+		{func() {}, 4, []protocol.Part{protocol.PartMissing, protocol.PartMissing, protocol.PartMissing}},
+		{func() { giver.leaves.owners[1], giver.leaves.done[3] = 1, true }, 2, []protocol.Part{protocol.PartMissing, protocol.PartComing, protocol.PartMissing}},
+		{func() {}, 0, []protocol.Part{protocol.PartMissing, protocol.PartComing, protocol.PartMissing}},
+		{func() { giver.leaves.owners[1], giver.leaves.done[0] = 0, true }, 2, []protocol.Part{protocol.PartHere, protocol.PartMissing, protocol.PartMissing}},
+	} {
+		step.change()
+		leaves, parts, err := protocol.Parts(giver.parts(&told))
+		if err != nil || len(leaves) != step.news {
+			t.Errorf("got news of %d leaves, %v; want %d", len(leaves), err, step.news)
+		}
+		taker.learn(h, leaves, parts)
+		if !cmp.Equal(h.parts, step.want) {
+			t.Errorf("got %d, want %d", h.parts, step.want)
+		}
 	}
 }
 
 // Peers that say that they have, or will have, every leaf, and give none, cost a second and no more.
 func TestPartsLiars(t *testing.T) {
 	const size = 24 << 20
-	bring := func(t *testing.T, liars int, part byte) (d time.Duration) {
+	bring := func(t *testing.T, liars int, part protocol.Part) (d time.Duration) {
 		simulate(t, func(t *testing.T, sim *simulation) {
 			honest, here := newMemory(), newMemory()
 			root := honest.tree(t, 24, size/24)
@@ -187,7 +184,10 @@ func TestPartsLiars(t *testing.T) {
 							e, b := protocol.Missing, []byte(nil)
 							switch kind {
 							case protocol.AskParts:
-								e, b = protocol.Plain, bytes.Repeat([]byte{part}, len(items)-1)
+								e = protocol.Plain
+								for c := range m.blocks {
+									b = protocol.AppendPart(b, part, c)
+								}
 							case protocol.AskBlocks:
 								if c, err := cid.FromBytes(item); err == nil && c.Codec() == cid.DagPB {
 									e, b = protocol.Plain, m.blocks[c]
@@ -197,9 +197,6 @@ func TestPartsLiars(t *testing.T) {
 							}
 							if protocol.WriteAnswer(w, e, b) != nil || w.Flush() != nil {
 								return
-							}
-							if kind == protocol.AskParts {
-								break
 							}
 						}
 					}
@@ -215,7 +212,7 @@ func TestPartsLiars(t *testing.T) {
 		return d
 	}
 	alone := bring(t, 0, 0)
-	for name, part := range map[string]byte{"here": protocol.PartHere, "coming": protocol.PartComing} {
+	for name, part := range map[string]protocol.Part{"here": protocol.PartHere, "coming": protocol.PartComing} {
 		if d := bring(t, 4, part); d > alone+sharedTime+sharedTime/2 {
 			t.Errorf("with four who say %q: %s, and %s without them", name, d, alone)
 		}

@@ -82,6 +82,9 @@ type giver struct {
 	// given are the last blocks, of maxDoubt bytes and one.
 	given []cid.Leaf
 	bytes int64
+	// told is what the peer was told of the leaves of toldOf.
+	told   []protocol.Part
+	toldOf *fetch
 }
 
 // doubt has the system look at what was given: the peer says that something of it was wrong.

@@ -195,8 +195,7 @@ func (f *fetch) leavesFrom(ctx context.Context, h *holder) error {
 		return err
 	}
 	defer done()
-	w := f.begin(h)
-	w.st = st
+	w := f.begin(h, st)
 	// What comes is compared before more is read, so that a lie costs one leaf, and put at the same time.
 	batches := make(chan *batch, batchAhead)
 	var parts sync.WaitGroup
@@ -218,11 +217,11 @@ func (f *fetch) leavesFrom(ctx context.Context, h *holder) error {
 	return w.err
 }
 
-// begin makes the worker of a holder.
-func (f *fetch) begin(h *holder) *worker {
+// begin makes the worker of a holder. st is nil by bitswap.
+func (f *fetch) begin(h *holder, st network.Stream) *worker {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h.w = &worker{f: f, h: h, m: h.m, last: time.Now()}
+	h.w = &worker{f: f, h: h, m: h.m, st: st, last: time.Now()}
 	f.leaves.workers = append(f.leaves.workers, h.w)
 	return h.w
 }
