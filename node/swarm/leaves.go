@@ -74,7 +74,14 @@ func (q *queue) take(w *worker, now time.Time) []int32 {
 	if n := len(q.workers); n > 1 { // a smaller part near the end, so that all end at the same time
 		room = min(room, max(minWindow, q.bytes/int64(2*n)))
 	}
-	spared := q.spared(w, now)
+	crowd := !slices.Contains(q.sharers, w.h) && len(w.lacks) == 0 && q.crowd()
+	spared := crowd && w.rate > 0 && q.shared(now) >= sharedLeast*w.rate
+	if crowd && w.rate == 0 { // one leaf after the other tells enough
+		if len(w.pending) > 0 {
+			return nil
+		}
+		room = 1
+	}
 	var window []int32
 	for i := len(q.todo) - 1; i >= 0 && room > 0 && len(window) < protocol.MaxAsked; i-- {
 		leaf := q.todo[i]

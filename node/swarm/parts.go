@@ -14,9 +14,10 @@ import (
 const (
 	// partsEvery is how often a peer that fetches the same tree is asked which leaves it has.
 	partsEvery = 200 * time.Millisecond
-	// manySharers is of how many such peers one that had all before is spared, if they give no less than it does together, which
+	// manySharers is of how many such peers one that had all before is spared, if they give sharedLeast of its rate together, which
 	// is measured over sharedTime and believed before.
 	manySharers, sharedTime = 3, time.Second
+	sharedLeast             = 0.75
 	// mostFollowed is how many peers are asked which leaves they have, and followFrom how many bytes must be missing: what is
 	// less is over before it is of use.
 	mostFollowed, followFrom = 32, 4 << 20
@@ -175,21 +176,21 @@ func (w *worker) without(leaf int32) bool {
 	return w.lacks[leaf] || w.h.parts != nil && (w.h.parts[leaf] == protocol.PartMissing || w.h.parts[leaf] == protocol.PartComing)
 }
 
-// spared says that the peer, which had all before, is asked only for what no sharer has: so a crowd that fetches the same tree
-// takes each leaf from the first holder about once. It depends on what the sharers give, not on what they say.
-func (q *queue) spared(w *worker, now time.Time) bool {
-	if slices.Contains(q.sharers, w.h) || len(w.lacks) > 0 || w.rate == 0 {
-		return false
-	}
+// crowd says that there are enough sharers. Who had all before and is no sharer is *spared* then, if they give enough: it is asked
+// only for what none of them has, so that a crowd that fetches the same tree takes each leaf from the first holder about once.
+// That depends on what they give, not on what they say.
+func (q *queue) crowd() bool {
 	n := 0
 	for _, h := range q.sharers {
 		if h.gives() {
 			n++
 		}
 	}
-	if n < manySharers {
-		return false
-	}
+	return n >= manySharers
+}
+
+// shared is how many bytes a second the sharers give together; at first they are believed to give enough.
+func (q *queue) shared(now time.Time) float64 {
 	if q.sharedSince.IsZero() {
 		q.sharedSince, q.sharedRate = now, math.Inf(1)
 	}
@@ -197,7 +198,7 @@ func (q *queue) spared(w *worker, now time.Time) bool {
 		q.sharedRate = float64(q.sharedBytes) / dt.Seconds()
 		q.sharedSince, q.sharedBytes = now, 0
 	}
-	return q.sharedRate >= w.rate
+	return q.sharedRate
 }
 
 // gives says that something is expected of the peer.

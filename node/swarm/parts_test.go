@@ -93,18 +93,19 @@ func TestPartsTooLittle(t *testing.T) {
 		"three":     {parts: 3, spared: true},
 		"two":       {parts: 2},
 		"unknown":   {parts: 3, change: func(c *crowd) { c.all.rate = 0 }},
+		"asked":     {parts: 3, spared: true, change: func(c *crowd) { c.all.rate = 0; c.take(c.all, c.now) }},
 		"one late":  {parts: 3, change: func(c *crowd) { c.parts[0].late = true }},
 		"two lost":  {parts: 4, change: func(c *crowd) { c.parts[0].h.lost, c.parts[1].h.lost = true, true }},
 		"all whole": {parts: 3, spared: true, change: func(c *crowd) { c.parts[0].h.parts, c.parts[1].h.parts = nil, nil }},
 		"slow": {parts: 3, change: func(c *crowd) {
 			c.all.rate = 10 << 20
-			c.spared(c.all, c.now)
+			c.shared(c.now)
 			c.take(c.parts[0], c.now)
 			c.give(c.parts[0], 2*sharedTime)
 		}},
 		"fast": {parts: 3, spared: true, change: func(c *crowd) {
 			c.all.rate = 100 << 10
-			c.spared(c.all, c.now)
+			c.shared(c.now)
 			c.take(c.parts[0], c.now)
 			c.give(c.parts[0], 2*sharedTime)
 		}},
@@ -117,9 +118,6 @@ func TestPartsTooLittle(t *testing.T) {
 			}
 			if test.change != nil {
 				test.change(c)
-			}
-			if got := c.spared(c.all, c.now); got != test.spared {
-				t.Errorf("who has all is spared: %t, want %t", got, test.spared)
 			}
 			if got := len(c.take(c.all, c.now)) == 0; got != test.spared {
 				t.Errorf("who has all is asked for nothing: %t, want %t", got, test.spared)
