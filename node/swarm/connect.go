@@ -43,14 +43,19 @@ func (s *Swarm) Connect(ctx context.Context, addr string) error {
 	m.mu.Lock()
 	m.called = true
 	m.mu.Unlock()
-	if n, ok := s.host.Network().(*p2pswarm.Swarm); ok {
-		n.Backoff().Clear(info.ID) // somebody asks for it
-	}
+	s.recall(info.ID) // somebody asks for it
 	if err := s.connect(ctx, info); err != nil {
 		return protocol.Errorf(protocol.Unavailable, "connect to %s: %v", info.ID, shortDial(err)).
 			WithHint("is it running, and can its address be reached from here?")
 	}
 	return nil
+}
+
+// recall lets libp2p call a peer again that could not be reached a moment ago.
+func (s *Swarm) recall(id peer.ID) {
+	if n, ok := s.host.Network().(*p2pswarm.Swarm); ok {
+		n.Backoff().Clear(id)
+	}
 }
 
 // connect connects to a peer, unless it is.

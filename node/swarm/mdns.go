@@ -2,15 +2,21 @@ package swarm
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
 )
 
-// mdnsAtOnce is how many nodes of the local network are called at a time.
-const mdnsAtOnce = 8
+const (
+	// mdnsAtOnce is how many nodes of the local network are called at a time.
+	mdnsAtOnce = 8
+	// mdnsTries is how often one is called that does not answer, and mdnsAgain about how long after the first time, then twice as long.
+	mdnsTries, mdnsAgain = 7, 250 * time.Millisecond
+)
 
 // A finder is told which nodes are on the local network. mDNS proves nothing: the connection does.
 type finder struct{ found chan peer.AddrInfo }
@@ -44,13 +50,12 @@ func (s *Swarm) findLocal(ctx context.Context) {
 	}
 	defer service.Close() //nolint:errcheck // it only stops
 	slots := make(chan struct{}, mdnsAtOnce)
+	var calls sync.WaitGroup
+	defer calls.Wait()
 	for {
 		var info peer.AddrInfo
 		select {
 		case <-ctx.Done():
-			for range mdnsAtOnce { // until the calls have ended
-				slots <- struct{}{}
-			}
 			return
 		case info = <-f.found:
 		}
@@ -59,15 +64,37 @@ func (s *Swarm) findLocal(ctx context.Context) {
 			continue
 		}
 		slots <- struct{}{}
-		go func() {
-			defer func() { <-slots }()
-			begin := time.Now()
-			if err := s.connect(ctx, info); err != nil {
-				m.failed()
-				s.log.Debug("a node of the local network", "peer", info.ID, "error", shortDial(err))
-				return
-			}
+		calls.Go(func() { s.callLocal(ctx, info, m, slots) })
+	}
+}
+
+// callLocal connects to a node of the local network, whose slot it has. Two nodes that find each other at the same moment call each
+// other from the ports that they listen on: that can be one connection of which both are the caller (RFC 9293, 3.5, simultaneous
+// open), and TLS fails for both. mDNS does not tell them again for long, so they try again, after a time that is chance.
+func (s *Swarm) callLocal(ctx context.Context, info peer.AddrInfo, m *member, slots chan struct{}) {
+	for try := 0; ; try++ {
+		begin := time.Now()
+		err := s.connect(ctx, info)
+		<-slots
+		if err == nil {
 			s.log.Debug("a node of the local network", "peer", info.ID, "took", time.Since(begin))
-		}()
+			return
+		}
+		m.failed()
+		s.log.Debug("a node of the local network", "peer", info.ID, "error", shortDial(err))
+		if try == mdnsTries-1 {
+			return
+		}
+		wait := mdnsAgain << try
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		if s.isConnected(info.ID) { // it has called
+			return
+		}
+		slots <- struct{}{}
+		s.recall(info.ID)
 	}
 }

@@ -1,8 +1,12 @@
 package swarm
 
 import (
+	"io"
 	"net"
 	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Two nodes that know nothing of each other meet on the local network; members of another network do not.
@@ -36,4 +40,56 @@ func multicast(t *testing.T) bool {
 		}
 	}
 	return false
+}
+
+// A node of the local network that does not answer at first is called again, though mDNS tells of it once.
+func TestCallLocalAgain(t *testing.T) {
+	a, b := start(t, 1, newMemory(), nil), start(t, 2, newMemory(), nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	info := peer.AddrInfo{ID: b.host.ID()}
+	at, err := manet.FromNetAddr(l.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Addrs = append(info.Addrs, at)
+	there, err := manet.ToNetAddr(b.host.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := make(chan bool)
+	go func() {
+		defer close(refused)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		c.Close() // as TLS does when both are the caller
+		for {
+			if c, err = l.Accept(); err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", there.String())
+			if err != nil {
+				c.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(to, c) }()
+			go func() { _, _ = io.Copy(c, to) }()
+		}
+	}()
+	slots := make(chan struct{}, 1)
+	slots <- struct{}{}
+	a.callLocal(t.Context(), info, a.peers.get(info.ID), slots)
+	if !a.isConnected(info.ID) {
+		t.Error("it was not called again")
+	}
+	if len(slots) > 0 {
+		t.Error("its slot is taken")
+	}
+	l.Close()
+	<-refused
 }
