@@ -20,7 +20,10 @@ const (
 type PartKey [8]byte
 
 // PartKeyOf returns the key of a leaf.
-func PartKeyOf(leaf cid.CID) PartKey { return PartKey(leaf.Bytes()[cid.Size-32:]) }
+func PartKeyOf(leaf cid.CID) PartKey {
+	d := leaf.Digest()
+	return PartKey(d[:])
+}
 
 // partSize is how many bytes tell of one leaf: its Part and its PartKey.
 const partSize = 1 + len(PartKey{})

@@ -240,7 +240,7 @@ func (q *queue) late(now time.Time) {
 		}
 		if patience := q.patience(w); !w.late && now.Sub(w.last) > patience && !q.flows(w, now, patience) {
 			w.late = true
-			w.m.book.stalls.Add(1)
+			w.h.m.book.stalls.Add(1)
 			q.giveBack(w)
 		}
 	}
@@ -268,9 +268,9 @@ func (q *queue) patience(w *worker) time.Duration {
 		}
 	}
 	if known.came == 0 || known.rate == 0 {
-		return lateFirst + 2*w.m.lag()
+		return lateFirst + 2*w.h.m.lag()
 	}
-	return max(lateFloor+2*w.m.lag(), 2*known.p90(), 2*duration(size, known.rate))
+	return max(lateFloor+2*w.h.m.lag(), 2*known.p90(), 2*duration(size, known.rate))
 }
 
 func duration(size int64, rate float64) time.Duration {

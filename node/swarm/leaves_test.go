@@ -16,7 +16,7 @@ func TestRateOfFastPeer(t *testing.T) {
 		leaves[i] = cid.Leaf{CID: cid.Sum(cid.Raw, []byte{byte(i), byte(i >> 8)}), Size: cid.LeafSize}
 	}
 	q.fill(leaves, false)
-	w := &worker{h: &holder{}, m: &member{}}
+	w := &worker{h: &holder{m: &member{}}}
 	q.workers = []*worker{w}
 	now := time.Unix(1_000_000_000, 0)
 	asks, most := 0, int64(0)

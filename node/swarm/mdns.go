@@ -59,19 +59,18 @@ func (s *Swarm) findLocal(ctx context.Context) {
 			return
 		case info = <-f.found:
 		}
-		m := s.peers.get(info.ID)
-		if info.ID == s.host.ID() || s.isConnected(info.ID) || !m.ready() {
+		if info.ID == s.host.ID() || s.isConnected(info.ID) || !s.peers.get(info.ID).ready() {
 			continue
 		}
 		slots <- struct{}{}
-		calls.Go(func() { s.callLocal(ctx, info, m, slots) })
+		calls.Go(func() { s.callLocal(ctx, info, slots) })
 	}
 }
 
 // callLocal connects to a node of the local network, whose slot it has. Two nodes that find each other at the same moment call each
 // other from the ports that they listen on: that can be one connection of which both are the caller (RFC 9293, 3.5, simultaneous
 // open), and TLS fails for both. mDNS does not tell them again for long, so they try again, after a time that is chance.
-func (s *Swarm) callLocal(ctx context.Context, info peer.AddrInfo, m *member, slots chan struct{}) {
+func (s *Swarm) callLocal(ctx context.Context, info peer.AddrInfo, slots chan struct{}) {
 	for try := 0; ; try++ {
 		begin := time.Now()
 		err := s.connect(ctx, info)
@@ -80,7 +79,7 @@ func (s *Swarm) callLocal(ctx context.Context, info peer.AddrInfo, m *member, sl
 			s.log.Debug("a node of the local network", "peer", info.ID, "took", time.Since(begin))
 			return
 		}
-		m.failed()
+		s.peers.get(info.ID).failed()
 		s.log.Debug("a node of the local network", "peer", info.ID, "error", shortDial(err))
 		if try == mdnsTries-1 {
 			return

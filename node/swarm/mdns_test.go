@@ -83,7 +83,7 @@ func TestCallLocalAgain(t *testing.T) {
 	}()
 	slots := make(chan struct{}, 1)
 	slots <- struct{}{}
-	a.callLocal(t.Context(), info, a.peers.get(info.ID), slots)
+	a.callLocal(t.Context(), info, slots)
 	if !a.isConnected(info.ID) {
 		t.Error("it was not called again")
 	}

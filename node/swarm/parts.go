@@ -110,7 +110,7 @@ func (f *fetch) follow(ctx context.Context, h *holder) error {
 	}
 	defer done()
 	r := bufio.NewReaderSize(st, 4<<10)
-	for f.wants(h) {
+	for {
 		if err := st.SetDeadline(time.Now().Add(slowStream)); err != nil {
 			return err
 		}
@@ -126,25 +126,19 @@ func (f *fetch) follow(ctx context.Context, h *holder) error {
 		if err != nil {
 			return err
 		}
-		f.learn(h, leaves, parts)
+		if !f.learn(h, leaves, parts) {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(partsEvery):
 		}
 	}
-	return nil
 }
 
-// wants says that a holder is still of use.
-func (f *fetch) wants(h *holder) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !h.lost
-}
-
-// learn takes what a peer has said.
-func (f *fetch) learn(h *holder, leaves []protocol.PartKey, parts []protocol.Part) {
+// learn takes what a peer has said, and says whether the peer is still of use.
+func (f *fetch) learn(h *holder, leaves []protocol.PartKey, parts []protocol.Part) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := &f.leaves
@@ -169,6 +163,7 @@ func (f *fetch) learn(h *holder, leaves []protocol.PartKey, parts []protocol.Par
 		}
 	}
 	f.cond.Broadcast()
+	return !h.lost
 }
 
 // without says that the peer does not have a leaf, as far as is known.

@@ -32,7 +32,7 @@ func newCrowd(leaves, parts int) *crowd {
 	c.fill(list, false)
 	peer := func(parts []protocol.Part) *worker {
 		h := &holder{m: &member{}, parts: parts}
-		h.w = &worker{h: h, m: h.m}
+		h.w = &worker{h: h}
 		return h.w
 	}
 	c.all = peer(nil)

@@ -42,7 +42,6 @@ var errStalled = errors.New("it stalls")
 type worker struct {
 	f       *fetch
 	h       *holder
-	m       *member // of h
 	st      network.Stream
 	pending []int32        // what the peer owes, in the order in which it will come
 	owed    int64          // bytes of it
@@ -81,7 +80,7 @@ func (w *worker) room() int64 {
 		}
 		return ahead - owes
 	}
-	spare := min(int64(w.rate*(spareTime+min(2*w.m.lag(), time.Second)).Seconds()), maxAhead/2)
+	spare := min(int64(w.rate*(spareTime+min(2*w.h.m.lag(), time.Second)).Seconds()), maxAhead/2)
 	if owes > spare {
 		return 0
 	}
@@ -221,7 +220,7 @@ func (f *fetch) leavesFrom(ctx context.Context, h *holder) error {
 func (f *fetch) begin(h *holder, st network.Stream) *worker {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	h.w = &worker{f: f, h: h, m: h.m, st: st, last: time.Now()}
+	h.w = &worker{f: f, h: h, st: st, last: time.Now()}
 	f.leaves.workers = append(f.leaves.workers, h.w)
 	return h.w
 }
@@ -317,7 +316,7 @@ func (w *worker) close() {
 func (w *worker) Read(b []byte) (int, error) {
 	n, err := w.st.Read(b)
 	w.bytes.Add(int64(n))
-	w.m.took(n)
+	w.h.m.took(n)
 	return n, err
 }
 
@@ -428,7 +427,7 @@ func (w *worker) put(b *batch) {
 	f.cond.Broadcast()
 	f.mu.Unlock()
 	if gained {
-		w.m.gave()
+		w.h.m.gave()
 		f.tell(false)
 	}
 }

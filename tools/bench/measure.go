@@ -33,6 +33,12 @@ type task struct {
 // limit is how long a program may take. None is meant to: what takes longer hangs.
 const limit = 10 * time.Minute
 
+// synced is t and then the disk's sync, for programs that do not sync what they write.
+func (t task) synced() task {
+	t.args = append([]string{"sh", "-c", `"$@" && sync`, "sh"}, t.args...)
+	return t
+}
+
 func (t task) measure() (sample, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -104,7 +104,7 @@ func (p *kuboPeer) take(dst string, ready func() error) (sample, error) {
 	}
 	t := p.ipfs(repo, "pin", "add", p.cid)
 	if p.sync {
-		t.args = append([]string{"sh", "-c", `"$@" && sync`, "sh"}, t.args...)
+		t = t.synced()
 	}
 	return between(ready, t, to, from, to)
 }
@@ -268,11 +268,11 @@ func (p *nixPeer) take(dst string, ready func() error) (sample, error) {
 	if _, err := p.giver.task(dst, "nix-store", "--store", store, "--init").measure(); err != nil {
 		return sample{}, err
 	}
-	script := `nix copy --no-check-sigs --from "$1" --to "$2" "$3"`
+	t := p.giver.task(dst, "nix", "copy", "--no-check-sigs", "--from", url, "--to", store, p.giver.path)
 	if p.sync {
-		script += " && sync"
+		t = t.synced()
 	}
-	return between(ready, p.giver.task(dst, "sh", "-c", script, "sh", url, store, p.giver.path), nil, from)
+	return between(ready, t, nil, from)
 }
 
 // An rsyncPeer fetches from rsync's own daemon. Rsync does not sync what it has written, which the others do; sync does.
@@ -319,7 +319,8 @@ func (p *rsyncPeer) take(dst string, ready func() error) (sample, error) {
 		return sample{}, err
 	}
 	// What the daemon forks for the connection is waited for by it, and counted with it when it has ended.
-	return between(ready, task{args: []string{"sh", "-c", `rsync -a "$1" "$2" && sync`, "sh", fmt.Sprintf("rsync://127.0.0.1:%d/tree/", port), dst + "/"}}, nil, from)
+	t := task{args: []string{"rsync", "-a", fmt.Sprintf("rsync://127.0.0.1:%d/tree/", port), dst + "/"}}
+	return between(ready, t.synced(), nil, from)
 }
 
 // An httpPeer is a client that writes what it is sent to files, eight requests at a time, and knows the files' names; sync does the rest.
@@ -356,7 +357,7 @@ func (p *httpPeer) take(dst string, ready func() error) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	return between(ready, task{args: []string{"sh", "-c", `"$1" download "$2" "$3" "$4" && sync`, "sh", self, url, p.list, dst}}, nil, from)
+	return between(ready, task{args: []string{self, "download", url, p.list, dst}}.synced(), nil, from)
 }
 
 // downloadChild downloads the files of a list.
