@@ -43,24 +43,22 @@ func (s *Store) putPIR(ctx context.Context, p pir.PID, canonical, origins []byte
 	if len(canonical)+len(origins) > maxPIR {
 		return fmt.Errorf("it has more than %d bytes", maxPIR)
 	}
-	k := key(keyPIR, p[:])
-	old, err := s.get(k)
-	if err == nil && origins == nil {
-		return nil
-	}
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	v := encodePIR(canonical, origins)
-	if bytes.Equal(old, v) {
-		return nil
-	}
-	if err := s.checkSpace(); err != nil {
-		return err
-	}
-	c := s.change()
-	c.set(k, v)
-	return s.commit(c, soon)
+	return s.update(soon, func(c *changes) error {
+		k := key(keyPIR, p[:])
+		old, err := s.get(k)
+		if err == nil && origins == nil {
+			return nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		v := encodePIR(canonical, origins)
+		if bytes.Equal(old, v) {
+			return nil
+		}
+		c.set(k, v)
+		return s.checkSpace()
+	})
 }
 
 // PIR returns the canonical bytes of a PIR and its origins. ErrNotFound.
@@ -110,20 +108,21 @@ func (s *Store) bind(ctx context.Context, a protocol.Attestation) error {
 	if !held {
 		return fmt.Errorf("%s: %w", a.CID, ErrNotFound)
 	}
-	c := s.change()
-	if err := s.attest(c, a); err != nil {
-		return err
-	}
-	old, err := s.bound(a.PID)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if !old.IsZero() && old != a.CID {
-		c.del(binderKey(old, a.PID))
-	}
-	c.set(boundKey(a.PID), a.CID.Bytes())
-	c.set(binderKey(a.CID, a.PID), nil)
-	return s.commit(c, durable)
+	return s.update(durable, func(c *changes) error {
+		if err := s.attest(c, a); err != nil {
+			return err
+		}
+		old, err := s.bound(a.PID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if !old.IsZero() && old != a.CID {
+			c.del(binderKey(old, a.PID))
+		}
+		c.set(boundKey(a.PID), a.CID.Bytes())
+		c.set(binderKey(a.CID, a.PID), nil)
+		return nil
+	})
 }
 
 // PutAttestations stores attestations without binding: of content that the store may not hold. All of them or none.
@@ -137,19 +136,21 @@ func (s *Store) PutAttestations(ctx context.Context, list ...protocol.Attestatio
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c := s.change()
-	for _, a := range list {
-		if err := s.attest(c, a); err != nil {
-			return fmt.Errorf("put attestation of %s: %w", a.PID, err)
+	err := s.update(durable, func(c *changes) error {
+		for _, a := range list {
+			if err := s.attest(c, a); err != nil {
+				return fmt.Errorf("of %s: %w", a.PID, err)
+			}
 		}
-	}
-	if err := s.commit(c, durable); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("put attestations: %w", err)
 	}
 	return nil
 }
 
-// attest adds an attestation to the changes.
+// attest adds an attestation to the changes of an update.
 func (s *Store) attest(c *changes, a protocol.Attestation) error {
 	if err := a.Verify(); err != nil {
 		return err
@@ -162,7 +163,7 @@ func (s *Store) attest(c *changes, a protocol.Attestation) error {
 		return err
 	}
 	var others []protocol.Attestation
-	for _, v := range s.scan(key(keyAtt, a.PID[:], a.Signer[:])) {
+	for _, v := range s.scanOf(c.b, key(keyAtt, a.PID[:], a.Signer[:])) {
 		if v.err != nil {
 			return v.err
 		}
@@ -198,13 +199,15 @@ func (s *Store) Unbind(ctx context.Context, p pir.PID) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	old, err := s.bound(p)
-	if err == nil {
-		c := s.change()
+	err := s.update(durable, func(c *changes) error {
+		old, err := s.bound(p)
+		if err != nil {
+			return err
+		}
 		c.del(boundKey(p))
 		c.del(binderKey(old, p))
-		err = s.commit(c, durable)
-	}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("unbind %s: %w", p, err)
 	}
@@ -428,16 +431,15 @@ func (s *Store) DeleteRoot(ctx context.Context, name string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	k := key(keyRoot, []byte(name))
-	ok, err := s.has(k)
-	if err == nil && !ok {
-		err = ErrNotFound
-	}
-	if err == nil {
-		c := s.change()
+	err := s.update(durable, func(c *changes) error {
+		k := key(keyRoot, []byte(name))
+		ok, err := s.has(k)
+		if err == nil && !ok {
+			err = ErrNotFound
+		}
 		c.del(k)
-		err = s.commit(c, durable)
-	}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("delete root %q: %w", name, err)
 	}

@@ -139,77 +139,6 @@ func (s *Store) initIndex() (err error) {
 	return s.commit(c, durable)
 }
 
-// openJournal opens the journal that the index names, cuts off what was never committed,
-// and writes it anew from the index when the disk has lost a part of it.
-func (s *Store) openJournal() error {
-	value, err := s.get([]byte{keyJournal})
-	if err != nil {
-		return err
-	}
-	number, end, synced, err := decodePosition(value)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(s.path(metaDir, journalName(number)), os.O_RDWR, 0)
-	if err == nil {
-		var good, size int64
-		if info, e := f.Stat(); e == nil && info.Size() >= end {
-			size = info.Size()
-			good, err = readJournal(f, synced, end, func(change) error { return nil })
-		}
-		if good == end && err == nil {
-			s.journal = &journal{f: f, number: number, end: end, synced: synced}
-			if size > end { // which also gives up the room beyond it
-				return f.Truncate(end)
-			}
-			return nil
-		}
-		f.Close() //nolint:errcheck // replaced below
-	}
-	s.log.Warn("the journal has lost records and is written anew from the index", "journal", number)
-	return s.renewJournal(number + 1)
-}
-
-// renewJournal writes a journal from the index and removes the older ones.
-func (s *Store) renewJournal(number uint64) error {
-	j, err := newJournal(s.path(metaDir), s.path(tmpDir), number, s.dump)
-	if err != nil {
-		return err
-	}
-	if s.journal != nil {
-		s.journal.close() //nolint:errcheck // replaced
-	}
-	s.journal = j
-	if err := s.commit(s.change(), durable); err != nil {
-		return err
-	}
-	numbers, err := journalNumbers(s.path(metaDir))
-	if err != nil {
-		return err
-	}
-	for _, n := range slices.DeleteFunc(numbers, func(n uint64) bool { return n == number }) {
-		if err := os.Remove(s.path(metaDir, journalName(n))); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dump gives every record of the durable tables to put.
-func (s *Store) dump(put func(k, v []byte) error) error {
-	for _, table := range []byte{keyNode, keyPIR, keyAtt, keyBound, keyRoot} {
-		for k, v := range s.scan([]byte{table}) {
-			if err := v.err; err != nil {
-				return err
-			}
-			if err := put(k, v.value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // A changes is a set of changes that are committed together.
 type changes struct {
 	b       *pebble.Batch
@@ -249,30 +178,64 @@ const (
 )
 
 // commit applies the changes. With durable they are on disk when it returns; otherwise when a later durable commit has.
-func (s *Store) commit(c *changes, sync bool) (err error) {
-	defer c.b.Close() //nolint:errcheck // memory
-	defer func() {
-		if p := recover(); p != nil {
-			fatal, ok := p.(errIndexFatal)
-			if !ok {
-				panic(p)
-			}
-			err = fmt.Errorf("commit: %w", fatal)
-		}
-	}()
+func (s *Store) commit(c *changes, sync bool) error {
+	return s.finishCommit(c, sync, s.beginCommit(c, sync))
+}
+
+// update commits changes of records that build reads first.
+// No other update reads or writes between them: two calls at once could otherwise both act on the old record.
+// It is durable as commit is. A later update sees it before it is on disk, and is on disk no earlier.
+func (s *Store) update(sync bool, build func(c *changes) error) error {
+	c := &changes{b: s.db.NewIndexedBatch()} // so that build can read what it has put
+	s.updateMu.Lock()
+	err := build(c)
+	unchanged := err == nil && !sync && c.b.Empty()
+	if err == nil && !unchanged {
+		err = s.beginCommit(c, sync)
+	}
+	s.updateMu.Unlock()
+	if err != nil || unchanged {
+		c.b.Close() //nolint:errcheck // memory
+		return err
+	}
+	return s.finishCommit(c, sync, nil)
+}
+
+// beginCommit makes the changes visible, in the order in which they reach the disk.
+func (s *Store) beginCommit(c *changes, sync bool) (err error) {
+	defer catchFatal(&err)
 	if err := s.step(StepJournal, journalPrefix); err != nil {
 		return err
 	}
 	if err := s.step(StepCommit, indexDir); err != nil {
 		return err
 	}
-	if err := s.apply(c, sync); err != nil {
+	return s.apply(c, sync)
+}
+
+// finishCommit waits until the changes are on disk if they must be, unless err says that they were not made.
+func (s *Store) finishCommit(c *changes, sync bool, err error) (failed error) {
+	defer c.b.Close() //nolint:errcheck // memory
+	defer catchFatal(&failed)
+	if err != nil || !sync {
 		return err
 	}
-	if sync {
-		return c.b.SyncWait()
+	if err := c.b.SyncWait(); err != nil {
+		return err
 	}
+	s.compactJournal()
 	return nil
+}
+
+// catchFatal turns a panic of pebbleLog.Fatalf into an error.
+func catchFatal(err *error) {
+	if p := recover(); p != nil {
+		fatal, ok := p.(errIndexFatal)
+		if !ok {
+			panic(p)
+		}
+		*err = fmt.Errorf("commit: %w", fatal)
+	}
 }
 
 func (s *Store) apply(c *changes, sync bool) error {
@@ -369,8 +332,13 @@ type scanned struct {
 // scan yields the records whose keys start with prefix. Keys and values are valid until the next one;
 // after an error, which has no key, there is no next one.
 func (s *Store) scan(prefix []byte) func(yield func([]byte, scanned) bool) {
+	return s.scanOf(s.db, prefix)
+}
+
+// scanOf is scan of the index as r sees it.
+func (s *Store) scanOf(r pebble.Reader, prefix []byte) func(yield func([]byte, scanned) bool) {
 	return func(yield func([]byte, scanned) bool) {
-		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+		it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 		if err != nil {
 			yield(nil, scanned{err: s.indexError(err)})
 			return

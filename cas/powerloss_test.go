@@ -166,7 +166,7 @@ func TestPowerLoss(t *testing.T) {
 	inside := 0
 	for cut := range cuts {
 		d := newDisk(1 + r.IntN(120))
-		s, err := cas.Open(dir, &cas.Options{IndexFS: index, Failpoint: d.step, Workers: 1})
+		s, err := cas.Open(dir, &cas.Options{IndexFS: index, Failpoint: d.step, Workers: 1, JournalSlack: 4000})
 		floor := journalSize(t, dir)
 		for err == nil {
 			if err = importNumber(s, next); err == nil {

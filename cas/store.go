@@ -42,6 +42,8 @@ type Options struct {
 	Workers int
 	// Limits bound each import.
 	Limits cid.Limits
+	// JournalSlack is how many bytes of outdated records the journal may hold, besides as many as it has live ones; 0: 64 MiB.
+	JournalSlack int64
 	// IndexFS is where the index lives; nil: the disk. For tests of lost writes.
 	IndexFS vfs.FS
 	// Failpoint is called before each step that changes the disk, with the path it is about;
@@ -72,7 +74,11 @@ type Store struct {
 	lock    *os.File
 	db      *pebble.DB
 	journal *journal // guarded by commitMu
+	// journalLive is about how long the journal is without outdated records; 0: not known. Guarded by commitMu.
+	journalLive int64
 
+	// updateMu is held by update while records are read and what follows from them is committed. It is taken before commitMu.
+	updateMu sync.Mutex
 	// commitMu keeps the journal and the index in the same order.
 	commitMu sync.Mutex
 	// placeMu is read-locked while blobs get their names and written to while one is set aside.

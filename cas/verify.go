@@ -229,10 +229,16 @@ func (v *verification) bindings(ctx context.Context) error {
 		if ok, err := v.s.hasBlock(c); err != nil || !ok {
 			return errors.Join(err, fmt.Errorf("%s is missing", c))
 		}
-		if ok, err := v.s.has(binderKey(c, pir.PID(k))); err != nil || !ok {
-			return errors.Join(err, fmt.Errorf("%s does not know it", c))
-		}
-		return nil
+		p := pir.PID(k)
+		return v.settled(func() error {
+			if now, err := v.s.bound(p); errors.Is(err, ErrNotFound) || err == nil && now != c {
+				return nil // bound to something else since it was scanned
+			}
+			if ok, err := v.s.has(binderKey(c, p)); err != nil || !ok {
+				return errors.Join(err, fmt.Errorf("%s does not know it", c))
+			}
+			return nil
+		})
 	})
 	if err != nil {
 		return err
@@ -241,15 +247,24 @@ func (v *verification) bindings(ctx context.Context) error {
 		if len(k) != cid.Size+32 {
 			return errValue
 		}
-		c, err := v.s.bound(pir.PID(k[cid.Size:]))
-		if err != nil {
+		return v.settled(func() error {
+			if ok, err := v.s.has(key(keyBinder, k)); err != nil || !ok {
+				return err // unbound since it was scanned
+			}
+			c, err := v.s.bound(pir.PID(k[cid.Size:]))
+			if err == nil && string(c.Bytes()) != string(k[:cid.Size]) {
+				err = errors.New("the pid is bound to something else")
+			}
 			return err
-		}
-		if string(c.Bytes()) != string(k[:cid.Size]) {
-			return errors.New("the pid is bound to something else")
-		}
-		return nil
+		})
 	})
+}
+
+// settled calls fn while no record changes that update writes.
+func (v *verification) settled(fn func() error) error {
+	v.s.updateMu.Lock()
+	defer v.s.updateMu.Unlock()
+	return fn()
 }
 
 func (v *verification) records(ctx context.Context) error {
@@ -287,11 +302,12 @@ func (v *verification) records(ctx context.Context) error {
 
 // journal reads the journal as a rebuild would. A damaged one is set aside: the next Open writes it anew from the index.
 func (v *verification) journal(context.Context) error {
-	v.s.commitMu.Lock()
-	end, number := v.s.journal.end, v.s.journal.number
-	v.s.commitMu.Unlock()
-	path := v.s.path(metaDir, journalName(number))
+	v.s.commitMu.Lock() // a renewal would remove the file
+	end := v.s.journal.end
+	name := journalName(v.s.journal.number)
+	path := v.s.path(metaDir, name)
 	f, err := os.Open(path)
+	v.s.commitMu.Unlock()
 	if errors.Is(err, fs.ErrNotExist) {
 		v.problem("journal", "%s is missing; reopen the store to write it anew", path)
 		return nil
@@ -305,7 +321,7 @@ func (v *verification) journal(context.Context) error {
 		return nil
 	}
 	v.problem("journal", "%s is damaged at byte %d of %d; reopen the store to write it anew", path, good, end)
-	return os.Rename(path, v.s.path(quarantineDir, fmt.Sprintf("%s-%d", journalName(number), time.Now().UnixNano())))
+	return os.Rename(path, v.s.path(quarantineDir, fmt.Sprintf("%s-%d", name, time.Now().UnixNano())))
 }
 
 // Stats says how much the store holds.
