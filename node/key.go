@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -40,7 +41,7 @@ func replaceKey(path string, old protocol.Key) error {
 	if err := os.Link(path, filepath.Join(filepath.Dir(path), old.String())); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	return os.Rename(path+newKeySuffix, path)
+	return atomicfile.Rename(path+newKeySuffix, path)
 }
 
 // changeKey gives the node another key, and makes the old one's last word: that it counts no longer, and, unless it is

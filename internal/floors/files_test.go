@@ -110,6 +110,20 @@ var rules = []rule{
 		},
 	},
 	{
+		text: regexp.MustCompile(`\bos[.]Renam[e]\(`),
+		why:  "a name that is not synced may be lost in a power cut: use internal/atomicfile, or list the file with a reason",
+		except: map[string]string{
+			"internal/atomicfile/":   "syncs the folder",
+			"internal/kubo/":         "a program that is built again when it is lost",
+			"cas/":                   "has steps of its own, which TestPowerLoss cuts",
+			"node/swarm/logstore.go": "a cache of what is announced: the next start announces again",
+			"wasmrt/cache.go":        "a cache",
+			"nu/cache.go":            "a cache",
+			"source/":                "downloads and unpacked files, which are fetched again",
+			"cmd/nuka/remote.go":     "a cache",
+		},
+	},
+	{
 		text: regexp.MustCompile(machine + `(root|home/\w+|Users/\w+|tm[p]/w)/`),
 		why:  "a path of one machine",
 		except: map[string]string{

@@ -15,8 +15,15 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// ErrNoDaemon says that no daemon answers in a folder.
-var ErrNoDaemon = errors.New("no daemon is running")
+// The errors that callers test for.
+var (
+	// ErrNoDaemon says that no daemon runs in a folder.
+	ErrNoDaemon = errors.New("no daemon is running")
+	// ErrSilent says that a daemon runs there and does not answer.
+	ErrSilent = errors.New("the daemon does not answer")
+	// ErrElsewhere says that a daemon runs there and its network cannot be reached from here.
+	ErrElsewhere = errors.New("the daemon runs in another network namespace, or in a container")
+)
 
 // A Client is a light peer's connection to its daemon. Several goroutines may call at once.
 type Client struct {
@@ -28,9 +35,9 @@ type Client struct {
 }
 
 // Dial connects to the daemon whose socket is in dir, and enrols key there.
-// The error is ErrNoDaemon where none runs.
+// ErrNoDaemon: none runs. ErrSilent, ErrElsewhere: one does, and cannot be reached.
 func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, error) {
-	h, err := enrolAt(ctx, dir, protocol.KeyOf(key))
+	h, err := askSocket(ctx, dir, protocol.KeyOf(key).String())
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +45,15 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 	if err != nil {
 		return nil, err
 	}
-	return dialAt(ctx, h.Address, "127.0.0.1:0", server, key)
+	client, err := dialAt(ctx, h.Address, "127.0.0.1:0", server, key)
+	if err == nil || ctx.Err() != nil {
+		return client, err
+	}
+	// It answered at its socket a moment ago. If it still does, the way to it is missing.
+	if Ask(ctx, dir, protocol.OpStatus, nil) == nil {
+		return nil, fmt.Errorf("%w: %v", ErrElsewhere, err)
+	}
+	return nil, err
 }
 
 // Attach connects to the node of a ticket, which may be on another machine, with the right that the ticket carries.
@@ -175,7 +190,7 @@ func sendData(stream *quic.Stream, out *frameWriter, data io.Reader) error {
 
 func readReply(in *bufio.Reader, result any, o *CallOptions) error {
 	for {
-		kind, payload, err := readFrame(in)
+		kind, payload, err := readFrame(in, protocol.MaxFrame)
 		if err != nil {
 			return err
 		}

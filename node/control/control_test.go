@@ -296,7 +296,7 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte("q\x00\x00\x00\x02{}"))
 	f.Add([]byte("d\xff\xff\xff\xffx"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		kind, payload, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
+		kind, payload, err := readFrame(bufio.NewReader(bytes.NewReader(b)), protocol.MaxFrame)
 		if err != nil {
 			return
 		}

@@ -21,7 +21,10 @@ const (
 	frameError   byte = 'x' // JSON protocol.Error, last on a stream
 )
 
-const dataSize = 256 << 10
+const (
+	dataSize  = 256 << 10 // of the data frames that are sent
+	dataFrame = 4 << 20   // of those that are accepted
+)
 
 // request is the payload of a request frame.
 type request struct {
@@ -71,15 +74,15 @@ func (w dataWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// readFrame reads one frame. It takes memory as the payload arrives, not as its length claims.
-func readFrame(r *bufio.Reader) (kind byte, payload []byte, err error) {
+// readFrame reads one frame of up to limit bytes. It takes memory as the payload arrives, not as its length claims.
+func readFrame(r *bufio.Reader, limit int) (kind byte, payload []byte, err error) {
 	var head [5]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return 0, nil, err
 	}
 	size := binary.BigEndian.Uint32(head[1:])
-	if size > protocol.MaxFrame {
-		return 0, nil, fmt.Errorf("control: a frame of %d bytes is more than %d", size, protocol.MaxFrame)
+	if int64(size) > int64(limit) {
+		return 0, nil, fmt.Errorf("control: a frame of %d bytes is more than %d", size, limit)
 	}
 	payload, err = io.ReadAll(io.LimitReader(r, int64(size)))
 	if err == nil && len(payload) < int(size) {
@@ -100,7 +103,7 @@ func (d *dataReader) Read(b []byte) (int, error) {
 		if d.done {
 			return 0, io.EOF
 		}
-		kind, payload, err := readFrame(d.r)
+		kind, payload, err := readFrame(d.r, dataFrame)
 		switch {
 		case err == io.EOF:
 			return 0, io.ErrUnexpectedEOF

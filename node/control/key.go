@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/MordragT/nuka/internal/atomicfile"
 )
 
 // LoadKey reads the ed25519 key of a file, and makes one when there is none.
@@ -42,17 +44,5 @@ func newKeyFile(path string) error {
 	if _, err := rand.Read(seed); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, ".key-") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temp.Name())
-	defer temp.Close()
-	if _, err := fmt.Fprintln(temp, hex.EncodeToString(seed)); err != nil {
-		return err
-	}
-	if err := errors.Join(temp.Sync(), temp.Close()); err != nil {
-		return err
-	}
-	return os.Link(temp.Name(), path)
+	return atomicfile.Create(path, fmt.Appendln(nil, hex.EncodeToString(seed)))
 }

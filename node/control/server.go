@@ -73,8 +73,12 @@ type ServerOptions struct {
 }
 
 // Serve accepts calls until ctx ends, and returns when everything it started has ended.
+// No call reaches the Handler afterwards.
 func Serve(ctx context.Context, o *ServerOptions) error {
-	s := &server{o: o, log: o.Log}
+	s := &server{
+		o: o, log: o.Log, byGrant: map[string]int{},
+		strangers: make(chan struct{}, maxStrangers), attaching: make(chan struct{}, maxAttaching),
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -104,11 +108,11 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		listeners, transports = append(listeners, listener), append(transports, transport)
 	}
 	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: listeners[0].Addr().String()}
-	enrol, err := listenEnrol(o.Dir)
+	socket, err := listenSocket(o.Dir)
 	if err != nil {
 		return err
 	}
-	defer enrol.Close()
+	defer socket.Close()
 	if err := writeAddress(o.Dir, s.hello); err != nil {
 		return err
 	}
@@ -118,7 +122,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	defer cancelCalls()
 	s.calls = calls
 	var accepting sync.WaitGroup
-	accepting.Go(func() { s.acceptEnrol(enrol) })
+	accepting.Go(func() { s.acceptSocket(socket) })
 	for _, listener := range listeners {
 		accepting.Go(func() { s.acceptConns(ctx, listener) })
 	}
@@ -127,13 +131,12 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	}
 	<-ctx.Done()
 	os.Remove(filepath.Join(o.Dir, addressName)) // before the socket goes, which is what others wait for
-	enrol.Close()
+	socket.Close()
 	for _, listener := range listeners {
 		listener.Close()
 	}
 	accepting.Wait()
-	done := make(chan struct{})
-	go func() { s.running.Wait(); close(done) }()
+	done := s.close()
 	select {
 	case <-done:
 	case <-time.After(o.Grace):
@@ -155,17 +158,45 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 }
 
 type server struct {
-	o       *ServerOptions
-	log     *slog.Logger
-	hello   hello
-	calls   context.Context
-	running sync.WaitGroup // calls
-	conns   sync.WaitGroup
-	open    atomic.Int64 // connections
+	o     *ServerOptions
+	log   *slog.Logger
+	hello hello
+	calls context.Context
+	conns sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool           // no call begins any more
+	running sync.WaitGroup // calls; Add holds mu and looks at closed, so that Wait sees all of them
+
+	byGrant map[string]int // connections by each grant; guarded by mu
+
+	enrolled  atomic.Int64  // connections of the user's own
+	strangers chan struct{} // a slot for each connection of anybody else
+	attaching chan struct{} // a slot for each of those that has not shown its right yet
 }
 
-// maxConns is how many light peers may be connected at once.
-const maxConns = 1000
+// begin notes that a call begins, which must end with s.running.Done. It returns false when the server has closed.
+func (s *server) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+// close refuses further calls. The channel is closed when the last one has ended.
+func (s *server) close() <-chan struct{} {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	return done
+}
+
+var errStopping = protocol.Errorf(protocol.Unavailable, "the daemon is stopping").WithHint("try again: the next command starts another")
 
 func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 	for {
@@ -173,106 +204,42 @@ func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 		if err != nil {
 			return
 		}
-		if s.open.Add(1) > maxConns {
-			s.open.Add(-1)
-			conn.CloseWithError(codeBusy, "too many connections")
-			continue
-		}
 		s.conns.Go(func() {
-			defer s.open.Add(-1)
-			s.serveConn(conn)
+			if err := s.serveConn(conn); err != nil {
+				s.log.Warn("refused", "address", conn.RemoteAddr(), "error", err)
+			}
 		})
 	}
 }
 
-func (s *server) serveConn(conn *quic.Conn) {
+// serveConn serves a connection to its end. The error says why it was refused.
+func (s *server) serveConn(conn *quic.Conn) error {
 	key, err := callerKey(conn)
-	local := err == nil && s.o.Enrolled.Has(key)
-	if err != nil || !local && s.o.Grants == nil {
-		s.log.Warn("refused", "key", key, "error", err)
+	if err != nil {
 		conn.CloseWithError(codeDenied, "this key is not enrolled")
-		return
+		return err
 	}
-	c := &caller{key: key, local: local}
-	if !local { // it has a moment to show its right
-		ctx, cancel := context.WithTimeout(conn.Context(), attachTimeout)
-		err := s.attach(ctx, conn, c)
-		cancel()
-		if err != nil {
-			s.log.Warn("refused", "key", key, "error", err)
-			conn.CloseWithError(codeDenied, "it has shown no right")
-			return
+	c := &caller{key: key, local: s.o.Enrolled.Has(key), reading: make(chan struct{}, maxReading)}
+	if c.local {
+		defer s.enrolled.Add(-1)
+		if s.enrolled.Add(1) > maxEnrolled {
+			conn.CloseWithError(codeBusy, "too many connections")
+			return errors.New("too many connections of the user's own")
 		}
+	} else {
+		leave, err := s.admitStranger(conn, c)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		defer leave()
 	}
 	for {
 		stream, err := conn.AcceptStream(conn.Context())
 		if err != nil {
-			return
+			return nil
 		}
-		s.running.Go(func() { s.serveStream(conn, stream, s.actor(c)) })
+		s.conns.Go(func() { s.serveStream(stream, c) })
 	}
-}
-
-// attachTimeout is how long a light peer of another machine may take to show its right.
-const attachTimeout = 10 * time.Second
-
-// A caller is the other end of a connection.
-type caller struct {
-	key   protocol.Key
-	local bool
-	grant string // the id of what it has shown
-}
-
-// actor is who calls now: a grant may have been taken back since the connection was made.
-func (s *server) actor(c *caller) Actor {
-	return Actor{Key: c.key, Local: c.local, May: s.o.Grants.may(c.grant, s.now())}
-}
-
-func (s *server) now() time.Time {
-	if s.o.Now != nil {
-		return s.o.Now()
-	}
-	return time.Now()
-}
-
-// attach reads the first call of a connection, which shows a bearer secret.
-func (s *server) attach(ctx context.Context, conn *quic.Conn, c *caller) error {
-	stream, err := conn.AcceptStream(ctx)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
-	defer stream.CancelRead(0)
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = stream.SetReadDeadline(deadline)
-	}
-	kind, payload, err := readFrame(bufio.NewReader(io.LimitReader(stream, 64<<10)))
-	var req request
-	var args protocol.AttachArgs
-	if err == nil {
-		err = json.Unmarshal(payload, &req)
-	}
-	if err == nil {
-		err = json.Unmarshal(req.Args, &args)
-	}
-	out := &frameWriter{w: stream}
-	c.grant = grantID(args.Right)
-	if err != nil || kind != frameRequest || req.Op != protocol.OpAttach || len(s.o.Grants.may(c.grant, s.now())) == 0 {
-		refusal := protocol.Errorf(protocol.Denied, "this node does not know the right that was shown").
-			WithHint("it may have expired or been taken back: ask the node's user for another ticket")
-		return errors.Join(refusal, err, out.writeJSON(frameError, refusal), lastWord(conn, stream))
-	}
-	return out.writeJSON(frameResult, nil)
-}
-
-// lastWord gives the other end the time to read an answer before the connection is closed.
-func lastWord(conn *quic.Conn, stream *quic.Stream) error {
-	err := stream.Close()
-	select {
-	case <-conn.Context().Done():
-	case <-time.After(time.Second):
-	}
-	return err
 }
 
 const (
@@ -280,20 +247,20 @@ const (
 	codeBusy   quic.ApplicationErrorCode = 2
 )
 
-func (s *server) serveStream(conn *quic.Conn, stream *quic.Stream, actor Actor) {
+func (s *server) serveStream(stream *quic.Stream, c *caller) {
 	defer stream.Close()
 	defer stream.CancelRead(0)
 	in, out := bufio.NewReader(stream), &frameWriter{w: stream}
-	kind, payload, err := readFrame(in)
-	var req request
-	if err == nil && kind != frameRequest {
-		err = errors.New("control: a stream must begin with a request")
+	req, err := c.readRequest(in, stream)
+	if err != nil {
+		err = protocol.Errorf(protocol.Invalid, "%v", err)
 	}
-	if err == nil {
-		err = json.Unmarshal(payload, &req)
-	}
+	actor := s.actor(c)
 	var result any
-	if err == nil {
+	if err == nil && !s.begin() {
+		err = errStopping
+	} else if err == nil {
+		defer s.running.Done() // when the answer is written
 		// The stream's context ends when the caller gives up, the calls' when the daemon does.
 		ctx, cancel := context.WithCancel(stream.Context())
 		stop := context.AfterFunc(s.calls, cancel)
@@ -305,8 +272,6 @@ func (s *server) serveStream(conn *quic.Conn, stream *quic.Stream, actor Actor) 
 		})
 		stop()
 		cancel()
-	} else {
-		err = protocol.Errorf(protocol.Invalid, "%v", err)
 	}
 	if err != nil {
 		s.log.Info("call", "op", req.Op, "error", err)

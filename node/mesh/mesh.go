@@ -256,7 +256,7 @@ func (m *Meshes) Leave(name string) error {
 	if _, err := m.get(name); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(m.dir, name+meshSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Remove(filepath.Join(m.dir, name+meshSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	delete(m.list, name)
@@ -289,9 +289,12 @@ func (m *Meshes) Revoke(name string, key protocol.Key) error {
 	if err := next.Sign(m.key); err != nil {
 		return err
 	}
+	// Members may see the list once it is on disk: a second list of the same number would contradict the first.
+	old, member := s.credential.Revoked, s.members[key]
 	s.credential.Revoked = next
 	delete(s.members, key)
 	if err := m.save(s); err != nil {
+		s.credential.Revoked, s.members[key] = old, member
 		return err
 	}
 	m.Changed(name)

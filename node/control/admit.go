@@ -1,0 +1,174 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// How many connections may be open at once. Strangers cannot take those of the user's own.
+const (
+	maxEnrolled  = 1000
+	maxStrangers = 256 // light peers of other machines, and whoever tries
+	maxAttaching = 64  // those of them that have not shown their right yet
+)
+
+// admitStranger gives a connection of no enrolled key a moment to show its right.
+// The caller calls leave when the connection has ended.
+func (s *server) admitStranger(conn *quic.Conn, c *caller) (leave func(), err error) {
+	if s.o.Grants == nil {
+		conn.CloseWithError(codeDenied, "this key is not enrolled")
+		return nil, errors.New("it is not enrolled")
+	}
+	select {
+	case s.strangers <- struct{}{}:
+	default:
+		conn.CloseWithError(codeBusy, "too many connections")
+		return nil, errors.New("too many connections of other machines")
+	}
+	leave = func() {
+		<-s.strangers
+		if c.grant != "" {
+			s.count(c.grant, -1)
+		}
+	}
+	select {
+	case s.attaching <- struct{}{}:
+		defer func() { <-s.attaching }()
+	default:
+		conn.CloseWithError(codeBusy, "too many connections")
+		leave()
+		return nil, errors.New("too many connections that have shown no right yet")
+	}
+	ctx, cancel := context.WithTimeout(conn.Context(), attachTimeout)
+	defer cancel()
+	if err := s.attach(ctx, conn, c); err != nil {
+		conn.CloseWithError(codeDenied, "it has shown no right")
+		leave()
+		return nil, err
+	}
+	if s.count(c.grant, +1) > maxOfGrant {
+		conn.CloseWithError(codeBusy, "too many connections by this ticket")
+		leave()
+		return nil, errors.New("too many connections by one grant")
+	}
+	return leave, nil
+}
+
+// count changes how many connections there are by a grant, and returns how many.
+func (s *server) count(grant string, by int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.byGrant[grant] + by
+	if n == 0 {
+		delete(s.byGrant, grant)
+	} else {
+		s.byGrant[grant] = n
+	}
+	return n
+}
+
+// attachTimeout is how long a light peer of another machine may take to show its right.
+const attachTimeout = 10 * time.Second
+
+// A caller is the other end of a connection.
+type caller struct {
+	key     protocol.Key
+	local   bool
+	grant   string        // the id of what it has shown
+	reading chan struct{} // a slot for each request that is being read
+}
+
+// What a caller of another machine may send before its call is looked at.
+const (
+	maxReading     = 4                // requests at a time, of one connection
+	maxRequest     = 16 << 20         // bytes of one
+	requestTimeout = 60 * time.Second // until it is there
+	maxOfGrant     = 8                // connections by one grant
+)
+
+// readRequest reads the request that a stream begins with.
+func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request, err error) {
+	limit := protocol.MaxFrame
+	if !c.local {
+		select {
+		case c.reading <- struct{}{}:
+			defer func() { <-c.reading }()
+		case <-stream.Context().Done():
+			return req, stream.Context().Err()
+		}
+		limit = maxRequest
+		_ = stream.SetReadDeadline(time.Now().Add(requestTimeout))
+		defer stream.SetReadDeadline(time.Time{}) //nolint:errcheck // the stream has ended then
+	}
+	kind, payload, err := readFrame(in, limit)
+	if err == nil && kind != frameRequest {
+		err = errors.New("control: a stream must begin with a request")
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &req)
+	}
+	return req, err
+}
+
+// actor is who calls now: a grant may have been taken back since the connection was made.
+func (s *server) actor(c *caller) Actor {
+	return Actor{Key: c.key, Local: c.local, May: s.o.Grants.may(c.grant, s.now())}
+}
+
+func (s *server) now() time.Time {
+	if s.o.Now != nil {
+		return s.o.Now()
+	}
+	return time.Now()
+}
+
+// attach reads the first call of a connection, which shows a bearer secret.
+func (s *server) attach(ctx context.Context, conn *quic.Conn, c *caller) error {
+	stream, err := conn.AcceptStream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	defer stream.CancelRead(0)
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = stream.SetReadDeadline(deadline)
+	}
+	kind, payload, err := readFrame(bufio.NewReader(stream), 64<<10)
+	var req request
+	var args protocol.AttachArgs
+	if err == nil {
+		err = json.Unmarshal(payload, &req)
+	}
+	if err == nil {
+		err = json.Unmarshal(req.Args, &args)
+	}
+	out := &frameWriter{w: stream}
+	grant := grantID(args.Right)
+	if err != nil || kind != frameRequest || req.Op != protocol.OpAttach || len(s.o.Grants.may(grant, s.now())) == 0 {
+		refusal := protocol.Errorf(protocol.Denied, "this node does not know the right that was shown").
+			WithHint("it may have expired or been taken back: ask the node's user for another ticket")
+		return errors.Join(refusal, err, out.writeJSON(frameError, refusal), lastWord(conn, stream))
+	}
+	if err := out.writeJSON(frameResult, nil); err != nil {
+		return err
+	}
+	c.grant = grant
+	return nil
+}
+
+// lastWord gives the other end the time to read an answer before the connection is closed.
+func lastWord(conn *quic.Conn, stream *quic.Stream) error {
+	err := stream.Close()
+	select {
+	case <-conn.Context().Done():
+	case <-time.After(time.Second):
+	}
+	return err
+}

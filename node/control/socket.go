@@ -1,0 +1,218 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// hello is what a daemon says on its socket.
+type hello struct {
+	Key     string `json:"key"`
+	Address string `json:"address"`
+	Error   string `json:"error,omitempty"`
+	// Result is that of a call.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+const (
+	socketName  = "control.sock"
+	addressName = "address.json"
+	// maxSocketPath is what the shortest sun_path of our platforms holds.
+	maxSocketPath = 100
+	socketTimeout = 5 * time.Second
+	// maxAnswer bounds what a daemon says on its socket, in bytes.
+	maxAnswer = 1 << 20
+)
+
+// socketPath returns where the socket of a folder is: in it, or, where that is too long for a socket's name,
+// in a folder of the user's below the one for temporary files.
+func socketPath(dir string) (string, error) {
+	path := filepath.Join(dir, socketName)
+	if len(path) <= maxSocketPath {
+		return path, nil
+	}
+	short := filepath.Join(os.TempDir(), fmt.Sprintf("nuka-%d", os.Getuid()))
+	if err := os.MkdirAll(short, 0o700); err != nil {
+		return "", err
+	}
+	// Everybody may make folders there: one of another user's would be theirs to exchange the socket in.
+	if info, err := os.Lstat(short); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !ownFile(info) {
+		return "", errors.Join(fmt.Errorf("folder %s: it must be a folder of yours alone; remove it, or set TMPDIR", short), err)
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(absolute))
+	return filepath.Join(short, hex.EncodeToString(sum[:8])+".sock"), nil
+}
+
+// listenSocket opens the socket of a folder. The caller holds the store, so a socket that is there is a dead one.
+func listenSocket(dir string) (net.Listener, error) {
+	path, err := socketPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, os.Chmod(path, 0o600)
+}
+
+func writeAddress(dir string, h hello) error {
+	b, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, addressName), append(b, '\n'), 0o600)
+}
+
+func (s *server) acceptSocket(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.conns.Go(func() {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(socketTimeout))
+			answer, err := s.answerSocket(conn)
+			if err != nil {
+				s.log.Warn("socket", "error", err)
+				answer.Error = err.Error()
+			}
+			_ = json.NewEncoder(conn).Encode(answer)
+		})
+	}
+}
+
+// answerSocket reads a line, which is a key or the name of a call, and asks the kernel who sent it.
+// The daemon's own user has the key enrolled, or the call made.
+func (s *server) answerSocket(conn net.Conn) (hello, error) {
+	line, err := bufio.NewReader(io.LimitReader(conn, 256)).ReadString('\n')
+	if err != nil {
+		return hello{}, err
+	}
+	line = strings.TrimSpace(line)
+	if err := checkPeer(conn); err != nil {
+		return hello{}, err
+	}
+	answer := s.hello
+	if op := protocol.Op(line); slices.Contains(socketOps, op) {
+		answer.Result, err = s.socketCall(op)
+		return answer, err
+	}
+	key, err := protocol.ParseKey(line)
+	if err == nil {
+		err = s.o.Enrolled.Add(key)
+	}
+	if err != nil {
+		return hello{}, err
+	}
+	return answer, nil
+}
+
+// socketOps are the calls that the socket takes: a daemon in another network namespace can be asked how it is, and stopped.
+var socketOps = []protocol.Op{protocol.OpStatus, protocol.OpStop}
+
+func (s *server) socketCall(op protocol.Op) (json.RawMessage, error) {
+	if !s.begin() {
+		return nil, errStopping
+	}
+	defer s.running.Done()
+	ctx, cancel := context.WithTimeout(s.calls, socketTimeout)
+	defer cancel()
+	result, err := s.handle(ctx, Actor{Local: true}, &Call{Op: op, Event: func(protocol.Event) {}, Data: strings.NewReader(""), Reply: io.Discard})
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(result)
+}
+
+// Ask makes a call of socketOps to the daemon of a folder. It takes no network, so it reaches a daemon of any network namespace.
+// ErrNoDaemon: none runs. ErrSilent: one runs and does not answer.
+func Ask(ctx context.Context, dir string, op protocol.Op, result any) error {
+	h, err := askSocket(ctx, dir, string(op))
+	if err != nil {
+		return err
+	}
+	if result == nil || h.Result == nil {
+		return nil
+	}
+	return json.Unmarshal(h.Result, result)
+}
+
+// Process returns the process that listens at the socket of a folder, by the kernel's word; 0 where the system does not tell.
+func Process(ctx context.Context, dir string) (int, error) {
+	conn, err := dialSocket(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	return peerProcess(conn)
+}
+
+func dialSocket(ctx context.Context, dir string) (net.Conn, error) {
+	path, err := socketPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, socketTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, ErrSilent
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, ErrNoDaemon // there is no socket, or nobody listens at it
+	}
+	return conn, nil
+}
+
+// askSocket sends a line to the daemon of a folder and returns its answer.
+func askSocket(ctx context.Context, dir, line string) (hello, error) {
+	conn, err := dialSocket(ctx, dir)
+	if err != nil {
+		return hello{}, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(socketTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
+	var h hello
+	if _, err = fmt.Fprintln(conn, line); err == nil {
+		err = json.NewDecoder(io.LimitReader(conn, maxAnswer)).Decode(&h)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return hello{}, ctx.Err()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return hello{}, ErrSilent
+	case err != nil:
+		return hello{}, ErrNoDaemon
+	case h.Error != "":
+		return hello{}, protocol.Errorf(protocol.Denied, "the daemon refused: %s", h.Error)
+	}
+	return h, nil
+}
