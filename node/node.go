@@ -31,6 +31,8 @@ type Options struct {
 	Apart bool
 	// Idle ends the daemon when nobody has called for so long; 0 never does.
 	Idle time.Duration
+	// Wait is how long Run waits for another daemon of the home that is ending; 0 does not wait.
+	Wait time.Duration
 	// Ready is called when the daemon answers; nil is not.
 	Ready func()
 	// Log is for operators; nil discards.
@@ -52,14 +54,8 @@ func Run(ctx context.Context, o *Options) error {
 			return fmt.Errorf("home: %w", err)
 		}
 	}
-	store, err := cas.Open(o.Home.Store(), &cas.Options{
-		Log:   log,
-		Event: func(e cas.Event) { log.Warn("store", "event", e.String()) },
-	})
+	store, err := openStore(ctx, o, log)
 	if err != nil {
-		if errors.Is(err, cas.ErrLocked) {
-			return protocol.Errorf(protocol.Busy, "%v", err)
-		}
 		return err
 	}
 	defer store.Close()
@@ -155,4 +151,30 @@ func Run(ctx context.Context, o *Options) error {
 		Grace:    grace,
 		Log:      log,
 	})
+}
+
+// openStore opens the store. While another daemon that is ending has it, it waits as Options.Wait says.
+func openStore(ctx context.Context, o *Options, log *slog.Logger) (*cas.Store, error) {
+	for deadline := time.Now().Add(o.Wait); ; {
+		store, err := cas.Open(o.Home.Store(), &cas.Options{
+			Log:   log,
+			Event: func(e cas.Event) { log.Warn("store", "event", e.String()) },
+		})
+		if !errors.Is(err, cas.ErrLocked) {
+			return store, err
+		}
+		busy := protocol.Errorf(protocol.Busy, "%v", err)
+		if !time.Now().Before(deadline) {
+			return nil, busy
+		}
+		// One that takes calls is not ending.
+		if _, err := control.Process(ctx, o.Home.Run); !errors.Is(err, control.ErrNoDaemon) {
+			return nil, busy
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }

@@ -33,10 +33,7 @@ A service manager runs it as: nukad --foreground`,
 			return a.printStatus(c, client)
 		},
 	}
-	stop := &cobra.Command{
-		Use: "stop", Short: "stop the node when its work is done", Args: exactArgs(),
-		RunE: func(c *cobra.Command, _ []string) error { return a.stopDaemon(c) },
-	}
+	stop := a.stopCommand()
 	status := &cobra.Command{Use: "status", Short: "say how the node is", Args: exactArgs(), RunE: a.status}
 	a.jsonFlag(start)
 	a.jsonFlag(status)
@@ -51,16 +48,24 @@ func (a *app) statusCommand() *cobra.Command {
 }
 
 func (a *app) status(c *cobra.Command, _ []string) error {
-	client, err := a.dial(c.Context())
+	if a.node != "" {
+		client, err := a.attach(c.Context())
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		return a.printStatus(c, client)
+	}
+	var s protocol.Status
+	err := control.Ask(c.Context(), a.home.Run, protocol.OpStatus, &s)
 	if errors.Is(err, control.ErrNoDaemon) {
 		return protocol.Errorf(protocol.Unavailable, "no daemon is running for %s", a.home.Data).
 			WithHint("commands start one when they need it; or: nuka daemon start")
 	}
 	if err != nil {
-		return err
+		return a.unreachable(c.Context(), err)
 	}
-	defer client.Close()
-	return a.printStatus(c, client)
+	return a.writeStatus(&s)
 }
 
 func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
@@ -68,6 +73,10 @@ func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
 	if err := client.Call(c.Context(), protocol.OpStatus, nil, &s, nil); err != nil {
 		return err
 	}
+	return a.writeStatus(&s)
+}
+
+func (a *app) writeStatus(s *protocol.Status) error {
 	if a.json {
 		return a.terminal.json(s)
 	}
@@ -76,41 +85,15 @@ func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
 	fmt.Fprintf(w, "version\t%s\n", s.Version)
 	fmt.Fprintf(w, "key\t%s\n", s.Key)
 	fmt.Fprintf(w, "process\t%d, up for %s\n", s.Process, s.Uptime.Round(time.Second))
-	fmt.Fprintf(w, "log\t%s\n", a.home.DaemonLog())
+	if a.node == "" { // another node's is on its machine
+		fmt.Fprintf(w, "log\t%s\n", a.home.DaemonLog())
+	}
 	running := "nothing"
 	if len(s.Running) > 0 {
 		running = strings.Join(s.Running, ", ")
 	}
 	fmt.Fprintf(w, "working on\t%s\n", printable(running))
 	return w.Flush()
-}
-
-func (a *app) stopDaemon(c *cobra.Command) error {
-	client, err := a.dial(c.Context())
-	if errors.Is(err, control.ErrNoDaemon) {
-		a.say("no daemon is running")
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if err := client.Call(c.Context(), protocol.OpStop, nil, nil, nil); err != nil {
-		return err
-	}
-	for { // it may have builds to finish
-		other, err := a.dial(c.Context())
-		if err != nil {
-			break
-		}
-		other.Close()
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-c.Context().Done():
-			return c.Context().Err()
-		}
-	}
-	return nil
 }
 
 // A finding is one line of the doctor's.

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/node/control"
@@ -26,17 +29,22 @@ func (a *app) connect(ctx context.Context) (*control.Client, error) {
 	if a.node != "" {
 		return a.attach(ctx)
 	}
-	client, err := a.dial(ctx)
-	if !errors.Is(err, control.ErrNoDaemon) {
-		return client, err
+	for {
+		client, err := a.dial(ctx)
+		if err == nil && !client.Takes(ctx) && ctx.Err() == nil { // it is ending, and the next one waits for that
+			client.Close()
+			err = control.ErrNoDaemon
+		}
+		if !errors.Is(err, control.ErrNoDaemon) {
+			return client, err
+		}
+		if err := a.startDaemon(ctx); err != nil {
+			return nil, err
+		}
 	}
-	if err := a.startDaemon(ctx); err != nil {
-		return nil, err
-	}
-	return a.dial(ctx)
 }
 
-// dial is connect to a daemon that runs.
+// dial is connect to a daemon that runs. The error is control.ErrNoDaemon when none does.
 func (a *app) dial(ctx context.Context) (*control.Client, error) {
 	if a.node != "" {
 		return a.attach(ctx)
@@ -45,7 +53,25 @@ func (a *app) dial(ctx context.Context) (*control.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return control.Dial(ctx, a.home.Run, key)
+	client, err := control.Dial(ctx, a.home.Run, key)
+	return client, a.unreachable(ctx, err)
+}
+
+// unreachable explains why a daemon that runs cannot be reached.
+func (a *app) unreachable(ctx context.Context, err error) error {
+	silent, elsewhere := errors.Is(err, control.ErrSilent), errors.Is(err, control.ErrElsewhere)
+	if !silent && !elsewhere {
+		return err
+	}
+	who := "the daemon"
+	if pid, e := control.Process(ctx, a.home.Run); e == nil && pid > 0 {
+		who = fmt.Sprintf("the daemon (process %d)", pid)
+	}
+	if silent {
+		return protocol.Errorf(protocol.Unavailable, "%s does not answer", who).WithHint("its log: %s; end it: nuka daemon stop", a.home.DaemonLog())
+	}
+	return protocol.Errorf(protocol.Unavailable, "%s runs in another network namespace, such as a container's", who).
+		WithHint("end it: nuka daemon stop; or give this place a home of its own: NUKA_HOME")
 }
 
 // startDaemon starts a daemon in the background and waits until it answers.
@@ -63,7 +89,11 @@ func (a *app) startDaemon(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	c := exec.Command(program, "--idle", idleTimeout)
+	begin, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	c := exec.Command(program, "--idle", idleTimeout, "--wait", startTimeout.String())
 	c.Dir = a.home.Run
 	c.Stdout, c.Stderr = log, log
 	detach(c)
@@ -80,24 +110,45 @@ func (a *app) startDaemon(ctx context.Context) error {
 		if err == nil {
 			return client.Close()
 		}
-		if !errors.Is(err, control.ErrNoDaemon) {
+		if !errors.Is(err, control.ErrNoDaemon) && ctx.Err() == nil {
 			return err
 		}
 		if failed != nil { // and nobody else's daemon has come up meanwhile
-			return protocol.Errorf(protocol.Unavailable, "the daemon did not start: %v", failed).
+			return protocol.Errorf(protocol.Unavailable, "the daemon did not start: %v%s", failed, said(a.home.DaemonLog(), begin)).
 				WithHint("its log: %s", a.home.DaemonLog())
 		}
 		select {
 		case err := <-ended:
 			failed = errors.Join(errors.New("it ended at once"), err)
-			pause = time.Second // leave another command's daemon the time to come up
+			pause = 100 * time.Millisecond // another command's daemon may be there
 		case <-time.After(pause):
 			continue
 		case <-ctx.Done():
-			return protocol.Errorf(protocol.Unavailable, "the daemon does not answer").WithHint("its log: %s", a.home.DaemonLog())
+			return protocol.Errorf(protocol.Unavailable, "the daemon does not answer%s", said(a.home.DaemonLog(), begin)).
+				WithHint("its log: %s", a.home.DaemonLog())
 		}
 		time.Sleep(pause)
 	}
+}
+
+// said returns the last lines of a log that were written behind an offset, each on a line of its own.
+func said(path string, begin int64) string {
+	const lines, most = 5, 4096
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		begin = max(begin, info.Size()-most)
+	}
+	b, err := io.ReadAll(io.NewSectionReader(f, begin, most))
+	text := strings.TrimSpace(string(b))
+	if err != nil || text == "" {
+		return ""
+	}
+	list := strings.Split(text, "\n")
+	return "\n  " + strings.Join(list[max(0, len(list)-lines):], "\n  ")
 }
 
 // daemonProgram finds nukad: beside this program, or in PATH.

@@ -18,7 +18,8 @@ import (
 
 const version = "0.1.0"
 
-const usage = `usage: nukad [system] [--foreground] [--idle DURATION] [--log LEVEL]
+const usage = `usage: nukad [system] [--foreground] [--idle DURATION] [--wait DURATION] [--log LEVEL]
+       nukad --version
 
 Nukad runs the node of NUKA_HOME, or of the user's own folders, until it is told to stop:
 by the signals INT and TERM, or by: nuka daemon stop. Running builds may end first; a second signal ends them.
@@ -28,6 +29,7 @@ node's key is open; another is started when one dies. The setting apart in confi
 
   --foreground      for service managers: stay until stopped, log to standard error
   --idle DURATION   end when nobody has called for so long, such as 1h
+  --wait DURATION   wait for another daemon of the home that is ending; 0 does not
   --log LEVEL       debug, info, warn or error (warn)
 `
 
@@ -71,6 +73,8 @@ func run(args []string) error {
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	foreground := flags.Bool("foreground", false, "")
 	idle := flags.Duration("idle", 0, "")
+	wait := flags.Duration("wait", 0, "")
+	printVersion := flags.Bool("version", false, "")
 	level := slog.LevelWarn
 	flags.TextVar(&level, "log", level, "")
 	if err := flags.Parse(args); err != nil {
@@ -81,6 +85,10 @@ func run(args []string) error {
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
+	}
+	if *printVersion {
+		fmt.Println("nukad", version)
+		return nil
 	}
 	userHome, _ := os.UserHomeDir()
 	home, err := protocol.FindHome(os.Getenv, userHome)
@@ -93,7 +101,7 @@ func run(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	started := time.Now()
 	return node.Run(ctx, &node.Options{
-		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Apart: apart, Log: log,
+		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Wait: *wait, Apart: apart, Log: log,
 		Ready: func() {
 			if *foreground {
 				fmt.Fprintf(os.Stderr, "nukad: ready after %s, home %s\n", time.Since(started).Round(time.Millisecond), home.Data)

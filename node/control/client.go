@@ -50,8 +50,11 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 		return client, err
 	}
 	// It answered at its socket a moment ago. If it still does, the way to it is missing.
-	if Ask(ctx, dir, protocol.OpStatus, nil) == nil {
+	switch asked := Ask(ctx, dir, protocol.OpStatus, nil); {
+	case asked == nil:
 		return nil, fmt.Errorf("%w: %v", ErrElsewhere, err)
+	case errors.Is(asked, ErrNoDaemon): // it has ended meanwhile
+		return nil, ErrNoDaemon
 	}
 	return nil, err
 }
@@ -114,6 +117,11 @@ func dialAt(ctx context.Context, to, from string, server protocol.Key, key ed255
 		return nil, fmt.Errorf("connect to daemon: %w", err)
 	}
 	return &Client{conn: conn, transport: transport, udp: udp, Daemon: server}, nil
+}
+
+// Takes reports whether the daemon still takes calls: it may have begun to stop since the connection was made.
+func (c *Client) Takes(ctx context.Context) bool {
+	return c.Call(ctx, protocol.OpStatus, nil, nil, nil) == nil
 }
 
 // Close ends the connection; calls in it are cancelled.
@@ -235,6 +243,9 @@ func connErr(ctx context.Context, err error) error {
 	var app *quic.ApplicationError
 	if errors.As(err, &app) && app.ErrorCode == codeDenied {
 		return protocol.Errorf(protocol.Denied, "the daemon refused: %s", app.ErrorMessage)
+	}
+	if errors.As(err, &app) && app.ErrorCode == codeStopping {
+		return errStopping
 	}
 	return protocol.Errorf(protocol.Unavailable, "lost the daemon: %v", err).WithHint("see its log with: nuka daemon status")
 }

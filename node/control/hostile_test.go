@@ -314,4 +314,3 @@ func TestRequestOfStranger(t *testing.T) {
 		t.Errorf("a request of 8 MiB: %v", err)
 	}
 }
-

@@ -91,7 +91,6 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		addresses = append(addresses, o.Listen)
 	}
 	var listeners []*quic.Listener
-	var transports []*quic.Transport
 	for _, address := range addresses {
 		udp, err := net.ListenPacket("udp", address)
 		if err != nil {
@@ -105,7 +104,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 			return fmt.Errorf("listen for control: %w", err)
 		}
 		defer listener.Close()
-		listeners, transports = append(listeners, listener), append(transports, transport)
+		listeners = append(listeners, listener)
 	}
 	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: listeners[0].Addr().String()}
 	socket, err := listenSocket(o.Dir)
@@ -120,11 +119,14 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	// Calls outlive ctx by the grace, connections outlive calls.
 	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelCalls()
+	var hangUp context.CancelFunc
 	s.calls = calls
+	s.open, hangUp = context.WithCancel(context.Background())
+	defer hangUp()
 	var accepting sync.WaitGroup
 	accepting.Go(func() { s.acceptSocket(socket) })
 	for _, listener := range listeners {
-		accepting.Go(func() { s.acceptConns(ctx, listener) })
+		accepting.Go(func() { s.acceptConns(listener) })
 	}
 	if o.Ready != nil {
 		o.Ready()
@@ -149,9 +151,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	select {
 	case <-hungUp:
 	case <-time.After(time.Second):
-		for _, transport := range transports {
-			transport.Close()
-		}
+		hangUp()
 		<-hungUp
 	}
 	return nil
@@ -161,7 +161,8 @@ type server struct {
 	o     *ServerOptions
 	log   *slog.Logger
 	hello hello
-	calls context.Context
+	calls context.Context // of the calls
+	open  context.Context // ends when connections are closed from this side
 	conns sync.WaitGroup
 
 	mu      sync.Mutex
@@ -198,9 +199,10 @@ func (s *server) close() <-chan struct{} {
 
 var errStopping = protocol.Errorf(protocol.Unavailable, "the daemon is stopping").WithHint("try again: the next command starts another")
 
-func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
+// acceptConns ends when the listener is closed, with all connections that were made before: their callers get an answer.
+func (s *server) acceptConns(listener *quic.Listener) {
 	for {
-		conn, err := listener.Accept(ctx)
+		conn, err := listener.Accept(context.Background())
 		if err != nil {
 			return
 		}
@@ -214,6 +216,8 @@ func (s *server) acceptConns(ctx context.Context, listener *quic.Listener) {
 
 // serveConn serves a connection to its end. The error says why it was refused.
 func (s *server) serveConn(conn *quic.Conn) error {
+	stop := context.AfterFunc(s.open, func() { conn.CloseWithError(codeStopping, "the daemon is stopping") })
+	defer stop()
 	key, err := callerKey(conn)
 	if err != nil {
 		conn.CloseWithError(codeDenied, "this key is not enrolled")
@@ -245,6 +249,8 @@ func (s *server) serveConn(conn *quic.Conn) error {
 const (
 	codeDenied quic.ApplicationErrorCode = 1
 	codeBusy   quic.ApplicationErrorCode = 2
+	// codeStopping: no call is taken any more.
+	codeStopping quic.ApplicationErrorCode = 3
 )
 
 func (s *server) serveStream(stream *quic.Stream, c *caller) {

@@ -1,0 +1,25 @@
+//go:build !unix
+
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/MordragT/nuka/node/control"
+)
+
+// alive reports whether the daemon of a folder listens: this system does not tell its process.
+func alive(_ int, run string) bool {
+	_, err := control.Process(context.Background(), run)
+	return err == nil
+}
+
+// interrupt ends a process at once.
+func interrupt(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}

@@ -1,0 +1,27 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// alive reports whether a process has not ended. One that has ended and that nobody has waited for counts as ended.
+func alive(pid int, _ string) bool {
+	if pid <= 0 {
+		return false
+	}
+	if err := unix.Kill(pid, 0); err != nil {
+		return errors.Is(err, unix.EPERM)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // Linux; elsewhere init waits for it
+	return err != nil || !bytes.Contains(stat, []byte(") Z "))
+}
+
+// interrupt asks a process to end. A second time ends it at once.
+func interrupt(pid int) error { return unix.Kill(pid, unix.SIGTERM) }

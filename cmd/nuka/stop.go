@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+const (
+	// stopPatience is how long a daemon may take to close its socket once it has been asked to stop.
+	stopPatience = 10 * time.Second
+	// tellEvery is how often a waiting user is told what for.
+	tellEvery = 10 * time.Second
+)
+
+func (a *app) stopCommand() *cobra.Command {
+	now := false
+	c := &cobra.Command{
+		Use: "stop", Short: "stop the node when its work is done", Args: exactArgs(),
+		Long: `Stop asks the node to end, and waits until it has. Builds that run may end first; with --now they are cut off.
+A node that does not answer is killed.`,
+		RunE: func(c *cobra.Command, _ []string) error { return a.stopDaemon(c.Context(), now) },
+	}
+	c.Flags().BoolVar(&now, "now", false, "do not wait for running builds")
+	return c
+}
+
+// stopDaemon ends the home's daemon. It goes over the socket, which reaches a daemon of any network namespace.
+func (a *app) stopDaemon(ctx context.Context, now bool) error {
+	if a.node != "" {
+		return protocol.Errorf(protocol.Denied, "a node of another machine is not stopped from here")
+	}
+	pid, err := control.Process(ctx, a.home.Run)
+	var s protocol.Status
+	if err == nil {
+		err = control.Ask(ctx, a.home.Run, protocol.OpStatus, &s)
+	}
+	if err == nil {
+		err = control.Ask(ctx, a.home.Run, protocol.OpStop, nil)
+	}
+	switch {
+	case errors.Is(err, control.ErrNoDaemon):
+		a.say("no daemon is running")
+		return nil
+	case errors.Is(err, control.ErrSilent):
+		return a.killDaemon(pid, "it does not answer")
+	case err != nil:
+		return err
+	}
+	return a.waitForEnd(ctx, pid, s.Running, now)
+}
+
+// waitForEnd waits until the daemon's process has ended, for as long as its work takes.
+func (a *app) waitForEnd(ctx context.Context, pid int, running []string, now bool) error {
+	if now {
+		running = nil
+	}
+	asked, told := time.Now(), time.Now()
+	for alive(pid, a.home.Run) {
+		waited := time.Since(asked)
+		if len(running) == 0 && waited > stopPatience {
+			return a.killDaemon(pid, "it was asked to stop, and has not")
+		}
+		if len(running) > 0 && time.Since(told) > tellEvery {
+			told = time.Now()
+			a.say("waiting for %s; end it at once: nuka daemon stop --now", strings.Join(running, ", "))
+		}
+		if now { // a signal after the one that asks it to end ends it at once
+			if err := interrupt(pid); err != nil && alive(pid, a.home.Run) {
+				return protocol.Errorf(protocol.Internal, "end process %d: %v", pid, err)
+			}
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// killDaemon ends a daemon that does not end by itself. What it was doing is as after a power cut.
+func (a *app) killDaemon(pid int, why string) error {
+	if pid <= 0 {
+		return protocol.Errorf(protocol.Unavailable, "the daemon cannot be stopped: %s", why).WithHint("end the process nukad; its log: %s", a.home.DaemonLog())
+	}
+	process, err := os.FindProcess(pid)
+	if err == nil {
+		err = process.Kill()
+	}
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return protocol.Errorf(protocol.Internal, "kill the daemon (process %d): %v", pid, err)
+	}
+	for start := time.Now(); alive(pid, a.home.Run) && time.Since(start) < stopPatience; {
+		time.Sleep(20 * time.Millisecond)
+	}
+	a.say("the daemon (process %d) was killed: %s", pid, why)
+	a.hint("its log: " + a.home.DaemonLog())
+	return nil
+}
