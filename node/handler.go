@@ -1,15 +1,11 @@
 package node
 
 import (
-	"archive/tar"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"path"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,7 +16,6 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -41,6 +36,7 @@ type handler struct {
 	started  time.Time
 	stop     func()
 
+	foreign  foreignCalls
 	calls    atomic.Int64 // that run
 	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
 }
@@ -72,6 +68,14 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
 			WithHint("ask the node's user for a ticket that does; policy, keys and roots are theirs alone")
 	}
+	if !actor.Local {
+		limited, release, err := h.foreign.begin(ctx, actor.Grant, call)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+		ctx = limited
+	}
 	h.calls.Add(1)
 	defer func() {
 		h.lastCall.Store(time.Now().UnixNano())
@@ -86,7 +90,7 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 			return h.realize(ctx, a, call.Event)
 		})
 	case protocol.OpUpload:
-		return h.upload(ctx, call.Data)
+		return h.upload(ctx, call.Data, actor.Local)
 	case protocol.OpDescribe:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.describe(ctx, a) })
 	case protocol.OpList:
@@ -147,73 +151,6 @@ func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, event fun
 	return h.realizer.Realize(ctx, &realize.Request{
 		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Event: event,
 	})
-}
-
-// upload takes in a tree that comes as a tar whose one top entry is "out".
-func (h *handler) upload(ctx context.Context, data io.Reader) (any, error) {
-	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "upload-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	if err := receive(ctx, dir, data); err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "upload: %v", err)
-	}
-	content, err := h.realizer.Import(ctx, dir, source.Out)
-	if err != nil {
-		return nil, err
-	}
-	return protocol.Uploaded{CID: content.String()}, nil
-}
-
-// receive unpacks what a light peer of the same user sends.
-// Unlike a stranger's archive it may hold any link; nothing is written through one.
-func receive(ctx context.Context, dir string, data io.Reader) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	type link struct{ name, target string }
-	var links []link
-	tr := tar.NewReader(data)
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		hdr, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		name := path.Clean(hdr.Name)
-		switch hdr.Typeflag {
-		case tar.TypeDir:
-			err = root.Mkdir(name, 0o700)
-		case tar.TypeSymlink:
-			links = append(links, link{name, hdr.Linkname})
-		case tar.TypeReg:
-			var f *os.File
-			if f, err = root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, os.FileMode(hdr.Mode)&0o777|0o600); err == nil {
-				_, err = io.Copy(f, tr)
-				err = errors.Join(err, f.Close())
-			}
-		default:
-			err = fmt.Errorf("entry %q of type %q", name, hdr.Typeflag)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, l := range links {
-		if err := root.Symlink(l.target, l.name); err != nil {
-			return err
-		}
-	}
-	_, err = io.Copy(io.Discard, data) // up to the end frame
-	return err
 }
 
 // object finds what an id of a call names: a CID, a PID, or the unique beginning of a PID.

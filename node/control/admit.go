@@ -119,7 +119,7 @@ func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request
 
 // actor is who calls now: a grant may have been taken back since the connection was made.
 func (s *server) actor(c *caller) Actor {
-	return Actor{Key: c.key, Local: c.local, May: s.o.Grants.may(c.grant, s.now())}
+	return Actor{Key: c.key, Local: c.local, Grant: c.grant, May: s.o.Grants.may(c.grant, s.now())}
 }
 
 func (s *server) now() time.Time {

@@ -27,8 +27,9 @@ type Actor struct {
 	Key protocol.Key
 	// Local says that it is the node's own user, who may do everything.
 	Local bool
-	// May is what anybody else may do.
-	May []protocol.Right
+	// May is what anybody else may do, and Grant the id of the ticket that says so.
+	May   []protocol.Right
+	Grant string
 }
 
 // A Call is one request on its way to the Handler.
