@@ -73,12 +73,14 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 		return fmt.Errorf("run build %s: %w", p.Name, err)
 	}
 	b := &building{spec: spec, stdout: &lockedWriter{w: spec.Stdout}, stderr: &lockedWriter{w: spec.Stderr}}
+	b.print = &scriptWriter{b: b, w: spec.Host.Meter(b.stdout)}
 	mod, err := loadEngine(ctx, rt)
 	if err != nil {
 		return fmt.Errorf("run build %s: %w", p.Name, err)
 	}
 	_, err = callEngine(ctx, rt, mod, req, &wasmrt.ReactorConfig{
-		Name: "nushell", FS: spec.FS, Dir: BuildDir, Host: b.host, Stdout: b.stdout, Stderr: b.stderr, MemoryLimit: spec.MemoryLimit,
+		Name: "nushell", FS: spec.FS, Dir: BuildDir, Host: b.host, Stdout: b.print,
+		Stderr: &scriptWriter{b: b, w: spec.Host.Meter(b.stderr)}, MemoryLimit: spec.MemoryLimit,
 	})
 	var limit *wasmrt.LimitError
 	switch {
@@ -145,4 +147,19 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)
+}
+
+// scriptWriter takes what the script itself writes. Too much of it ends the build, even if the script goes on.
+type scriptWriter struct {
+	b *building
+	w io.Writer // metered
+}
+
+func (s *scriptWriter) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	var limit *wasmrt.LimitError
+	if errors.As(err, &limit) {
+		s.b.end(limit)
+	}
+	return n, err
 }

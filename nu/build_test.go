@@ -48,6 +48,11 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 // buildIn is buildPIR with files in the folder that the closure starts in.
 func buildIn(t *testing.T, ctx context.Context, res *Result, files map[string]string) *built {
 	t.Helper()
+	return buildLimited(t, ctx, res, files, wasmrt.Limits{})
+}
+
+func buildLimited(t *testing.T, ctx context.Context, res *Result, files map[string]string, limits wasmrt.Limits) *built {
+	t.Helper()
 	b := &built{out: map[string]string{}}
 	top := res.Packages[len(res.Packages)-1]
 	b.pir = top.Canonical
@@ -101,7 +106,7 @@ func buildIn(t *testing.T, ctx context.Context, res *Result, files map[string]st
 	var mu sync.Mutex
 	b.err = RunBuild(ctx, testRuntime, &BuildSpec{
 		PIR: top.Canonical, FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
-		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path},
+		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path, Limits: limits},
 		Unpack: func(_ context.Context, u *Unpacking) error { // package node has the real one
 			mu.Lock()
 			defer mu.Unlock()
@@ -303,5 +308,35 @@ export def main [--tests] {
 	want := "-O2 -Wall -DV=5 -g NONE a.c\n-O2 -Wall -DV=5 -g NONE b.c\n[\"-O2 -Wall -DV=5 -g NONE a.c\", \"-O2 -Wall -DV=5 -g NONE b.c\"]\n7\n10000000b\n0x[00FF]\n5000000000ns\n5\n/nuka/src\ndone\nyes\n[4, 2]\n"
 	if d := cmp.Diff(want, b.stdout); d != "" {
 		t.Errorf("-want +got:\n%s\n%s", d, b.pir)
+	}
+}
+
+// What a script writes counts as what its programs write does, also when it goes on, and together with them.
+func TestScriptOutputLimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want bool // it fits
+	}{
+		"little":   {`for i in 0..3 { print "0123456789" }`, true},
+		"print":    {`for i in 0..2000 { print "0123456789012345678901234567890123456789" }`, false},
+		"one":      {`print ("x" | fill --width 5000 --character "y")`, false},
+		"caught":   {`for i in 0..2000 { try { print "0123456789012345678901234567890123456789" } }`, false},
+		"together": {`for i in 0..30 { print "0123456789"; ^tool echo 0123456789 }; for i in 0..30 { print "0123456789" }`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, err := eval(t, map[string]string{"packages/tool.nu": toolPackage, "a.nu": `use tool.nu
+export def main [] { derivation {name: a, version: "1", packages: [(tool)], build: {|b| mkdir $b.out; ` + c.body + ` } } }`}, "/work/a.nu")
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := buildLimited(t, t.Context(), res, nil, wasmrt.Limits{Output: 1000})
+			if (b.err == nil) != c.want || len(b.stdout) > 1000 {
+				t.Errorf("got %v, %d bytes where 1000 are the limit", b.err, len(b.stdout))
+			}
+			var limit *wasmrt.LimitError
+			if !c.want && !errors.As(b.err, &limit) {
+				t.Errorf("got %v, want the limit", b.err)
+			}
+		})
 	}
 }

@@ -27,6 +27,7 @@ const (
 type building struct {
 	spec           *BuildSpec
 	stdout, stderr *lockedWriter
+	print          *scriptWriter // stdout for the script itself
 
 	mu  sync.Mutex
 	err error
@@ -97,7 +98,7 @@ func (b *building) do(ctx context.Context, q *hostRequest) (any, error) {
 		if err := json.Unmarshal(q.Arg, &r); err != nil {
 			return nil, err
 		}
-		_, err := io.WriteString(b.stdout, r.Text)
+		_, err := io.WriteString(b.print, r.Text)
 		return "", err
 	case "unpack":
 		var r Unpacking

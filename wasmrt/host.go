@@ -281,16 +281,21 @@ func (h *Host) metered(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	if h.Limits.Output <= 0 {
 		return stdout, stderr
 	}
-	out := h.meter(stdout)
+	out := h.Meter(stdout)
 	if stdout != nil && stderr != nil && reflect.TypeOf(stdout).Comparable() && reflect.TypeOf(stderr).Comparable() && stdout == stderr {
 		return out, out
 	}
-	return out, h.meter(stderr)
+	return out, h.Meter(stderr)
 }
 
-func (h *Host) meter(w io.Writer) io.Writer {
+// Meter returns a writer that counts against Limits.Output beside what programs write. Beyond the limit Write returns a *LimitError.
+// A nil w drops what is written, and counts it all the same.
+func (h *Host) Meter(w io.Writer) io.Writer {
 	if w == nil {
-		w = io.Discard // counts all the same
+		w = io.Discard
+	}
+	if h.Limits.Output <= 0 {
+		return w
 	}
 	return &meter{h: h, w: w}
 }
