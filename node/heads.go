@@ -1,8 +1,6 @@
 package node
 
 import (
-	"bytes"
-	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -15,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -24,9 +21,6 @@ import (
 const (
 	headSuffix     = ".head"
 	backwardSuffix = ".backward"
-	statementsFile = "statements"
-	// statementsRoot is the root that keeps the list which the node's own head names.
-	statementsRoot = "node/statements"
 )
 
 // heads keeps the newest known head of each signer, a file each. It is safe for use by several goroutines.
@@ -163,25 +157,16 @@ func (h *heads) noteBackward(head *protocol.Head, err error) {
 }
 
 // speak makes the next head of the node's own key over the statements that everybody may see, unless nothing has
-// changed and the last one is valid for long enough.
-func (h *heads) speak(ctx context.Context, store *cas.Store, key ed25519.PrivateKey, statements []protocol.Attestation, now time.Time) error {
+// changed and the last one is valid for long enough. The list of the statements is hashed and not kept: no peer asks for it.
+func (h *heads) speak(key ed25519.PrivateKey, statements []protocol.Attestation, now time.Time) error {
 	own := protocol.KeyOf(key)
 	var root cid.CID
 	if len(statements) > 0 {
-		var list bytes.Buffer
-		err := protocol.EncodeStatements(&list, statements)
-		if err == nil {
-			err = atomicfile.Write(filepath.Join(h.dir, statementsFile), list.Bytes())
+		list := cid.NewFile(false)
+		if err := protocol.EncodeStatements(list, statements); err != nil {
+			return fmt.Errorf("hash the list of statements: %w", err)
 		}
-		if err == nil {
-			root, err = store.Import(ctx, os.DirFS(h.dir), &cas.ImportOptions{File: statementsFile})
-		}
-		if err != nil {
-			return fmt.Errorf("keep the list of statements: %w", err)
-		}
-		if err := store.PutRoot(ctx, cas.Root{Name: statementsRoot, CID: root, Created: now}); err != nil {
-			return err
-		}
+		root, _, _, _ = list.Finish()
 	}
 	next := &protocol.Head{Number: 1, Root: root, Issued: now, Expires: now.Add(protocol.HeadLifetime)}
 	if old := h.Known()[own]; old != nil {

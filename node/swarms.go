@@ -385,7 +385,7 @@ func (s *swarms) speak(ctx context.Context) {
 	}
 	said, err := s.ownStatements()
 	if err == nil {
-		err = s.heads.speak(ctx, s.store, s.key, said, time.Now())
+		err = s.heads.speak(s.key, said, time.Now())
 	}
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("make the node's head", "error", err)
