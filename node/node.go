@@ -14,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/tidy"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 )
@@ -140,6 +141,7 @@ func Run(ctx context.Context, o *Options) error {
 	}()
 	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
 	beside.Go(func() { peers.Run(ctx) })
+	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
 		Key:      key,

@@ -123,6 +123,7 @@ var rules = []rule{
 			"nu/cache.go":            "a cache",
 			"source/":                "downloads and unpacked files, which are fetched again",
 			"cmd/nuka/remote.go":     "a cache",
+			"node/tidy/":             "what is removed",
 		},
 	},
 	{
