@@ -3,15 +3,20 @@
 export CGO_ENABLED := 0
 GOFLAGS := -trimpath -buildvcs=false
 export GOFLAGS
+# The release of Go that the programs are built with: its standard library is part of them. The go command fetches it as a module.
+GOTOOLCHAIN := go1.26.11
+export GOTOOLCHAIN
 
 # Where `make run` keeps its packages, so that a second run finds them; NUKA_HOME=... puts them elsewhere.
 RUN_HOME ?= $(CURDIR)/.cache/home
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
+# Packages that are tested with the race detector: all but those whose tests are whole builds and whole networks.
+RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long lint fuzz bench local swarm engine clean
+.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm engine clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -23,7 +28,17 @@ run: build ## build Lua from source with clang in WebAssembly and run a script w
 
 test: ## every test that is quick; under 10 minutes on 2 cores from a cold cache
 	go vet ./...
-	go test ./...
+	go test -shuffle=on ./...
+
+race: ## the tests with the race detector; it needs a C compiler, which it installs with apt where there is none
+	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy gcc libc6-dev; }
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $(RACE)
+
+audit: build ## what is linked into the programs: against the list in tools/audit, and against known vulnerabilities
+	go run ./tools/audit bin/nuka bin/nukad
+
+audit-update: build ## write that list anew
+	go run ./tools/audit -update bin/nuka bin/nukad
 
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...

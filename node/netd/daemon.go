@@ -120,14 +120,15 @@ var readOnly = []string{
 
 // start starts a process and waits until it listens.
 func (d *Daemon) start(ctx context.Context) (*process, error) {
-	w, err := wasmrt.Spawn(context.WithoutCancel(ctx), &d.cmd)
+	life := context.WithoutCancel(ctx)
+	w, err := wasmrt.Spawn(life, &d.cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start a net daemon: %w", err)
 	}
 	system := &served{o: d.o, log: d.log}
 	p := &process{worker: w, link: newLink(w.Conn, system.handlers(), callsAtOnce), since: time.Now(), read: make(chan struct{})}
 	go func() {
-		p.err = p.link.run(context.WithoutCancel(ctx), system.close)
+		p.err = p.link.run(life, system.close)
 		close(p.read)
 		if !errors.Is(p.err, io.EOF) {
 			w.Kill(p.err) // it has said something wrong
