@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/dirhash"
@@ -67,11 +68,16 @@ type Fetcher struct {
 	o    Options
 	http *http.Client
 	log  *slog.Logger
+
+	quiet time.Duration // see there; tests are more impatient
+
+	mu      sync.Mutex
+	flights map[string]*flight // downloads into Options.Partial
 }
 
 // New returns a Fetcher.
 func New(o *Options) *Fetcher {
-	f := &Fetcher{}
+	f := &Fetcher{quiet: quiet}
 	if o != nil {
 		f.o = *o
 	}
@@ -104,6 +110,12 @@ type Request struct {
 	Dir string
 	// Progress is told the bytes so far and their total (0: unknown); nil is told nothing. It must return quickly.
 	Progress func(done, total int64)
+}
+
+func (r *Request) progress(done, total int64) {
+	if r.Progress != nil {
+		r.Progress(done, total)
+	}
 }
 
 // Out is the name of the output in Request.Dir.
@@ -173,8 +185,9 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 	if err != nil {
 		return pir.Hash{}, err
 	}
+	defer archive.close()
 	if r.Hash.Algorithm == pir.H1 {
-		if err := checkH1(archive, r.Hash); err != nil {
+		if err := checkH1(archive.file, archive.size, r.Hash); err != nil {
 			return pir.Hash{}, err
 		}
 	}
@@ -231,13 +244,19 @@ func mismatch(want, got pir.Hash) error {
 		WithHint("if the new content is what you expect, write --hash %s", got)
 }
 
-func checkH1(archive string, want pir.Hash) error {
-	if z, err := zip.OpenReader(archive); err != nil {
+// checkH1 compares the hash of a Go module's zip, of the same open file that is unpacked afterwards.
+func checkH1(archive io.ReaderAt, size int64, want pir.Hash) error {
+	z, err := zip.NewReader(archive, size)
+	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "an h1: hash is of a Go module's zip: %v", err)
-	} else if err := z.Close(); err != nil {
-		return err
 	}
-	text, err := dirhash.HashZip(archive, dirhash.Hash1)
+	files := map[string]*zip.File{}
+	var names []string
+	for _, f := range z.File {
+		files[f.Name] = f
+		names = append(names, f.Name)
+	}
+	text, err := dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
 	if err != nil {
 		return fmt.Errorf("hash module: %w", err)
 	}

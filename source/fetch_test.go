@@ -351,10 +351,6 @@ func TestDebianIndex(t *testing.T) {
 
 func TestH1(t *testing.T) {
 	archive := makeZip(t, "example.org/m@v1.0.0/go.mod")
-	path := filepath.Join(t.TempDir(), "z.zip")
-	if err := os.WriteFile(path, archive, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	// h1 is the SHA-256 of "<sha256 of the file>  <name>\n" lines (golang.org/x/mod/sumdb/dirhash).
 	inner := sha256.Sum256([]byte("zz"))
 	outer := sha256.Sum256(fmt.Appendf(nil, "%x  example.org/m@v1.0.0/go.mod\n", inner))
@@ -362,10 +358,10 @@ func TestH1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkH1(path, want); err != nil {
+	if err := checkH1(bytes.NewReader(archive), int64(len(archive)), want); err != nil {
 		t.Error(err)
 	}
-	if err := checkH1(path, pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
+	if err := checkH1(bytes.NewReader(archive), int64(len(archive)), pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 }

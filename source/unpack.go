@@ -67,24 +67,15 @@ func UnpackTo(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o
 }
 
 // unpack makes r.Dir/out of the downloaded file and removes the file.
-func (f *Fetcher) unpack(ctx context.Context, archive string, r *Request) error {
+func (f *Fetcher) unpack(ctx context.Context, a *archive, r *Request) error {
 	out := filepath.Join(r.Dir, Out)
 	if r.Unpack == pir.UnpackFile {
-		if err := os.Rename(archive, out); err != nil {
+		if err := os.Rename(a.path, out); err != nil {
 			return err
 		}
 		return os.Chmod(out, 0o644)
 	}
-	defer os.Remove(archive)
-	file, err := os.Open(archive)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
+	defer os.Remove(a.path)
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
@@ -93,7 +84,7 @@ func (f *Fetcher) unpack(ctx context.Context, archive string, r *Request) error 
 		return err
 	}
 	defer root.Close()
-	return UnpackTo(ctx, file, info.Size(), Folder{root}, &UnpackOptions{
+	return UnpackTo(ctx, a.file, a.size, Folder{root}, &UnpackOptions{
 		Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits,
 	})
 }
