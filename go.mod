@@ -4,7 +4,6 @@ go 1.26.6
 
 require (
 	github.com/BurntSushi/toml v1.6.0
-	github.com/blakesmith/ar v0.0.0-20190502131153-809d4375e1fb
 	github.com/cockroachdb/pebble/v2 v2.1.7
 	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/go-git/go-git/v5 v5.19.3
@@ -41,6 +40,8 @@ require (
 	golang.org/x/text v0.42.0
 	golang.org/x/time v0.15.0
 )
+
+require github.com/mikelolasagasti/xz v1.0.1
 
 require (
 	dario.cat/mergo v1.0.0 // indirect

@@ -39,7 +39,8 @@ func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context,
 				return err
 			}
 			defer to.Close()
-			return source.UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), source.Folder{Root: to}, &source.UnpackOptions{Strip: u.Strip})
+			_, err = source.UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), source.Folder{Root: to}, &source.UnpackOptions{Strip: u.Strip})
+			return err
 		}
 		return protocol.Errorf(protocol.Invalid, "unpack to %s: it is no folder that a build writes to", u.To)
 	}

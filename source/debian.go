@@ -217,7 +217,7 @@ func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, e
 			}
 			return nil, err
 		}
-		plain, _, err := decompress(bytes.NewReader(body))
+		plain, _, _, err := decompress(bytes.NewReader(body))
 		return plain, err
 	}
 	return nil, failure

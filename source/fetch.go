@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,6 +111,22 @@ type Request struct {
 	Dir string
 	// Progress is told the bytes so far and their total (0: unknown); nil is told nothing. It must return quickly.
 	Progress func(done, total int64)
+	// Notice is told in a sentence what became of the archive beside its tree, such as entries that were left out;
+	// nil is told nothing.
+	Notice func(text string)
+}
+
+// notice passes on what is to be known about an unpacked archive.
+func (r *Request) notice(u *Unpacked) {
+	if r.Notice == nil {
+		return
+	}
+	if u.Omitted > 0 {
+		r.Notice(fmt.Sprintf("%d entries are left out, because no tree holds them: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
+	}
+	for _, o := range u.Obstacles {
+		r.Notice(o.String())
+	}
 }
 
 func (r *Request) progress(done, total int64) {

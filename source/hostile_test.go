@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/blakesmith/ar"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
@@ -107,26 +106,10 @@ func pack(t testing.TB, plain []byte, compress func(io.Writer) (io.WriteCloser, 
 	return b.Bytes()
 }
 
+// makeDeb makes a Debian package as dpkg-deb does.
 func makeDeb(t testing.TB, data []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	w := ar.NewWriter(&b)
-	err := w.WriteGlobalHeader()
-	for _, member := range []struct {
-		name string
-		body []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"data.tar", data}} {
-		if err == nil {
-			err = w.WriteHeader(&ar.Header{Name: member.name, Size: int64(len(member.body)), Mode: 0o644})
-		}
-		if err == nil {
-			_, err = w.Write(member.body)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return makeAr(arEntry{"debian-binary", "2.0\n"}, arEntry{"control.tar", string(makeTar(t, file("./control", "Package: x\n")))}, arEntry{"data.tar", string(data)})
 }
 
 // TestBombs gives small archives that say they are large, or are, one for each way to cost more than a limit.
@@ -192,7 +175,7 @@ func TestBombs(t *testing.T) {
 	// What is no entry at all.
 	endless := func(head []byte, more func(b []byte)) error {
 		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &UnpackOptions{Limits: small})
-		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)))
+		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)), false)
 	}
 	if err := endless(make([]byte, 0), func(b []byte) { copy(b, longName) }); err == nil || !strings.Contains(err.Error(), "longer than the limits") {
 		t.Errorf("endless headers: got %v", err)
@@ -235,7 +218,7 @@ func TestUnpackCancel(t *testing.T) {
 	archive := makeTar(t, file("a", strings.Repeat("x", 1<<20)))
 	ctx, cancel := context.WithCancel(t.Context())
 	sink := &cancelSink{cancel: cancel}
-	err := UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
+	_, err := UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
 	if !errors.Is(err, context.Canceled) || sink.n > 1<<19 {
 		t.Errorf("got %v after %d bytes, want to be canceled at once", err, sink.n)
 	}
@@ -243,14 +226,16 @@ func TestUnpackCancel(t *testing.T) {
 
 // A cancelSink cancels at the first byte that it gets.
 type cancelSink struct {
-	cancel func()
-	n      int
+	cancel  func()
+	n       int
+	created int
 }
 
 func (s *cancelSink) Mkdir(string) error                          { return nil }
 func (s *cancelSink) Symlink(string, string) error                { return nil }
+func (s *cancelSink) Remove(string) error                         { return nil }
 func (s *cancelSink) Open(string) (io.ReadCloser, error)          { return nil, os.ErrNotExist }
-func (s *cancelSink) Create(string, bool) (io.WriteCloser, error) { return s, nil }
+func (s *cancelSink) Create(string, bool) (io.WriteCloser, error) { s.created++; return s, nil }
 func (s *cancelSink) Close() error                                { return nil }
 func (s *cancelSink) Write(b []byte) (int, error) {
 	s.cancel()

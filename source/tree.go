@@ -7,40 +7,43 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+	"slices"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
-
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A treeWriter writes an archive's entries into a sink, and refuses what does not belong into a package.
+// The kinds of what stands at a name.
+const (
+	isDir        = 'd'
+	isFile       = 'f'
+	isExecutable = 'x'
+	isLink       = 'l'
+	isLeftOut    = 'o' // a device or another file that no tree holds
+)
+
+// A treeWriter writes an archive's entries into a sink, as the tools that the archive is made for would,
+// and refuses what two of them would write differently or outside of the folder.
 type treeWriter struct {
-	ctx           context.Context
-	sink          Sink
-	limits        Limits
-	strip         int
-	absoluteLinks bool
+	ctx    context.Context
+	sink   Sink
+	limits Limits
+	strip  int
 
 	entries int
 	names   int // bytes of all names
 	bytes   int64
-	kinds   map[string]byte   // what stands at each name: 'd', 'f', 'x' (executable file), 'l'
+	kinds   map[string]byte
 	sizes   map[string]int64  // of files
-	folded  map[string]string // names as a file system that ignores case and composition sees them
-	links   []link            // checked and written last, so that nothing is written through them
-	fold    cases.Caser
+	targets map[string]string // of links, which are written last, so that nothing is written through them
+	turned  map[string]string // names that the archive has in another encoding, with their bytes there
+	result  Unpacked
 }
-
-type link struct{ name, target string }
 
 func newTreeWriter(ctx context.Context, sink Sink, o *UnpackOptions) *treeWriter {
 	return &treeWriter{
 		ctx: ctx, sink: sink, limits: o.Limits.withDefaults(), strip: o.Strip,
-		kinds: map[string]byte{"": 'd'}, sizes: map[string]int64{}, folded: map[string]string{}, fold: cases.Fold(),
+		kinds: map[string]byte{"": isDir}, sizes: map[string]int64{}, targets: map[string]string{}, turned: map[string]string{},
 	}
 }
 
@@ -49,11 +52,19 @@ func refuse(name, why string) error {
 		WithHint("the archive is broken or hostile; do not use it")
 }
 
+// ambiguous refuses what two tools would write differently.
+func ambiguous(name, why string) error {
+	return protocol.Errorf(protocol.Invalid, "archive entry %.200q: %s", name, why).
+		WithHint("tools differ about it: take the archive as it is with --unpack file, and unpack it in the build with the tool that is meant")
+}
+
 // maxDepth is how many folders may lie in one another, nameBytes how long names may be on average.
 // Both bound what names cost in memory and time, which the number of entries alone does not.
+// maxNamed is how many entries a result names one by one.
 const (
 	maxDepth  = 256
 	nameBytes = 256
+	maxNamed  = 100
 )
 
 // admit counts an entry of the archive and its bytes against the limits, whether or not anything becomes of it:
@@ -109,96 +120,49 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// clean returns the entry's name below the root, "" if stripping leaves nothing.
-func (w *treeWriter) clean(name string) (string, error) {
-	if name == "" || len(name) > 4096 || !utf8.ValidString(name) {
-		return "", refuse(name, "an empty, overlong or ill-encoded name")
-	}
-	if strings.HasPrefix(name, "/") {
-		return "", refuse(name, "an absolute name")
-	}
-	for _, r := range name {
-		switch {
-		case r == '\\':
-			return "", refuse(name, "a backslash in the name")
-		case unicode.IsControl(r):
-			return "", refuse(name, "a control character in the name")
-		case unicode.Is(unicode.Bidi_Control, r):
-			return "", refuse(name, "a character in the name that turns the writing direction")
-		}
-	}
-	var parts []string
-	for part := range strings.SplitSeq(name, "/") {
-		switch {
-		case part == "" || part == ".":
-			continue
-		case part == "..":
-			return "", refuse(name, "a name that leads out of the archive")
-		case len(part) > 255:
-			return "", refuse(name, "an overlong name")
-		case isDevice(part):
-			return "", refuse(name, "a name that is a device on Windows")
-		}
-		parts = append(parts, part)
-	}
-	if len(parts) > maxDepth {
-		return "", refuse(name, fmt.Sprintf("more than %d folders deep", maxDepth))
-	}
-	if len(parts) <= w.strip {
-		return "", nil
-	}
-	return strings.Join(parts[w.strip:], "/"), nil
-}
-
-func isDevice(part string) bool {
-	switch strings.ToUpper(part) {
-	case "CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$":
-		return true
-	}
-	if len(part) == 4 && part[3] >= '1' && part[3] <= '9' {
-		three := strings.ToUpper(part[:3])
-		return three == "COM" || three == "LPT"
-	}
-	return false
-}
-
 // claim takes a name for an entry of the given kind, with the folders above it.
+// What the name had before is gone: of the same entry twice the later one counts.
 func (w *treeWriter) claim(raw, name string, kind byte) error {
-	if dir := path.Dir(name); dir != "." && w.kinds[dir] != 'd' {
+	if dir := path.Dir(name); dir != "." && w.kinds[dir] != isDir {
+		if w.kinds[dir] == isLink {
+			return refuse(raw, fmt.Sprintf("it is written through the link %.200q", dir))
+		}
 		if w.kinds[dir] != 0 {
-			return refuse(raw, fmt.Sprintf("it lies below %q, which is no folder", dir))
+			return refuse(raw, fmt.Sprintf("it lies below %.200q, which is no folder", dir))
 		}
 		if err := w.admit(dir, 0); err != nil {
 			return err
 		}
-		if err := w.claim(raw, dir, 'd'); err != nil {
+		if err := w.claim(raw, dir, isDir); err != nil {
 			return err
 		}
 		if err := w.sink.Mkdir(dir); err != nil {
 			return err
 		}
 	}
-	switch {
-	case w.kinds[name] == 'd' && kind == 'd':
-		return nil
-	case w.kinds[name] != 0:
-		return refuse(raw, "it occurs twice")
+	before := w.kinds[name]
+	if before != 0 && (before == isDir) != (kind == isDir) {
+		return ambiguous(raw, "it occurs twice, once as a folder")
 	}
-	folded := w.fold.String(norm.NFC.String(name))
-	if other, taken := w.folded[folded]; taken {
-		return refuse(raw, fmt.Sprintf("its name is %q where case does not count", other))
+	switch before {
+	case isFile, isExecutable:
+		if err := w.sink.Remove(name); err != nil {
+			return err
+		}
+		delete(w.sizes, name)
+	case isLink:
+		delete(w.targets, name)
 	}
-	w.folded[folded] = name
 	w.kinds[name] = kind
 	return nil
 }
 
 func (w *treeWriter) dir(raw string) error {
 	name, err := w.clean(raw)
-	if err != nil || name == "" || w.kinds[name] == 'd' {
+	if err != nil || name == "" || w.kinds[name] == isDir {
 		return err
 	}
-	if err := w.claim(raw, name, 'd'); err != nil {
+	if err := w.claim(raw, name, isDir); err != nil {
 		return err
 	}
 	return w.sink.Mkdir(name)
@@ -209,9 +173,9 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 	if err != nil || name == "" {
 		return err
 	}
-	kind := byte('f')
+	kind := byte(isFile)
 	if executable {
-		kind = 'x'
+		kind = isExecutable
 	}
 	if err := w.claim(raw, name, kind); err != nil {
 		return err
@@ -219,7 +183,7 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 	w.sizes[name] = size
 	f, err := w.sink.Create(name, executable)
 	if err != nil {
-		return err
+		return fmt.Errorf("entry %.200q: %w", raw, err)
 	}
 	defer f.Close()
 	// One byte more than declared shows a content that does not match its header.
@@ -233,57 +197,61 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 	return f.Close()
 }
 
+// symlink keeps a link as the text that it is.
+// Where it leads is not asked: links are followed in the programs' own name space, where the root is not this machine's.
 func (w *treeWriter) symlink(raw, target string) error {
 	name, err := w.clean(raw)
 	if err != nil || name == "" {
 		return err
 	}
-	if err := w.claim(raw, name, 'l'); err != nil {
+	target = linkTarget(target)
+	if err := cid.CheckTarget(target); err != nil {
+		return refuse(raw, fmt.Sprintf("a link that no tree can hold: %v", err))
+	}
+	if err := w.claim(raw, name, isLink); err != nil {
 		return err
 	}
-	switch {
-	case target == "" || strings.ContainsAny(target, "\\\x00") || !utf8.ValidString(target) || len(target) > 4096:
-		return refuse(raw, fmt.Sprintf("link to %.100q", target))
-	case strings.HasPrefix(target, "/"):
-		if !w.absoluteLinks {
-			return refuse(raw, fmt.Sprintf("link to the absolute path %.100q", target))
-		}
-	case !staysInside(path.Dir(name), target):
-		return refuse(raw, fmt.Sprintf("link to %.100q, out of the archive", target))
-	}
-	w.links = append(w.links, link{name, target})
+	w.targets[name] = target
 	return nil
 }
 
-// staysInside reports whether target, walked from dir step by step, never leaves the root.
-func staysInside(dir, target string) bool {
-	depth := 0
-	if dir != "." {
-		depth = strings.Count(dir, "/") + 1
+// leaveOut drops an entry that no tree holds.
+// As the archive's own tool would, it takes the name from what had it before.
+func (w *treeWriter) leaveOut(raw, what string) error {
+	name, err := w.clean(raw)
+	if err != nil || name == "" {
+		return err
 	}
-	for part := range strings.SplitSeq(target, "/") {
-		switch part {
-		case "", ".":
-		case "..":
-			if depth--; depth < 0 {
-				return false
-			}
-		default:
-			depth++
-		}
+	if err := w.claim(raw, name, isLeftOut); err != nil {
+		return err
 	}
-	return true
+	if len(w.result.LeftOut) < maxNamed {
+		w.result.LeftOut = append(w.result.LeftOut, fmt.Sprintf("%.200q (%s)", name, what))
+	}
+	w.result.Omitted++
+	return nil
 }
 
-// hardLink copies a file that the archive has already brought.
+// hardLink repeats an entry that the archive has already brought. A file is copied: the store keeps it once.
 func (w *treeWriter) hardLink(raw, target string) error {
 	from, err := w.clean(target)
 	if err != nil {
 		return refuse(raw, fmt.Sprintf("hard link to %.100q, out of the archive", target))
 	}
+	to, err := w.clean(raw)
+	if err != nil || to == "" {
+		return err
+	}
 	kind := w.kinds[from]
-	if kind != 'f' && kind != 'x' {
+	switch {
+	case kind == 0 || kind == isDir:
 		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is no file before it in the archive", target))
+	case from == to:
+		return nil
+	case kind == isLink:
+		return w.symlink(raw, w.targets[from])
+	case kind == isLeftOut:
+		return w.leaveOut(raw, fmt.Sprintf("a hard link to %.100q, which is left out", target))
 	}
 	if err := w.admit("", w.sizes[from]); err != nil {
 		return err
@@ -293,7 +261,7 @@ func (w *treeWriter) hardLink(raw, target string) error {
 		return err
 	}
 	defer f.Close()
-	return w.file(raw, w.sizes[from], kind == 'x', f)
+	return w.file(raw, w.sizes[from], kind == isExecutable, f)
 }
 
 // finish writes the links.
@@ -301,27 +269,25 @@ func (w *treeWriter) finish() error {
 	if len(w.kinds) == 1 {
 		return errors.New("archive: nothing is in it, or stripping leaves nothing")
 	}
-	for _, l := range w.links {
-		if w.climbsThroughLink(l) {
-			return refuse(l.name, fmt.Sprintf("link to %.100q, which climbs out of another link", l.target))
+	names := make([]string, 0, len(w.targets))
+	for name := range w.targets {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := w.ctx.Err(); err != nil {
+			return err
 		}
-		if err := w.sink.Symlink(l.target, l.name); err != nil {
+		if err := w.sink.Symlink(w.targets[name], name); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// climbsThroughLink reports whether l's target goes through another link and up again:
-// where that leads cannot be told from the names.
-func (w *treeWriter) climbsThroughLink(l link) bool {
-	at, through := path.Dir(l.name), false
-	for part := range strings.SplitSeq(l.target, "/") {
-		if part == ".." && through {
-			return true
+	w.result.Obstacles = cid.Obstacles(func(yield func(string) bool) {
+		for name, kind := range w.kinds {
+			if name != "" && kind != isLeftOut && !yield(name) {
+				return
+			}
 		}
-		at = path.Join(at, part)
-		through = through || w.kinds[at] == 'l'
-	}
-	return false
+	}, maxNamed)
+	return nil
 }

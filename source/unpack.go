@@ -1,24 +1,15 @@
 package source
 
 import (
-	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
-
-	"github.com/blakesmith/ar"
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
 
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -28,6 +19,8 @@ type Sink interface {
 	Mkdir(name string) error
 	Create(name string, executable bool) (io.WriteCloser, error)
 	Symlink(target, name string) error
+	// Remove removes a file that was created.
+	Remove(name string) error
 	Open(name string) (io.ReadCloser, error)
 }
 
@@ -41,29 +34,45 @@ type UnpackOptions struct {
 	Limits Limits
 }
 
+// Unpacked says what became of an archive beside its tree.
+type Unpacked struct {
+	// LeftOut names entries that no tree holds, such as devices, each with what it is; Omitted is how many there are.
+	LeftOut []string `json:"left_out,omitempty"`
+	Omitted int      `json:"omitted,omitempty"`
+	// Obstacles says where the tree cannot be checked out, and why.
+	Obstacles []cid.Obstacle `json:"obstacles,omitempty"`
+}
+
 // UnpackTo unpacks the archive of the given size into sink.
 // The format is told by the first bytes.
 // On an error sink has some of the entries.
-func UnpackTo(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *UnpackOptions) error {
+// A panic of a decompressor is an error like any other.
+func UnpackTo(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *UnpackOptions) (u *Unpacked, err error) {
 	if o == nil {
 		o = &UnpackOptions{}
 	}
 	w := newTreeWriter(ctx, sink, o)
-	var err error
+	defer func() {
+		if p := recover(); p != nil {
+			u, err = nil, protocol.Errorf(protocol.Failed, "unpack: %v", p).WithHint("this is a fault of nuka's, or of the archive: please report it")
+		}
+	}()
 	if o.Deb {
-		w.absoluteLinks = true // a Debian package's links are meant inside its own root
-		err = unpackDeb(w, io.NewSectionReader(archive, 0, size))
+		err = unpackDeb(w, archive, size)
 	} else {
 		err = unpackArchive(w, archive, size)
 	}
 	if err == nil {
 		err = w.finish()
 	}
+	if err == nil {
+		return &w.result, nil
+	}
 	var coded *protocol.Error
-	if err != nil && ctx.Err() == nil && !errors.As(err, &coded) {
+	if ctx.Err() == nil && !errors.As(err, &coded) {
 		err = protocol.Errorf(protocol.Invalid, "unpack: %v", err)
 	}
-	return err
+	return nil, err
 }
 
 // unpack makes r.Dir/out of the downloaded file and removes the file.
@@ -84,9 +93,14 @@ func (f *Fetcher) unpack(ctx context.Context, a *archive, r *Request) error {
 		return err
 	}
 	defer root.Close()
-	return UnpackTo(ctx, a.file, a.size, Folder{root}, &UnpackOptions{
+	u, err := UnpackTo(ctx, a.file, a.size, Folder{root}, &UnpackOptions{
 		Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits,
 	})
+	if err != nil {
+		return err
+	}
+	r.notice(u)
+	return nil
 }
 
 // A Folder is a Sink on disk that cannot be left.
@@ -97,6 +111,9 @@ func (f Folder) Mkdir(name string) error { return f.Root.Mkdir(name, 0o755) }
 
 // Symlink implements Sink.
 func (f Folder) Symlink(target, name string) error { return f.Root.Symlink(target, name) }
+
+// Remove implements Sink.
+func (f Folder) Remove(name string) error { return f.Root.Remove(name) }
 
 // Open implements Sink.
 func (f Folder) Open(name string) (io.ReadCloser, error) {
@@ -112,7 +129,7 @@ func (f Folder) Create(name string, executable bool) (io.WriteCloser, error) {
 	return f.Root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// unpackArchive tells the format by the first bytes.
+// unpackArchive tells the format by the first bytes, and of a zip with data before it by the last ones.
 func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
 	var magic [4]byte
 	if _, err := archive.ReadAt(magic[:], 0); err != nil {
@@ -121,132 +138,9 @@ func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
 	if string(magic[:]) == "PK\x03\x04" || string(magic[:]) == "PK\x05\x06" {
 		return unpackZip(w, archive, size)
 	}
-	return unpackTar(w, io.NewSectionReader(archive, 0, size))
-}
-
-// unpackTar unpacks a tar that may be compressed.
-func unpackTar(w *treeWriter, in io.Reader) error {
-	r, closeReader, err := decompress(in)
-	if err != nil {
-		return err
+	err := unpackTar(w, io.NewSectionReader(archive, 0, size), false)
+	if err != nil && w.entries == 0 && endsAsZip(archive, size) {
+		return unpackZip(w, archive, size)
 	}
-	defer closeReader()
-	plain := w.bounded(r)
-	tr := tar.NewReader(plain)
-	for {
-		h, err := tr.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("tar: %w", err)
-		}
-		if err := w.tarEntry(h, tr); err != nil {
-			return err
-		}
-	}
-	if err := onlyZeros(plain); err != nil {
-		return err
-	}
-	// Where nothing is compressed, only the blocks of zeros tell the end from a cut between two entries.
-	if plain.zero < 512 {
-		return errors.New("tar: it has no end, so it is not all there")
-	}
-	return nil
-}
-
-// maxPadding is how many zeros may follow an archive; tar pads to its blocking factor.
-const maxPadding = 16 << 20
-
-// onlyZeros refuses data after an archive's end: another tool might read it as a second archive.
-func onlyZeros(r io.Reader) error {
-	buf := make([]byte, 32<<10)
-	for total := 0; ; {
-		n, err := r.Read(buf)
-		if total += n; total > maxPadding {
-			return fmt.Errorf("more than %d zeros after the end of the archive", maxPadding)
-		}
-		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
-			return errors.New("data after the end of the archive")
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func decompress(in io.Reader) (plain io.Reader, closeReader func(), err error) {
-	buffered := bufio.NewReaderSize(in, 256<<10)
-	magic, _ := buffered.Peek(6)
-	nothing := func() {}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		r, err := gzip.NewReader(buffered)
-		return r, nothing, err
-	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
-		r, err := xz.ReaderConfig{DictCap: 64 << 20}.NewReader(buffered)
-		return r, nothing, err
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		r, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(128<<20))
-		if err != nil {
-			return nil, nothing, err
-		}
-		return r, r.Close, nil
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return bzip2.NewReader(buffered), nothing, nil
-	}
-	head, _ := buffered.Peek(512)
-	if len(head) == 512 && string(head[257:262]) == "ustar" {
-		return buffered, nothing, nil
-	}
-	return nil, nothing, protocol.Errorf(protocol.Invalid, "no archive of a known format (tar, also with gzip, xz, zstd or bzip2; zip)").
-		WithHint("if it is to stay one file: --unpack file")
-}
-
-// unpackDeb unpacks the data of a Debian binary package (deb(5)).
-func unpackDeb(w *treeWriter, file io.Reader) error {
-	r := ar.NewReader(file)
-	for {
-		h, err := r.Next()
-		if err == io.EOF {
-			return errors.New("no data in the Debian package")
-		}
-		if err != nil {
-			return fmt.Errorf("debian package: %w", err)
-		}
-		if strings.HasPrefix(h.Name, "data.tar") {
-			return unpackTar(w, r)
-		}
-	}
-}
-
-// tarEntry writes one entry of a tar.
-func (w *treeWriter) tarEntry(h *tar.Header, content io.Reader) error {
-	if err := w.admit(h.Name, h.Size); err != nil {
-		return err
-	}
-	const setIDs = 0o6000
-	if h.Mode&setIDs != 0 && h.Typeflag == tar.TypeReg {
-		return refuse(h.Name, "a file that runs as another user")
-	}
-	// A PAX size that a plain header could hold as well is there to be read differently by two tools.
-	if _, pax := h.PAXRecords["size"]; pax && h.Size < 8<<30 {
-		return refuse(h.Name, "two sizes")
-	}
-	switch h.Typeflag {
-	case tar.TypeXGlobalHeader:
-		return nil
-	case tar.TypeDir:
-		return w.dir(h.Name)
-	case tar.TypeReg:
-		return w.file(h.Name, h.Size, h.Mode&0o111 != 0, content)
-	case tar.TypeSymlink:
-		return w.symlink(h.Name, h.Linkname)
-	case tar.TypeLink:
-		return w.hardLink(h.Name, h.Linkname)
-	}
-	return refuse(h.Name, fmt.Sprintf("an entry of type %q, such as a device", h.Typeflag))
+	return err
 }

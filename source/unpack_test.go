@@ -93,7 +93,7 @@ func unpackIn(t *testing.T, archive []byte, o *UnpackOptions) (map[string]string
 		t.Fatal(err)
 	}
 	defer root.Close()
-	err = UnpackTo(context.Background(), bytes.NewReader(archive), int64(len(archive)), Folder{root}, o)
+	_, err = UnpackTo(context.Background(), bytes.NewReader(archive), int64(len(archive)), Folder{root}, o)
 	if got, readErr := os.ReadFile(canary); readErr != nil || string(got) != "untouched" {
 		t.Errorf("the file beside the folder changed: %q, %v", got, readErr)
 	}
@@ -195,52 +195,43 @@ func TestUnpackDeb(t *testing.T) {
 
 // TestHostileTar gives each trick that some tool has fallen for; the error must name the entry.
 func TestHostileTar(t *testing.T) {
-	pax := entry{tar.Header{Name: "two-sizes", Typeflag: tar.TypeReg, Mode: 0o644, Format: tar.FormatPAX}, "x"}
+	global := entry{tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "g", PAXRecords: map[string]string{"path": "other"}}, ""}
 	for name, tt := range map[string]struct {
 		entries []entry
 		named   string
 	}{
 		"dotdot":              {[]entry{file("../canary", "x")}, "../canary"},
 		"dotdot inside":       {[]entry{file("a/../../canary", "x")}, "a/../../canary"},
-		"absolute":            {[]entry{file("/tmp/canary", "x")}, "/tmp/canary"},
-		"link out":            {[]entry{special("l", tar.TypeSymlink, "../canary")}, "l"},
-		"link absolute":       {[]entry{special("l", tar.TypeSymlink, "/etc/passwd")}, "l"},
+		"absolute dotdot":     {[]entry{file("/../canary", "x")}, "/../canary"},
 		"link then write":     {[]entry{special("d", tar.TypeSymlink, "."), file("d/x", "x")}, "d/x"},
-		"link replaced":       {[]entry{special("x", tar.TypeSymlink, "y"), file("x", "x")}, "x"},
-		"link through link":   {[]entry{special("d", tar.TypeSymlink, "."), special("e", tar.TypeSymlink, "d/../canary")}, "e"},
+		"link out then write": {[]entry{special("d", tar.TypeSymlink, ".."), file("d/canary", "x")}, "d/canary"},
+		"write, link, write":  {[]entry{file("d", "x"), special("d", tar.TypeSymlink, ".."), file("d/canary", "x")}, "d/canary"},
+		"hard link, write":    {[]entry{special("l", tar.TypeSymlink, ".."), special("h", tar.TypeLink, "l"), file("h/canary", "x")}, "h/canary"},
 		"hard link out":       {[]entry{special("h", tar.TypeLink, "../canary")}, "h"},
-		"hard link to link":   {[]entry{special("l", tar.TypeSymlink, "x"), special("h", tar.TypeLink, "l")}, "h"},
-		"device":              {[]entry{special("dev", tar.TypeChar, "")}, "dev"},
-		"pipe":                {[]entry{special("fifo", tar.TypeFifo, "")}, "fifo"},
-		"setuid":              {[]entry{{tar.Header{Name: "su", Typeflag: tar.TypeReg, Mode: 0o4755}, "x"}}, "su"},
-		"setgid":              {[]entry{{tar.Header{Name: "sg", Typeflag: tar.TypeReg, Mode: 0o2755}, "x"}}, "sg"},
-		"disk":                {[]entry{special("sda", tar.TypeBlock, "")}, "sda"},
+		"hard link through":   {[]entry{special("d", tar.TypeSymlink, ".."), special("h", tar.TypeLink, "d/canary")}, "h"},
 		"hard link forward":   {[]entry{special("h", tar.TypeLink, "later"), file("later", "x")}, "h"},
 		"hard link to folder": {[]entry{file("d/x", "x"), special("h", tar.TypeLink, "d")}, "h"},
 		"hard link absolute":  {[]entry{special("h", tar.TypeLink, "/etc/passwd")}, "h"},
-		"link to itself up":   {[]entry{special("a/l", tar.TypeSymlink, "../../a/l")}, "a/l"},
+		"below a device":      {[]entry{special("dev", tar.TypeChar, ""), file("dev/x", "x")}, "dev/x"},
 		"overlong part":       {[]entry{file("a/"+strings.Repeat("n", 256), "x")}, "nnn"},
+		"overlong turned":     {[]entry{file(strings.Repeat("\xe9", 128), "x")}, `\xe9`},
 		"overlong name":       {[]entry{file(strings.Repeat("n/", 2050)+"x", "x")}, "n/n"},
 		"too deep":            {[]entry{file(strings.Repeat("n/", 300)+"x", "x")}, "n/n"},
-		"case of a folder":    {[]entry{file("Lib/a", "1"), file("lib/b", "2")}, "lib/b"},
-		"twice":               {[]entry{file("a", "1"), file("a", "2")}, "a"},
+		"folder over a file":  {[]entry{file("a", "1"), special("a/", tar.TypeDir, "")}, "a"},
+		"file over a folder":  {[]entry{file("a/b", "1"), file("a", "2")}, "a"},
+		"folder over a link":  {[]entry{special("a", tar.TypeSymlink, ".."), special("a/", tar.TypeDir, "")}, "a"},
+		"link over a folder":  {[]entry{special("a/", tar.TypeDir, ""), special("a", tar.TypeSymlink, "..")}, "a"},
 		"file below a file":   {[]entry{file("a", "1"), file("a/b", "2")}, "a/b"},
-		"case":                {[]entry{file("README", "1"), file("readme", "2")}, "readme"},
-		"composition":         {[]entry{file("é", "1"), file("é", "2")}, "e"},
-		"backslash":           {[]entry{file(`..\canary`, "x")}, "canary"},
-		"control character":   {[]entry{file("a\x1b[2J", "x")}, "2J"},
-		"writing direction":   {[]entry{file("gpj\u202eexe.", "x")}, "gpj"},
-		"device on windows":   {[]entry{file("a/CON", "x")}, "a/CON"},
-		"not utf-8":           {[]entry{file("\xff", "x")}, ""},
-		"two sizes":           {[]entry{pax}, "two-sizes"},
+		"turned into another": {[]entry{file("caf\u00e9", "1"), file("caf\xe9", "2")}, `caf\xe9`},
+		"another turned":      {[]entry{file("caf\xe9/a", "1"), file("caf\u00e9/b", "2")}, "caf"},
+		"empty link":          {[]entry{special("l", tar.TypeSymlink, "")}, "l"},
+		"global name":         {[]entry{global}, "other"},
+		"unknown type":        {[]entry{special("u", 'Y', "")}, "u"},
 		"empty":               {nil, ""},
 		"nothing after strip": {[]entry{file("a", "x")}, ""},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			archive := makeTar(t, tt.entries...)
-			if name == "two sizes" {
-				archive = withPAXSize(t)
-			}
 			o := &UnpackOptions{}
 			if name == "nothing after strip" {
 				o.Strip = 1
@@ -253,7 +244,7 @@ func TestHostileTar(t *testing.T) {
 				t.Errorf("error %q does not name the entry %q", err, tt.named)
 			}
 			// The folder is a second wall: it refuses with an error of its own.
-			if e := protocol.AsError(err); tt.named != "" && (e == nil || e.Code != protocol.Invalid || !strings.Contains(e.Hint, "hostile")) {
+			if e := protocol.AsError(err); tt.named != "" && (e == nil || e.Code != protocol.Invalid || e.Hint == "") {
 				t.Errorf("got %+v, want a refusal", e)
 			}
 		})
@@ -300,16 +291,14 @@ func TestHostileZip(t *testing.T) {
 		named   string
 	}{
 		"dotdot":          {makeZip(t, "../canary"), "../canary"},
-		"absolute":        {makeZip(t, "/canary"), "/canary"},
+		"absolute dotdot": {makeZip(t, "/../canary"), "/../canary"},
 		"backslash":       {makeZip(t, `..\canary`), "canary"},
 		"nul":             {makeZip(t, "a\x00b"), "a"},
-		"device":          {makeZip(t, "con"), "con"},
-		"direction":       {makeZip(t, "a\u202eb"), "a"},
-		"twice":           {makeZip(t, "a", "a"), "a"},
 		"other name":      {bytes.Replace(good, []byte("PK\x03\x04"), []byte("PK\x03\x04"), 1), "c"},
 		"trailing":        {append(bytes.Clone(good), "x"...), ""},
-		"comment":         {append(patched(good, len(good)-2, 1), "x"...), ""},
-		"prefix":          {append([]byte("MZ"), good...), ""},
+		"short comment":   {append(patched(good, len(good)-2, 2), "x"...), ""},
+		"two ends":        {append(patched(good, len(good)-2, 22), good[len(good)-22:]...), ""},
+		"two directories": {slices.Concat(good[:len(good)-22], good), ""},
 		"truncated":       {good[:len(good)-30], ""},
 		"shared data":     {overlapping(good), "b"},
 		"overlap":         {quoting(t, good), "b"},
@@ -329,7 +318,7 @@ func TestHostileZip(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.named) {
 				t.Errorf("error %q does not name %q", err, tt.named)
 			}
-			if e := protocol.AsError(err); tt.named != "" && (e == nil || e.Code != protocol.Invalid || !strings.Contains(e.Hint, "hostile")) {
+			if e := protocol.AsError(err); tt.named != "" && (e == nil || e.Code != protocol.Invalid || e.Hint == "") {
 				t.Errorf("got %+v, want a refusal", e)
 			}
 		})
@@ -386,7 +375,7 @@ func FuzzUnpack(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer root.Close()
-		_ = UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), Folder{root},
+		_, _ = UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), Folder{root},
 			&UnpackOptions{Limits: Limits{Unpacked: 1 << 20, Files: 100}})
 		if list, _ := os.ReadDir(parent); len(list) != 1 {
 			t.Errorf("written beside the folder: %v", list)

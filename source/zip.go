@@ -1,188 +1,152 @@
 package source
 
 import (
-	"archive/zip"
-	"encoding/binary"
+	"compress/bzip2"
+	"compress/flate"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/MordragT/nuka/protocol"
+)
+
+// Methods of compression in a zip.
+const (
+	zipStored   = 0
+	zipDeflated = 8
+	zipBzip2    = 12
+	zipZstd     = 93
 )
 
 // unpackZip unpacks a zip after checking that its two lists of entries,
 // the central directory and the local headers, say the same:
 // tools that read different ones would unpack different files.
 func unpackZip(w *treeWriter, file io.ReaderAt, size int64) error {
-	// Before the library makes a record of each entry: this reads the least.
-	offsets, err := centralOffsets(file, size)
+	d, err := findZipDirectory(file, size)
 	if err != nil {
 		return err
 	}
-	if len(offsets) > w.limits.Files {
-		return protocol.Errorf(protocol.Exhausted, "zip: %d entries are more than the limit of %d", len(offsets), w.limits.Files)
-	}
-	zr, err := zip.NewReader(file, size)
+	entries, err := d.entries(file, w.limits.Files)
 	if err != nil {
-		return fmt.Errorf("zip: %w", err)
-	}
-	if err := checkLocalHeaders(file, offsets, zr); err != nil {
 		return err
 	}
-	for _, entry := range zr.File {
-		if err := w.zipEntry(entry); err != nil {
+	if err := checkLocalHeaders(file, d, entries); err != nil {
+		return err
+	}
+	for i := range entries {
+		if err := w.zipEntry(file, &entries[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *treeWriter) zipEntry(entry *zip.File) error {
-	if entry.UncompressedSize64 > 1<<62 {
-		return refuse(entry.Name, "an impossible size")
-	}
-	if err := w.admit(entry.Name, int64(entry.UncompressedSize64)); err != nil {
-		return err
-	}
-	mode := entry.Mode()
-	switch {
-	case strings.HasSuffix(entry.Name, "/") || mode.IsDir():
-		return w.dir(entry.Name)
-	case mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
-		return refuse(entry.Name, "a file that runs as another user")
-	case mode&fs.ModeSymlink != 0:
-		if entry.UncompressedSize64 > 4096 {
-			return refuse(entry.Name, "an overlong link")
-		}
-		target, err := readEntry(entry)
-		if err != nil {
-			return fmt.Errorf("entry %.200q: %w", entry.Name, err)
-		}
-		return w.symlink(entry.Name, target)
-	case !mode.IsRegular():
-		return refuse(entry.Name, "an entry such as a device")
-	}
-	content, err := entry.Open()
-	if err != nil {
-		return fmt.Errorf("entry %.200q: %w", entry.Name, err)
-	}
-	defer content.Close()
-	return w.file(entry.Name, int64(entry.UncompressedSize64), mode&0o111 != 0, w.bounded(content))
-}
-
-func readEntry(entry *zip.File) (string, error) {
-	r, err := entry.Open()
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	content, err := io.ReadAll(io.LimitReader(r, int64(entry.UncompressedSize64)+1))
-	return string(content), err
-}
-
+// File types in a zip's attributes, as Unix has them (stat.h).
 const (
-	localHeaderLen  = 30
-	localSignature  = 0x04034b50
-	centralLen      = 46
-	centralSig      = 0x02014b50
-	endLen          = 22
-	endSig          = 0x06054b50
-	zip64Marker     = 0xffffffff
-	dataDescriptor  = 0x8
-	maxZipDirectory = 256 << 20
+	unixType   = 0o170000
+	unixDir    = 0o040000
+	unixLink   = 0o120000
+	unixPipe   = 0o010000
+	unixSocket = 0o140000
+	unixChar   = 0o020000
+	unixBlock  = 0o060000
 )
 
-// checkLocalHeaders compares each local header with its central one,
-// and refuses entries whose data overlap (a bomb that counts the same bytes many times).
-func checkLocalHeaders(file io.ReaderAt, offsets []int64, zr *zip.Reader) error {
-	if len(offsets) != len(zr.File) {
-		return errors.New("zip: the directory and its count of entries disagree")
+func (w *treeWriter) zipEntry(file io.ReaderAt, e *zipEntry) error {
+	if err := w.admit(e.name, e.size); err != nil {
+		return err
 	}
-	type span struct {
-		from, to int64
-		name     string
+	mode := e.unixMode()
+	if strings.HasSuffix(e.name, "/") || mode&unixType == unixDir {
+		return w.dir(e.name)
 	}
-	spans := make([]span, 0, len(offsets))
-	for i, entry := range zr.File {
-		var h [localHeaderLen]byte
-		if _, err := file.ReadAt(h[:], offsets[i]); err != nil {
-			return refuse(entry.Name, "no local header")
+	switch mode & unixType {
+	case unixPipe:
+		return w.leaveOut(e.name, "a named pipe")
+	case unixSocket:
+		return w.leaveOut(e.name, "a socket")
+	case unixChar, unixBlock:
+		return w.leaveOut(e.name, "a device")
+	}
+	content, err := e.open(file)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if mode&unixType == unixLink {
+		if e.size > 4096 {
+			return refuse(e.name, "an overlong link")
 		}
-		name := make([]byte, binary.LittleEndian.Uint16(h[26:]))
-		if _, err := file.ReadAt(name, offsets[i]+localHeaderLen); err != nil {
-			return refuse(entry.Name, "no local header")
-		}
-		flags := binary.LittleEndian.Uint16(h[6:])
-		compressed, plain := binary.LittleEndian.Uint32(h[18:]), binary.LittleEndian.Uint32(h[22:])
-		switch {
-		case binary.LittleEndian.Uint32(h[:]) != localSignature:
-			return refuse(entry.Name, "no local header")
-		case string(name) != entry.Name:
-			return refuse(entry.Name, fmt.Sprintf("another name, %.100q, in the local header", name))
-		case binary.LittleEndian.Uint16(h[8:]) != entry.Method:
-			return refuse(entry.Name, "another method in the local header")
-		case flags&dataDescriptor == 0 && compressed != zip64Marker && plain != zip64Marker &&
-			(uint64(compressed) != entry.CompressedSize64 || uint64(plain) != entry.UncompressedSize64):
-			return refuse(entry.Name, "another size in the local header")
-		}
-		data, err := entry.DataOffset()
+		target, err := io.ReadAll(content)
 		if err != nil {
-			return refuse(entry.Name, "no data")
+			return fmt.Errorf("entry %.200q: %w", e.name, err)
 		}
-		if entry.CompressedSize64 > 1<<62 {
-			return refuse(entry.Name, "an impossible size")
-		}
-		spans = append(spans, span{offsets[i], data + int64(entry.CompressedSize64), entry.Name})
+		return w.symlink(e.name, string(target))
 	}
-	slices.SortFunc(spans, func(a, b span) int { return int(min(1, max(-1, a.from-b.from))) })
-	for i := 1; i < len(spans); i++ {
-		if spans[i].from < spans[i-1].to {
-			return refuse(spans[i].name, fmt.Sprintf("its data overlap those of %.100q", spans[i-1].name))
-		}
-	}
-	return nil
+	return w.file(e.name, e.size, fs.FileMode(mode)&0o111 != 0, w.bounded(content))
 }
 
-// centralOffsets returns where the central directory says the local headers are.
-func centralOffsets(file io.ReaderAt, fileSize int64) ([]int64, error) {
-	var end [endLen]byte
-	at := fileSize - endLen
-	if at < 0 {
-		return nil, errors.New("zip: too short")
+// open returns the content, whose length and checksum are compared at its end.
+func (e *zipEntry) open(file io.ReaderAt) (io.ReadCloser, error) {
+	if e.flags&(zipEncrypted|zipStrongEncryption) != 0 {
+		return nil, protocol.Errorf(protocol.Invalid, "archive entry %.200q: it is encrypted", e.name).
+			WithHint("take the archive as it is with --unpack file")
 	}
-	if _, err := file.ReadAt(end[:], at); err != nil {
-		return nil, err
-	}
-	// A comment would leave room for a second end record that another tool might take.
-	if binary.LittleEndian.Uint32(end[:]) != endSig || binary.LittleEndian.Uint16(end[20:]) != 0 {
-		return nil, errors.New("zip: data or a comment after the end of the archive")
-	}
-	size, start := binary.LittleEndian.Uint32(end[12:]), binary.LittleEndian.Uint32(end[16:])
-	if size == zip64Marker || start == zip64Marker || binary.LittleEndian.Uint16(end[10:]) == 0xffff {
-		return nil, errors.New("zip: archives of 4 GiB or 65,535 entries and more are not supported; use a tar")
-	}
-	if size > maxZipDirectory || int64(start)+int64(size) != at {
-		return nil, errors.New("zip: the directory is not where the end record says")
-	}
-	dir := make([]byte, size)
-	if _, err := file.ReadAt(dir, int64(start)); err != nil {
-		return nil, err
-	}
-	var offsets []int64
-	for len(dir) > 0 {
-		if len(dir) < centralLen || binary.LittleEndian.Uint32(dir) != centralSig {
-			return nil, errors.New("zip: broken directory")
+	packed := io.NewSectionReader(file, e.data, e.packed)
+	checked := &checkedReader{name: e.name, left: e.size, want: e.crc, closeReader: func() {}}
+	switch e.method {
+	case zipStored:
+		checked.r = packed
+	case zipDeflated:
+		r := flate.NewReader(packed)
+		checked.r, checked.closeReader = r, func() { r.Close() }
+	case zipBzip2:
+		checked.r = bzip2.NewReader(packed)
+	case zipZstd:
+		r, err := zstd.NewReader(packed, zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, err
 		}
-		length := centralLen + int(binary.LittleEndian.Uint16(dir[28:])) +
-			int(binary.LittleEndian.Uint16(dir[30:])) + int(binary.LittleEndian.Uint16(dir[32:]))
-		if len(dir) < length {
-			return nil, errors.New("zip: broken directory")
-		}
-		offsets = append(offsets, int64(binary.LittleEndian.Uint32(dir[42:])))
-		dir = dir[length:]
+		checked.r, checked.closeReader = r, r.Close
+	default:
+		return nil, protocol.Errorf(protocol.Invalid, "archive entry %.200q: compressed with method %d, which is not supported", e.name, e.method).
+			WithHint("take the archive as it is with --unpack file, and unpack it in the build")
 	}
-	return offsets, nil
+	return checked, nil
+}
+
+// A checkedReader compares the length and the CRC-32 of what it has read.
+type checkedReader struct {
+	name        string
+	r           io.Reader
+	closeReader func()
+	left        int64
+	crc, want   uint32
+}
+
+var errChecksum = errors.New("another checksum than declared")
+
+func (c *checkedReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.crc = crc32.Update(c.crc, crc32.IEEETable, p[:n])
+	if c.left -= int64(n); c.left < 0 {
+		return n, refuse(c.name, "more content than declared")
+	}
+	if err == io.EOF && c.left > 0 {
+		return n, refuse(c.name, "less content than declared")
+	}
+	if err == io.EOF && c.crc != c.want {
+		return n, fmt.Errorf("zip: entry %.200q: %w", c.name, errChecksum)
+	}
+	return n, err
+}
+
+func (c *checkedReader) Close() error {
+	c.closeReader()
+	return nil
 }
