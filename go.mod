@@ -20,6 +20,7 @@ require (
 	github.com/libp2p/go-yamux/v5 v5.1.0
 	github.com/marcopolo/simnet v0.0.7
 	github.com/mattn/go-isatty v0.0.22
+	github.com/mikelolasagasti/xz v1.0.1
 	github.com/multiformats/go-multiaddr v0.16.1
 	github.com/multiformats/go-multihash v0.2.3
 	github.com/prometheus/client_golang v1.24.1
@@ -40,8 +41,6 @@ require (
 	golang.org/x/text v0.42.0
 	golang.org/x/time v0.15.0
 )
-
-require github.com/mikelolasagasti/xz v1.0.1
 
 require (
 	dario.cat/mergo v1.0.0 // indirect

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -180,7 +179,7 @@ func TestZipNames(t *testing.T) {
 func TestNotices(t *testing.T) {
 	archive := makeTar(t, file("p/Makefile", ""), file("p/makefile", ""), special("p/f", tar.TypeFifo, ""))
 	u, err := UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), &cancelSink{cancel: func() {}}, nil)
-	want := &Unpacked{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []cid.Obstacle{
+	want := &Unpacked{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []Obstacle{
 		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition do not count`, Systems: []string{"darwin", "windows"}},
 	}}
 	if diff := cmp.Diff(want, u); diff != "" || err != nil {

@@ -282,7 +282,7 @@ func (w *treeWriter) finish() error {
 			return err
 		}
 	}
-	w.result.Obstacles = cid.Obstacles(func(yield func(string) bool) {
+	w.result.Obstacles = Obstacles(func(yield func(string) bool) {
 		for name, kind := range w.kinds {
 			if name != "" && kind != isLeftOut && !yield(name) {
 				return

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/MordragT/nuka/pir"
-	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -40,7 +39,7 @@ type Unpacked struct {
 	LeftOut []string `json:"left_out,omitempty"`
 	Omitted int      `json:"omitted,omitempty"`
 	// Obstacles says where the tree cannot be checked out, and why.
-	Obstacles []cid.Obstacle `json:"obstacles,omitempty"`
+	Obstacles []Obstacle `json:"obstacles,omitempty"`
 }
 
 // UnpackTo unpacks the archive of the given size into sink.

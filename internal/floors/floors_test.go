@@ -151,7 +151,7 @@ var doors = map[string]door{
 	// Archives, registries and their configuration.
 	"github.com/klauspost/compress/zstd": {code: []string{"source", "nu", "node/swarm"}},
 	"github.com/ulikunitz/xz":            {code: []string{"source"}},
-	"github.com/blakesmith/ar":           {code: []string{"source"}},
+	"github.com/mikelolasagasti/xz":      {code: []string{"source"}},
 	"github.com/go-git/go-git/v5":        {code: []string{"source"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source"}},
 	"golang.org/x/mod":                   {code: []string{"source"}},

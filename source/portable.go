@@ -1,4 +1,4 @@
-package cid
+package source
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 )
 
 // An Obstacle is a name that a system's usual file system cannot hold beside the other names of a tree.
-// The store and programs in WebAssembly are not concerned: both keep any name that CheckName takes.
+// The store and programs in WebAssembly are not concerned: both keep any name that cid.CheckName takes.
 type Obstacle struct {
 	Path    string   `json:"path"`
 	Why     string   `json:"why"`

@@ -1,4 +1,4 @@
-package cid
+package source
 
 import (
 	"slices"
