@@ -194,7 +194,14 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 		}
 		return f.checkTree(ctx, r)
 	}
-	places, err := f.resolve(ctx, o)
+	if o.Kind == DebSrc {
+		if done, err := f.fetchDebianSource(ctx, o, r); err != nil {
+			return pir.Hash{}, err
+		} else if done {
+			return f.checkTree(ctx, r)
+		}
+	}
+	places, err := f.resolve(ctx, o, r.Hash)
 	if err != nil {
 		return pir.Hash{}, err
 	}

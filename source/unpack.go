@@ -84,6 +84,11 @@ func (f *Fetcher) unpack(ctx context.Context, a *archive, r *Request) error {
 		return os.Chmod(out, 0o644)
 	}
 	defer os.Remove(a.path)
+	return f.unpackInto(ctx, a, out, r)
+}
+
+// unpackInto makes the folder out of an archive.
+func (f *Fetcher) unpackInto(ctx context.Context, a *archive, out string, r *Request) error {
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
