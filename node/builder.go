@@ -11,6 +11,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -43,6 +44,8 @@ type workerJob struct {
 	Dir         string       `json:"dir"` // holds build, out and tmp
 	MachineCode string       `json:"machine_code"`
 	Jobs        int          `json:"jobs"`
+	// Unpack is another job, instead of a build.
+	Unpack *unpackJob `json:"unpack,omitempty"`
 }
 
 type workerTree struct {
@@ -52,9 +55,11 @@ type workerTree struct {
 
 // A workerReply is a message of a worker: output, or its end.
 type workerReply struct {
-	Output []byte          `json:"output,omitempty"`
-	Done   bool            `json:"done,omitempty"`
-	Error  *protocol.Error `json:"error,omitempty"`
+	Output []byte `json:"output,omitempty"`
+	Done   bool   `json:"done,omitempty"`
+	// Unpacked is what an unpackJob gave.
+	Unpacked *source.Unpacked `json:"unpacked,omitempty"`
+	Error    *protocol.Error  `json:"error,omitempty"`
 }
 
 // Build implements realize.Builder.

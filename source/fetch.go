@@ -40,6 +40,9 @@ type Options struct {
 	Retries int
 	// Backoff is the first pause before a retry; it doubles each time. 0 means 500 ms.
 	Backoff time.Duration
+	// Unpack unpacks an archive, which lies in a folder of the request's own, into an existing folder;
+	// nil does it in this process.
+	Unpack func(ctx context.Context, archive, out string, o *UnpackOptions) (*Unpacked, error)
 	// Log tells operators what is tried; nil discards.
 	Log *slog.Logger
 }

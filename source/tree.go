@@ -29,6 +29,7 @@ type treeWriter struct {
 	sink   Sink
 	limits Limits
 	strip  int
+	moved  func()
 
 	entries int
 	names   int // bytes of all names
@@ -42,7 +43,7 @@ type treeWriter struct {
 
 func newTreeWriter(ctx context.Context, sink Sink, o *UnpackOptions) *treeWriter {
 	return &treeWriter{
-		ctx: ctx, sink: sink, limits: o.Limits.withDefaults(), strip: o.Strip,
+		ctx: ctx, sink: sink, limits: o.Limits.withDefaults(), strip: o.Strip, moved: o.Progress,
 		kinds: map[string]byte{"": isDir}, sizes: map[string]int64{}, targets: map[string]string{}, turned: map[string]string{},
 	}
 }
@@ -73,6 +74,9 @@ func (w *treeWriter) admit(raw string, size int64) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
+	if w.moved != nil {
+		w.moved()
+	}
 	if w.entries++; w.entries > w.limits.Files {
 		return protocol.Errorf(protocol.Exhausted, "archive: more than the limit of %d entries", w.limits.Files)
 	}
@@ -93,14 +97,15 @@ const headerBytes = 4 << 10
 // It ends when the context does, and where no archive within the limits can be that long:
 // headers and skipped content are entries only after they have been read.
 type boundedReader struct {
-	ctx  context.Context
-	r    io.Reader
-	left int64
-	zero int64 // how many of the last bytes are zero
+	ctx   context.Context
+	moved func()
+	r     io.Reader
+	left  int64
+	zero  int64 // how many of the last bytes are zero
 }
 
 func (w *treeWriter) bounded(r io.Reader) *boundedReader {
-	return &boundedReader{ctx: w.ctx, r: r, left: w.limits.Unpacked + int64(w.limits.Files)*headerBytes + maxPadding}
+	return &boundedReader{ctx: w.ctx, moved: w.moved, r: r, left: w.limits.Unpacked + int64(w.limits.Files)*headerBytes + maxPadding}
 }
 
 func (b *boundedReader) Read(p []byte) (int, error) {
@@ -111,7 +116,9 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 		return 0, protocol.Errorf(protocol.Exhausted, "archive: its headers are longer than the limits allow")
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
-	b.left -= int64(n)
+	if b.left -= int64(n); n > 0 && b.moved != nil {
+		b.moved()
+	}
 	end := int64(n - len(bytes.TrimRight(p[:n], "\x00")))
 	if end == int64(n) {
 		end += b.zero

@@ -31,6 +31,8 @@ type UnpackOptions struct {
 	Strip int
 	// Limits bounds the tree; zero fields take the defaults.
 	Limits Limits
+	// Progress is called again and again while unpacking goes on; nil is not called. It must return quickly.
+	Progress func()
 }
 
 // Unpacked says what became of an archive beside its tree.
@@ -92,19 +94,35 @@ func (f *Fetcher) unpackInto(ctx context.Context, a *archive, out string, r *Req
 	if err := os.Mkdir(out, 0o755); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(out)
+	unpack := f.o.Unpack
+	if unpack == nil {
+		unpack = UnpackPath
+	}
+	u, err := unpack(ctx, a.path, out, &UnpackOptions{Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits})
 	if err != nil {
 		return err
 	}
-	defer root.Close()
-	u, err := UnpackTo(ctx, a.file, a.size, Folder{root}, &UnpackOptions{
-		Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits,
-	})
-	if err != nil {
-		return err
+	if u.Omitted > 0 {
+		f.log.Warn("entries are left out", "archive", filepath.Base(out), "entries", u.LeftOut, "of", u.Omitted)
 	}
 	r.notice(u)
 	return nil
+}
+
+// UnpackPath unpacks an archive into an existing folder in this process.
+// It is what Options.Unpack does where that is nil.
+func UnpackPath(ctx context.Context, path, out string, o *UnpackOptions) (*Unpacked, error) {
+	a, err := openArchive(path)
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return UnpackTo(ctx, a.file, a.size, Folder{root}, o)
 }
 
 // A Folder is a Sink on disk that cannot be left.
