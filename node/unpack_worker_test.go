@@ -94,7 +94,7 @@ func TestUnpackWorkerFails(t *testing.T) {
 		says   string
 	}{
 		"hangs":   {"exec sleep 600", protocol.Exhausted, "nothing came out"},
-		"ends":    {"echo 'panic: a fault' >&2; exit 2", protocol.Failed, "a fault"},
+		"ends":    {"head -c 10 >/dev/null; sleep 0.2; echo 'panic: a fault' >&2; exit 2", protocol.Failed, "a fault"},
 		"garbage": {"printf 'garbage garbage garbage'; exec sleep 600", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
