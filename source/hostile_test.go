@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -241,4 +244,33 @@ func (s *cancelSink) Write(b []byte) (int, error) {
 	s.cancel()
 	s.n += len(b)
 	return len(b), nil
+}
+
+// TestDecompressorMemory has headers that ask for much memory: what a decompressor remembers is bounded before it is taken.
+func TestDecompressorMemory(t *testing.T) {
+	small := makeTar(t, file("a", "x"))
+	packed := pack(t, small, func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) })
+	const block = 12 // behind the stream's header
+	header := packed[block : block+4*(int(packed[block])+1)]
+	if header[2] != 0x21 || header[3] != 1 {
+		t.Fatalf("the block's header is % x", header)
+	}
+	header[4] = 40 // a dictionary of 4 GiB
+	binary.LittleEndian.PutUint32(header[len(header)-4:], crc32.ChecksumIEEE(header[:len(header)-4]))
+	alone := append([]byte{0x5d, 0, 0, 0, 0x80, 255, 255, 255, 255, 255, 255, 255, 255}, make([]byte, 100)...)
+	for name, archive := range map[string][]byte{
+		"xz":   packed,
+		"zstd": append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0}, make([]byte, 100)...), // a window of 1 GiB
+		"lzma": alone,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if got, err := unpackIn(t, archive, nil); err == nil {
+			t.Errorf("%s: accepted: %v", name, got)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 256<<20 {
+			t.Errorf("%s: took %d MiB", name, took>>20)
+		}
+	}
 }

@@ -358,27 +358,3 @@ func quoting(t *testing.T, good []byte) []byte {
 	binary.LittleEndian.PutUint32(end[16:], uint32(len(head)+len(second)))
 	return slices.Concat(head, second, central)
 }
-
-// FuzzUnpack checks that no input panics or leaves its folder.
-func FuzzUnpack(f *testing.F) {
-	f.Add(makeTar(f, file("a/b", "x"), special("l", tar.TypeSymlink, "a")))
-	f.Add(makeZip(f, "a", "b/c"))
-	f.Add(overlapping(makeZip(f, "a", "b")))
-	f.Fuzz(func(t *testing.T, archive []byte) {
-		parent := t.TempDir()
-		out := filepath.Join(parent, "out")
-		if err := os.Mkdir(out, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		root, err := os.OpenRoot(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer root.Close()
-		_, _ = UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), Folder{root},
-			&UnpackOptions{Limits: Limits{Unpacked: 1 << 20, Files: 100}})
-		if list, _ := os.ReadDir(parent); len(list) != 1 {
-			t.Errorf("written beside the folder: %v", list)
-		}
-	})
-}
