@@ -156,6 +156,7 @@ func TestHostilePatch(t *testing.T) {
 		"dotdot":         "--- a/../canary\n+++ b/../canary\n" + hunk,
 		"absolute":       "--- /canary/../../canary\n+++ /canary/../../canary\n" + hunk,
 		"through a link": "--- a/up/canary\n+++ b/up/canary\n" + hunk,
+		"a link inside":  "--- a/in/x\n+++ b/in/x\n@@ -1 +1 @@\n-inner\n+touched\n",
 		"new below link": "--- /dev/null\n+++ b/up/new\n@@ -0,0 +1 @@\n+x\n",
 		"a link":         "--- a/link\n+++ b/link\n" + hunk,
 		"quoted":         "--- \"a/\\056./canary\"\n+++ \"b/\\056./canary\"\n" + hunk,
@@ -174,6 +175,7 @@ func TestHostilePatch(t *testing.T) {
 			for _, err := range []error{
 				os.WriteFile(filepath.Join(parent, "canary"), []byte("untouched\n"), 0o600), os.Mkdir(out, 0o755),
 				os.WriteFile(filepath.Join(out, "file"), []byte("content\n"), 0o600),
+				os.Mkdir(filepath.Join(out, "sub"), 0o755), os.WriteFile(filepath.Join(out, "sub", "x"), []byte("inner\n"), 0o600), os.Symlink("sub", filepath.Join(out, "in")),
 				os.Symlink("..", filepath.Join(out, "up")), os.Symlink("../canary", filepath.Join(out, "link")),
 			} {
 				if err != nil {
