@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -58,7 +58,7 @@ type workerReply struct {
 	Output []byte `json:"output,omitempty"`
 	Done   bool   `json:"done,omitempty"`
 	// Unpacked is what an unpackJob gave.
-	Unpacked *source.Unpacked `json:"unpacked,omitempty"`
+	Unpacked *archive.Result `json:"unpacked,omitempty"`
 	Error    *protocol.Error  `json:"error,omitempty"`
 }
 

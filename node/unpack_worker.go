@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -29,7 +29,7 @@ type unpackJob struct {
 	Out     string        `json:"out"`
 	Deb     bool          `json:"deb"`
 	Strip   int           `json:"strip"`
-	Limits  source.Limits `json:"limits"`
+	Limits  archive.Limits `json:"limits"`
 }
 
 // An unpackWorker unpacks what strangers packed in a process of its own, which reaches the archive and the folder, and no more:
@@ -42,9 +42,9 @@ type unpackWorker struct {
 	log     *slog.Logger
 }
 
-// unpack is a source.Options.Unpack.
-func (u *unpackWorker) unpack(ctx context.Context, archive, out string, o *source.UnpackOptions) (*source.Unpacked, error) {
-	message, err := json.Marshal(workerJob{Unpack: &unpackJob{archive, out, o.Deb, o.Strip, o.Limits}})
+// unpack is the Unpack of source.Options.
+func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
+	message, err := json.Marshal(workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Strip, o.Limits}})
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func (u *unpackWorker) unpack(ctx context.Context, archive, out string, o *sourc
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Path: u.program, Args: args,
 		Limits:   wasmrt.WorkerLimits{Memory: maxUnpackMemory, Wall: maxUnpackTime},
-		ReadOnly: []string{archive}, ReadWrite: []string{out},
+		ReadOnly: []string{path}, ReadWrite: []string{out},
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -66,7 +66,7 @@ func (u *unpackWorker) unpack(ctx context.Context, archive, out string, o *sourc
 		}
 		// The walls around a worker are the second ones here: the first are the checks of package source.
 		u.log.Warn("unpack without a worker", "error", err)
-		return source.UnpackPath(ctx, archive, out, o)
+		return archive.UnpackFile(ctx, path, out, o)
 	}
 	defer worker.Close()
 	watch := time.AfterFunc(stall, func() {
@@ -88,7 +88,7 @@ func (u *unpackWorker) unpack(ctx context.Context, archive, out string, o *sourc
 			return nil, reply.Error
 		}
 		if reply.Unpacked == nil {
-			reply.Unpacked = &source.Unpacked{}
+			reply.Unpacked = &archive.Result{}
 		}
 		return reply.Unpacked, nil
 	}
@@ -112,13 +112,13 @@ func runUnpack(conn *wasmrt.Conn, job *unpackJob) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	type result struct {
-		unpacked *source.Unpacked
+		unpacked *archive.Result
 		err      error
 	}
 	var steps atomic.Int64
 	done := make(chan result, 1)
 	go func() {
-		u, err := source.UnpackPath(ctx, job.Archive, job.Out, &source.UnpackOptions{
+		u, err := archive.UnpackFile(ctx, job.Archive, job.Out, &archive.Options{
 			Deb: job.Deb, Strip: job.Strip, Limits: job.Limits, Progress: func() { steps.Add(1) },
 		})
 		done <- result{u, err}

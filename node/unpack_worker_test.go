@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // TestMain lets this program be the worker that its tests start.
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // archiveIn writes a tar with the given entries, and returns its path and that of an empty folder.
-func archiveIn(t *testing.T, headers ...tar.Header) (archive, out string) {
+func archiveIn(t *testing.T, headers ...tar.Header) (path, out string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -48,22 +48,22 @@ func archiveIn(t *testing.T, headers ...tar.Header) (archive, out string) {
 		}
 	}
 	dir := t.TempDir()
-	archive, out = filepath.Join(dir, "archive"), filepath.Join(dir, "out")
-	if err := errors.Join(w.Close(), os.WriteFile(archive, b.Bytes(), 0o600), os.Mkdir(out, 0o755)); err != nil {
+	path, out = filepath.Join(dir, "archive"), filepath.Join(dir, "out")
+	if err := errors.Join(w.Close(), os.WriteFile(path, b.Bytes(), 0o600), os.Mkdir(out, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	return archive, out
+	return path, out
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestUnpackWorker(t *testing.T) {
-	archive, out := archiveIn(t,
+	path, out := archiveIn(t,
 		tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/x", Mode: 0o4755}, tar.Header{Typeflag: tar.TypeSymlink, Name: "p/l", Linkname: "/etc/passwd"},
 		tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/y", Mode: 0o644}, tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/y", Mode: 0o644},
 		tar.Header{Typeflag: tar.TypeLink, Name: "p/z", Linkname: "p/bin/x"}, tar.Header{Typeflag: tar.TypeFifo, Name: "p/f"})
 	u := &unpackWorker{log: quiet()}
-	got, err := u.unpack(t.Context(), archive, out, &source.UnpackOptions{Strip: 1})
+	got, err := u.unpack(t.Context(), path, out, &archive.Options{Strip: 1})
 	if err != nil || len(got.LeftOut) != 1 || !strings.Contains(got.LeftOut[0], `"f"`) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -75,8 +75,8 @@ func TestUnpackWorker(t *testing.T) {
 		t.Errorf("got a link to %q, %v", target, err)
 	}
 
-	archive, out = archiveIn(t, tar.Header{Typeflag: tar.TypeReg, Name: "../x"})
-	_, err = u.unpack(t.Context(), archive, out, &source.UnpackOptions{})
+	path, out = archiveIn(t, tar.Header{Typeflag: tar.TypeReg, Name: "../x"})
+	_, err = u.unpack(t.Context(), path, out, &archive.Options{})
 	if e := protocol.AsError(err); e == nil || e.Code != protocol.Invalid || e.Hint == "" || !strings.Contains(e.Message, "../x") {
 		t.Errorf("got %v, want the worker's own refusal", err)
 	}
@@ -87,7 +87,7 @@ func TestUnpackWorkerFails(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the workers of this test are of the shell")
 	}
-	archive, out := archiveIn(t, tar.Header{Typeflag: tar.TypeReg, Name: "x"})
+	path, out := archiveIn(t, tar.Header{Typeflag: tar.TypeReg, Name: "x"})
 	for name, tt := range map[string]struct {
 		script string
 		code   protocol.Code
@@ -100,7 +100,7 @@ func TestUnpackWorkerFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			u := &unpackWorker{program: "/bin/sh", args: []string{"-c", tt.script}, stall: 500 * time.Millisecond, log: quiet()}
 			begin := time.Now()
-			_, err := u.unpack(t.Context(), archive, out, &source.UnpackOptions{})
+			_, err := u.unpack(t.Context(), path, out, &archive.Options{})
 			if err == nil || tt.code != "" && (protocol.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.says)) {
 				t.Errorf("got %v, want %s: %s", err, tt.code, tt.says)
 			}
@@ -112,7 +112,7 @@ func TestUnpackWorkerFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	u := &unpackWorker{program: "/bin/sh", args: []string{"-c", "exec sleep 600"}, log: quiet()}
 	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := u.unpack(ctx, archive, out, &source.UnpackOptions{}); !errors.Is(err, context.Canceled) {
+	if _, err := u.unpack(ctx, path, out, &archive.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want to be canceled", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // An aptSource is one place apt gets packages from (sources.list(5)).
@@ -258,7 +259,7 @@ func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, e
 			}
 			return nil, err
 		}
-		plain, _, _, err := decompress(bytes.NewReader(body))
+		plain, _, _, err := archive.Decompress(bytes.NewReader(body))
 		return plain, err
 	}
 	return nil, failure

@@ -7,8 +7,5 @@
 // Registries are found through the user's own client configuration (Client): npm, pip, cargo, go and apt.
 // This package knows no registry by name.
 //
-// Archives come from strangers. Unpacking takes what tar, unzip and dpkg would make one tree of, and keeps what a tree has:
-// names, contents, links as text, and whether a file is executable.
-// It refuses, and names, each entry that leaves the folder or that two tools would write differently,
-// and headers that disagree; it has limits on bytes, entries, names and memory.
+// What is downloaded is unpacked by package archive.
 package source

@@ -22,6 +22,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // Options configures a Fetcher; nil means all zero.
@@ -42,27 +43,20 @@ type Options struct {
 	Backoff time.Duration
 	// Unpack unpacks an archive, which lies in a folder of the request's own, into an existing folder;
 	// nil does it in this process.
-	Unpack func(ctx context.Context, archive, out string, o *UnpackOptions) (*Unpacked, error)
+	Unpack func(ctx context.Context, archive, out string, o *archive.Options) (*archive.Result, error)
 	// Log tells operators what is tried; nil discards.
 	Log *slog.Logger
 }
 
 // Limits bounds what is accepted from outside.
 type Limits struct {
-	Download int64 // bytes of one download; 0 means 8 GiB
-	Unpacked int64 // bytes of all files of an archive; 0 means 32 GiB
-	Files    int   // entries of an archive; 0 means 1,000,000
+	Download       int64 // bytes of one download; 0 means 8 GiB
+	archive.Limits       // of an unpacked archive
 }
 
 func (l Limits) withDefaults() Limits {
 	if l.Download == 0 {
 		l.Download = 8 << 30
-	}
-	if l.Unpacked == 0 {
-		l.Unpacked = 32 << 30
-	}
-	if l.Files == 0 {
-		l.Files = 1_000_000
 	}
 	return l
 }
@@ -120,7 +114,7 @@ type Request struct {
 }
 
 // notice passes on what is to be known about an unpacked archive.
-func (r *Request) notice(u *Unpacked) {
+func (r *Request) notice(u *archive.Result) {
 	if r.Notice == nil {
 		return
 	}
@@ -208,17 +202,17 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 	if err != nil {
 		return pir.Hash{}, err
 	}
-	archive, err := f.download(ctx, places, r)
+	a, err := f.download(ctx, places, r)
 	if err != nil {
 		return pir.Hash{}, err
 	}
-	defer archive.close()
+	defer a.close()
 	if r.Hash.Algorithm == pir.H1 {
-		if err := checkH1(archive.file, archive.size, r.Hash); err != nil {
+		if err := checkH1(a.file, a.size, r.Hash); err != nil {
 			return pir.Hash{}, err
 		}
 	}
-	if err := f.unpack(ctx, archive, r); err != nil {
+	if err := f.unpack(ctx, a, r); err != nil {
 		return pir.Hash{}, err
 	}
 	return f.checkTree(ctx, r)
@@ -272,8 +266,8 @@ func mismatch(want, got pir.Hash) error {
 }
 
 // checkH1 compares the hash of a Go module's zip, of the same open file that is unpacked afterwards.
-func checkH1(archive io.ReaderAt, size int64, want pir.Hash) error {
-	z, err := zip.NewReader(archive, size)
+func checkH1(module io.ReaderAt, size int64, want pir.Hash) error {
+	z, err := zip.NewReader(module, size)
 	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "an h1: hash is of a Go module's zip: %v", err)
 	}

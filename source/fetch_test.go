@@ -20,6 +20,7 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 func sha(b []byte) pir.Hash {
@@ -349,7 +350,7 @@ func TestDebianIndex(t *testing.T) {
 }
 
 func TestH1(t *testing.T) {
-	archive := makeZip(t, "example.org/m@v1.0.0/go.mod")
+	module := makeZip(t, "example.org/m@v1.0.0/go.mod")
 	// h1 is the SHA-256 of "<sha256 of the file>  <name>\n" lines (golang.org/x/mod/sumdb/dirhash).
 	inner := sha256.Sum256([]byte("zz"))
 	outer := sha256.Sum256(fmt.Appendf(nil, "%x  example.org/m@v1.0.0/go.mod\n", inner))
@@ -357,10 +358,10 @@ func TestH1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkH1(bytes.NewReader(archive), int64(len(archive)), want); err != nil {
+	if err := checkH1(bytes.NewReader(module), int64(len(module)), want); err != nil {
 		t.Error(err)
 	}
-	if err := checkH1(bytes.NewReader(archive), int64(len(archive)), pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
+	if err := checkH1(bytes.NewReader(module), int64(len(module)), pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 }
@@ -400,4 +401,15 @@ func FuzzParseOrigin(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNotice shows what is said about a tree: what is left out, and where it cannot be checked out.
+func TestNotice(t *testing.T) {
+	var told []string
+	(&Request{Notice: func(text string) { told = append(told, text) }}).notice(&archive.Result{
+		LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []archive.Obstacle{{Path: "p/aux", Why: "the name of a device", Systems: []string{"windows"}}},
+	})
+	if len(told) != 2 || !strings.Contains(told[0], "p/f") || !strings.Contains(told[1], "windows") {
+		t.Errorf("got %q", told)
+	}
 }

@@ -32,17 +32,17 @@ type flight struct {
 	progress map[*Request]bool
 }
 
-// An archive is a downloaded file that belongs to one request: nothing but that request knows its name,
+// A fetched is a downloaded file that belongs to one request: nothing but that request knows its name,
 // and nobody writes to it any more.
-type archive struct {
+type fetched struct {
 	file *os.File
 	path string
 	size int64
 }
 
-func (a *archive) close() { a.file.Close() }
+func (a *fetched) close() { a.file.Close() }
 
-func openArchive(path string) (*archive, error) {
+func openFetched(path string) (*fetched, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -52,12 +52,12 @@ func openArchive(path string) (*archive, error) {
 		file.Close()
 		return nil, err
 	}
-	return &archive{file, path, info.Size()}, nil
+	return &fetched{file, path, info.Size()}, nil
 }
 
 // downloadOne brings the bytes at p into r.Dir.
 // Requests for the same bytes share one download.
-func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*archive, error) {
+func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetched, error) {
 	if f.o.Partial == "" {
 		to := filepath.Join(r.Dir, "archive")
 		file, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -72,7 +72,7 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*archiv
 		if err != nil {
 			return nil, err
 		}
-		return openArchive(to)
+		return openFetched(to)
 	}
 	if err := os.MkdirAll(f.o.Partial, 0o700); err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ const quiet = 3 * time.Second
 var errQuiet = errors.New("the download that is shared brings no byte")
 
 // share waits for the download of key and takes its bytes into r.Dir.
-func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*archive, error) {
+func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*fetched, error) {
 	for {
 		fl, role := f.join(ctx, key, p, r)
 		err := f.wait(ctx, fl, role == joined)
@@ -117,7 +117,7 @@ func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*
 		if err != nil {
 			return nil, err
 		}
-		return openArchive(to)
+		return openFetched(to)
 	}
 }
 

@@ -179,7 +179,7 @@ func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) 
 
 // download brings the bytes of the first place that has them into a file of r.Dir.
 // The upstream digest, if that is what fixes the output, is checked before the file is handed on.
-func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*archive, error) {
+func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*fetched, error) {
 	var errs []error
 	for _, p := range places {
 		a, err := f.downloadOne(ctx, p, r)

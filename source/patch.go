@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // A filePatch is the part of a unified diff that is about one file.
@@ -245,7 +246,7 @@ func (p *filePatch) apply(root *os.Root) error {
 	if p.mode != "" {
 		exec = p.mode == "100755"
 	}
-	f, err := Folder{root}.Create(name, exec)
+	f, err := archive.Folder{Root: root}.Create(name, exec)
 	if err != nil {
 		return err
 	}

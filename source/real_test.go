@@ -14,8 +14,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // refusedReal has the archives of testdata/archives.txt that are refused, each with a reason.
@@ -142,7 +144,7 @@ func runTool(t *testing.T, command []string) (map[string]string, error) {
 }
 
 // treeOf unpacks the archive and returns what it became.
-func treeOf(t *testing.T, path string, deb bool) (*Unpacked, map[string]string, error) {
+func treeOf(t *testing.T, path string, deb bool) (*archive.Result, map[string]string, error) {
 	t.Helper()
 	out := t.TempDir()
 	root, err := os.OpenRoot(out)
@@ -150,12 +152,12 @@ func treeOf(t *testing.T, path string, deb bool) (*Unpacked, map[string]string, 
 		t.Fatal(err)
 	}
 	defer root.Close()
-	a, err := openArchive(path)
+	a, err := openFetched(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.close()
-	u, err := UnpackTo(t.Context(), a.file, a.size, Folder{root}, &UnpackOptions{Deb: deb})
+	u, err := archive.Unpack(t.Context(), a.file, a.size, archive.Folder{Root: root}, &archive.Options{Deb: deb})
 	return u, readTree(t, out), err
 }
 
@@ -172,7 +174,7 @@ func readTree(t *testing.T, dir string) map[string]string {
 		if err != nil {
 			return err
 		}
-		at := linkTarget(rel) // in UTF-8
+		at := inUTF8(rel)
 		switch {
 		case d.IsDir():
 			tree[at] = "folder"
@@ -184,7 +186,7 @@ func readTree(t *testing.T, dir string) map[string]string {
 			tree[at] = fmt.Sprintf("file %x executable %t", sha256.Sum256(body), info.Mode()&0o111 != 0)
 		case info.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(p)
-			tree[at] = "link " + linkTarget(target)
+			tree[at] = "link " + inUTF8(target)
 			return err
 		}
 		return nil
@@ -193,6 +195,22 @@ func readTree(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return tree
+}
+
+// inUTF8 turns a name as unpacking does: what is no UTF-8 is ISO 8859-1.
+func inUTF8(name string) string {
+	parts := strings.Split(name, "/")
+	for i, p := range parts {
+		if utf8.ValidString(p) {
+			continue
+		}
+		var runes []rune
+		for _, c := range []byte(p) {
+			runes = append(runes, rune(c))
+		}
+		parts[i] = string(runes)
+	}
+	return strings.Join(parts, "/")
 }
 
 func compareTrees(t *testing.T, tool string, ours, theirs map[string]string) {

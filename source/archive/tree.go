@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"bytes"
@@ -38,10 +38,10 @@ type treeWriter struct {
 	sizes   map[string]int64  // of files
 	targets map[string]string // of links, which are written last, so that nothing is written through them
 	turned  map[string]string // names that the archive has in another encoding, with their bytes there
-	result  Unpacked
+	result  Result
 }
 
-func newTreeWriter(ctx context.Context, sink Sink, o *UnpackOptions) *treeWriter {
+func newTreeWriter(ctx context.Context, sink Sink, o *Options) *treeWriter {
 	return &treeWriter{
 		ctx: ctx, sink: sink, limits: o.Limits.withDefaults(), strip: o.Strip, moved: o.Progress,
 		kinds: map[string]byte{"": isDir}, sizes: map[string]int64{}, targets: map[string]string{}, turned: map[string]string{},

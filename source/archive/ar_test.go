@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"bytes"
@@ -84,7 +84,7 @@ func TestHostileAr(t *testing.T) {
 		"only begun":   makeAr(arEntry{"debian-binary", "2.0\n"}),
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			if got, err := unpackIn(t, archive, &UnpackOptions{Deb: true}); err == nil {
+			if got, err := unpackIn(t, archive, &Options{Deb: true}); err == nil {
 				t.Errorf("accepted: %v", got)
 			}
 			// The order of a package's members is a second wall; the reader has to end by itself.

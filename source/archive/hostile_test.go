@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -78,7 +78,7 @@ func TestTruncated(t *testing.T) {
 	}
 	whole["bzip2"] = packed
 	for name, archive := range whole {
-		o := &UnpackOptions{Deb: name == "deb"}
+		o := &Options{Deb: name == "deb"}
 		if _, err := unpackIn(t, archive, o); err != nil {
 			t.Errorf("%s: whole: %v", name, err)
 		}
@@ -169,7 +169,7 @@ func TestBombs(t *testing.T) {
 		}(), 0, Limits{Files: 2000}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			got, err := unpackIn(t, tt.archive, &UnpackOptions{Strip: tt.strip, Limits: tt.limits})
+			got, err := unpackIn(t, tt.archive, &Options{Strip: tt.strip, Limits: tt.limits})
 			if protocol.CodeOf(err) != protocol.Exhausted {
 				t.Errorf("got %v, want a limit; %d entries were made of %d bytes", err, len(got), len(tt.archive))
 			}
@@ -177,7 +177,7 @@ func TestBombs(t *testing.T) {
 	}
 	// What is no entry at all.
 	endless := func(head []byte, more func(b []byte)) error {
-		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &UnpackOptions{Limits: small})
+		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &Options{Limits: small})
 		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)), false)
 	}
 	if err := endless(make([]byte, 0), func(b []byte) { copy(b, longName) }); err == nil || !strings.Contains(err.Error(), "longer than the limits") {
@@ -221,7 +221,7 @@ func TestUnpackCancel(t *testing.T) {
 	archive := makeTar(t, file("a", strings.Repeat("x", 1<<20)))
 	ctx, cancel := context.WithCancel(t.Context())
 	sink := &cancelSink{cancel: cancel}
-	_, err := UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
+	_, err := Unpack(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
 	if !errors.Is(err, context.Canceled) || sink.n > 1<<19 {
 		t.Errorf("got %v after %d bytes, want to be canceled at once", err, sink.n)
 	}

@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -57,7 +57,7 @@ func (c countWritten) Write(b []byte) (int, error) {
 
 // fuzzUnpack checks of each input: it ends, in an error with a code if not in a tree; there is no panic, also none that was caught;
 // names are names; the limits hold; nothing is beside the folder.
-func fuzzUnpack(f *testing.F, o UnpackOptions, seeds ...[]byte) {
+func fuzzUnpack(f *testing.F, o Options, seeds ...[]byte) {
 	for _, seed := range seeds {
 		f.Add(seed)
 	}
@@ -74,7 +74,7 @@ func fuzzUnpack(f *testing.F, o UnpackOptions, seeds ...[]byte) {
 		}
 		defer root.Close()
 		sink := &strictSink{Folder: Folder{root}, t: t}
-		_, err = UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), sink, &o)
+		_, err = Unpack(t.Context(), bytes.NewReader(archive), int64(len(archive)), sink, &o)
 		var coded *protocol.Error
 		if errors.As(err, &coded) && coded.Code == protocol.Failed {
 			t.Errorf("a panic was caught: %v", err)
@@ -122,17 +122,17 @@ func FuzzUnpack(f *testing.F) {
 	for _, ending := range []string{".xz", ".bz2", ".zst", ".lzma"} {
 		seeds = append(seeds, realFiles(f, ending)...)
 	}
-	fuzzUnpack(f, UnpackOptions{}, seeds...)
+	fuzzUnpack(f, Options{}, seeds...)
 }
 
 func FuzzZip(f *testing.F) {
-	fuzzUnpack(f, UnpackOptions{}, append(realFiles(f, ".zip"), makeZip(f, "a", "b/c"), overlapping(makeZip(f, "a", "b")))...)
+	fuzzUnpack(f, Options{}, append(realFiles(f, ".zip"), makeZip(f, "a", "b/c"), overlapping(makeZip(f, "a", "b")))...)
 }
 
 func FuzzTarSparse(f *testing.F) {
-	fuzzUnpack(f, UnpackOptions{}, append(realFiles(f, ".tar.gz"), makeTar(f, file("a", "x")))...)
+	fuzzUnpack(f, Options{}, append(realFiles(f, ".tar.gz"), makeTar(f, file("a", "x")))...)
 }
 
 func FuzzDeb(f *testing.F) {
-	fuzzUnpack(f, UnpackOptions{Deb: true}, makeDeb(f, makeTar(f, file("./a", "x"))))
+	fuzzUnpack(f, Options{Deb: true}, makeDeb(f, makeTar(f, file("./a", "x"))))
 }

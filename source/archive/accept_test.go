@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -131,7 +131,7 @@ func TestManyFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := &cancelSink{cancel: func() {}}
-	u, err := UnpackTo(context.Background(), bytes.NewReader(b.Bytes()), int64(b.Len()), sink, nil)
+	u, err := Unpack(context.Background(), bytes.NewReader(b.Bytes()), int64(b.Len()), sink, nil)
 	if err != nil || u.Omitted != 0 || sink.created != 65_600 {
 		t.Errorf("got %d files, %+v, %v", sink.created, u, err)
 	}
@@ -175,20 +175,15 @@ func TestZipNames(t *testing.T) {
 	}
 }
 
-// TestNotices shows what is said about a tree: what is left out, and where it cannot be checked out.
-func TestNotices(t *testing.T) {
+// TestResult shows what is said about a tree: what is left out, and where it cannot be checked out.
+func TestResult(t *testing.T) {
 	archive := makeTar(t, file("p/Makefile", ""), file("p/makefile", ""), special("p/f", tar.TypeFifo, ""))
-	u, err := UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), &cancelSink{cancel: func() {}}, nil)
-	want := &Unpacked{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []Obstacle{
+	u, err := Unpack(t.Context(), bytes.NewReader(archive), int64(len(archive)), &cancelSink{cancel: func() {}}, nil)
+	want := &Result{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []Obstacle{
 		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition do not count`, Systems: []string{"darwin", "windows"}},
 	}}
 	if diff := cmp.Diff(want, u); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
-	}
-	var told []string
-	(&Request{Notice: func(text string) { told = append(told, text) }}).notice(u)
-	if len(told) != 2 || !strings.Contains(told[0], "p/f") || !strings.Contains(told[1], "darwin") {
-		t.Errorf("got %q", told)
 	}
 }
 
@@ -199,7 +194,7 @@ func (panicSink) Mkdir(string) error { panic("a fault") }
 
 func TestPanicIsAnError(t *testing.T) {
 	archive := makeTar(t, file("d/a", ""))
-	_, err := UnpackTo(t.Context(), bytes.NewReader(archive), int64(len(archive)), &panicSink{}, nil)
+	_, err := Unpack(t.Context(), bytes.NewReader(archive), int64(len(archive)), &panicSink{}, nil)
 	if protocol.CodeOf(err) != protocol.Failed || !strings.Contains(err.Error(), "a fault") {
 		t.Errorf("got %v, want a failure", err)
 	}

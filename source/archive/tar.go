@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -11,7 +11,7 @@ import (
 // unpackTar unpacks a tar that may be compressed.
 // Whole says that in is known not to be cut off.
 func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
-	r, packed, closeReader, err := decompress(in)
+	r, packed, closeReader, err := Decompress(in)
 	if err != nil {
 		return err
 	}

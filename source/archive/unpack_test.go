@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -77,7 +77,7 @@ func makeZip(t testing.TB, names ...string) []byte {
 }
 
 // unpackIn unpacks into a folder with a neighbour that must not change, and returns what was unpacked.
-func unpackIn(t *testing.T, archive []byte, o *UnpackOptions) (map[string]string, error) {
+func unpackIn(t *testing.T, archive []byte, o *Options) (map[string]string, error) {
 	t.Helper()
 	parent := t.TempDir()
 	canary := filepath.Join(parent, "canary")
@@ -93,7 +93,7 @@ func unpackIn(t *testing.T, archive []byte, o *UnpackOptions) (map[string]string
 		t.Fatal(err)
 	}
 	defer root.Close()
-	_, err = UnpackTo(context.Background(), bytes.NewReader(archive), int64(len(archive)), Folder{root}, o)
+	_, err = Unpack(context.Background(), bytes.NewReader(archive), int64(len(archive)), Folder{root}, o)
 	if got, readErr := os.ReadFile(canary); readErr != nil || string(got) != "untouched" {
 		t.Errorf("the file beside the folder changed: %q, %v", got, readErr)
 	}
@@ -160,12 +160,12 @@ func TestUnpackFormats(t *testing.T) {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		got, err := unpackIn(t, b.Bytes(), &UnpackOptions{Strip: 1})
+		got, err := unpackIn(t, b.Bytes(), &Options{Strip: 1})
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got)\n%s", name, err, diff)
 		}
 	}
-	got, err := unpackIn(t, plain, &UnpackOptions{Strip: 1})
+	got, err := unpackIn(t, plain, &Options{Strip: 1})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("plain: %v (-want +got)\n%s", err, diff)
 	}
@@ -178,7 +178,7 @@ func TestUnpackFormats(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"one": "1\n"}, got); diff != "" || err != nil {
 		t.Errorf("bzip2: %v (-want +got)\n%s", err, diff)
 	}
-	got, err = unpackIn(t, makeZip(t, "m@v1/x", "m@v1/y/z"), &UnpackOptions{Strip: 1})
+	got, err = unpackIn(t, makeZip(t, "m@v1/x", "m@v1/y/z"), &Options{Strip: 1})
 	if diff := cmp.Diff(map[string]string{"x": "zz", "y": "dir", "y/z": "zz"}, got); diff != "" || err != nil {
 		t.Errorf("zip: %v (-want +got)\n%s", err, diff)
 	}
@@ -186,7 +186,7 @@ func TestUnpackFormats(t *testing.T) {
 
 func TestUnpackDeb(t *testing.T) {
 	data := makeTar(t, file("./usr/bin/x", "x"), special("./etc/x", tar.TypeSymlink, "/usr/bin/x"))
-	got, err := unpackIn(t, makeDeb(t, data), &UnpackOptions{Deb: true})
+	got, err := unpackIn(t, makeDeb(t, data), &Options{Deb: true})
 	want := map[string]string{"usr": "dir", "usr/bin": "dir", "usr/bin/x": "x", "etc": "dir", "etc/x": "-> /usr/bin/x"}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
@@ -232,7 +232,7 @@ func TestHostileTar(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			archive := makeTar(t, tt.entries...)
-			o := &UnpackOptions{}
+			o := &Options{}
 			if name == "nothing after strip" {
 				o.Strip = 1
 			}

@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"bufio"
@@ -23,10 +23,10 @@ const (
 	maxZstdWindow   = 128 << 20 // zstd --long=27
 )
 
-// decompress tells the compression by the first bytes and returns what was compressed, all streams one after the other.
+// Decompress tells the compression by the first bytes and returns what was compressed, all streams one after the other.
 // Packed is false for a tar that is not compressed.
 // Everything runs in the caller's goroutine, so that a panic can be caught there.
-func decompress(in io.Reader) (plain io.Reader, packed bool, closeReader func(), err error) {
+func Decompress(in io.Reader) (plain io.Reader, packed bool, closeReader func(), err error) {
 	buffered := bufio.NewReaderSize(in, 256<<10)
 	magic, _ := buffered.Peek(13)
 	nothing := func() {}
