@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -59,7 +60,7 @@ type workerReply struct {
 	Done   bool   `json:"done,omitempty"`
 	// Unpacked is what an unpackJob gave.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
-	Error    *protocol.Error  `json:"error,omitempty"`
+	Error    *protocol.Error `json:"error,omitempty"`
 }
 
 // Build implements realize.Builder.
@@ -88,7 +89,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	for {
 		text, err := worker.Recv()
 		if err != nil {
-			worker.Kill(err)
+			if !errors.Is(err, io.EOF) {
+				worker.Kill(err)
+			}
 			return ended(ctx, worker, err)
 		}
 		var reply workerReply
@@ -110,8 +113,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 }
 
 // ended explains why a worker is gone.
+// One that crashes closes its side first: it has a moment to end, since its last words say more than the end of a pipe.
 func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
-	waitErr := worker.Wait()
+	waitErr := worker.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

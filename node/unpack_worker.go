@@ -25,10 +25,10 @@ const (
 
 // An unpackJob asks a worker to unpack an archive into an existing folder.
 type unpackJob struct {
-	Archive string        `json:"archive"`
-	Out     string        `json:"out"`
-	Deb     bool          `json:"deb"`
-	Strip   int           `json:"strip"`
+	Archive string         `json:"archive"`
+	Out     string         `json:"out"`
+	Deb     bool           `json:"deb"`
+	Strip   int            `json:"strip"`
 	Limits  archive.Limits `json:"limits"`
 }
 
@@ -95,7 +95,7 @@ func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.
 	if !errors.Is(err, io.EOF) {
 		worker.Kill(err)
 	}
-	waitErr := worker.Close() // which waits a little: what a crash wrote is worth more than that the pipe has an end
+	waitErr := worker.Close() // see ended
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

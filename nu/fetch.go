@@ -27,7 +27,7 @@ var originFields = map[string][]string{
 }
 
 var archiveEndings = []string{
-	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".zip", ".crate", ".whl", ".jar",
+	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
 }
 
 // fetch makes the PIR of a `fetch …`. Nothing is downloaded.
