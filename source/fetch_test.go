@@ -20,7 +20,6 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source/archive"
 )
 
 func sha(b []byte) pir.Hash {
@@ -123,7 +122,7 @@ func TestRetryAndResume(t *testing.T) {
 func TestResumeLater(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	etag, broken := `"v1"`, true
-	var served int64
+	var served atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", etag)
 		if broken {
@@ -132,9 +131,8 @@ func TestResumeLater(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
-		counted := &countingWriter{ResponseWriter: w}
+		counted := &countingWriter{w, &served}
 		http.ServeContent(counted, r, "", time.Time{}, bytes.NewReader(body))
-		served = counted.n
 	}))
 	defer server.Close()
 	partial := t.TempDir()
@@ -146,8 +144,8 @@ func TestResumeLater(t *testing.T) {
 	if _, _, err := fetchURL(t, f, server.URL, sha(body)); err != nil {
 		t.Fatal(err)
 	}
-	if served != int64(len(body)/2) {
-		t.Errorf("served %d bytes, want the other half of %d", served, len(body))
+	if served.Load() != int64(len(body)/2) {
+		t.Errorf("served %d bytes, want the other half of %d", served.Load(), len(body))
 	}
 	// When the content changed meanwhile, the old half is thrown away.
 	broken = true
@@ -166,11 +164,11 @@ func TestResumeLater(t *testing.T) {
 
 type countingWriter struct {
 	http.ResponseWriter
-	n int64
+	n *atomic.Int64
 }
 
 func (w *countingWriter) Write(b []byte) (int, error) {
-	w.n += int64(len(b))
+	w.n.Add(int64(len(b)))
 	return w.ResponseWriter.Write(b)
 }
 
@@ -401,15 +399,4 @@ func FuzzParseOrigin(f *testing.F) {
 			}
 		}
 	})
-}
-
-// TestNotice shows what is said about a tree: what is left out, and where it cannot be checked out.
-func TestNotice(t *testing.T) {
-	var told []string
-	(&Request{Notice: func(text string) { told = append(told, text) }}).notice(&archive.Result{
-		LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []archive.Obstacle{{Path: "p/aux", Why: "the name of a device", Systems: []string{"windows"}}},
-	})
-	if len(told) != 2 || !strings.Contains(told[0], "p/f") || !strings.Contains(told[1], "windows") {
-		t.Errorf("got %q", told)
-	}
 }
