@@ -27,13 +27,13 @@ func (o Obstacle) String() string {
 
 // Obstacles says on which systems a tree cannot be checked out as it is, and why.
 // The paths of everything in the tree are slash-separated, in any order; there is no obstacle on Linux.
-// The result is sorted by path and has at most max obstacles.
-func Obstacles(paths iter.Seq[string], max int) []Obstacle {
+// The result is sorted by path and has at most that many obstacles.
+func Obstacles(paths iter.Seq[string], most int) []Obstacle {
 	var out []Obstacle
 	fold := cases.Fold()
 	seen := map[string]string{}
 	for _, p := range slices.Sorted(paths) {
-		if len(out) >= max {
+		if len(out) >= most {
 			break
 		}
 		if why := windowsName(path.Base(p)); why != "" {
@@ -46,7 +46,7 @@ func Obstacles(paths iter.Seq[string], max int) []Obstacle {
 		}
 		seen[folded] = p
 	}
-	return out[:min(len(out), max)]
+	return out[:min(len(out), most)]
 }
 
 // windowsName says why Windows has no file of that name, or "".
