@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
+	"runtime"
 
 	"github.com/MordragT/nuka/protocol"
 )
@@ -113,11 +115,30 @@ func UnpackFile(ctx context.Context, path, out string, o *Options) (*Result, err
 // A Folder is a Sink on disk that cannot be left.
 type Folder struct{ Root *os.Root }
 
+// holds says why this system cannot hold a name that a tree can, such as one with a backslash on Windows,
+// where it would be another name.
+func holds(name string) error {
+	if why := windowsName(path.Base(name)); runtime.GOOS == "windows" && why != "" {
+		return protocol.Errorf(protocol.Unavailable, "%.200q cannot be written on this system: %s", name, why)
+	}
+	return nil
+}
+
 // Mkdir implements Sink.
-func (f Folder) Mkdir(name string) error { return f.Root.Mkdir(name, 0o755) }
+func (f Folder) Mkdir(name string) error {
+	if err := holds(name); err != nil {
+		return err
+	}
+	return f.Root.Mkdir(name, 0o755)
+}
 
 // Symlink implements Sink.
-func (f Folder) Symlink(target, name string) error { return f.Root.Symlink(target, name) }
+func (f Folder) Symlink(target, name string) error {
+	if err := holds(name); err != nil {
+		return err
+	}
+	return f.Root.Symlink(target, name)
+}
 
 // Remove implements Sink.
 func (f Folder) Remove(name string) error { return f.Root.Remove(name) }
@@ -129,6 +150,9 @@ func (f Folder) Open(name string) (io.ReadCloser, error) {
 
 // Create implements Sink.
 func (f Folder) Create(name string, executable bool) (io.WriteCloser, error) {
+	if err := holds(name); err != nil {
+		return nil, err
+	}
 	mode := os.FileMode(0o644)
 	if executable {
 		mode = 0o755
