@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -43,6 +45,8 @@ type workerJob struct {
 	Dir         string       `json:"dir"` // holds build, out and tmp
 	MachineCode string       `json:"machine_code"`
 	Jobs        int          `json:"jobs"`
+	// Unpack is another job, instead of a build.
+	Unpack *unpackJob `json:"unpack,omitempty"`
 }
 
 type workerTree struct {
@@ -52,9 +56,11 @@ type workerTree struct {
 
 // A workerReply is a message of a worker: output, or its end.
 type workerReply struct {
-	Output []byte          `json:"output,omitempty"`
-	Done   bool            `json:"done,omitempty"`
-	Error  *protocol.Error `json:"error,omitempty"`
+	Output []byte `json:"output,omitempty"`
+	Done   bool   `json:"done,omitempty"`
+	// Unpacked is what an unpackJob gave.
+	Unpacked *archive.Result `json:"unpacked,omitempty"`
+	Error    *protocol.Error `json:"error,omitempty"`
 }
 
 // Build implements realize.Builder.
@@ -83,7 +89,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	for {
 		text, err := worker.Recv()
 		if err != nil {
-			worker.Kill(err)
+			if !errors.Is(err, io.EOF) {
+				worker.Kill(err)
+			}
 			return ended(ctx, worker, err)
 		}
 		var reply workerReply
@@ -105,8 +113,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 }
 
 // ended explains why a worker is gone.
+// One that crashes closes its side first: it has a moment to end, since its last words say more than the end of a pipe.
 func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
-	waitErr := worker.Wait()
+	waitErr := worker.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -107,6 +107,7 @@ func Run(ctx context.Context, o *Options) error {
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),
+		Unpack:  (&unpackWorker{log: log}).unpack,
 		Log:     log,
 	}
 	offline := fetcher

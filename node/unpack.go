@@ -9,7 +9,7 @@ import (
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -25,7 +25,7 @@ func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context,
 			if !ok || rest != "" && rest[0] != '/' {
 				continue
 			}
-			archive, err := guest.ReadFile(u.Archive, maxInnerArchive)
+			packed, err := guest.ReadFile(u.Archive, maxInnerArchive)
 			if err != nil {
 				return err
 			}
@@ -39,7 +39,8 @@ func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context,
 				return err
 			}
 			defer to.Close()
-			return source.UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), source.Folder{Root: to}, &source.UnpackOptions{Strip: u.Strip})
+			_, err = archive.Unpack(ctx, bytes.NewReader(packed), int64(len(packed)), archive.Folder{Root: to}, &archive.Options{Strip: u.Strip})
+			return err
 		}
 		return protocol.Errorf(protocol.Invalid, "unpack to %s: it is no folder that a build writes to", u.To)
 	}

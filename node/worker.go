@@ -16,7 +16,7 @@ import (
 // jobs is how many programs of one build run at once.
 func jobs() int { return runtime.NumCPU() }
 
-// RunWorker is a worker process: it runs the one build that its parent describes, and ends.
+// RunWorker is a worker process: it does the one job that its parent describes, a build or an archive to unpack, and ends.
 // It returns an error only if it cannot tell its parent.
 func RunWorker() error {
 	conn, err := wasmrt.Enter()
@@ -30,6 +30,9 @@ func RunWorker() error {
 	var job workerJob
 	if err := json.Unmarshal(text, &job); err != nil {
 		return err
+	}
+	if job.Unpack != nil {
+		return runUnpack(conn, job.Unpack)
 	}
 	reply := workerReply{Done: true}
 	if err := runJob(context.Background(), &job, output{conn}); err != nil {

@@ -23,11 +23,11 @@ var originFields = map[string][]string{
 	"crate":  {"name", "version"},
 	"go":     {"name", "version"},
 	"deb":    {"name", "version", "arch"},
-	"debsrc": {"name", "version", "file"},
+	"debsrc": {"name", "version", "file", "patches"},
 }
 
 var archiveEndings = []string{
-	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".zip", ".crate", ".whl", ".jar",
+	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
 }
 
 // fetch makes the PIR of a `fetch …`. Nothing is downloaded.
@@ -42,6 +42,10 @@ func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file
 		case nil:
 		case string:
 			origin[field] = v
+		case bool: // a flag
+			if v {
+				origin[field] = "true"
+			}
 		default:
 			return "", &refusal{Msg: fmt.Sprintf("fetch %s: %s is a %s", kind, field, typeName(v)), Field: field, Help: "quote it"}
 		}

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // An aptSource is one place apt gets packages from (sources.list(5)).
@@ -123,16 +125,62 @@ func eachStanza(r io.Reader) func(yield func(map[string]string) bool) {
 }
 
 // resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
-func (f *Fetcher) resolveDebian(ctx context.Context, o Origin) ([]place, error) {
+func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash) ([]place, error) {
 	sources := f.o.Client.aptSources()
 	if len(sources) == 0 {
 		return nil, noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
 	}
-	if o.Kind == DebSrc && o.File == "" {
-		if at := f.guessPool(ctx, sources, o); len(at) > 0 {
-			return at, nil
+	if o.Kind == DebSrc {
+		if at, err := f.resolveDebianSource(ctx, sources, o, want); at != nil || err != nil {
+			return at, err
 		}
 	}
+	stanza, base, err := f.debianStanza(ctx, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Kind == Deb {
+		return []place{{url: base + "/" + stanza["filename"]}}, nil
+	}
+	src, err := parseDebianSource(stanza, base+"/"+stanza["directory"])
+	if err != nil {
+		return nil, err
+	}
+	if file, ok := src.file(o, want); ok {
+		return []place{file.place}, nil
+	}
+	return nil, protocol.Errorf(protocol.NotFound, "debian source %s %s has no such file", o.Name, o.Version).WithHint("%s", src.hint())
+}
+
+// resolveDebianSource finds one archive of a source package without the index of everything, or returns nothing.
+func (f *Fetcher) resolveDebianSource(ctx context.Context, sources []aptSource, o Origin, want pir.Hash) ([]place, error) {
+	src, err := f.debianSource(ctx, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	if src != nil {
+		if file, ok := src.file(o, want); ok {
+			return []place{file.place}, nil
+		}
+		return nil, protocol.Errorf(protocol.NotFound, "debian source %s %s has no such file", o.Name, o.Version).WithHint("%s", src.hint())
+	}
+	if o.File == "" { // the original stays when its revision has gone
+		return f.guessPool(ctx, sources, o), nil
+	}
+	return nil, nil
+}
+
+// hint names the files that there are.
+func (s *debianSource) hint() string {
+	var names []string
+	for _, file := range s.files {
+		names = append(names, file.name)
+	}
+	return "choose one with --file: " + strings.Join(names, ", ")
+}
+
+// debianStanza returns what an index says about a package, and the base of the archive that the index is of.
+func (f *Fetcher) debianStanza(ctx context.Context, sources []aptSource, o Origin) (stanza map[string]string, base string, err error) {
 	var failure error
 	for _, s := range sources {
 		for _, component := range s.components {
@@ -149,32 +197,28 @@ func (f *Fetcher) resolveDebian(ctx context.Context, o Origin) ([]place, error) 
 				failure = err
 				continue
 			}
-			if file := findDebian(index, o); file != "" {
-				return []place{{url: s.base + "/" + file}}, nil
+			if stanza := findDebian(index, o); stanza != nil {
+				return stanza, s.base, nil
 			}
 		}
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return nil, "", ctx.Err()
 		}
 	}
 	if failure != nil && protocol.CodeOf(failure) != protocol.NotFound {
-		return nil, failure
+		return nil, "", failure
 	}
-	return nil, protocol.Errorf(protocol.NotFound, "none of apt's sources has %s %s", o.Name, o.Version).
+	return nil, "", protocol.Errorf(protocol.NotFound, "none of apt's sources has %s %s", o.Name, o.Version).
 		WithHint("a distribution keeps one version at a time: see which with apt-cache policy %s", o.Name)
 }
 
 // guessPool tries where Debian's archive keeps the upstream archive of a source package,
 // which spares the index of everything.
 func (f *Fetcher) guessPool(ctx context.Context, sources []aptSource, o Origin) []place {
-	prefix := o.Name[:1]
-	if strings.HasPrefix(o.Name, "lib") && len(o.Name) > 3 {
-		prefix = o.Name[:4]
-	}
 	seen := map[string]bool{}
 	for _, s := range sources {
 		for _, component := range s.components {
-			folder := s.base + "/pool/" + component + "/" + prefix + "/" + o.Name + "/" + o.Name + "_" + upstreamVersion(o.Version) + ".orig.tar."
+			folder := s.base + "/pool/" + component + "/" + poolPrefix(o.Name) + "/" + o.Name + "/" + o.Name + "_" + upstreamVersion(o.Version) + ".orig.tar."
 			if seen[folder] || component != "main" {
 				continue
 			}
@@ -197,9 +241,7 @@ func (f *Fetcher) guessPool(ctx context.Context, sources []aptSource, o Origin) 
 
 // upstreamVersion drops the epoch and Debian's revision (deb-version(7)).
 func upstreamVersion(v string) string {
-	if _, rest, ok := strings.Cut(v, ":"); ok {
-		v = rest
-	}
+	v = withoutEpoch(v)
 	if i := strings.LastIndex(v, "-"); i >= 0 {
 		v = v[:i]
 	}
@@ -217,31 +259,18 @@ func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, e
 			}
 			return nil, err
 		}
-		plain, _, err := decompress(bytes.NewReader(body))
+		plain, _, _, err := archive.Decompress(bytes.NewReader(body))
 		return plain, err
 	}
 	return nil, failure
 }
 
-// findDebian returns the path of the file that o names below the archive's base, or "".
-func findDebian(index io.Reader, o Origin) string {
+// findDebian returns the stanza of the package that o names, or nil.
+func findDebian(index io.Reader, o Origin) map[string]string {
 	for s := range eachStanza(index) {
-		if s["package"] != o.Name || s["version"] != o.Version {
-			continue
-		}
-		if o.Kind == Deb {
-			return s["filename"]
-		}
-		for line := range strings.Lines(s["checksums-sha256"]) {
-			f := strings.Fields(line)
-			if len(f) != 3 {
-				continue
-			}
-			ok, err := filepath.Match(first(o.File, "*.orig.tar.*"), f[2])
-			if err == nil && ok && !strings.HasSuffix(f[2], ".asc") {
-				return s["directory"] + "/" + f[2]
-			}
+		if s["package"] == o.Name && s["version"] == o.Version {
+			return s
 		}
 	}
-	return ""
+	return nil
 }

@@ -7,7 +7,5 @@
 // Registries are found through the user's own client configuration (Client): npm, pip, cargo, go and apt.
 // This package knows no registry by name.
 //
-// Archives come from strangers. Unpack refuses every entry that a tool elsewhere has been tricked by
-// (absolute and escaping names, links out of the tree, writing through links, devices, setuid files, duplicates,
-// names that collide or deceive, headers that disagree, bombs) and names the entry.
+// What is downloaded is unpacked by package archive.
 package source

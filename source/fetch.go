@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/dirhash"
@@ -20,6 +22,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 )
 
 // Options configures a Fetcher; nil means all zero.
@@ -38,26 +41,22 @@ type Options struct {
 	Retries int
 	// Backoff is the first pause before a retry; it doubles each time. 0 means 500 ms.
 	Backoff time.Duration
+	// Unpack unpacks an archive, which lies in a folder of the request's own, into an existing folder;
+	// nil does it in this process.
+	Unpack func(ctx context.Context, archive, out string, o *archive.Options) (*archive.Result, error)
 	// Log tells operators what is tried; nil discards.
 	Log *slog.Logger
 }
 
 // Limits bounds what is accepted from outside.
 type Limits struct {
-	Download int64 // bytes of one download; 0 means 8 GiB
-	Unpacked int64 // bytes of all files of an archive; 0 means 32 GiB
-	Files    int   // entries of an archive; 0 means 1,000,000
+	Download       int64 // bytes of one download; 0 means 8 GiB
+	archive.Limits       // of an unpacked archive
 }
 
 func (l Limits) withDefaults() Limits {
 	if l.Download == 0 {
 		l.Download = 8 << 30
-	}
-	if l.Unpacked == 0 {
-		l.Unpacked = 32 << 30
-	}
-	if l.Files == 0 {
-		l.Files = 1_000_000
 	}
 	return l
 }
@@ -67,11 +66,16 @@ type Fetcher struct {
 	o    Options
 	http *http.Client
 	log  *slog.Logger
+
+	quiet time.Duration // see there; tests are more impatient
+
+	mu      sync.Mutex
+	flights map[string]*flight // downloads into Options.Partial
 }
 
 // New returns a Fetcher.
 func New(o *Options) *Fetcher {
-	f := &Fetcher{}
+	f := &Fetcher{quiet: quiet}
 	if o != nil {
 		f.o = *o
 	}
@@ -104,6 +108,28 @@ type Request struct {
 	Dir string
 	// Progress is told the bytes so far and their total (0: unknown); nil is told nothing. It must return quickly.
 	Progress func(done, total int64)
+	// Notice is told in a sentence what became of the archive beside its tree, such as entries that were left out;
+	// nil is told nothing.
+	Notice func(text string)
+}
+
+// notice passes on what is to be known about an unpacked archive.
+func (r *Request) notice(u *archive.Result) {
+	if r.Notice == nil {
+		return
+	}
+	if u.Omitted > 0 {
+		r.Notice(fmt.Sprintf("%d entries are left out, because no tree holds them: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
+	}
+	for _, o := range u.Obstacles {
+		r.Notice(o.String())
+	}
+}
+
+func (r *Request) progress(done, total int64) {
+	if r.Progress != nil {
+		r.Progress(done, total)
+	}
 }
 
 // Out is the name of the output in Request.Dir.
@@ -165,20 +191,28 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 		}
 		return f.checkTree(ctx, r)
 	}
-	places, err := f.resolve(ctx, o)
+	if o.Kind == DebSrc {
+		if done, err := f.fetchDebianSource(ctx, o, r); err != nil {
+			return pir.Hash{}, err
+		} else if done {
+			return f.checkTree(ctx, r)
+		}
+	}
+	places, err := f.resolve(ctx, o, r.Hash)
 	if err != nil {
 		return pir.Hash{}, err
 	}
-	archive, err := f.download(ctx, places, r)
+	a, err := f.download(ctx, places, r)
 	if err != nil {
 		return pir.Hash{}, err
 	}
+	defer a.close()
 	if r.Hash.Algorithm == pir.H1 {
-		if err := checkH1(archive, r.Hash); err != nil {
+		if err := checkH1(a.file, a.size, r.Hash); err != nil {
 			return pir.Hash{}, err
 		}
 	}
-	if err := f.unpack(ctx, archive, r); err != nil {
+	if err := f.unpack(ctx, a, r); err != nil {
 		return pir.Hash{}, err
 	}
 	return f.checkTree(ctx, r)
@@ -231,13 +265,19 @@ func mismatch(want, got pir.Hash) error {
 		WithHint("if the new content is what you expect, write --hash %s", got)
 }
 
-func checkH1(archive string, want pir.Hash) error {
-	if z, err := zip.OpenReader(archive); err != nil {
+// checkH1 compares the hash of a Go module's zip, of the same open file that is unpacked afterwards.
+func checkH1(module io.ReaderAt, size int64, want pir.Hash) error {
+	z, err := zip.NewReader(module, size)
+	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "an h1: hash is of a Go module's zip: %v", err)
-	} else if err := z.Close(); err != nil {
-		return err
 	}
-	text, err := dirhash.HashZip(archive, dirhash.Hash1)
+	files := map[string]*zip.File{}
+	var names []string
+	for _, f := range z.File {
+		files[f.Name] = f
+		names = append(names, f.Name)
+	}
+	text, err := dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
 	if err != nil {
 		return fmt.Errorf("hash module: %w", err)
 	}

@@ -122,7 +122,7 @@ func TestRetryAndResume(t *testing.T) {
 func TestResumeLater(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	etag, broken := `"v1"`, true
-	var served int64
+	var served atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", etag)
 		if broken {
@@ -131,9 +131,8 @@ func TestResumeLater(t *testing.T) {
 			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
-		counted := &countingWriter{ResponseWriter: w}
+		counted := &countingWriter{w, &served}
 		http.ServeContent(counted, r, "", time.Time{}, bytes.NewReader(body))
-		served = counted.n
 	}))
 	defer server.Close()
 	partial := t.TempDir()
@@ -145,8 +144,8 @@ func TestResumeLater(t *testing.T) {
 	if _, _, err := fetchURL(t, f, server.URL, sha(body)); err != nil {
 		t.Fatal(err)
 	}
-	if served != int64(len(body)/2) {
-		t.Errorf("served %d bytes, want the other half of %d", served, len(body))
+	if served.Load() != int64(len(body)/2) {
+		t.Errorf("served %d bytes, want the other half of %d", served.Load(), len(body))
 	}
 	// When the content changed meanwhile, the old half is thrown away.
 	broken = true
@@ -165,11 +164,11 @@ func TestResumeLater(t *testing.T) {
 
 type countingWriter struct {
 	http.ResponseWriter
-	n int64
+	n *atomic.Int64
 }
 
 func (w *countingWriter) Write(b []byte) (int, error) {
-	w.n += int64(len(b))
+	w.n.Add(int64(len(b)))
 	return w.ResponseWriter.Write(b)
 }
 
@@ -337,10 +336,9 @@ func TestRegistries(t *testing.T) {
 
 func TestDebianIndex(t *testing.T) {
 	index := "Package: other\nVersion: 1\nFilename: pool/o.deb\n\nPackage: hello\nVersion: 2-1\nFilename: pool/h.deb\nDirectory: pool/h\nChecksums-Sha256:\n aa 1 hello_2.dsc\n bb 2 hello_2.orig.tar.xz\n cc 3 hello_2.orig.tar.xz.asc\n"
-	for kind, want := range map[OriginKind]string{Deb: "pool/h.deb", DebSrc: "pool/h/hello_2.orig.tar.xz"} {
-		if got := findDebian(strings.NewReader(index), Origin{Kind: kind, Name: "hello", Version: "2-1"}); got != want {
-			t.Errorf("%s: got %q, want %q", kind, got, want)
-		}
+	stanza := findDebian(strings.NewReader(index), Origin{Kind: Deb, Name: "hello", Version: "2-1"})
+	if stanza["filename"] != "pool/h.deb" || stanza["directory"] != "pool/h" {
+		t.Errorf("got %v", stanza)
 	}
 	got := oneLineSources([]byte("# x\ndeb [arch=amd64 signed-by=/k] http://h/debian/ s main contrib # y\ndeb cdrom:x s main\n"))
 	want := []aptSource{{"http://h/debian", "s", []string{"main", "contrib"}}}
@@ -350,11 +348,7 @@ func TestDebianIndex(t *testing.T) {
 }
 
 func TestH1(t *testing.T) {
-	archive := makeZip(t, "example.org/m@v1.0.0/go.mod")
-	path := filepath.Join(t.TempDir(), "z.zip")
-	if err := os.WriteFile(path, archive, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	module := makeZip(t, "example.org/m@v1.0.0/go.mod")
 	// h1 is the SHA-256 of "<sha256 of the file>  <name>\n" lines (golang.org/x/mod/sumdb/dirhash).
 	inner := sha256.Sum256([]byte("zz"))
 	outer := sha256.Sum256(fmt.Appendf(nil, "%x  example.org/m@v1.0.0/go.mod\n", inner))
@@ -362,10 +356,10 @@ func TestH1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := checkH1(path, want); err != nil {
+	if err := checkH1(bytes.NewReader(module), int64(len(module)), want); err != nil {
 		t.Error(err)
 	}
-	if err := checkH1(path, pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
+	if err := checkH1(bytes.NewReader(module), int64(len(module)), pir.NewHash(pir.H1, make([]byte, 32))); protocol.CodeOf(err) != protocol.Mismatch {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 }

@@ -2,8 +2,6 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -13,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -180,72 +177,53 @@ func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) 
 	return nil, err
 }
 
-// download brings the bytes of the first place that has them into a file and returns its path.
+// download brings the bytes of the first place that has them into a file of r.Dir.
 // The upstream digest, if that is what fixes the output, is checked before the file is handed on.
-func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (string, error) {
+func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*fetched, error) {
 	var errs []error
 	for _, p := range places {
-		path, err := f.downloadOne(ctx, p, r)
+		a, err := f.downloadOne(ctx, p, r)
 		if err == nil || ctx.Err() != nil {
-			return path, err
+			return a, err
 		}
 		errs = append(errs, err)
 	}
-	return "", errors.Join(errs...)
-}
-
-func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (string, error) {
-	partial := filepath.Join(r.Dir, "download")
-	if f.o.Partial != "" {
-		if err := os.MkdirAll(f.o.Partial, 0o700); err != nil {
-			return "", err
-		}
-		key := sha256.Sum256([]byte(p.url + "\x00" + r.Hash.String()))
-		partial = filepath.Join(f.o.Partial, hex.EncodeToString(key[:16]))
-	}
-	d := &transfer{f: f, place: p, request: r, path: partial}
-	defer d.close()
-	if err := d.openFile(); err != nil {
-		return "", err
-	}
-	if err := f.retry(ctx, p.url, func() error { return d.run(ctx) }); err != nil {
-		return "", err
-	}
-	if err := d.check(); err != nil {
-		// Bytes that are not what they should be must not be resumed.
-		os.Remove(partial)
-		return "", err
-	}
-	archive := filepath.Join(r.Dir, "archive")
-	return archive, os.Rename(partial, archive)
+	return nil, errors.Join(errs...)
 }
 
 // A transfer is one download, which may take several connections.
 type transfer struct {
-	f       *Fetcher
-	place   place
-	request *Request
-	path    string
-	file    *os.File
-	done    int64 // bytes in file
-	etag    string
-	sum     hash.Hash // over the bytes in file; nil if not needed
+	f        *Fetcher
+	place    place
+	want     pir.Hash // checked if it is of the archive
+	file     *os.File
+	tag      string // file with the entity tag of the bytes in file; "" resumes nothing from before
+	progress func(done, total int64)
+
+	done int64 // bytes in file
+	etag string
+	sum  hash.Hash // over the bytes in file; nil if not needed
 }
 
-func (d *transfer) close() {
-	if d.file != nil {
-		d.file.Close()
-	}
-}
+// errWrongBytes is wrapped by the error about a whole download that has another hash.
+var errWrongBytes = errors.New("the bytes are not those that are wanted")
 
-// openFile opens the file of a download begun earlier, or a new one.
-// The entity tag of the content lies in a file beside it: without one nothing is resumed.
-func (d *transfer) openFile() (err error) {
-	if d.file, err = os.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+// all transfers until the file is whole, and checks its hash.
+func (d *transfer) all(ctx context.Context) error {
+	if err := d.resume(); err != nil {
 		return err
 	}
-	d.sum = archiveHash(d.request.Hash)
-	if etag, err := os.ReadFile(d.path + ".etag"); err == nil && len(etag) > 0 && d.f.o.Partial != "" {
+	if err := d.f.retry(ctx, d.place.url, func() error { return d.run(ctx) }); err != nil {
+		return err
+	}
+	return d.check()
+}
+
+// resume counts and hashes what an earlier transfer left in the file.
+// Without the entity tag of that content the file is begun anew.
+func (d *transfer) resume() error {
+	d.sum = archiveHash(d.want)
+	if etag, err := os.ReadFile(d.tag); d.tag != "" && err == nil && len(etag) > 0 {
 		d.etag = string(etag)
 		if d.sum != nil {
 			d.done, err = io.Copy(d.sum, d.file)
@@ -258,7 +236,7 @@ func (d *transfer) openFile() (err error) {
 }
 
 func (d *transfer) restart() error {
-	d.done, d.sum = 0, archiveHash(d.request.Hash)
+	d.done, d.sum = 0, archiveHash(d.want)
 	if err := d.file.Truncate(0); err != nil {
 		return err
 	}
@@ -286,8 +264,8 @@ func (d *transfer) run(ctx context.Context) error {
 		if d.etag = resp.Header.Get("ETag"); len(d.etag) < 1 || d.etag[0] != '"' { // a weak tag does not do for ranges
 			d.etag = ""
 		}
-		if d.f.o.Partial != "" {
-			if err := os.WriteFile(d.path+".etag", []byte(d.etag), 0o600); err != nil {
+		if d.tag != "" {
+			if err := os.WriteFile(d.tag, []byte(d.etag), 0o600); err != nil {
 				return err
 			}
 		}
@@ -319,9 +297,7 @@ func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 				d.sum.Write(buf[:n])
 			}
 			d.done += int64(n)
-			if d.request.Progress != nil {
-				d.request.Progress(d.done, total)
-			}
+			d.progress(d.done, total)
 			if d.done > d.f.o.Limits.Download {
 				return protocol.Errorf(protocol.Exhausted, "get %s: more than the limit of %d bytes", d.place.url, d.f.o.Limits.Download)
 			}
@@ -338,14 +314,21 @@ func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 	}
 }
 
-// check compares the digest of what came.
+// check compares the digest of the bytes that were transferred.
 func (d *transfer) check() error {
-	os.Remove(d.path + ".etag")
+	if d.tag != "" {
+		os.Remove(d.tag)
+	}
 	if d.sum == nil {
 		return nil
 	}
-	if got := pir.NewHash(d.request.Hash.Algorithm, d.sum.Sum(nil)); got != d.request.Hash {
-		return mismatch(d.request.Hash, got)
+	if got := pir.NewHash(d.want.Algorithm, d.sum.Sum(nil)); got != d.want {
+		return &wrongBytes{mismatch(d.want, got)}
 	}
 	return nil
 }
+
+// wrongBytes is a mismatch of a download, which must not be resumed.
+type wrongBytes struct{ error }
+
+func (w *wrongBytes) Unwrap() []error { return []error{w.error, errWrongBytes} }

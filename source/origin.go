@@ -33,6 +33,7 @@ type Origin struct {
 	Version string
 	File    string // glob that picks one of several files; "" picks the source archive
 	Arch    string // of deb: the machine as Debian names it
+	Patches string // of debsrc: "true" applies Debian's patches to the originals
 }
 
 // ParseOrigin reads an origin from its canonical NUON.
@@ -44,7 +45,7 @@ func ParseOrigin(canonical []byte) (Origin, error) {
 	var o Origin
 	fields := map[string]*string{
 		"kind": (*string)(&o.Kind), "url": &o.URL, "rev": &o.Rev,
-		"name": &o.Name, "version": &o.Version, "file": &o.File, "arch": &o.Arch,
+		"name": &o.Name, "version": &o.Version, "file": &o.File, "arch": &o.Arch, "patches": &o.Patches,
 	}
 	for name, v := range rec {
 		field, known := fields[name]
@@ -64,7 +65,7 @@ func (o Origin) Encode() ([]byte, error) {
 	}
 	rec := nuon.Record{"kind": string(o.Kind)}
 	for name, text := range map[string]string{
-		"url": o.URL, "rev": o.Rev, "name": o.Name, "version": o.Version, "file": o.File, "arch": o.Arch,
+		"url": o.URL, "rev": o.Rev, "name": o.Name, "version": o.Version, "file": o.File, "arch": o.Arch, "patches": o.Patches,
 	} {
 		if text != "" {
 			rec[name] = text
@@ -74,6 +75,9 @@ func (o Origin) Encode() ([]byte, error) {
 }
 
 func (o Origin) check() error {
+	if o.Patches != "" && (o.Patches != "true" || o.Kind != DebSrc) {
+		return fmt.Errorf("origin %s: patches %q: want \"true\", for debsrc", o.Kind, o.Patches)
+	}
 	switch o.Kind {
 	case URL, Git:
 		u, err := url.Parse(o.URL)

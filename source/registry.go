@@ -13,11 +13,13 @@ import (
 
 	"golang.org/x/mod/module"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // resolve returns the addresses at which an origin's bytes are, in the order to try them.
-func (f *Fetcher) resolve(ctx context.Context, o Origin) ([]place, error) {
+// Of several files of a Debian source it picks the one with the digest want.
+func (f *Fetcher) resolve(ctx context.Context, o Origin, want pir.Hash) ([]place, error) {
 	switch o.Kind {
 	case URL:
 		return []place{{url: o.URL}}, nil
@@ -30,7 +32,7 @@ func (f *Fetcher) resolve(ctx context.Context, o Origin) ([]place, error) {
 	case Go:
 		return f.resolveGo(ctx, o)
 	case Deb, DebSrc:
-		return f.resolveDebian(ctx, o)
+		return f.resolveDebian(ctx, o, want)
 	}
 	return nil, fmt.Errorf("origin kind %q has no address", o.Kind)
 }

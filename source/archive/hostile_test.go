@@ -1,4 +1,4 @@
-package source
+package archive
 
 import (
 	"archive/tar"
@@ -6,15 +6,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/blakesmith/ar"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
@@ -76,7 +78,7 @@ func TestTruncated(t *testing.T) {
 	}
 	whole["bzip2"] = packed
 	for name, archive := range whole {
-		o := &UnpackOptions{Deb: name == "deb"}
+		o := &Options{Deb: name == "deb"}
 		if _, err := unpackIn(t, archive, o); err != nil {
 			t.Errorf("%s: whole: %v", name, err)
 		}
@@ -107,26 +109,10 @@ func pack(t testing.TB, plain []byte, compress func(io.Writer) (io.WriteCloser, 
 	return b.Bytes()
 }
 
+// makeDeb makes a Debian package as dpkg-deb does.
 func makeDeb(t testing.TB, data []byte) []byte {
 	t.Helper()
-	var b bytes.Buffer
-	w := ar.NewWriter(&b)
-	err := w.WriteGlobalHeader()
-	for _, member := range []struct {
-		name string
-		body []byte
-	}{{"debian-binary", []byte("2.0\n")}, {"data.tar", data}} {
-		if err == nil {
-			err = w.WriteHeader(&ar.Header{Name: member.name, Size: int64(len(member.body)), Mode: 0o644})
-		}
-		if err == nil {
-			_, err = w.Write(member.body)
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	return makeAr(arEntry{"debian-binary", "2.0\n"}, arEntry{"control.tar", string(makeTar(t, file("./control", "Package: x\n")))}, arEntry{"data.tar", string(data)})
 }
 
 // TestBombs gives small archives that say they are large, or are, one for each way to cost more than a limit.
@@ -183,7 +169,7 @@ func TestBombs(t *testing.T) {
 		}(), 0, Limits{Files: 2000}},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
-			got, err := unpackIn(t, tt.archive, &UnpackOptions{Strip: tt.strip, Limits: tt.limits})
+			got, err := unpackIn(t, tt.archive, &Options{Strip: tt.strip, Limits: tt.limits})
 			if protocol.CodeOf(err) != protocol.Exhausted {
 				t.Errorf("got %v, want a limit; %d entries were made of %d bytes", err, len(got), len(tt.archive))
 			}
@@ -191,8 +177,8 @@ func TestBombs(t *testing.T) {
 	}
 	// What is no entry at all.
 	endless := func(head []byte, more func(b []byte)) error {
-		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &UnpackOptions{Limits: small})
-		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)))
+		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &Options{Limits: small})
+		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)), false)
 	}
 	if err := endless(make([]byte, 0), func(b []byte) { copy(b, longName) }); err == nil || !strings.Contains(err.Error(), "longer than the limits") {
 		t.Errorf("endless headers: got %v", err)
@@ -235,7 +221,7 @@ func TestUnpackCancel(t *testing.T) {
 	archive := makeTar(t, file("a", strings.Repeat("x", 1<<20)))
 	ctx, cancel := context.WithCancel(t.Context())
 	sink := &cancelSink{cancel: cancel}
-	err := UnpackTo(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
+	_, err := Unpack(ctx, bytes.NewReader(archive), int64(len(archive)), sink, nil)
 	if !errors.Is(err, context.Canceled) || sink.n > 1<<19 {
 		t.Errorf("got %v after %d bytes, want to be canceled at once", err, sink.n)
 	}
@@ -243,17 +229,48 @@ func TestUnpackCancel(t *testing.T) {
 
 // A cancelSink cancels at the first byte that it gets.
 type cancelSink struct {
-	cancel func()
-	n      int
+	cancel  func()
+	n       int
+	created int
 }
 
 func (s *cancelSink) Mkdir(string) error                          { return nil }
 func (s *cancelSink) Symlink(string, string) error                { return nil }
+func (s *cancelSink) Remove(string) error                         { return nil }
 func (s *cancelSink) Open(string) (io.ReadCloser, error)          { return nil, os.ErrNotExist }
-func (s *cancelSink) Create(string, bool) (io.WriteCloser, error) { return s, nil }
+func (s *cancelSink) Create(string, bool) (io.WriteCloser, error) { s.created++; return s, nil }
 func (s *cancelSink) Close() error                                { return nil }
 func (s *cancelSink) Write(b []byte) (int, error) {
 	s.cancel()
 	s.n += len(b)
 	return len(b), nil
+}
+
+// TestDecompressorMemory has headers that ask for much memory: what a decompressor remembers is bounded before it is taken.
+func TestDecompressorMemory(t *testing.T) {
+	small := makeTar(t, file("a", "x"))
+	packed := pack(t, small, func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) })
+	const block = 12 // behind the stream's header
+	header := packed[block : block+4*(int(packed[block])+1)]
+	if header[2] != 0x21 || header[3] != 1 {
+		t.Fatalf("the block's header is % x", header)
+	}
+	header[4] = 40 // a dictionary of 4 GiB
+	binary.LittleEndian.PutUint32(header[len(header)-4:], crc32.ChecksumIEEE(header[:len(header)-4]))
+	alone := append([]byte{0x5d, 0, 0, 0, 0x80, 255, 255, 255, 255, 255, 255, 255, 255}, make([]byte, 100)...)
+	for name, archive := range map[string][]byte{
+		"xz":   packed,
+		"zstd": append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 20 << 3, 1, 0, 0}, make([]byte, 100)...), // a window of 1 GiB
+		"lzma": alone,
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if got, err := unpackIn(t, archive, nil); err == nil {
+			t.Errorf("%s: accepted: %v", name, got)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 256<<20 {
+			t.Errorf("%s: took %d MiB", name, took>>20)
+		}
+	}
 }

@@ -1,0 +1,129 @@
+package archive
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// An arReader reads the members of an ar archive, in the variants of GNU and BSD (ar(5)), as Debian's packages are (deb(5)).
+// Each step moves forward by at least one header, so it ends.
+type arReader struct {
+	r    io.ReaderAt
+	size int64
+	at   int64 // of the next header
+}
+
+const (
+	arMagic     = "!<arch>\n"
+	arHeaderLen = 60
+)
+
+// An arMember is one file of an ar archive.
+type arMember struct {
+	name string
+	*io.SectionReader
+}
+
+func newArReader(r io.ReaderAt, size int64) (*arReader, error) {
+	magic := make([]byte, len(arMagic))
+	if _, err := r.ReadAt(magic, 0); err != nil || string(magic) != arMagic {
+		return nil, errors.New("ar: it does not begin as an ar archive does")
+	}
+	return &arReader{r: r, size: size, at: int64(len(arMagic))}, nil
+}
+
+// next returns the next member, or io.EOF after the last one.
+func (a *arReader) next() (*arMember, error) {
+	if a.at >= a.size {
+		return nil, io.EOF
+	}
+	header := make([]byte, arHeaderLen)
+	if _, err := a.r.ReadAt(header, a.at); err != nil {
+		return nil, fmt.Errorf("ar: the header at %d is cut off", a.at)
+	}
+	if string(header[58:]) != "`\n" {
+		return nil, fmt.Errorf("ar: no header at %d", a.at)
+	}
+	start := a.at + arHeaderLen
+	size, err := arNumber(header[48:58])
+	if err != nil || size > a.size-start {
+		return nil, fmt.Errorf("ar: the header at %d declares an impossible size, %.10q", a.at, header[48:58])
+	}
+	name := strings.TrimRight(string(header[:16]), " ")
+	content := io.NewSectionReader(a.r, start, size)
+	a.at = start + size + size%2
+	if long, ok := strings.CutPrefix(name, "#1/"); ok { // BSD: the content begins with the name
+		length, err := arNumber([]byte(long))
+		if err != nil || length > size || length > 4096 {
+			return nil, fmt.Errorf("ar: a name of an impossible length, %.16q", name)
+		}
+		text := make([]byte, length)
+		if _, err := io.ReadFull(content, text); err != nil {
+			return nil, fmt.Errorf("ar: read name: %w", err)
+		}
+		name = strings.TrimRight(string(text), "\x00")
+		content = io.NewSectionReader(a.r, start+length, size-length)
+	} else if name != "/" && name != "//" { // GNU: a slash ends the name
+		name = strings.TrimSuffix(name, "/")
+	}
+	return &arMember{name, content}, nil
+}
+
+// arNumber reads a decimal number that is padded with spaces. It has digits only: no sign, which would be a way back.
+func arNumber(field []byte) (int64, error) {
+	text := strings.TrimRight(string(field), " ")
+	n, err := strconv.ParseUint(text, 10, 62)
+	return int64(n), err
+}
+
+// unpackDeb unpacks the data of a Debian binary package, whose members come in the order that dpkg wants (deb(5)).
+func unpackDeb(w *treeWriter, file io.ReaderAt, size int64) error {
+	a, err := newArReader(file, size)
+	if err != nil {
+		return fmt.Errorf("debian package: %w", err)
+	}
+	want, members := "debian-binary", 0
+	for {
+		if err := w.ctx.Err(); err != nil {
+			return err
+		}
+		m, err := a.next()
+		if err == io.EOF {
+			return fmt.Errorf("debian package: it has no member %s", want)
+		}
+		if err != nil {
+			return fmt.Errorf("debian package: %w", err)
+		}
+		if members++; members > maxDebMembers {
+			return errors.New("debian package: it has too many members")
+		}
+		switch {
+		case want == "debian-binary":
+			version, _ := bufio.NewReader(io.LimitReader(m, 16)).ReadString('\n')
+			if m.name != want || !strings.HasPrefix(version, "2.") {
+				return fmt.Errorf("debian package: it begins with %.16q %.16q, want debian-binary with 2.0", m.name, version)
+			}
+			want = "control.tar"
+		case strings.HasPrefix(m.name, "_"): // dpkg passes them over
+		case isMember(m.name, "control.tar") && want == "control.tar":
+			want = "data.tar"
+		case isMember(m.name, "data.tar") && want == "data.tar":
+			return unpackTar(w, m.SectionReader, true)
+		default:
+			return fmt.Errorf("debian package: the member %.16q where dpkg wants %s", m.name, want)
+		}
+	}
+}
+
+// maxDebMembers bounds the members before the data; dpkg itself makes two.
+const maxDebMembers = 100
+
+// isMember reports whether name is that of a tar, which may be compressed.
+func isMember(name, tar string) bool {
+	rest, ok := strings.CutPrefix(name, tar)
+	return ok && (rest == "" || rest[0] == '.')
+}

@@ -1,0 +1,177 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"runtime"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A Sink is the set of operations that unpacking needs of the place it writes to.
+// Names are relative, slash-separated and clean; folders are made before what lies in them.
+type Sink interface {
+	Mkdir(name string) error
+	Create(name string, executable bool) (io.WriteCloser, error)
+	Symlink(target, name string) error
+	// Remove removes a file that was created.
+	Remove(name string) error
+	Open(name string) (io.ReadCloser, error)
+}
+
+// Limits bounds what is accepted; zero fields have the value that they name.
+type Limits struct {
+	Unpacked int64 `json:"unpacked,omitempty"` // bytes of all files: 32 GiB
+	Files    int   `json:"files,omitempty"`    // entries: 1,000,000
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Unpacked == 0 {
+		l.Unpacked = 32 << 30
+	}
+	if l.Files == 0 {
+		l.Files = 1_000_000
+	}
+	return l
+}
+
+// Options says how an archive becomes a tree; nil means all zero.
+type Options struct {
+	// Deb takes the data of a Debian binary package.
+	Deb bool
+	// Strip drops leading path components of every name.
+	Strip int
+	// Limits bounds the tree; zero fields take the defaults.
+	Limits Limits
+	// Progress is called again and again while unpacking goes on; nil is not called. It must return quickly.
+	Progress func()
+}
+
+// Result says what became of an archive beside its tree.
+type Result struct {
+	// LeftOut names entries that no tree holds, such as devices, each with what it is; Omitted is how many there are.
+	LeftOut []string `json:"left_out,omitempty"`
+	Omitted int      `json:"omitted,omitempty"`
+	// Obstacles says where the tree cannot be checked out, and why.
+	Obstacles []Obstacle `json:"obstacles,omitempty"`
+}
+
+// Unpack unpacks the archive of the given size into sink.
+// The format is told by the first bytes.
+// On an error sink has some of the entries.
+// A panic of a decompressor is an error like any other.
+func Unpack(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *Options) (u *Result, err error) {
+	if o == nil {
+		o = &Options{}
+	}
+	w := newTreeWriter(ctx, sink, o)
+	defer func() {
+		if p := recover(); p != nil {
+			u, err = nil, protocol.Errorf(protocol.Failed, "unpack: %v", p).WithHint("this is a fault of nuka's, or of the archive: please report it")
+		}
+	}()
+	if o.Deb {
+		err = unpackDeb(w, archive, size)
+	} else {
+		err = unpackArchive(w, archive, size)
+	}
+	if err == nil {
+		err = w.finish()
+	}
+	if err == nil {
+		return &w.result, nil
+	}
+	var coded *protocol.Error
+	if ctx.Err() == nil && !errors.As(err, &coded) {
+		err = protocol.Errorf(protocol.Invalid, "unpack: %v", err)
+	}
+	return nil, err
+}
+
+// UnpackFile unpacks an archive into an existing folder in this process.
+// It is what a fetcher does that has nobody else to do it.
+func UnpackFile(ctx context.Context, path, out string, o *Options) (*Result, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return Unpack(ctx, file, info.Size(), Folder{root}, o)
+}
+
+// A Folder is a Sink on disk that cannot be left.
+type Folder struct{ Root *os.Root }
+
+// holds says why this system cannot hold a name that a tree can, such as one with a backslash on Windows,
+// where it would be another name.
+func holds(name string) error {
+	if why := windowsName(path.Base(name)); runtime.GOOS == "windows" && why != "" {
+		return protocol.Errorf(protocol.Unavailable, "%.200q cannot be written on this system: %s", name, why)
+	}
+	return nil
+}
+
+// Mkdir implements Sink.
+func (f Folder) Mkdir(name string) error {
+	if err := holds(name); err != nil {
+		return err
+	}
+	return f.Root.Mkdir(name, 0o755)
+}
+
+// Symlink implements Sink.
+func (f Folder) Symlink(target, name string) error {
+	if err := holds(name); err != nil {
+		return err
+	}
+	return f.Root.Symlink(target, name)
+}
+
+// Remove implements Sink.
+func (f Folder) Remove(name string) error { return f.Root.Remove(name) }
+
+// Open implements Sink.
+func (f Folder) Open(name string) (io.ReadCloser, error) {
+	return f.Root.Open(name)
+}
+
+// Create implements Sink.
+func (f Folder) Create(name string, executable bool) (io.WriteCloser, error) {
+	if err := holds(name); err != nil {
+		return nil, err
+	}
+	mode := os.FileMode(0o644)
+	if executable {
+		mode = 0o755
+	}
+	return f.Root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+}
+
+// unpackArchive tells the format by the first bytes, and of a zip with data before it by the last ones.
+func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
+	var magic [4]byte
+	if _, err := archive.ReadAt(magic[:], 0); err != nil {
+		return fmt.Errorf("archive is shorter than %d bytes", len(magic))
+	}
+	if string(magic[:]) == "PK\x03\x04" || string(magic[:]) == "PK\x05\x06" {
+		return unpackZip(w, archive, size)
+	}
+	err := unpackTar(w, io.NewSectionReader(archive, 0, size), false)
+	if err != nil && w.entries == 0 && endsAsZip(archive, size) {
+		return unpackZip(w, archive, size)
+	}
+	return err
+}

@@ -1,0 +1,345 @@
+package source
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A debianSource is a Debian source package: the files that its .dsc lists (dsc(5)).
+type debianSource struct {
+	name, version string
+	format        string
+	files         []debianFile
+}
+
+type debianFile struct {
+	name   string
+	sha256 pir.Hash
+	place  place
+}
+
+// parseDebianSource reads a .dsc, or a stanza of an index of sources; folder is the address that its files are below.
+func parseDebianSource(stanza map[string]string, folder string) (*debianSource, error) {
+	s := &debianSource{name: first(stanza["source"], stanza["package"]), version: stanza["version"], format: stanza["format"]}
+	for line := range strings.Lines(stanza["checksums-sha256"]) {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		sum, err := hex.DecodeString(f[0])
+		if err != nil || len(sum) != 32 || strings.ContainsAny(f[2], "/\\") {
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: a file entry that is none: %.100q", s.name, line)
+		}
+		s.files = append(s.files, debianFile{f[2], pir.NewHash(pir.SHA256, sum), place{url: folder + "/" + url.PathEscape(f[2])}})
+	}
+	return s, nil
+}
+
+// dscStanza returns the fields of a .dsc, which is signed in clear text.
+func dscStanza(body []byte) map[string]string {
+	for stanza := range eachStanza(bytes.NewReader(body)) {
+		if stanza["checksums-sha256"] != "" {
+			return stanza
+		}
+	}
+	return nil
+}
+
+// debianSource finds a source package: by its .dsc where Debian's archive keeps it, or in the index of everything.
+func (f *Fetcher) debianSource(ctx context.Context, sources []aptSource, o Origin) (*debianSource, error) {
+	tried := map[string]bool{}
+	for _, s := range sources {
+		for _, component := range s.components {
+			folder := s.base + "/pool/" + component + "/" + poolPrefix(o.Name) + "/" + o.Name
+			if tried[folder] || component != "main" {
+				continue
+			}
+			tried[folder] = true
+			body, err := f.get(ctx, place{url: folder + "/" + url.PathEscape(o.Name+"_"+withoutEpoch(o.Version)+".dsc")})
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			if err != nil {
+				continue
+			}
+			if stanza := dscStanza(body); stanza["source"] == o.Name && stanza["version"] == o.Version {
+				return parseDebianSource(stanza, folder)
+			}
+		}
+	}
+	return nil, nil
+}
+
+func poolPrefix(name string) string {
+	if strings.HasPrefix(name, "lib") && len(name) > 3 {
+		return name[:4]
+	}
+	return name[:1]
+}
+
+func withoutEpoch(version string) string {
+	if _, rest, ok := strings.Cut(version, ":"); ok {
+		return rest
+	}
+	return version
+}
+
+// find returns the files whose name is the given part of the source's name, one of another kind, or several components.
+func (s *debianSource) find(middle string) []debianFile {
+	var out []debianFile
+	for _, file := range s.files {
+		if strings.HasPrefix(file.name, middle) && !strings.HasSuffix(file.name, ".asc") {
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
+// main returns the original archive, or the only one of a native package.
+func (s *debianSource) main() (debianFile, bool) {
+	for _, prefix := range []string{
+		s.name + "_" + upstreamVersion(s.version) + ".orig.tar.",
+		s.name + "_" + withoutEpoch(s.version) + ".tar.",
+	} {
+		if files := s.find(prefix); len(files) == 1 {
+			return files[0], true
+		}
+	}
+	return debianFile{}, false
+}
+
+// components returns the further originals by the folder that each is unpacked into.
+func (s *debianSource) components() (map[string]debianFile, error) {
+	out := map[string]debianFile{}
+	prefix := s.name + "_" + upstreamVersion(s.version) + ".orig-"
+	for _, file := range s.find(prefix) {
+		component, _, ok := strings.Cut(strings.TrimPrefix(file.name, prefix), ".tar.")
+		if !ok || component == "" || component == "debian" || strings.Trim(component, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: %.100q is no name of a component", s.name, file.name)
+		}
+		out[component] = file
+	}
+	return out, nil
+}
+
+// file returns the one file that o asks for by name, or by the digest that fixes the output, or the main one.
+func (s *debianSource) file(o Origin, want pir.Hash) (debianFile, bool) {
+	for _, file := range s.files {
+		if o.File == "" && file.sha256 == want {
+			return file, true
+		}
+		if ok, err := filepath.Match(o.File, file.name); o.File != "" && ok && err == nil && !strings.HasSuffix(file.name, ".asc") {
+			return file, true
+		}
+	}
+	if o.File != "" {
+		return debianFile{}, false
+	}
+	return s.main()
+}
+
+// fetchDebianSource makes r.Dir/out of all originals of a source package, and of Debian's patches if o wants them,
+// as dpkg-source -x does. It returns false for what is one archive, which is fetched as any other.
+func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (bool, error) {
+	// A digest of an archive fixes this one alone.
+	one := o.File != "" || r.Unpack != pir.UnpackArchive || r.Hash.Algorithm != "" && r.Hash.Algorithm != pir.B3
+	if one && o.Patches == "" {
+		return false, nil
+	}
+	if one {
+		return false, protocol.Errorf(protocol.Invalid, "fetch debsrc %s: patches change what a digest of one archive fixes", o.Name).
+			WithHint("give the hash of the tree, b3-…, and no --file")
+	}
+	s, err := f.findDebianSource(ctx, o)
+	if err != nil {
+		if o.Patches == "" && ctx.Err() == nil { // one original may be there all the same
+			return false, nil
+		}
+		return false, err
+	}
+	main, ok := s.main()
+	components, err := s.components()
+	if err != nil {
+		return false, err
+	}
+	if !ok || len(components) == 0 && o.Patches == "" {
+		return false, nil
+	}
+	out := filepath.Join(r.Dir, Out)
+	if err := f.debianPart(ctx, main, r, out); err != nil {
+		return true, err
+	}
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return true, err
+	}
+	defer root.Close()
+	for name, file := range components {
+		if err := root.RemoveAll(name); err != nil {
+			return true, err
+		}
+		if err := f.debianPart(ctx, file, r, filepath.Join(out, name)); err != nil {
+			return true, err
+		}
+	}
+	if o.Patches != "" {
+		err = f.debianChanges(ctx, s, r, root)
+	}
+	return true, err
+}
+
+// findDebianSource finds a source package in any way.
+func (f *Fetcher) findDebianSource(ctx context.Context, o Origin) (*debianSource, error) {
+	sources := f.o.Client.aptSources()
+	s, err := f.debianSource(ctx, sources, o)
+	if s != nil || err != nil {
+		return s, err
+	}
+	stanza, base, err := f.debianStanza(ctx, sources, o)
+	if err != nil {
+		return nil, err
+	}
+	return parseDebianSource(stanza, base+"/"+stanza["directory"])
+}
+
+// debianPart downloads one archive of a source package, compares its digest, and unpacks it to the folder out,
+// without its top folder if everything is in one.
+func (f *Fetcher) debianPart(ctx context.Context, file debianFile, r *Request, out string) error {
+	part := *r
+	part.Hash, part.Unpack, part.Strip = file.sha256, pir.UnpackArchive, 0
+	a, err := f.downloadOne(ctx, file.place, &part)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(a.path)
+	defer a.close()
+	whole := filepath.Join(r.Dir, "part")
+	if err := f.unpackInto(ctx, a, whole, &part); err != nil {
+		return fmt.Errorf("%s: %w", file.name, err)
+	}
+	list, err := os.ReadDir(whole)
+	if err != nil {
+		return err
+	}
+	if len(list) == 1 && list[0].IsDir() {
+		if err := os.Rename(filepath.Join(whole, list[0].Name()), out); err != nil {
+			return err
+		}
+		return os.RemoveAll(whole)
+	}
+	return os.Rename(whole, out)
+}
+
+// maxPatch bounds a patch, and each file that it changes, in bytes.
+const maxPatch = 256 << 20
+
+// debianChanges applies what Debian changes in the originals.
+func (f *Fetcher) debianChanges(ctx context.Context, s *debianSource, r *Request, root *os.Root) error {
+	prefix := s.name + "_" + withoutEpoch(s.version)
+	if diffs := s.find(prefix + ".diff."); len(diffs) == 1 {
+		part := *r
+		part.Hash = diffs[0].sha256
+		a, err := f.downloadOne(ctx, diffs[0].place, &part)
+		if err != nil {
+			return err
+		}
+		defer os.Remove(a.path)
+		defer a.close()
+		z, err := gzip.NewReader(a.file)
+		if err != nil {
+			return fmt.Errorf("%s: %w", diffs[0].name, err)
+		}
+		if err := applyReader(ctx, root, diffs[0].name, z); err != nil {
+			return err
+		}
+		return rulesExecutable(root)
+	}
+	files := s.find(prefix + ".debian.tar.")
+	if len(files) == 0 {
+		return nil // a native package has no changes
+	}
+	if err := root.RemoveAll("debian"); err != nil {
+		return err
+	}
+	// The archive's one folder is debian itself.
+	if err := f.debianPart(ctx, files[0], r, filepath.Join(r.Dir, Out, "debian")); err != nil {
+		return err
+	}
+	names, err := patchSeries(root)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		file, err := root.Open("debian/patches/" + name)
+		if err != nil {
+			return fmt.Errorf("patch %s: %w", name, err)
+		}
+		err = applyReader(ctx, root, name, file)
+		file.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return rulesExecutable(root)
+}
+
+// patchSeries returns the names of Debian's patches in their order (dpkg-source(1), format 3.0 (quilt)).
+func patchSeries(root *os.Root) ([]string, error) {
+	text, err := root.ReadFile("debian/patches/debian.series")
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = root.ReadFile("debian/patches/series")
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		if i := strings.Index(line, "#"); i == 0 || i > 0 && strings.TrimSpace(line[i-1:i]) == "" {
+			line = line[:i]
+		}
+		field := strings.Fields(line)
+		if len(field) == 0 {
+			continue
+		}
+		if len(field) > 1 && !slices.Equal(field[1:], []string{"-p1"}) {
+			return nil, protocol.Errorf(protocol.Invalid, "debian/patches/series: %.100q has options other than -p1", line)
+		}
+		names = append(names, field[0])
+	}
+	return names, err
+}
+
+func applyReader(ctx context.Context, root *os.Root, name string, r io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxPatch+1))
+	if err == nil && len(text) > maxPatch {
+		err = protocol.Errorf(protocol.Exhausted, "more than the limit of %d bytes", maxPatch)
+	}
+	if err == nil {
+		err = applyPatch(ctx, root, text)
+	}
+	if err != nil {
+		return fmt.Errorf("patch %s: %w", name, err)
+	}
+	return nil
+}
+
+// rulesExecutable is dpkg's own rule: a patch has no bits.
+func rulesExecutable(root *os.Root) error {
+	if info, err := root.Lstat("debian/rules"); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return root.Chmod("debian/rules", 0o755)
+}
