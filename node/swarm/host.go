@@ -139,7 +139,7 @@ func resources(o *Options) (network.ResourceManager, error) {
 		},
 		ProtocolPeer: map[p2pprotocol.ID]rcmgr.ResourceLimits{},
 	}
-	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol, protocol.HintProtocol} {
+	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol, protocol.HintProtocol, protocol.PIRProtocol} {
 		partial.ProtocolPeer[p2pprotocol.ID(o.Prefix+id)] = rcmgr.ResourceLimits{
 			Streams: 8 * peerStreams, StreamsInbound: peerStreams, StreamsOutbound: 8 * peerStreams, Memory: hostMemory / 8,
 		}

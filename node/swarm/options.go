@@ -36,6 +36,9 @@ type System interface {
 	Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
 	// Statements returns encoded attestations about PIDs that the asker may be told, in any order.
 	Statements(ctx context.Context, ids []pir.PID, to Asker) ([][]byte, error)
+	// PIR returns the canonical bytes of the PIR of a package about which the asker may be told something. An error says that
+	// there is none, or that it is not for the asker: peers are not told which.
+	PIR(ctx context.Context, id pir.PID, to Asker) ([]byte, error)
 	// Heads returns the newest known heads of signers, encoded; what is not known is left out.
 	Heads(ctx context.Context, keys []protocol.Key) ([][]byte, error)
 	// Learn is told a head that a peer has given. It verifies it; an error with protocol.ErrBackward says that the peer, or the
