@@ -59,6 +59,24 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([
 	return said, nil
 }
 
+// PIR implements swarm.System. It is given where a statement about its package is: a package of which nothing was said here may be
+// a file of the user's that nobody was to know.
+func (y *system) PIR(_ context.Context, id pir.PID, to swarm.Asker) ([]byte, error) {
+	if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
+		return nil, cas.ErrNotFound
+	}
+	for a, err := range y.s.store.Attestations(id) {
+		if err != nil {
+			return nil, err
+		}
+		if a.Via.IsZero() {
+			canonical, _, err := y.s.store.PIR(id)
+			return canonical, err
+		}
+	}
+	return nil, cas.ErrNotFound
+}
+
 // Heads implements swarm.System.
 func (y *system) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error) {
 	known := y.s.heads.Known()

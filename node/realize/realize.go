@@ -210,12 +210,15 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 		if err != nil {
 			return protocol.Errorf(protocol.NotFound, "%s: %v", id.Short(), err).WithHint("build it again: nuka build")
 		}
-		inputs = append(inputs, Input{Path: StorePath + "/" + id.String(), PID: id, CID: content})
-		refs, err := r.Refs(id)
-		if err != nil {
-			return err
+		w, err := r.word(id)
+		if err == nil && w.cid != content {
+			err = protocol.Errorf(protocol.NotFound, "its content here is no longer what counts for it").WithHint("get it again")
 		}
-		for _, ref := range refs {
+		if err != nil {
+			return fmt.Errorf("%s: %w", id.Short(), err)
+		}
+		inputs = append(inputs, Input{Path: StorePath + "/" + id.String(), PID: id, CID: content})
+		for _, ref := range w.refs {
 			if err := visit(ref); err != nil {
 				return fmt.Errorf("%s refers to %w", id.Short(), err)
 			}
