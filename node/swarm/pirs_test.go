@@ -47,6 +47,14 @@ func TestPIRs(t *testing.T) {
 	for n := range 4 { // more than one answer may have
 		ids = append(ids, one.describe(t, fmt.Sprint("large", n), 3<<20+n))
 	}
+	for n := range 300 { // of every size at which an encoding may change
+		b, err := (&pir.PIR{Kind: pir.Data, Name: "short", Data: strings.Repeat("x", n)}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.pirs[pir.Sum(b)] = b
+		ids = append(ids, pir.Sum(b))
+	}
 	a := start(t, 1, newMemory(), nil)
 	connect(t, a, start(t, 2, one, nil))
 	connect(t, a, start(t, 3, other, nil))

@@ -15,6 +15,9 @@ const (
 	smallBelow = 4 << 20
 	// trySize is how much of a block is compressed to see whether it helps.
 	trySize = 16 << 10
+	// leastFrame is from how many bytes on something is compressed: the encoder writes the size into frames of as many or more,
+	// and a receiver wants to see it.
+	leastFrame = 256
 )
 
 // A codec compresses and decompresses, for all streams of a swarm.
@@ -34,7 +37,7 @@ func newCodec() (*codec, error) {
 
 // compress returns a smaller form of a block, or the block. The smaller form is in buf, which is returned and may have grown.
 func (c *codec) compress(b, buf []byte) (e protocol.Encoding, out, grown []byte) {
-	if len(b) < 64 {
+	if len(b) < leastFrame {
 		return protocol.Plain, b, buf
 	}
 	try := b[:min(len(b), trySize)]
