@@ -115,6 +115,15 @@ func TestPIRsHostile(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		},
+		"at the least rate": func(_ network.Stream, _ []pir.PID, w *bufio.Writer) {
+			w.Write([]byte{byte(protocol.Plain), 0x80, 0x80, 0x80, 0x02})
+			for range pir.MaxSize / describeRate {
+				if _, err := w.Write(make([]byte, describeRate)); err != nil || w.Flush() != nil {
+					return
+				}
+				time.Sleep(900 * time.Millisecond)
+			}
+		},
 		"no end of missing": func(_ network.Stream, _ []pir.PID, w *bufio.Writer) {
 			for protocol.WriteAnswer(w, protocol.Missing, nil) == nil && w.Flush() == nil {
 				time.Sleep(100 * time.Millisecond)
@@ -157,7 +166,11 @@ func TestPIRsHostile(t *testing.T) {
 						t.Errorf("from the liar alone: %v, %v", got, err)
 					}
 				})
-				if d > describeTimeout {
+				most := askTimeout + time.Second
+				if name == "at the least rate" {
+					most = describeTimeout
+				}
+				if d > most {
 					t.Errorf("the liar alone held it up for %v", d)
 				}
 				if got := bytesOf(a, bad); got > pir.MaxSize+1<<20 {
