@@ -140,14 +140,20 @@ const (
 
 // WriteAnswer writes one answer: its encoding in one byte, and for Plain and Zstd the length in a uvarint and the bytes.
 func WriteAnswer(w *bufio.Writer, e Encoding, b []byte) error {
+	if err := BeginAnswer(w, e, len(b)); err != nil || e == End || e == Missing {
+		return err
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// BeginAnswer writes what is in front of the bytes of an answer, which the caller writes.
+func BeginAnswer(w *bufio.Writer, e Encoding, size int) error {
 	if err := w.WriteByte(byte(e)); err != nil || e == End || e == Missing {
 		return err
 	}
 	var n [binary.MaxVarintLen64]byte
-	if _, err := w.Write(n[:binary.PutUvarint(n[:], uint64(len(b)))]); err != nil {
-		return err
-	}
-	_, err := w.Write(b)
+	_, err := w.Write(n[:binary.PutUvarint(n[:], uint64(size))])
 	return err
 }
 

@@ -30,8 +30,11 @@ const (
 	bitswapQueue = 1 << 16
 	// bitswapWorkers is how many blocks are read, and how many messages are sent, at a time.
 	bitswapWorkers = 4
-	// bitswapWait is how long a peer may take for the next of the blocks that it was asked for.
-	bitswapWait = 15 * time.Second
+	// bitswapWait is how long a peer may take beside the time that the blocks it gives buy, at bitswapRate bytes a second. Of a block
+	// nothing is seen before all of it is here, so the largest one is allowed for.
+	bitswapWait, bitswapRate = 15 * time.Second, 16 << 10
+	// usualNode is how large nodes are taken to be, whose sizes are not known.
+	usualNode = 256 << 10
 	// mayRemember is how many decisions about who may have a block are remembered, and mayTime for how long.
 	mayRemember, mayTime = 1 << 15, time.Minute
 )
@@ -146,9 +149,9 @@ func (o *order) take(c gocid.Cid, data []byte) {
 	}
 }
 
-// get asks a peer for blocks, at most MaxAsked, and gives each that comes to take; nil data says that the peer has none.
-// Whether the data is what was asked for has been compared by bitswap, which names blocks by their hash.
-func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, take func(cid.CID, []byte) error) error {
+// get asks a peer for blocks, at most MaxAsked and each of so many bytes as a rule, and gives each that comes to take; nil data says
+// that the peer has none. Whether the data is what was asked for has been compared by bitswap, which names blocks by their hash.
+func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, size int64, take func(cid.CID, []byte) error) error {
 	o := &order{wanted: map[gocid.Cid]bool{}, came: make(chan received, len(list))}
 	back := map[gocid.Cid]cid.CID{}
 	msg := message.New(false)
@@ -169,10 +172,13 @@ func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, take func
 		delete(b.asked, id)
 		b.mu.Unlock()
 	}()
-	if err := b.send(ctx, id, msg); err != nil {
+	sending, cancel := context.WithTimeout(ctx, bitswapWait)
+	defer cancel()
+	if err := b.send(sending, id, msg); err != nil {
 		return err
 	}
-	wait := time.NewTimer(bitswapWait)
+	until := time.Now().Add(bitswapWait + duration(size, bitswapRate))
+	wait := time.NewTimer(time.Until(until))
 	defer wait.Stop()
 	for range list {
 		select {
@@ -180,7 +186,8 @@ func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, take func
 			if err := take(back[r.cid], r.data); err != nil {
 				return err
 			}
-			wait.Reset(bitswapWait)
+			until = until.Add(duration(int64(len(r.data)), bitswapRate))
+			wait.Reset(time.Until(until))
 		case <-wait.C:
 			return errStalled
 		case <-ctx.Done():
@@ -282,12 +289,13 @@ func (f *fetch) nodesByBitswap(ctx context.Context, m *member) error {
 		if len(roots) == 0 {
 			return nil
 		}
-		if err := b.get(ctx, m.id, roots, func(c cid.CID, data []byte) error {
+		if err := b.get(ctx, m.id, roots, usualNode, func(c cid.CID, data []byte) error {
 			if data == nil {
 				return errPart
 			}
 			m.took(len(data))
-			return f.node(ctx, data)
+			_, _, err := f.node(ctx, c, data)
+			return err
 		}); err != nil {
 			return err
 		}
@@ -317,10 +325,14 @@ func (f *fetch) leavesByBitswap(ctx context.Context, h *holder) error {
 		}
 		came := map[cid.CID][]byte{}
 		list := make([]cid.CID, len(window))
+		largest := int64(0)
 		for i, leaf := range window {
-			list[i] = f.leaves.leaves[leaf].CID
+			list[i], largest = f.leaves.leaves[leaf].CID, max(largest, f.leaves.leaves[leaf].Size)
 		}
-		err := b.get(ctx, m.id, list, func(c cid.CID, data []byte) error {
+		if largest == 0 {
+			largest = cid.LeafSize // of a root that is a leaf
+		}
+		err := b.get(ctx, m.id, list, largest, func(c cid.CID, data []byte) error {
 			if data != nil {
 				came[c] = data
 				w.bytes.Add(int64(len(data)))

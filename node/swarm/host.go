@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ const (
 	hostMemory = 128 << 20
 	// quicAfterTCP is how long the dial by QUIC waits for the one by TCP on a local network, where TCP costs a third.
 	quicAfterTCP = 100 * time.Millisecond
+	// maxDialled is how many addresses of a peer are called: whoever tells where a peer is may name any number of any machine's.
+	maxDialled = 32
 )
 
 // registerHash makes go-multihash use the BLAKE3 that is six times as fast on small blocks.
@@ -174,7 +177,8 @@ func rank(addrs []ma.Multiaddr) []network.AddrDelay {
 		d.Delay += after
 		ranked = append(ranked, d)
 	}
-	return ranked
+	slices.SortStableFunc(ranked, func(a, b network.AddrDelay) int { return cmp.Compare(a.Delay, b.Delay) })
+	return ranked[:min(len(ranked), maxDialled)]
 }
 
 func hasProtocol(a ma.Multiaddr, code int) bool {

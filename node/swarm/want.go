@@ -210,7 +210,31 @@ func (g *giver) answer(ctx context.Context, e protocol.Encoding, b []byte) error
 		return err
 	}
 	g.m.gives(len(b))
+	if len(b) > pieceSize {
+		return g.pieces(e, b)
+	}
 	return protocol.WriteAnswer(g.w, e, b)
+}
+
+// pieceSize is how much of an answer has a time of its own: a slow peer has slowStream for each piece, not for a whole block.
+const pieceSize = messageSize
+
+// pieces writes an answer in pieces.
+func (g *giver) pieces(e protocol.Encoding, b []byte) error {
+	if err := protocol.BeginAnswer(g.w, e, len(b)); err != nil {
+		return err
+	}
+	for len(b) > 0 {
+		n := min(len(b), pieceSize)
+		if err := g.st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil {
+			return err
+		}
+		if _, err := g.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // deadline gives the peer time for what is written next. Setting one for each small block would cost more than the block.
