@@ -195,7 +195,7 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 	wrote := make(chan error, 1)
 	go func() { wrote <- writeAsks(st, ids, keys) }()
 	begin := time.Now()
-	p := &paced{Stream: st, m: m, until: begin.Add(askTimeout), rate: sayRate, credit: linesAtOnce}
+	p := &paced{Stream: st, m: m, until: begin.Add(askTimeout), rate: sayRate, credit: linesAtOnce / 2}
 	r := bufio.NewReaderSize(p, 32<<10)
 	heard := func(b []byte) error {
 		useful, err := q.heard(m, b)
