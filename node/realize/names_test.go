@@ -1,9 +1,13 @@
 package realize
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -226,5 +230,56 @@ func TestLearnedIsBounded(t *testing.T) {
 	}
 	if w, err := b.r.word(id); err != nil || w.cid == (cid.CID{}) {
 		t.Errorf("its statement: %v", err)
+	}
+}
+
+// A signer that counts says of each package that it refers to one more, or to very many.
+type endless struct {
+	*neighbours
+	width int
+	n     int
+	of    map[pir.PID][]pir.PID
+	root  cid.CID
+}
+
+func (e *endless) Statements(_ context.Context, ids []pir.PID) (all []protocol.Attestation, err error) {
+	for _, id := range ids {
+		if e.of[id] == nil {
+			for range e.width {
+				e.n++
+				e.of[id] = append(e.of[id], pir.Sum(fmt.Append(nil, "reference ", e.n)))
+			}
+		}
+		a := protocol.Attestation{PID: id, CID: e.root, Refs: protocol.SortRefs(slices.Clone(e.of[id])), Issued: time.Unix(1_700_000_000, 0)}
+		if err := a.Sign(nodeKey(1)); err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func TestEndlessReferences(t *testing.T) {
+	for width := range map[int]bool{1: true, 1000: true} {
+		a := newNode(t, 1, nil, nil)
+		id := a.build("lib", "l=L", nil)
+		got := a.realize(id)
+		root, err := cid.Parse(got.Outputs[0].CID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &endless{neighbours: &neighbours{nodes: []*fixture{a}, old: true}, width: width, of: map[pir.PID][]pir.PID{}, root: root}
+		b := newNode(t, 100, e, trusting(1, 1))
+		e.to = b
+		b.r.o.MaxReferences = 50
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		_, err = b.r.Realize(ctx, b.request(id))
+		cancel()
+		if protocol.CodeOf(err) != protocol.Exhausted {
+			t.Errorf("%d references each: got %v", width, err)
+		}
+		if len(e.asked) > 0 || e.n > 60*width {
+			t.Errorf("%d references each: %d were followed", width, e.n/width)
+		}
 	}
 }

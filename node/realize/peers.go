@@ -307,6 +307,10 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 					next = append(next, ref)
 				}
 			}
+			if len(seen) > g.r.o.MaxReferences {
+				return protocol.Errorf(protocol.Exhausted, "%s refers to more than %d packages", ids[0].Short(), g.r.o.MaxReferences).
+					WithHint("no package needs so many; do not trust who has signed it: nuka trust why %s", id)
+			}
 		}
 		for _, ref := range next {
 			if below[ref] {

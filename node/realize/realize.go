@@ -79,6 +79,9 @@ type Options struct {
 	Builds int
 	// Fetches is how many fetches may run at once; 0 means 8.
 	Fetches int
+	// MaxReferences bounds the packages that one request's package refers to, directly and through others; 0 means 20,000.
+	// Those who sign statements say what refers to what, and could go on for ever.
+	MaxReferences int
 	// Now is the clock of attestations; nil is time.Now.
 	Now func() time.Time
 	// Log is for operators; nil discards.
@@ -108,6 +111,9 @@ func New(o *Options) (*Realizer, error) {
 	}
 	if r.o.Fetches == 0 {
 		r.o.Fetches = 8
+	}
+	if r.o.MaxReferences == 0 {
+		r.o.MaxReferences = 20_000
 	}
 	if r.o.Now == nil {
 		r.o.Now = time.Now
