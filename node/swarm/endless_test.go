@@ -83,8 +83,8 @@ func slowly(every time.Duration, write func(w *bufio.Writer) error) func(network
 // beside it is heard.
 func TestEndlessPeer(t *testing.T) {
 	const files, size = 40, 64 << 10
-	big := newMemory()
-	root := big.tree(t, files, size)
+	var there *memory
+	var root cid.CID
 	missing := func(w *bufio.Writer) error { return protocol.WriteAnswer(w, protocol.Missing, nil) }
 	// A tree with many folders, of which a liar gives one node at a time.
 	many := func(t *testing.T, m *memory) cid.CID {
@@ -120,12 +120,13 @@ func TestEndlessPeer(t *testing.T) {
 	neverReads := func(network.Stream, [][]byte, *bufio.Writer) bool { <-over; return false }
 	for name, c := range map[string]struct {
 		liar liar
-		tree func(*testing.T, *memory) cid.CID
 		most time.Duration // in which it gives the whole tree; 0 is never
 	}{
 		"nodes: missing, slowly":  {liar: liar{nodes: slowly(2*time.Second, missing)}},
 		"nodes: missing, quickly": {liar: liar{nodes: slowly(0, missing)}},
-		"nodes: the root again":   {liar: liar{nodes: slowly(0, func(w *bufio.Writer) error { return protocol.WriteAnswer(w, protocol.Plain, big.blocks[root]) })}},
+		"nodes: the root again": {liar: liar{nodes: slowly(0, func(w *bufio.Writer) error {
+			return protocol.WriteAnswer(w, protocol.Plain, there.blocks[root])
+		})}},
 		"nodes: others, valid": {liar: liar{nodes: slowly(0, func(w *bufio.Writer) error {
 			return protocol.WriteAnswer(w, protocol.Plain, []byte{0x0a, 0x02, 0x08, 0x01})
 		})}},
@@ -138,8 +139,12 @@ func TestEndlessPeer(t *testing.T) {
 			}
 			return true
 		}}},
-		"nodes: one, and silence": {tree: many, liar: liar{nodes: func(st network.Stream, items [][]byte, w *bufio.Writer) bool {
-			return false // set below
+		"nodes: one, and silence": {liar: liar{nodes: func(st network.Stream, items [][]byte, w *bufio.Writer) bool {
+			time.Sleep(15 * time.Second)
+			id, _ := cid.FromBytes(items[0])
+			protocol.WriteAnswer(w, protocol.Plain, there.blocks[id])
+			w.Flush()
+			return silent(st, items, w)
 		}}},
 		"leaves: missing, slowly": {liar: liar{leaves: slowly(10*time.Second, missing)}},
 		"leaves: missing, each": {liar: liar{leaves: func(_ network.Stream, items [][]byte, w *bufio.Writer) bool {
@@ -153,7 +158,7 @@ func TestEndlessPeer(t *testing.T) {
 		"leaves: one, and hangs up": {most: paceEvery * files * size / paceBytes, liar: liar{leaves: func(_ network.Stream, items [][]byte, w *bufio.Writer) bool {
 			time.Sleep(50 * time.Second)
 			c, _ := cid.FromBytes(items[0])
-			protocol.WriteAnswer(w, protocol.Plain, big.blocks[c])
+			protocol.WriteAnswer(w, protocol.Plain, there.blocks[c])
 			w.Flush()
 			return false
 		}}},
@@ -162,21 +167,12 @@ func TestEndlessPeer(t *testing.T) {
 			simulate(t, func(t *testing.T, sim *simulation) {
 				over = make(chan struct{})
 				defer close(over)
-				there, here := newMemory(), newMemory()
-				root := root
-				if c.tree != nil {
-					root = c.tree(t, there)
+				here := newMemory()
+				there = newMemory()
+				if c.liar.nodes != nil {
+					root = many(t, there)
 				} else {
-					there.tree(t, files, size)
-				}
-				if name == "nodes: one, and silence" {
-					c.liar.nodes = func(st network.Stream, items [][]byte, w *bufio.Writer) bool {
-						time.Sleep(15 * time.Second)
-						id, _ := cid.FromBytes(items[0])
-						protocol.WriteAnswer(w, protocol.Plain, there.blocks[id])
-						w.Flush()
-						return silent(st, items, w)
-					}
+					root = there.tree(t, files, size)
 				}
 				a, _ := sim.node(here, 100*mbit, nil)
 				bad, _ := sim.node(there, 100*mbit, nil)

@@ -51,6 +51,11 @@ func (s *Swarm) findLocal(ctx context.Context) {
 		return
 	}
 	defer service.Close() //nolint:errcheck // it only stops
+	s.callFound(ctx, f.found)
+}
+
+// callFound calls the nodes that are found, until ctx ends, and returns when all calls have ended.
+func (s *Swarm) callFound(ctx context.Context, found <-chan peer.AddrInfo) {
 	slots, all := make(chan struct{}, mdnsAtOnce), make(chan struct{}, mdnsCalls)
 	var calls sync.WaitGroup
 	defer calls.Wait()
@@ -59,7 +64,7 @@ func (s *Swarm) findLocal(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case info = <-f.found:
+		case info = <-found:
 		}
 		if info.ID == s.host.ID() || s.isConnected(info.ID) || !s.peers.get(info.ID).ready() {
 			continue
