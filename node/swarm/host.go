@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -20,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quictransport "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -75,6 +77,11 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		libp2p.ConnectionGater(gate),
 		libp2p.DisableMetrics(),
 		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rank)),
+	}
+	if o.Admit == nil {
+		// For clients of IPFS that have no TLS. Who has both takes TLS, which is proposed first and costs less. A mesh has members only, and
+		// each of them has TLS.
+		options = append(options, libp2p.Security(noise.ID, noise.New))
 	}
 	if len(o.Listen) == 0 {
 		options = append(options, libp2p.NoListenAddrs)
@@ -145,6 +152,14 @@ func resources(o *Options) (network.ResourceManager, error) {
 	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol, protocol.HintProtocol, protocol.PIRProtocol} {
 		partial.ProtocolPeer[p2pprotocol.ID(o.Prefix+id)] = rcmgr.ResourceLimits{
 			Streams: 8 * peerStreams, StreamsInbound: peerStreams, StreamsOutbound: 8 * peerStreams, Memory: hostMemory / 8,
+		}
+	}
+	// Bitswap has a stream for each message, which is lost when there are too many.
+	for _, id := range []p2pprotocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
+		for _, prefix := range []string{"", o.Prefix} {
+			partial.ProtocolPeer[p2pprotocol.ID(prefix)+id] = rcmgr.ResourceLimits{
+				Streams: 16 * peerStreams, StreamsInbound: 8 * peerStreams, StreamsOutbound: 16 * peerStreams, Memory: hostMemory / 8,
+			}
 		}
 	}
 	scaling := rcmgr.DefaultLimits

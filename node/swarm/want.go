@@ -90,7 +90,7 @@ type giver struct {
 // doubt has the system look at what was given: the peer says that something of it was wrong.
 func (g *giver) doubt(ctx context.Context) {
 	for _, b := range g.given {
-		if _, err := g.s.o.System.Block(ctx, b.CID, g.to); err != nil && ctx.Err() == nil {
+		if _, err := block(ctx, g.s.o.System, b.CID, g.to); err != nil && ctx.Err() == nil {
 			g.s.log.Warn("a peer was given wrong bytes", "peer", g.m.id, "block", b.CID, "error", err)
 		}
 	}
@@ -117,7 +117,7 @@ func (g *giver) nodes(ctx context.Context, roots []cid.CID) error {
 				continue
 			}
 			sent[c] = true
-			b, err := g.s.o.System.Block(ctx, c, g.to)
+			b, err := block(ctx, g.s.o.System, c, g.to)
 			if err != nil {
 				if err := g.answer(ctx, protocol.Missing, nil); err != nil {
 					return err
