@@ -14,6 +14,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/marcopolo/simnet"
 
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -203,6 +204,29 @@ func TestEndlessNews(t *testing.T) {
 		}
 		if asked > 2*mostNews {
 			t.Errorf("it was asked %d times", asked)
+		}
+	})
+}
+
+// A slow and distant peer that speaks bitswap only gives large leaves in the end.
+func TestSlowHonestBitswap(t *testing.T) {
+	simulate(t, func(t *testing.T, sim *simulation) {
+		sim.net.LatencyFunc = simnet.StaticLatency(250 * time.Millisecond)
+		there, here := newMemory(), newMemory()
+		root := there.tree(t, 1, 3<<20-5)
+		a, _ := sim.node(here, 100*mbit, nil)
+		slow, _ := sim.node(there, 160_000, nil)
+		slow.host.RemoveStreamHandler(slow.protocol(protocol.WantProtocol))
+		connect(t, a, slow)
+		time.Sleep(5 * time.Second) // until each knows what the other speaks
+		var err error
+		d := took(func() { err = a.Fetch(t.Context(), root, 0, nil) })
+		t.Logf("%v", d)
+		if err != nil || !here.has(root) {
+			t.Error(err)
+		}
+		if sent := slow.peers.sent.Load(); sent > 0 {
+			t.Errorf("%d bytes were given otherwise", sent)
 		}
 	})
 }

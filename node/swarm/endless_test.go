@@ -215,7 +215,7 @@ func TestSlowHonest(t *testing.T) {
 				sim.net.LatencyFunc = simnet.StaticLatency(250 * time.Millisecond)
 				there, here := newMemory(), newMemory()
 				var entries []cid.DirEntry
-				for i := range 3000 { // a node of 400 kB, for 20 seconds
+				for i := range 6000 { // a node of 750 kB, for 38 seconds
 					entries = append(entries, cid.DirEntry{Name: fmt.Sprintf("%080d", i), CID: there.file("x", []byte("x")).CID, Tsize: 1})
 				}
 				dir, blocks, err := cid.Dir(entries)
