@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
-	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -325,38 +324,6 @@ func (s *swarms) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Atte
 			}
 			for _, a := range said {
 				s.sharing.hear(m.name, a.PID)
-			}
-		})
-	}
-	asking.Wait()
-	return all, errors.Join(errs...)
-}
-
-// PIRs implements realize.Peers: all memberships are asked at once, as about statements.
-func (s *swarms) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
-	_, release, err := s.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	all := map[pir.PID][]byte{}
-	var errs []error
-	for _, m := range s.all() {
-		asking.Go(func() {
-			m.settled(ctx)
-			got, err := m.swarm.PIRs(ctx, ids)
-			mu.Lock()
-			defer mu.Unlock()
-			maps.Copy(all, got)
-			if err != nil {
-				errs = append(errs, err)
-			}
-			for id := range got {
-				if m.name != "" { // a description that the public swarm has makes nothing public that a mesh has told
-					s.sharing.hear(m.name, id)
-				}
 			}
 		})
 	}

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -136,4 +139,36 @@ func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
 func (y *system) announces(id pir.PID) bool {
 	reach := y.s.sharing.Reach(id)
 	return reach == Public || y.mesh != "" && reach == Reach(meshReach+y.mesh)
+}
+
+// PIRs implements realize.Peers: all memberships are asked at once, as about statements.
+func (s *swarms) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
+	_, release, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	all := map[pir.PID][]byte{}
+	var errs []error
+	for _, m := range s.all() {
+		asking.Go(func() {
+			m.settled(ctx)
+			got, err := m.swarm.PIRs(ctx, ids)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(all, got)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			for id := range got {
+				if m.name != "" { // a description that the public swarm has makes nothing public that a mesh has told
+					s.sharing.hear(m.name, id)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return all, errors.Join(errs...)
 }
