@@ -82,6 +82,35 @@ func (c *Config) Reach(name string) Reach {
 	return LAN
 }
 
+// UnknownReach says how far a package goes whose name is not known: no farther than every rule that could be about it allows.
+func (c *Config) UnknownReach() Reach {
+	var reach Reach
+	for _, r := range c.Share {
+		reach = narrower(reach, r.With)
+		if strings.Trim(r.Names, "*") == "" {
+			return reach
+		}
+	}
+	return narrower(reach, LAN)
+}
+
+// narrower returns the narrower of two reaches; "" is no bound. Those of two meshes have nobody in common.
+func narrower(a, b Reach) Reach {
+	order := func(r Reach) int { return slices.Index([]Reach{Off, "", LAN, Public}, r) }
+	mesh := func(r Reach) bool { return strings.HasPrefix(string(r), meshReach) }
+	switch {
+	case a == "" || a == b:
+		return b
+	case a == Off || b == Off || mesh(a) && mesh(b):
+		return Off
+	case mesh(a):
+		return a
+	case mesh(b) || order(b) < order(a):
+		return b
+	}
+	return a
+}
+
 // parseConfig reads a configuration.
 func parseConfig(text []byte) (*Config, error) {
 	v, err := nuon.Parse(text)

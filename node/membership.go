@@ -23,6 +23,7 @@ const settle = 3 * time.Second
 type network interface {
 	Run(ctx context.Context) error
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
+	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
 	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
 	Announce(ids ...pir.PID)
 	Connect(ctx context.Context, address string) error

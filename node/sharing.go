@@ -159,7 +159,7 @@ func (s *sharing) Reach(id pir.PID) Reach {
 	}
 	canonical, _, err := s.store.PIR(id)
 	if err != nil {
-		return s.config().Reach("") // known by its content alone
+		return s.config().UnknownReach() // known by its content alone
 	}
 	p, err := pir.Decode(canonical)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -96,6 +97,65 @@ func TestSharing(t *testing.T) {
 	leaf := cid.Sum(cid.Raw, []byte("same"))
 	if s.MayGive(leaf, "", true) || s.MayGive(leaf, "m", true) {
 		t.Error("a block of a secret package was given")
+	}
+}
+
+// A package whose name is not known goes no farther than it could go under any name, and its PIR goes as far as its statements.
+func TestSharingUnknownName(t *testing.T) {
+	h := newHandler(t)
+	described, root := put(t, h, h.private, "plain", tree("plain"))
+	unknown := pir.Sum([]byte("unknown"))
+	a := protocol.Attestation{PID: unknown, CID: root, Size: 1, Issued: noon}
+	if err := a.Sign(testKey(9)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.store.Bind(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	file, err := (&pir.PIR{Kind: pir.Data, Name: "plain-file", Data: "nobody was told of it"}).Encode()
+	if err == nil {
+		err = h.store.PutPIR(t.Context(), pir.Sum(file), file, []byte("[]"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	const everybody = "all lan m n "
+	for rules, want := range map[string]struct{ unknown, plain string }{
+		`[]`:                            {"lan m n ", "lan m n "},
+		`[{names: "*", with: public}]`:  {everybody, everybody},
+		`[{names: "**", with: public}]`: {everybody, everybody},
+		`[{names: "secret*", with: off}, {names: "*", with: public}]`:                                  {"", everybody},
+		`[{names: "*", with: public}, {names: "secret*", with: off}]`:                                  {everybody, everybody},
+		`[{names: "team*", with: "mesh:m"}, {names: "*", with: public}]`:                               {"m ", everybody},
+		`[{names: "*", with: "mesh:m"}]`:                                                               {"m ", "m "},
+		`[{names: "a*", with: "mesh:n"}, {names: "b*", with: "mesh:m"}, {names: "*", with: "mesh:m"}]`: {"", "m "},
+		`[{names: "open*", with: public}]`:                                                             {"lan m n ", "lan m n "},
+	} {
+		setShare(t, h, rules)
+		s := reopen(t, h)
+		h.swarms.sharing = s
+		told, given := "", ""
+		for _, c := range []struct {
+			who, mesh string
+			private   bool
+		}{{"all", "", false}, {"lan", "", true}, {"m", "m", false}, {"n", "n", false}} {
+			if s.MayTell(unknown, c.mesh, c.private) {
+				told += c.who + " "
+			}
+			y := &system{s: h.swarms, mesh: c.mesh}
+			if b, err := y.PIR(t.Context(), described, swarm.Asker{Private: c.private}); err == nil && pir.Sum(b) == described {
+				given += c.who + " "
+			}
+			if _, err := y.PIR(t.Context(), pir.Sum(file), swarm.Asker{Private: c.private}); err == nil {
+				t.Errorf("rules %s: the PIR of a package that nothing was said of is given to %s", rules, c.who)
+			}
+		}
+		if told != want.unknown {
+			t.Errorf("rules %s: a package of an unknown name is told to %q, want %q", rules, told, want.unknown)
+		}
+		if given != want.plain {
+			t.Errorf("rules %s: the PIR of plain is given to %q, want %q", rules, given, want.plain)
+		}
 	}
 }
 

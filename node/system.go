@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -57,6 +60,24 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([
 		}
 	}
 	return said, nil
+}
+
+// PIR implements swarm.System. It is given where a statement about its package is: a package of which nothing was said here may be
+// a file of the user's that nobody was to know.
+func (y *system) PIR(_ context.Context, id pir.PID, to swarm.Asker) ([]byte, error) {
+	if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
+		return nil, cas.ErrNotFound
+	}
+	for a, err := range y.s.store.Attestations(id) {
+		if err != nil {
+			return nil, err
+		}
+		if a.Via.IsZero() {
+			canonical, _, err := y.s.store.PIR(id)
+			return canonical, err
+		}
+	}
+	return nil, cas.ErrNotFound
 }
 
 // Heads implements swarm.System.
@@ -118,4 +139,36 @@ func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
 func (y *system) announces(id pir.PID) bool {
 	reach := y.s.sharing.Reach(id)
 	return reach == Public || y.mesh != "" && reach == Reach(meshReach+y.mesh)
+}
+
+// PIRs implements realize.Peers: all memberships are asked at once, as about statements.
+func (s *swarms) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
+	_, release, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	all := map[pir.PID][]byte{}
+	var errs []error
+	for _, m := range s.all() {
+		asking.Go(func() {
+			m.settled(ctx)
+			got, err := m.swarm.PIRs(ctx, ids)
+			mu.Lock()
+			defer mu.Unlock()
+			maps.Copy(all, got)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			for id := range got {
+				if m.name != "" { // a description that the public swarm has makes nothing public that a mesh has told
+					s.sharing.hear(m.name, id)
+				}
+			}
+		})
+	}
+	asking.Wait()
+	return all, errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := c.policy.Decide(&Question{
-				PID: pir.Sum([]byte("p")), Name: c.pkg, Own: KeyOf(key(5)), Statements: c.statements, Heads: c.heads, Now: now,
+				PID: pir.Sum([]byte("p")), Described: true, Name: c.pkg, Own: KeyOf(key(5)), Statements: c.statements, Heads: c.heads, Now: now,
 			})
 			want := cid.CID{}
 			if c.want != "" {
@@ -72,6 +72,61 @@ func TestDecide(t *testing.T) {
 			for _, v := range d.Votes {
 				if v.Counts == (v.Because != "") {
 					t.Errorf("vote %+v: counts and why do not fit", v)
+				}
+			}
+		})
+	}
+}
+
+// While the name of a package is not known, a content counts only if it would count by every rule that could be about it.
+func TestDecideUnknownName(t *testing.T) {
+	signers := func(seeds ...byte) (list []Signer) {
+		for _, s := range seeds {
+			list = append(list, Signer{Key: KeyOf(key(s))})
+		}
+		return list
+	}
+	all := Rule{Names: "*", Need: 1, Signers: signers(1, 3)}
+	lib := Rule{Names: "lib*", Need: 2, Signers: signers(1, 2)}
+	here := Rule{Names: "*", Platform: "linux-x86_64", Need: 1, Signers: signers(2)}
+	for _, c := range []struct {
+		name   string
+		rules  []Rule
+		signed map[byte]string // by a signer: the content
+		want   string
+		why    string
+	}{
+		{"one rule for all", []Rule{all}, map[byte]string{1: "a"}, "a", "1 of 2 signers"},
+		{"every rule agrees", []Rule{lib, all}, map[byte]string{1: "a", 2: "a"}, "a", ""},
+		{"the strict rule is not satisfied", []Rule{lib, all}, map[byte]string{1: "a"}, "", "the rule for lib*: 1 of the 2 votes"},
+		{"the lax rule is not satisfied", []Rule{lib, {Names: "*", Need: 1, Signers: signers(3)}}, map[byte]string{1: "a", 2: "a"}, "", "the rule for *: 0 of the 1"},
+		{"rules take different contents", []Rule{{Names: "lib*", Need: 1, Signers: signers(2)}, all}, map[byte]string{1: "a", 2: "b"}, "", "different contents"},
+		{"a rule for a platform is one of them", []Rule{here, all}, map[byte]string{1: "a"}, "", "the rule for *: 0 of the 1"},
+		{"rules behind the one for all", []Rule{all, lib}, map[byte]string{1: "a"}, "a", ""},
+		{"more stars than one", []Rule{{Names: "***", Need: 1, Signers: signers(1)}, lib}, map[byte]string{1: "a"}, "a", ""},
+		{"no rule for all", []Rule{lib}, map[byte]string{1: "a", 2: "a"}, "", "its name is not known here, so no rule for names can apply"},
+		{"no rule", nil, map[byte]string{1: "a"}, "", "trusts nobody"},
+		{"own work", []Rule{lib}, map[byte]string{5: "a", 1: "b", 2: "b"}, "a", "this node"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := &Question{PID: pir.Sum([]byte("p")), Own: KeyOf(key(5)), Now: now}
+			for s, content := range c.signed {
+				q.Statements = append(q.Statements, said(t, s, "p", content, 0))
+			}
+			d := (&Policy{Rules: c.rules}).Decide(q)
+			want := cid.CID{}
+			if c.want != "" {
+				want = cid.Sum(cid.Raw, []byte(c.want))
+			}
+			if d.CID != want || (d.Statement == nil) != want.IsZero() || !strings.Contains(d.Why, c.why) {
+				t.Errorf("got %s, %q; want %q and %q", d.CID, d.Why, c.want, c.why)
+			}
+			// What counts without a name counts with any.
+			for _, name := range []string{"lib", "libx", "zlib", ""} {
+				named := *q
+				named.Described, named.Name = true, name
+				if got := (&Policy{Rules: c.rules}).Decide(&named); !d.CID.IsZero() && got.CID != d.CID {
+					t.Errorf("as %q: got %s, want %s as without a name", name, got.CID, d.CID)
 				}
 			}
 		})

@@ -21,6 +21,7 @@ const (
 	AttProtocol  = "/att/1"  // what has been said about PIDs
 	WantProtocol = "/want/1" // blocks
 	HintProtocol = "/hint/1" // a signer's newest head, unasked
+	PIRProtocol  = "/pir/1"  // descriptions of packages
 	JoinProtocol = "/join/1" // an invitation to a mesh, in the public swarm
 	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
 	MemberProtocol = "/member/1"
@@ -40,6 +41,13 @@ const (
 	MaxLines = 2 << 20
 	// MaxNodes bounds the bytes of nodes in the answer to one AskNodes; the rest is asked for again, by its roots.
 	MaxNodes = 64 << 20
+)
+
+const (
+	// MaxPIRAsked is how many PIRs one request of PIRProtocol asks for.
+	MaxPIRAsked = 64
+	// MaxPIRs bounds the bytes of PIRs in answer to one request, before compression; the rest is asked for again.
+	MaxPIRs = 8 << 20
 )
 
 // WrongBytes is the code with which a stream of WantProtocol is reset by who was given what is not the block.
@@ -62,12 +70,13 @@ const (
 	AskBlocks     Ask = 4 // want: blocks → each, in order
 	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
 	AskParts      Ask = 6 // want: a root → one Plain with news of its leaves, see Part; Missing if it is not being fetched
+	AskPIRs       Ask = 7 // pir: PIDs, at most MaxPIRAsked → the canonical PIR of each, in order; End once there were MaxPIRs bytes
 )
 
 // width is the size of what a request of a kind lists.
 func (a Ask) width() int {
 	switch a {
-	case AskStatements:
+	case AskStatements, AskPIRs:
 		return len(pir.PID{})
 	case AskHeads:
 		return len(Key{})
@@ -131,14 +140,20 @@ const (
 
 // WriteAnswer writes one answer: its encoding in one byte, and for Plain and Zstd the length in a uvarint and the bytes.
 func WriteAnswer(w *bufio.Writer, e Encoding, b []byte) error {
+	if err := BeginAnswer(w, e, len(b)); err != nil || e == End || e == Missing {
+		return err
+	}
+	_, err := w.Write(b)
+	return err
+}
+
+// BeginAnswer writes what is in front of the bytes of an answer, which the caller writes.
+func BeginAnswer(w *bufio.Writer, e Encoding, size int) error {
 	if err := w.WriteByte(byte(e)); err != nil || e == End || e == Missing {
 		return err
 	}
 	var n [binary.MaxVarintLen64]byte
-	if _, err := w.Write(n[:binary.PutUvarint(n[:], uint64(len(b)))]); err != nil {
-		return err
-	}
-	_, err := w.Write(b)
+	_, err := w.Write(n[:binary.PutUvarint(n[:], uint64(size))])
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -175,7 +176,7 @@ func TestAsk(t *testing.T) {
 			t.Errorf("%x: got %v", bad, err)
 		}
 	}
-	for kind := AskStatements; kind <= AskParts; kind++ {
+	for kind := AskStatements; kind <= AskPIRs; kind++ {
 		want := [][]byte{bytes.Repeat([]byte{byte(kind)}, kind.width())}
 		b.Reset()
 		if err := WriteAsk(&b, kind, want); err != nil {
@@ -189,6 +190,62 @@ func TestAsk(t *testing.T) {
 	if err := WriteAsk(io.Discard, AskBlocks, make([][]byte, MaxAsked+1)); err == nil {
 		t.Error("more than MaxAsked are asked for")
 	}
+}
+
+// The bytes of an exchange about PIRs, as two nodes of different versions must write them.
+func TestPIRExchange(t *testing.T) {
+	lib := &pir.PIR{Kind: pir.Data, Name: "lib", Data: int64(7)}
+	canonical, err := lib.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, unknown := pir.Sum(canonical), pir.Sum([]byte("unknown"))
+	var ask, answer bytes.Buffer
+	if err := WriteAsk(&ask, AskPIRs, [][]byte{known[:], unknown[:], known[:]}); err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(&answer)
+	for _, a := range []struct {
+		e Encoding
+		b []byte
+	}{{Plain, canonical}, {Missing, nil}, {End, nil}} {
+		if err := WriteAnswer(w, a.e, a.b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Flush()
+	encode := func() ([]byte, error) { return fmt.Appendf(nil, "%x\n%x\n", ask.Bytes(), answer.Bytes()), nil }
+	type exchange struct {
+		Asked []pir.PID
+		PIRs  []string
+	}
+	vector(t, "pir-exchange.txt", encode, func(b []byte) (any, error) {
+		lines := strings.Fields(string(b))
+		request, err := hex.DecodeString(lines[0])
+		if err != nil {
+			return nil, err
+		}
+		kind, items, err := ReadAsk(bufio.NewReader(bytes.NewReader(request)))
+		if err != nil || kind != AskPIRs {
+			return nil, fmt.Errorf("kind %d, %w", kind, err)
+		}
+		var x exchange
+		for _, item := range items {
+			x.Asked = append(x.Asked, pir.PID(item))
+		}
+		answers, err := hex.DecodeString(lines[1])
+		if err != nil {
+			return nil, err
+		}
+		r := bufio.NewReader(bytes.NewReader(answers))
+		for {
+			e, b, err := ReadAnswer(r, nil, pir.MaxSize)
+			if err != nil || e == End {
+				return x, err
+			}
+			x.PIRs = append(x.PIRs, string(b))
+		}
+	}, exchange{[]pir.PID{known, unknown, known}, []string{string(canonical), ""}})
 }
 
 func TestPartsAnswer(t *testing.T) {

@@ -367,6 +367,21 @@ func (d *Daemon) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Atte
 	return all, nil
 }
 
+// PIRs is that of a swarm.Swarm. The hashes are compared in this process; the caller decodes what it uses.
+func (d *Daemon) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
+	var list lines
+	if _, err := d.do(ctx, callPIRs, statementsArgs{PIDs: ids}, &list, nil, nil); err != nil {
+		return nil, err
+	}
+	pirs := map[pir.PID][]byte{}
+	for _, b := range list.Lines {
+		if id := pir.Sum(b); slices.Contains(ids, id) {
+			pirs[id] = b
+		}
+	}
+	return pirs, nil
+}
+
 // Fetch is that of a swarm.Swarm.
 func (d *Daemon) Fetch(ctx context.Context, root cid.CID, size int64, tell func(done, total int64)) error {
 	_, err := d.do(ctx, callFetch, fetchArgs{root, size}, nil, nil, func(news json.RawMessage) {

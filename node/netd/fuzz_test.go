@@ -27,8 +27,9 @@ func (nothing) Block(context.Context, cid.CID, swarm.Asker) ([]byte, error) { re
 func (nothing) Statements(context.Context, []pir.PID, swarm.Asker) ([][]byte, error) {
 	return nil, nil
 }
-func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
-func (nothing) Learn(context.Context, []byte) error                     { return nil }
+func (nothing) PIR(context.Context, pir.PID, swarm.Asker) ([]byte, error) { return nil, errNothing }
+func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error)   { return nil, nil }
+func (nothing) Learn(context.Context, []byte) error                       { return nil }
 func (nothing) Receive(context.Context, cid.CID, int64) (swarm.Receiver, error) {
 	return nothing{}, nil
 }

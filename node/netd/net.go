@@ -74,6 +74,17 @@ func (n *net) handlers() map[string]handler {
 			}
 			return list, nil, nil
 		}),
+		callPIRs: with(func(ctx context.Context, a statementsArgs, _ []byte) (any, []byte, error) {
+			pirs, err := n.swarm.PIRs(ctx, a.PIDs)
+			if err != nil {
+				return nil, nil, err
+			}
+			var list lines
+			for _, b := range pirs {
+				list.Lines = append(list.Lines, b)
+			}
+			return list, nil, nil
+		}),
 		callFetch: func(ctx context.Context, c *call) (any, []byte, error) {
 			var a fetchArgs
 			if err := c.read(&a); err != nil {
@@ -228,6 +239,10 @@ func (y *remote) Statements(ctx context.Context, ids []pir.PID, to swarm.Asker) 
 	var list lines
 	_, err := y.link.call(ctx, callStatements, statementsArgs{ids, to}, &list, nil, nil)
 	return list.Lines, err
+}
+
+func (y *remote) PIR(ctx context.Context, id pir.PID, to swarm.Asker) ([]byte, error) {
+	return y.link.call(ctx, callPIR, statementsArgs{[]pir.PID{id}, to}, nil, nil, nil)
 }
 
 func (y *remote) Heads(ctx context.Context, keys []protocol.Key) ([][]byte, error) {

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 type network interface {
 	Run(ctx context.Context) error
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
+	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
 	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
 	Announce(ids ...pir.PID)
 	Connect(ctx context.Context, address string) error
@@ -62,6 +63,7 @@ type system struct {
 	mu    sync.Mutex
 	said  map[pir.PID][][]byte
 	heads [][]byte
+	pirs  map[pir.PID][]byte
 	put   func() // called for each block that comes
 }
 
@@ -80,6 +82,15 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([
 		all = append(all, y.said[id]...)
 	}
 	return all, nil
+}
+
+func (y *system) PIR(_ context.Context, id pir.PID, _ swarm.Asker) ([]byte, error) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if b, ok := y.pirs[id]; ok {
+		return b, nil
+	}
+	return nil, errors.New("there is none")
 }
 
 func (y *system) Heads(context.Context, []protocol.Key) ([][]byte, error) {
@@ -240,6 +251,18 @@ func testNetwork(t *testing.T, apart bool) {
 	said, err := b.Statements(t.Context(), []pir.PID{id, pir.Sum([]byte("another"))})
 	if err != nil || len(said) != 1 || said[0].PID != id || said[0].Signer != protocol.KeyOf(a.key) {
 		t.Errorf("statements: got %v, %v", said, err)
+	}
+	described, err := (&pir.PIR{Kind: pir.Data, Name: "lib", Data: int64(7)}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lib := pir.Sum(described)
+	a.system.mu.Lock()
+	a.system.pirs = map[pir.PID][]byte{lib: described}
+	a.system.mu.Unlock()
+	pirs, err := b.PIRs(t.Context(), []pir.PID{id, lib})
+	if err != nil || len(pirs) != 1 || string(pirs[lib]) != string(described) {
+		t.Errorf("PIRs: got %q, %v", pirs, err)
 	}
 	var last [2]int64
 	if err := b.Fetch(t.Context(), root, 0, func(done, total int64) { last = [2]int64{done, total} }); err != nil {

@@ -83,6 +83,13 @@ func (s *served) handlers() map[string]handler {
 			list, err := y.Statements(ctx, a.PIDs, a.Asker)
 			return lines{list}, nil, err
 		}),
+		callPIR: with(func(ctx context.Context, a statementsArgs, _ []byte) (any, []byte, error) {
+			if len(a.PIDs) != 1 {
+				return nil, nil, protocol.Errorf(protocol.Invalid, "a PIR of %d packages", len(a.PIDs))
+			}
+			b, err := y.PIR(ctx, a.PIDs[0], a.Asker)
+			return nil, b, err
+		}),
 		callHeads: with(func(ctx context.Context, a headsArgs, _ []byte) (any, []byte, error) {
 			list, err := y.Heads(ctx, a.Keys)
 			return lines{list}, nil, err

@@ -17,6 +17,7 @@ const Arg = "net"
 const (
 	callBegin      = "begin" // beginArgs → begun; the first call, once
 	callStatements = "statements"
+	callPIRs       = "pirs"  // statementsArgs → lines
 	callFetch      = "fetch" // fetchArgs, with progress as news
 	callAnnounce   = "announce"
 	callPeers      = "peers"   // → []protocol.Peer
@@ -33,6 +34,7 @@ const (
 const (
 	callBlock      = "block" // blockArgs → the block
 	callHeads      = "heads"
+	callPIR        = "pir"        // statementsArgs with one PID → the PIR
 	callLearn      = "learn"      // the head
 	callShared     = "shared"     // → announcements
 	callSigners    = "signers"    // → []protocol.Key
@@ -75,7 +77,7 @@ type statementsArgs struct {
 	Asker swarm.Asker
 }
 
-// lines are statements or heads, in their canonical bytes.
+// lines are statements, heads or PIRs, in their canonical bytes.
 type lines struct{ Lines [][]byte }
 
 type fetchArgs struct {

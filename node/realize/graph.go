@@ -26,6 +26,8 @@ type graph struct {
 	asked   sync.Once
 	// received says that something has come by the word of others.
 	received atomic.Bool
+	// learned is how many bytes of PIRs others have given.
+	learned atomic.Int64
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
@@ -101,10 +103,12 @@ func (g *graph) start(ctx context.Context, id pir.PID) *task {
 // run takes the steps of README.md.
 func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	t.name = g.given[id].Name
-	if ok, err := g.find(id, t, protocol.Present); err != nil {
+	// First: what is bound by the word of others under an unknown name is judged by its name now.
+	if err := g.describe(ctx, id); err != nil {
 		return err
-	} else if ok {
-		return g.describe(ctx, id)
+	}
+	if ok, err := g.find(id, t, protocol.Present); err != nil || ok {
+		return err
 	}
 	p, canonical, origins, err := g.pir(id)
 	if protocol.CodeOf(err) == protocol.NotFound && g.r.o.Peers != nil && !g.req.Offline {
@@ -188,12 +192,12 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	return nil
 }
 
-// describe keeps what the request says of a PID that is present: it may have come by its PID alone.
+// describe keeps what the request says of a PID: it may have come by its PID alone, or its PIR from others.
 func (g *graph) describe(ctx context.Context, id pir.PID) error {
 	if _, given := g.given[id]; !given {
 		return nil
 	}
-	if _, _, err := g.r.o.Store.PIR(id); !errors.Is(err, cas.ErrNotFound) {
+	if _, origins, err := g.r.o.Store.PIR(id); err == nil && origins != nil || err != nil && !errors.Is(err, cas.ErrNotFound) {
 		return err
 	}
 	_, canonical, origins, err := g.pir(id)
@@ -274,14 +278,15 @@ func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t 
 	return true, nil
 }
 
-// pir returns the PIR of id and its origins, from the request or the store.
+// pir returns the PIR of id and its origins, from this request or an earlier one. Each of these gives a list of origins, which may be
+// empty: a PIR in the store without a list was given by others or was derived, and is not built from.
 func (g *graph) pir(id pir.PID) (p *pir.PIR, canonical, origins []byte, err error) {
 	if given, ok := g.given[id]; ok {
 		canonical = []byte(given.PIR)
 		origins, err = joinOrigins(given.Origins)
 	} else {
 		canonical, origins, err = g.r.o.Store.PIR(id)
-		if errors.Is(err, cas.ErrNotFound) {
+		if errors.Is(err, cas.ErrNotFound) || err == nil && origins == nil {
 			return nil, nil, nil, protocol.Errorf(protocol.NotFound, "no description of %s is known", id.Short()).
 				WithHint("build it by its package's name or file")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -16,6 +17,8 @@ type Peers interface {
 	// Statements returns what others have said about PIDs, with signatures that were verified, in any order.
 	// What nobody has answered is left out. It takes as few round trips as it can.
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
+	// PIRs returns canonical bytes of the PIRs of PIDs, as far as others give them. The Realizer verifies them.
+	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
 	// Fetch makes the tree below root, which is what id is to be, present in the store. Size is a bound of its bytes; 0 is none.
 	Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64, progress func(done, total int64)) error
 	// Announce is told which PIDs have content here now.
@@ -85,11 +88,11 @@ func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
 	return r.decide(q), nil
 }
 
-// decide asks the policy, by the name that the PIR has, if that is known.
+// decide asks the policy, by the name that the PIR has. While that is not known, all rules that could apply must agree.
 func (r *Realizer) decide(q *protocol.Question) *protocol.Decision {
 	if canonical, _, err := r.o.Store.PIR(q.PID); err == nil {
 		if p, err := pir.Decode(canonical); err == nil {
-			q.Name, q.Platform = p.Name, p.Platform
+			q.Described, q.Name, q.Platform = true, p.Name, p.Platform
 		}
 	}
 	q.Heads = r.heads()
@@ -108,9 +111,36 @@ func (g *graph) mayAsk() bool {
 	return g.r.o.Peers != nil && !g.req.Offline && len(g.r.policy().Signers()) > 0
 }
 
-// ask learns what others have said about PIDs, and keeps what somebody says whom the policy names.
+// ask learns what others have said about PIDs, and keeps what somebody says whom the policy names. Of PIDs whose names are not
+// known it learns the PIRs at the same time, unless all is decided without them.
 // Others who do not answer are no error: what they might have said is built.
 func (g *graph) ask(ctx context.Context, ids []pir.PID) {
+	var nameless []pir.PID
+	for _, id := range ids {
+		if !g.r.described(id) {
+			nameless = append(nameless, id)
+		}
+	}
+	if len(nameless) == 0 {
+		g.askStatements(ctx, ids)
+		return
+	}
+	names, enough := context.WithCancel(ctx)
+	defer enough()
+	var naming sync.WaitGroup
+	defer naming.Wait()
+	naming.Go(func() { g.askPIRs(names, nameless) })
+	g.askStatements(ctx, ids)
+	for _, id := range nameless {
+		if _, err := g.r.word(id); err != nil {
+			return
+		}
+	}
+	enough()
+}
+
+// askStatements is ask for statements alone.
+func (g *graph) askStatements(ctx context.Context, ids []pir.PID) {
 	said, err := g.r.o.Peers.Statements(ctx, ids)
 	if err != nil && ctx.Err() == nil {
 		g.r.log.Warn("ask for statements", "pids", len(ids), "error", err)
@@ -243,6 +273,10 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 					next = append(next, ref)
 				}
 			}
+			if len(seen) > g.r.o.MaxReferences {
+				return protocol.Errorf(protocol.Exhausted, "%s refers to more than %d packages", ids[0].Short(), g.r.o.MaxReferences).
+					WithHint("no package needs so many; do not trust who has signed it: nuka trust why %s", id)
+			}
 		}
 		for _, ref := range next {
 			if below[ref] {
@@ -286,7 +320,8 @@ func (r *Realizer) saidByOthers(id pir.PID) bool {
 	return false
 }
 
-// bring makes a PID present of which no description is known: what somebody referred to, or asks for by its PID alone.
+// bring makes a PID present that cannot be built, as nobody here has given its description: what somebody referred to, or asks for
+// by its PID alone.
 func (g *graph) bring(ctx context.Context, id pir.PID, t *task) error {
 	t.name = id.Short()
 	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
@@ -299,12 +334,26 @@ func (g *graph) bring(ctx context.Context, id pir.PID, t *task) error {
 	if ok || err != nil {
 		return err
 	}
-	why := "nobody's word counts here"
-	if d, err := g.r.Decide(id); err == nil && len(g.r.policy().Signers()) > 0 {
-		why = "of those whose word counts there are " + d.Why
+	return g.unavailable(id)
+}
+
+// unavailable says why a PID cannot be had that cannot be built.
+func (g *graph) unavailable(id pir.PID) error {
+	d, err := g.r.Decide(id)
+	switch {
+	case err != nil:
+		return err
+	case len(g.r.policy().Signers()) == 0:
+		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: it cannot be built, as nobody here has given its description, and the policy trusts nobody", id.Short()).
+			WithHint("build it from its file: nuka build FILE, or trust who has built it: nuka trust add KEY")
+	case d.Statement == nil && !g.r.described(id):
+		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: %s", id.Short(), d.Why).WithHint("try: nuka build FILE")
+	case d.Statement == nil:
+		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: it cannot be built, as nobody here has given its description, and the policy takes no content for it: %s", id.Short(), d.Why).
+			WithHint("see who has said what: nuka trust why %s", id)
 	}
-	return protocol.Errorf(protocol.Unavailable, "%s cannot be had: no description of it is known, so it cannot be built, and %s", id.Short(), why).
-		WithHint("see who has said what: nuka trust why %s", id)
+	return protocol.Errorf(protocol.Unavailable, "%s cannot be had: nobody gave its content, which the policy takes (%s)", id.Short(), d.Why).
+		WithHint("connect to a node that has it: nuka swarm connect ADDRESS, or try: nuka build FILE")
 }
 
 // below returns the PIDs that ids are made from, as far as their descriptions are known.

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -43,6 +44,10 @@ type neighbours struct {
 	asked  [][]pir.PID
 	got    []cid.CID
 	spread []pir.PID
+	// described are the PIDs whose PIRs were asked for. Old neighbours give none; lies are given for PIRs.
+	described []pir.PID
+	old       bool
+	lies      map[pir.PID][]byte
 }
 
 func (n *neighbours) Statements(_ context.Context, ids []pir.PID) (all []protocol.Attestation, err error) {
@@ -60,6 +65,22 @@ func (n *neighbours) Statements(_ context.Context, ids []pir.PID) (all []protoco
 		}
 	}
 	return all, nil
+}
+
+func (n *neighbours) PIRs(_ context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.described = append(n.described, ids...)
+	pirs := map[pir.PID][]byte{}
+	for _, node := range n.nodes {
+		for _, id := range ids {
+			if canonical, _, err := node.store.PIR(id); err == nil && !n.old {
+				pirs[id] = canonical
+			}
+		}
+	}
+	maps.Copy(pirs, n.lies)
+	return pirs, nil
 }
 
 func (n *neighbours) Fetch(ctx context.Context, _ pir.PID, root cid.CID, _ int64, progress func(done, total int64)) error {

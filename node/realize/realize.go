@@ -79,6 +79,9 @@ type Options struct {
 	Builds int
 	// Fetches is how many fetches may run at once; 0 means 8.
 	Fetches int
+	// MaxReferences bounds the packages that one request's package refers to, directly and through others; 0 means 20,000.
+	// Those who sign statements say what refers to what, and could go on for ever.
+	MaxReferences int
 	// Now is the clock of attestations; nil is time.Now.
 	Now func() time.Time
 	// Log is for operators; nil discards.
@@ -108,6 +111,9 @@ func New(o *Options) (*Realizer, error) {
 	}
 	if r.o.Fetches == 0 {
 		r.o.Fetches = 8
+	}
+	if r.o.MaxReferences == 0 {
+		r.o.MaxReferences = 20_000
 	}
 	if r.o.Now == nil {
 		r.o.Now = time.Now
@@ -210,12 +216,15 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 		if err != nil {
 			return protocol.Errorf(protocol.NotFound, "%s: %v", id.Short(), err).WithHint("build it again: nuka build")
 		}
-		inputs = append(inputs, Input{Path: StorePath + "/" + id.String(), PID: id, CID: content})
-		refs, err := r.Refs(id)
-		if err != nil {
-			return err
+		w, err := r.word(id)
+		if err == nil && w.cid != content {
+			err = protocol.Errorf(protocol.NotFound, "its content here is no longer what counts for it").WithHint("get it again")
 		}
-		for _, ref := range refs {
+		if err != nil {
+			return fmt.Errorf("%s: %w", id.Short(), err)
+		}
+		inputs = append(inputs, Input{Path: StorePath + "/" + id.String(), PID: id, CID: content})
+		for _, ref := range w.refs {
 			if err := visit(ref); err != nil {
 				return fmt.Errorf("%s refers to %w", id.Short(), err)
 			}

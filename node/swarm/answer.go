@@ -65,10 +65,7 @@ func (s *Swarm) serveStatements(ctx context.Context, st network.Stream, m *membe
 		if err != nil {
 			return err
 		}
-		if err := st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil {
-			return err
-		}
-		if err := s.writeLines(w, m, answers, len(items)); err != nil {
+		if err := s.writeLines(st, w, m, answers, len(items)); err != nil {
 			return err
 		}
 		if err := w.Flush(); err != nil {
@@ -82,7 +79,7 @@ const linesAtOnce = 64 << 10
 
 // writeLines answers with lines for so many things that were asked about, as many as an answer may have.
 // Compressed they are a third: a closure's statements fit into the first packets of a connection.
-func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int) error {
+func (s *Swarm) writeLines(st network.Stream, w *bufio.Writer, m *member, lines [][]byte, asked int) error {
 	var text, buf []byte
 	left := protocol.MaxAnswer(asked)
 	flush := func() error {
@@ -94,6 +91,9 @@ func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int
 		e, b, buf = s.codec.compress(text, buf)
 		text = text[:0]
 		m.gives(len(b))
+		if err := st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil { // a time for each frame: a slow peer may have many
+			return err
+		}
 		return protocol.WriteAnswer(w, e, b)
 	}
 	for i, line := range lines {
@@ -108,6 +108,9 @@ func (s *Swarm) writeLines(w *bufio.Writer, m *member, lines [][]byte, asked int
 		text = append(append(text, line...), '\n')
 	}
 	if err := flush(); err != nil {
+		return err
+	}
+	if err := st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil {
 		return err
 	}
 	return protocol.WriteAnswer(w, protocol.End, nil)

@@ -20,8 +20,10 @@ import (
 const (
 	// askPeers is how many peers are asked about PIDs at most, and askAtOnce how many at a time.
 	askPeers, askAtOnce = 48, 16
-	// askTimeout is how long one peer may take to answer, once it is connected.
-	askTimeout = 3 * time.Second
+	// askTimeout is how long one peer may take to answer, once it is connected, beside the time that its bytes buy, at sayRate bytes a
+	// second and as long as there are statements of use among them, and askWhole how long it may take in all.
+	askTimeout, askWhole = 3 * time.Second, 15 * time.Second
+	sayRate              = 8 << 10
 	// findTimeout is how long peers may be looked for whom to ask.
 	findTimeout = 5 * time.Second
 	// keepEach is how many statements of one signer about one PID are kept.
@@ -104,7 +106,7 @@ func (q *inquiry) ask(ctx context.Context, m *member, signer bool) {
 				return
 			}
 		}
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		ctx, cancel := context.WithTimeout(ctx, askWhole)
 		defer cancel()
 		err := q.exchange(ctx, m)
 		switch {
@@ -193,11 +195,19 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 	wrote := make(chan error, 1)
 	go func() { wrote <- writeAsks(st, ids, keys) }()
 	begin := time.Now()
-	r := bufio.NewReaderSize(counted{st, m}, 32<<10)
+	p := &paced{Stream: st, m: m, until: begin.Add(askTimeout), rate: sayRate, credit: linesAtOnce / 2}
+	r := bufio.NewReaderSize(p, 32<<10)
+	heard := func(b []byte) error {
+		useful, err := q.heard(m, b)
+		if useful {
+			p.useful()
+		}
+		return err
+	}
 	var buf []byte
 	for left := len(ids); left > 0 && err == nil; left -= protocol.MaxAsked {
 		n := min(left, protocol.MaxAsked)
-		buf, err = readLines(q.s.codec, r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), func(b []byte) error { return q.heard(m, b) })
+		buf, err = readLines(q.s.codec, r, buf, n*protocol.MaxStatements, protocol.MaxAnswer(n), heard)
 		if left == len(ids) && err == nil {
 			m.answered(time.Since(begin))
 		}
@@ -211,18 +221,6 @@ func (q *inquiry) exchange(ctx context.Context, m *member) error {
 		return err
 	}
 	return <-wrote
-}
-
-// counted counts what comes from a peer.
-type counted struct {
-	network.Stream
-	m *member
-}
-
-func (c counted) Read(b []byte) (int, error) {
-	n, err := c.Stream.Read(b)
-	c.m.took(n)
-	return n, err
 }
 
 // writeAsks asks for statements about ids and for the heads of keys.
@@ -291,21 +289,22 @@ func signedBy(canonical []byte) (protocol.Key, error) {
 	return protocol.ParseKey(string(text))
 }
 
-// heard keeps a statement of a signer that counts. What others say is dropped before it costs anything.
-func (q *inquiry) heard(m *member, b []byte) error {
+// heard keeps a statement of a signer that counts, and reports whether it is of use: as much time as that buys, many may say it. What
+// others say is dropped before it costs anything.
+func (q *inquiry) heard(m *member, b []byte) (useful bool, err error) {
 	key, err := signedBy(b)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, errLied)
+		return false, fmt.Errorf("%w: %w", err, errLied)
 	}
 	if !q.signers[key] {
-		return nil
+		return false, nil
 	}
 	a, err := protocol.DecodeAttestation(b)
 	if err != nil {
-		return fmt.Errorf("%w: %w", err, errLied)
+		return false, fmt.Errorf("%w: %w", err, errLied)
 	}
 	if !q.signers[a.Signer] || !q.wanted[a.PID] || !a.Via.IsZero() {
-		return nil
+		return false, nil
 	}
 	m.gave()
 	q.mu.Lock()
@@ -313,13 +312,13 @@ func (q *inquiry) heard(m *member, b []byte) error {
 	k := said{a.PID, a.Signer}
 	list := q.said[k]
 	if len(list) >= keepEach || slices.ContainsFunc(list, func(b protocol.Attestation) bool { return b.Signature == a.Signature }) {
-		return nil
+		return false, nil
 	}
 	q.said[k] = append(list, *a)
 	if len(q.said) == len(q.wanted)*len(q.signers) {
 		q.found()
 	}
-	return nil
+	return true, nil
 }
 
 // learn gives a head to the system.

@@ -30,8 +30,14 @@ const (
 	bitswapQueue = 1 << 16
 	// bitswapWorkers is how many blocks are read, and how many messages are sent, at a time.
 	bitswapWorkers = 4
-	// bitswapWait is how long a peer may take for the next of the blocks that it was asked for.
-	bitswapWait = 15 * time.Second
+	// bitswapWait is how long a peer may take beside the time that the blocks it gives buy, at bitswapRate bytes a second. Of a block
+	// nothing is seen before all of it is here, so the largest one is allowed for.
+	bitswapWait, bitswapRate = 15 * time.Second, 16 << 10
+	// bitswapAgain is how long a peer may say nothing until it is asked again: one whose streams are all in use resets the next, and the
+	// message is lost. A peer that has begun to answer ignores the second message.
+	bitswapAgain = 5 * time.Second
+	// usualNode is how large nodes are taken to be, whose sizes are not known.
+	usualNode = 256 << 10
 	// mayRemember is how many decisions about who may have a block are remembered, and mayTime for how long.
 	mayRemember, mayTime = 1 << 15, time.Minute
 )
@@ -146,16 +152,14 @@ func (o *order) take(c gocid.Cid, data []byte) {
 	}
 }
 
-// get asks a peer for blocks, at most MaxAsked, and gives each that comes to take; nil data says that the peer has none.
-// Whether the data is what was asked for has been compared by bitswap, which names blocks by their hash.
-func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, take func(cid.CID, []byte) error) error {
+// get asks a peer for blocks, at most MaxAsked and each of so many bytes as a rule, and gives each that comes to take; nil data says
+// that the peer has none. Whether the data is what was asked for has been compared by bitswap, which names blocks by their hash.
+func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, size int64, take func(cid.CID, []byte) error) error {
 	o := &order{wanted: map[gocid.Cid]bool{}, came: make(chan received, len(list))}
 	back := map[gocid.Cid]cid.CID{}
-	msg := message.New(false)
 	for _, c := range list {
 		g := toIPFS(c)
 		o.wanted[g], back[g] = true, c
-		msg.AddEntry(g, 1, bitswappb.Message_Wantlist_Block, true)
 	}
 	b.mu.Lock()
 	if b.asked[id] != nil {
@@ -169,18 +173,39 @@ func (b *bitswap) get(ctx context.Context, id peer.ID, list []cid.CID, take func
 		delete(b.asked, id)
 		b.mu.Unlock()
 	}()
-	if err := b.send(ctx, id, msg); err != nil {
+	ask := func() error {
+		msg := message.New(false)
+		b.mu.Lock()
+		for g := range o.wanted {
+			msg.AddEntry(g, 1, bitswappb.Message_Wantlist_Block, true)
+		}
+		b.mu.Unlock()
+		ctx, cancel := context.WithTimeout(ctx, bitswapWait)
+		defer cancel()
+		return b.send(ctx, id, msg)
+	}
+	if err := ask(); err != nil {
 		return err
 	}
-	wait := time.NewTimer(bitswapWait)
+	again := time.NewTicker(bitswapAgain)
+	defer again.Stop()
+	until := time.Now().Add(bitswapWait + duration(size, bitswapRate))
+	wait := time.NewTimer(time.Until(until))
 	defer wait.Stop()
-	for range list {
+	for n := 0; n < len(list); n++ {
 		select {
+		case <-again.C:
+			if err := ask(); err != nil {
+				return err
+			}
+			n-- // nothing came
 		case r := <-o.came:
+			again.Reset(bitswapAgain)
 			if err := take(back[r.cid], r.data); err != nil {
 				return err
 			}
-			wait.Reset(bitswapWait)
+			until = until.Add(duration(int64(len(r.data)), bitswapRate))
+			wait.Reset(time.Until(until))
 		case <-wait.C:
 			return errStalled
 		case <-ctx.Done():
@@ -218,6 +243,21 @@ func toIPFS(c cid.CID) gocid.Cid {
 	return gocid.NewCidV1(c.Codec(), h)
 }
 
+// fromIPFS returns a name under which the bytes of a CID of IPFS may be here. Its codec, whichever it is, says how somebody reads them,
+// not which they are.
+func fromIPFS(g gocid.Cid) (cid.CID, bool) {
+	h, err := multihash.Decode(g.Hash())
+	if err != nil || h.Code != multihash.BLAKE3 || h.Length != len([32]byte{}) {
+		return cid.CID{}, false
+	}
+	codec := uint64(cid.DagPB)
+	if g.Type() == cid.Raw {
+		codec = cid.Raw
+	}
+	c, err := cid.New(codec, [32]byte(h.Digest))
+	return c, err == nil
+}
+
 // A store is the system as bitswap sees it: what it may not give is not there.
 type store struct {
 	s      *Swarm
@@ -227,11 +267,11 @@ type store struct {
 var _ blockstore.Blockstore = store{}
 
 func (b store) Get(ctx context.Context, g gocid.Cid) (blocks.Block, error) {
-	c, err := cid.FromBytes(g.Bytes())
-	if err != nil {
+	c, ok := fromIPFS(g)
+	if !ok {
 		return nil, ipld.ErrNotFound{Cid: g}
 	}
-	data, err := b.s.o.System.Block(ctx, c, Asker{Private: !b.public})
+	data, err := block(ctx, b.s.o.System, c, Asker{Private: !b.public})
 	if err != nil {
 		return nil, ipld.ErrNotFound{Cid: g}
 	}
@@ -244,11 +284,11 @@ func (b store) Get(ctx context.Context, g gocid.Cid) (blocks.Block, error) {
 }
 
 func (b store) GetSize(ctx context.Context, g gocid.Cid) (int, error) {
-	c, err := cid.FromBytes(g.Bytes())
-	if err != nil {
+	c, ok := fromIPFS(g)
+	if !ok {
 		return 0, ipld.ErrNotFound{Cid: g}
 	}
-	data, err := b.s.o.System.Block(ctx, c, Asker{Private: true})
+	data, err := block(ctx, b.s.o.System, c, Asker{Private: true})
 	if err != nil {
 		return 0, ipld.ErrNotFound{Cid: g}
 	}
@@ -282,12 +322,13 @@ func (f *fetch) nodesByBitswap(ctx context.Context, m *member) error {
 		if len(roots) == 0 {
 			return nil
 		}
-		if err := b.get(ctx, m.id, roots, func(c cid.CID, data []byte) error {
+		if err := b.get(ctx, m.id, roots, usualNode, func(c cid.CID, data []byte) error {
 			if data == nil {
 				return errPart
 			}
 			m.took(len(data))
-			return f.node(ctx, data)
+			_, _, err := f.node(ctx, c, data)
+			return err
 		}); err != nil {
 			return err
 		}
@@ -317,10 +358,14 @@ func (f *fetch) leavesByBitswap(ctx context.Context, h *holder) error {
 		}
 		came := map[cid.CID][]byte{}
 		list := make([]cid.CID, len(window))
+		largest := int64(0)
 		for i, leaf := range window {
-			list[i] = f.leaves.leaves[leaf].CID
+			list[i], largest = f.leaves.leaves[leaf].CID, max(largest, f.leaves.leaves[leaf].Size)
 		}
-		err := b.get(ctx, m.id, list, func(c cid.CID, data []byte) error {
+		if largest == 0 {
+			largest = cid.LeafSize // of a root that is a leaf
+		}
+		err := b.get(ctx, m.id, list, largest, func(c cid.CID, data []byte) error {
 			if data != nil {
 				came[c] = data
 				w.bytes.Add(int64(len(data)))

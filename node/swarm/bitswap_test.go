@@ -1,6 +1,8 @@
 package swarm
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"io/fs"
 	"testing"
@@ -12,18 +14,22 @@ import (
 	"github.com/ipfs/boxo/blockstore"
 	"github.com/ipfs/boxo/ipld/merkledag"
 	blocks "github.com/ipfs/go-block-format"
+	gocid "github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 
 	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
 )
 
 // ipfs is a client, and server, that knows nothing of nuka: boxo as it comes, with its own host.
-func ipfs(t *testing.T, b blockstore.Blockstore) (host.Host, *boxo.Bitswap) {
-	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())
+func ipfs(t *testing.T, b blockstore.Blockstore, more ...libp2p.Option) (host.Host, *boxo.Bitswap) {
+	h, err := libp2p.New(append(more, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,5 +118,115 @@ func TestFetchBitswap(t *testing.T) {
 	}
 	if !here.has(root) {
 		t.Error("it is not here")
+	}
+}
+
+// A client that has Noise only, as those in other languages do, fetches a whole package. Nodes of nuka take TLS among themselves, and
+// a mesh has no Noise.
+func TestNoise(t *testing.T) {
+	there := newMemory()
+	root := there.tree(t, 200, 20_000)
+	s := start(t, 1, there, nil)
+	kept := emptyStore()
+	h, bs := ipfs(t, kept, libp2p.Security(noise.ID, noise.New))
+	if err := h.Connect(t.Context(), info(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Network().ConnsToPeer(s.host.ID())[0].ConnState().Security; got != noise.ID {
+		t.Errorf("got a connection with %q", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := merkledag.FetchGraph(ctx, toIPFS(root), merkledag.NewDAGService(blockservice.New(kept, bs))); err != nil {
+		t.Fatal(err)
+	}
+	for c, data := range there.blocks {
+		if b, err := kept.Get(ctx, toIPFS(c)); err != nil || !bytes.Equal(b.RawData(), data) {
+			t.Errorf("block %s: %v", c, err)
+		}
+	}
+
+	// And the other way round: the client has it, and is asked by bitswap.
+	here := newMemory()
+	other := start(t, 2, here, nil)
+	if err := other.Connect(ctx, h.Addrs()[0].String()+"/p2p/"+h.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Fetch(ctx, root, 0, nil); err != nil || !here.has(root) {
+		t.Errorf("from the client: %v", err)
+	}
+
+	connect(t, other, s)
+	for _, c := range other.host.Network().ConnsToPeer(s.host.ID()) {
+		if got := c.ConnState().Security; got != p2ptls.ID {
+			t.Errorf("nodes of nuka speak %q", got)
+		}
+	}
+
+	members := start(t, 3, newMemory(), func(o *Options) {
+		o.Admit = func(protocol.Key, []byte) ([]byte, error) { return nil, nil }
+		o.Credential = func() ([]byte, error) { return []byte("member"), nil }
+	})
+	if err := h.Connect(ctx, info(t, members)); err == nil {
+		t.Error("a mesh speaks Noise")
+	}
+}
+
+// Bytes are given under whatever codec somebody asks for them, where they may be given at all.
+func TestOtherCodec(t *testing.T) {
+	there := newMemory()
+	root := there.tree(t, 3, 1000)
+	leaf := there.file("leaf", []byte("a leaf")).CID
+	secret := there.file("secret", []byte("not for others")).CID
+	there.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+		if b == nil || c == secret {
+			return nil, fs.ErrNotExist
+		}
+		return b, nil
+	}
+	s := start(t, 1, there, nil)
+	h, bs := ipfs(t, emptyStore())
+	if err := h.Connect(t.Context(), info(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, 2, newMemory(), nil)
+	connect(t, a, s)
+	for _, c := range []cid.CID{root, leaf, secret} {
+		for _, codec := range []uint64{cid.Raw, cid.DagPB, gocid.DagCBOR, gocid.DagJSON, gocid.Libp2pKey} {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			if c == secret {
+				ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+			}
+			b, err := bs.GetBlock(ctx, gocid.NewCidV1(codec, toIPFS(c).Hash()))
+			if c == secret {
+				if err == nil {
+					t.Errorf("codec %x: it gives %q away", codec, b.RawData())
+				}
+			} else if err != nil || !bytes.Equal(b.RawData(), there.blocks[c]) {
+				t.Errorf("codec %x of %s: %v", codec, c, err)
+			}
+			cancel()
+		}
+		for _, kind := range []protocol.Ask{protocol.AskBlocks, protocol.AskSmall, protocol.AskNodes} {
+			st, done, err := a.open(t.Context(), s.host.ID(), protocol.WantProtocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := askOnce(st, kind, otherCodec(c)); err != nil {
+				t.Fatal(err)
+			}
+			e, b, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock)
+			want := protocol.Plain
+			switch {
+			case c == secret:
+				want = protocol.Missing
+			case kind == protocol.AskNodes && c == root: // a root that is asked for as a leaf is here: an end says so
+				want = protocol.End
+			}
+			if err != nil || e != want || e == protocol.Plain && !bytes.Equal(b, there.blocks[c]) {
+				t.Errorf("ask %d for %s: got %d, %d bytes, %v; want %d", kind, otherCodec(c), e, len(b), err, want)
+			}
+			done()
+		}
 	}
 }

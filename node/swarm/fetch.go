@@ -29,6 +29,9 @@ const (
 	// firstLook and lastLook are how long it is, from the begin on twice as long each time, until those that did not have the
 	// tree are asked again: they may be fetching it as well.
 	firstLook, lastLook = 250 * time.Millisecond, 16 * time.Second
+	// paceEvery and paceBytes: a fetch to which all peers together bring less in that time is over, however many of them say that
+	// they have the tree. What is fetched so slowly is built sooner.
+	paceEvery, paceBytes = 2 * time.Minute, 128 << 10
 )
 
 // A fetch brings one tree.
@@ -151,6 +154,7 @@ func (f *fetch) watch(ctx context.Context) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	wait, next := firstLook, time.Now().Add(firstLook)
+	mark, marked := time.Now(), int64(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -164,9 +168,42 @@ func (f *fetch) watch(ctx context.Context) {
 			f.lookAround(ctx)
 		}
 		f.leaves.late(time.Now())
+		if time.Since(mark) > paceEvery {
+			now := f.brought()
+			if now-marked < f.pace() && f.err == nil {
+				f.err = f.tooSlow(now - marked)
+			}
+			mark, marked = time.Now(), now
+		}
 		f.cond.Broadcast()
 		f.mu.Unlock()
 	}
+}
+
+// brought is how many bytes have come that are wanted: those of nodes, of leaves, and of the leaves that are on their way. f.mu is held.
+func (f *fetch) brought() int64 {
+	all := f.nodes.bytes + f.leaves.brought
+	for _, w := range f.leaves.workers {
+		if len(w.pending) > 0 {
+			all += min(w.bytes.Load()-w.counted, f.leaves.leaves[w.pending[0]].Size)
+		}
+	}
+	return all
+}
+
+// tooSlow says that a fetch is over which brings next to nothing. f.mu is held.
+func (f *fetch) tooSlow(got int64) error {
+	return protocol.Errorf(protocol.Unavailable, "fetch %s: it comes too slowly: %d bytes in %s, of %d peers that had it", f.root, got, paceEvery, len(f.holders)).
+		WithHint("what is here is kept; the same command goes on from there")
+}
+
+// pace is how many bytes must come in paceEvery: fewer when this node takes no more.
+func (f *fetch) pace() int64 {
+	least := int64(paceBytes)
+	if f.s.down != nil {
+		least = min(least, int64(float64(f.s.down.Limit())*paceEvery.Seconds()/2))
+	}
+	return least
 }
 
 // tell tells the progress, now or when it is time.
@@ -247,7 +284,9 @@ func (f *fetch) nobody() error {
 // free gives a holder back. f.mu is held.
 func (f *fetch) free(h *holder, err error) {
 	h.busy = false
-	if errors.Is(err, errPart) {
+	if errors.Is(err, errSlow) {
+		h.reason = err
+	} else if errors.Is(err, errPart) {
 		h.tried, h.again, h.reason = false, time.Now().Add(partWait), err
 	} else if err != nil {
 		h.lost, h.reason = true, err

@@ -17,6 +17,8 @@ import (
 const (
 	// hintPeers is to how many peers a head is handed, and hintTimeout how long one may take to take it.
 	hintPeers, hintTimeout = 32, 2 * time.Second
+	// hintCost is how many questions a hint costs the peer that brings it: one that counts is written to disk and told on.
+	hintCost = 256
 )
 
 // Tell hands a signer's head to the peers that are here, some if they are many, and returns when they have it or are late.
@@ -64,7 +66,7 @@ func (s *Swarm) serveHint(ctx context.Context, st network.Stream, m *member) err
 	if err := st.SetDeadline(time.Now().Add(slowStream)); err != nil {
 		return err
 	}
-	if err := m.asks.WaitN(ctx, 1); err != nil {
+	if err := m.asks.WaitN(ctx, hintCost); err != nil {
 		return err
 	}
 	e, head, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxHead)

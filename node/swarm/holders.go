@@ -19,8 +19,10 @@ import (
 const (
 	// probePeers is how many connected peers are asked whether they have a root, and probeAtOnce how many at a time.
 	probePeers, probeAtOnce = 48, 16
-	// probeTimeout is how long a peer may take to say whether it has a root.
-	probeTimeout = 5 * time.Second
+	// probeTimeout is how long a peer may take to say whether it has a root, beside the time that the root's bytes buy at probeRate
+	// bytes a second, and probeWhole how long it may take in all.
+	probeTimeout, probeWhole = 5 * time.Second, 20 * time.Second
+	probeRate                = 8 << 10
 	// findHolders is how many holders are taken from the DHT for one root, and findHoldersTimeout how long that may take.
 	findHolders, findHoldersTimeout = 12, 20 * time.Second
 	// maxProviders is how many of those that the DHT names for a root are tried, beside the ones that are known. Anybody can say
@@ -164,7 +166,7 @@ func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
 	if err == nil && len(spoken) > 0 && !slices.Contains(spoken, s.protocol(protocol.WantProtocol)) {
 		return false, errForeign
 	}
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeWhole)
 	defer cancel()
 	begin := time.Now()
 	st, done, err := s.open(ctx, id, protocol.WantProtocol)
@@ -176,16 +178,18 @@ func (s *Swarm) has(ctx context.Context, id peer.ID, c cid.CID) (bool, error) {
 	if c.Codec() == cid.DagPB {
 		kind = protocol.AskBlocks
 	}
+	if err := st.SetWriteDeadline(begin.Add(probeTimeout)); err != nil {
+		return false, err
+	}
 	if err := askOnce(st, kind, c); err != nil {
 		return false, err
 	}
-	e, b, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock)
+	m := s.peers.get(id)
+	e, b, err := protocol.ReadAnswer(bufio.NewReader(&paced{Stream: st, m: m, until: begin.Add(probeTimeout), rate: probeRate}), nil, protocol.MaxBlock)
 	if err != nil {
 		return false, err
 	}
-	m := s.peers.get(id)
 	m.answered(time.Since(begin))
-	m.took(len(b))
 	if kind == protocol.AskBlocks {
 		return e == protocol.Plain && cid.Sum(c.Codec(), b) == c, nil
 	}

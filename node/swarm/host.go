@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ipfs/boxo/bitswap/network/bsnet"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -19,6 +21,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
 	p2pswarm "github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quictransport "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
@@ -39,6 +42,8 @@ const (
 	hostMemory = 128 << 20
 	// quicAfterTCP is how long the dial by QUIC waits for the one by TCP on a local network, where TCP costs a third.
 	quicAfterTCP = 100 * time.Millisecond
+	// maxDialled is how many addresses of a peer are called: whoever tells where a peer is may name any number of any machine's.
+	maxDialled = 32
 )
 
 // registerHash makes go-multihash use the BLAKE3 that is six times as fast on small blocks.
@@ -72,6 +77,11 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		libp2p.ConnectionGater(gate),
 		libp2p.DisableMetrics(),
 		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rank)),
+	}
+	if o.Admit == nil {
+		// For clients of IPFS that have no TLS. Who has both takes TLS, which is proposed first and costs less. A mesh has members only, and
+		// each of them has TLS.
+		options = append(options, libp2p.Security(noise.ID, noise.New))
 	}
 	if len(o.Listen) == 0 {
 		options = append(options, libp2p.NoListenAddrs)
@@ -139,9 +149,17 @@ func resources(o *Options) (network.ResourceManager, error) {
 		},
 		ProtocolPeer: map[p2pprotocol.ID]rcmgr.ResourceLimits{},
 	}
-	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol, protocol.HintProtocol} {
+	for _, id := range []string{protocol.AttProtocol, protocol.WantProtocol, protocol.HintProtocol, protocol.PIRProtocol} {
 		partial.ProtocolPeer[p2pprotocol.ID(o.Prefix+id)] = rcmgr.ResourceLimits{
 			Streams: 8 * peerStreams, StreamsInbound: peerStreams, StreamsOutbound: 8 * peerStreams, Memory: hostMemory / 8,
+		}
+	}
+	// Bitswap has a stream for each message, which is lost when there are too many.
+	for _, id := range []p2pprotocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
+		for _, prefix := range []string{"", o.Prefix} {
+			partial.ProtocolPeer[p2pprotocol.ID(prefix)+id] = rcmgr.ResourceLimits{
+				Streams: 16 * peerStreams, StreamsInbound: 8 * peerStreams, StreamsOutbound: 16 * peerStreams, Memory: hostMemory / 8,
+			}
 		}
 	}
 	scaling := rcmgr.DefaultLimits
@@ -174,7 +192,8 @@ func rank(addrs []ma.Multiaddr) []network.AddrDelay {
 		d.Delay += after
 		ranked = append(ranked, d)
 	}
-	return ranked
+	slices.SortStableFunc(ranked, func(a, b network.AddrDelay) int { return cmp.Compare(a.Delay, b.Delay) })
+	return ranked[:min(len(ranked), maxDialled)]
 }
 
 func hasProtocol(a ma.Multiaddr, code int) bool {

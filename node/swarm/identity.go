@@ -16,9 +16,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// signedHere begin the messages that a peer signs: that the key of a TLS certificate is its own, where it is, and that it
+// signedHere begin the messages that a peer signs: that the key of a TLS certificate, or of Noise, is its own, where it is, and that it
 // relays for another. Each is a domain of its own, or follows its length.
-var signedHere = [][]byte{[]byte("libp2p-tls-handshake:"), []byte("\x12libp2p-peer-record"), []byte("\x11libp2p-relay-rsvp")}
+var signedHere = [][]byte{[]byte("libp2p-tls-handshake:"), []byte("noise-libp2p-static-key:"), []byte("\x12libp2p-peer-record"), []byte("\x11libp2p-relay-rsvp")}
 
 // MaySign says whether a message is one that a swarm signs with its node's key. None that a node says as a signer is.
 func MaySign(message []byte) bool {

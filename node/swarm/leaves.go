@@ -39,6 +39,7 @@ type queue struct {
 	todo    []int32 // nobody owes these; the next one last
 	left    int
 	bytes   int64                      // of what is left
+	brought int64                      // bytes of what has come
 	index   map[protocol.PartKey]int32 // of the leaves, once it is needed
 	workers []*worker
 	// sharers are peers that fetch the tree themselves, or did when they were asked first: they have a part, or all by now.
@@ -195,6 +196,7 @@ func (q *queue) came(w *worker, has bool, now time.Time) bool {
 	}
 	q.left--
 	q.bytes -= size
+	q.brought += size
 	return true
 }
 

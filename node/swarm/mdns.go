@@ -16,6 +16,8 @@ const (
 	mdnsAtOnce = 8
 	// mdnsTries is how often one is called that does not answer, and mdnsAgain about how long after the first time, then twice as long.
 	mdnsTries, mdnsAgain = 7, 250 * time.Millisecond
+	// mdnsCalls bounds the nodes of the local network that are being called or waited for: anybody there can name any number of them.
+	mdnsCalls = 64
 )
 
 // A finder is told which nodes are on the local network. mDNS proves nothing: the connection does.
@@ -49,7 +51,12 @@ func (s *Swarm) findLocal(ctx context.Context) {
 		return
 	}
 	defer service.Close() //nolint:errcheck // it only stops
-	slots := make(chan struct{}, mdnsAtOnce)
+	s.callFound(ctx, f.found)
+}
+
+// callFound calls the nodes that are found, until ctx ends, and returns when all calls have ended.
+func (s *Swarm) callFound(ctx context.Context, found <-chan peer.AddrInfo) {
+	slots, all := make(chan struct{}, mdnsAtOnce), make(chan struct{}, mdnsCalls)
 	var calls sync.WaitGroup
 	defer calls.Wait()
 	for {
@@ -57,13 +64,21 @@ func (s *Swarm) findLocal(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case info = <-f.found:
+		case info = <-found:
 		}
 		if info.ID == s.host.ID() || s.isConnected(info.ID) || !s.peers.get(info.ID).ready() {
 			continue
 		}
+		select {
+		case all <- struct{}{}:
+		default:
+			continue // it is told again
+		}
 		slots <- struct{}{}
-		calls.Go(func() { s.callLocal(ctx, info, slots) })
+		calls.Go(func() {
+			defer func() { <-all }()
+			s.callLocal(ctx, info, slots)
+		})
 	}
 }
 

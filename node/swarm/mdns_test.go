@@ -1,12 +1,19 @@
 package swarm
 
 import (
+	"context"
+	"crypto/ed25519"
 	"io"
 	"net"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
+
+	"github.com/MordragT/nuka/protocol"
 )
 
 // Two nodes that know nothing of each other meet on the local network; members of another network do not.
@@ -92,4 +99,33 @@ func TestCallLocalAgain(t *testing.T) {
 	}
 	l.Close()
 	<-refused
+}
+
+// However many nodes somebody on the local network names, a few are called or waited for.
+func TestCallLocalFlood(t *testing.T) {
+	s := start(t, 1, newMemory(), nil)
+	found, before := make(chan peer.AddrInfo), runtime.NumGoroutine()
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	calls.Go(func() { s.callFound(ctx, found) })
+	most := 0
+	for n := range 500 {
+		public, _, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := idOf(protocol.Key(public))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found <- peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}} // where nobody listens
+		if n%10 == 0 {
+			most = max(most, runtime.NumGoroutine()-before)
+		}
+	}
+	cancel()
+	calls.Wait()
+	if most > 250 { // a call has a goroutine or two of its own
+		t.Errorf("%d goroutines for nodes that are none", most)
+	}
 }

@@ -3,6 +3,7 @@ package swarm
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,9 +18,14 @@ const (
 	maxLinks = 12_000_000
 	// spareNodes is how many bytes of nodes a tree may have beyond the size of its files, and unsized without a known size.
 	spareNodes, unsized = 64 << 20, 1 << 30
-	// nodeWait is how long a peer may take for the next node before another is asked as well, and nodeTimeout before it is lost.
-	nodeWait, nodeTimeout = 700 * time.Millisecond, 20 * time.Second
+	// nodeWait is how long nobody may give a node that is wanted before another peer is asked as well.
+	nodeWait = 700 * time.Millisecond
+	// nodeTimeout is how long a peer may take beside the time that its nodes buy, at nodeRate bytes a second, if they are wanted.
+	nodeTimeout, nodeRate = 20 * time.Second, 4 << 10
 )
+
+// errSlow says that a peer has used up its time for nodes. It may give leaves all the same: others may have been faster with the nodes.
+var errSlow = errors.New("it is too slow about nodes")
 
 // A frontier is the nodes that are wanted next: whose parents are here. Guarded by the fetch's mu.
 type frontier struct {
@@ -100,7 +106,8 @@ func (f *fetch) nodesFrom(ctx context.Context, m *member) error {
 		return err
 	}
 	defer done()
-	r := bufio.NewReaderSize(st, 64<<10)
+	p := &paced{Stream: st, m: m, until: time.Now().Add(nodeTimeout), rate: nodeRate}
+	r := bufio.NewReaderSize(p, 64<<10)
 	var buf []byte
 	for {
 		f.mu.Lock()
@@ -115,27 +122,47 @@ func (f *fetch) nodesFrom(ctx context.Context, m *member) error {
 		if len(roots) == 0 {
 			return nil
 		}
+		if err := st.SetWriteDeadline(p.until); err != nil { // a peer may never read it
+			return err
+		}
 		if err := protocol.WriteAsk(st, protocol.AskNodes, roots); err != nil {
 			return err
 		}
+		given := map[cid.CID]bool{}
+		missing := len(roots) // how many more nodes the peer can lack
 		for ends := 0; ends < len(roots); {
-			if err := st.SetReadDeadline(time.Now().Add(nodeTimeout)); err != nil {
-				return err
-			}
+			before := p.until
 			e, b, err := protocol.ReadAnswer(r, buf, protocol.MaxBlock)
+			if late(err) {
+				return errSlow
+			}
 			if err != nil {
 				return err
 			}
 			switch e {
 			case protocol.End:
 				ends++
+			case protocol.Missing:
+				if missing--; missing < 0 {
+					return fmt.Errorf("it lacks more nodes than there are: %w", errLied)
+				}
 			case protocol.Plain:
 				buf = b[:cap(b)]
-				m.took(len(b))
-				if err := f.node(ctx, b); err != nil {
+				c := cid.Sum(cid.DagPB, b)
+				if given[c] {
+					return fmt.Errorf("node %s a second time in one answer: %w", c, errLied)
+				}
+				given[c] = true
+				links, wanted, err := f.node(ctx, c, b)
+				if err != nil {
 					return err
 				}
+				missing += links
+				if wanted {
+					continue
+				}
 			}
+			p.until = before
 		}
 		f.mu.Lock()
 		f.refresh()
@@ -148,22 +175,22 @@ func (f *fetch) nodesFrom(ctx context.Context, m *member) error {
 	}
 }
 
-// node takes a node that a peer gave. What is not wanted, or not any more, is dropped.
-func (f *fetch) node(ctx context.Context, b []byte) error {
+// node takes a node that a peer gave, and returns how many nodes it links to and whether it was wanted. What is not wanted any more,
+// as somebody else has given it, is dropped.
+func (f *fetch) node(ctx context.Context, c cid.CID, b []byte) (links int, wanted bool, err error) {
 	if f.s.down != nil {
 		if err := f.s.down.WaitN(ctx, len(b)); err != nil {
-			return err
+			return 0, false, err
 		}
 	}
-	c := cid.Sum(cid.DagPB, b)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	depth, wanted := f.nodes.wanted[c]
 	if !wanted {
-		if f.nodes.seen[c] {
-			return nil
+		if n, err := cid.Decode(b); err == nil && f.nodes.seen[c] {
+			return nodeLinks(n), false, nil
 		}
-		return fmt.Errorf("node %s was not asked for: %w", c, errLied)
+		return 0, false, fmt.Errorf("node %s was not asked for: %w", c, errLied)
 	}
 	delete(f.nodes.wanted, c)
 	f.nodes.seen[c] = true
@@ -173,7 +200,7 @@ func (f *fetch) node(ctx context.Context, b []byte) error {
 			f.err = err
 		}
 		f.cond.Broadcast()
-		return err
+		return 0, true, err
 	}
 	for _, l := range n.Links {
 		if l.CID.Codec() == cid.DagPB && !f.nodes.seen[l.CID] {
@@ -183,7 +210,17 @@ func (f *fetch) node(ctx context.Context, b []byte) error {
 		}
 	}
 	f.gained()
-	return nil
+	return nodeLinks(n), true, nil
+}
+
+// nodeLinks is how many links of a node lead to nodes.
+func nodeLinks(n *cid.Node) (links int) {
+	for _, l := range n.Links {
+		if l.CID.Codec() == cid.DagPB {
+			links++
+		}
+	}
+	return links
 }
 
 // put gives a wanted node to the receiver. An error is one of the tree, or of the receiver, not of the peer. f.mu is held.

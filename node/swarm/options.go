@@ -36,6 +36,9 @@ type System interface {
 	Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
 	// Statements returns encoded attestations about PIDs that the asker may be told, in any order.
 	Statements(ctx context.Context, ids []pir.PID, to Asker) ([][]byte, error)
+	// PIR returns the canonical bytes of the PIR of a package about which the asker may be told something. An error says that
+	// there is none, or that it is not for the asker: peers are not told which.
+	PIR(ctx context.Context, id pir.PID, to Asker) ([]byte, error)
 	// Heads returns the newest known heads of signers, encoded; what is not known is left out.
 	Heads(ctx context.Context, keys []protocol.Key) ([][]byte, error)
 	// Learn is told a head that a peer has given. It verifies it; an error with protocol.ErrBackward says that the peer, or the
@@ -54,8 +57,45 @@ type Appender interface {
 	AppendBlock(ctx context.Context, c cid.CID, to Asker, buf []byte) ([]byte, error)
 }
 
-// appendBlock is AppendBlock of any System.
+// block is System.Block for what is here under c, or under the other codec of the same hash: the bytes are the same, and who asks may not
+// know how a package has them. What may be given is asked of the System for the name under which it has them.
+func block(ctx context.Context, s System, c cid.CID, to Asker) ([]byte, error) {
+	b, err := s.Block(ctx, c, to)
+	if err == nil {
+		return b, nil
+	}
+	if b, e := s.Block(ctx, otherCodec(c), to); e == nil {
+		return b, nil
+	}
+	return nil, err
+}
+
+// otherCodec returns the name that the bytes of c would have as a node if it is a leaf, and as a leaf if it is a node.
+func otherCodec(c cid.CID) cid.CID {
+	codec := uint64(cid.DagPB)
+	if c.Codec() == cid.DagPB {
+		codec = cid.Raw
+	}
+	other, err := cid.New(codec, c.Digest())
+	if err != nil {
+		panic("swarm: " + err.Error()) // there is such a codec
+	}
+	return other
+}
+
+// appendBlock is AppendBlock of any System, also under the other codec, as block is.
 func appendBlock(ctx context.Context, s System, c cid.CID, to Asker, buf []byte) ([]byte, error) {
+	b, err := appendNamed(ctx, s, c, to, buf)
+	if err == nil {
+		return b, nil
+	}
+	if b, e := appendNamed(ctx, s, otherCodec(c), to, buf); e == nil {
+		return b, nil
+	}
+	return nil, err
+}
+
+func appendNamed(ctx context.Context, s System, c cid.CID, to Asker, buf []byte) ([]byte, error) {
 	if a, ok := s.(Appender); ok {
 		return a.AppendBlock(ctx, c, to, buf)
 	}

@@ -3,6 +3,7 @@ package swarm
 import (
 	"bufio"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -21,6 +22,8 @@ const (
 	// mostFollowed is how many peers are asked which leaves they have, and followFrom how many bytes must be missing: what is
 	// less is over before it is of use.
 	mostFollowed, followFrom = 32, 4 << 20
+	// mostNews is how much news of each leaf a peer may have: it comes, may be given back some times, and is here.
+	mostNews = 16
 )
 
 // giveParts tells what has become of the leaves of a tree that is being fetched here since that was asked on this stream before.
@@ -110,7 +113,7 @@ func (f *fetch) follow(ctx context.Context, h *holder) error {
 	}
 	defer done()
 	r := bufio.NewReaderSize(st, 4<<10)
-	for {
+	for news := 0; ; {
 		if err := st.SetDeadline(time.Now().Add(slowStream)); err != nil {
 			return err
 		}
@@ -128,6 +131,9 @@ func (f *fetch) follow(ctx context.Context, h *holder) error {
 		}
 		if !f.learn(h, leaves, parts) {
 			return nil
+		}
+		if news += len(leaves); news > mostNews*len(f.leaves.leaves) { // which do not change any more
+			return errors.New("it has more news than a tree can have")
 		}
 		select {
 		case <-ctx.Done():

@@ -6,6 +6,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -14,6 +15,9 @@ const (
 	smallBelow = 4 << 20
 	// trySize is how much of a block is compressed to see whether it helps.
 	trySize = 16 << 10
+	// leastFrame is from how many bytes on something is compressed: the encoder writes the size into frames of as many or more,
+	// and a receiver wants to see it.
+	leastFrame = 256
 )
 
 // A codec compresses and decompresses, for all streams of a swarm.
@@ -27,13 +31,13 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(protocol.MaxBlock))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderMaxMemory(max(protocol.MaxBlock, pir.MaxSize)))
 	return &codec{enc, dec}, err
 }
 
 // compress returns a smaller form of a block, or the block. The smaller form is in buf, which is returned and may have grown.
 func (c *codec) compress(b, buf []byte) (e protocol.Encoding, out, grown []byte) {
-	if len(b) < 64 {
+	if len(b) < leastFrame {
 		return protocol.Plain, b, buf
 	}
 	try := b[:min(len(b), trySize)]
@@ -62,14 +66,17 @@ func (c *codec) decompress(frame, to []byte) error {
 }
 
 // lines returns the lines of a frame, at most MaxLines bytes.
-func (c *codec) lines(frame []byte) ([]byte, error) {
+func (c *codec) lines(frame []byte) ([]byte, error) { return c.frame(frame, protocol.MaxLines) }
+
+// frame returns what a frame holds, which must say how much that is: at most so many bytes.
+func (c *codec) frame(frame []byte, most int) ([]byte, error) {
 	var h zstd.Header
 	if err := h.Decode(frame); err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	if !h.HasFCS || h.FrameContentSize > protocol.MaxLines {
+	if !h.HasFCS || h.FrameContentSize > uint64(most) {
 		return nil, errors.New("zstd: a frame that does not say its size, or says too much")
 	}
-	lines := make([]byte, h.FrameContentSize)
-	return lines, c.decompress(frame, lines)
+	out := make([]byte, h.FrameContentSize)
+	return out, c.decompress(frame, out)
 }

@@ -155,6 +155,7 @@ func (s *Swarm) serve(ctx context.Context, h host.Host) {
 	s.handle(ctx, h, protocol.AttProtocol, s.serveStatements)
 	s.handle(ctx, h, protocol.WantProtocol, s.serveBlocks)
 	s.handle(ctx, h, protocol.HintProtocol, s.serveHint)
+	s.handle(ctx, h, protocol.PIRProtocol, s.servePIRs)
 	if s.o.Invited != nil {
 		s.handle(ctx, h, protocol.JoinProtocol, s.serveJoin)
 	}

@@ -25,6 +25,7 @@ type memory struct {
 	partial    map[cid.CID]map[cid.CID][]byte // of roots that are not whole
 	statements map[pir.PID][][]byte
 	heads      map[protocol.Key][]byte
+	pirs       map[pir.PID][]byte
 	learned    [][]byte
 	shared     []Announcement
 	// give, when set, answers for Block.
@@ -38,7 +39,7 @@ type memory struct {
 
 func newMemory() *memory {
 	return &memory{blocks: map[cid.CID][]byte{}, partial: map[cid.CID]map[cid.CID][]byte{},
-		statements: map[pir.PID][][]byte{}, heads: map[protocol.Key][]byte{}}
+		statements: map[pir.PID][][]byte{}, heads: map[protocol.Key][]byte{}, pirs: map[pir.PID][]byte{}}
 }
 
 func (m *memory) Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error) {
@@ -71,6 +72,15 @@ func (m *memory) Statements(_ context.Context, ids []pir.PID, _ Asker) ([][]byte
 		all = append(all, m.statements[id]...)
 	}
 	return all, nil
+}
+
+func (m *memory) PIR(_ context.Context, id pir.PID, _ Asker) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b, ok := m.pirs[id]; ok {
+		return b, nil
+	}
+	return nil, fs.ErrNotExist
 }
 
 func (m *memory) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error) {

@@ -90,7 +90,7 @@ type giver struct {
 // doubt has the system look at what was given: the peer says that something of it was wrong.
 func (g *giver) doubt(ctx context.Context) {
 	for _, b := range g.given {
-		if _, err := g.s.o.System.Block(ctx, b.CID, g.to); err != nil && ctx.Err() == nil {
+		if _, err := block(ctx, g.s.o.System, b.CID, g.to); err != nil && ctx.Err() == nil {
 			g.s.log.Warn("a peer was given wrong bytes", "peer", g.m.id, "block", b.CID, "error", err)
 		}
 	}
@@ -117,7 +117,7 @@ func (g *giver) nodes(ctx context.Context, roots []cid.CID) error {
 				continue
 			}
 			sent[c] = true
-			b, err := g.s.o.System.Block(ctx, c, g.to)
+			b, err := block(ctx, g.s.o.System, c, g.to)
 			if err != nil {
 				if err := g.answer(ctx, protocol.Missing, nil); err != nil {
 					return err
@@ -210,7 +210,31 @@ func (g *giver) answer(ctx context.Context, e protocol.Encoding, b []byte) error
 		return err
 	}
 	g.m.gives(len(b))
+	if len(b) > pieceSize {
+		return g.pieces(e, b)
+	}
 	return protocol.WriteAnswer(g.w, e, b)
+}
+
+// pieceSize is how much of an answer has a time of its own: a slow peer has slowStream for each piece, not for a whole block.
+const pieceSize = messageSize
+
+// pieces writes an answer in pieces.
+func (g *giver) pieces(e protocol.Encoding, b []byte) error {
+	if err := protocol.BeginAnswer(g.w, e, len(b)); err != nil {
+		return err
+	}
+	for len(b) > 0 {
+		n := min(len(b), pieceSize)
+		if err := g.st.SetWriteDeadline(time.Now().Add(slowStream)); err != nil {
+			return err
+		}
+		if _, err := g.w.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // deadline gives the peer time for what is written next. Setting one for each small block would cost more than the block.

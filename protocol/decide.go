@@ -1,0 +1,264 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// A Question is what a Policy decides about.
+type Question struct {
+	PID pir.PID
+	// Described says that Name and Platform are those of the PID's description.
+	// Without it they do not count: the package may have any name, and every rule that could be about it must be satisfied.
+	Described bool
+	Name      string
+	Platform  pir.Platform
+	Own       Key // the node's key
+	// Statements are all that is known to have been said about the PID, with verified signatures, in any order.
+	Statements []Attestation
+	// Heads are the newest known heads of signers.
+	Heads map[Key]*Head
+	Now   time.Time
+}
+
+// A Vote is one signer's word and whether it counts.
+type Vote struct {
+	Signer  Key
+	Label   string
+	CID     cid.CID
+	Counts  bool
+	Because string // why it does not count
+	// Ahead is how far its signer's clock is ahead of this machine's, or this one's behind, if it is worth telling.
+	Ahead time.Duration
+}
+
+// A Decision is what a policy makes of a question.
+type Decision struct {
+	// CID is what the PID's content is; zero if undecided.
+	CID cid.CID
+	// Statement is one that counted; nil if undecided.
+	Statement *Attestation
+	// Refs are the references that as many signers have named as must agree about the content.
+	Refs  []pir.PID
+	Votes []Vote
+	// Need and Missing say how many signers must agree and how many more it takes for the best supported content.
+	Need, Missing int
+	// Why says in words what decided.
+	Why string
+}
+
+// Decide says which content a PID has, by whose word.
+// A signer that has said two things about a PID has no vote there, and one whose key was revoked has none anywhere.
+// When two contents have enough votes, neither is taken.
+// While the package's name is not known, a content counts only if it would count whatever the name is: see Policy.about.
+func (p *Policy) Decide(q *Question) *Decision {
+	d := &Decision{}
+	rules := p.about(q)
+	bySigner := map[Key][]*Attestation{}
+	var order []Key
+	for i := range q.Statements {
+		a := &q.Statements[i]
+		if a.PID != q.PID || !a.Via.IsZero() {
+			continue
+		}
+		if len(bySigner[a.Signer]) == 0 {
+			order = append(order, a.Signer)
+		}
+		bySigner[a.Signer] = append(bySigner[a.Signer], a)
+	}
+	slices.SortFunc(order, func(a, b Key) int { return slices.Compare(a[:], b[:]) })
+	var votes []*Attestation
+	for _, key := range order {
+		a, because := newest(bySigner[key], q.Now)
+		v := Vote{Signer: key, CID: a.CID, Because: because, Ahead: Ahead(a.Issued, q.Now)}
+		label, named := labelOf(rules, key)
+		switch head := q.Heads[key]; {
+		case key == q.Own && a.current(q.Now):
+			// What was built here twice with two results is known here; the newer one counts.
+			v.Because, v.Label = "", "this node"
+			d.CID, d.Statement, d.Refs, d.Why = a.CID, a, a.Refs, "this node has built it"
+		case len(rules) == 0:
+			v.Because = p.silence(q)
+		case !named:
+			v.Because = "the policy does not name this signer"
+		default:
+			v.Label = label
+			if head != nil && head.Revoked {
+				v.Because = "its key was revoked"
+			}
+		}
+		v.Counts = v.Because == ""
+		if v.Counts && key != q.Own {
+			votes = append(votes, a)
+		}
+		d.Votes = append(d.Votes, v)
+	}
+	for _, rule := range rules {
+		d.Need = max(d.Need, rule.Need)
+	}
+	switch {
+	case d.Statement != nil:
+	case len(rules) == 0:
+		d.Why = p.silence(q)
+	default:
+		d.count(votes, rules)
+	}
+	return d
+}
+
+// about returns the rules that a content must satisfy to count for a package; none: nothing counts but the node's own word.
+// If the package is described, that is the first rule about it. If not, it is each rule that could be the first about it:
+// those up to the first rule for every name and platform. If the policy has no such rule, the package may be one that
+// no rule is about, so none is returned.
+func (p *Policy) about(q *Question) []*Rule {
+	if q.Described {
+		if rule := p.Rule(q.Name, q.Platform); rule != nil {
+			return []*Rule{rule}
+		}
+		return nil
+	}
+	var rules []*Rule
+	for i := range p.Rules {
+		rules = append(rules, &p.Rules[i])
+		if p.Rules[i].general() {
+			return rules
+		}
+	}
+	return nil
+}
+
+// general reports whether the rule is about every package.
+func (r *Rule) general() bool { return strings.Trim(r.Names, "*") == "" && r.Platform == "" }
+
+// silence says why no rule is about a package.
+func (p *Policy) silence(q *Question) string {
+	if !q.Described && len(p.Rules) > 0 {
+		return "its name is not known here, so no rule for names can apply"
+	}
+	return "the policy trusts nobody for this package"
+}
+
+// labelOf returns what the rules call a signer, and whether one of them names it.
+func labelOf(rules []*Rule, key Key) (label string, named bool) {
+	for _, rule := range rules {
+		if i := slices.IndexFunc(rule.Signers, func(s Signer) bool { return s.Key == key }); i >= 0 {
+			if label = rule.Signers[i].Label; label != "" {
+				return label, true
+			}
+			named = true
+		}
+	}
+	return "", named
+}
+
+// count takes the content that has enough votes by each of the rules.
+func (d *Decision) count(votes []*Attestation, rules []*Rule) {
+	for i, rule := range rules {
+		one := rule.count(votes)
+		if len(rules) > 1 {
+			one.Why = fmt.Sprintf("its name is not known here, so each rule that could be about it must agree; the rule for %s: %s", rule.Names, one.Why)
+		}
+		switch {
+		case one.Statement == nil:
+			d.CID, d.Statement, d.Refs, d.Missing, d.Why = cid.CID{}, nil, nil, one.Missing, one.Why
+			return
+		case i == 0:
+			d.CID, d.Statement, d.Refs, d.Why = one.CID, one.Statement, one.Refs, one.Why
+		case one.CID != d.CID:
+			d.CID, d.Statement, d.Refs = cid.CID{}, nil, nil
+			d.Why = fmt.Sprintf("its name is not known here, and the rules for %s and %s take different contents", rules[0].Names, rule.Names)
+			return
+		default: // a reference, too, must be one by each rule
+			d.Refs = slices.DeleteFunc(d.Refs, func(ref pir.PID) bool { return !slices.Contains(one.Refs, ref) })
+			d.Why = one.Why
+		}
+	}
+}
+
+// count takes the content with enough votes of the rule's signers.
+func (r *Rule) count(votes []*Attestation) *Decision {
+	d := &Decision{}
+	support := map[cid.CID][]*Attestation{}
+	for _, a := range votes {
+		if slices.ContainsFunc(r.Signers, func(s Signer) bool { return s.Key == a.Signer }) {
+			support[a.CID] = append(support[a.CID], a)
+		}
+	}
+	best := 0
+	var agreed []cid.CID
+	for c, statements := range support {
+		best = max(best, len(statements))
+		if len(statements) >= r.Need {
+			agreed = append(agreed, c)
+		}
+	}
+	switch {
+	case len(agreed) == 1:
+		d.CID, d.Statement = agreed[0], support[agreed[0]][0]
+		named := map[pir.PID]int{}
+		for _, a := range support[d.CID] {
+			for _, ref := range a.Refs {
+				if named[ref]++; named[ref] == r.Need {
+					d.Refs = append(d.Refs, ref)
+				}
+			}
+		}
+		d.Refs = SortRefs(d.Refs)
+		d.Why = fmt.Sprintf("%d of %d signers agree, %d are needed", best, len(r.Signers), r.Need)
+	case len(agreed) > 1:
+		d.Why = fmt.Sprintf("%d different contents have the %d votes that are needed", len(agreed), r.Need)
+	default:
+		d.Missing = r.Need - best
+		d.Why = fmt.Sprintf("%d of the %d votes that are needed", best, r.Need)
+	}
+	return d
+}
+
+// Ahead is how far the clock of who issued something is ahead, at least; 0 if it is so little that it need not be told.
+func Ahead(issued, now time.Time) time.Duration {
+	if ahead := issued.Sub(now); ahead > toldSkew {
+		return ahead.Round(time.Second)
+	}
+	return 0
+}
+
+// current reports whether a statement is valid at a time.
+func (a *Attestation) current(now time.Time) bool {
+	return (a.Expires.IsZero() || now.Before(a.Expires)) && a.Issued.Before(now.Add(MaxSkew))
+}
+
+// newest returns what one signer says about a PID, and why that does not count, if so.
+func newest(statements []*Attestation, now time.Time) (*Attestation, string) {
+	var valid []*Attestation
+	contents := map[cid.CID]bool{}
+	for _, a := range statements {
+		if a.current(now) {
+			valid = append(valid, a)
+			contents[a.CID] = true
+		}
+	}
+	last := func(list []*Attestation) *Attestation {
+		return slices.MaxFunc(list, func(a, b *Attestation) int {
+			if c := a.Issued.Compare(b.Issued); c != 0 {
+				return c
+			}
+			return strings.Compare(a.CID.String(), b.CID.String())
+		})
+	}
+	switch {
+	case len(valid) == 0:
+		a := last(statements)
+		if a.Issued.After(now.Add(MaxSkew)) {
+			return a, "it is from the future, " + a.Issued.UTC().Format(time.DateTime)
+		}
+		return a, "it expired " + a.Expires.UTC().Format(time.DateTime)
+	case len(contents) > 1:
+		return last(valid), fmt.Sprintf("it says %d different things about this package", len(contents))
+	}
+	return last(valid), ""
+}
