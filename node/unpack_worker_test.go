@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,18 +16,6 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
 )
-
-// TestMain lets this program be the worker that its tests start.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == WorkerArg {
-		if err := RunWorker(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(m.Run())
-}
 
 // archiveIn writes a tar with the given entries, and returns its path and that of an empty folder.
 func archiveIn(t *testing.T, headers ...tar.Header) (path, out string) {

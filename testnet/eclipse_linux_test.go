@@ -53,6 +53,11 @@ func (l *liar) Statements(_ context.Context, ids []pir.PID, _ swarm.Asker) ([][]
 	return said, nil
 }
 
+func (l *liar) PIR(_ context.Context, id pir.PID, _ swarm.Asker) ([]byte, error) {
+	canonical, _, err := l.store.PIR(id)
+	return canonical, err
+}
+
 func (l *liar) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
 func (l *liar) Learn(context.Context, []byte) error                     { return nil }
 
