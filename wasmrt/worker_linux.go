@@ -3,6 +3,7 @@ package wasmrt
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,35 +15,69 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startConfined starts a worker in a process group of its own, which is killed with us, and if the system allows it
-// in a network namespace without any network.
-func startConfined(cmd *exec.Cmd, unconfined bool) error {
-	attr := func(flags uintptr) *syscall.SysProcAttr {
-		a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: flags}
-		if flags&syscall.CLONE_NEWUSER != 0 {
-			a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
-			a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-		}
-		return a
-	}
-	var tries []uintptr
-	if !unconfined {
-		const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-		if os.Geteuid() == 0 {
-			tries = append(tries, alone)
-		}
-		tries = append(tries, alone|syscall.CLONE_NEWUSER)
+// startConfined starts a worker in a process group of its own, which is killed with us, and unless it is unconfined in
+// name spaces of its own: without any network, System V IPC and host name.
+// Where the system does not allow that it fails with a *WallError; with partial the worker is started without them.
+func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
+	tries := spaces()
+	if unconfined {
+		tries = []uintptr{0}
+	} else if partial {
+		tries = append(tries, 0)
 	}
 	var err error
-	for _, flags := range append(tries, 0) {
+	for _, flags := range tries {
 		try := *cmd // a Cmd cannot be started twice
-		try.SysProcAttr = attr(flags)
+		try.SysProcAttr = workerAttr(flags)
+		try.SysProcAttr.Setpgid, try.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 		if err = try.Start(); err == nil {
 			*cmd = try
 			return nil
 		}
-		if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.ENOSYS) {
+		if !noSpaces(err) {
 			return err
+		}
+	}
+	if unconfined || partial {
+		return err
+	}
+	return &WallError{[]string{fmt.Sprintf("name spaces: %v", err)}}
+}
+
+// spaces are the sets of name spaces that are tried for a worker, the best first.
+func spaces() []uintptr {
+	const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	if os.Geteuid() == 0 {
+		return []uintptr{alone, alone | syscall.CLONE_NEWUSER}
+	}
+	return []uintptr{alone | syscall.CLONE_NEWUSER}
+}
+
+func workerAttr(flags uintptr) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Cloneflags: flags}
+	if flags&syscall.CLONE_NEWUSER != 0 {
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+	}
+	return a
+}
+
+// noSpaces reports whether an error says that the system does not give name spaces.
+func noSpaces(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
+}
+
+// probeSpaces returns why name spaces cannot be made, nil if they can.
+// It starts a process in them whose program lies below a file: the error is about the program if all before it went well.
+func probeSpaces() error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, flags := range spaces() {
+		_, err = syscall.ForkExec(exe+"/none", []string{"none"}, &syscall.ProcAttr{Sys: workerAttr(flags)})
+		if errors.Is(err, syscall.ENOTDIR) {
+			return nil
 		}
 	}
 	return err

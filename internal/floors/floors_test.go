@@ -132,7 +132,6 @@ var doors = map[string]door{
 	// WebAssembly, and what confines the processes it runs in.
 	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
-	"github.com/elastic/go-seccomp-bpf":   {code: []string{"wasmrt", "sandbox"}},
 	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
 	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
 	"github.com/libp2p":                            {code: []string{"node/swarm"}, tests: []string{"testnet"}},
