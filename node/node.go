@@ -114,9 +114,18 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	offline := fetcher
 	offline.Offline = true
+	// What workers of earlier versions could write is not executed.
+	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
+		log.Warn("remove the old machine code", "error", err)
+	}
+	machine := &machineCode{dir: o.Home.MachineCode(), log: log}
 	realizer, err := realize.New(&realize.Options{
-		Store:   store,
-		Builder: &builder{store: store, blobs: filepath.Join(o.Home.Store(), "blobs"), machineCode: o.Home.MachineCode()},
+		Store: store,
+		Builder: &builder{
+			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
+			machine: machine,
+			partial: func() bool { return config.Get().Partial },
+		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),
 		Peers:   peers,
@@ -129,6 +138,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	machine.work = realizer.WorkDir()
 	if peers.sharing, err = openSharing(ctx, store, config.Get, realizer.Refs); err != nil {
 		return err
 	}

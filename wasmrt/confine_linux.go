@@ -128,13 +128,13 @@ var kernelWalls = sync.OnceValue(func() []string {
 })
 
 // missingSpaces lists the name spaces that this process cannot give to a worker.
-var missingSpaces = sync.OnceValue(func() []string {
-	if err := probeSpaces(); err != nil {
+func missingSpaces() []string {
+	if _, err := spaces(); err != nil {
 		return []string{fmt.Sprintf("name spaces: workers share the network and System V IPC of this machine: %v "+
 			"(allow user name spaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns)", err)}
 	}
 	return nil
-})
+}
 
 // MissingWalls lists the walls around a build worker that this system lacks, each with what to do; empty if none is missing.
 func MissingWalls() []string { return slices.Concat(missingSpaces(), kernelWalls()) }

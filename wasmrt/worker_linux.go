@@ -3,12 +3,11 @@ package wasmrt
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,39 +18,41 @@ import (
 // name spaces of its own: without any network, System V IPC and host name.
 // Where the system does not allow that it fails with a *WallError; with partial the worker is started without them.
 func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
-	tries := spaces()
-	if unconfined {
-		tries = []uintptr{0}
-	} else if partial {
-		tries = append(tries, 0)
+	if missing := kernelWalls(); len(missing) > 0 && !unconfined && !partial {
+		return &WallError{missing}
 	}
-	var err error
-	for _, flags := range tries {
-		try := *cmd // a Cmd cannot be started twice
-		try.SysProcAttr = workerAttr(flags)
-		try.SysProcAttr.Setpgid, try.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
-		if err = try.Start(); err == nil {
-			*cmd = try
-			return nil
-		}
-		if !noSpaces(err) {
-			return err
+	var flags uintptr
+	if !unconfined {
+		var err error
+		if flags, err = spaces(); err != nil && !partial {
+			return &WallError{missingSpaces()}
 		}
 	}
-	if unconfined || partial {
-		return err
-	}
-	return &WallError{[]string{fmt.Sprintf("name spaces: %v", err)}}
+	cmd.SysProcAttr = workerAttr(flags)
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	return cmd.Start()
 }
 
-// spaces are the sets of name spaces that are tried for a worker, the best first.
-func spaces() []uintptr {
-	const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-	if os.Geteuid() == 0 {
-		return []uintptr{alone, alone | syscall.CLONE_NEWUSER}
+// spaces returns the flags of clone that give a worker the best name spaces that can be had, or why there are none.
+// It starts a process in them whose program lies below a file: the error is about the program if all before it went well.
+var spaces = sync.OnceValues(func() (uintptr, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 0, err
 	}
-	return []uintptr{alone | syscall.CLONE_NEWUSER}
-}
+	const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	tries := []uintptr{alone | syscall.CLONE_NEWUSER}
+	if os.Geteuid() == 0 {
+		tries = []uintptr{alone, alone | syscall.CLONE_NEWUSER}
+	}
+	for _, flags := range tries {
+		_, err = syscall.ForkExec(exe+"/none", []string{"none"}, &syscall.ProcAttr{Sys: workerAttr(flags)})
+		if errors.Is(err, syscall.ENOTDIR) {
+			return flags, nil
+		}
+	}
+	return 0, err
+})
 
 func workerAttr(flags uintptr) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: flags}
@@ -60,27 +61,6 @@ func workerAttr(flags uintptr) *syscall.SysProcAttr {
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 	}
 	return a
-}
-
-// noSpaces reports whether an error says that the system does not give name spaces.
-func noSpaces(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
-}
-
-// probeSpaces returns why name spaces cannot be made, nil if they can.
-// It starts a process in them whose program lies below a file: the error is about the program if all before it went well.
-func probeSpaces() error {
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	for _, flags := range spaces() {
-		_, err = syscall.ForkExec(exe+"/none", []string{"none"}, &syscall.ProcAttr{Sys: workerAttr(flags)})
-		if errors.Is(err, syscall.ENOTDIR) {
-			return nil
-		}
-	}
-	return err
 }
 
 // killWorker kills the process group.

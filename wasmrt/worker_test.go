@@ -261,7 +261,7 @@ func confined(t *testing.T, outside string) *wasmrt.Worker {
 // memory back.
 func runtimeWork() error {
 	stop := make(chan struct{})
-	for range 4 {
+	for range 2 {
 		go func() {
 			for i := 0; ; i++ { // needs a signal to be preempted
 				if i%(1<<20) == 0 {
@@ -275,7 +275,7 @@ func runtimeWork() error {
 		}()
 	}
 	defer close(stop)
-	for range 20 {
+	for range 5 {
 		b := make([]byte, 8<<20)
 		for i := 0; i < len(b); i += 4096 {
 			b[i] = 1

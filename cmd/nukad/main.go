@@ -32,7 +32,7 @@ node's key is open; another is started when one dies. The setting apart in confi
 `
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == netd.Arg) {
+	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == node.CompileArg || os.Args[1] == netd.Arg) {
 		if err := runChild(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
@@ -56,8 +56,11 @@ func runChild(what string) error {
 	if st, err := os.Stdin.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
 		return errors.New("only a daemon starts this: nukad system")
 	}
-	if what == netd.Arg {
+	switch what {
+	case netd.Arg:
 		return netd.Main()
+	case node.CompileArg:
+		return node.RunCompiler()
 	}
 	return node.RunWorker()
 }
