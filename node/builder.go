@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
@@ -33,7 +34,7 @@ const (
 type builder struct {
 	store   *cas.Store
 	blobs   string // folder of the store that workers may read
-	machine *machineCode
+	machine *machine.Cache
 	partial func() bool // whether builds of others' may run where a wall is missing
 }
 
@@ -69,7 +70,7 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{b.machine.dir, filepath.Join(job.Dir, scratchName)} {
+	for _, dir := range []string{b.machine.Dir, filepath.Join(job.Dir, scratchName)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -78,7 +79,7 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:      []string{WorkerArg},
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  []string{b.blobs, b.machine.dir},
+		ReadOnly:  []string{b.blobs, b.machine.Dir},
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
 	})
@@ -144,7 +145,7 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 
 // message returns the first message to the worker, and the files that it may have compiled.
 func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[string]bool, error) {
-	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.dir, Jobs: jobs()}
+	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
 	files := map[string]bool{}
 	for _, in := range job.Inputs {
 		tree := workerTree{Path: in.Path}

@@ -12,8 +12,10 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 )
@@ -118,12 +120,12 @@ func Run(ctx context.Context, o *Options) error {
 	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
 		log.Warn("remove the old machine code", "error", err)
 	}
-	machine := &machineCode{dir: o.Home.MachineCode(), log: log}
+	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: log}
 	realizer, err := realize.New(&realize.Options{
 		Store: store,
 		Builder: &builder{
 			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
-			machine: machine,
+			machine: code,
 			partial: func() bool { return config.Get().Partial },
 		},
 		Fetcher: source.New(&fetcher),
@@ -138,7 +140,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	machine.work = realizer.WorkDir()
+	code.Work = realizer.WorkDir()
 	if peers.sharing, err = openSharing(ctx, store, config.Get, realizer.Refs); err != nil {
 		return err
 	}

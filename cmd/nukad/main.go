@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/node"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/netd"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -32,7 +33,7 @@ node's key is open; another is started when one dies. The setting apart in confi
 `
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == node.CompileArg || os.Args[1] == netd.Arg) {
+	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == machine.Arg || os.Args[1] == netd.Arg) {
 		if err := runChild(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
@@ -59,8 +60,8 @@ func runChild(what string) error {
 	switch what {
 	case netd.Arg:
 		return netd.Main()
-	case node.CompileArg:
-		return node.RunCompiler()
+	case machine.Arg:
+		return machine.Main()
 	}
 	return node.RunWorker()
 }

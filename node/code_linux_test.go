@@ -18,7 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
@@ -27,7 +29,7 @@ import (
 // TestMain lets the builder start this program as its workers. A build worker has been taken over: it attacks.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
-		run := map[string]func() error{WorkerArg: hostileWorker, CompileArg: RunCompiler}[os.Args[1]]
+		run := map[string]func() error{WorkerArg: hostileWorker, machine.Arg: machine.Main}[os.Args[1]]
 		if run != nil {
 			if err := run(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
@@ -190,7 +192,7 @@ func newBench(t *testing.T) *bench {
 	x := &bench{cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
 	x.b = &builder{
 		store: store, blobs: x.blobs, partial: func() bool { return false },
-		machine: &machineCode{dir: x.cache, work: dir, log: slog.New(slog.DiscardHandler)},
+		machine: &machine.Cache{Dir: x.cache, Work: dir, Engine: nu.EngineCode, Log: slog.New(slog.DiscardHandler)},
 	}
 	return x
 }
@@ -284,7 +286,7 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 	if _, err := x.build(t, t.TempDir(), "ask "+stranger, true); err == nil || !strings.Contains(err.Error(), "none of its inputs") {
 		t.Errorf("a file that is no input: got %v", err)
 	}
-	x.b.machine.work = filepath.Join(t.TempDir(), "none") // so that it fails at once
+	x.b.machine.Work = filepath.Join(t.TempDir(), "none") // so that it fails at once
 	if _, err := x.build(t, t.TempDir(), "again", true); err == nil || !strings.Contains(err.Error(), "again and again") {
 		t.Errorf("again and again: got %v", err)
 	}
@@ -299,7 +301,7 @@ func TestCompileWorker(t *testing.T) {
 	}
 	done := make(chan error, 2)
 	for range 2 {
-		go func() { done <- x.b.machine.make(context.Background(), file, false, true) }()
+		go func() { done <- x.b.machine.Make(context.Background(), file, false, true) }()
 	}
 	if err := errors.Join(<-done, <-done); err != nil {
 		t.Fatal(err)
@@ -315,7 +317,7 @@ func TestCompileWorker(t *testing.T) {
 	if err := os.WriteFile(file, []byte("\x00asm\x01\x00\x00\x00garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.b.machine.make(context.Background(), file, false, true); err == nil {
+	if err := x.b.machine.Make(context.Background(), file, false, true); err == nil {
 		t.Error("a module that is none: got no error")
 	}
 }
