@@ -90,7 +90,7 @@ func hostileWorker() error {
 	what, arg, _ := strings.Cut(job.PIR, " ")
 	switch what {
 	case "plant":
-		fmt.Fprint(out, plant(job.MachineCode, filepath.Join(job.Dir, "evil"), filepath.Join(job.Dir, "out")))
+		fmt.Fprint(out, plant(job.MachineCode, filepath.Join(job.Dir, "evil"), filepath.Join(job.Dir, "keep"), filepath.Join(job.Dir, "out")))
 	case "ask", "again":
 		for range map[string]int{"ask": 1, "again": 1000}[what] {
 			if err := sendReply(conn, workerReply{Want: &wantCode{File: arg, Again: true}}); err != nil {
@@ -107,7 +107,8 @@ func hostileWorker() error {
 }
 
 // plant tries to bring the machine code of evil, a folder like a cache, into the entries of cache, and says which ways were open.
-func plant(cache, evil, out string) string {
+// keep is a second one like evil, out a folder to write to.
+func plant(cache, evil, keep, out string) string {
 	var open []string
 	try := func(what string, err error) {
 		if err == nil {
@@ -158,6 +159,10 @@ func plant(cache, evil, out string) string {
 	try("a link as an entry", os.Symlink(evil, filepath.Join(cache, "link")))
 	try("rename the cache", os.Rename(cache, cache+".old"))
 	try("a link as the cache", errors.Join(os.RemoveAll(cache), os.Symlink(evil, cache)))
+	for name := range files { // after all that was destroyed, the hostile files if they can be made
+		to := filepath.Join(cache, name)
+		try("plant "+name, errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), cp(filepath.Join(keep, name), to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)))
+	}
 	return "open: " + strings.Join(open, ", ")
 }
 
@@ -227,6 +232,7 @@ func TestWorkerPlantsNoMachineCode(t *testing.T) {
 	// The hostile entry is whole: machine code of another program under the name and with the sum of this.
 	evil := filepath.Join(dir, "evil")
 	forge(t, evil, x.cache, bad)
+	forge(t, filepath.Join(dir, "keep"), x.cache, bad)
 	if got := runs(t, &wasmrt.Options{CacheDir: evil}, good); got != 4 {
 		t.Fatalf("got %d from the forged cache, want 4, or the test tests nothing", got)
 	}

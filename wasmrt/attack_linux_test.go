@@ -85,6 +85,7 @@ func hostileCalls(network bool) string {
 		// files that Landlock does not look after
 		{"chmod by path", unix.SYS_FCHMODAT, [5]uintptr{}, unlisted},
 		{"chmod by path, newer", unix.SYS_FCHMODAT2, [5]uintptr{}, unlisted},
+		{"times by path", unix.SYS_UTIMENSAT, [5]uintptr{}, unlisted},
 		{"chown", unix.SYS_FCHOWNAT, [5]uintptr{}, unlisted},
 		{"setxattr", unix.SYS_SETXATTR, [5]uintptr{}, unlisted},
 		{"truncate by path", unix.SYS_TRUNCATE, [5]uintptr{}, unlisted},
@@ -128,8 +129,7 @@ func hostileCalls(network bool) string {
 		} {
 			calls = append(calls, hostileCall{name, nr, [5]uintptr{^uintptr(0)}, unlisted})
 		}
-		calls = append(calls, hostileCall{"socket inet", unix.SYS_SOCKET, [5]uintptr{unix.AF_INET, unix.SOCK_STREAM}, unlisted},
-			hostileCall{"times by path", unix.SYS_UTIMENSAT, [5]uintptr{}, unlisted})
+		calls = append(calls, hostileCall{"socket inet", unix.SYS_SOCKET, [5]uintptr{unix.AF_INET, unix.SOCK_STREAM}, unlisted})
 	}
 	var open []string
 	for _, c := range calls {

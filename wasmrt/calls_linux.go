@@ -75,7 +75,7 @@ func networkCalls() []sysCall {
 		plain(
 			unix.SYS_SENDMSG, unix.SYS_RECVMSG, unix.SYS_SENDMMSG, unix.SYS_RECVMMSG, unix.SYS_SENDTO, unix.SYS_RECVFROM,
 			unix.SYS_CONNECT, unix.SYS_BIND, unix.SYS_LISTEN, unix.SYS_ACCEPT4, unix.SYS_SHUTDOWN, unix.SYS_GETSOCKNAME,
-			unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_FLOCK, unix.SYS_UTIMENSAT,
+			unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
 		),
 		[]sysCall{
 			{unix.SYS_SOCKET, []argTest{inet, one(1, kind, unix.SOCK_STREAM), one(2, asInt, 0, unix.IPPROTO_TCP, unix.IPPROTO_MPTCP)}},
