@@ -140,6 +140,7 @@ func workerDo(a []string) (string, error) {
 func spawn(t *testing.T, c *wasmrt.WorkerCommand) *wasmrt.Worker {
 	t.Helper()
 	c.Args = []string{workerArg}
+	c.Env = append(c.Env, "GORACE=atexit_sleep_ms=0") // with -race an end would take longer than Close waits
 	w, err := wasmrt.Spawn(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
