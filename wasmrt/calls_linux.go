@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls were found by tracing builds of clang, Lua and SQLite and a net daemon with strace, with and without cgo.
+// The calls were found by tracing builds of clang and Lua with strace, and by running those, the build of SQLite's library
+// and net daemons behind the filter, with and without cgo.
 // What is not here is what no build makes: other programs and processes, name spaces and mounts, io_uring, bpf, perf,
 // keys, user faults, System V and POSIX queues, changes of modes, owners and times by path.
 
