@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
@@ -32,18 +34,22 @@ const (
 
 // builder runs builds in worker processes.
 type builder struct {
-	store       *cas.Store
-	blobs       string // folder of the store that workers may read
-	machineCode string
+	store   *cas.Store
+	blobs   string // folder of the store that workers may read
+	machine *machine.Cache
+	partial func() bool // whether builds of others' may run where a wall is missing
 }
+
+// scratchName is the folder of a build for what shows the machine code cache to its worker.
+const scratchName = "code"
 
 // A workerJob is the first message to a worker: all it needs to run one build.
 type workerJob struct {
 	PIR         string       `json:"pir"`
 	Trees       []workerTree `json:"trees"`
 	Path        []string     `json:"path"`
-	Dir         string       `json:"dir"` // holds build, out and tmp
-	MachineCode string       `json:"machine_code"`
+	Dir         string       `json:"dir"`          // holds build, out and tmp
+	MachineCode string       `json:"machine_code"` // the cache, which it only reads
 	Jobs        int          `json:"jobs"`
 	// Unpack is another job, instead of a build.
 	Unpack *unpackJob `json:"unpack,omitempty"`
@@ -54,10 +60,11 @@ type workerTree struct {
 	Entries []wasmrt.Entry `json:"entries"`
 }
 
-// A workerReply is a message of a worker: output, or its end.
+// A workerReply is a message of a worker: output, a question for machine code, or its end.
 type workerReply struct {
-	Output []byte `json:"output,omitempty"`
-	Done   bool   `json:"done,omitempty"`
+	Output []byte    `json:"output,omitempty"`
+	Want   *wantCode `json:"want,omitempty"`
+	Done   bool      `json:"done,omitempty"`
 	// Unpacked is what an unpackJob gave.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
 	Error    *protocol.Error `json:"error,omitempty"`
@@ -65,23 +72,36 @@ type workerReply struct {
 
 // Build implements realize.Builder.
 func (b *builder) Build(ctx context.Context, job *realize.Job) error {
-	message, err := b.message(ctx, job)
+	message, files, err := b.message(ctx, job)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(b.machineCode, 0o700); err != nil {
-		return err
+	for _, dir := range []string{b.machine.Dir, filepath.Join(job.Dir, scratchName)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
+	partial := job.Local || b.partial()
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:      []string{WorkerArg},
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  []string{b.blobs},
-		ReadWrite: []string{job.Dir, b.machineCode},
+		ReadOnly:  []string{b.blobs, b.machine.Dir},
+		ReadWrite: []string{job.Dir},
+		Partial:   partial,
 	})
+	var walls *wasmrt.WallError
+	if errors.As(err, &walls) {
+		return protocol.Errorf(protocol.Denied, "it was described by others, and %v", err).
+			WithHint("put the wall up (nuka doctor says how), fetch the package from a peer, or allow it all the same with confine: partial in config.nuon")
+	}
 	if err != nil {
 		return err
 	}
 	defer worker.Close()
+	asked := &answerer{machine: b.machine, worker: worker, files: files, partial: partial}
+	defer asked.wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if err := worker.Send(message); err != nil {
 		worker.Kill(err)
 		return ended(ctx, worker, err)
@@ -102,6 +122,12 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		if _, err := job.Log.Write(reply.Output); err != nil {
 			worker.Kill(err)
 			return err
+		}
+		if reply.Want != nil {
+			if err := asked.answer(ctx, reply.Want); err != nil {
+				worker.Kill(err)
+				return ended(ctx, worker, err)
+			}
 		}
 		if reply.Done {
 			if reply.Error != nil {
@@ -126,17 +152,22 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	return protocol.Errorf(protocol.Failed, "the worker process ended: %v", errors.Join(waitErr, err))
 }
 
-func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, error) {
-	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machineCode, Jobs: jobs()}
+// message returns the first message to the worker, and the files that it may have compiled.
+func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[string]bool, error) {
+	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
+	files := map[string]bool{}
 	for _, in := range job.Inputs {
 		tree := workerTree{Path: in.Path}
 		for e, err := range b.store.Entries(ctx, in.CID) {
 			if err != nil {
-				return nil, storeErr(err)
+				return nil, nil, storeErr(err)
 			}
 			we, err := workerEntry(b.store, e)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
+			}
+			if we.File != "" {
+				files[we.File] = true
 			}
 			tree.Entries = append(tree.Entries, we)
 		}
@@ -151,7 +182,8 @@ func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, error)
 	for _, name := range names {
 		w.Path = append(w.Path, realize.StorePath+"/"+job.PIR.Packages[name].String()+"/bin")
 	}
-	return json.Marshal(w)
+	text, err := json.Marshal(w)
+	return text, files, err
 }
 
 func workerEntry(store *cas.Store, e cas.Entry) (wasmrt.Entry, error) {

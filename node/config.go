@@ -48,6 +48,7 @@ type ShareRule struct {
 //	  connections: 200
 //	  metrics: "127.0.0.1:9464"                         # Prometheus reads it there
 //	  apart: true      # each swarm in a process of its own, which neither the store nor the key of the node is open to
+//	  confine: partial # build what others described even where a wall around workers is missing; without it: full
 //	  control: "0.0.0.0:4718"  # where light peers of other machines attach by a ticket
 //	}
 type Config struct {
@@ -58,6 +59,7 @@ type Config struct {
 	Share       []ShareRule
 	Relay       bool
 	Apart       bool
+	Partial     bool // whether builds of others' run where a wall is missing
 	Up, Down    int64
 	Connections int
 	Metrics     string
@@ -127,6 +129,7 @@ func parseConfig(text []byte) (*Config, error) {
 		"bootstrap":   func(v any) bool { return texts(v, &c.Bootstrap) },
 		"mdns":        func(v any) bool { return set(v, &c.MDNS) },
 		"apart":       func(v any) bool { return set(v, &c.Apart) },
+		"confine":     func(v any) bool { c.Partial = v == "partial"; return c.Partial || v == "full" },
 		"relay":       func(v any) bool { return set(v, &c.Relay) },
 		"metrics":     func(v any) bool { return address(v, &c.Metrics) },
 		"control":     func(v any) bool { return address(v, &c.Control) },

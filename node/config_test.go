@@ -13,14 +13,14 @@ func TestConfig(t *testing.T) {
 	c, err := parseConfig([]byte(`{
   # a node of the team
   listen: [/ip4/127.0.0.1/tcp/4717]
-  mdns: false, up: 10MiB
+  mdns: false, up: 10MiB, confine: partial
   share: [{names: "work-*", with: off}, {names: "lib*", with: public}]
 }`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := defaultConfig()
-	want.Listens, want.Listen, want.MDNS, want.Up = true, []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20
+	want.Listens, want.Listen, want.MDNS, want.Up, want.Partial = true, []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20, true
 	want.Share = []ShareRule{{"work-*", Off}, {"lib*", Public}}
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
@@ -40,6 +40,8 @@ func TestConfig(t *testing.T) {
 		"{connections: 0}":                       "connections",
 		"{share: [{names: a, with: everybody}]}": "share",
 		"{share: [{names: '[', with: off}]}":     "share",
+		"{confine: none}":                        "confine",
+		"{confine: true}":                        "confine",
 		"{mdns: 1.5}":                            "1:8",
 	} {
 		if _, err := parseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -87,7 +87,7 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 	case protocol.OpRealize:
 		return with(call, func(a protocol.RealizeArgs) (any, error) {
 			a.KeepFailed = a.KeepFailed && actor.Local // nobody else could look into the folder
-			return h.realize(ctx, a, call.Event)
+			return h.realize(ctx, a, actor.Local, call.Event)
 		})
 	case protocol.OpUpload:
 		return h.upload(ctx, call.Data, actor.Local)
@@ -144,12 +144,13 @@ func (h *handler) status() protocol.Status {
 	return protocol.Status{
 		Version: h.version, Home: h.home.Data, Key: h.key.String(), Process: os.Getpid(),
 		Uptime: time.Since(h.started), Running: h.realizer.Running(), Confinement: wasmrt.Confinement(),
+		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial,
 	}
 }
 
-func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, event func(protocol.Event)) (*protocol.Realized, error) {
+func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local bool, event func(protocol.Event)) (*protocol.Realized, error) {
 	return h.realizer.Realize(ctx, &realize.Request{
-		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Event: event,
+		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
 	})
 }
 

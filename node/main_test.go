@@ -6,12 +6,17 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/MordragT/nuka/node/machine"
 )
 
-// TestMain lets this program be the worker that its tests start. What a test starts, it ends.
+// testWorkers are what this program does when a test has started it as a worker.
+var testWorkers = map[string]func() error{WorkerArg: RunWorker, machine.Arg: machine.Main}
+
+// TestMain lets this program be the workers that its tests start. What a test starts, it ends.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == WorkerArg {
-		if err := RunWorker(); err != nil {
+	if len(os.Args) > 1 && testWorkers[os.Args[1]] != nil {
+		if err := testWorkers[os.Args[1]](); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

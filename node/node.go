@@ -12,9 +12,11 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/node/tidy"
+	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 )
@@ -112,9 +114,18 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	offline := fetcher
 	offline.Offline = true
+	// What workers of earlier versions could write is not executed.
+	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
+		log.Warn("remove the old machine code", "error", err)
+	}
+	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: log}
 	realizer, err := realize.New(&realize.Options{
-		Store:   store,
-		Builder: &builder{store: store, blobs: filepath.Join(o.Home.Store(), "blobs"), machineCode: o.Home.MachineCode()},
+		Store: store,
+		Builder: &builder{
+			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
+			machine: code,
+			partial: func() bool { return config.Get().Partial },
+		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),
 		Peers:   peers,
@@ -127,6 +138,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
+	code.Work = realizer.WorkDir()
 	if peers.sharing, err = openSharing(ctx, store, config.Get, realizer.Refs); err != nil {
 		return err
 	}

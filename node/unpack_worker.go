@@ -59,6 +59,7 @@ func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.
 		Path: u.program, Args: args,
 		Limits:   wasmrt.WorkerLimits{Memory: maxUnpackMemory, Wall: maxUnpackTime},
 		ReadOnly: []string{path}, ReadWrite: []string{out},
+		Partial: true, // which walls are missing is said by nuka doctor; without a worker there would be none
 	})
 	if err != nil {
 		if ctx.Err() != nil {

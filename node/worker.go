@@ -35,7 +35,7 @@ func RunWorker() error {
 		return runUnpack(conn, job.Unpack)
 	}
 	reply := workerReply{Done: true}
-	if err := runJob(context.Background(), &job, output{conn}); err != nil {
+	if err := runJob(context.Background(), conn, &job); err != nil {
 		reply.Error = workerError(err)
 	}
 	return sendReply(conn, reply)
@@ -65,8 +65,9 @@ func workerError(err error) *protocol.Error {
 	return protocol.Errorf(code, "%v", err)
 }
 
-func runJob(ctx context.Context, job *workerJob, out output) error {
-	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: job.MachineCode})
+func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
+	out, code := output{conn}, asker{conn: conn}
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: job.MachineCode, Scratch: filepath.Join(job.Dir, scratchName), Ask: code.ask})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ var engineDigest string
 // EngineDigest returns the digest of the sources that the embedded Nushell was built from.
 func EngineDigest() string { return strings.TrimSpace(engineDigest) }
 
+// EngineCode returns the module of the embedded Nushell, which must not be changed.
+func EngineCode() ([]byte, error) { return engineCode() }
+
 // engineCode returns the module of the embedded Nushell.
 var engineCode = sync.OnceValues(func() ([]byte, error) {
 	d, err := zstd.NewReader(nil)

@@ -40,6 +40,10 @@ type Status struct {
 	Running []string      `json:"running"` // what is being fetched or built
 	// Confinement says how worker processes are confined, and what this platform lacks.
 	Confinement []string `json:"confinement"`
+	// MissingWalls are the walls around build workers that are missing, each with what to do. If there are any, the daemon
+	// builds nothing that others described, unless Partial says that the configuration allows it.
+	MissingWalls []string `json:"missing_walls"`
+	Partial      bool     `json:"partial"`
 }
 
 // A Package is a PIR on its way to a daemon.

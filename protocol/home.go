@@ -69,8 +69,11 @@ func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
 // Meshes is the folder of the meshes that the node is in.
 func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
 
-// MachineCode is the folder of compiled WebAssembly.
-func (h Home) MachineCode() string { return filepath.Join(h.Cache, "wasm") }
+// MachineCode is the folder of compiled WebAssembly. Workers only read it.
+func (h Home) MachineCode() string { return filepath.Join(h.Cache, "machine") }
+
+// OldMachineCode is where it was when workers could write there: nothing in it may be executed any more.
+func (h Home) OldMachineCode() string { return filepath.Join(h.Cache, "wasm") }
 
 // Evaluations is the folder of the evaluation cache.
 func (h Home) Evaluations() string { return filepath.Join(h.Cache, "eval") }

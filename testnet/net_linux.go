@@ -146,7 +146,7 @@ func (n *Net) machine(config string) *Node {
 	if err := os.Mkdir(filepath.Join(d.Home, "cache"), 0o700); err != nil {
 		n.t.Fatal(err)
 	}
-	for _, name := range []string{"code", "wasm"} {
+	for _, name := range []string{"code", "machine"} {
 		shared := filepath.Join(filepath.Dir(n.programs), "cache", name)
 		if err := os.MkdirAll(shared, 0o700); err != nil {
 			n.t.Fatal(err)

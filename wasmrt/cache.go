@@ -19,19 +19,23 @@ import (
 // (in a folder named after wazero's version and the machine) and "sum", which says what that file must be.
 // wazero checks the machine code by a CRC, but none of the offsets into it, so sum covers the rest.
 // An entry that does not match is removed and made anew. Files are only ever replaced by rename; writers of
-// several processes write the same bytes.
+// several processes write the same bytes. The sum finds damage; it is no defence against who may write here.
 
 // errCache marks errors of the cache rather than of the module.
 var errCache = errors.New("machine code cache")
 
 const sumName = "sum"
 
-func (r *Runtime) compileCached(ctx context.Context, key moduleKey, code []byte, bounded bool) (*compiled, error) {
-	name := key.String()
+// entryName is the name of a module's folder in a cache.
+func entryName(key moduleKey, bounded bool) string {
 	if bounded {
-		name += "-bounded"
+		return key.String() + "-bounded"
 	}
-	dir := filepath.Join(r.opts.CacheDir, name)
+	return key.String()
+}
+
+func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
+	dir := filepath.Join(r.opts.CacheDir, entryName(m.key, bounded))
 	for {
 		hit := true
 		if err := checkEntry(dir); err != nil {
@@ -47,7 +51,7 @@ func (r *Runtime) compileCached(ctx context.Context, key moduleKey, code []byte,
 		if err != nil {
 			return nil, fmt.Errorf("%w: %v", errCache, err)
 		}
-		c, err := r.compileWith(ctx, code, bounded, cache)
+		c, err := r.compileWith(ctx, m.code, bounded, cache)
 		if err != nil {
 			_ = cache.Close(ctx)
 			if hit && ctx.Err() == nil { // the machine code's own checksum, or the module

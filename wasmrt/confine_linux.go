@@ -7,11 +7,9 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
+	"sync"
 	"syscall"
 
-	seccomp "github.com/elastic/go-seccomp-bpf"
-	"github.com/elastic/go-seccomp-bpf/arch"
 	"github.com/landlock-lsm/go-landlock/landlock"
 	llsyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
@@ -20,8 +18,11 @@ import (
 // Confine takes from this process, for good, what a worker does not need: it sets the kernel's limits, allows the
 // files that it may use, and refuses others, the network unless it may use it, new programs, signals to others and
 // the calls by which kernels are attacked. With the network a process of root's becomes nobody's.
-// What the kernel lacks is left out; Confinement says what that is.
+// Where the kernel lacks a wall it fails with a *WallError, unless a.Partial allows to go on without.
 func Confine(l *WorkerLimits, a *Allowed) error {
+	if missing := kernelWalls(); len(missing) > 0 && !a.Partial {
+		return &WallError{missing}
+	}
 	if err := limitSelf(l); err != nil {
 		return err
 	}
@@ -36,12 +37,8 @@ func Confine(l *WorkerLimits, a *Allowed) error {
 			return fmt.Errorf("confine worker: become nobody: %w", err)
 		}
 	}
-	if seccomp.Supported() {
-		f, err := filter(a.Network)
-		if err == nil {
-			err = seccomp.LoadFilter(f)
-		}
-		if err != nil {
+	if seccompSupported() {
+		if err := loadSeccomp(a.Network); err != nil {
 			return fmt.Errorf("confine worker: seccomp: %w", err)
 		}
 	}
@@ -83,93 +80,13 @@ func landlockSelf(a *Allowed) error {
 	return best.Restrict(rules...)
 }
 
-// networkCalls are refused to who may not use the network.
-var networkCalls = []string{
-	"socket", "socketpair", "socketcall", "connect", "bind", "listen", "accept", "accept4", "sendto", "sendmsg", "sendmmsg",
-	"recvfrom", "recvmsg", "recvmmsg",
-}
-
-// refused are the calls a worker cannot make. Those for other processes and for threads have conditions, below.
-var refused = []string{
-	// other programs and processes
-	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise",
-	"process_mrelease", "kcmp", "pidfd_open", "pidfd_getfd", "pidfd_send_signal", "tkill", "rt_sigqueueinfo",
-	"rt_tgsigqueueinfo", "migrate_pages", "move_pages", "setpriority", "ioprio_set",
-	// namespaces and mounts
-	"unshare", "setns", "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "open_tree_attr", "move_mount",
-	"fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "open_by_handle_at", "name_to_handle_at", "quotactl",
-	"quotactl_fd", "acct", "swapon", "swapoff", "fanotify_init",
-	// the kernel
-	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "keyctl", "add_key",
-	"request_key", "init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load",
-	"reboot", "syslog", "uselib", "personality", "iopl", "ioperm", "vm86", "vm86old", "modify_ldt", "lookup_dcookie",
-	"nfsservctl", "_sysctl", "settimeofday", "stime", "clock_settime", "clock_settime64", "adjtimex", "clock_adjtime",
-	"clock_adjtime64", "sethostname", "setdomainname", "vhangup",
-	// ways to talk to other builds
-	"shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl", "semget", "semop", "semctl", "semtimedop",
-	"mq_open", "mq_unlink", "memfd_secret",
-}
-
-// filter returns the seccomp filter: everything is allowed but what is refused.
-func filter(network bool) (seccomp.Filter, error) {
-	info, err := arch.GetInfo("")
-	if err != nil {
-		return seccomp.Filter{}, err
-	}
-	known := func(names []string) []string {
-		return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
-			_, ok := info.SyscallNames[n]
-			return !ok
-		})
-	}
-	self := uint64(os.Getpid())
-	conditions := []seccomp.NameWithConditions{
-		// threads, not processes
-		{Name: "clone", Conditions: []seccomp.Condition{{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}}},
-		// signals and limits of its own
-		{Name: "kill", Conditions: []seccomp.Condition{{Argument: 0, Operation: seccomp.NotEqual, Value: self}}},
-		{Name: "tgkill", Conditions: []seccomp.Condition{{Argument: 0, Operation: seccomp.NotEqual, Value: self}}},
-		{Name: "prlimit64", Conditions: []seccomp.Condition{
-			{Argument: 0, Operation: seccomp.NotEqual, Value: self},
-			{Argument: 0, Operation: seccomp.NotEqual, Value: 0},
-		}},
-		{Name: "ioctl", Conditions: []seccomp.Condition{{Argument: 1, Operation: seccomp.Equal, Value: unix.TIOCSTI}}},
-		{Name: "ioctl", Conditions: []seccomp.Condition{{Argument: 1, Operation: seccomp.Equal, Value: unix.TIOCLINUX}}},
-	}
-	names := refused
-	if network {
-		// Sockets of this machine lead to daemons that trust their user.
-		conditions = append(conditions, seccomp.NameWithConditions{
-			Name: "socket", Conditions: []seccomp.Condition{{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_UNIX}},
-		})
-	} else {
-		names = slices.Concat(refused, networkCalls)
-	}
-	groups := []seccomp.SyscallGroup{{
-		Action: seccomp.ActionErrno, Names: known(names), NamesWithCondtions: conditions,
-	}}
-	// With EPERM in place of ENOSYS, who wants a thread would not try clone.
-	if names := known([]string{"clone3"}); len(names) > 0 {
-		groups = append(groups, seccomp.SyscallGroup{Action: returnErrno(unix.ENOSYS), Names: names})
-	}
-	return seccomp.Filter{
-		NoNewPrivs: true,
-		Flag:       seccomp.FilterFlagTSync,
-		Policy:     seccomp.Policy{DefaultAction: seccomp.ActionAllow, Syscalls: groups},
-	}, nil
-}
-
-// returnErrno is the action that answers with an error; the library's own always answers EPERM.
-func returnErrno(e unix.Errno) seccomp.Action {
-	return seccomp.Action(unix.SECCOMP_RET_ERRNO | uint32(e))
-}
-
-// closeInherited closes what was open when this process was started but the standard streams.
-// The runtime's own descriptors are anonymous inodes and stay.
-func closeInherited() {
+// closeInherited closes what was open when this process was started but the standard streams: a socket among it
+// would be a way out that no filter of new sockets closes.
+// The descriptors by which Go's runtime waits stay.
+func closeInherited() error {
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return
+		return fmt.Errorf("find inherited files: %w", err)
 	}
 	for _, e := range list {
 		n, err := strconv.Atoi(e.Name())
@@ -177,23 +94,57 @@ func closeInherited() {
 			continue
 		}
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && !strings.HasPrefix(to, "anon_inode:") {
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the descriptor of the list itself
+		}
+		if err != nil {
+			return fmt.Errorf("find inherited files: %w", err)
+		}
+		if to != "anon_inode:[eventpoll]" && to != "anon_inode:[eventfd]" {
 			_ = unix.Close(n)
 		}
 	}
+	return nil
 }
 
-// Confinement lists what is missing to confine worker processes on this system, empty if nothing is.
+// minLandlock is the first version of Landlock that keeps truncation apart, too. Before it a worker of root's could
+// empty files that it may read.
+const minLandlock = 3
+
+// kernelWalls lists the walls that this kernel cannot put around a process.
+var kernelWalls = sync.OnceValue(func() []string {
+	var out []string
+	v, err := llsyscall.LandlockGetABIVersion()
+	switch {
+	case err != nil || v < 1:
+		out = append(out, "Landlock: workers can open all files of this user (use a kernel with CONFIG_SECURITY_LANDLOCK and landlock in the boot option lsm=)")
+	case v < minLandlock:
+		out = append(out, fmt.Sprintf("Landlock: this kernel has version %d, and %d is the first that also keeps files from being emptied (use Linux 6.2 or later)", v, minLandlock))
+	}
+	if !seccompSupported() {
+		out = append(out, "seccomp: workers can make all system calls and use the network (use a kernel with CONFIG_SECCOMP_FILTER, on amd64 or arm64)")
+	}
+	return out
+})
+
+// missingSpaces lists the name spaces that this process cannot give to a worker.
+func missingSpaces() []string {
+	if _, err := spaces(); err != nil {
+		return []string{fmt.Sprintf("name spaces: workers share the network and System V IPC of this machine: %v "+
+			"(allow user name spaces: sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone or kernel.apparmor_restrict_unprivileged_userns)", err)}
+	}
+	return nil
+}
+
+// MissingWalls lists the walls around a build worker that this system lacks, each with what to do; empty if none is missing.
+func MissingWalls() []string { return slices.Concat(missingSpaces(), kernelWalls()) }
+
+// Confinement lists what this system lacks to confine worker processes: the missing walls, and what another wall makes up for.
 // Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
 func Confinement() []string {
-	var out []string
-	if v, err := llsyscall.LandlockGetABIVersion(); err != nil || v < 1 {
-		out = append(out, "workers can open all files of this user (the kernel has no Landlock)")
-	} else if v < 6 {
-		out = append(out, fmt.Sprintf("Landlock of this kernel is version %d; 6 and later also separate signals and sockets", v))
-	}
-	if !seccomp.Supported() {
-		out = append(out, "workers can make all system calls and use the network (the kernel has no seccomp filters)")
+	out := MissingWalls()
+	if v, err := llsyscall.LandlockGetABIVersion(); err == nil && v >= minLandlock && v < 6 {
+		out = append(out, fmt.Sprintf("Landlock: this kernel has version %d; from 6 on it also keeps signals and abstract sockets apart, which here seccomp does alone", v))
 	}
 	return out
 }

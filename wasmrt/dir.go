@@ -1,6 +1,7 @@
 package wasmrt
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -441,7 +442,20 @@ func (d *Dir) chmod(rel string, exec bool) errno {
 	if exec {
 		mode |= 0o100 | mode>>2&0o111 // execute where it can be read
 	}
-	return errnoOf(d.root.Chmod(rel, mode))
+	return errnoOf(d.setMode(rel, mode))
+}
+
+// setMode sets a file's mode. In a build it does so by an open file, since a worker may not change modes by path:
+// Landlock does not look at such calls.
+func (d *Dir) setMode(rel string, mode fs.FileMode) error {
+	if d.opts.Live {
+		return d.root.Chmod(rel, mode)
+	}
+	f, err := d.root.OpenFile(rel, os.O_RDONLY|hostOpenFlags, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(mode), f.Close())
 }
 
 func (d *Dir) handle(rel string) *dirRef {
@@ -480,5 +494,5 @@ func (d *Dir) WriteFile(name string, data []byte, exec bool) error {
 	if err := d.root.WriteFile(name, data, mode); err != nil {
 		return err
 	}
-	return d.root.Chmod(name, mode)
+	return d.setMode(name, mode)
 }

@@ -7,4 +7,7 @@
 //
 // A program reaches no file, clock, random number, network or other program of the host but what it was given.
 // In particular no link, however made, leads out of its mounts.
+//
+// A worker is a process with a second wall around its programs. README.md says what it may do, and which process executes
+// machine code of which cache.
 package wasmrt

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/zeebo/blake3"
 )
 
 // Limits bounds what the programs of a Host may use together; zero fields have the default that is named.
@@ -247,7 +249,7 @@ func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
 			return nil, nil, err
 		}
 	}
-	m, err := h.Runtime.Load(ctx, code)
+	m, err := h.Runtime.load(ctx, blake3.Sum256(code), code, key)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,13 +18,28 @@ import (
 // Options configures a Runtime; nil is all zero.
 type Options struct {
 	// CacheDir keeps machine code between processes.
-	// Several processes may share it; nobody else may write to it, for what it holds is executed.
-	// Empty compiles every module anew.
+	// Several processes may share it. No process that is trusted less than this one may write to it, for this one executes
+	// what it holds. Empty compiles every module anew.
 	CacheDir string
+	// Scratch is a folder of this process's own. With it CacheDir is only read, and a module that is not there is compiled
+	// for this process alone. Empty lets this process write to CacheDir.
+	Scratch string
+	// Ask asks another process to put machine code into CacheDir; it is for use with Scratch. When it returns, the
+	// Runtime looks at the cache again. Nil asks nobody.
+	Ask func(context.Context, *Missing) error
 	// CompileWorkers is how many goroutines compile one module; zero is two.
 	CompileWorkers int
 	// Log is told of damaged cache entries and the like; nil discards.
 	Log *slog.Logger
+}
+
+// A Missing is a module whose machine code is not in the cache, or is not for this processor.
+type Missing struct {
+	Code []byte
+	// File is the host's file that it was loaded from, if that is a file of a Tree; else it is empty.
+	File string
+	// Again says that there is an entry, which is no use here: it is damaged or for another processor.
+	Again bool
 }
 
 // A Runtime compiles and runs WebAssembly programs.
@@ -56,6 +71,7 @@ type Module struct {
 	rt   *Runtime
 	key  moduleKey
 	code []byte
+	file string // see Missing
 	scan moduleScan
 
 	mu      sync.Mutex
@@ -97,7 +113,7 @@ func New(ctx context.Context, o *Options) (*Runtime, error) {
 	if r.opts.CompileWorkers <= 0 {
 		r.opts.CompileWorkers = 2
 	}
-	if d := r.opts.CacheDir; d != "" {
+	if d := r.opts.CacheDir; d != "" && r.opts.Scratch == "" {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("machine code cache: %w", err)
 		}
@@ -129,7 +145,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 // The same bytes give the same Module; who asks while it is being compiled waits.
 // The module keeps code, which must not be changed.
 func (r *Runtime) Load(ctx context.Context, code []byte) (*Module, error) {
-	return r.load(ctx, blake3.Sum256(code), code)
+	return r.load(ctx, blake3.Sum256(code), code, "")
 }
 
 // LoadFile is Load of a file of the host.
@@ -145,7 +161,7 @@ func (r *Runtime) LoadFile(ctx context.Context, name string) (*Module, error) {
 	return m, nil
 }
 
-func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte) (*Module, error) {
+func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
 	for {
 		r.mu.Lock()
 		if r.closed {
@@ -157,7 +173,7 @@ func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte) (*Module
 			l = &loading{done: make(chan struct{})}
 			r.modules[key] = l
 			r.mu.Unlock()
-			l.mod, l.err = r.compileNew(ctx, key, code)
+			l.mod, l.err = r.compileNew(ctx, key, code, file)
 			if l.err != nil {
 				r.mu.Lock()
 				delete(r.modules, key)
@@ -180,12 +196,12 @@ func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte) (*Module
 	}
 }
 
-func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte) (*Module, error) {
+func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
 	scan, err := scanModule(code)
 	if err != nil {
 		return nil, fmt.Errorf("load program: %w", err)
 	}
-	m := &Module{rt: r, key: key, code: code, scan: scan}
+	m := &Module{rt: r, key: key, code: code, file: file, scan: scan}
 	// A reactor is only ever run bounded, everything else only plain; each kind is other machine code.
 	if scan.exports["_start"] {
 		_, err = m.variant(ctx, false)
@@ -207,7 +223,7 @@ func (m *Module) variant(ctx context.Context, bounded bool) (*compiled, error) {
 		p = &m.bounded
 	}
 	if *p == nil {
-		c, err := m.rt.compile(ctx, m.key, m.code, bounded)
+		c, err := m.rt.compile(ctx, m, bounded)
 		if err != nil {
 			return nil, err
 		}
@@ -221,9 +237,13 @@ const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
 
 // compile makes machine code, through the cache if there is one.
 // A cache that cannot be used costs time and is not an error.
-func (r *Runtime) compile(ctx context.Context, key moduleKey, code []byte, bounded bool) (*compiled, error) {
+func (r *Runtime) compile(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
 	if r.opts.CacheDir != "" {
-		c, err := r.compileCached(ctx, key, code, bounded)
+		through := r.compileCached
+		if r.opts.Scratch != "" {
+			through = r.compileShared
+		}
+		c, err := through(ctx, m, bounded)
 		if err == nil {
 			return c, nil
 		}
@@ -233,9 +253,9 @@ func (r *Runtime) compile(ctx context.Context, key moduleKey, code []byte, bound
 		if !errors.Is(err, errCache) {
 			return nil, err
 		}
-		r.log.Warn("machine code cache not used", "module", key.String(), "error", err)
+		r.log.Warn("machine code cache not used", "module", m.key.String(), "error", err)
 	}
-	return r.compileWith(ctx, code, bounded, nil)
+	return r.compileWith(ctx, m.code, bounded, nil)
 }
 
 func (r *Runtime) compileWith(ctx context.Context, code []byte, bounded bool, cache wazero.CompilationCache) (c *compiled, err error) {

@@ -43,6 +43,8 @@ type WorkerCommand struct {
 	Network bool
 	// Dir is where it starts; empty is the root folder. It may be one that it could not reach any more by its whole path.
 	Dir string
+	// Partial starts the worker even where the system lacks a wall; else Spawn fails with a *WallError.
+	Partial bool
 	// Unconfined leaves out everything but the limits.
 	Unconfined bool
 	// Stderr gets what it writes there; nil keeps the last lines for the error only.
@@ -77,6 +79,15 @@ type Allowed struct {
 	ReadOnly, ReadWrite []string
 	// Network lets it use the network.
 	Network bool
+	// Partial lets it go on where the system lacks a wall.
+	Partial bool
+}
+
+// A WallError says which walls around a worker this system lacks.
+type WallError struct{ Missing []string }
+
+func (e *WallError) Error() string {
+	return "this system cannot confine a worker: it lacks " + strings.Join(e.Missing, "; ")
 }
 
 // Spawn starts a worker, which lives until it exits, Close or Kill is called, a limit is hit or ctx is done.
@@ -120,7 +131,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		// The kernel sends the signal of a parent's death when the thread that started the child ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := startConfined(cmd, c.Unconfined || c.Network)
+		err := startConfined(cmd, c.Unconfined || c.Network, c.Partial)
 		outW.Close()
 		started <- err
 		if err != nil {
@@ -140,7 +151,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		<-w.done
 		time.AfterFunc(time.Minute, func() { outR.Close() })
 	}()
-	spec, err := json.Marshal(enterSpec{c.Limits, Allowed{c.ReadOnly, c.ReadWrite, c.Network}, c.Unconfined})
+	spec, err := json.Marshal(enterSpec{c.Limits, Allowed{c.ReadOnly, c.ReadWrite, c.Network, c.Partial}, c.Unconfined})
 	if err == nil {
 		err = w.Send(spec)
 	}
@@ -264,7 +275,9 @@ func Enter() (*Conn, error) {
 	if err := json.Unmarshal(b, &spec); err != nil {
 		return nil, fmt.Errorf("enter worker: %w", err)
 	}
-	closeInherited()
+	if err := closeInherited(); err != nil {
+		return nil, fmt.Errorf("enter worker: %w", err)
+	}
 	if spec.Unconfined {
 		err = limitSelf(&spec.Limits)
 	} else {

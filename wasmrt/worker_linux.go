@@ -3,49 +3,64 @@ package wasmrt
 import (
 	"bytes"
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// startConfined starts a worker in a process group of its own, which is killed with us, and if the system allows it
-// in a network namespace without any network.
-func startConfined(cmd *exec.Cmd, unconfined bool) error {
-	attr := func(flags uintptr) *syscall.SysProcAttr {
-		a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: flags}
-		if flags&syscall.CLONE_NEWUSER != 0 {
-			a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
-			a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-		}
-		return a
+// startConfined starts a worker in a process group of its own, which is killed with us, and unless it is unconfined in
+// name spaces of its own: without any network, System V IPC and host name.
+// Where the system does not allow that it fails with a *WallError; with partial the worker is started without them.
+func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
+	if missing := kernelWalls(); len(missing) > 0 && !unconfined && !partial {
+		return &WallError{missing}
 	}
-	var tries []uintptr
+	var flags uintptr
 	if !unconfined {
-		const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-		if os.Geteuid() == 0 {
-			tries = append(tries, alone)
-		}
-		tries = append(tries, alone|syscall.CLONE_NEWUSER)
-	}
-	var err error
-	for _, flags := range append(tries, 0) {
-		try := *cmd // a Cmd cannot be started twice
-		try.SysProcAttr = attr(flags)
-		if err = try.Start(); err == nil {
-			*cmd = try
-			return nil
-		}
-		if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.ENOSYS) {
-			return err
+		var err error
+		if flags, err = spaces(); err != nil && !partial {
+			return &WallError{missingSpaces()}
 		}
 	}
-	return err
+	cmd.SysProcAttr = workerAttr(flags)
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	return cmd.Start()
+}
+
+// spaces returns the flags of clone that give a worker the best name spaces that can be had, or why there are none.
+// It starts a process in them whose program lies below a file: the error is about the program if all before it went well.
+var spaces = sync.OnceValues(func() (uintptr, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	const alone = syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	tries := []uintptr{alone | syscall.CLONE_NEWUSER}
+	if os.Geteuid() == 0 {
+		tries = []uintptr{alone, alone | syscall.CLONE_NEWUSER}
+	}
+	for _, flags := range tries {
+		_, err = syscall.ForkExec(exe+"/none", []string{"none"}, &syscall.ProcAttr{Sys: workerAttr(flags)})
+		if errors.Is(err, syscall.ENOTDIR) {
+			return flags, nil
+		}
+	}
+	return 0, err
+})
+
+func workerAttr(flags uintptr) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Cloneflags: flags}
+	if flags&syscall.CLONE_NEWUSER != 0 {
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+	}
+	return a
 }
 
 // killWorker kills the process group.

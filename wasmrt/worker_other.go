@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-func startConfined(cmd *exec.Cmd, _ bool) error {
+func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
+	if !unconfined && !partial {
+		return &WallError{MissingWalls()}
+	}
 	setGroup(cmd)
 	return cmd.Start()
 }
@@ -19,19 +22,28 @@ func exitLimit(*os.ProcessState) error { return nil }
 // usage is not known here; the kernel's own limits are all there is.
 func usage(int) (cpu time.Duration, rss int64, ok bool) { return 0, 0, false }
 
-func closeInherited() {}
+func closeInherited() error { return nil }
 
-// Confine limits this process; see Confinement for what is missing here.
-func Confine(l *WorkerLimits, _ *Allowed) error { return limitSelf(l) }
+// Confine limits this process. There are no walls here: without a.Partial it fails with a *WallError.
+func Confine(l *WorkerLimits, a *Allowed) error {
+	if !a.Partial {
+		return &WallError{MissingWalls()}
+	}
+	return limitSelf(l)
+}
 
-// Confinement lists what is missing to confine worker processes on this system, empty if nothing is.
+// MissingWalls lists the walls around a build worker that this system lacks.
+func MissingWalls() []string {
+	return []string{"Landlock, seccomp and name spaces: workers are not kept from the network and the files of this user (only Linux has them)"}
+}
+
+// Confinement lists what this system lacks to confine worker processes: the missing walls, and limits.
 // Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
 func Confinement() []string {
-	out := []string{
-		"workers are not kept from the network and the files of this user (only Linux has Landlock and seccomp)",
+	out := append(MissingWalls(),
 		"workers are not killed for the memory or the processor time they use, but for the time that passes",
 		"a worker goes on for a while when the daemon is killed",
-	}
+	)
 	if runtime.GOOS == "windows" {
 		out = append(out, "links and the executable bit of files that builds make are as this system has them",
 			"who enrols a key is told by the rights of the socket's folder alone")

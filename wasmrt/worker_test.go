@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,7 +65,14 @@ func workerDo(a []string) (string, error) {
 		pid, _ := strconv.Atoi(a[1])
 		return "ok", syscallKill(pid)
 	case "calls":
-		return hostileCalls(), nil
+		return hostileCalls(a[1] == "network"), nil
+	case "call": // NUMBER
+		nr, _ := strconv.ParseUint(a[1], 10, 64)
+		return rawCall(uintptr(nr)), nil
+	case "sockets":
+		return openSockets(), nil
+	case "work": // what Go's runtime does: collect, preempt, wait
+		return "ok", runtimeWork()
 	case "threads":
 		// Blocking in many goroutines at once needs new threads.
 		done := make(chan error)
@@ -132,6 +140,7 @@ func workerDo(a []string) (string, error) {
 func spawn(t *testing.T, c *wasmrt.WorkerCommand) *wasmrt.Worker {
 	t.Helper()
 	c.Args = []string{workerArg}
+	c.Env = append(c.Env, "GORACE=atexit_sleep_ms=0") // with -race an end would take longer than Close waits
 	w, err := wasmrt.Spawn(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +164,7 @@ func ask(t *testing.T, w *wasmrt.Worker, msg string) string {
 func TestWorkerRunsPrograms(t *testing.T) {
 	b := newBox(t, nil)
 	w := spawn(t, &wasmrt.WorkerCommand{
+		Partial:  true,
 		Limits:   wasmrt.WorkerLimits{Memory: 2 << 30, CPU: time.Minute, Wall: time.Minute, OpenFiles: 256},
 		ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")},
 	})
@@ -185,7 +195,7 @@ func TestWorkerLimits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			start := time.Now()
-			w := spawn(t, &wasmrt.WorkerCommand{Limits: c.limits, ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")}})
+			w := spawn(t, &wasmrt.WorkerCommand{Partial: true, Limits: c.limits, ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")}})
 			if err := w.Send([]byte(c.msg)); err != nil {
 				t.Fatal(err)
 			}
@@ -207,6 +217,7 @@ func TestWorkerMemoryIsRefused(t *testing.T) {
 	}
 	b := newBox(t, nil)
 	w := spawn(t, &wasmrt.WorkerCommand{
+		Partial:  true,
 		Limits:   wasmrt.WorkerLimits{Memory: 1 << 30},
 		ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")},
 	})
@@ -222,7 +233,7 @@ func TestWorkerMemoryIsRefused(t *testing.T) {
 
 func TestWorkerCancel(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	w, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{Args: []string{workerArg}})
+	w, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{Args: []string{workerArg}, Partial: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +245,7 @@ func TestWorkerCancel(t *testing.T) {
 }
 
 func TestWorkerDiagnosesCrash(t *testing.T) {
-	w, err := wasmrt.Spawn(context.Background(), &wasmrt.WorkerCommand{Path: "/bin/sh", Args: []string{"-c", "echo it broke >&2; exit 3"}})
+	w, err := wasmrt.Spawn(context.Background(), &wasmrt.WorkerCommand{Partial: true, Path: "/bin/sh", Args: []string{"-c", "echo it broke >&2; exit 3"}})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -245,4 +256,46 @@ func TestWorkerDiagnosesCrash(t *testing.T) {
 
 func confined(t *testing.T, outside string) *wasmrt.Worker {
 	return spawn(t, &wasmrt.WorkerCommand{ReadOnly: []string{filepath.Join(outside, "ro")}, ReadWrite: []string{filepath.Join(outside, "rw")}})
+}
+
+// runtimeWork makes Go's runtime make its calls: it collects, preempts goroutines that do not call, waits for timers, gives
+// memory back.
+func runtimeWork() error {
+	stop := make(chan struct{})
+	for range 2 {
+		go func() {
+			for i := 0; ; i++ { // needs a signal to be preempted
+				if i%(1<<20) == 0 {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			}
+		}()
+	}
+	defer close(stop)
+	for range 5 {
+		b := make([]byte, 8<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	debug.FreeOSMemory()
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	defer w.Close()
+	if err := r.SetReadDeadline(time.Now().Add(5 * time.Millisecond)); err != nil {
+		return err
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("read a pipe: got %v", err)
+	}
+	return nil
 }

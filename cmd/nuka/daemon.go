@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -92,8 +93,26 @@ func (a *app) writeStatus(s *protocol.Status) error {
 	if len(s.Running) > 0 {
 		running = strings.Join(s.Running, ", ")
 	}
+	fmt.Fprintf(w, "walls\t%s\n", printable(walls(s)))
 	fmt.Fprintf(w, "working on\t%s\n", printable(running))
 	return w.Flush()
+}
+
+// walls says in a line how builds are confined.
+func walls(s *protocol.Status) string {
+	if len(s.MissingWalls) == 0 {
+		return "all there"
+	}
+	names := make([]string, 0, len(s.MissingWalls))
+	for _, m := range s.MissingWalls {
+		name, _, _ := strings.Cut(m, ":")
+		names = append(names, name)
+	}
+	what := "packages that others described are not built"
+	if s.Partial {
+		what = "packages of others are built all the same, as config.nuon says"
+	}
+	return "missing: " + strings.Join(names, ", ") + "; " + what + " (nuka doctor)"
 }
 
 // A finding is one line of the doctor's.
@@ -162,7 +181,11 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		}
 		add("version", err, version, "nuka daemon stop")
 		for _, line := range s.Confinement {
-			add("sandbox", nil, "lacks: "+line, "")
+			var missing error
+			if slices.Contains(s.MissingWalls, line) && !s.Partial {
+				missing = errors.New("lacks: " + line)
+			}
+			add("sandbox", missing, "lacks: "+line, "until then this node builds nothing that others described; confine: partial in config.nuon allows it")
 		}
 		if err == nil && len(s.Confinement) == 0 {
 			add("sandbox", nil, "Landlock, seccomp and all else is there", "")

@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 func buildPrograms(dir string) (err error) {
 	programs = filepath.Join(dir, "bin")
-	for _, name := range []string{"code", "wasm"} {
+	for _, name := range []string{"code", "machine"} {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func TestScript(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(home, "cache"), 0o700); err != nil {
 				return err
 			}
-			for _, dir := range []string{"code", "wasm"} {
+			for _, dir := range []string{"code", "machine"} {
 				if err := os.Symlink(filepath.Join(filepath.Dir(programs), dir), filepath.Join(home, "cache", dir)); err != nil {
 					return err
 				}

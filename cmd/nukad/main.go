@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/node"
+	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/netd"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -34,7 +35,7 @@ node's key is open; another is started when one dies. The setting apart in confi
 `
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == netd.Arg) {
+	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == machine.Arg || os.Args[1] == netd.Arg) {
 		if err := runChild(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
@@ -58,8 +59,11 @@ func runChild(what string) error {
 	if st, err := os.Stdin.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
 		return errors.New("only a daemon starts this: nukad system")
 	}
-	if what == netd.Arg {
+	switch what {
+	case netd.Arg:
 		return netd.Main()
+	case machine.Arg:
+		return machine.Main()
 	}
 	return node.RunWorker()
 }

@@ -17,7 +17,7 @@ var floor = map[string]int{
 	"cas": 2, "nu": 2, "source": 2, "source/archive": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3,
-	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4,
+	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -132,7 +132,6 @@ var doors = map[string]door{
 	// WebAssembly, and what confines the processes it runs in.
 	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
-	"github.com/elastic/go-seccomp-bpf":   {code: []string{"wasmrt", "sandbox"}},
 	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
 	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
 	"github.com/libp2p":                            {code: []string{"node/swarm"}, tests: []string{"testnet"}},
@@ -171,6 +170,7 @@ var doors = map[string]door{
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
 	"github.com/rogpeppe/go-internal": {tests: []string{"*"}},
+	"go.uber.org/goleak":              {tests: []string{"*"}},
 }
 
 func TestDoors(t *testing.T) {

@@ -93,7 +93,7 @@ func Start(ctx context.Context, o *Options) (*Daemon, error) {
 		return nil, errors.New("start a net daemon: it has no folder")
 	}
 	d.cmd = wasmrt.WorkerCommand{
-		Path: o.Program, Args: []string{Arg, o.Name}, Env: o.Env, Dir: o.Swarm.Dir, Network: true,
+		Path: o.Program, Args: []string{Arg, o.Name}, Env: o.Env, Dir: o.Swarm.Dir, Network: true, Partial: true,
 		ReadWrite: []string{"."}, ReadOnly: readOnly,
 	}
 	if err := os.MkdirAll(o.Swarm.Dir, 0o700); err != nil {

@@ -42,6 +42,8 @@ type Job struct {
 	Canonical []byte
 	// Inputs is what the build sees, with all that the packages refer to.
 	Inputs []Input
+	// Local says that the node's own user described this build; else it came from others.
+	Local bool
 	// Dir holds the empty folders build, out and tmp.
 	Dir string
 	// Log takes what the build prints.
@@ -162,6 +164,8 @@ type Request struct {
 	KeepFailed bool
 	// Offline forbids the network.
 	Offline bool
+	// Local says that the request comes from the node's own user.
+	Local bool
 	// Event is told how it goes, by several goroutines; nil is not.
 	Event func(protocol.Event)
 }

@@ -174,7 +174,10 @@ func (w *work) build(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, diskErr(err)
 	}
-	err = r.o.Builder.Build(ctx, &Job{PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Dir: dir, Log: log})
+	_, given := w.g.given[w.id] // else the PIR is one that the store has from whomever
+	err = r.o.Builder.Build(ctx, &Job{
+		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log,
+	})
 	log.close(err)
 	if ctx.Err() != nil {
 		return made{}, ctx.Err()

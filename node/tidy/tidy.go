@@ -42,7 +42,7 @@ const (
 // bounds are those of a home. docs/config.md tells them.
 func bounds(home protocol.Home) []bound {
 	return []bound{
-		{filepath.Join(home.Cache, "wasm"), 1, 180 * day, 8 << 30},
+		{home.MachineCode(), 1, 180 * day, 8 << 30},
 		{filepath.Join(home.Cache, "code"), 1, 180 * day, 2 << 30},
 		{filepath.Join(home.Cache, "eval"), 2, 90 * day, 512 << 20},
 		{home.Downloads(), 1, 7 * day, 16 << 30},

@@ -107,7 +107,7 @@ func (g *nukaGiver) build(dir, src string) error {
 		return err
 	}
 	home := filepath.Join(dir, "h")
-	for _, name := range []string{"code", "wasm"} { // the engine's machine code is made once for all inputs
+	for _, name := range []string{"code", "machine"} { // the engine's machine code is made once for all inputs
 		shared := filepath.Join(g.b.dir, name)
 		if err := errors.Join(os.MkdirAll(shared, 0o700), os.MkdirAll(filepath.Join(home, "cache"), 0o700)); err != nil {
 			return err

@@ -1,0 +1,8 @@
+package wasmrt
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_X86_64
+
+// archCalls are what Go or a C library calls on this architecture alone.
+var archCalls = []uint32{unix.SYS_EPOLL_WAIT, unix.SYS_TIME, unix.SYS_ARCH_PRCTL}

@@ -1,0 +1,221 @@
+package wasmrt
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/zeebo/blake3"
+)
+
+// A worker must not write to the cache that others execute from: it may have been taken over, by its program or by
+// its build. So it reads the cache through a folder of its own with links to the entries, and what it compiles itself stays
+// in its memory, or in that folder. The cache is filled by who may: a process compiles a module in a worker that
+// runs no program, and Adopt copies what that worker made.
+
+// compileShared compiles through a cache that is only read.
+func (r *Runtime) compileShared(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
+	name := entryName(m.key, bounded)
+	shared, own := filepath.Join(r.opts.CacheDir, name), filepath.Join(r.opts.Scratch, name)
+	asked := r.opts.Ask == nil
+	ask := func(again bool) {
+		asked = true
+		if err := r.opts.Ask(ctx, &Missing{Code: m.code, File: m.file, Again: again}); err != nil && ctx.Err() == nil {
+			r.log.Warn("machine code is not kept", "module", m.key.String(), "error", err)
+		}
+	}
+	for {
+		err := checkEntry(shared)
+		if err != nil && !asked {
+			ask(!errors.Is(err, os.ErrNotExist))
+			continue
+		}
+		if err != nil { // nobody would read what is written
+			return r.compileWith(ctx, m.code, bounded, nil)
+		}
+		c, err := r.compileOwn(ctx, m, bounded, shared, own)
+		if err == nil {
+			if !asked && madeAnew(own) {
+				ask(true) // for the next process; this one has it
+			}
+			return c, nil
+		}
+		if asked || ctx.Err() != nil {
+			return nil, err
+		}
+		r.log.Warn("machine code cache entry is damaged", "entry", shared, "error", err)
+		ask(true)
+	}
+}
+
+// compileOwn compiles through the folder own, in which the files of the folder shared show.
+func (r *Runtime) compileOwn(ctx context.Context, m *Module, bounded bool, shared, own string) (*compiled, error) {
+	err := os.RemoveAll(own)
+	if err == nil {
+		err = showEntry(shared, own)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errCache, err)
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(own)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errCache, err)
+	}
+	c, err := r.compileWith(ctx, m.code, bounded, cache)
+	if err != nil {
+		_ = cache.Close(ctx)
+		return nil, fmt.Errorf("%w: %w", errCache, err)
+	}
+	return c, nil
+}
+
+// showEntry makes the files of an entry show in another folder.
+func showEntry(shared, own string) error {
+	for _, rel := range entryFiles(shared) {
+		from, to := filepath.Join(shared, rel), filepath.Join(own, rel)
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := os.Symlink(from, to); err != nil {
+			if err := os.Link(from, to); err != nil { // links to files need a right under Windows
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// madeAnew reports whether there is machine code in own that was compiled, not shown.
+func madeAnew(own string) bool {
+	for _, rel := range entryFiles(own) {
+		if st, err := os.Lstat(filepath.Join(own, rel)); err == nil && st.Mode().IsRegular() {
+			return true
+		}
+	}
+	return false
+}
+
+// Cached reports whether a cache has machine code of a module. That may be for another processor.
+func Cached(cacheDir string, code []byte) bool {
+	name, err := moduleEntry(code)
+	return err == nil && checkEntry(filepath.Join(cacheDir, name)) == nil
+}
+
+// CompileFile compiles the module of a file into the folder made, for Adopt. It is what a compile worker does.
+func CompileFile(ctx context.Context, file, made string) error {
+	rt, err := New(ctx, &Options{CacheDir: made})
+	if err != nil {
+		return err
+	}
+	_, err = rt.LoadFile(ctx, file)
+	return errors.Join(err, rt.Close(ctx))
+}
+
+// maxMachineCode bounds what Adopt takes.
+const maxMachineCode = 4 << 30
+
+// Adopt copies into a cache what CompileFile made of a module in a worker, which must have ended.
+// The worker is not trusted with anything but this module's machine code: the entry's name is computed here, and of the
+// folder made only one plain file is read, whose name and place are those of a cache.
+func Adopt(cacheDir, made string, code []byte) error {
+	name, err := moduleEntry(code)
+	if err != nil {
+		return fmt.Errorf("adopt machine code: %w", err)
+	}
+	root, err := os.OpenRoot(made)
+	if err == nil {
+		err = adopt(filepath.Join(cacheDir, name), root, name)
+		_ = root.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("adopt machine code of %s: %w", name, err)
+	}
+	return nil
+}
+
+// adopt reads the worker's files through root alone: its links lead nowhere else.
+func adopt(entry string, root *os.Root, name string) error {
+	if err := checkEntry(entry); err != nil { // with what is damaged nothing may be sealed
+		if err := clearEntry(entry); err != nil {
+			return err
+		}
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(entry) // makes the folder of this version
+	if err != nil {
+		return err
+	}
+	_ = cache.Close(context.Background())
+	dirs, err := filepath.Glob(filepath.Join(entry, "wazero-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		version := filepath.Join(name, filepath.Base(dir))
+		list, err := fs.ReadDir(root.FS(), filepath.ToSlash(version))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if sum, err := hex.DecodeString(e.Name()); err != nil || len(sum) != 32 || strings.ToLower(e.Name()) != e.Name() || !e.Type().IsRegular() {
+				continue
+			}
+			if err := adoptFile(root, filepath.Join(version, e.Name()), filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+			return sealEntry(entry)
+		}
+	}
+	return errors.New("the compiler left nothing")
+}
+
+// adoptFile copies one file. It takes no link, no second name of another file, and nothing that is not made like machine code.
+func adoptFile(root *os.Root, from, to string) error {
+	st, err := root.Lstat(from)
+	if err != nil {
+		return err
+	}
+	if _, _, names, ok := hostID(st); !st.Mode().IsRegular() || ok && names != 1 || st.Size() > maxMachineCode {
+		return fmt.Errorf("%s is no plain file of its own", from)
+	}
+	in, err := root.OpenFile(from, os.O_RDONLY|hostOpenFlags, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	now, err := in.Stat()
+	if err != nil || !os.SameFile(st, now) {
+		return errors.Join(fmt.Errorf("%s was replaced", from), err)
+	}
+	out, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(out.Name()) //nolint:errcheck // gone after the rename
+	_, err = io.Copy(out, io.LimitReader(in, maxMachineCode))
+	if err := errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	if _, err := entrySum(out.Name()); err != nil {
+		return fmt.Errorf("%s is not machine code: %w", from, err)
+	}
+	return os.Rename(out.Name(), to)
+}
+
+// moduleEntry is the name of the only entry that Load makes of a module.
+func moduleEntry(code []byte) (string, error) {
+	scan, err := scanModule(code)
+	if err != nil {
+		return "", err
+	}
+	return entryName(blake3.Sum256(code), !scan.exports["_start"]), nil
+}
