@@ -142,8 +142,8 @@ var doors = map[string]door{
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
 	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}}, // node serves what node/swarm counts
-	"github.com/quic-go/quic-go":                   {code: []string{"node/control"}, tests: []string{"node/swarm", "testnet"}},
+	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                        // node serves what node/swarm counts
+	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},
 	"github.com/twmb/murmur3": {code: []string{"pir/cid"}},

@@ -24,7 +24,6 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	quictransport "github.com/libp2p/go-libp2p/p2p/transport/quic"
-	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -54,15 +53,15 @@ var registerHash = sync.OnceFunc(func() {
 	})
 })
 
-// newHost makes the libp2p host, which listens.
-func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
+// newHost makes the libp2p host, which listens. The caller ends it by end, and not by its Close.
+func newHost(o *Options, key *identity, gate *gate) (h host.Host, end func() error, err error) {
 	limits, err := resources(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	connections, err := connmgr.NewConnManager(o.Connections*3/4, o.Connections, connmgr.WithGracePeriod(5*time.Second), connmgr.WithSilencePeriod(3*time.Second))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	relays := &relays{}
 	options := []libp2p.Option{
@@ -93,20 +92,29 @@ func newHost(o *Options, key *identity, gate *gate) (host.Host, error) {
 		options = append(options, o.network...)
 	case o.Relay:
 		options = append(options, libp2p.EnableRelay(), libp2p.EnableRelayService(), libp2p.EnableHolePunching(),
-			libp2p.EnableAutoRelayWithPeerSource(relays.some), libp2p.NATPortMap(), libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
+			libp2p.EnableAutoRelayWithPeerSource(relays.some), libp2p.EnableNATService(), libp2p.EnableAutoNATv2())
 	default:
-		options = append(options, libp2p.DisableRelay(), libp2p.NATPortMap(), libp2p.EnableAutoNATv2())
+		options = append(options, libp2p.DisableRelay(), libp2p.EnableAutoNATv2())
 	}
+	quic := &quicSockets{limits: limits}
 	if o.network == nil {
-		options = append(options, libp2p.Transport(tcp.NewTCPTransport),
-			libp2p.QUICReuse(quicreuse.NewConnManager, quicreuse.OverrideListenUDP(listenUDP)))
+		options = append(options, libp2p.Transport(tcp.NewTCPTransport), libp2p.QUICReuse(quic.open))
+		if slices.ContainsFunc(o.Listen, func(a string) bool { return !isLoopback(a) }) {
+			options = append(options, libp2p.NATPortMap()) // asks the local network for a router
+		}
 	}
-	h, err := libp2p.New(options...)
+	h, err = libp2p.New(options...)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the swarm: %w", err), limits.Close(), connections.Close())
+		return nil, nil, errors.Join(fmt.Errorf("open the swarm: %w", err), quic.close(), limits.Close(), connections.Close())
 	}
 	relays.host.Store(&h)
-	return h, nil
+	return h, func() error { return errors.Join(h.Close(), quic.close()) }, nil
+}
+
+// isLoopback reports whether an address to listen at is reached by this machine only.
+func isLoopback(address string) bool {
+	a, err := ma.NewMultiaddr(address)
+	return err == nil && manet.IsIPLoopback(a)
 }
 
 // relays are the peers through which a node that cannot be called is reached: any that it is connected to, if they do that.

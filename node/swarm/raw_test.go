@@ -11,7 +11,7 @@ import (
 )
 
 // rawTransports are what a bare stream is measured over.
-var rawTransports = map[string]func(*Options){"tcp": nil, "quic": quic}
+var rawTransports = map[string]func(*Options){"tcp": nil, "quic": overQUIC}
 
 // BenchmarkRaw is what a stream of libp2p carries from the file that NUKA_RAW names to another one, which is synced:
 // what make bench swarm holds fetches against. NUKA_RAW_FROM is the address of TestRawGiver, if the other end is that.

@@ -25,12 +25,13 @@ import (
 // A Swarm is a membership in a network. All methods may be called from many goroutines, also before Run and after it has
 // returned: then nobody is there.
 type Swarm struct {
-	o     Options
-	log   *slog.Logger
-	key   protocol.Key
-	host  host.Host
-	gate  *gate
-	peers *book
+	o       Options
+	log     *slog.Logger
+	key     protocol.Key
+	host    host.Host
+	endHost func() error // closes host and its sockets
+	gate    *gate
+	peers   *book
 	// up and down are nil without a bound.
 	up, down *rate.Limiter
 	codec    *codec
@@ -87,11 +88,11 @@ func New(o *Options) (*Swarm, error) {
 		}
 	}
 	s.gate = &gate{admit: o.Admit, guests: map[peer.ID]*guest{}, out: map[peer.ID]time.Time{}}
-	if s.host, err = newHost(&s.o, key, s.gate); err != nil {
+	if s.host, s.endHost, err = newHost(&s.o, key, s.gate); err != nil {
 		return nil, err
 	}
 	if err := s.measure(o.Metrics); err != nil {
-		return nil, errors.Join(fmt.Errorf("figures of the swarm: %w", err), s.host.Close())
+		return nil, errors.Join(fmt.Errorf("figures of the swarm: %w", err), s.endHost())
 	}
 	return s, nil
 }
@@ -117,7 +118,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 		if err != nil {
 			cancel()
 			stopGreeting()
-			return errors.Join(err, s.host.Close())
+			return errors.Join(err, s.endHost())
 		}
 		s.discovery.Store(d)
 	}
@@ -145,7 +146,7 @@ func (s *Swarm) Run(ctx context.Context) error {
 	if d := s.discovery.Swap(nil); d != nil {
 		err = errors.Join(err, d.close())
 	}
-	err = errors.Join(err, s.host.Close()) // which ends every stream, and with it every handler
+	err = errors.Join(err, s.endHost()) // which ends every stream, and with it every handler
 	s.handlers.Wait()
 	return err
 }

@@ -51,10 +51,10 @@ func connect(t testing.TB, from, to *Swarm) {
 	}
 }
 
-func quic(o *Options) { o.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"} }
+func overQUIC(o *Options) { o.Listen = []string{"/ip4/127.0.0.1/udp/0/quic-v1"} }
 
 func TestTwo(t *testing.T) {
-	for name, change := range map[string]func(*Options){"tcp": nil, "quic": quic, "tcp with relay": func(o *Options) { o.Relay = true }} {
+	for name, change := range map[string]func(*Options){"tcp": nil, "quic": overQUIC, "tcp with relay": func(o *Options) { o.Relay = true }} {
 		t.Run(name, func(t *testing.T) {
 			here, there := newMemory(), newMemory()
 			root := there.tree(t, 300, 3_000_000/300)
