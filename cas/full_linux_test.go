@@ -15,6 +15,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -22,11 +23,11 @@ import (
 func smallDisk(t *testing.T, size int) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system needs root")
+		skip.Wall(t, "mounting a small file system needs root")
 	}
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
-		t.Skipf("mount a tmpfs: %v", err)
+		skip.Wall(t, "mount a tmpfs:", err)
 	}
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) }) //nolint:errcheck // the folder goes anyway
 	return dir

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/MordragT/nuka/internal/skip"
 )
 
 // nets numbers the nets of this process.
@@ -42,10 +44,10 @@ type Node struct {
 func New(t testing.TB, programs string) *Net {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("network namespaces need root")
+		skip.Wall(t, "network namespaces need root")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("network namespaces need the program ip of iproute2")
+		skip.Wall(t, "network namespaces need the program ip of iproute2")
 	}
 	dir, err := os.MkdirTemp("", "nk") //nolint:usetesting // short: the name of a socket has to fit
 	if err != nil {
@@ -54,7 +56,7 @@ func New(t testing.TB, programs string) *Net {
 	n := &Net{t: t, programs: programs, dir: dir, prefix: "10.77", name: fmt.Sprintf("nk%d-%d", os.Getpid(), nets.Add(1))}
 	if out, err := exec.Command("ip", "netns", "add", n.name).CombinedOutput(); err != nil {
 		os.RemoveAll(dir)
-		t.Skipf("network namespaces cannot be made here: %s", out)
+		skip.Wall(t, "network namespaces cannot be made here:", string(out))
 	}
 	t.Cleanup(n.close)
 	for _, bridge := range []string{"br0", "br1"} { // br1 is for those who are cut off

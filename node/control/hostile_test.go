@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -114,7 +115,7 @@ func TestEnrolledTorn(t *testing.T) {
 // In a folder for temporary files anybody may make the folder for the socket first.
 func TestSocketFolderOfAnother(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() != 0 {
-		t.Skip("only root can make a file another user's")
+		skip.Wall(t, "only root can make a file another user's")
 	}
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
