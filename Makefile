@@ -32,7 +32,7 @@ test: ## every test that is quick; under 10 minutes on 2 cores from a cold cache
 
 race: ## the tests with the race detector; it needs a C compiler, which it installs with apt where there is none
 	@command -v cc >/dev/null || { apt-get update -q && apt-get install -qy gcc libc6-dev; }
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout 20m $(RACE)
+	CGO_ENABLED=1 go test -race -short -shuffle=on -timeout 20m $(RACE)
 
 audit: build ## what is linked into the programs: against the list in tools/audit, and against known vulnerabilities
 	go run ./tools/audit bin/nuka bin/nukad

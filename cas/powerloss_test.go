@@ -156,6 +156,9 @@ func journalSize(t *testing.T, dir string) int64 {
 // What had been bound is bound and whole, what had not may be, and nothing is half there.
 func TestPowerLoss(t *testing.T) {
 	cuts := 60
+	if testing.Short() { // such as with the race detector
+		cuts = 8
+	}
 	if os.Getenv("NUKA_LONG") != "" {
 		cuts = 600
 	}

@@ -115,6 +115,9 @@ func numberedTree(i int) fs.FS {
 // After each kill every package that was bound is whole, nothing else is left, and the store finds no fault in itself.
 func TestKill(t *testing.T) {
 	kills := 20
+	if testing.Short() {
+		kills = 4
+	}
 	if long() {
 		kills = 250
 	}

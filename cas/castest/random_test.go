@@ -18,6 +18,9 @@ func long() bool { return os.Getenv("NUKA_LONG") != "" }
 // and after its journal was.
 func TestMetamorphic(t *testing.T) {
 	seeds, ops := 4, 150
+	if testing.Short() {
+		seeds = 1
+	}
 	if long() {
 		seeds, ops = 60, 400
 	}
