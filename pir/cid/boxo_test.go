@@ -199,6 +199,9 @@ func TestDirAsBoxo(t *testing.T) {
 		{"last basic", 0, long}, {"first hamt", 1, long}, {"hamt", 20_000, short},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.n > 5000 && testing.Short() {
+				t.Skip("boxo takes long")
+			}
 			ctx := context.Background()
 			dag := newDAG()
 			d, err := uio.NewDirectory(dag, uio.WithCidBuilder(builder), uio.WithSizeEstimationMode(uio.SizeEstimationBlock))
