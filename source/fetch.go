@@ -67,7 +67,7 @@ type Fetcher struct {
 	http *http.Client
 	log  *slog.Logger
 
-	quiet time.Duration // see there; tests are more impatient
+	quiet, stall time.Duration // see there; tests are more impatient
 
 	mu      sync.Mutex
 	flights map[string]*flight // downloads into Options.Partial
@@ -75,7 +75,7 @@ type Fetcher struct {
 
 // New returns a Fetcher.
 func New(o *Options) *Fetcher {
-	f := &Fetcher{quiet: quiet}
+	f := &Fetcher{quiet: quiet, stall: stall}
 	if o != nil {
 		f.o = *o
 	}
@@ -186,7 +186,7 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 			WithHint("run it once without --offline")
 	}
 	if o.Kind == Git {
-		if err := f.cloneGit(ctx, o, filepath.Join(r.Dir, Out)); err != nil {
+		if err := f.fetchGit(ctx, o, r); err != nil {
 			return pir.Hash{}, err
 		}
 		return f.checkTree(ctx, r)

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	maxRedirects = 10
 	// maxIndex bounds what a registry may answer about a package.
 	maxIndex = 256 << 20
-	// stall is how long a download may bring no byte.
+	// stall is how long an answer may bring no byte.
 	stall = 60 * time.Second
 )
 
@@ -96,7 +97,11 @@ type place struct {
 func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
 	var body []byte
 	err := f.retry(ctx, p.url, func() error {
-		resp, err := f.open(ctx, p, 0, "")
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+		if err != nil {
+			return fmt.Errorf("%w: %v", errRefused, err)
+		}
+		resp, err := f.sendWatched(req, p.header)
 		if err != nil {
 			return err
 		}
@@ -104,6 +109,9 @@ func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
 		body, err = io.ReadAll(io.LimitReader(resp.Body, maxIndex+1))
 		if len(body) > maxIndex {
 			return fmt.Errorf("%w: answer is larger than %d bytes", errRefused, maxIndex)
+		}
+		if err != nil && ctx.Err() == nil {
+			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", shown(req.URL), len(body), err)
 		}
 		return err
 	})
@@ -121,10 +129,15 @@ func (f *Fetcher) retry(ctx context.Context, what string, try func() error) erro
 			return err
 		}
 		f.log.Info("retry", "what", what, "error", err, "pause", pause)
+		wait := pause
+		var answer *httpError
+		if errors.As(err, &answer) {
+			wait = max(wait, answer.pause)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause):
+		case <-time.After(wait):
 		}
 		pause *= 2
 	}
@@ -136,45 +149,108 @@ func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errRefused, err)
 	}
-	req.Header.Set("User-Agent", userAgent)
-	for k, v := range p.header {
-		req.Header[k] = v
-	}
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		req.Header.Set("If-Range", etag)
 	}
+	return f.send(req, p.header)
+}
+
+// send sends a request and returns an answer that has what was asked for; other answers are errors.
+func (f *Fetcher) send(req *http.Request, header http.Header) (*http.Response, error) {
+	address := shown(req.URL)
+	req.Header.Set("User-Agent", userAgent)
+	for k, v := range header {
+		req.Header[k] = v
+	}
 	resp, err := f.http.Do(req)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		if ctx := req.Context(); ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		var u *url.Error
 		if errors.As(err, &u) {
 			err = u.Err // without the URL twice
 		}
 		if errors.Is(err, errRefused) {
-			return nil, fmt.Errorf("get %s: %w", p.url, err)
+			return nil, fmt.Errorf("get %s: %w", address, err)
 		}
-		return nil, protocol.Errorf(protocol.Unavailable, "get %s: %v", p.url, err).
+		return nil, protocol.Errorf(protocol.Unavailable, "get %s: %v", address, err).
 			WithHint("check the network and the registry setting, or try again later")
 	}
-	switch code := resp.StatusCode; {
-	case code == http.StatusOK, code == http.StatusPartialContent && offset > 0:
+	if code := resp.StatusCode; code == http.StatusOK || code == http.StatusPartialContent && req.Header.Get("Range") != "" {
 		return resp, nil
-	case code == http.StatusNotFound, code == http.StatusGone:
-		err = protocol.Errorf(protocol.NotFound, "get %s: %s", p.url, resp.Status).
-			WithHint("check the name and the version")
-	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		err = protocol.Errorf(protocol.Denied, "get %s: %s", p.url, resp.Status).
-			WithHint("check the client's credentials for this registry")
-	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
-		err = protocol.Errorf(protocol.Unavailable, "get %s: %s", p.url, resp.Status)
-	default:
-		err = fmt.Errorf("get %s: %w: %s", p.url, errRefused, resp.Status)
 	}
 	resp.Body.Close()
-	return nil, err
+	return nil, statusError(address, resp)
+}
+
+// shown returns an address as errors and logs show it: without a password.
+func shown(u *url.URL) string {
+	if u.User == nil {
+		return u.String()
+	}
+	plain := *u
+	plain.User = nil
+	return plain.String()
+}
+
+// shownText is shown of an address that may be none.
+func shownText(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return shown(u)
+	}
+	return address
+}
+
+// statusError says what an answer's status means to the caller.
+func statusError(address string, resp *http.Response) error {
+	said := func(code protocol.Code, hint string) error {
+		return &httpError{protocol.Errorf(code, "get %s: %s", address, resp.Status).WithHint("%s", hint), resp.StatusCode, retryAfter(resp)}
+	}
+	switch code := resp.StatusCode; {
+	case code == http.StatusNotFound, code == http.StatusGone:
+		return said(protocol.NotFound, "check the name and the version")
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return said(protocol.Denied, "check the client's credentials for this registry")
+	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
+		return said(protocol.Unavailable, "")
+	}
+	return &httpError{fmt.Errorf("get %s: %w: %s", address, errRefused, resp.Status), resp.StatusCode, 0}
+}
+
+// An httpError is an answer that is none of those that were asked for.
+type httpError struct {
+	err    error
+	status int
+	pause  time.Duration // that the server asks for before the next try
+}
+
+func (h *httpError) Error() string { return h.err.Error() }
+func (h *httpError) Unwrap() error { return h.err }
+
+// statusOf returns the HTTP status that an error is about, or 0.
+func statusOf(err error) int {
+	var h *httpError
+	if errors.As(err, &h) {
+		return h.status
+	}
+	return 0
+}
+
+// maxPause bounds how long a server may let a fetch wait.
+const maxPause = 2 * time.Minute
+
+// retryAfter returns what the header Retry-After asks for, in either of its forms.
+func retryAfter(resp *http.Response) time.Duration {
+	text := resp.Header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxPause)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), 0), maxPause)
+	}
+	return 0
 }
 
 // download brings the bytes of the first place that has them into a file of r.Dir.
@@ -283,12 +359,12 @@ func (d *transfer) run(ctx context.Context) error {
 var errStalled = errors.New("no byte came for a minute")
 
 func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
-	watchdog := time.AfterFunc(stall, abort)
+	watchdog := time.AfterFunc(d.f.stall, abort)
 	defer watchdog.Stop()
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := body.Read(buf)
-		watchdog.Reset(stall)
+		watchdog.Reset(d.f.stall)
 		if n > 0 {
 			if _, werr := d.file.Write(buf[:n]); werr != nil {
 				return protocol.Errorf(protocol.Exhausted, "write download: %v", werr)
