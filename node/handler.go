@@ -16,6 +16,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -149,8 +150,16 @@ func (h *handler) status() protocol.Status {
 }
 
 func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local bool, event func(protocol.Event)) (*protocol.Realized, error) {
+	var registries *source.Registries
+	if local && len(a.Registries) > 0 { // others have no say in whom this daemon asks, and with whose credentials
+		registries = &source.Registries{}
+		if err := json.Unmarshal(a.Registries, registries); err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "the configuration of registries is malformed")
+		}
+	}
 	return h.realizer.Realize(ctx, &realize.Request{
-		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
+		Registries: registries,
+		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
 	})
 }
 

@@ -68,7 +68,7 @@ func (f *Fetcher) debianSource(ctx context.Context, sources []aptSource, o Origi
 				continue
 			}
 			tried[folder] = true
-			body, err := f.get(ctx, place{url: folder + "/" + url.PathEscape(o.Name+"_"+withoutEpoch(o.Version)+".dsc")})
+			body, err := f.getFile(ctx, place{url: folder + "/" + url.PathEscape(o.Name+"_"+withoutEpoch(o.Version)+".dsc")})
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}

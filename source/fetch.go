@@ -111,6 +111,10 @@ type Request struct {
 	// Notice is told in a sentence what became of the archive beside its tree, such as entries that were left out;
 	// nil is told nothing.
 	Notice func(text string)
+	// Registries is the configuration of the user who asks; nil takes that of this process (Options.Client).
+	Registries *Registries
+	// Anonymous uses no credentials of this process's configuration: the request is not its user's.
+	Anonymous bool
 }
 
 // notice passes on what is to be known about an unpacked archive.
@@ -198,7 +202,7 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 			return f.checkTree(ctx, r)
 		}
 	}
-	places, err := f.resolve(ctx, o, r.Hash)
+	places, err := f.resolve(ctx, o, r.Hash, f.registries(r))
 	if err != nil {
 		return pir.Hash{}, err
 	}

@@ -24,7 +24,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
 			WithHint("leave --hash out once: the error then tells the right one")
 	}
-	p, err := f.withLogin(place{url: o.URL})
+	p, err := f.registries(r).withLogin(place{url: o.URL})
 	if err != nil {
 		return err
 	}

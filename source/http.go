@@ -1,21 +1,19 @@
 package source
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -95,27 +93,52 @@ type place struct {
 
 // get returns the body of a small answer, such as a registry's record of a package.
 func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
-	var body []byte
-	err := f.retry(ctx, p.url, func() error {
+	body, _, err := f.getFrom(ctx, p)
+	return body, err
+}
+
+// getFrom is get, and returns the address that the answer came from, behind redirects.
+func (f *Fetcher) getFrom(ctx context.Context, p place) (body []byte, at *url.URL, err error) {
+	p.header = addHeader(p.header, http.Header{"Accept-Encoding": {"gzip"}})
+	return f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) {
+		if encoding := resp.Header.Get("Content-Encoding"); encoding == "gzip" || encoding == "x-gzip" {
+			return gzip.NewReader(resp.Body)
+		}
+		return resp.Body, nil
+	})
+}
+
+// getFile returns the body of a small file. A file that is compressed stays so, whatever its server says about encodings.
+func (f *Fetcher) getFile(ctx context.Context, p place) ([]byte, error) {
+	body, _, err := f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) { return resp.Body, nil })
+	return body, err
+}
+
+func (f *Fetcher) getBody(ctx context.Context, p place, decode func(*http.Response) (io.Reader, error)) (body []byte, at *url.URL, err error) {
+	err = f.retry(ctx, withoutUser(p.url), func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 		if err != nil {
-			return fmt.Errorf("%w: %v", errRefused, err)
+			return fmt.Errorf("%w: %v", errRefused, shownError(err))
 		}
 		resp, err := f.sendWatched(req, p.header)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
-		body, err = io.ReadAll(io.LimitReader(resp.Body, maxIndex+1))
+		at = resp.Request.URL
+		plain, err := decode(resp)
+		if err == nil {
+			body, err = io.ReadAll(io.LimitReader(plain, maxIndex+1))
+		}
 		if len(body) > maxIndex {
-			return fmt.Errorf("%w: answer is larger than %d bytes", errRefused, maxIndex)
+			return fmt.Errorf("get %s: %w: the answer is larger than %d bytes", shown(req.URL), errRefused, maxIndex)
 		}
 		if err != nil && ctx.Err() == nil {
 			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", shown(req.URL), len(body), err)
 		}
 		return err
 	})
-	return body, err
+	return body, at, err
 }
 
 // retry calls try until it succeeds, fails for good, or has failed too often.
@@ -149,6 +172,7 @@ func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errRefused, err)
 	}
+	req.Header.Set("Accept-Encoding", "identity") // ranges are of the bytes that the hash is of
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		req.Header.Set("If-Range", etag)
@@ -206,7 +230,7 @@ func shownText(address string) string {
 // statusError says what an answer's status means to the caller.
 func statusError(address string, resp *http.Response) error {
 	said := func(code protocol.Code, hint string) error {
-		return &httpError{protocol.Errorf(code, "get %s: %s", address, resp.Status).WithHint("%s", hint), resp.StatusCode, retryAfter(resp)}
+		return &httpError{err: protocol.Errorf(code, "get %s: %s", address, resp.Status).WithHint("%s", hint), status: resp.StatusCode, pause: retryAfter(resp)}
 	}
 	switch code := resp.StatusCode; {
 	case code == http.StatusNotFound, code == http.StatusGone:
@@ -216,7 +240,11 @@ func statusError(address string, resp *http.Response) error {
 	case code == http.StatusTooManyRequests, code == http.StatusRequestTimeout, code >= 500:
 		return said(protocol.Unavailable, "")
 	}
-	return &httpError{fmt.Errorf("get %s: %w: %s", address, errRefused, resp.Status), resp.StatusCode, 0}
+	h := &httpError{err: fmt.Errorf("get %s: %w: %s", address, errRefused, resp.Status), status: resp.StatusCode, size: -1}
+	if _, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes */%d", &h.size); err != nil {
+		h.size = -1
+	}
+	return h
 }
 
 // An httpError is an answer that is none of those that were asked for.
@@ -224,6 +252,7 @@ type httpError struct {
 	err    error
 	status int
 	pause  time.Duration // that the server asks for before the next try
+	size   int64         // of 416: how many bytes the content has; -1: unknown
 }
 
 func (h *httpError) Error() string { return h.err.Error() }
@@ -266,145 +295,3 @@ func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*fe
 	}
 	return nil, errors.Join(errs...)
 }
-
-// A transfer is one download, which may take several connections.
-type transfer struct {
-	f        *Fetcher
-	place    place
-	want     pir.Hash // checked if it is of the archive
-	file     *os.File
-	tag      string // file with the entity tag of the bytes in file; "" resumes nothing from before
-	progress func(done, total int64)
-
-	done int64 // bytes in file
-	etag string
-	sum  hash.Hash // over the bytes in file; nil if not needed
-}
-
-// errWrongBytes is wrapped by the error about a whole download that has another hash.
-var errWrongBytes = errors.New("the bytes are not those that are wanted")
-
-// all transfers until the file is whole, and checks its hash.
-func (d *transfer) all(ctx context.Context) error {
-	if err := d.resume(); err != nil {
-		return err
-	}
-	if err := d.f.retry(ctx, d.place.url, func() error { return d.run(ctx) }); err != nil {
-		return err
-	}
-	return d.check()
-}
-
-// resume counts and hashes what an earlier transfer left in the file.
-// Without the entity tag of that content the file is begun anew.
-func (d *transfer) resume() error {
-	d.sum = archiveHash(d.want)
-	if etag, err := os.ReadFile(d.tag); d.tag != "" && err == nil && len(etag) > 0 {
-		d.etag = string(etag)
-		if d.sum != nil {
-			d.done, err = io.Copy(d.sum, d.file)
-		} else {
-			d.done, err = d.file.Seek(0, io.SeekEnd)
-		}
-		return err
-	}
-	return d.restart()
-}
-
-func (d *transfer) restart() error {
-	d.done, d.sum = 0, archiveHash(d.want)
-	if err := d.file.Truncate(0); err != nil {
-		return err
-	}
-	_, err := d.file.Seek(0, io.SeekStart)
-	return err
-}
-
-// run transfers over one connection, from where the last one ended.
-func (d *transfer) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	offset := d.done
-	if d.etag == "" {
-		offset = 0
-	}
-	resp, err := d.f.open(ctx, d.place, offset, d.etag)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusPartialContent || offset == 0 {
-		if err := d.restart(); err != nil {
-			return err
-		}
-		if d.etag = resp.Header.Get("ETag"); len(d.etag) < 1 || d.etag[0] != '"' { // a weak tag does not do for ranges
-			d.etag = ""
-		}
-		if d.tag != "" {
-			if err := os.WriteFile(d.tag, []byte(d.etag), 0o600); err != nil {
-				return err
-			}
-		}
-	}
-	total := int64(0)
-	if resp.ContentLength > 0 {
-		total = d.done + resp.ContentLength
-	}
-	if limit := d.f.o.Limits.Download; total > limit {
-		return protocol.Errorf(protocol.Exhausted, "get %s: %d bytes are more than the limit of %d", d.place.url, total, limit)
-	}
-	return d.copy(resp.Body, total, func() { cancel(errStalled) })
-}
-
-var errStalled = errors.New("no byte came for a minute")
-
-func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
-	watchdog := time.AfterFunc(d.f.stall, abort)
-	defer watchdog.Stop()
-	buf := make([]byte, 256<<10)
-	for {
-		n, err := body.Read(buf)
-		watchdog.Reset(d.f.stall)
-		if n > 0 {
-			if _, werr := d.file.Write(buf[:n]); werr != nil {
-				return protocol.Errorf(protocol.Exhausted, "write download: %v", werr)
-			}
-			if d.sum != nil {
-				d.sum.Write(buf[:n])
-			}
-			d.done += int64(n)
-			d.progress(d.done, total)
-			if d.done > d.f.o.Limits.Download {
-				return protocol.Errorf(protocol.Exhausted, "get %s: more than the limit of %d bytes", d.place.url, d.f.o.Limits.Download)
-			}
-		}
-		if err == io.EOF {
-			if total > 0 && d.done != total {
-				return protocol.Errorf(protocol.Unavailable, "get %s: connection closed after %d of %d bytes", d.place.url, d.done, total)
-			}
-			return nil
-		}
-		if err != nil {
-			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", d.place.url, d.done, err)
-		}
-	}
-}
-
-// check compares the digest of the bytes that were transferred.
-func (d *transfer) check() error {
-	if d.tag != "" {
-		os.Remove(d.tag)
-	}
-	if d.sum == nil {
-		return nil
-	}
-	if got := pir.NewHash(d.want.Algorithm, d.sum.Sum(nil)); got != d.want {
-		return &wrongBytes{mismatch(d.want, got)}
-	}
-	return nil
-}
-
-// wrongBytes is a mismatch of a download, which must not be resumed.
-type wrongBytes struct{ error }
-
-func (w *wrongBytes) Unwrap() []error { return []error{w.error, errWrongBytes} }

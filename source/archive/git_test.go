@@ -225,9 +225,8 @@ func TestHostilePacks(t *testing.T) {
 			var p packWriter
 			commit := c.make(&p)
 			begin := time.Now()
-			if p.count > limits.Files {
-				limits.Files = 10 * p.count
-			}
+			limits := limits
+			limits.Files = max(limits.Files, 2*p.count)
 			_, err := unpackPack(t, p.bytes(), commit, limits)
 			if protocol.CodeOf(err) != c.want {
 				t.Errorf("got %v after %v, want %s", err, time.Since(begin), c.want)
