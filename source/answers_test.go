@@ -18,7 +18,10 @@ import (
 // TestOddAnswers has servers and proxies that end early, or answer a request for a part with another one.
 // The bytes must be those that are wanted, with a hash and without, and nothing may stay in the way of a later try.
 func TestOddAnswers(t *testing.T) {
-	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<12)
+	var body []byte // no part of it is like another
+	for i := range 1 << 11 {
+		body = append(body, sha(fmt.Append(nil, i)).Digest()...)
+	}
 	half := len(body) / 2
 	hijack := func(w http.ResponseWriter, text string, content []byte) {
 		conn, _, err := w.(http.Hijacker).Hijack()
@@ -156,6 +159,55 @@ func TestRetryAfter(t *testing.T) {
 	begin := time.Now()
 	if _, _, err := fetchURL(t, fetcher(Options{}), server.URL, pir.Hash{}); err != nil || time.Since(begin) < time.Second {
 		t.Errorf("%v after %v, want a second at least", err, time.Since(begin))
+	}
+}
+
+// TestCredentialsStay has registries whose files lie on another server, by their record or behind a redirect.
+func TestCredentialsStay(t *testing.T) {
+	archive := makeTar(t, file("p-1/a", "A"))
+	leaked := ""
+	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		leaked += r.Header.Get("Authorization")
+		w.Write(archive)
+	}))
+	defer files.Close()
+	known := 0
+	registry := httptest.NewServer(nil)
+	defer registry.Close()
+	registry.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			known++
+		}
+		answers := map[string]string{
+			"/npm/x/1":           `{"version":"1","dist":{"tarball":"FILES/x.tgz"}}`,
+			"/npm/y/1":           `{"version":"1","dist":{"tarball":"HERE/moved"}}`,
+			"/simple/x/":         `<a href="FILES/x-1.tar.gz">x</a>`,
+			"/simple/y/":         `<a href="HERE/moved/y-1.tar.gz">y</a>`,
+			"/index/config.json": `{"dl":"FILES"}`,
+			"/index/1/x":         `{"vers":"1","cksum":"00"}`,
+		}
+		answer, ok := answers[r.URL.Path]
+		if !ok {
+			http.Redirect(w, r, files.URL, http.StatusFound)
+			return
+		}
+		w.Write([]byte(strings.NewReplacer("FILES", files.URL, "HERE", registry.URL).Replace(answer)))
+	})
+	home := t.TempDir()
+	writeFiles(t, home, registry.URL, map[string]string{
+		".npmrc":             "registry=BASE/npm/\n_authToken=t\n",
+		".cargo/config.toml": "[source.crates-io]\nreplace-with = \"x\"\n[registries.x]\nindex = \"sparse+BASE/index/\"\ntoken = \"t\"\n",
+	})
+	index := strings.Replace(registry.URL, "http://", "http://me:t@", 1) + "/simple"
+	client := &Client{Home: home, Getenv: environment(map[string]string{"PIP_INDEX_URL": index})}
+	for _, o := range []Origin{
+		{Kind: NPM, Name: "x", Version: "1"}, {Kind: NPM, Name: "y", Version: "1"}, {Kind: PyPI, Name: "x", Version: "1"}, {Kind: PyPI, Name: "y", Version: "1"},
+		{Kind: Crate, Name: "x", Version: "1"},
+	} {
+		leaked, known = "", 0
+		if err := fetchOrigin(t, client, o); err != nil || leaked != "" || known == 0 {
+			t.Errorf("%s: %v; the other server was given %q, its own was given some %d times", o, err, leaked, known)
+		}
 	}
 }
 

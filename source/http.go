@@ -57,6 +57,9 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 			case isInside(to.URL.Hostname()) && !isInside(via[0].URL.Hostname()):
 				return fmt.Errorf("%w: redirect to %s, an address inside", errRefused, to.URL.Hostname())
 			}
+			if to.URL.Host != via[0].URL.Host { // Go itself would keep them for another port and for names below the host's
+				to.Header.Del("Authorization")
+			}
 			return nil
 		},
 	}
