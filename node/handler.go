@@ -149,13 +149,23 @@ func (h *handler) status() protocol.Status {
 	}
 }
 
+// registriesOf returns the configuration of registries that comes with a request, or nil.
+// Only the daemon's own user has a say in whom it asks, and with whose credentials.
+func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error) {
+	if !local || len(a.Registries) == 0 {
+		return nil, nil
+	}
+	var r source.Registries
+	if err := json.Unmarshal(a.Registries, &r); err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "the configuration of registries is malformed") // the error may quote a password
+	}
+	return &r, nil
+}
+
 func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local bool, event func(protocol.Event)) (*protocol.Realized, error) {
-	var registries *source.Registries
-	if local && len(a.Registries) > 0 { // others have no say in whom this daemon asks, and with whose credentials
-		registries = &source.Registries{}
-		if err := json.Unmarshal(a.Registries, registries); err != nil {
-			return nil, protocol.Errorf(protocol.Invalid, "the configuration of registries is malformed")
-		}
+	registries, err := registriesOf(a, local)
+	if err != nil {
+		return nil, err
 	}
 	return h.realizer.Realize(ctx, &realize.Request{
 		Registries: registries,

@@ -154,8 +154,10 @@ func TestApt(t *testing.T) {
 		"/suite/dists/s/main/binary-all/Packages":         packages("4", "pool/x_4.tar"),
 		"/flat/x_1.tar":                                   string(deb), "/sub/stable/dir/x_2.tar": string(deb), "/suite/pool/x_3.tar": string(deb), "/suite/pool/x_4.tar": string(deb),
 	}
+	authorized := false
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := files[r.URL.Path]
+		authorized = authorized || r.Header.Get("Authorization") != ""
 		if !ok {
 			http.NotFound(w, r)
 			return
@@ -183,6 +185,17 @@ func TestApt(t *testing.T) {
 	}
 	if err := fetch("9", ""); err == nil || !strings.Contains(err.Error(), "there is no x 9; the newest is 4") {
 		t.Errorf("got %v, want the newest version", err)
+	}
+	// A name and a password in an address are for the user only, and in no error.
+	secret := t.TempDir()
+	writeFiles(t, secret, strings.Replace(server.URL, "http://", "http://me:hidden@", 1), map[string]string{"etc/apt/sources.list": "deb BASE/flat ./\n"})
+	for _, stranger := range []bool{false, true} {
+		authorized = false
+		f := fetcher(Options{Client: &Client{System: secret}, Retries: -1})
+		_, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Deb, Name: "x", Version: "1.9"}}, Dir: t.TempDir(), Anonymous: stranger})
+		if err == nil || strings.Contains(err.Error(), "hidden") || authorized == stranger {
+			t.Errorf("stranger %v: got %v, credentials %v", stranger, err, authorized)
+		}
 	}
 	if err := fetch("3", "alpha"); err == nil {
 		t.Error("found a package of another architecture")

@@ -91,6 +91,17 @@ func (c *Client) aptSources() []aptSource {
 	return sources
 }
 
+// aptSources returns apt's sources; for a stranger's request without the names and passwords in their addresses.
+func (f *Fetcher) aptSources(stranger bool) []aptSource {
+	sources := f.o.Client.aptSources()
+	for i := range sources {
+		if stranger {
+			sources[i].base = withoutUser(sources[i].base)
+		}
+	}
+	return sources
+}
+
 func oneLineSources(content []byte) []aptSource {
 	var sources []aptSource
 	for line := range strings.Lines(string(content)) {
@@ -167,8 +178,8 @@ func eachStanza(r io.Reader) func(yield func(map[string]string) bool) {
 }
 
 // resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
-func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash) ([]place, error) {
-	sources := f.o.Client.aptSources()
+func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
+	sources := f.aptSources(regs.stranger)
 	if len(sources) == 0 {
 		return nil, noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
 	}

@@ -82,7 +82,7 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetche
 	a, err := f.share(ctx, key, p, r)
 	if errors.Is(err, errQuiet) {
 		// Another connection may do better; who else waits for the quiet one shares this one as well.
-		f.log.Info("begin a second download", "address", p.url)
+		f.log.Info("begin a second download", "address", shownText(p.url))
 		a, err = f.share(ctx, key+"-2", p, r)
 	}
 	return a, err

@@ -24,10 +24,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
 			WithHint("leave --hash out once: the error then tells the right one")
 	}
-	p, err := f.registries(r).withLogin(place{url: o.URL})
-	if err != nil {
-		return err
-	}
+	regs := f.registries(r)
 	pack, err := os.OpenFile(filepath.Join(r.Dir, "pack"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -36,7 +33,13 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	defer os.Remove(pack.Name())
 	remote := git.Remote{
 		URL: o.URL, MaxRefs: maxRefs, MaxPack: f.o.Limits.Download,
-		Do: func(req *http.Request) (*http.Response, error) { return f.sendWatched(req, p.header) },
+		Do: func(req *http.Request) (*http.Response, error) {
+			p, err := regs.withLogin(place{url: req.URL.String()}) // behind a redirect, another host's
+			if err != nil {
+				return nil, err
+			}
+			return f.sendWatched(req, p.header)
+		},
 	}
 	commit := ""
 	err = f.retry(ctx, o.URL, func() error {

@@ -29,8 +29,9 @@ type gitRepo struct {
 	t       *testing.T
 	dir     string
 	address string
-	// version2 is unset for a server that does not hand git the header about the protocol's version.
+	// oldProtocol is of a server that does not hand git the header about the protocol's version.
 	oldProtocol atomic.Bool
+	authorized  atomic.Bool  // a request had credentials
 	packs       atomic.Int64 // bytes of answers to requests for packs
 }
 
@@ -48,6 +49,9 @@ func newGitRepo(t *testing.T, init ...string) *gitRepo {
 	r.git("config", "uploadpack.allowAnySHA1InWant", "true")
 	programs := strings.TrimSpace(r.git("--exec-path"))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "" {
+			r.authorized.Store(true)
+		}
 		if req.Method == http.MethodPost {
 			w = &countingWriter{w, &r.packs}
 		}
@@ -383,6 +387,24 @@ func TestGitAddresses(t *testing.T) {
 	}
 	if err := fetch(fetcher(Options{}), moved.URL+"/old"); err != nil {
 		t.Error(err)
+	}
+	// Credentials for the old address do not go to the new one.
+	var given atomic.Int32
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "" {
+			given.Add(1)
+		}
+		http.Redirect(w, req, strings.TrimSuffix(r.address, "/r")+req.URL.String(), http.StatusMovedPermanently)
+	}))
+	defer old.Close()
+	netrc := filepath.Join(t.TempDir(), "netrc")
+	if err := os.WriteFile(netrc, fmt.Appendf(nil, "machine %s login me password p\n", strings.TrimPrefix(old.URL, "http://")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.authorized.Store(false)
+	known := fetcher(Options{Client: &Client{Getenv: environment(map[string]string{"NETRC": netrc})}})
+	if err := fetch(known, old.URL+"/r"); err != nil || given.Load() != 1 || r.authorized.Load() {
+		t.Errorf("%v; the old address was given the credentials %d times, the new one: %v", err, given.Load(), r.authorized.Load())
 	}
 	outside := fetcher(Options{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.URL.Host == "outside.invalid" {

@@ -15,6 +15,8 @@ type Registries struct {
 	Cargo  *CargoConfig `json:"cargo,omitempty"`
 	Go     *GoConfig    `json:"go,omitempty"`
 	Logins []Login      `json:"logins,omitempty"`
+
+	stranger bool // see anonymous
 }
 
 // LogValue hides the credentials.
@@ -59,7 +61,7 @@ func (c *Client) Registries(origins ...Origin) *Registries {
 
 // anonymous returns the addresses without the credentials.
 func (r *Registries) anonymous() *Registries {
-	out := &Registries{}
+	out := &Registries{stranger: true}
 	if r.NPM != nil {
 		out.NPM = &NPMConfig{Settings: map[string]string{}}
 		for key, value := range r.NPM.Settings {

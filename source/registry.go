@@ -24,7 +24,7 @@ func (f *Fetcher) resolve(ctx context.Context, o Origin, want pir.Hash, regs *Re
 	case Go:
 		return f.resolveGo(ctx, o, regs)
 	case Deb, DebSrc:
-		return f.resolveDebian(ctx, o, want)
+		return f.resolveDebian(ctx, o, want, regs)
 	}
 	return nil, fmt.Errorf("origin kind %q has no address", o.Kind)
 }

@@ -36,7 +36,7 @@ func (d *transfer) all(ctx context.Context) error {
 	if err := d.resume(); err != nil {
 		return err
 	}
-	if err := d.f.retry(ctx, d.place.url, func() error { return d.run(ctx) }); err != nil {
+	if err := d.f.retry(ctx, shownText(d.place.url), func() error { return d.run(ctx) }); err != nil {
 		return err
 	}
 	return d.check()
@@ -104,7 +104,7 @@ func (d *transfer) run(ctx context.Context) error {
 		total = d.done + resp.ContentLength
 	}
 	if limit := d.f.o.Limits.Download; total > limit {
-		return protocol.Errorf(protocol.Exhausted, "get %s: %d bytes are more than the limit of %d", d.place.url, total, limit)
+		return protocol.Errorf(protocol.Exhausted, "get %s: %d bytes are more than the limit of %d", shownText(d.place.url), total, limit)
 	}
 	return d.copy(resp.Body, total, func() { cancel(errStalled) })
 }
@@ -157,17 +157,17 @@ func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 			d.done += int64(n)
 			d.progress(d.done, total)
 			if d.done > d.f.o.Limits.Download {
-				return protocol.Errorf(protocol.Exhausted, "get %s: more than the limit of %d bytes", d.place.url, d.f.o.Limits.Download)
+				return protocol.Errorf(protocol.Exhausted, "get %s: more than the limit of %d bytes", shownText(d.place.url), d.f.o.Limits.Download)
 			}
 		}
 		if err == io.EOF {
 			if total > 0 && d.done != total {
-				return protocol.Errorf(protocol.Unavailable, "get %s: connection closed after %d of %d bytes", d.place.url, d.done, total)
+				return protocol.Errorf(protocol.Unavailable, "get %s: connection closed after %d of %d bytes", shownText(d.place.url), d.done, total)
 			}
 			return nil
 		}
 		if err != nil {
-			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", d.place.url, d.done, err)
+			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", shownText(d.place.url), d.done, err)
 		}
 	}
 }
