@@ -16,6 +16,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -148,9 +149,27 @@ func (h *handler) status() protocol.Status {
 	}
 }
 
+// registriesOf returns the configuration of registries that comes with a request, or nil.
+// Only the daemon's own user has a say in whom it asks, and with whose credentials.
+func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error) {
+	if !local || len(a.Registries) == 0 {
+		return nil, nil
+	}
+	var r source.Registries
+	if err := json.Unmarshal(a.Registries, &r); err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "the configuration of registries is malformed") // the error may quote a password
+	}
+	return &r, nil
+}
+
 func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local bool, event func(protocol.Event)) (*protocol.Realized, error) {
+	registries, err := registriesOf(a, local)
+	if err != nil {
+		return nil, err
+	}
 	return h.realizer.Realize(ctx, &realize.Request{
-		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
+		Registries: registries,
+		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
 	})
 }
 

@@ -28,6 +28,7 @@ type unpackJob struct {
 	Archive string         `json:"archive"`
 	Out     string         `json:"out"`
 	Deb     bool           `json:"deb"`
+	Commit  string         `json:"commit,omitempty"`
 	Strip   int            `json:"strip"`
 	Limits  archive.Limits `json:"limits"`
 }
@@ -44,7 +45,7 @@ type unpackWorker struct {
 
 // unpack is the Unpack of source.Options.
 func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
-	message, err := json.Marshal(workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Strip, o.Limits}})
+	message, err := json.Marshal(workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Commit, o.Strip, o.Limits}})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func runUnpack(conn *wasmrt.Conn, job *unpackJob) error {
 	done := make(chan result, 1)
 	go func() {
 		u, err := archive.UnpackFile(ctx, job.Archive, job.Out, &archive.Options{
-			Deb: job.Deb, Strip: job.Strip, Limits: job.Limits, Progress: func() { steps.Add(1) },
+			Deb: job.Deb, Commit: job.Commit, Strip: job.Strip, Limits: job.Limits, Progress: func() { steps.Add(1) },
 		})
 		done <- result{u, err}
 	}()

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/MordragT/nuka/pir"
@@ -63,6 +64,9 @@ type RealizeArgs struct {
 	KeepFailed bool `json:"keep_failed,omitempty"`
 	// Offline forbids the network.
 	Offline bool `json:"offline,omitempty"`
+	// Registries is what the requester's client configuration says about the registries that the packages need, credentials among it
+	// (source.Registries). A daemon takes it from its own user only, keeps it for this call, and neither stores nor logs it.
+	Registries json.RawMessage `json:"registries,omitempty"`
 }
 
 // A Way says how a PID came to its content.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -18,8 +20,42 @@ import (
 // An aptSource is one place apt gets packages from (sources.list(5)).
 type aptSource struct {
 	base       string // without a slash at the end
-	suite      string
+	suite      string // of a flat repository: a folder, with a slash at the end
 	components []string
+}
+
+// indexes returns the addresses of a source's indexes, without the endings of compressed ones.
+func (s aptSource) indexes(o Origin) (out []string) {
+	names := []string{"source/Sources"}
+	flat := "Sources"
+	if o.Kind == Deb {
+		names, flat = nil, "Packages"
+		for _, arch := range debianArchs(o.Arch) {
+			names = append(names, "binary-"+arch+"/Packages")
+		}
+	}
+	if strings.HasSuffix(s.suite, "/") {
+		return []string{s.base + path.Join("/", s.suite, flat)}
+	}
+	for _, component := range s.components {
+		for _, name := range names {
+			out = append(out, s.base+"/dists/"+s.suite+"/"+component+"/"+name)
+		}
+	}
+	return out
+}
+
+// debianArchs returns the architectures whose indexes may have a package: of this machine if none is given.
+// An index of an architecture has the packages for all as well; some repositories have those by themselves.
+func debianArchs(arch string) []string {
+	if arch != "" {
+		return []string{arch}
+	}
+	own := runtime.GOARCH
+	if name, ok := map[string]string{"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mipsle": "mipsel", "mips64le": "mips64el", "loong64": "loong64"}[own]; ok {
+		own = name
+	}
+	return []string{own, "all"}
 }
 
 // aptSources reads apt's sources in both of their forms.
@@ -45,10 +81,24 @@ func (c *Client) aptSources() []aptSource {
 	// Distributions have "main"; third parties often do not, and often do not answer either.
 	slices.SortStableFunc(sources, func(a, b aptSource) int {
 		rank := func(s aptSource) int {
-			return len(s.components) * map[bool]int{true: 0, false: 1}[slices.Contains(s.components, "main")]
+			if slices.Contains(s.components, "main") {
+				return 0
+			}
+			return 1 + len(s.components)
 		}
 		return rank(a) - rank(b)
 	})
+	return sources
+}
+
+// aptSources returns apt's sources; for a stranger's request without the names and passwords in their addresses.
+func (f *Fetcher) aptSources(stranger bool) []aptSource {
+	sources := f.o.Client.aptSources()
+	for i := range sources {
+		if stranger {
+			sources[i].base = withoutUser(sources[i].base)
+		}
+	}
 	return sources
 }
 
@@ -62,8 +112,11 @@ func oneLineSources(content []byte) []aptSource {
 			}
 		}
 		f := strings.Fields(line)
-		if len(f) < 4 || f[0] != "deb" && f[0] != "deb-src" || !strings.HasPrefix(f[1], "http") {
+		if len(f) < 3 || f[0] != "deb" && f[0] != "deb-src" || !strings.HasPrefix(f[1], "http") {
 			continue
+		}
+		if flat := strings.HasSuffix(f[2], "/"); flat != (len(f) == 3) {
+			continue // apt takes no components for a folder, and none but those for a suite
 		}
 		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:]})
 	}
@@ -125,8 +178,8 @@ func eachStanza(r io.Reader) func(yield func(map[string]string) bool) {
 }
 
 // resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
-func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash) ([]place, error) {
-	sources := f.o.Client.aptSources()
+func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
+	sources := f.aptSources(regs.stranger)
 	if len(sources) == 0 {
 		return nil, noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
 	}
@@ -140,7 +193,7 @@ func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash) ([
 		return nil, err
 	}
 	if o.Kind == Deb {
-		return []place{{url: base + "/" + stanza["filename"]}}, nil
+		return []place{{url: base + "/" + strings.TrimPrefix(stanza["filename"], "./")}}, nil
 	}
 	src, err := parseDebianSource(stanza, base+"/"+stanza["directory"])
 	if err != nil {
@@ -182,28 +235,28 @@ func (s *debianSource) hint() string {
 // debianStanza returns what an index says about a package, and the base of the archive that the index is of.
 func (f *Fetcher) debianStanza(ctx context.Context, sources []aptSource, o Origin) (stanza map[string]string, base string, err error) {
 	var failure error
+	var versions []string
 	for _, s := range sources {
-		for _, component := range s.components {
-			dir := "source/Sources"
-			if o.Kind == Deb {
-				arch := o.Arch
-				if arch == "" {
-					arch = "all"
-				}
-				dir = "binary-" + arch + "/Packages"
-			}
-			index, err := f.debianIndex(ctx, s.base+"/dists/"+s.suite+"/"+component+"/"+dir)
+		for _, address := range s.indexes(o) {
+			index, err := f.debianIndex(ctx, address)
 			if err != nil {
 				failure = err
 				continue
 			}
-			if stanza := findDebian(index, o); stanza != nil {
+			stanza, others := findDebian(index, o)
+			if stanza != nil {
 				return stanza, s.base, nil
 			}
+			versions = append(versions, others...)
 		}
 		if ctx.Err() != nil {
 			return nil, "", ctx.Err()
 		}
+	}
+	if len(versions) > 0 {
+		slices.SortFunc(versions, debianCompare)
+		versions = slices.Compact(versions)
+		return nil, "", noVersion(o, versions[len(versions)-1], versions)
 	}
 	if failure != nil && protocol.CodeOf(failure) != protocol.NotFound {
 		return nil, "", failure
@@ -251,13 +304,16 @@ func upstreamVersion(v string) string {
 // debianIndex returns an index, trying its compressed forms.
 func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, error) {
 	var failure error
-	for _, ext := range []string{".xz", ".gz"} {
-		body, err := f.get(ctx, place{url: address + ext})
+	for _, ext := range []string{".xz", ".gz", ""} {
+		body, err := f.getFile(ctx, place{url: address + ext})
 		if err != nil {
 			if failure = err; protocol.CodeOf(err) == protocol.NotFound {
 				continue
 			}
 			return nil, err
+		}
+		if ext == "" {
+			return bytes.NewReader(body), nil
 		}
 		plain, _, _, err := archive.Decompress(bytes.NewReader(body))
 		return plain, err
@@ -265,12 +321,16 @@ func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, e
 	return nil, failure
 }
 
-// findDebian returns the stanza of the package that o names, or nil.
-func findDebian(index io.Reader, o Origin) map[string]string {
+// findDebian returns the stanza of the package that o names, or the versions that the index has of it.
+func findDebian(index io.Reader, o Origin) (found map[string]string, versions []string) {
 	for s := range eachStanza(index) {
-		if s["package"] == o.Name && s["version"] == o.Version {
-			return s
+		if s["package"] != o.Name {
+			continue
 		}
+		if s["version"] == o.Version {
+			return s, nil
+		}
+		versions = append(versions, s["version"])
 	}
-	return nil
+	return nil, versions
 }

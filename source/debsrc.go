@@ -68,7 +68,7 @@ func (f *Fetcher) debianSource(ctx context.Context, sources []aptSource, o Origi
 				continue
 			}
 			tried[folder] = true
-			body, err := f.get(ctx, place{url: folder + "/" + url.PathEscape(o.Name+"_"+withoutEpoch(o.Version)+".dsc")})
+			body, err := f.getFile(ctx, place{url: folder + "/" + url.PathEscape(o.Name+"_"+withoutEpoch(o.Version)+".dsc")})
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
@@ -163,7 +163,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 		return false, protocol.Errorf(protocol.Invalid, "fetch debsrc %s: patches change what a digest of one archive fixes", o.Name).
 			WithHint("give the hash of the tree, b3-…, and no --file")
 	}
-	s, err := f.findDebianSource(ctx, o)
+	s, err := f.findDebianSource(ctx, o, f.registries(r).stranger)
 	if err != nil {
 		if o.Patches == "" && ctx.Err() == nil { // one original may be there all the same
 			return false, nil
@@ -202,8 +202,8 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 }
 
 // findDebianSource finds a source package in any way.
-func (f *Fetcher) findDebianSource(ctx context.Context, o Origin) (*debianSource, error) {
-	sources := f.o.Client.aptSources()
+func (f *Fetcher) findDebianSource(ctx context.Context, o Origin, stranger bool) (*debianSource, error) {
+	sources := f.aptSources(stranger)
 	s, err := f.debianSource(ctx, sources, o)
 	if s != nil || err != nil {
 		return s, err

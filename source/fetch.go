@@ -67,7 +67,7 @@ type Fetcher struct {
 	http *http.Client
 	log  *slog.Logger
 
-	quiet time.Duration // see there; tests are more impatient
+	quiet, stall time.Duration // see there; tests are more impatient
 
 	mu      sync.Mutex
 	flights map[string]*flight // downloads into Options.Partial
@@ -75,7 +75,7 @@ type Fetcher struct {
 
 // New returns a Fetcher.
 func New(o *Options) *Fetcher {
-	f := &Fetcher{quiet: quiet}
+	f := &Fetcher{quiet: quiet, stall: stall}
 	if o != nil {
 		f.o = *o
 	}
@@ -111,6 +111,10 @@ type Request struct {
 	// Notice is told in a sentence what became of the archive beside its tree, such as entries that were left out;
 	// nil is told nothing.
 	Notice func(text string)
+	// Registries is the configuration of the user who asks; nil takes that of this process (Options.Client).
+	Registries *Registries
+	// Anonymous uses no credentials of this process's configuration: the request is not its user's.
+	Anonymous bool
 }
 
 // notice passes on what is to be known about an unpacked archive.
@@ -186,7 +190,7 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 			WithHint("run it once without --offline")
 	}
 	if o.Kind == Git {
-		if err := f.cloneGit(ctx, o, filepath.Join(r.Dir, Out)); err != nil {
+		if err := f.fetchGit(ctx, o, r); err != nil {
 			return pir.Hash{}, err
 		}
 		return f.checkTree(ctx, r)
@@ -198,7 +202,7 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 			return f.checkTree(ctx, r)
 		}
 	}
-	places, err := f.resolve(ctx, o, r.Hash)
+	places, err := f.resolve(ctx, o, r.Hash, f.registries(r))
 	if err != nil {
 		return pir.Hash{}, err
 	}

@@ -94,6 +94,7 @@ func TestRetryAndResume(t *testing.T) {
 			fmt.Sscanf(from, "bytes=%d-", &at)
 			rest = body[at:]
 			w.Header().Set("Content-Length", fmt.Sprint(len(rest)))
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", at, len(body)-1, len(body)))
 			w.WriteHeader(http.StatusPartialContent)
 		} else {
 			w.Header().Set("Content-Length", fmt.Sprint(len(rest)))
@@ -259,9 +260,11 @@ func TestRegistries(t *testing.T) {
 	sums := sha(archive)
 	var base string
 	answers := map[string]string{
-		"/npm/@s%2fp/1.0.0":                             `{"dist":{"tarball":"BASE/files/p.tgz","integrity":"sha512-x"}}`,
+		"/npm/@s%2fp/1.0.0":                             `{"version":"1.0.0","dist":{"tarball":"BASE/files/p.tgz","integrity":"sha512-x"}}`,
 		"/simple/my-pkg/":                               `<html><a href="../../files/p.tgz#sha256=00">my_pkg-1.0.tar.gz</a> <a href="x.whl">my_pkg-1.0-py3-none-any.whl</a></html>`,
 		"/index/config.json":                            `{"dl":"BASE/crates/{prefix}/{crate}/{version}"}`,
+		"/index/de/mo/demo":                             `{"name":"demo","vers":"1.0.0","cksum":"00"}`,
+		"/go/example.org/m/@v/v1.0.0.info":              `{"Version":"v1.0.0"}`,
 		"/crates/de/mo/demo/1.0.0":                      string(archive),
 		"/go/example.org/m/@v/v1.0.0.zip":               string(module),
 		"/debian/dists/s/main/source/Sources.gz":        "",
@@ -336,7 +339,7 @@ func TestRegistries(t *testing.T) {
 
 func TestDebianIndex(t *testing.T) {
 	index := "Package: other\nVersion: 1\nFilename: pool/o.deb\n\nPackage: hello\nVersion: 2-1\nFilename: pool/h.deb\nDirectory: pool/h\nChecksums-Sha256:\n aa 1 hello_2.dsc\n bb 2 hello_2.orig.tar.xz\n cc 3 hello_2.orig.tar.xz.asc\n"
-	stanza := findDebian(strings.NewReader(index), Origin{Kind: Deb, Name: "hello", Version: "2-1"})
+	stanza, _ := findDebian(strings.NewReader(index), Origin{Kind: Deb, Name: "hello", Version: "2-1"})
 	if stanza["filename"] != "pool/h.deb" || stanza["directory"] != "pool/h" {
 		t.Errorf("got %v", stanza)
 	}

@@ -35,9 +35,10 @@ type flight struct {
 // A fetched is a downloaded file that belongs to one request: nothing but that request knows its name,
 // and nobody writes to it any more.
 type fetched struct {
-	file *os.File
-	path string
-	size int64
+	file   *os.File
+	path   string
+	size   int64
+	commit string // of a git pack: the commit whose tree is wanted
 }
 
 func (a *fetched) close() { a.file.Close() }
@@ -52,7 +53,7 @@ func openFetched(path string) (*fetched, error) {
 		file.Close()
 		return nil, err
 	}
-	return &fetched{file, path, info.Size()}, nil
+	return &fetched{file: file, path: path, size: info.Size()}, nil
 }
 
 // downloadOne brings the bytes at p into r.Dir.
@@ -81,7 +82,7 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetche
 	a, err := f.share(ctx, key, p, r)
 	if errors.Is(err, errQuiet) {
 		// Another connection may do better; who else waits for the quiet one shares this one as well.
-		f.log.Info("begin a second download", "address", p.url)
+		f.log.Info("begin a second download", "address", shownText(p.url))
 		a, err = f.share(ctx, key+"-2", p, r)
 	}
 	return a, err

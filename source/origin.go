@@ -81,14 +81,18 @@ func (o Origin) check() error {
 	switch o.Kind {
 	case URL, Git:
 		u, err := url.Parse(o.URL)
-		if err != nil {
+		switch {
+		case o.Kind == Git && (err != nil || u.Scheme == "ssh" || u.Scheme == "git"):
+			return fmt.Errorf("origin git %q: git is spoken over https and http only: write the repository's https address", o.URL)
+		case o.Kind == Git && (u.Scheme == "file" || u.Scheme == ""):
+			return fmt.Errorf("origin git %q: for a folder of this machine write fetch path", o.URL)
+		case err != nil:
 			return fmt.Errorf("origin %s: %v", o.Kind, err)
-		}
-		if u.Scheme == "file" && o.Kind == Git {
-			return nil
-		}
-		if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 			return fmt.Errorf("origin %s %q: want an http or https address", o.Kind, o.URL)
+		case u.User != nil:
+			return fmt.Errorf("origin %s %s: origins are kept and given to others, so no name and no password stands in them: write them in ~/.netrc",
+				o.Kind, shown(u))
 		}
 		if o.Kind == Git && o.Rev == "" {
 			return fmt.Errorf("origin git %s: rev is missing", o.URL)
@@ -113,9 +117,9 @@ func (o Origin) check() error {
 func (o Origin) String() string {
 	switch o.Kind {
 	case URL:
-		return o.URL
+		return shownText(o.URL)
 	case Git:
-		return o.URL + " at " + o.Rev
+		return shownText(o.URL) + " at " + o.Rev
 	case Path:
 		return "a local path"
 	}

@@ -31,7 +31,9 @@ func (f *Fetcher) unpackInto(ctx context.Context, a *fetched, out string, r *Req
 	if unpack == nil {
 		unpack = archive.UnpackFile
 	}
-	u, err := unpack(ctx, a.path, out, &archive.Options{Deb: r.Unpack == pir.UnpackDeb, Strip: r.Strip, Limits: f.o.Limits.Limits})
+	u, err := unpack(ctx, a.path, out, &archive.Options{
+		Deb: r.Unpack == pir.UnpackDeb, Commit: a.commit, Strip: r.Strip, Limits: f.o.Limits.Limits,
+	})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -105,14 +106,38 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 		}
 		call.Packages = append(call.Packages, given)
 	}
+	registries, err := a.registries(result)
+	if err != nil {
+		return nil, err
+	}
+	call.Registries = registries
 	progress := newProgress(a.terminal, o.verbose)
 	var realized protocol.Realized
-	err := client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
+	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
 	progress.close()
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)
 	}
 	return &realized, nil
+}
+
+// registries returns what this command's environment and the user's files say about the registries that the packages need.
+// The daemon may have been started elsewhere, with other settings.
+func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
+	var origins []source.Origin
+	for _, p := range result.Packages {
+		for _, text := range p.Origins {
+			origin, err := source.ParseOrigin(text)
+			if err != nil {
+				return nil, protocol.Errorf(protocol.Invalid, "%s: %v", nameOf(p), err)
+			}
+			origins = append(origins, origin)
+		}
+	}
+	if len(origins) == 0 || a.offline || a.node != "" { // a node of others is given no credentials
+		return nil, nil
+	}
+	return json.Marshal(a.client().Registries(origins...))
 }
 
 // nameOf names a package for people.

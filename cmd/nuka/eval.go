@@ -252,6 +252,18 @@ func (a *app) missingHash(ctx context.Context, m *nu.Missing) (pir.Hash, error) 
 		return pir.Hash{}, err
 	}
 	a.say("fetching %s to learn its hash", origin)
-	f := source.New(&source.Options{Client: &source.Client{Home: a.user, System: "/", Getenv: os.Getenv, Run: source.RunClient}})
-	return f.Fetch(ctx, &source.Request{Origins: []source.Origin{origin}, Unpack: m.Unpack, Strip: m.Strip, Dir: dir})
+	f := source.New(&source.Options{Client: a.client()})
+	return f.Fetch(ctx, &source.Request{
+		Origins: []source.Origin{origin}, Unpack: m.Unpack, Strip: m.Strip, Dir: dir,
+		Notice: func(text string) { a.say("%s: %s", origin, text) },
+	})
+}
+
+// client returns the configuration of the user's package managers, as they would read it here.
+func (a *app) client() *source.Client {
+	here, err := os.Getwd()
+	if err != nil {
+		here = "" // then no project's settings are read
+	}
+	return &source.Client{Home: a.user, Dir: here, System: "/", Getenv: os.Getenv, Run: source.RunClient}
 }

@@ -83,6 +83,9 @@ func serve(t *testing.T) *httptest.Server {
 		for _, name := range names {
 			body := "text of " + name + "\n"
 			h := &tar.Header{Name: name, Mode: 0o644, Size: int64(len(body))}
+			if strings.HasSuffix(name, ".fifo") {
+				h, body = &tar.Header{Name: name, Typeflag: tar.TypeFifo}, ""
+			}
 			if err := w.WriteHeader(h); err != nil {
 				t.Fatal(err)
 			}
@@ -102,9 +105,16 @@ func serve(t *testing.T) *httptest.Server {
 		"/nothing.tar":  []byte("this is no archive"),
 		"/plain.txt":    []byte("plain text\n"),
 		"/captive.html": []byte("<html>please log in</html>"),
+		// A Python index for those who know its password.
+		"/private/mine/":             []byte(`<a href='mine-1.0.tar'>mine-1.0.tar</a>`),
+		"/private/mine/mine-1.0.tar": archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, ok := files[r.URL.Path]
+		if user, password, _ := r.BasicAuth(); strings.HasPrefix(r.URL.Path, "/private/") && (user != "me" || password != "s3cret") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
 		if !ok {
 			http.NotFound(w, r)
 			return

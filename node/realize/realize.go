@@ -166,6 +166,9 @@ type Request struct {
 	Offline bool
 	// Local says that the request comes from the node's own user.
 	Local bool
+	// Registries is the user's client configuration, in place of the daemon's; nil takes the daemon's,
+	// without its credentials if the request is not Local.
+	Registries *source.Registries
 	// Event is told how it goes, by several goroutines; nil is not.
 	Event func(protocol.Event)
 }

@@ -124,6 +124,10 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	}
 	checked, err := fetcher.Fetch(ctx, &source.Request{
 		Origins: origins, Hash: w.pir.Hash, Unpack: w.pir.Unpack, Strip: w.pir.Strip, Dir: dir,
+		Registries: w.g.req.Registries, Anonymous: !w.g.req.Local,
+		Notice: func(text string) {
+			w.g.event(protocol.Event{Kind: protocol.EventNote, PID: w.id, Name: w.name, What: pir.Fetch, Text: text})
+		},
 		Progress: func(done, total int64) {
 			w.g.event(protocol.Event{Kind: protocol.EventProgress, PID: w.id, Name: w.name, What: pir.Fetch, Done: done, Total: total})
 		},

@@ -1,4 +1,4 @@
-// Package archive unpacks tar, zip and Debian packages that come from strangers.
+// Package archive unpacks tar, zip, Debian packages and git packs that come from strangers.
 //
 // It takes what tar, unzip and dpkg would make one tree of, and keeps what a tree has:
 // names, contents, links as text, and whether a file is executable.

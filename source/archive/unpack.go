@@ -43,6 +43,8 @@ func (l Limits) withDefaults() Limits {
 type Options struct {
 	// Deb takes the data of a Debian binary package.
 	Deb bool
+	// Commit takes the tree of the commit with this id, in hexadecimal, out of a git packfile. A tag of a commit does as well.
+	Commit string
 	// Strip drops leading path components of every name.
 	Strip int
 	// Limits bounds the tree; zero fields take the defaults.
@@ -74,7 +76,9 @@ func Unpack(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *
 			u, err = nil, protocol.Errorf(protocol.Failed, "unpack: %v", p).WithHint("this is a fault of nuka's, or of the archive: please report it")
 		}
 	}()
-	if o.Deb {
+	if o.Commit != "" {
+		err = unpackGit(w, archive, size, o.Commit)
+	} else if o.Deb {
 		err = unpackDeb(w, archive, size)
 	} else {
 		err = unpackArchive(w, archive, size)

@@ -1,0 +1,176 @@
+package archive
+
+import (
+	"bytes"
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// treeOf returns the id of the tree of a commit, which may be named by a tag.
+func (p *gitPack) treeOf(id string) (string, error) {
+	for range maxTags + 1 {
+		at, ok := p.ids[id]
+		if !ok {
+			return "", badPack("the object %x is not in it", id)
+		}
+		want := ""
+		switch kind := p.objects[at].kind; kind {
+		case objCommit:
+			want = "tree "
+		case objTag:
+			want = "object "
+		default:
+			return "", protocol.Errorf(protocol.NotFound, "git: %x is a %s and no commit", id, objNames[kind])
+		}
+		content, err := p.content(at)
+		if err != nil {
+			return "", err
+		}
+		line, _, _ := bytes.Cut(content, []byte("\n"))
+		text, ok := strings.CutPrefix(string(line), want)
+		next, err := hex.DecodeString(text)
+		if !ok || err != nil || len(next) != len(id) {
+			return "", badPack("the first line of %x is %.100q", id, line)
+		}
+		if id = string(next); p.objects[at].kind == objCommit {
+			return id, nil
+		}
+	}
+	return "", badPack("more than %d tags of tags", maxTags)
+}
+
+// The modes of the entries of a git tree.
+const (
+	modeKind   = 0o170000
+	modeDir    = 0o040000
+	modeFile   = 0o100000
+	modeLink   = 0o120000
+	modeModule = 0o160000
+)
+
+// writeTree writes a git tree below the folder at prefix, which is "" or ends with a slash.
+// Each entry counts against the limits, so a tree that has others again and again ends as any large one.
+func (p *gitPack) writeTree(id, prefix string) error {
+	at, ok := p.ids[id]
+	if !ok || p.objects[at].kind != objTree {
+		return badPack("the tree %x of %.200q is not in it", id, prefix)
+	}
+	content, err := p.content(at)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for len(content) > 0 {
+		head, rest, ok := bytes.Cut(content, []byte{0})
+		mode, name, spaced := strings.Cut(string(head), " ")
+		bits, err := strconv.ParseUint(mode, 8, 32)
+		if !ok || !spaced || err != nil || len(rest) < len(id) {
+			return badPack("the tree of %.200q is cut off or malformed", prefix)
+		}
+		entry := string(rest[:len(id)])
+		content = rest[len(id):]
+		if why := badGitName(name); why != "" {
+			return refuse(prefix+name, why)
+		}
+		if seen[name] {
+			return refuse(prefix+name, "it is twice in one git tree")
+		}
+		seen[name] = true
+		if err := p.writeEntry(bits, entry, prefix+name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *gitPack) writeEntry(mode uint64, id, name string) error {
+	if mode&modeKind == modeModule {
+		return protocol.Errorf(protocol.Invalid, "git: %.200q is a submodule, at commit %x", name, id).
+			WithHint("fetch git takes no submodules: fetch the release archive with fetch url, or the submodule as a source of its own")
+	}
+	at, ok := p.ids[id]
+	if !ok {
+		return badPack("the object %x of %.200q is not in it", id, name)
+	}
+	o := &p.objects[at]
+	if mode&modeKind == modeDir {
+		if err := p.w.admit(name, 0); err != nil {
+			return err
+		}
+		if err := p.w.dir(name); err != nil {
+			return err
+		}
+		return p.writeTree(id, name+"/")
+	}
+	if o.kind != objBlob {
+		return badPack("the object %x of %.200q is a %s", id, name, objNames[o.kind])
+	}
+	switch mode & modeKind {
+	case modeFile:
+		if err := p.w.admit(name, o.size); err != nil {
+			return err
+		}
+		r, err := p.blob(at)
+		if err != nil {
+			return err
+		}
+		return p.w.file(name, o.size, mode&0o100 != 0, r)
+	case modeLink:
+		if err := p.w.admit(name, o.size); err != nil {
+			return err
+		}
+		if o.size > maxLinkTarget {
+			return refuse(name, "a link that no tree can hold: its target is too long")
+		}
+		target, err := p.content(at)
+		if err != nil {
+			return err
+		}
+		return p.w.symlink(name, string(target))
+	}
+	return refuse(name, "an entry of mode "+strconv.FormatUint(mode, 8))
+}
+
+// maxLinkTarget is checked before a link's target is in memory; cid.CheckTarget decides.
+const maxLinkTarget = 1 << 20
+
+// blob returns the content of a file: in pieces if it is no delta.
+func (p *gitPack) blob(at int32) (io.Reader, error) {
+	if content, held := p.cached[at]; held {
+		return bytes.NewReader(content), nil
+	}
+	if p.objects[at].base < 0 {
+		return p.reader(at)
+	}
+	content, err := p.content(at)
+	return bytes.NewReader(content), err
+}
+
+// badGitName says why git makes no such entry, or "".
+// Beside what no path is, these are the names that some system takes for .git, where programs keep commands that git runs.
+func badGitName(name string) string {
+	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
+		return "git trees have no such name"
+	}
+	for part := range strings.SplitSeq(name, "\\") {
+		// NTFS: a stream after a colon, a short name, spaces and dots at the end.
+		part, _, _ = strings.Cut(part, ":")
+		short := strings.ToLower(strings.TrimRight(part, " ."))
+		// HFS+: characters that do not count.
+		plain := strings.ToLower(strings.Map(func(r rune) rune {
+			if unicode.Is(unicode.Cf, r) {
+				return -1
+			}
+			return r
+		}, part))
+		if short == ".git" || short == "git~1" || plain == ".git" || strings.TrimRight(plain, " .") == ".git" {
+			return "a name that some systems take for .git"
+		}
+	}
+	return ""
+}

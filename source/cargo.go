@@ -1,0 +1,287 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+	"golang.org/x/mod/semver"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// CargoConfig says where crates are.
+type CargoConfig struct {
+	Home  string `json:"home,omitempty"`  // where cargo keeps what it learnt about its own registry
+	Index string `json:"index,omitempty"` // a sparse index; "" is cargo's own
+	Token string `json:"token,omitempty"` // for the index and its crates
+	// Problem says why nuka cannot take crates from where cargo takes them; "" if it can.
+	Problem string `json:"problem,omitempty"`
+	// Others are the hosts of registries that are no source of crates.io's crates.
+	Others []string `json:"others,omitempty"`
+}
+
+// A cargoFile is the part of cargo's configuration and credentials that says where crates are.
+type cargoFile struct {
+	Source map[string]struct {
+		ReplaceWith   string `toml:"replace-with"`
+		Registry      string `toml:"registry"`
+		LocalRegistry string `toml:"local-registry"`
+		Directory     string `toml:"directory"`
+		Git           string `toml:"git"`
+	} `toml:"source"`
+	Registries map[string]struct {
+		Index string `toml:"index"`
+		Token string `toml:"token"`
+	} `toml:"registries"`
+	Registry struct {
+		Token string `toml:"token"`
+	} `toml:"registry"`
+}
+
+// cargoFiles lists cargo's files of a name, the one that counts most first: those of the folders above, then the user's.
+func (c *Client) cargoFiles(home, name string) (files []string) {
+	var folders []string
+	for dir := c.Dir; dir != ""; dir = filepath.Dir(dir) {
+		folders = append(folders, filepath.Join(dir, ".cargo"))
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	for _, folder := range append(folders, home) {
+		if folder != "" {
+			files = append(files, filepath.Join(folder, name), filepath.Join(folder, name+".toml"))
+		}
+	}
+	return files
+}
+
+// cargo reads cargo's configuration, without asking cargo.
+func (c *Client) cargo() *CargoConfig {
+	home := first(c.env("CARGO_HOME"), c.home(".cargo"))
+	out := &CargoConfig{Home: home}
+	var files []cargoFile
+	for _, name := range []string{"config", "credentials"} {
+		for _, path := range c.cargoFiles(home, name) {
+			var conf cargoFile
+			if _, err := toml.DecodeFile(path, &conf); err == nil {
+				files = append(files, conf)
+			}
+		}
+	}
+	name, seen := "crates-io", map[string]bool{}
+	for {
+		if seen[name] {
+			out.Problem = fmt.Sprintf("the source %q is replaced with itself", name)
+			return out
+		}
+		seen[name] = true
+		next := ""
+		for _, conf := range files {
+			source := conf.Source[name]
+			out.Index = first(out.Index, source.Registry, conf.Registries[name].Index)
+			if other := first(source.LocalRegistry, source.Directory, source.Git); other != "" {
+				out.Problem = fmt.Sprintf("the source %q is the folder or repository %s", name, other)
+			}
+			next = first(next, source.ReplaceWith)
+		}
+		out.Index = first(out.Index, c.env("CARGO_REGISTRIES_"+cargoEnv(name)+"_INDEX"))
+		if next == "" {
+			break
+		}
+		name, out.Index, out.Problem = next, "", ""
+	}
+	if name == "crates-io" {
+		out.Token = c.env("CARGO_REGISTRY_TOKEN")
+	}
+	out.Token = first(out.Token, c.env("CARGO_REGISTRIES_"+cargoEnv(name)+"_TOKEN"))
+	for _, conf := range files {
+		out.Token = first(out.Token, conf.Registries[name].Token)
+		if name == "crates-io" {
+			out.Token = first(out.Token, conf.Registry.Token)
+		}
+	}
+	for _, conf := range files { // a source without a name among the registries has the token of the one at its address
+		for _, registry := range conf.Registries {
+			if registry.Index == out.Index && out.Index != "" {
+				for _, secrets := range files {
+					for other, r := range secrets.Registries {
+						if conf.Registries[other].Index == out.Index {
+							out.Token = first(out.Token, r.Token)
+						}
+					}
+				}
+			} else if u, err := url.Parse(strings.TrimPrefix(registry.Index, "sparse+")); err == nil && u.Hostname() != "" {
+				out.Others = append(out.Others, u.Hostname())
+			}
+		}
+	}
+	sparse, isSparse := strings.CutPrefix(out.Index, "sparse+")
+	switch {
+	case out.Problem != "":
+	case isSparse:
+		out.Index = strings.TrimRight(sparse, "/")
+	case out.Index != "":
+		out.Problem = fmt.Sprintf("the index of %q is a git repository, %s", name, shownText(out.Index))
+	}
+	return out
+}
+
+// cargoEnv is a registry's name as variables have it.
+func cargoEnv(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
+
+// crateConfigs returns the config.json files that cargo keeps of its own registry.
+func (f *Fetcher) crateConfigs(ctx context.Context, c *CargoConfig, name, version string) (contents [][]byte) {
+	read := func() {
+		matches, _ := fs.Glob(os.DirFS(first(c.Home, ".nothing")), "registry/index/*/config.json")
+		for _, m := range matches {
+			folder := filepath.Base(filepath.Dir(m))
+			if slices.ContainsFunc(c.Others, func(host string) bool { return strings.HasPrefix(folder, host+"-") }) {
+				continue
+			}
+			if content, err := os.ReadFile(filepath.Join(c.Home, m)); err == nil {
+				contents = append(contents, content)
+			}
+		}
+	}
+	if read(); len(contents) == 0 && c.Home != "" {
+		// Cargo writes down where its registry is when it is first asked for a crate.
+		f.o.Client.ask(ctx, "cargo", "info", "--quiet", name+"@"+version)
+		read()
+	}
+	return contents
+}
+
+// crateDownload is config.json of a crate index (cargo's reference, "Index Format").
+type crateDownload struct {
+	DL string `json:"dl"`
+}
+
+// crateLine is a line of a crate's file in an index.
+type crateLine struct {
+	Vers  string
+	Cksum string
+}
+
+func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
+	c := regs.cargo()
+	if c.Problem != "" {
+		return nil, protocol.Errorf(protocol.Unavailable, "cargo's configuration: %s", c.Problem).
+			WithHint("nuka takes crates from sparse registries: write one, sparse+https://…, in cargo's configuration")
+	}
+	checksum := ""
+	if want.Algorithm == pir.SHA256 {
+		checksum = hex.EncodeToString(want.Digest())
+	}
+	var header http.Header
+	if c.Token != "" {
+		header = http.Header{"Authorization": {c.Token}}
+	}
+	var contents [][]byte
+	if c.Index != "" {
+		body, err := f.get(ctx, place{c.Index + "/config.json", header})
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, body)
+		if checksum, err = f.crateChecksum(ctx, o, c.Index, header); err != nil {
+			return nil, err
+		}
+	} else if contents = f.crateConfigs(ctx, c, o.Name, o.Version); len(contents) == 0 {
+		return nil, noRegistry("crate", "install cargo, or replace the source crates-io with a sparse registry in ~/.cargo/config.toml")
+	}
+	var at []place
+	for _, content := range contents {
+		var conf crateDownload
+		if err := json.Unmarshal(content, &conf); err == nil && conf.DL != "" {
+			address, err := conf.address(o.Name, o.Version, checksum)
+			if err != nil {
+				return nil, err
+			}
+			p := place{url: address}
+			if sameHost(c.Index, address) {
+				p.header = header
+			}
+			at = append(at, p)
+		}
+	}
+	if len(at) == 0 {
+		return nil, errors.New("the crate index does not say where crates are downloaded")
+	}
+	return at, nil
+}
+
+// crateChecksum returns the SHA-256 of a crate's archive, in hexadecimal, as the index has it. It fails for a version that the index does not have.
+func (f *Fetcher) crateChecksum(ctx context.Context, o Origin, index string, header http.Header) (string, error) {
+	name := strings.ToLower(o.Name)
+	body, err := f.get(ctx, place{index + "/" + cratePrefix(name) + "/" + name, header})
+	if err != nil {
+		return "", err
+	}
+	var versions []string
+	for line := range bytes.Lines(body) {
+		var l crateLine
+		if json.Unmarshal(line, &l) != nil || l.Vers == "" {
+			continue
+		}
+		if l.Vers == o.Version {
+			return l.Cksum, nil
+		}
+		versions = append(versions, l.Vers)
+	}
+	slices.SortFunc(versions, func(a, b string) int { return semver.Compare("v"+a, "v"+b) })
+	newest := newestRelease(versions)
+	if o.Version == "latest" && newest != "" {
+		return "", movingVersion(o, newest)
+	}
+	return "", noVersion(o, newest, versions)
+}
+
+// newestRelease returns the last of some sorted versions that is no pre-release, or the last one.
+func newestRelease(sorted []string) string {
+	for _, v := range slices.Backward(sorted) {
+		if semver.Prerelease("v"+strings.TrimPrefix(v, "v")) == "" {
+			return v
+		}
+	}
+	if len(sorted) == 0 {
+		return ""
+	}
+	return sorted[len(sorted)-1]
+}
+
+// cratePrefix is the folder of a crate in an index.
+func cratePrefix(name string) string {
+	switch len(name) {
+	case 1, 2:
+		return fmt.Sprint(len(name))
+	case 3:
+		return "3/" + name[:1]
+	}
+	return name[:2] + "/" + name[2:4]
+}
+
+func (c crateDownload) address(name, version, checksum string) (string, error) {
+	if !strings.Contains(c.DL, "{") {
+		return strings.TrimRight(c.DL, "/") + "/" + name + "/" + version + "/download", nil
+	}
+	if strings.Contains(c.DL, "{sha256-checksum}") && checksum == "" {
+		return "", protocol.Errorf(protocol.Unavailable, "the registry finds crates by their checksum, and none is known for %s %s", name, version).
+			WithHint("write the crate's --hash sha256-…, or the registry's sparse+ address in ~/.cargo/config.toml")
+	}
+	prefix := cratePrefix(name)
+	return strings.NewReplacer("{crate}", name, "{version}", version, "{prefix}", prefix,
+		"{lowerprefix}", cratePrefix(strings.ToLower(name)), "{sha256-checksum}", checksum).Replace(c.DL), nil
+}

@@ -1,0 +1,80 @@
+package source
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+)
+
+// debianCompare orders versions (deb-version(7)).
+func debianCompare(a, b string) int {
+	epoch := func(v string) (int, string) {
+		if before, rest, ok := strings.Cut(v, ":"); ok {
+			n, err := strconv.Atoi(before)
+			if err == nil {
+				return n, rest
+			}
+		}
+		return 0, v
+	}
+	epochA, a := epoch(a)
+	epochB, b := epoch(b)
+	if epochA != epochB {
+		return cmp.Compare(epochA, epochB)
+	}
+	cut := func(v string) (upstream, revision string) {
+		if i := strings.LastIndex(v, "-"); i >= 0 {
+			return v[:i], v[i+1:]
+		}
+		return v, ""
+	}
+	upstreamA, revisionA := cut(a)
+	upstreamB, revisionB := cut(b)
+	return cmp.Or(debianPart(upstreamA, upstreamB), debianPart(revisionA, revisionB))
+}
+
+// debianPart compares what is no number and what is one in turns.
+func debianPart(a, b string) int {
+	for a != "" || b != "" {
+		textA, restA := splitWhile(a, func(c byte) bool { return !isDigit(c) })
+		textB, restB := splitWhile(b, func(c byte) bool { return !isDigit(c) })
+		for i := range max(len(textA), len(textB)) {
+			if c := cmp.Compare(debianOrder(textA, i), debianOrder(textB, i)); c != 0 {
+				return c
+			}
+		}
+		numberA, numberB := "", ""
+		numberA, a = splitWhile(restA, isDigit)
+		numberB, b = splitWhile(restB, isDigit)
+		numberA, numberB = strings.TrimLeft(numberA, "0"), strings.TrimLeft(numberB, "0")
+		if c := cmp.Or(cmp.Compare(len(numberA), len(numberB)), cmp.Compare(numberA, numberB)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func splitWhile(text string, is func(byte) bool) (begin, rest string) {
+	i := 0
+	for i < len(text) && is(text[i]) {
+		i++
+	}
+	return text[:i], text[i:]
+}
+
+// debianOrder is the place of a character among others: a tilde comes before the end, letters before the rest.
+func debianOrder(text string, i int) int {
+	if i >= len(text) {
+		return 0
+	}
+	switch c := text[i]; {
+	case c == '~':
+		return -1
+	case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+		return int(c)
+	default:
+		return int(c) + 256
+	}
+}

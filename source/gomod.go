@@ -1,0 +1,151 @@
+package source
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// GoConfig says where Go modules are.
+type GoConfig struct {
+	Proxy   string `json:"proxy,omitempty"`    // GOPROXY; "" is what go has by itself
+	NoProxy string `json:"no_proxy,omitempty"` // GONOPROXY, or GOPRIVATE: patterns of modules that no proxy is asked for
+}
+
+// goModules reads go's configuration, without asking go.
+func (c *Client) goModules() *GoConfig {
+	file := settings(first(c.env("GOENV"), below(c.env("XDG_CONFIG_HOME"), "go", "env"), c.home(".config", "go", "env")))
+	get := func(name string) string { return first(c.env(name), file[name]) }
+	return &GoConfig{Proxy: get("GOPROXY"), NoProxy: first(get("GONOPROXY"), get("GOPRIVATE"))}
+}
+
+// eachProxy yields the entries of a GOPROXY list, each with the separator behind it.
+func eachProxy(list string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for list != "" {
+			entry, separator := list, ""
+			if i := strings.IndexAny(list, ",|"); i >= 0 {
+				entry, separator, list = list[:i], list[i:i+1], list[i+1:]
+			} else {
+				list = ""
+			}
+			if entry = strings.TrimSpace(entry); entry != "" && !yield(entry, separator) {
+				return
+			}
+		}
+	}
+}
+
+// goSetting is what helps where no proxy is asked.
+const goSetting = "set GOPROXY to the address of a module proxy, or fetch the repository with fetch git"
+
+func (f *Fetcher) resolveGo(ctx context.Context, o Origin, regs *Registries) ([]place, error) {
+	g := regs.goModules()
+	list := g.Proxy
+	if list == "" {
+		list = f.o.Client.ask(ctx, "go", "env", "GOPROXY")
+	}
+	if list == "" {
+		return nil, noRegistry("Go module", "install go, or set GOPROXY to the address of a module proxy")
+	}
+	escaped, err := module.EscapePath(o.Name)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "module %q: %v", o.Name, err)
+	}
+	version, err := module.EscapeVersion(o.Version)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "module version %q: %v", o.Version, err)
+	}
+	if module.MatchPrefixPatterns(g.NoProxy, o.Name) {
+		return nil, protocol.Errorf(protocol.Unavailable, "GONOPROXY or GOPRIVATE has go fetch %s from its repository, which nuka does not do", o.Name).
+			WithHint(goSetting)
+	}
+	var failure error
+	for proxy, separator := range eachProxy(list) {
+		switch proxy {
+		case "off":
+			return nil, goEnd(failure, protocol.Errorf(protocol.Denied, "GOPROXY=%s: the list ends with off, which forbids to fetch modules", shownProxies(list)).WithHint(goSetting))
+		case "direct":
+			return nil, goEnd(failure, protocol.Errorf(protocol.Unavailable,
+				"GOPROXY=%s: direct has go fetch %s from its repository, which nuka does not do", shownProxies(list), o.Name).WithHint(goSetting))
+		}
+		p, err := f.goPlace(ctx, o, strings.TrimRight(proxy, "/")+"/"+escaped, version, regs)
+		if err == nil {
+			return []place{p}, nil
+		}
+		if code := protocol.CodeOf(err); ctx.Err() != nil || code == protocol.Invalid || separator != "|" && code != protocol.NotFound {
+			return nil, err // go.dev/ref/mod#goproxy-protocol: behind a comma, only "not found" leads on
+		}
+		if failure == nil || protocol.CodeOf(failure) == protocol.NotFound {
+			failure = err
+		}
+	}
+	return nil, goEnd(failure, noRegistry("Go module", goSetting))
+}
+
+// goEnd returns what a proxy said, if one was asked, or what is wrong with the list.
+func goEnd(said, list error) error {
+	if said != nil {
+		return said
+	}
+	return list
+}
+
+func shownProxies(list string) string {
+	var out strings.Builder
+	for proxy, separator := range eachProxy(list) {
+		out.WriteString(withoutUser(proxy) + separator)
+	}
+	return out.String()
+}
+
+// goPlace returns where a proxy has the zip of a version.
+func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, regs *Registries) (place, error) {
+	if !strings.HasPrefix(base, "http") {
+		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is no https or http address", base).WithHint(goSetting)
+	}
+	p, err := regs.withLogin(place{url: base})
+	if err != nil {
+		return place{}, err
+	}
+	body, err := f.get(ctx, place{p.url + "/@v/" + version + ".info", p.header})
+	if err != nil {
+		if protocol.CodeOf(err) == protocol.NotFound {
+			return place{}, f.noGoVersion(ctx, o, p, err)
+		}
+		return place{}, err
+	}
+	var info struct{ Version string }
+	if json.Unmarshal(body, &info) != nil || info.Version == "" {
+		return place{}, protocol.Errorf(protocol.Unavailable, "module proxy: its answer about %s %s names no version", o.Name, o.Version)
+	}
+	if info.Version != o.Version {
+		return place{}, movingVersion(o, info.Version)
+	}
+	return place{p.url + "/@v/" + version + ".zip", p.header}, nil
+}
+
+// noGoVersion says which versions a proxy has, if it has the module.
+func (f *Fetcher) noGoVersion(ctx context.Context, o Origin, p place, missing error) error {
+	body, err := f.get(ctx, place{p.url + "/@v/list", p.header})
+	if err != nil {
+		return missing
+	}
+	versions := strings.Fields(string(body))
+	slices.SortFunc(versions, semver.Compare)
+	newest := newestRelease(versions)
+	if newest == "" {
+		return missing
+	}
+	if o.Version == "latest" {
+		return movingVersion(o, newest)
+	}
+	return noVersion(o, newest, versions)
+}
