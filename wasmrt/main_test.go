@@ -14,8 +14,8 @@ import (
 )
 
 // guestWasm is the program of testdata/guest, runtimeDir the machine code cache that all tests share.
-// reactorWasm that of testdata/reactor.
-var guestWasm, reactorWasm, runtimeDir string
+// reactorWasm and suiteWasm those of testdata/reactor and testdata/suite.
+var guestWasm, reactorWasm, suiteWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		guestWasm, runtimeDir = filepath.Join(dir, "guest.wasm"), filepath.Join(dir, "cache")
 		reactorWasm = filepath.Join(dir, "reactor.wasm")
+		suiteWasm = filepath.Join(dir, "suite.wasm")
 		for _, args := range [][]string{
+			{"-o", suiteWasm, "./testdata/suite"},
 			{"-o", guestWasm, "./testdata/guest"},
 			{"-buildmode=c-shared", "-o", reactorWasm, "./testdata/reactor"},
 		} {
