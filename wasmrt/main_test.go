@@ -63,7 +63,22 @@ const secret = "canary of the host"
 func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 	t.Helper()
 	ctx := context.Background()
-	b := &box{t: t, outside: t.TempDir()}
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rt.Close(ctx) })
+	guest, err := rt.LoadFile(ctx, guestWasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return boxOf(t, rt, guest, o, more...)
+}
+
+// boxOf is a box of a runtime that there is, and of a program in it.
+func boxOf(t testing.TB, rt *wasmrt.Runtime, guest *wasmrt.Module, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
+	t.Helper()
+	b := &box{t: t, rt: rt, guest: guest, outside: t.TempDir()}
 	if err := os.WriteFile(filepath.Join(b.outside, "secret.txt"), []byte(secret), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +87,6 @@ func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 		t.Fatal(err)
 	}
 	var err error
-	if b.rt, err = wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.rt.Close(ctx) })
-	if b.guest, err = b.rt.LoadFile(ctx, guestWasm); err != nil {
-		t.Fatal(err)
-	}
 	if b.dir, err = wasmrt.OpenDir(scratch, o); err != nil {
 		t.Fatal(err)
 	}

@@ -13,12 +13,23 @@ import (
 // suiteBox is a box whose guest is the program of testdata/suite.
 func suiteBox(t *testing.T, o *wasmrt.DirOptions) *box {
 	t.Helper()
-	b := newBox(t, o)
-	var err error
-	if b.guest, err = b.rt.LoadFile(context.Background(), suiteWasm); err != nil {
+	rt, suite := suiteModule(t)
+	return boxOf(t, rt, suite, o)
+}
+
+func suiteModule(t *testing.T) (*wasmrt.Runtime, *wasmrt.Module) {
+	t.Helper()
+	ctx := context.Background()
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	t.Cleanup(func() { rt.Close(ctx) })
+	suite, err := rt.LoadFile(ctx, suiteWasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rt, suite
 }
 
 func (b *box) suite(change func(*wasmrt.Program), args ...string) (string, int) {
@@ -38,12 +49,13 @@ func (b *box) suite(change func(*wasmrt.Program), args ...string) (string, int) 
 // TestSuite asserts what the programs of wasi-testsuite assert, as `nuka run` shows a folder (live) and as a build does.
 // docs/wasi.md names what is left out.
 func TestSuite(t *testing.T) {
+	rt, suite := suiteModule(t)
 	// In a build every file has one time, whatever a program sets.
 	fixedTimes := map[string]bool{"fd_filestat_set": true, "path_filestat": true, "symlink_filestat": true}
 	for _, name := range []string{
 		"clocks", "close_preopen", "dangling_fd", "dangling_symlink", "dir_fd_op_failures", "directory_seek", "fd_advise",
 		"fd_fdstat_set_rights", "fd_filestat_set", "fd_flags_set", "fd_readdir", "fd_write-to-invalid-fd", "fdopendir-with-access",
-		"file_allocate", "file_pread_pwrite", "file_seek_tell", "file_truncation", "file_unbuffered_write", "fstflags_validate",
+		"file_allocate", "file_pread_pwrite", "file_seek_tell", "file_truncation", "file_unbuffered_write", "fstflags_validate", "isatty",
 		"nofollow_errors", "overwrite_preopen", "path_exists", "path_filestat", "path_link", "path_open_create_existing",
 		"path_open_dirfd_not_dir", "path_open_missing", "path_open_nonblock", "path_open_preopen", "path_open_read_write",
 		"path_rename", "path_rename_dir_trailing_slashes", "path_symlink_trailing_slashes", "pointers", "pwrite-with-append",
@@ -56,7 +68,7 @@ func TestSuite(t *testing.T) {
 				continue
 			}
 			t.Run(name+"/"+mode, func(t *testing.T) {
-				b := suiteBox(t, o)
+				b := boxOf(t, rt, suite, o)
 				if out, exit := b.suite(func(p *wasmrt.Program) { p.Real = o != nil }, name); exit != 0 {
 					t.Errorf("exit %d\n%s", exit, out)
 				}
@@ -78,7 +90,18 @@ func TestSuiteInterestingPaths(t *testing.T) {
 
 func TestSuiteArguments(t *testing.T) {
 	b := suiteBox(t, nil)
-	if out, exit := b.suite(func(p *wasmrt.Program) { p.Env = []string{"A=1", "B="} }, "args", "two words", "ü"); exit != 0 {
+	out, exit := b.suite(func(p *wasmrt.Program) { p.Env = []string{"A=1", "B="} }, "args", "two words", "ü")
+	if want := "suite|args|two words|ü| A=1|B=|PWD=/nuka/build|"; exit != 0 || out != want {
+		t.Errorf("exit %d, got %q, want %q", exit, out, want)
+	}
+	// Its own name, and the folder it runs in, are all that a program gets without being given anything.
+	if out, exit := suiteBox(t, nil).suite(nil, "args"); exit != 0 || out != "suite|args| PWD=/nuka/build|" {
+		t.Errorf("without more: exit %d, got %q", exit, out)
+	}
+}
+
+func TestSuiteWithoutFolders(t *testing.T) {
+	if out, exit := suiteBox(t, nil).suite(func(p *wasmrt.Program) { p.FS, p.Dir = nil, "" }, "no access"); exit != 0 {
 		t.Errorf("exit %d\n%s", exit, out)
 	}
 }

@@ -29,7 +29,7 @@ const (
 	typeDir, typeFile, typeLink byte = 3, 4, 7
 )
 
-var cases = map[string]func(dir int32){}
+var cases = map[string]func(dir int32){"no access": func(int32) {}}
 
 // failed counts what did not hold.
 var failed int
@@ -39,6 +39,10 @@ func main() {
 	if run == nil {
 		fmt.Println("no such case")
 		os.Exit(2)
+	}
+	if os.Args[1] == "no access" {
+		openError(3, 0, "fs-tests.dir/file", 0, rRead, noent)
+		os.Exit(failed)
 	}
 	ok(path_create_directory(3, "suite.dir"), "make a folder")
 	run(open(3, "suite.dir", oDirectory, 0, 0))
