@@ -1,7 +1,6 @@
 package wasmrt
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 )
 
@@ -95,21 +93,33 @@ func (d *Dir) infoOf(st fs.FileInfo) info {
 	if i.kind == kindDir {
 		i.size = 0
 	}
-	_, ino, nlink, ok := hostID(st)
+	dev, ino, nlink, ok := hostID(st)
 	if ok && i.kind != kindDir {
 		i.nlink = nlink
 	}
-	// A file with several names keeps one number for all of them.
+	if ok {
+		i.ino = d.ino(i.kind, ino, nlink)
+	}
 	if ok && d.opts.Live {
-		i.ino = ino
-	} else if ok && i.nlink > 1 {
-		i.ino = d.shared(ino)
+		i.dev = dev
 	}
 	if d.opts.Live {
-		i.mtime = st.ModTime().UnixNano()
-		i.atime = i.mtime
+		i.times = true
+		i.atime, i.mtime, i.ctime = hostTimes(st)
 	}
 	return i
+}
+
+// ino returns the number of a file as programs see it, zero if it is made from the path.
+// A file with several names keeps one number for all of them.
+func (d *Dir) ino(kind fileKind, host, nlink uint64) uint64 {
+	switch {
+	case d.opts.Live:
+		return host
+	case kind != kindDir && nlink > 1:
+		return d.shared(host)
+	}
+	return 0
 }
 
 // shared returns the number of a file with several names: they count up in the order they are first seen.
@@ -185,7 +195,7 @@ func (d *Dir) readdir(rel string) ([]dirent, errno) {
 		list, err := f.ReadDir(4096)
 		for _, e := range list {
 			if utf8.ValidString(e.Name()) {
-				out = append(out, dirent{name: e.Name(), kind: kindOf(e.Type())})
+				out = append(out, d.direntOf(f, e))
 			}
 		}
 		if err == io.EOF || err == nil && len(list) == 0 {
@@ -197,6 +207,18 @@ func (d *Dir) readdir(rel string) ([]dirent, errno) {
 	}
 	slices.SortFunc(out, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
 	return out, eOK
+}
+
+// direntOf makes the entry of a name, with the number that lstat gives for it.
+func (d *Dir) direntOf(dir *os.File, e fs.DirEntry) dirent {
+	out := dirent{name: e.Name(), kind: kindOf(e.Type())}
+	if !d.opts.Live && out.kind == kindDir {
+		return out // its number is made from its path
+	}
+	if ino, nlink, ok := hostInode(dir, out.name); ok {
+		out.ino = d.ino(out.kind, ino, nlink)
+	}
+	return out
 }
 
 func (d *Dir) open(rel string, flag openFlag) (file, errno) {
@@ -258,204 +280,6 @@ func (d *Dir) create(rel string, flag openFlag) (file, errno) {
 		return nil, errnoOf(err)
 	}
 	return d.opened(f, rel, flag&^openTrunc)
-}
-
-func (d *Dir) mkdir(rel string) errno {
-	return d.making(func() error { return d.root.Mkdir(rel, 0o755) })
-}
-
-func (d *Dir) link(from, to string) errno {
-	return d.making(func() error { return d.root.Link(from, to) })
-}
-
-func (d *Dir) symlink(target, rel string) errno {
-	return d.making(func() error { return d.root.Symlink(target, rel) })
-}
-
-// making runs an operation that adds one name.
-func (d *Dir) making(op func() error) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	if e := d.quota.addFile(); e != eOK {
-		return e
-	}
-	if err := op(); err != nil {
-		d.quota.dropFile()
-		return errnoOf(err)
-	}
-	return eOK
-}
-
-func (d *Dir) rmdir(rel string) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	if rel == "." {
-		return eBusy
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	st, err := d.root.Lstat(rel)
-	if err != nil {
-		return errnoOf(err)
-	}
-	if !st.IsDir() {
-		return eNotdir
-	}
-	if err := d.root.Remove(rel); err != nil {
-		if e := errnoOf(err); e != eExist {
-			return e
-		}
-		return eNotempty
-	}
-	d.quota.dropFile()
-	d.forget(rel)
-	return eOK
-}
-
-func (d *Dir) unlink(rel string) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	st, err := d.root.Lstat(rel)
-	if err != nil {
-		return errnoOf(err)
-	}
-	if st.IsDir() {
-		return eIsdir
-	}
-	if err := d.root.Remove(rel); err != nil {
-		return errnoOf(err)
-	}
-	d.quota.dropFile()
-	d.nodes.unlinked(st, rel)
-	return eOK
-}
-
-func (d *Dir) rename(from, to string) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	if from == "." || to == "." {
-		return eBusy
-	}
-	if from == to {
-		return eOK
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	src, err := d.root.Lstat(from)
-	if err != nil {
-		return errnoOf(err)
-	}
-	old, err := d.root.Lstat(to)
-	if err != nil {
-		old = nil
-	}
-	if old != nil && os.SameFile(src, old) {
-		return eOK // two names of one file: POSIX leaves both
-	}
-	if err := d.root.Rename(from, to); err != nil {
-		if src.IsDir() && (to == from || strings.HasPrefix(to, from+"/")) {
-			return eInval
-		}
-		if e := errnoOf(err); e != eExist { // file systems differ in what they call a directory that is not empty
-			return e
-		}
-		return eNotempty
-	}
-	if old != nil {
-		d.quota.dropFile()
-		if old.IsDir() {
-			d.forget(to)
-		} else {
-			d.nodes.unlinked(old, to)
-		}
-	}
-	d.nodes.renamed(from, to)
-	if src.IsDir() {
-		d.moved(from, to)
-	}
-	return eOK
-}
-
-// forget drops what is known of a directory that is gone. The caller holds d.mu.
-func (d *Dir) forget(rel string) {
-	delete(d.known, rel)
-	for r := range d.refs {
-		if r.rel == rel {
-			r.gone = true
-		}
-	}
-}
-
-// moved follows the rename of a directory. The caller holds d.mu.
-func (d *Dir) moved(from, to string) {
-	for p := range d.known {
-		if p == from || strings.HasPrefix(p, from+"/") {
-			delete(d.known, p)
-		}
-	}
-	for r := range d.refs {
-		if r.gone {
-			continue
-		}
-		if r.rel == from || strings.HasPrefix(r.rel, from+"/") {
-			r.rel = to + r.rel[len(from):]
-		}
-	}
-}
-
-func (d *Dir) chtimes(rel string, atime, mtime int64) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	if !d.opts.Live {
-		return eOK // everything shows the fixed time
-	}
-	return errnoOf(d.root.Chtimes(rel, timeOf(atime), timeOf(mtime)))
-}
-
-// timeOf is the zero time, which means "leave it", for a negative value.
-func timeOf(ns int64) time.Time {
-	if ns < 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns)
-}
-
-func (d *Dir) chmod(rel string, exec bool) errno {
-	if d.opts.ReadOnly {
-		return eRofs
-	}
-	st, err := d.root.Lstat(rel)
-	if err != nil {
-		return errnoOf(err)
-	}
-	if !st.Mode().IsRegular() {
-		return eOK // only a file's executable bit is kept
-	}
-	mode := st.Mode().Perm() &^ 0o111
-	if exec {
-		mode |= 0o100 | mode>>2&0o111 // execute where it can be read
-	}
-	return errnoOf(d.setMode(rel, mode))
-}
-
-// setMode sets a file's mode. In a build it does so by an open file, since a worker may not change modes by path:
-// Landlock does not look at such calls.
-func (d *Dir) setMode(rel string, mode fs.FileMode) error {
-	if d.opts.Live {
-		return d.root.Chmod(rel, mode)
-	}
-	f, err := d.root.OpenFile(rel, os.O_RDONLY|hostOpenFlags, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Chmod(mode), f.Close())
 }
 
 func (d *Dir) handle(rel string) *dirRef {

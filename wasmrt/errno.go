@@ -45,6 +45,7 @@ const (
 	eRofs        errno = 69
 	eSpipe       errno = 70
 	eXdev        errno = 75
+	eNotcapable  errno = 76
 )
 
 var errnoText = map[errno]string{
@@ -56,6 +57,7 @@ var errnoText = map[errno]string{
 	eNoexec: "not a program", eNospc: "no space left", eNosys: "function not supported", eNotdir: "not a directory",
 	eNotempty: "directory not empty", eNotsup: "not supported", eNxio: "not a regular file or directory",
 	ePerm: "operation not permitted", eRofs: "read-only file system", eSpipe: "illegal seek", eXdev: "cross-device link",
+	eNotsock: "not a socket", eNotcapable: "the descriptor lacks the right",
 }
 
 // Error says what the number means, in words.
@@ -74,7 +76,7 @@ func (e errno) Is(target error) bool {
 	case fs.ErrExist:
 		return e == eExist || e == eNotempty
 	case fs.ErrPermission:
-		return e == eAcces || e == ePerm || e == eRofs
+		return e == eAcces || e == ePerm || e == eRofs || e == eNotcapable
 	}
 	return false
 }

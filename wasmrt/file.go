@@ -48,19 +48,21 @@ const (
 
 // info is what is known of a file.
 type info struct {
-	kind         fileKind
-	exec         bool
-	size         int64
-	nlink        uint64
-	ino          uint64 // 0: made from the guest path
-	atime, mtime int64  // nanoseconds; 0 in a tree or scratch: the fixed time
+	kind     fileKind
+	exec     bool
+	size     int64
+	nlink    uint64
+	dev, ino uint64 // 0: the one device, and a number made from the guest path
+	// times says that the following are those of the host, in nanoseconds; else the fixed time is shown.
+	times               bool
+	atime, mtime, ctime int64
 }
 
 // dirent is one name of a directory.
 type dirent struct {
 	name string
 	kind fileKind
-	ino  uint64
+	ino  uint64 // as in info
 }
 
 // backend is the set of operations a mount needs from what is behind it.

@@ -123,10 +123,19 @@ func (f *FS) fill(p string, i info) info {
 	if i.ino == 0 {
 		i.ino = inoOf(p)
 	}
-	if i.mtime == 0 {
-		i.mtime, i.atime = Epoch.UnixNano(), Epoch.UnixNano()
+	if !i.times {
+		i.mtime, i.atime, i.ctime = Epoch.UnixNano(), Epoch.UnixNano(), Epoch.UnixNano()
 	}
 	return i
+}
+
+// inoAt returns the number of what is at a path without links.
+func (f *FS) inoAt(p string) uint64 {
+	i, e := f.lstat(p)
+	if e != eOK {
+		return inoOf(p)
+	}
+	return i.ino
 }
 
 // inoOf makes an inode number of a path. It is never zero nor a small number, which count shared files.
@@ -152,16 +161,18 @@ func (f *FS) readdir(p string) ([]dirent, errno) {
 			return ok
 		})
 		for _, n := range names {
-			kind := kindDir
+			d := dirent{name: n, kind: kindDir}
 			if i, e := f.lstat(join(p, n)); e == eOK {
-				kind = i.kind // a mount may be one file
+				d.kind, d.ino = i.kind, i.ino // a mount may be one file
 			}
-			list = append(list, dirent{name: n, kind: kind})
+			list = append(list, d)
 		}
 		slices.SortFunc(list, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
 	}
 	for i := range list {
-		list[i].ino = inoOf(join(p, list[i].name))
+		if list[i].ino == 0 {
+			list[i].ino = inoOf(join(p, list[i].name))
+		}
 	}
 	return list, eOK
 }

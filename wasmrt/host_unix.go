@@ -22,18 +22,11 @@ func hostID(st fs.FileInfo) (dev, ino, nlink uint64, ok bool) {
 	return uint64(s.Dev), uint64(s.Ino), uint64(s.Nlink), true //nolint:unconvert // types differ between systems
 }
 
-// hostChtimes sets the times of an open file; a negative time is left as it is.
-func hostChtimes(f *os.File, atime, mtime int64) error {
-	st, err := f.Stat()
-	if err != nil {
-		return err
+// hostInode returns what identifies a file by its name in an open directory, not following links.
+func hostInode(dir *os.File, name string) (ino, nlink uint64, ok bool) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0, 0, false
 	}
-	if atime < 0 {
-		atime = st.ModTime().UnixNano()
-	}
-	if mtime < 0 {
-		mtime = st.ModTime().UnixNano()
-	}
-	tv := []unix.Timeval{unix.NsecToTimeval(atime), unix.NsecToTimeval(mtime)}
-	return unix.Futimes(int(f.Fd()), tv)
+	return uint64(st.Ino), uint64(st.Nlink), true //nolint:unconvert // types differ between systems
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // guestWasm is the program of testdata/guest, runtimeDir the machine code cache that all tests share.
-// reactorWasm that of testdata/reactor.
-var guestWasm, reactorWasm, runtimeDir string
+// reactorWasm and suiteWasm those of testdata/reactor and testdata/suite.
+var guestWasm, reactorWasm, suiteWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
@@ -31,7 +31,9 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		guestWasm, runtimeDir = filepath.Join(dir, "guest.wasm"), filepath.Join(dir, "cache")
 		reactorWasm = filepath.Join(dir, "reactor.wasm")
+		suiteWasm = filepath.Join(dir, "suite.wasm")
 		for _, args := range [][]string{
+			{"-o", suiteWasm, "./testdata/suite"},
 			{"-o", guestWasm, "./testdata/guest"},
 			{"-buildmode=c-shared", "-o", reactorWasm, "./testdata/reactor"},
 		} {
@@ -61,7 +63,22 @@ const secret = "canary of the host"
 func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 	t.Helper()
 	ctx := context.Background()
-	b := &box{t: t, outside: t.TempDir()}
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rt.Close(ctx) })
+	guest, err := rt.LoadFile(ctx, guestWasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return boxOf(t, rt, guest, o, more...)
+}
+
+// boxOf is a box of a runtime that there is, and of a program in it.
+func boxOf(t testing.TB, rt *wasmrt.Runtime, guest *wasmrt.Module, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
+	t.Helper()
+	b := &box{t: t, rt: rt, guest: guest, outside: t.TempDir()}
 	if err := os.WriteFile(filepath.Join(b.outside, "secret.txt"), []byte(secret), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -70,13 +87,6 @@ func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 		t.Fatal(err)
 	}
 	var err error
-	if b.rt, err = wasmrt.New(ctx, &wasmrt.Options{CacheDir: runtimeDir}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.rt.Close(ctx) })
-	if b.guest, err = b.rt.LoadFile(ctx, guestWasm); err != nil {
-		t.Fatal(err)
-	}
 	if b.dir, err = wasmrt.OpenDir(scratch, o); err != nil {
 		t.Fatal(err)
 	}

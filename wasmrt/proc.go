@@ -44,10 +44,13 @@ type proc struct {
 type fd struct {
 	opened
 	read, write, atEnd, nonblock bool
+	syncs                        uint16 // of fdflagSyncs, those it was opened with
 	preopen                      string // the name of a preopened directory
 	borrowed                     bool   // belongs to somebody else: not closed with the program
 	list                         []dirent
 	listed                       bool
+	// The rights the program gave up: of this descriptor, and of those opened by paths from it.
+	lost, lostBelow uint64
 }
 
 type procKey struct{}

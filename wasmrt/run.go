@@ -46,7 +46,7 @@ type Program struct {
 type TrapError struct {
 	// Program is the program's name.
 	Program string
-	// Reason is in words: "stack overflow", "out of memory (limit 64 MiB)".
+	// Reason is in words: "stack overflow: …", "out of memory (limit 64 MiB)".
 	Reason string
 	// Trace has the functions it was in, innermost first; may be empty.
 	Trace []string
@@ -218,13 +218,14 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	if code, ok := exitCode(err); ok {
 		return code, nil
 	}
-	return ExitTrap, p.trap(err, budget)
+	return ExitTrap, p.trap(stackError(mod, err), budget)
 }
 
 func exitCode(err error) (int, bool) {
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
-		return int(exit.ExitCode()), true
+		// A system keeps the low eight bits of a code, so that 256 would be success.
+		return int(min(exit.ExitCode(), 255)), true
 	}
 	return 0, false
 }
@@ -251,6 +252,10 @@ func (p *proc) trap(err error, budget *memoryBudget) error {
 		t.Reason, t.err = "stopped: "+context.Cause(p.ctx).Error(), context.Cause(p.ctx)
 	case budget != nil && budget.denied.Load() && text == "unreachable":
 		t.Reason = fmt.Sprintf("out of memory (limit %d MiB)", budget.limit>>20)
+	case errors.Is(err, errStack):
+		t.Reason = errStack.Error()
+	case text == "stack overflow":
+		t.Reason = "stack overflow: functions call each other too deep"
 	case text == "unreachable":
 		t.Reason = "aborted (unreachable code)"
 	default:

@@ -80,7 +80,7 @@ func TestTraps(t *testing.T) {
 		{"unreachable", []byte{0x00}, "aborted (unreachable code)"},
 		{"division", []byte{0x41, 1, 0x41, 0, 0x6d, 0x1a}, "integer divide by zero"},
 		{"bounds", []byte{0x41, 0x7f, 0x28, 2, 0, 0x1a}, "out of bounds memory access"},
-		{"recursion", []byte{0x10, 1}, "stack overflow"},
+		{"recursion", []byte{0x10, 1}, "stack overflow: functions call each other too deep"},
 		{"memory", append(growLoop[:13:13], 0x00), "out of memory (limit 32 MiB)"},
 	} {
 		exit, err := run(t, program(1, c.body...), func(p *wasmrt.Program) { p.MemoryLimit = 32 << 20 })

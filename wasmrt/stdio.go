@@ -18,7 +18,8 @@ func openStdio(v any) (*fd, error) {
 		f.file = &device{name: "null"}
 	case *lent:
 		f.file, f.path, f.ino, f.atEnd = s.fd.file, s.fd.path, s.fd.ino, s.fd.atEnd
-		f.read, f.write = s.fd.read, s.fd.write
+		f.read = s.fd.read && s.fd.lost&rightRead == 0
+		f.write = s.fd.write && s.fd.lost&rightWrite == 0
 		if f.file == nil {
 			return nil, eIsdir
 		}

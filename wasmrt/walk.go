@@ -174,7 +174,7 @@ func (f *FS) open(base, name string, r openRequest) (opened, errno) {
 		case l.info.kind == kindSymlink:
 			return opened{}, eLoop
 		case l.info.kind == kindDir:
-			if !r.directory && (r.create || r.flag&(openWrite|openTrunc) != 0) {
+			if r.create || r.flag&(openWrite|openTrunc) != 0 {
 				return opened{}, eIsdir
 			}
 			return f.openDir(l.path), eOK

@@ -2,10 +2,8 @@ package wasmrt
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
-	"time"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
@@ -31,38 +29,38 @@ var wasiCalls = []hostFunc{
 	{"sock_send", "iiiii", notSocket},
 	{"sock_shutdown", "ii", notSocket},
 
-	{"fd_advise", "iIIi", fdAdvise},
-	{"fd_allocate", "iII", fdAllocate},
+	{"fd_advise", "iIIi", needs(fdAdvise, need{0, rightAdvise})},
+	{"fd_allocate", "iII", needs(fdAllocate, need{0, rightAllocate})},
 	{"fd_close", "i", fdClose},
-	{"fd_datasync", "i", fdSync},
+	{"fd_datasync", "i", needs(fdSync, need{0, rightDatasync})},
 	{"fd_fdstat_get", "ii", fdFdstatGet},
-	{"fd_fdstat_set_flags", "ii", fdFdstatSetFlags},
+	{"fd_fdstat_set_flags", "ii", needs(fdFdstatSetFlags, need{0, rightSetFlags})},
 	{"fd_fdstat_set_rights", "iII", fdFdstatSetRights},
-	{"fd_filestat_get", "ii", fdFilestatGet},
-	{"fd_filestat_set_size", "iI", fdFilestatSetSize},
-	{"fd_filestat_set_times", "iIIi", fdFilestatSetTimes},
-	{"fd_pread", "iiiIi", fdPread},
+	{"fd_filestat_get", "ii", needs(fdFilestatGet, need{0, rightStat})},
+	{"fd_filestat_set_size", "iI", needs(fdFilestatSetSize, need{0, rightSetSize})},
+	{"fd_filestat_set_times", "iIIi", needs(fdFilestatSetTimes, need{0, rightSetTimes})},
+	{"fd_pread", "iiiIi", needs(fdPread, need{0, rightRead})},
 	{"fd_prestat_get", "ii", fdPrestatGet},
 	{"fd_prestat_dir_name", "iii", fdPrestatDirName},
-	{"fd_pwrite", "iiiIi", fdPwrite},
-	{"fd_read", "iiii", fdRead},
-	{"fd_readdir", "iiiIi", fdReaddir},
+	{"fd_pwrite", "iiiIi", needs(fdPwrite, need{0, rightWrite})},
+	{"fd_read", "iiii", needs(fdRead, need{0, rightRead})},
+	{"fd_readdir", "iiiIi", needs(fdReaddir, need{0, rightReaddir})},
 	{"fd_renumber", "ii", fdRenumber},
-	{"fd_seek", "iIii", fdSeek},
-	{"fd_sync", "i", fdSync},
-	{"fd_tell", "ii", fdTell},
-	{"fd_write", "iiii", fdWrite},
+	{"fd_seek", "iIii", needs(fdSeek, need{0, rightSeek})},
+	{"fd_sync", "i", needs(fdSync, need{0, rightSync})},
+	{"fd_tell", "ii", needs(fdTell, need{0, rightTell})},
+	{"fd_write", "iiii", needs(fdWrite, need{0, rightWrite})},
 
-	{"path_create_directory", "iii", pathCreateDirectory},
-	{"path_filestat_get", "iiiii", pathFilestatGet},
-	{"path_filestat_set_times", "iiiiIIi", pathFilestatSetTimes},
-	{"path_link", "iiiiiii", pathLink},
-	{"path_open", "iiiiiIIii", pathOpen},
-	{"path_readlink", "iiiiii", pathReadlink},
-	{"path_remove_directory", "iii", pathRemoveDirectory},
-	{"path_rename", "iiiiii", pathRename},
-	{"path_symlink", "iiiii", pathSymlink},
-	{"path_unlink_file", "iii", pathUnlinkFile},
+	{"path_create_directory", "iii", needs(pathCreateDirectory, need{0, rightMkdir})},
+	{"path_filestat_get", "iiiii", needs(pathFilestatGet, need{0, rightPathStat})},
+	{"path_filestat_set_times", "iiiiIIi", needs(pathFilestatSetTimes, need{0, rightPathSetTimes})},
+	{"path_link", "iiiiiii", needs(pathLink, need{0, rightLinkSource}, need{4, rightLinkTarget})},
+	{"path_open", "iiiiiIIii", needs(pathOpen, need{0, rightOpen})},
+	{"path_readlink", "iiiiii", needs(pathReadlink, need{0, rightReadlink})},
+	{"path_remove_directory", "iii", needs(pathRemoveDirectory, need{0, rightRmdir})},
+	{"path_rename", "iiiiii", needs(pathRename, need{0, rightRenameSource}, need{3, rightRenameTarget})},
+	{"path_symlink", "iiiii", needs(pathSymlink, need{2, rightSymlink})},
+	{"path_unlink_file", "iii", needs(pathUnlinkFile, need{0, rightUnlink})},
 }
 
 // errStopped ends a program whose context is done, at its next call.
@@ -74,7 +72,13 @@ func procExit(ctx context.Context, mod api.Module, stack []uint64) {
 	panic(sys.NewExitError(code)) // nothing after the call may run
 }
 
-func notSocket(*proc, memory, []uint64) errno { return eNotsock }
+// notSocket answers every call on a socket: no descriptor is one.
+func notSocket(p *proc, _ memory, a []uint64) errno {
+	if _, e := p.get(a[0]); e != eOK {
+		return e
+	}
+	return eNotsock
+}
 
 func argsGet(p *proc, m memory, a []uint64) errno      { return putStrings(m, p.args, a) }
 func argsSizesGet(p *proc, m memory, a []uint64) errno { return putSizes(m, p.args, a) }
@@ -138,74 +142,4 @@ func randomGet(p *proc, m memory, a []uint64) errno {
 		return eIO
 	}
 	return eOK
-}
-
-// maxPoll is how many events one poll may wait for.
-const maxPoll = 4096
-
-// pollOneoff waits for the first of some clocks. Files are always ready: a read of an empty pipe blocks the program.
-func pollOneoff(p *proc, m memory, a []uint64) errno {
-	n := uint64(uint32(a[2]))
-	if n == 0 || n > maxPoll {
-		return eInval
-	}
-	in, e := m.bytes(a[0], n*48)
-	if e != eOK {
-		return e
-	}
-	out, e := m.bytes(a[1], n*32)
-	if e != eOK {
-		return e
-	}
-	type timer struct {
-		at   time.Duration
-		user uint64
-	}
-	var clocks []timer
-	count := 0
-	event := func(user uint64, e errno, kind byte) {
-		ev := out[count*32:][:32]
-		clear(ev)
-		binary.LittleEndian.PutUint64(ev, user)
-		binary.LittleEndian.PutUint16(ev[8:], uint16(e))
-		ev[10] = kind
-		if kind != 0 && e == eOK {
-			binary.LittleEndian.PutUint64(ev[16:], 1)
-		}
-		count++
-	}
-	for i := range n {
-		s := in[i*48:][:48]
-		user := binary.LittleEndian.Uint64(s)
-		switch s[8] {
-		case 0:
-			d := time.Duration(binary.LittleEndian.Uint64(s[24:]))
-			if binary.LittleEndian.Uint16(s[40:])&1 != 0 { // absolute
-				now := p.clock.monotonic()
-				if binary.LittleEndian.Uint32(s[16:]) == 0 {
-					now = p.clock.wall()
-				}
-				d -= time.Duration(now)
-			}
-			clocks = append(clocks, timer{max(d, 0), user})
-		case 1, 2:
-			_, e := p.get(uint64(binary.LittleEndian.Uint32(s[16:])))
-			event(user, e, s[8])
-		default:
-			event(user, eInval, s[8])
-		}
-	}
-	if count == 0 && len(clocks) > 0 {
-		first := clocks[0].at
-		for _, t := range clocks {
-			first = min(first, t.at)
-		}
-		p.clock.sleep(p.ctx, first)
-		for _, t := range clocks {
-			if t.at <= first {
-				event(t.user, eOK, 0)
-			}
-		}
-	}
-	return m.put32(a[3], uint32(count))
 }

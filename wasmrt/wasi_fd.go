@@ -10,20 +10,13 @@ import (
 const (
 	fdflagAppend   = 1
 	fdflagNonblock = 4
+	// fdflagSyncs are DSYNC, RSYNC and SYNC.
+	fdflagSyncs = 2 | 8 | 16
 
 	oflagCreat     = 1
 	oflagDirectory = 2
 	oflagExcl      = 4
 	oflagTrunc     = 8
-
-	rightRead  = 1 << 1
-	rightSeek  = 1 << 2
-	rightTell  = 1 << 5
-	rightWrite = 1 << 6
-
-	rightsAll  = 1<<30 - 1
-	rightsFile = 1<<0 | rightRead | rightSeek | 1<<3 | 1<<4 | rightTell | rightWrite | 1<<7 | 1<<8 | 1<<21 | 1<<22 | 1<<23 | 1<<27
-	rightsDir  = rightsAll &^ (rightRead | rightSeek | rightTell | rightWrite | 1<<8 | 1<<22)
 
 	timeAtim    = 1
 	timeAtimNow = 2
@@ -68,10 +61,13 @@ func fdAdvise(p *proc, _ memory, a []uint64) errno {
 
 func fdAllocate(p *proc, _ memory, a []uint64) errno {
 	f, e := p.fileAt(a[0])
-	if e != eOK {
+	if e != eOK || !f.write {
 		return eBadf
 	}
-	if a[1] > math.MaxInt64 || a[2] > math.MaxInt64-a[1] {
+	if a[2] == 0 || a[1] > math.MaxInt64 || a[2] > math.MaxInt64 {
+		return eInval
+	}
+	if a[2] > math.MaxInt64-a[1] {
 		return eFbig
 	}
 	i, e := f.file.stat()
@@ -101,37 +97,18 @@ func fdFdstatGet(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	kind := kindDir
-	if f.file != nil {
-		i, e := f.file.stat()
-		if e != eOK {
-			return e
-		}
-		kind = i.kind
+	kind, e := f.kind()
+	if e != eOK {
+		return e
 	}
-	var flags uint16
+	flags := f.syncs
 	if f.atEnd {
 		flags |= fdflagAppend
 	}
 	if f.nonblock {
 		flags |= fdflagNonblock
 	}
-	var rights, inherit uint64 = rightsFile, 0
-	switch kind {
-	case kindDir:
-		rights, inherit = rightsDir, rightsAll
-	case kindTTY, kindPipe:
-		// wasi-libc takes a character device that cannot seek for a terminal.
-		rights &^= rightSeek | rightTell
-	}
-	if kind != kindDir {
-		if !f.read {
-			rights &^= rightRead
-		}
-		if !f.write {
-			rights &^= rightWrite
-		}
-	}
+	rights, inherit := f.rights(kind)
 	clear(b)
 	b[0] = kind.wasi()
 	binary.LittleEndian.PutUint16(b[2:], flags)
@@ -145,17 +122,13 @@ func fdFdstatSetFlags(p *proc, _ memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	if uint32(a[1])&^(fdflagAppend|fdflagNonblock) != 0 {
+	// As with fcntl(2), whether writes are synchronous is said when a file is opened and not changed after.
+	if flags := uint32(a[1]); flags&^(fdflagAppend|fdflagNonblock|fdflagSyncs) != 0 || uint16(flags)&fdflagSyncs != f.syncs {
 		return eInval
 	}
 	f.atEnd = a[1]&fdflagAppend != 0
 	f.nonblock = a[1]&fdflagNonblock != 0 // remembered; files never block and pipes always do
 	return eOK
-}
-
-func fdFdstatSetRights(p *proc, _ memory, a []uint64) errno {
-	_, e := p.get(a[0])
-	return e
 }
 
 func (p *proc) statFD(f *fd) (info, errno) {
@@ -180,14 +153,14 @@ func putStat(m memory, ptr uint64, i info) errno {
 		return e
 	}
 	clear(b)
-	binary.LittleEndian.PutUint64(b, 1) // one device
+	binary.LittleEndian.PutUint64(b, max(i.dev, 1))
 	binary.LittleEndian.PutUint64(b[8:], i.ino)
 	b[16] = i.kind.wasi()
 	binary.LittleEndian.PutUint64(b[24:], i.nlink)
 	binary.LittleEndian.PutUint64(b[32:], uint64(i.size))
 	binary.LittleEndian.PutUint64(b[40:], uint64(i.atime))
 	binary.LittleEndian.PutUint64(b[48:], uint64(i.mtime))
-	binary.LittleEndian.PutUint64(b[56:], uint64(i.mtime))
+	binary.LittleEndian.PutUint64(b[56:], uint64(i.ctime))
 	return eOK
 }
 
@@ -241,14 +214,28 @@ func fdFilestatSetTimes(p *proc, _ memory, a []uint64) errno {
 		return e
 	}
 	atime, mtime, e := p.times(a[1], a[2], uint64(uint32(a[3])))
-	if e != eOK || f.file == nil {
+	if e != eOK {
 		return e
 	}
-	return f.file.chtimes(atime, mtime)
+	if f.file != nil {
+		return f.file.chtimes(atime, mtime)
+	}
+	at, e := f.where()
+	if e != eOK {
+		return e
+	}
+	mt, rel := p.fs.cover(at)
+	if mt == nil {
+		return eRofs
+	}
+	return mt.b.chtimes(rel, atime, mtime)
 }
 
 // maxIovs is POSIX's usual IOV_MAX.
 const maxIovs = 1024
+
+// maxTransfer is how much one call reads or writes: the sum must fit the program's ssize_t.
+const maxTransfer = math.MaxInt32
 
 // each calls fn with the buffers of a vector until one is not used up, and stores the sum of what fn did.
 func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) errno {
@@ -270,6 +257,7 @@ func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) 
 		if len(b) == 0 && n > 1 {
 			continue
 		}
+		b = b[:min(len(b), int(maxTransfer-total))]
 		k, e := fn(b)
 		total += uint32(k)
 		if e != eOK {
@@ -278,7 +266,7 @@ func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) 
 			}
 			return e
 		}
-		if k < len(b) {
+		if k < int(size) {
 			break
 		}
 	}
@@ -299,6 +287,9 @@ func fdPread(p *proc, m memory, a []uint64) errno {
 		return e
 	}
 	off := int64(a[3])
+	if off < 0 {
+		return eInval
+	}
 	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {
 		n, e := f.file.pread(b, off)
 		off += int64(n)
@@ -313,6 +304,9 @@ func fdWrite(p *proc, m memory, a []uint64) errno {
 	}
 	return each(m, a[1], a[2], a[3], func(b []byte) (int, errno) {
 		n, e := f.file.write(b, f.atEnd)
+		if e == eOK && f.syncs != 0 {
+			e = f.file.sync()
+		}
 		if s, ok := f.file.(*stream); ok && s.fatal() != nil {
 			p.fatal = s.fatal()
 		}
@@ -326,8 +320,14 @@ func fdPwrite(p *proc, m memory, a []uint64) errno {
 		return e
 	}
 	off := int64(a[3])
+	if off < 0 {
+		return eInval
+	}
 	return each(m, a[1], a[2], a[4], func(b []byte) (int, errno) {
 		n, e := f.file.pwrite(b, off)
+		if e == eOK && f.syncs != 0 {
+			e = f.file.sync()
+		}
 		off += int64(n)
 		return n, e
 	})
@@ -384,72 +384,4 @@ func fdRenumber(p *proc, _ memory, a []uint64) errno {
 	p.fds[from], p.fds[to] = nil, f
 	p.lowest = 0
 	return eOK
-}
-
-func fdPrestatGet(p *proc, m memory, a []uint64) errno {
-	f, e := p.get(a[0])
-	if e != eOK {
-		return e
-	}
-	if f.preopen == "" {
-		return eBadf
-	}
-	return m.put64(a[1], uint64(len(f.preopen))<<32) // tag 0: directory
-}
-
-func fdPrestatDirName(p *proc, m memory, a []uint64) errno {
-	f, e := p.get(a[0])
-	if e != eOK {
-		return e
-	}
-	if f.preopen == "" {
-		return eBadf
-	}
-	if uint32(a[2]) < uint32(len(f.preopen)) {
-		return eNametoolong
-	}
-	b, e := m.bytes(a[1], uint64(len(f.preopen)))
-	copy(b, f.preopen)
-	return e
-}
-
-// fdReaddir lists the directory as it was when it was first read, or last from the start, so that making and
-// removing files meanwhile neither skips nor repeats names.
-func fdReaddir(p *proc, m memory, a []uint64) errno {
-	f, e := p.get(a[0])
-	if e != eOK {
-		return e
-	}
-	if f.file != nil {
-		return eNotdir
-	}
-	buf, e := m.bytes(a[1], a[2])
-	if e != eOK {
-		return e
-	}
-	cookie := a[3]
-	if cookie == 0 || !f.listed {
-		at, e := f.where()
-		if e != eOK {
-			return e
-		}
-		list, e := p.fs.readdir(at)
-		if e != eOK {
-			return e
-		}
-		f.list = append([]dirent{{name: ".", kind: kindDir, ino: inoOf(at)}, {name: "..", kind: kindDir, ino: inoOf(at + "/..")}}, list...)
-		f.listed = true
-	}
-	used := 0
-	var head [24]byte
-	for i := cookie; i < uint64(len(f.list)) && used < len(buf); i++ {
-		d := f.list[i]
-		binary.LittleEndian.PutUint64(head[:], i+1)
-		binary.LittleEndian.PutUint64(head[8:], d.ino)
-		binary.LittleEndian.PutUint32(head[16:], uint32(len(d.name)))
-		head[20] = d.kind.wasi()
-		used += copy(buf[used:], head[:])
-		used += copy(buf[used:], d.name)
-	}
-	return m.put32(a[4], uint32(used))
 }

@@ -30,6 +30,13 @@ func pathOpen(p *proc, m memory, a []uint64) errno {
 		return eInval
 	}
 	read, write := rights&rightRead != 0, rights&rightWrite != 0
+	from, e := p.get(a[0])
+	if e != eOK {
+		return e
+	}
+	if r.create && from.lost&rightCreate != 0 || oflags&oflagTrunc != 0 && from.lost&rightPathSetSize != 0 {
+		return eNotcapable
+	}
 	if oflags&oflagTrunc != 0 {
 		r.flag |= openTrunc
 		write = true
@@ -51,7 +58,10 @@ func pathOpen(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	f := &fd{opened: o, read: read, write: write, atEnd: fdflags&fdflagAppend != 0, nonblock: fdflags&fdflagNonblock != 0}
+	f := &fd{
+		opened: o, read: read, write: write, atEnd: fdflags&fdflagAppend != 0, nonblock: fdflags&fdflagNonblock != 0,
+		syncs: uint16(fdflags & fdflagSyncs), lost: from.lostBelow, lostBelow: from.lostBelow,
+	}
 	n, e := p.add(f)
 	if e != eOK {
 		f.close()
@@ -88,9 +98,6 @@ func pathFilestatSetTimes(p *proc, m memory, a []uint64) errno {
 	l, e := p.fs.walk(base, name, a[1]&1 != 0)
 	if e != eOK {
 		return e
-	}
-	if l.info.kind == kindSymlink {
-		return eOK // a link's own times are not kept
 	}
 	mt, rel := p.fs.cover(l.path)
 	if mt == nil {

@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package wasmrt
+
+// fionread asks how many bytes can be read: _IOR('f', 127, int).
+const fionread = 0x4004667f

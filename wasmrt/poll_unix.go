@@ -1,0 +1,51 @@
+//go:build unix
+
+package wasmrt
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pollSlice is how long hostPoll waits before it looks whether the program is to end.
+const pollSlice = 50 * time.Millisecond
+
+// hostPoll waits until one of the files can be read, or for some time; negative is for ever.
+func hostPoll(ctx context.Context, files []*os.File, wait time.Duration) ([]readiness, errno) {
+	list := make([]unix.PollFd, len(files))
+	for i, f := range files {
+		list[i] = unix.PollFd{Fd: int32(f.Fd()), Events: unix.POLLIN}
+	}
+	start := time.Now()
+	for {
+		slice := pollSlice
+		if wait >= 0 {
+			slice = min(slice, max(wait-time.Since(start), 0))
+		}
+		// Up to the next millisecond: a program that waits for less must not spin.
+		n, err := unix.Poll(list, int((slice+time.Millisecond-1)/time.Millisecond))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return nil, errnoOf(err)
+		}
+		if n > 0 || wait >= 0 && time.Since(start) >= wait || ctx.Err() != nil {
+			break
+		}
+	}
+	out := make([]readiness, len(files))
+	for i, f := range list {
+		out[i].ok = f.Revents != 0
+		if f.Revents&unix.POLLIN != 0 {
+			if n, err := unix.IoctlGetInt(int(f.Fd), fionread); err == nil {
+				out[i].count = uint64(max(n, 0))
+			}
+		}
+		if f.Revents&unix.POLLHUP != 0 && out[i].count == 0 {
+			out[i].flags = eventHangup
+		}
+	}
+	return out, eOK
+}

@@ -1,0 +1,173 @@
+package wasmrt
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"time"
+)
+
+const (
+	// maxPoll is how many events one poll may wait for.
+	maxPoll = 4096
+
+	eventClock = 0
+	eventRead  = 1
+	eventWrite = 2
+
+	eventHangup = 1
+)
+
+// A subscription is one thing that a poll waits for.
+type subscription struct {
+	user uint64
+	kind byte
+	// at is when a clock is due, from now.
+	at time.Duration
+	// file is what a read waits for, nil if a read never blocks.
+	file *os.File
+	fd   *fd
+	err  errno
+}
+
+func (p *proc) subscription(s []byte) subscription {
+	sub := subscription{user: binary.LittleEndian.Uint64(s), kind: s[8]}
+	switch sub.kind {
+	case eventClock:
+		id := binary.LittleEndian.Uint32(s[16:])
+		if id > 3 {
+			sub.err = eInval
+			break
+		}
+		at := min(binary.LittleEndian.Uint64(s[24:]), math.MaxInt64)
+		sub.at = time.Duration(at)
+		if binary.LittleEndian.Uint16(s[40:])&1 != 0 { // absolute
+			now := p.clock.monotonic()
+			if id == 0 {
+				now = p.clock.wall()
+			}
+			sub.at = max(sub.at-time.Duration(now), 0)
+		}
+	case eventRead, eventWrite:
+		sub.fd, sub.err = p.get(uint64(binary.LittleEndian.Uint32(s[16:])))
+		if sub.err == eOK && sub.fd.lost&rightPoll != 0 {
+			sub.err = eNotcapable
+		}
+		if sub.err == eOK && sub.kind == eventRead {
+			sub.file = p.waitsFor(sub.fd)
+		}
+	default:
+		sub.err = eInval
+	}
+	return sub
+}
+
+// waitsFor returns the host's file that a read of a descriptor may wait for, nil if there is none.
+// With the fixed clock a read is always ready, as it depends on nothing but what the program does.
+func (p *proc) waitsFor(f *fd) *os.File {
+	s, ok := f.file.(*stream)
+	if !ok || !p.clock.real || s.kind == kindFile {
+		return nil
+	}
+	return s.f
+}
+
+// put writes the event of a subscription that is ready or failed.
+func (s subscription) put(b []byte, count uint64, flags uint16) {
+	clear(b)
+	binary.LittleEndian.PutUint64(b, s.user)
+	binary.LittleEndian.PutUint16(b[8:], uint16(s.err))
+	b[10] = s.kind
+	if s.kind != eventClock && s.err == eOK {
+		binary.LittleEndian.PutUint64(b[16:], count)
+		binary.LittleEndian.PutUint16(b[24:], flags)
+	}
+}
+
+// pollOneoff waits for the first of some clocks and files.
+// A terminal, pipe or socket that is a standard stream is waited for; every other file is always ready.
+func pollOneoff(p *proc, m memory, a []uint64) errno {
+	n := uint64(uint32(a[2]))
+	if n == 0 || n > maxPoll {
+		return eInval
+	}
+	in, e := m.bytes(a[0], n*48)
+	if e != eOK {
+		return e
+	}
+	out, e := m.bytes(a[1], n*32)
+	if e != eOK {
+		return e
+	}
+	subs := make([]subscription, n) // read before the first event is written: the two may overlap
+	for i := range subs {
+		subs[i] = p.subscription(in[i*48:][:48])
+	}
+	count := 0
+	event := func(s subscription, ready uint64, flags uint16) {
+		s.put(out[count*32:][:32], ready, flags)
+		count++
+	}
+	first := time.Duration(-1)
+	var files []*os.File
+	for _, s := range subs {
+		switch {
+		case s.err != eOK || s.kind != eventClock && s.file == nil:
+			event(s, s.unread(), 0)
+		case s.kind == eventClock && (first < 0 || s.at < first):
+			first = s.at
+		case s.file != nil:
+			files = append(files, s.file)
+		}
+	}
+	if count > 0 { // something is ready: what else is so now
+		first = 0
+	}
+	var ready []readiness
+	if len(files) > 0 {
+		if ready, e = hostPoll(p.ctx, files, first); e != eOK {
+			return e
+		}
+	} else if count == 0 {
+		p.clock.sleep(p.ctx, first)
+	}
+	i, found := 0, count > 0
+	for _, s := range subs {
+		if s.err != eOK || s.file == nil {
+			continue
+		}
+		if r := ready[i]; r.ok {
+			event(s, r.count, r.flags)
+			found = true
+		}
+		i++
+	}
+	if !found {
+		for _, s := range subs {
+			if s.kind == eventClock && s.err == eOK && s.at <= first {
+				event(s, 0, 0)
+			}
+		}
+	}
+	return m.put32(a[3], uint32(count))
+}
+
+// unread is how many bytes a read gets at once, at least one.
+func (s subscription) unread() uint64 {
+	if s.kind != eventRead || s.err != eOK || s.fd.file == nil {
+		return 1
+	}
+	i, e := s.fd.file.stat()
+	at, e2 := s.fd.file.seek(0, 1)
+	if e != eOK || e2 != eOK || i.kind != kindFile {
+		return 1
+	}
+	return uint64(max(i.size-at, 1))
+}
+
+// readiness is what hostPoll found of one file.
+type readiness struct {
+	ok    bool
+	count uint64
+	flags uint16
+}
