@@ -54,7 +54,7 @@ func TestMesh(t *testing.T) {
 	eventually(t, 20*time.Second, func() string { return failure(fourth.Nuka(packages, "get", pid)) })
 
 	// b is put out: the others learn it, and b gets nothing new.
-	a.Must(packages, "mesh", "revoke", "team", b.Key())
+	a.Must(packages, "mesh", "revoke", "team", b.Key(), "--yes")
 	next := strings.Fields(a.Must(packages, "build", "./app.nu", "--text", "secret"))[0]
 	c.Must(packages, "trust", "add", a.Key())
 	eventually(t, 20*time.Second, func() string { return failure(c.Nuka(packages, "get", next)) })
@@ -67,10 +67,10 @@ func TestMesh(t *testing.T) {
 		}
 		return ""
 	})
-	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key()); r.Code != 4 {
+	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key(), "--yes"); r.Code != 4 {
 		t.Errorf("who is not the authority put somebody out: exit %d, %s", r.Code, r.Err)
 	}
-	c.Must(packages, "mesh", "leave", "team")
+	c.Must(packages, "mesh", "leave", "team", "--yes")
 	if r := c.Nuka(packages, "mesh", "members", "team"); r.Code != 3 {
 		t.Errorf("after leaving: exit %d, %s", r.Code, r.Err)
 	}

@@ -32,7 +32,7 @@ in a sandbox of WebAssembly. It prints the PID and the CID.`,
 	c.Flags().BoolVar(&o.check, "check", false, "build it again and compare")
 	a.packageFlags(c)
 	a.jsonFlag(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
 		}

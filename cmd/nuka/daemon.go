@@ -16,13 +16,12 @@ import (
 )
 
 func (a *app) daemonCommand() *cobra.Command {
-	daemon := &cobra.Command{
+	daemon := group(&cobra.Command{
 		Use:   "daemon",
 		Short: "start and stop the node",
 		Long: `Daemon starts, stops and describes the node of this home. Commands start it when they need it.
 A service manager runs it as: nukad --foreground`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	start := &cobra.Command{
 		Use: "start", Short: "start the node unless it runs", Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -134,7 +134,7 @@ func (a *app) logCommand() *cobra.Command {
 }
 
 func (a *app) storeCommand() *cobra.Command {
-	store := &cobra.Command{Use: "store", Short: "look after the store", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	store := group(&cobra.Command{Use: "store", Short: "look after the store"})
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "compare everything in the store with its hash",

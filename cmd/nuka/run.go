@@ -30,7 +30,7 @@ unless --dir says more, gets standard input, and its exit code is the command's.
 	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "let the program see and write the folder `PATH` too; PATH:ro to see only")
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME on")
 	a.packageFlags(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		program, err := a.prepare(c.Context(), pkg, args, &o)
 		if err != nil {
 			return err

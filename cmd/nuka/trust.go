@@ -12,14 +12,13 @@ import (
 )
 
 func (a *app) trustCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "trust",
 		Short: "say whose builds count",
 		Long: `Trust changes the policy: for which packages the word of which nodes counts, and how many of them
 must agree before their content is taken. What this node has built itself always counts.`,
 		Example: "  nuka trust add key-…  --label ann\n  nuka trust add key-… --names 'lib*' --need 2\n  nuka trust why 3lgdxcsu",
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	c.AddCommand(a.trustChange(protocol.ActionAdd, "let the word of a node count"),
 		a.trustChange(protocol.ActionRemove, "let it count no longer"), a.trustList(), a.trustWhy())
 	return c
@@ -36,12 +35,20 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 			if args.Key, err = protocol.ParseKey(words[0]); err != nil {
 				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("the other node tells its key: nuka key show")
 			}
+			if action == protocol.ActionRemove {
+				if err := a.confirm(c, removeLoss(&args)); err != nil {
+					return err
+				}
+			}
 			var t protocol.Trust
 			if err := a.call(c, protocol.OpTrust, args, &t, nil); err != nil {
 				return err
 			}
 			return a.showTrust(&t)
 		},
+	}
+	if action == protocol.ActionRemove {
+		a.yesFlag(c)
 	}
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
@@ -51,6 +58,15 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 	}
 	a.jsonFlag(c)
 	return c
+}
+
+// removeLoss says what the removal of a signer takes away.
+func removeLoss(args *protocol.TrustArgs) string {
+	from := "every rule"
+	if args.Names != "" {
+		from = "the rule for " + args.Names
+	}
+	return args.Key.String() + " is taken out of " + from + ", with its label: packages that are here by its word alone no longer count as present"
 }
 
 func (a *app) trustList() *cobra.Command {

@@ -119,7 +119,7 @@ func (t *terminal) fail(err error) int {
 	}
 	e := protocol.AsError(err)
 	switch {
-	case e.Code == protocol.Canceled:
+	case errors.Is(err, context.Canceled):
 		t.say("canceled")
 	case errors.As(err, &at):
 		fmt.Fprintf(t.err, "%s: %s\n", at.at, printable(protocol.AsError(at.err).Message))
