@@ -42,29 +42,40 @@ func (h *handler) share(ctx context.Context, a protocol.PathArgs) (*protocol.Sha
 	h.swarms.speak(ctx)
 	addresses, reachable := ticketAddresses(m.swarm.Addresses())
 	t := &protocol.Ticket{PID: id, CID: root, Node: h.key, Addresses: addresses}
+	shorten(t)
 	return &protocol.Shared{Ticket: t.String(), Reachable: reachable}, nil
 }
 
+const (
+	// mostAddresses bounds the addresses of any ticket.
+	mostAddresses = 16
+	// ticketLength bounds the characters of a ticket that people paste.
+	ticketLength = 300
+)
+
 // ticketAddresses chooses the addresses that a ticket carries, and says whether one is of more than this machine.
+// Addresses of this machine alone are of use only where there are no others.
 func ticketAddresses(all []string) (addresses []string, reachable bool) {
-	local := func(a string) bool { return strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") }
+	var local []string
 	for _, a := range all {
 		a, _, _ = strings.Cut(a, "/p2p/")
-		if !slices.Contains(addresses, a) {
+		if strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") {
+			local = append(local, a)
+		} else if !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)
 		}
-		reachable = reachable || !local(a)
 	}
-	slices.SortStableFunc(addresses, func(a, b string) int {
-		switch x, y := local(a), local(b); {
-		case x == y:
-			return 0
-		case x:
-			return 1
-		}
-		return -1
-	})
-	return addresses[:min(len(addresses), 16)], reachable
+	if len(addresses) > 0 {
+		return addresses[:min(len(addresses), mostAddresses)], true
+	}
+	return slices.Compact(local[:min(len(local), mostAddresses)]), false
+}
+
+// shorten takes addresses off the end of a ticket until it is short, and leaves one at least.
+func shorten(t *protocol.Ticket) {
+	for len(t.Addresses) > 1 && len(t.String()) >= ticketLength {
+		t.Addresses = t.Addresses[:len(t.Addresses)-1]
+	}
 }
 
 // get makes present what a ticket, a PID or a CID names, by what others have.
