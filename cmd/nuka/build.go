@@ -112,7 +112,23 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)
 	}
+	a.warnEmpty(ctx, client, &realized)
 	return &realized, nil
+}
+
+// warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.
+func (a *app) warnEmpty(ctx context.Context, client *control.Client, realized *protocol.Realized) {
+	for _, out := range realized.Outputs {
+		var entries []protocol.Entry
+		if out.Way != protocol.Built {
+			continue
+		}
+		if err := client.Call(ctx, protocol.OpList, protocol.PathArgs{ID: out.PID.String()}, &entries, nil); err != nil || len(entries) > 0 {
+			continue
+		}
+		a.say("%s is empty", out.Name)
+		a.hint("a build writes its files below $b.out")
+	}
 }
 
 // nameOf names a package for people.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,16 +24,28 @@ func run(t *terminal, args []string) int {
 	defer stop()
 	// A second Ctrl-C does not wait for anything.
 	context.AfterFunc(ctx, stop)
+	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
-	if err != nil {
-		return t.fail(err)
-	}
-	root.SetArgs(args)
-	err = root.ExecuteContext(ctx)
 	if err == nil {
-		return 0
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
 	}
-	return t.fail(err)
+	code := 0
+	if err != nil {
+		code = t.fail(err, asJSON)
+	}
+	if lost := t.lost(); lost != nil && code == 0 {
+		return t.fail(lost, false)
+	}
+	return code
+}
+
+// wantsJSON reports whether --json is among a command's own words, also when another of them is wrong.
+func wantsJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--json") && args[0] != "__complete"
 }
 
 // app is what all commands share.

@@ -50,6 +50,7 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 			if a.json {
 				return a.terminal.json(m)
 			}
+			a.say("the ticket lets one node in, until %s", time.Now().Add(args.For).Format(time.DateTime))
 			fmt.Fprintln(a.out, m.Ticket)
 			return nil
 		},
@@ -82,13 +83,13 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 		},
 	}
 	revoke := &cobra.Command{
-		Use: "revoke NAME KEY", Short: "put a member out", Args: exactArgs("NAME", "KEY"),
+		Use: "revoke NAME KEY", Short: "revoke a member: its key is never let in again", Args: exactArgs("NAME", "KEY"),
 		RunE: func(c *cobra.Command, words []string) error {
 			key, err := protocol.ParseKey(words[1])
 			if err != nil {
 				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("its members: nuka mesh members %s", words[0])
 			}
-			loss := fmt.Sprintf("%s is put out of the mesh %s for good: a node with this key is never let in again", key, words[0])
+			loss := fmt.Sprintf("%s is revoked in the mesh %s for good: a node with this key is never let in again", key, words[0])
 			if err := a.confirm(c, loss); err != nil {
 				return err
 			}
@@ -116,7 +117,7 @@ func (a *app) confirmLeave(c *cobra.Command, name string) error {
 	}
 	loss := "this node leaves the mesh " + name + ": it needs a new invitation to come back, and what came out of the mesh is given to nobody any more"
 	if len(m.Meshes) > 0 && m.Meshes[0].Authority == key.Key {
-		loss += "; this node is the authority, so nobody can ever be put out of the mesh again, and its members' certificates end without renewal"
+		loss += "; this node is the authority, so no member can ever be revoked again, and its members' certificates end without renewal"
 	}
 	return a.confirm(c, loss)
 }
@@ -141,7 +142,7 @@ func (a *app) showMeshes(m *protocol.Meshes) error {
 			fmt.Fprintf(w, "  member\t%s\t%s\n", member.Key, note)
 		}
 		for _, key := range s.Revoked {
-			fmt.Fprintf(w, "  put out\t%s\t\n", key)
+			fmt.Fprintf(w, "  revoked\t%s\t\n", key)
 		}
 	}
 	return w.Flush()

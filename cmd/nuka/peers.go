@@ -113,6 +113,10 @@ func (a *app) peersCommand() *cobra.Command {
 			if a.json {
 				return a.terminal.json(peers)
 			}
+			if len(peers) == 0 {
+				a.say("this node is connected to no other")
+				return nil
+			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			for _, p := range peers {
 				direction := "outbound"

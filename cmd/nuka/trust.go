@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -40,16 +41,26 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 					return err
 				}
 			}
+			if c.Flags().Changed("need") && args.Need < 1 {
+				return protocol.Errorf(protocol.Invalid, "trust: --need %d: at least one signer must say what a package's content is", args.Need).
+					WithHint("to trust nobody: nuka trust remove KEY")
+			}
+			if action == protocol.ActionAdd && args.Names == "" {
+				if err := a.confirm(c, addMeans(&args)); err != nil {
+					return err
+				}
+			}
 			var t protocol.Trust
 			if err := a.call(c, protocol.OpTrust, args, &t, nil); err != nil {
 				return err
 			}
+			if action == protocol.ActionAdd && !a.json {
+				a.sayAdded(&args, &t)
+			}
 			return a.showTrust(&t)
 		},
 	}
-	if action == protocol.ActionRemove {
-		a.yesFlag(c)
-	}
+	a.yesFlag(c)
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
 	c.Flags().IntVar(&args.Need, "need", 0, "from now on `N` of the rule's signers must agree")
@@ -58,6 +69,26 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 	}
 	a.jsonFlag(c)
 	return c
+}
+
+// sayAdded says what trust add has changed.
+func (a *app) sayAdded(args *protocol.TrustArgs, t *protocol.Trust) {
+	names := cmp.Or(args.Names, "*")
+	for _, r := range t.Rules {
+		if r.Names != names || r.Platform != args.Platform {
+			continue
+		}
+		a.say("added %s to the rule for %s", strings.TrimSpace(args.Key.String()+" "+args.Label), names)
+		if r.Need > len(r.Signers) {
+			a.say("nobody's word counts for %s yet: %d signers must agree, and %d is named", names, r.Need, len(r.Signers))
+		}
+	}
+}
+
+// addMeans says what trust in a key means when no names are given.
+func addMeans(args *protocol.TrustArgs) string {
+	return "without --names the word of " + args.Key.String() +
+		" counts for every package: programs that you run may then be what its owner says they are. Narrower: --names 'lib*'; all of them: --names '*'"
 }
 
 // removeLoss says what the removal of a signer takes away.
@@ -100,7 +131,11 @@ func (a *app) showTrust(t *protocol.Trust) error {
 		if r.Platform != "" {
 			platform = " on " + r.Platform
 		}
-		fmt.Fprintf(w, "%s%s\t%d of %d must agree\n", printable(r.Names), printable(platform), r.Need, len(r.Signers))
+		agree := fmt.Sprintf("%d of %d must agree", r.Need, len(r.Signers))
+		if r.Need > len(r.Signers) {
+			agree += ", so nobody's word counts until more are added"
+		}
+		fmt.Fprintf(w, "%s%s\t%s\n", printable(r.Names), printable(platform), agree)
 		for _, s := range r.Signers {
 			note := printable(s.Label)
 			if s.Revoked {
