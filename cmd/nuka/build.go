@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -105,6 +106,11 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 		}
 		call.Packages = append(call.Packages, given)
 	}
+	if a.isFirst(ctx, client, result) {
+		a.say("this is the first build here that needs clang: it downloads about 30 MiB and makes clang ready for this machine, " +
+			"which takes a minute or more and about 500 MiB, once")
+		a.hint("all of it is kept below " + a.home.Data + " and " + a.home.Cache)
+	}
 	progress := newProgress(a.terminal, o.verbose)
 	var realized protocol.Realized
 	err := client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
@@ -114,6 +120,20 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	}
 	a.warnEmpty(ctx, client, &realized)
 	return &realized, nil
+}
+
+// isFirst reports whether a build here may need clang for the first time.
+func (a *app) isFirst(ctx context.Context, client *control.Client, result *nu.Result) bool {
+	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.Name == "clang" })
+	if a.node != "" || i < 0 {
+		return false
+	}
+	here := func(id pir.PID) bool {
+		var d protocol.Description
+		err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: id.String()}, &d, nil)
+		return err == nil && d.Root != nil
+	}
+	return !here(result.Root) && !here(result.Packages[i].PID)
 }
 
 // warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.

@@ -25,7 +25,7 @@ import (
 // and says what happened to which thing.
 // A hint may follow on a line of its own, "hint: ", and says what to do next.
 // What is wrong in a package file is shown as path:line:col: message, the line, and a hint, as compilers do.
-// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that is done.
+// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that starts and one for each that is done.
 // Texts from outside (names, logs, messages) are stripped of control characters before they are shown.
 // --json writes one JSON value to stdout, wherever something is listed; when the command fails that is {"error": {…}}.
 
