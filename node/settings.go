@@ -134,6 +134,7 @@ starts: ` + "`nuka daemon stop`" + `, and the next command starts it again.
 	for _, s := range settings {
 		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
 	}
+	b.WriteString("Caches, logs and unfinished downloads are bounded without a setting: [operating.md](operating.md#disk) has the bounds.\n\n")
 	b.WriteString("This page is made from node/settings.go: `go test ./node -run TestConfigPage -update` writes it.\n")
 	return b.String()
 }

@@ -68,6 +68,11 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "%v", err)
 	}
+	if os.Getenv("NUKA_HOME") != "" { // the daemon starts in another folder
+		if err := os.Setenv("NUKA_HOME", home.Data); err != nil {
+			return nil, err
+		}
+	}
 	a := &app{terminal: t, home: home, user: user}
 	root := &cobra.Command{
 		Use:   "nuka",

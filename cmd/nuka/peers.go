@@ -15,10 +15,10 @@ import (
 func (a *app) shareCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "share PKG|PID [flags of the package]",
-		Short: "let everybody have a package, building it first if need be",
+		Short: "publish a package to everybody, building it first if need be",
 		Long: `Share announces a package, and all that it refers to, and prints a ticket: one string with all that
-another node needs to get it, nuka get TICKET. Packages that were not shared go to nodes of the local network
-when they ask, unless the rules in config.nuon say otherwise.`,
+another node needs to get it, nuka get TICKET. Packages that were not shared go to members of this node's meshes
+only, unless the rules in config.nuon say otherwise.`,
 		Example: "  nuka share lua\n  nuka share ./hello.nu --nls",
 	}
 	var o buildOptions
