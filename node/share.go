@@ -127,11 +127,21 @@ func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 		return &protocol.Ticket{CID: c}, nil
 	}
 	p, err := pir.ParsePID(what)
-	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
-			WithHint("another node makes a ticket with: nuka share PKG")
+	if err == nil {
+		return &protocol.Ticket{PID: p}, nil
 	}
-	return &protocol.Ticket{PID: p}, nil
+	c, rest, err := cid.ParseForm(what)
+	switch {
+	case errors.Is(err, cid.ErrForeign):
+		return nil, protocol.Errorf(protocol.Unsupported, "get: %v", err).
+			WithHint("nuka gets content whose id is of BLAKE3, with the codec raw or dag-pb, such as nuka show prints; another client of IPFS may have this one")
+	case err == nil && rest != "":
+		return nil, protocol.Errorf(protocol.Invalid, "get: %q is a path in %s", rest, c).WithHint("nuka get %s; then nuka cat %s %s", c, c, rest)
+	case err == nil:
+		return &protocol.Ticket{CID: c}, nil
+	}
+	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
+		WithHint("another node makes a ticket with: nuka share PKG")
 }
 
 // reach connects to the node of a ticket.

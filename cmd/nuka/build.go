@@ -185,12 +185,22 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 	return nil
 }
 
-// sendTree writes a file or folder as a tar whose top entry is source.Out.
+// sendTree writes a file or folder, or what a link to one leads to, as a tar whose top entry is source.Out. It takes what evaluation takes.
 func sendTree(w io.Writer, at string) error {
+	at, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return err
+	}
 	tw := tar.NewWriter(w)
-	err := filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if p != at && nu.LeftOut(d) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
