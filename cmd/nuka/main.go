@@ -177,6 +177,7 @@ var errHelp = errors.New("help was asked for")
 // A flag the command knows is the command's, wherever it stands before "--"; any other word behind PKG is the package's.
 func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, programArgs []string, err error) {
 	var own []string
+	help := false
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		if word == "--" {
@@ -190,7 +191,7 @@ func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArg
 		}
 		switch {
 		case word == "--help" || word == "-h":
-			return "", nil, nil, errHelp
+			help = true
 		case strings.HasPrefix(word, "-") && len(word) > 1 && flag != nil:
 			own = append(own, word)
 			if flag.NoOptDefVal == "" && !hasValue && i+1 < len(words) {
@@ -204,6 +205,12 @@ func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArg
 		default:
 			pkgArgs = append(pkgArgs, word)
 		}
+	}
+	if help {
+		if i := slices.Index(own, "--packages"); i >= 0 && i+1 < len(own) {
+			a.set = own[i+1]
+		}
+		return pkg, nil, nil, errHelp
 	}
 	if err := c.Flags().Parse(own); err != nil {
 		return "", nil, nil, a.flagError(c, err)
@@ -224,6 +231,9 @@ func (a *app) packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg st
 	c.RunE = func(c *cobra.Command, words []string) error {
 		pkg, pkgArgs, programArgs, err := a.splitPackage(c, words)
 		if errors.Is(err, errHelp) {
+			if pkg != "" {
+				return a.packageHelp(c, pkg)
+			}
 			return c.Help()
 		}
 		if err != nil {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -76,6 +79,36 @@ func nearest(word string, names []string) string {
 		return near[0]
 	}
 	return ""
+}
+
+// packageHelp prints what a package's own flags are, and then the command's.
+func (a *app) packageHelp(c *cobra.Command, pkg string) error {
+	mounts, file, err := a.find(pkg)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(mounts, func(m nu.Mount) bool { return strings.HasPrefix(file, m.Path+"/") })
+	doc, params, err := nu.Params(mounts[i].FS, strings.TrimPrefix(file, mounts[i].Path+"/"))
+	if err != nil {
+		return protocol.Errorf(protocol.Invalid, "%s: %v", pkg, err)
+	}
+	if doc != "" {
+		fmt.Fprintf(a.out, "%s\n\n", printable(doc))
+	}
+	if len(params) == 0 {
+		fmt.Fprintf(a.out, "%s has no flags of its own.\n\n", pkg)
+	} else {
+		fmt.Fprintf(a.out, "Flags of %s, behind it:\n", pkg)
+		w := tabwriter.NewWriter(a.out, 0, 0, 3, ' ', 0)
+		for _, p := range params {
+			fmt.Fprintf(w, "  %s\t%s\n", printable(p.Text), printable(p.Doc))
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out)
+	}
+	return c.Help()
 }
 
 // nodeFlag is the value of --node. An empty one is no ticket: it comes from a variable that was to hold one,
