@@ -7,8 +7,8 @@ export GOFLAGS
 GOTOOLCHAIN := go1.26.11
 export GOTOOLCHAIN
 
-# Where `make run` keeps its packages, so that a second run finds them; NUKA_HOME=... puts them elsewhere.
-RUN_HOME ?= $(CURDIR)/.cache/home
+# Where `make run` keeps its packages: RUN_HOME=DIR, else where nuka keeps them, so that the commands after it find them.
+RUN_HOME ?= $(NUKA_HOME)
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
 # Packages that are tested with the race detector: all but those whose tests are whole builds and whole networks.
@@ -24,7 +24,7 @@ build: ## bin/nuka and bin/nukad
 	go build -o bin/ ./cmd/nuka ./cmd/nukad
 
 run: build ## build Lua from source with clang in WebAssembly and run a script with it
-	@./tools/run.sh
+	@NUKA_HOME='$(RUN_HOME)' ./tools/run.sh
 
 test: ## every test that is quick; under 10 minutes on 2 cores from a cold cache
 	go vet ./...

@@ -77,6 +77,9 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 	for _, id := range ids {
 		t.named, t.reaches[s.Reach(id)] = true, true
 	}
+	if mesh != "" {
+		delete(t.reaches, Mesh) // it stays in the one that it comes out of
+	}
 	if delete(t.reaches, LAN); len(t.reaches) > 0 || t.named && s.nameless() != LAN {
 		o.Coming = t.coming
 		s.mu.Lock()

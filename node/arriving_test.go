@@ -31,8 +31,8 @@ type arrivingCase struct {
 // A tree that is being received is given to those to whom the finished package is given, at every moment.
 func TestArriving(t *testing.T) {
 	testArriving(t, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`, []arrivingCase{
-		{"plain", "plain", "", "lan m n"},
-		{"content", "", "", "lan m n"},
+		{"plain", "plain", "", "m n"},
+		{"content", "", "", "m n"},
 		{"content of m", "", "m", "m"},
 		{"secret", "secret", "", ""},
 		{"secret of m", "secret-2", "m", ""},
@@ -45,7 +45,7 @@ func TestArriving(t *testing.T) {
 
 // What is known by its CID alone goes as far as the rule for "*" says.
 func TestArrivingNameless(t *testing.T) {
-	for rest, want := range map[string][2]string{"off": {"", ""}, "lan": {"lan m n", "m"}, "mesh:m": {"m", "m"}, "mesh:n": {"n", ""}, "public": {"lan m n", "m"}} {
+	for rest, want := range map[string][2]string{"off": {"", ""}, "mesh": {"m n", "m"}, "lan": {"lan m n", "m"}, "mesh:m": {"m", "m"}, "mesh:n": {"n", ""}, "public": {"lan m n", "m"}} {
 		t.Run(rest, func(t *testing.T) {
 			rules := `[{names: "plain*", with: lan}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}, {names: "*", with: "` + rest + `"}]`
 			testArriving(t, rules, []arrivingCase{
@@ -160,13 +160,14 @@ func TestMeshMark(t *testing.T) {
 	peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one")}, "dir/two": {Data: []byte("two")}})
 	var store *cas.Store
 	var node *swarms
+	forLAN := func() *Config { return &Config{Share: []ShareRule{{"*", LAN}}} }
 	open := func(failpoint func(cas.Step, string) error) {
 		t.Helper()
 		var err error
 		if store, err = cas.Open(dir, &cas.Options{Failpoint: failpoint}); err != nil {
 			t.Fatal(err)
 		}
-		s, err := openSharing(t.Context(), store, defaultConfig, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+		s, err := openSharing(t.Context(), store, forLAN, func(pir.PID) ([]pir.PID, error) { return nil, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -98,7 +99,7 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	defer worker.Close()
-	asked := &answerer{machine: b.machine, worker: worker, files: files, partial: partial}
+	asked := &answerer{machine: b.machine, worker: worker, files: files, partial: partial, prepare: job.Prepare}
 	defer asked.wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -153,9 +154,9 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 }
 
 // message returns the first message to the worker, and the files that it may have compiled.
-func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[string]bool, error) {
+func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[string]string, error) {
 	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
-	files := map[string]bool{}
+	files := map[string]string{}
 	for _, in := range job.Inputs {
 		tree := workerTree{Path: in.Path}
 		for e, err := range b.store.Entries(ctx, in.CID) {
@@ -167,7 +168,7 @@ func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[st
 				return nil, nil, err
 			}
 			if we.File != "" {
-				files[we.File] = true
+				files[we.File] = path.Base(we.Path)
 			}
 			tree.Entries = append(tree.Entries, we)
 		}

@@ -63,7 +63,8 @@ func (a *asker) ask(_ context.Context, missing *wasmrt.Missing) error {
 type answerer struct {
 	machine *machine.Cache
 	worker  *wasmrt.Worker
-	files   map[string]bool // which it may ask for
+	files   map[string]string // which it may ask for, and their names for people
+	prepare func(program string) (done func())
 	partial bool
 	times   map[string]int
 	running sync.WaitGroup
@@ -76,7 +77,11 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 		a.times = map[string]int{}
 	}
 	a.times[want.File]++
-	if want.File != "" && !a.files[want.File] {
+	name, known := a.files[want.File]
+	if want.File == "" {
+		name, known = "Nushell", true
+	}
+	if !known {
 		return fmt.Errorf("it wants machine code of %.200q, which is none of its inputs", want.File)
 	}
 	if a.times[want.File] > maxCompiles {
@@ -84,6 +89,9 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 	}
 	a.running.Go(func() {
 		var have haveCode
+		if a.prepare != nil {
+			defer a.prepare(name)()
+		}
 		if err := a.machine.Make(ctx, want.File, want.Again, a.partial); err != nil {
 			a.machine.Log.Warn("machine code is not kept", "file", want.File, "error", err)
 			have.Error = err.Error()

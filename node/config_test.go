@@ -1,13 +1,18 @@
 package node
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
 func TestConfig(t *testing.T) {
 	c, err := parseConfig([]byte(`{
@@ -25,15 +30,19 @@ func TestConfig(t *testing.T) {
 	if d := cmp.Diff(want, c); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
-	for name, reach := range map[string]Reach{"work-x": Off, "libz": Public, "lua": LAN, "": LAN} {
+	for name, reach := range map[string]Reach{"work-x": Off, "libz": Public, "lua": Mesh, "": Mesh} {
 		if got := c.Reach(name); got != reach {
 			t.Errorf("%q: got %s, want %s", name, got, reach)
 		}
 	}
 	for text, want := range map[string]string{
 		"[]":                                     "want a record",
-		"{lissen: []}":                           "there is no lissen",
-		"{listen: 5}":                            "listen: 5 is not what belongs there",
+		"{lissen: []}":                           "there is no setting lissen: they are listen, bootstrap",
+		"{listen: 5}":                            "listen: want a list of multiaddrs",
+		"{connections: 5b}":                      "such as {connections: 50}",
+		`{listen: ["127.0.0.1:0"]}`:              `got ["127.0.0.1:0"]; such as {listen: ["/ip4/0.0.0.0/udp/4717/quic-v1"`,
+		`{listen: ["/ip4/127.0.0.1"]}`:           "listen",
+		"{share: [{names: x, with: foo}]}":       `got [{"names":"x","with":"foo"}]; such as {share: [{names: "work-*"`,
 		"{listen: [5]}":                          "listen",
 		"{up: 5}":                                "up",
 		"{up: -5b}":                              "up",
@@ -71,5 +80,40 @@ func TestConfigFile(t *testing.T) {
 	}
 	if _, err := openConfig(path); err == nil || !strings.Contains(err.Error(), "config.nuon: 1:8") {
 		t.Errorf("got %v, want the place", err)
+	}
+}
+
+// docs/config.md is made from the table of settings, and each example of it is a configuration.
+func TestConfigPage(t *testing.T) {
+	const page = "../docs/config.md"
+	if *update {
+		if err := os.WriteFile(page, []byte(configPage()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(configPage(), string(got)); d != "" {
+		t.Errorf("%s (-want +got); make it anew: go test ./node -run TestConfigPage -update\n%s", page, d)
+	}
+	for _, s := range settings {
+		c, err := parseConfig([]byte(s.example))
+		if err != nil {
+			t.Errorf("the example of %s: %v", s.name, err)
+		}
+		if cmp.Equal(c, defaultConfig()) {
+			t.Errorf("the example of %s says nothing", s.name)
+		}
+	}
+	// Each field of Config is in the table: the examples together set all of them.
+	all := reflect.ValueOf(*defaultConfig())
+	for i := range all.NumField() {
+		name := strings.ToLower(all.Type().Field(i).Name)
+		name = map[string]string{"listens": "listen", "partial": "confine"}[name] + strings.TrimSuffix(strings.TrimSuffix(name, "listens"), "partial")
+		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
+			t.Errorf("%s is no setting of the page", name)
+		}
 	}
 }

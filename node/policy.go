@@ -76,6 +76,9 @@ func (f *policyFile) change(edit func(*protocol.Policy) error) error {
 
 // addSigner adds a signer to the rule for some packages, which is made if need be: before the rule for all of them.
 func addSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
+	if a.Need < 0 {
+		return protocol.Errorf(protocol.Invalid, "trust: %d signers cannot agree", a.Need)
+	}
 	if a.Key.IsZero() {
 		return protocol.Errorf(protocol.Invalid, "trust: no key").WithHint("the other node tells it: nuka key show")
 	}
@@ -102,11 +105,7 @@ func addSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 		r.Signers = append(r.Signers, protocol.Signer{Key: a.Key, Label: a.Label})
 	}
 	if a.Need > 0 {
-		if a.Need > len(r.Signers) {
-			return protocol.Errorf(protocol.Invalid, "trust: the rule for %s has %d signers, %d cannot agree", names, len(r.Signers), a.Need).
-				WithHint("add the other signers first")
-		}
-		r.Need = a.Need
+		r.Need = a.Need // of more signers than there are nobody's word counts, until they are added
 	}
 	return nil
 }
@@ -129,7 +128,7 @@ func removeSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 		if a.Need > 0 {
 			r.Need = a.Need
 		}
-		if len(r.Signers) > 0 && r.Need > len(r.Signers) {
+		if len(r.Signers) > 0 && r.Need > len(r.Signers) && r.Need <= n {
 			return protocol.Errorf(protocol.Invalid, "trust: the rule for %s needs %d signers that agree and would have %d", r.Names, r.Need, len(r.Signers)).
 				WithHint("say how many must agree then: --need %d", len(r.Signers))
 		}

@@ -42,29 +42,40 @@ func (h *handler) share(ctx context.Context, a protocol.PathArgs) (*protocol.Sha
 	h.swarms.speak(ctx)
 	addresses, reachable := ticketAddresses(m.swarm.Addresses())
 	t := &protocol.Ticket{PID: id, CID: root, Node: h.key, Addresses: addresses}
+	shorten(t)
 	return &protocol.Shared{Ticket: t.String(), Reachable: reachable}, nil
 }
 
+const (
+	// mostAddresses bounds the addresses of any ticket.
+	mostAddresses = 16
+	// ticketLength bounds the characters of a ticket that people paste.
+	ticketLength = 300
+)
+
 // ticketAddresses chooses the addresses that a ticket carries, and says whether one is of more than this machine.
+// Addresses of this machine alone are of use only where there are no others.
 func ticketAddresses(all []string) (addresses []string, reachable bool) {
-	local := func(a string) bool { return strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") }
+	var local []string
 	for _, a := range all {
 		a, _, _ = strings.Cut(a, "/p2p/")
-		if !slices.Contains(addresses, a) {
+		if strings.HasPrefix(a, "/ip4/127.") || strings.HasPrefix(a, "/ip6/::1/") {
+			local = append(local, a)
+		} else if !slices.Contains(addresses, a) {
 			addresses = append(addresses, a)
 		}
-		reachable = reachable || !local(a)
 	}
-	slices.SortStableFunc(addresses, func(a, b string) int {
-		switch x, y := local(a), local(b); {
-		case x == y:
-			return 0
-		case x:
-			return 1
-		}
-		return -1
-	})
-	return addresses[:min(len(addresses), 16)], reachable
+	if len(addresses) > 0 {
+		return addresses[:min(len(addresses), mostAddresses)], true
+	}
+	return slices.Compact(local[:min(len(local), mostAddresses)]), false
+}
+
+// shorten takes addresses off the end of a ticket until it is short, and leaves one at least.
+func shorten(t *protocol.Ticket) {
+	for len(t.Addresses) > 1 && len(t.String()) >= ticketLength {
+		t.Addresses = t.Addresses[:len(t.Addresses)-1]
+	}
 }
 
 // get makes present what a ticket, a PID or a CID names, by what others have.
@@ -116,11 +127,21 @@ func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 		return &protocol.Ticket{CID: c}, nil
 	}
 	p, err := pir.ParsePID(what)
-	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
-			WithHint("another node makes a ticket with: nuka share PKG")
+	if err == nil {
+		return &protocol.Ticket{PID: p}, nil
 	}
-	return &protocol.Ticket{PID: p}, nil
+	c, rest, err := cid.ParseForm(what)
+	switch {
+	case errors.Is(err, cid.ErrForeign):
+		return nil, protocol.Errorf(protocol.Unsupported, "get: %v", err).
+			WithHint("nuka gets content whose id is of BLAKE3, with the codec raw or dag-pb, such as nuka show prints; another client of IPFS may have this one")
+	case err == nil && rest != "":
+		return nil, protocol.Errorf(protocol.Invalid, "get: %q is a path in %s", rest, c).WithHint("nuka get %s; then nuka cat %s %s", c, c, rest)
+	case err == nil:
+		return &protocol.Ticket{CID: c}, nil
+	}
+	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
+		WithHint("another node makes a ticket with: nuka share PKG")
 }
 
 // reach connects to the node of a ticket.

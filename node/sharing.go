@@ -25,7 +25,7 @@ const (
 // Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
 // ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
 // others have that package as well. Of trees that are being received arriving.go keeps the same.
-// What is in no package goes as far as the rule for "*" says, and without one to the LAN.
+// What is in no package goes as far as the rule for "*" says, and without one to meshes.
 type sharing struct {
 	store  *cas.Store
 	config func() *Config
@@ -35,7 +35,8 @@ type sharing struct {
 	heard    map[pir.PID]string // the mesh, which alone has told of it
 	public   map[cid.CID]bool   // blocks
 	off      map[cid.CID]bool   // blocks
-	named    map[cid.CID]bool   // blocks in packages for the LAN and for meshes; empty when what has no name goes to the LAN too
+	named    map[cid.CID]bool   // blocks in packages for the LAN and for single meshes; empty when what has no name goes to the LAN too
+	meshes   map[cid.CID]bool   // blocks in packages for all meshes; empty when what has no name goes there too
 	mesh     map[string]map[cid.CID]bool
 	arriving map[cid.CID]*arrival
 }
@@ -44,7 +45,7 @@ type sharing struct {
 func openSharing(ctx context.Context, store *cas.Store, config func() *Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
 	s := &sharing{
 		store: store, config: config, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{},
-		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, named: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
+		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, named: map[cid.CID]bool{}, meshes: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
 	}
 	inMesh := map[cid.CID]string{}
 	for root, err := range store.Roots() {
@@ -200,7 +201,7 @@ func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
 }
 
 func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) error {
-	if reach == LAN && s.nameless() == LAN {
+	if (reach == LAN || reach == Mesh) && s.nameless() == reach {
 		return nil // as if it were in no package
 	}
 	s.mu.RLock()
@@ -236,6 +237,8 @@ func (s *sharing) set(reach Reach) map[cid.CID]bool {
 	switch reach {
 	case Off:
 		return s.off
+	case Mesh:
+		return s.meshes
 	case LAN:
 		return s.named
 	case Public:
@@ -253,20 +256,32 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	if s.off[c] || coming[Off] {
 		return false
 	}
-	named = named || s.named[c] || s.public[c]
-	if reach := s.nameless(); !named && reach != LAN && reach != Reach(meshReach+mesh) {
-		return false
+	if named = named || s.named[c] || s.meshes[c] || s.public[c]; !named {
+		switch s.nameless() {
+		case LAN, Reach(meshReach + mesh):
+		case Mesh:
+			if mesh == "" {
+				return false
+			}
+		default:
+			return false
+		}
 	}
 	if s.public[c] || coming[Public] || mesh != "" && (s.mesh[mesh][c] || coming[Reach(meshReach+mesh)]) {
 		return true
 	}
-	if len(coming) > 0 {
-		return false // of other meshes
+	for reach := range coming {
+		if strings.HasPrefix(string(reach), meshReach) {
+			return false // of another mesh
+		}
 	}
 	for _, blocks := range s.mesh {
 		if blocks[c] {
 			return false
 		}
+	}
+	if s.meshes[c] || coming[Mesh] {
+		return mesh != ""
 	}
 	return private || mesh != ""
 }
@@ -278,6 +293,8 @@ func (s *sharing) MayTell(id pir.PID, mesh string, private bool) bool {
 		return false
 	case Public:
 		return true
+	case Mesh:
+		return mesh != ""
 	case LAN:
 		return private || mesh != ""
 	default:

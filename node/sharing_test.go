@@ -82,7 +82,7 @@ func TestSharing(t *testing.T) {
 		check(s, "team-1", "m")
 		check(s, "got", "m")
 		check(s, "open-1", "all lan m n")
-		check(s, "plain", "lan m n")
+		check(s, "plain", "m n")
 		s = open() // and after a restart
 	}
 	for name, code := range map[string]protocol.Code{"secret-1": protocol.Denied, "team-1": protocol.Denied, "got": protocol.Denied, "plain": ""} {
@@ -121,15 +121,19 @@ func TestSharingUnknownName(t *testing.T) {
 	}
 	const everybody = "all lan m n "
 	for rules, want := range map[string]struct{ unknown, plain string }{
-		`[]`:                            {"lan m n ", "lan m n "},
-		`[{names: "*", with: public}]`:  {everybody, everybody},
-		`[{names: "**", with: public}]`: {everybody, everybody},
+		`[]`:                         {"m n ", "m n "},
+		`[{names: "*", with: mesh}]`: {"m n ", "m n "},
+		`[{names: "*", with: lan}]`:  {"lan m n ", "lan m n "},
+		`[{names: "p*", with: lan}]`: {"m n ", "lan m n "},
+		`[{names: "p*", with: mesh}, {names: "*", with: lan}]`:                                         {"m n ", "m n "},
+		`[{names: "*", with: public}]`:                                                                 {everybody, everybody},
+		`[{names: "**", with: public}]`:                                                                {everybody, everybody},
 		`[{names: "secret*", with: off}, {names: "*", with: public}]`:                                  {"", everybody},
 		`[{names: "*", with: public}, {names: "secret*", with: off}]`:                                  {everybody, everybody},
 		`[{names: "team*", with: "mesh:m"}, {names: "*", with: public}]`:                               {"m ", everybody},
 		`[{names: "*", with: "mesh:m"}]`:                                                               {"m ", "m "},
 		`[{names: "a*", with: "mesh:n"}, {names: "b*", with: "mesh:m"}, {names: "*", with: "mesh:m"}]`: {"", "m "},
-		`[{names: "open*", with: public}]`:                                                             {"lan m n ", "lan m n "},
+		`[{names: "open*", with: public}]`:                                                             {"m n ", "m n "},
 	} {
 		setShare(t, h, rules)
 		s := reopen(t, h)
@@ -168,8 +172,9 @@ func TestSharingNameless(t *testing.T) {
 	}
 	id, named := put(t, h, h.private, "plain", fstest.MapFS{"own": {Data: []byte("plain")}})
 	for rest, want := range map[string][2]bool{ // the LAN, mesh m
-		"":                               {true, true},
-		`, {names: "a*", with: off}`:     {true, true},
+		"":                               {false, true},
+		`, {names: "a*", with: off}`:     {false, true},
+		`, {names: "*", with: mesh}`:     {false, true},
 		`, {names: "*", with: lan}`:      {true, true},
 		`, {names: "*", with: off}`:      {false, false},
 		`, {names: "*", with: "mesh:m"}`: {false, true},

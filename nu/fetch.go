@@ -238,7 +238,7 @@ func hashPath(ctx context.Context, fsys fs.FS, name string) (cid.CID, error) {
 		if err != nil {
 			return cid.CID{}, err
 		}
-		return cid.HashTree(ctx, sub, nil)
+		return cid.HashTree(ctx, sources{sub}, nil)
 	}
 	if err := cid.CheckFile(info); err != nil {
 		return cid.CID{}, err

@@ -1,6 +1,7 @@
 package nu
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -175,7 +176,13 @@ func readSource(fsys fs.FS, name string) ([]byte, error) {
 	case !utf8.Valid(text):
 		return nil, errors.New("package file is not UTF-8")
 	}
-	return text, nil
+	return plainText(text), nil
+}
+
+// plainText takes the byte order mark off a text, and the carriage returns off the ends of its lines: editors and git add both on some
+// systems, and a package file is to mean the same, and to have the same PID, on all. Lines and columns stay what people see.
+func plainText(text []byte) []byte {
+	return bytes.ReplaceAll(bytes.TrimPrefix(text, []byte("\uFEFF")), []byte("\r\n"), []byte("\n"))
 }
 
 // resolve follows the symbolic links of a name inside its mount.

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 )
 
@@ -25,6 +26,9 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 	if userHome == "" {
 		return Home{}, errors.New("no home folder: set HOME or NUKA_HOME")
 	}
+	if !filepath.IsAbs(userHome) { // the daemon, which starts in another folder, would take it for another one
+		return Home{}, fmt.Errorf("the home folder %s is no absolute path: set HOME or NUKA_HOME", userHome)
+	}
 	// The specification says to ignore relative paths.
 	xdg := func(name string, otherwise ...string) string {
 		if dir := getenv(name); filepath.IsAbs(dir) {
@@ -33,7 +37,7 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 		return filepath.Join(append([]string{userHome}, append(otherwise, "nuka")...)...)
 	}
 	h := Home{Data: xdg("XDG_DATA_HOME", ".local", "share"), Cache: xdg("XDG_CACHE_HOME", ".cache")}
-	if h.Run = filepath.Join(h.Data, "run"); getenv("XDG_RUNTIME_DIR") != "" {
+	if h.Run = filepath.Join(h.Data, "run"); filepath.IsAbs(getenv("XDG_RUNTIME_DIR")) {
 		h.Run = xdg("XDG_RUNTIME_DIR")
 	}
 	return h, nil

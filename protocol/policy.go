@@ -29,7 +29,7 @@ type Rule struct {
 	Names    string   // pattern of package names as path.Match has it, such as "*" or "lib*"
 	Platform string   // as pir.Platform prints it; "" is every platform
 	Signers  []Signer // whose word counts, each key once
-	Need     int      // how many of them must have said the same; at least 1 and at most all
+	Need     int      // how many of them must have said the same, at least 1; with fewer Signers than that nobody's word counts
 }
 
 // A Signer is a key and what its user calls it.
@@ -47,7 +47,7 @@ func (p *Policy) Check() error {
 		if len(r.Signers) > maxSigners {
 			return fmt.Errorf("policy: rule %d: more than %d signers", i+1, maxSigners)
 		}
-		if r.Need < 1 || r.Need > len(r.Signers) {
+		if r.Need < 1 || r.Need > maxSigners || len(r.Signers) == 0 {
 			return fmt.Errorf("policy: rule %d for %s: %d of %d signers cannot be", i+1, r.Names, r.Need, len(r.Signers))
 		}
 		seen := map[Key]bool{}

@@ -54,6 +54,8 @@ func TestDecide(t *testing.T) {
 		{"revoked", two, "lua", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, map[Key]*Head{KeyOf(key(1)): {Revoked: true}}, "", ""},
 		{"the first rule decides", two, "secret-thing", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "", "0 of the 1 votes"},
 		{"own build", two, "lua", []Attestation{said(t, 5, "p", "mine", 0), said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "mine", "this node"},
+		{"more needed than there are", &Policy{Rules: []Rule{{Names: "*", Signers: two.Rules[1].Signers[:1], Need: 2}}}, "lua",
+			[]Attestation{said(t, 1, "p", "good", 0)}, nil, "", "1 of the 2 votes"},
 		{"trusts nobody", &Policy{}, "lua", []Attestation{said(t, 1, "p", "a", 0)}, nil, "", "trusts nobody"},
 		{"a tie", &Policy{Rules: []Rule{{Names: "*", Signers: two.Rules[1].Signers, Need: 1}}}, "lua",
 			[]Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "b", 0)}, nil, "", "2 different contents"},
@@ -164,7 +166,7 @@ func TestPolicyText(t *testing.T) {
 	vector(t, "policy.nuon", p.Encode, func(b []byte) (any, error) { return DecodePolicy(b) }, p)
 	for name, change := range map[string]func(*Policy){
 		"nobody":    func(p *Policy) { p.Rules[0].Signers = nil },
-		"too many":  func(p *Policy) { p.Rules[0].Need = 3 },
+		"too many":  func(p *Policy) { p.Rules[0].Need = maxSigners + 1 },
 		"none":      func(p *Policy) { p.Rules[0].Need = 0 },
 		"twice":     func(p *Policy) { p.Rules[0].Signers[1].Key = p.Rules[0].Signers[0].Key },
 		"pattern":   func(p *Policy) { p.Rules[0].Names = "[" },

@@ -39,14 +39,21 @@ type Ticket struct {
 	Mesh string
 }
 
-// String returns the text form: "nuka-", and in lower-case base32 the canonical NUON and a checksum.
-func (t *Ticket) String() string {
+// String returns the text form: "nuka-", and in lower-case base32 the binary form and a checksum.
+func (t *Ticket) String() string { return ticketOf(t.encode()) }
+
+func ticketOf(b []byte) string {
+	sum := blake3.Sum256(b)
+	return ticketPrefix + ticketText.EncodeToString(append(b, sum[:ticketSum]...))
+}
+
+// first returns the text form of the first version, of which tickets are still about: canonical NUON instead of the binary form.
+func (t *Ticket) first() string {
 	b, err := nuon.Encode(t.record())
 	if err != nil {
 		panic("protocol: ticket: " + err.Error()) // it holds strings and bytes only
 	}
-	sum := blake3.Sum256(b)
-	return ticketPrefix + ticketText.EncodeToString(append(b, sum[:ticketSum]...))
+	return ticketOf(b)
 }
 
 func (t *Ticket) record() nuon.Record {
@@ -79,7 +86,7 @@ func (t *Ticket) record() nuon.Record {
 // IsTicket reports whether a text looks like a ticket.
 func IsTicket(s string) bool { return strings.HasPrefix(s, ticketPrefix) }
 
-// ParseTicket reads the text form and no other.
+// ParseTicket reads a text form that String returns, or returned in an earlier version, and no other.
 func ParseTicket(s string) (*Ticket, error) {
 	text, ok := strings.CutPrefix(s, ticketPrefix)
 	if !ok || len(s) > maxTicket {
@@ -93,16 +100,21 @@ func ParseTicket(s string) (*Ticket, error) {
 	if want := blake3.Sum256(b); !bytes.Equal(want[:ticketSum], sum) {
 		return nil, fmt.Errorf("parse ticket %.20q…: a part of it is missing or was changed", s)
 	}
-	t, err := ticketFrom(b)
+	read, write := ticketFrom, (*Ticket).first
+	if len(b) > 0 && b[0] == ticketVersion {
+		read, write = decodeTicket, (*Ticket).String
+	}
+	t, err := read(b)
 	if err != nil {
 		return nil, fmt.Errorf("parse ticket %.20q…: %w", s, err)
 	}
-	if t.String() != s {
+	if write(t) != s {
 		return nil, fmt.Errorf("parse ticket %.20q…: a newer nuka made it", s)
 	}
 	return t, nil
 }
 
+// ticketFrom reads the first version.
 func ticketFrom(b []byte) (*Ticket, error) {
 	rec, err := nuon.DecodeRecord(b)
 	if err != nil {

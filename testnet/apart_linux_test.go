@@ -35,7 +35,7 @@ func TestNetDaemonDies(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node(`{up: 10mib, apart: true}`), n.Node("{apart: true}")
 	dir, ticket := bigPackage(t, a, 30<<20)
-	b.Must(dir, "trust", "add", a.Key())
+	b.Must(dir, "trust", "add", a.Key(), "--yes")
 	var r Result
 	done := make(chan struct{})
 	go func() {

@@ -130,7 +130,7 @@ func TestEclipse(t *testing.T) {
 	a.Must(packages, "share", pid)
 
 	before := n.Node(fmt.Sprintf(config, fmt.Sprintf(`"/ip4/%s/tcp/4717/p2p/%s"`, a.IP, peerOf(t, a))))
-	before.Must(packages, "trust", "add", a.Key())
+	before.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(before.Nuka(packages, "get", first)) })
 	before.Must(packages, "daemon", "stop")
 
@@ -146,7 +146,7 @@ func TestEclipse(t *testing.T) {
 	hostile := fmt.Sprintf(config, strings.Join(liars, ", "))
 
 	fresh := n.Node(hostile)
-	fresh.Must(packages, "trust", "add", a.Key())
+	fresh.Must(packages, "trust", "add", a.Key(), "--yes")
 	r := fresh.Nuka(packages, "get", pid)
 	if r.Code == 0 || !strings.Contains(r.Err, root) && !strings.Contains(r.Err, pid) {
 		t.Errorf("a new node: exit %d, %s; want an error that names the content", r.Code, r.Err)

@@ -45,8 +45,8 @@ func TestPartitionHeals(t *testing.T) {
 	a.Must(packages, "share", "./app.nu", "--text", "left")
 	c.Must(packages, "share", "./app.nu", "--text", "right")
 	for _, x := range []*Node{b, d} {
-		x.Must(packages, "trust", "add", a.Key())
-		x.Must(packages, "trust", "add", c.Key())
+		x.Must(packages, "trust", "add", a.Key(), "--yes")
+		x.Must(packages, "trust", "add", c.Key(), "--yes")
 	}
 	received := func(x *Node, text string) string {
 		r := x.Nuka(packages, "get", strings.Fields(x.Must(packages, "eval", "./app.nu", "--text", text))[0])
@@ -75,7 +75,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node(`{up: 10mib}`), n.Node("{}")
 	dir, ticket := bigPackage(t, a, 40<<20)
-	b.Must(dir, "trust", "add", a.Key())
+	b.Must(dir, "trust", "add", a.Key(), "--yes")
 	begin := b.Traffic()
 	var killed sync.WaitGroup
 	killed.Go(func() {
@@ -154,7 +154,7 @@ func TestFarm(t *testing.T) {
 		keys[i] = d.Key()
 	}
 	get := func(d *Node, i int) (time.Duration, string) {
-		d.Must(packages, "trust", "add", keys[i])
+		d.Must(packages, "trust", "add", keys[i], "--yes")
 		r := d.Nuka(packages, "get", pids[i])
 		if r.Code != 0 {
 			return r.Took, fmt.Sprintf("node %d gets what node %d has: %s", d.n, i+1, r.Err)
@@ -211,12 +211,12 @@ func TestHeldByAnother(t *testing.T) {
 	pid := strings.Fields(builder.Must(packages, "build", "./app.nu"))[0]
 	builder.Must(packages, "share", pid)
 	key := builder.Key()
-	holder.Must(packages, "trust", "add", key)
+	holder.Must(packages, "trust", "add", key, "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(holder.Nuka(packages, "get", pid)) })
 	holder.Must(packages, "share", pid)
 	builder.Kill()
 	late := n.Node(fmt.Sprintf(config, begin))
-	late.Must(packages, "trust", "add", key)
+	late.Must(packages, "trust", "add", key, "--yes")
 	eventually(t, 30*time.Second, func() string { return failure(late.Nuka(packages, "get", pid)) })
 }
 

@@ -26,7 +26,7 @@ func TestManyAtOnce(t *testing.T) {
 	var nodes []*Node
 	for range size - 1 {
 		d := n.Node("{}")
-		d.Must(dir, "trust", "add", key)
+		d.Must(dir, "trust", "add", key, "--yes")
 		nodes = append(nodes, d)
 	}
 	for _, d := range append(nodes, first) {

@@ -26,7 +26,7 @@ func TestMesh(t *testing.T) {
 
 	pid := strings.Fields(a.Must(packages, "build", "./app.nu"))[0]
 	for _, d := range []*Node{b, stranger} {
-		d.Must(packages, "trust", "add", a.Key())
+		d.Must(packages, "trust", "add", a.Key(), "--yes")
 	}
 	eventually(t, 20*time.Second, func() string { return failure(b.Nuka(packages, "get", pid)) })
 	if out := b.Must(packages, "run", "./app.nu"); out != "hello from app" {
@@ -50,13 +50,13 @@ func TestMesh(t *testing.T) {
 	// c, which may invite, lets a fourth one in: it is found by a without an address.
 	fourth := n.Node("{}")
 	fourth.Must(packages, "mesh", "join", c.Must(packages, "mesh", "invite", "team"))
-	fourth.Must(packages, "trust", "add", a.Key())
+	fourth.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(fourth.Nuka(packages, "get", pid)) })
 
 	// b is put out: the others learn it, and b gets nothing new.
-	a.Must(packages, "mesh", "revoke", "team", b.Key())
+	a.Must(packages, "mesh", "revoke", "team", b.Key(), "--yes")
 	next := strings.Fields(a.Must(packages, "build", "./app.nu", "--text", "secret"))[0]
-	c.Must(packages, "trust", "add", a.Key())
+	c.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(c.Nuka(packages, "get", next)) })
 	if r := b.Nuka(packages, "get", next); r.Code == 0 {
 		t.Error("who was put out got a package")
@@ -67,10 +67,10 @@ func TestMesh(t *testing.T) {
 		}
 		return ""
 	})
-	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key()); r.Code != 4 {
+	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key(), "--yes"); r.Code != 4 {
 		t.Errorf("who is not the authority put somebody out: exit %d, %s", r.Code, r.Err)
 	}
-	c.Must(packages, "mesh", "leave", "team")
+	c.Must(packages, "mesh", "leave", "team", "--yes")
 	if r := c.Nuka(packages, "mesh", "members", "team"); r.Code != 3 {
 		t.Errorf("after leaving: exit %d, %s", r.Code, r.Err)
 	}

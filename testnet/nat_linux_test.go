@@ -38,7 +38,7 @@ func TestBehindRouters(t *testing.T) {
 		return ""
 	})
 	t.Logf("reached through a relay after %s", time.Since(start))
-	b.Must(packages, "trust", "add", a.Key())
+	b.Must(packages, "trust", "add", a.Key(), "--yes")
 	a.Must(packages, "share", "./app.nu")
 	pid := strings.Fields(a.Must(packages, "build", "./app.nu"))[0]
 	eventually(t, time.Minute, func() string { return failure(b.Nuka(packages, "get", pid)) })

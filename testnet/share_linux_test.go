@@ -11,7 +11,7 @@ func TestFoundByMDNS(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node("{}"), n.Node("{}")
 	a.Must(packages, "share", "./app.nu")
-	b.Must(packages, "trust", "add", a.Key())
+	b.Must(packages, "trust", "add", a.Key(), "--yes")
 	r := b.Nuka(packages, "run", "./app.nu")
 	if r.Code != 0 || r.Out != "hello from app" || strings.Contains(r.Err, "built") {
 		t.Errorf("got %d %q, %s\nlog of a: %s\nlog of b: %s", r.Code, r.Out, r.Err, a.Log(), b.Log())

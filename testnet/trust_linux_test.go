@@ -61,9 +61,9 @@ func TestLyingBuilder(t *testing.T) {
 
 	// 2 of 3: the agreed content is taken, and the disagreement is shown.
 	c := n.Node("{}")
-	c.Must(packages, "trust", "add", a.Key(), "--label", "ann")
-	c.Must(packages, "trust", "add", b.Key(), "--label", "ben")
-	c.Must(packages, "trust", "add", liar.Key(), "--label", "liz", "--need", "2")
+	c.Must(packages, "trust", "add", a.Key(), "--yes", "--label", "ann")
+	c.Must(packages, "trust", "add", b.Key(), "--yes", "--label", "ben")
+	c.Must(packages, "trust", "add", liar.Key(), "--yes", "--label", "liz", "--need", "2")
 	r := c.Nuka(packages, "run", "./app.nu")
 	if r.Code != 0 || r.Out != "hello from app" || strings.Contains(r.Err, "built") {
 		t.Errorf("2 of 3: got %d %q, %s\nlog: %s", r.Code, r.Out, r.Err, c.Log())
@@ -85,8 +85,8 @@ func TestLyingBuilder(t *testing.T) {
 	// The liar's vote alone is too little: the package is built.
 	d := n.Node("{}")
 	absent := protocol.KeyOf(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))).String()
-	d.Must(packages, "trust", "add", liar.Key())
-	d.Must(packages, "trust", "add", absent, "--need", "2")
+	d.Must(packages, "trust", "add", liar.Key(), "--yes")
+	d.Must(packages, "trust", "add", absent, "--yes", "--need", "2")
 	r = d.Nuka(packages, "run", "./app.nu")
 	if r.Code != 0 || r.Out != "hello from app" || !strings.Contains(r.Err, "built app") {
 		t.Errorf("the liar alone: got %d %q, %s", r.Code, r.Out, r.Err)
@@ -96,7 +96,7 @@ func TestLyingBuilder(t *testing.T) {
 	e, twice := n.Node("{}"), n.Node("{}")
 	lie(t, twice, pid, "a lie", "another lie")
 	twice.Must(packages, "share", pid)
-	e.Must(packages, "trust", "add", twice.Key(), "--label", "two-faced")
+	e.Must(packages, "trust", "add", twice.Key(), "--yes", "--label", "two-faced")
 	r = e.Nuka(packages, "run", "./app.nu")
 	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
 		t.Errorf("equivocation: got %d %q, %s", r.Code, r.Out, r.Err)
@@ -130,7 +130,7 @@ func TestOff(t *testing.T) {
 		t.Errorf("share: got %d, %s; want denied", r.Code, r.Err)
 	}
 	a.Must(packages, "share", "./tool.nu") // it is in the swarm
-	b.Must(packages, "trust", "add", a.Key())
+	b.Must(packages, "trust", "add", a.Key(), "--yes")
 	r := b.Nuka(packages, "build", "./app.nu")
 	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
 		t.Errorf("got %d, %s; want it built", r.Code, r.Err)

@@ -9,8 +9,13 @@ if ! command -v npm >/dev/null && ! grep -qs '^registry' "$HOME/.npmrc" /etc/npm
     apt-get update -q && apt-get install -qy --no-install-recommends npm
   fi
 fi
-export NUKA_HOME=${NUKA_HOME:-$PWD/.cache/home}
-mkdir -p "$NUKA_HOME"
+if [ -n "${NUKA_HOME:-}" ]; then
+  mkdir -p "$NUKA_HOME"
+  NUKA_HOME=$(cd "$NUKA_HOME" && pwd) # the script runs elsewhere
+  export NUKA_HOME
+else
+  unset NUKA_HOME
+fi
 script=$(mktemp -d)
 trap 'rm -rf "$script"' EXIT
 cat >"$script/primes.lua" <<'LUA'

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +34,7 @@ in a sandbox of WebAssembly. It prints the PID and the CID.`,
 	c.Flags().BoolVar(&o.check, "check", false, "build it again and compare")
 	a.packageFlags(c)
 	a.jsonFlag(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
 		}
@@ -111,6 +112,11 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 		return nil, err
 	}
 	call.Registries = registries
+	if a.isFirst(ctx, client, result) {
+		a.say("this is the first build here that needs clang: it downloads about 30 MiB and makes clang ready for this machine, " +
+			"which takes a minute or more and about 500 MiB, once")
+		a.hint("all of it is kept below " + a.home.Data + " and " + a.home.Cache)
+	}
 	progress := newProgress(a.terminal, o.verbose)
 	var realized protocol.Realized
 	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
@@ -118,6 +124,7 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)
 	}
+	a.warnEmpty(ctx, client, &realized)
 	return &realized, nil
 }
 
@@ -138,6 +145,35 @@ func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
 		return nil, nil
 	}
 	return json.Marshal(a.client().Registries(origins...))
+}
+
+// isFirst reports whether a build here may need clang for the first time.
+func (a *app) isFirst(ctx context.Context, client *control.Client, result *nu.Result) bool {
+	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.Name == "clang" })
+	if a.node != "" || i < 0 {
+		return false
+	}
+	here := func(id pir.PID) bool {
+		var d protocol.Description
+		err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: id.String()}, &d, nil)
+		return err == nil && d.Root != nil
+	}
+	return !here(result.Root) && !here(result.Packages[i].PID)
+}
+
+// warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.
+func (a *app) warnEmpty(ctx context.Context, client *control.Client, realized *protocol.Realized) {
+	for _, out := range realized.Outputs {
+		var entries []protocol.Entry
+		if out.Way != protocol.Built {
+			continue
+		}
+		if err := client.Call(ctx, protocol.OpList, protocol.PathArgs{ID: out.PID.String()}, &entries, nil); err != nil || len(entries) > 0 {
+			continue
+		}
+		a.say("%s is empty", out.Name)
+		a.hint("a build writes its files below $b.out")
+	}
 }
 
 // nameOf names a package for people.
@@ -174,12 +210,22 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 	return nil
 }
 
-// sendTree writes a file or folder as a tar whose top entry is source.Out.
+// sendTree writes a file or folder, or what a link to one leads to, as a tar whose top entry is source.Out. It takes what evaluation takes.
 func sendTree(w io.Writer, at string) error {
+	at, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return err
+	}
 	tw := tar.NewWriter(w)
-	err := filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if p != at && nu.LeftOut(d) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if err != nil {

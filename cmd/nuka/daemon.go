@@ -16,13 +16,12 @@ import (
 )
 
 func (a *app) daemonCommand() *cobra.Command {
-	daemon := &cobra.Command{
+	daemon := group(&cobra.Command{
 		Use:   "daemon",
 		Short: "start and stop the node",
 		Long: `Daemon starts, stops and describes the node of this home. Commands start it when they need it.
 A service manager runs it as: nukad --foreground`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	start := &cobra.Command{
 		Use: "start", Short: "start the node unless it runs", Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -43,7 +42,11 @@ A service manager runs it as: nukad --foreground`,
 }
 
 func (a *app) statusCommand() *cobra.Command {
-	c := &cobra.Command{Use: "status", Short: "say how the node is, without starting it", Args: exactArgs(), RunE: a.status}
+	c := &cobra.Command{
+		Use: "status", Short: "say how the node is, without starting it", Args: exactArgs(), RunE: a.status,
+		Long: `Status says how the node is, and starts none. In the JSON of --json, uptime is in nanoseconds, and missing_walls and
+confinement are what the sandbox of builds lacks here.`,
+	}
 	a.jsonFlag(c)
 	return c
 }
@@ -167,11 +170,18 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		}
 		findings = append(findings, f)
 	}
-	add("home", writable(a.home.Data), a.home.Data, "set NUKA_HOME to a folder of yours")
-	program, err := daemonProgram()
-	add("daemon's program", err, program, "install nukad beside nuka")
+	elsewhere := a.node != "" // what is about this machine is not about that node
+	if !elsewhere {
+		add("home", writable(a.home.Data), a.home.Data, "set NUKA_HOME to a folder of yours")
+		program, err := daemonProgram()
+		add("daemon's program", err, program, "install nukad beside nuka")
+	}
 	client, err := a.connect(c.Context())
-	add("daemon", err, "it answers", "its log: "+a.home.DaemonLog())
+	if elsewhere {
+		add("node of the ticket", err, "it answers", "ask the node's user whether it runs, and whether the ticket still holds")
+	} else {
+		add("daemon", err, "it answers", "its log: "+a.home.DaemonLog())
+	}
 	if err == nil {
 		defer client.Close()
 		var s protocol.Status
@@ -190,12 +200,18 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		if err == nil && len(s.Confinement) == 0 {
 			add("sandbox", nil, "Landlock, seccomp and all else is there", "")
 		}
+		if elsewhere {
+			return findings // a ticket is about builds, not about that node's store
+		}
 		var stats protocol.Stats
 		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
 		if err == nil && stats.Damaged > 0 {
 			err = fmt.Errorf("%d damaged files were set aside", stats.Damaged)
 		}
 		add("store", err, fmt.Sprintf("%d files, %s", stats.Files, size(stats.FileBytes)), "build again what needs them; nuka store verify names them")
+	}
+	if elsewhere {
+		return findings
 	}
 	if free, err := freeSpace(a.home.Data); err == nil {
 		var low error

@@ -37,7 +37,7 @@ Nothing is downloaded or built, but for a fetch without a hash, whose hash the e
 	showPIR := c.Flags().Bool("pir", false, "print the canonical PIR")
 	a.packageFlags(c)
 	a.jsonFlag(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("eval: %q: nothing is run, so there is nobody to give it to", rest[0])
 		}

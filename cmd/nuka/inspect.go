@@ -90,8 +90,14 @@ func (a *app) lsCommand() *cobra.Command {
 				return a.terminal.json(entries)
 			}
 			for _, e := range entries {
-				mark := map[protocol.EntryKind]string{protocol.KindDir: "/", protocol.KindSymlink: " -> " + e.Target}[e.Kind]
-				if e.Exec {
+				mark := ""
+				switch {
+				case !a.decorates(): // a program reads the names as they are
+				case e.Kind == protocol.KindDir:
+					mark = "/"
+				case e.Kind == protocol.KindSymlink:
+					mark = " -> " + e.Target
+				case e.Exec:
 					mark = "*"
 				}
 				fmt.Fprintf(a.out, "%10d  %s%s\n", e.Size, printable(e.Path), printable(mark))
@@ -117,7 +123,15 @@ func (a *app) catCommand() *cobra.Command {
 		Short: "write a file of a package to standard output",
 		Args:  rangeArgs(1, "PID", "PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
+			err := a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
+			if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
+				what := args[0]
+				if len(args) > 1 {
+					what += " " + args[1]
+				}
+				return protocol.Errorf(protocol.Invalid, "%s is a folder", what).WithHint("its files: nuka ls %s", what)
+			}
+			return err
 		},
 	}
 }
@@ -134,7 +148,7 @@ func (a *app) logCommand() *cobra.Command {
 }
 
 func (a *app) storeCommand() *cobra.Command {
-	store := &cobra.Command{Use: "store", Short: "look after the store", RunE: func(c *cobra.Command, _ []string) error { return c.Help() }}
+	store := group(&cobra.Command{Use: "store", Short: "look after the store"})
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "compare everything in the store with its hash",

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,16 +24,28 @@ func run(t *terminal, args []string) int {
 	defer stop()
 	// A second Ctrl-C does not wait for anything.
 	context.AfterFunc(ctx, stop)
+	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
-	if err != nil {
-		return t.fail(err)
-	}
-	root.SetArgs(args)
-	err = root.ExecuteContext(ctx)
 	if err == nil {
-		return 0
+		root.SetArgs(args)
+		err = root.ExecuteContext(ctx)
 	}
-	return t.fail(err)
+	code := 0
+	if err != nil {
+		code = t.fail(err, asJSON)
+	}
+	if lost := t.lost(); lost != nil && code == 0 {
+		return t.fail(lost, false)
+	}
+	return code
+}
+
+// wantsJSON reports whether --json is among a command's own words, also when another of them is wrong.
+func wantsJSON(args []string) bool {
+	if i := slices.Index(args, "--"); i >= 0 {
+		args = args[:i]
+	}
+	return slices.Contains(args, "--json") && args[0] != "__complete"
 }
 
 // app is what all commands share.
@@ -44,6 +57,9 @@ type app struct {
 	json    bool
 	offline bool
 	node    string // ticket of the node to use; "" is this home's own
+	yes     bool   // whether confirm need not ask
+
+	nodeEmpty bool // NUKA_NODE is set and has nothing in it
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {
@@ -51,6 +67,11 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 	home, err := protocol.FindHome(os.Getenv, user)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+	}
+	if os.Getenv("NUKA_HOME") != "" { // the daemon starts in another folder
+		if err := os.Setenv("NUKA_HOME", home.Data); err != nil {
+			return nil, err
+		}
 	}
 	a := &app{terminal: t, home: home, user: user}
 	root := &cobra.Command{
@@ -66,20 +87,21 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usage("%q is no command", args[0])
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if c.DisableFlagParsing || c.Name() == "completion" || c.Name() == "help" {
+				return nil // splitPackage does it, or the command needs no node
 			}
-			return nil
+			return a.checkNode()
 		},
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.PersistentFlags().StringVar(&a.node, "node", os.Getenv("NUKA_NODE"), "use the node of `TICKET` instead of this home's; also NUKA_NODE")
+	group(root)
+	ticket, isSet := os.LookupEnv("NUKA_NODE")
+	a.node, a.nodeEmpty = ticket, isSet && strings.TrimSpace(ticket) == ""
+	root.PersistentFlags().Var(nodeFlag{&a.node}, "node", "use the node of `TICKET` instead of this home's; also NUKA_NODE")
 	root.SetOut(t.out)
 	root.SetErr(t.err)
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("see: %s --help", c.CommandPath())
-	})
+	root.SetFlagErrorFunc(a.flagError)
+	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "What is there:"},
 		&cobra.Group{ID: "peers", Title: "Other nodes:"}, &cobra.Group{ID: "node", Title: "The node:"})
@@ -94,6 +116,37 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
+}
+
+// helpCommand is cobra's, but for a command that there is not: that is an error.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "explain a command",
+		RunE: func(c *cobra.Command, words []string) error {
+			about, rest, err := c.Root().Find(words)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 && about.HasSubCommands() {
+				return unknownCommand(about, rest[0])
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+		ValidArgsFunction: func(c *cobra.Command, words []string, _ string) ([]string, cobra.ShellCompDirective) {
+			about, _, err := c.Root().Find(words)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, sub := range about.Commands() {
+				if sub.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 func usage(format string, args ...any) error {
@@ -122,8 +175,9 @@ var errHelp = errors.New("help was asked for")
 
 // splitPackage parses the words of a command that takes PKG [flags of the package] [-- words for the program].
 // A flag the command knows is the command's, wherever it stands before "--"; any other word behind PKG is the package's.
-func splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, programArgs []string, err error) {
+func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, programArgs []string, err error) {
 	var own []string
+	help := false
 	for i := 0; i < len(words); i++ {
 		word := words[i]
 		if word == "--" {
@@ -137,7 +191,7 @@ func splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, progra
 		}
 		switch {
 		case word == "--help" || word == "-h":
-			return "", nil, nil, errHelp
+			help = true
 		case strings.HasPrefix(word, "-") && len(word) > 1 && flag != nil:
 			own = append(own, word)
 			if flag.NoOptDefVal == "" && !hasValue && i+1 < len(words) {
@@ -152,8 +206,17 @@ func splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, progra
 			pkgArgs = append(pkgArgs, word)
 		}
 	}
+	if help {
+		if i := slices.Index(own, "--packages"); i >= 0 && i+1 < len(own) {
+			a.set = own[i+1]
+		}
+		return pkg, nil, nil, errHelp
+	}
 	if err := c.Flags().Parse(own); err != nil {
-		return "", nil, nil, protocol.Errorf(protocol.Invalid, "%v", err).WithHint("see: %s --help", c.CommandPath())
+		return "", nil, nil, a.flagError(c, err)
+	}
+	if err := a.checkNode(); err != nil {
+		return "", nil, nil, err
 	}
 	if pkg == "" {
 		return "", nil, nil, protocol.Errorf(protocol.Invalid, "%s: PKG is missing", c.Name()).
@@ -163,11 +226,14 @@ func splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, progra
 }
 
 // packageCommand makes a command of one that takes PKG and flags of the package.
-func packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg string, pkgArgs, programArgs []string) error) *cobra.Command {
+func (a *app) packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg string, pkgArgs, programArgs []string) error) *cobra.Command {
 	c.DisableFlagParsing = true
 	c.RunE = func(c *cobra.Command, words []string) error {
-		pkg, pkgArgs, programArgs, err := splitPackage(c, words)
+		pkg, pkgArgs, programArgs, err := a.splitPackage(c, words)
 		if errors.Is(err, errHelp) {
+			if pkg != "" {
+				return a.packageHelp(c, pkg)
+			}
 			return c.Help()
 		}
 		if err != nil {

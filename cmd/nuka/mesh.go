@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) meshCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "mesh",
 		Short: "make and join private networks",
 		Long: `A mesh is a network of nodes that let each other in. Its members find each other on the local network by
@@ -19,8 +19,7 @@ themselves, and get each other's packages; those that come out of it never leave
 the public swarm as well. To keep your own packages in one, write into config.nuon:
 {share: [{names: "work-*", with: "mesh:team"}]}`,
 		Example: "  nuka mesh create team\n  nuka mesh invite team\n  nuka mesh join nuka-…",
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	call := func(c *cobra.Command, args protocol.MeshArgs) (*protocol.Meshes, error) {
 		var m protocol.Meshes
 		err := a.call(c, protocol.OpMesh, args, &m, nil)
@@ -51,6 +50,7 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 			if a.json {
 				return a.terminal.json(m)
 			}
+			a.say("the ticket lets one node in, until %s", time.Now().Add(args.For).Format(time.DateTime))
 			fmt.Fprintln(a.out, m.Ticket)
 			return nil
 		},
@@ -66,6 +66,9 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 	leave := &cobra.Command{
 		Use: "leave NAME", Short: "leave a mesh", Args: exactArgs("NAME"),
 		RunE: func(c *cobra.Command, words []string) error {
+			if err := a.confirmLeave(c, words[0]); err != nil {
+				return err
+			}
 			return show(c, protocol.MeshArgs{Action: protocol.ActionLeave, Name: words[0]})
 		},
 	}
@@ -80,20 +83,43 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 		},
 	}
 	revoke := &cobra.Command{
-		Use: "revoke NAME KEY", Short: "put a member out", Args: exactArgs("NAME", "KEY"),
+		Use: "revoke NAME KEY", Short: "revoke a member: its key is never let in again", Args: exactArgs("NAME", "KEY"),
 		RunE: func(c *cobra.Command, words []string) error {
 			key, err := protocol.ParseKey(words[1])
 			if err != nil {
 				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("its members: nuka mesh members %s", words[0])
 			}
+			loss := fmt.Sprintf("%s is revoked in the mesh %s for good: a node with this key is never let in again", key, words[0])
+			if err := a.confirm(c, loss); err != nil {
+				return err
+			}
 			return show(c, protocol.MeshArgs{Action: protocol.ActionRevoke, Name: words[0], Key: key})
 		},
 	}
+	a.yesFlag(leave)
+	a.yesFlag(revoke)
 	for _, sub := range []*cobra.Command{create, invite, join, leave, members, revoke} {
 		a.jsonFlag(sub)
 		c.AddCommand(sub)
 	}
 	return c
+}
+
+// confirmLeave says what leaving a mesh means here, which is more for its authority, and asks.
+func (a *app) confirmLeave(c *cobra.Command, name string) error {
+	var m protocol.Meshes
+	if err := a.call(c, protocol.OpMesh, protocol.MeshArgs{Name: name}, &m, nil); err != nil {
+		return err
+	}
+	var key protocol.KeyStatus
+	if err := a.call(c, protocol.OpKey, protocol.KeyArgs{}, &key, nil); err != nil {
+		return err
+	}
+	loss := "this node leaves the mesh " + name + ": it needs a new invitation to come back, and what came out of the mesh is given to nobody any more"
+	if len(m.Meshes) > 0 && m.Meshes[0].Authority == key.Key {
+		loss += "; this node is the authority, so no member can ever be revoked again, and its members' certificates end without renewal"
+	}
+	return a.confirm(c, loss)
 }
 
 func (a *app) showMeshes(m *protocol.Meshes) error {
@@ -116,7 +142,7 @@ func (a *app) showMeshes(m *protocol.Meshes) error {
 			fmt.Fprintf(w, "  member\t%s\t%s\n", member.Key, note)
 		}
 		for _, key := range s.Revoked {
-			fmt.Fprintf(w, "  put out\t%s\t\n", key)
+			fmt.Fprintf(w, "  revoked\t%s\t\n", key)
 		}
 	}
 	return w.Flush()

@@ -15,17 +15,17 @@ import (
 func (a *app) shareCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "share PKG|PID [flags of the package]",
-		Short: "let everybody have a package, building it first if need be",
+		Short: "publish a package to everybody, building it first if need be",
 		Long: `Share announces a package, and all that it refers to, and prints a ticket: one string with all that
-another node needs to get it, nuka get TICKET. Packages that were not shared go to nodes of the local network
-when they ask, unless the rules in config.nuon say otherwise.`,
+another node needs to get it, nuka get TICKET. Packages that were not shared go to members of this node's meshes
+only, unless the rules in config.nuon say otherwise.`,
 		Example: "  nuka share lua\n  nuka share ./hello.nu --nls",
 	}
 	var o buildOptions
 	o.flags(c)
 	a.packageFlags(c)
 	a.jsonFlag(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("share: %q: nothing is run, so there is nobody to give it to", rest[0])
 		}
@@ -113,6 +113,10 @@ func (a *app) peersCommand() *cobra.Command {
 			if a.json {
 				return a.terminal.json(peers)
 			}
+			if len(peers) == 0 {
+				a.say("this node is connected to no other")
+				return nil
+			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 			for _, p := range peers {
 				direction := "outbound"
@@ -134,13 +138,12 @@ func (a *app) peersCommand() *cobra.Command {
 }
 
 func (a *app) swarmCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "swarm",
 		Short: "say how the node stands in the swarm, and join others",
 		Long: `Swarm tells and changes how this node meets others. It is in the public swarm when there is a reason:
 something is shared, somebody is trusted, or a node to begin with is known.`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	show := func(c *cobra.Command, args protocol.SwarmArgs) error {
 		var s protocol.SwarmStatus
 		if err := a.call(c, protocol.OpSwarm, args, &s, nil); err != nil {
@@ -213,17 +216,21 @@ func (a *app) showSwarm(s *protocol.SwarmStatus) error {
 }
 
 func (a *app) keyCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "key",
 		Short: "show, change or revoke the node's key",
 		Long: `Key is about the key with which this node signs what it has built, and by which others know it.
 After a change the node begins anew with the other key; what it has said is said again by that one.`,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	command := func(use, short string, action protocol.Action) *cobra.Command {
+	})
+	command := func(use, short string, action protocol.Action, loss string) *cobra.Command {
 		sub := &cobra.Command{
 			Use: use, Short: short, Args: exactArgs(),
 			RunE: func(c *cobra.Command, _ []string) error {
+				if loss != "" {
+					if err := a.confirm(c, loss); err != nil {
+						return err
+					}
+				}
 				var s protocol.KeyStatus
 				if err := a.call(c, protocol.OpKey, protocol.KeyArgs{Action: action}, &s, nil); err != nil {
 					return err
@@ -232,13 +239,23 @@ After a change the node begins anew with the other key; what it has said is said
 			},
 		}
 		a.jsonFlag(sub)
+		if loss != "" {
+			a.yesFlag(sub)
+		}
 		return sub
 	}
-	c.AddCommand(command("show", "show the node's key", ""),
-		command("rotate", "take another key, and tell others that it takes over", protocol.ActionRotate),
-		command("revoke", "take another key, and tell others that the old one counts no longer", protocol.ActionRevoke))
+	c.AddCommand(command("show", "show the node's key", "", ""),
+		command("rotate", "take another key, and tell others that it takes over", protocol.ActionRotate, rotateLoss),
+		command("revoke", "take another key, and tell others that the old one counts no longer", protocol.ActionRevoke, revokeLoss))
 	return c
 }
+
+// What a change of the key takes away. Both are for ever: other nodes keep what they were told about the old key.
+const (
+	rotateLoss = "the node gives up its key for another one, for good: who trusts this node must trust the new key, and each mesh has to invite it again"
+	revokeLoss = "the node gives up its key for another one and tells all that the old one is void, for good: " +
+		"nothing signed by the old key counts anywhere any more, who trusts this node must trust the new key, and each mesh has to invite it again"
+)
 
 func (a *app) showKey(s *protocol.KeyStatus) error {
 	if a.json {

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// progress shows how a realize call goes: bars on a terminal, elsewhere a line for each thing that is done.
+// progress shows how a realize call goes: bars on a terminal, elsewhere a line for each thing that starts and one for each that is done.
 type progress struct {
 	t       *terminal
 	verbose bool
@@ -93,24 +93,55 @@ func (p *progress) event(e protocol.Event) {
 func (p *progress) start(e protocol.Event) {
 	act := &activity{started: time.Now()}
 	p.active[e.PID] = act
-	verb := map[pir.Kind]string{pir.Fetch: "fetch", pir.Build: "build", pir.Env: "merge", pir.Data: "write"}[e.What]
+	verb := map[pir.Kind]string{pir.Fetch: "fetch ", pir.Build: "build ", pir.Env: "merge ", pir.Data: "write "}[e.What]
+	name := printable(verb + e.Name)
 	if p.bars == nil {
-		if p.verbose {
-			p.line("%s %s", verb, e.Name)
+		if p.verbose || e.What == pir.Fetch || e.What == pir.Build || e.What == "" {
+			p.line("%s", name)
 		}
 		return
 	}
-	name := decor.Name(printable(verb+" "+e.Name), decor.WCSyncSpaceR)
+	title := decor.Any(func(s decor.Statistics) string { return shorten(name, s.AvailableWidth-besideName) }, decor.WCSyncSpaceR)
 	if e.What == pir.Fetch {
-		act.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f")))
+		act.bar = p.bars.AddBar(0, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(title),
+			mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return transferred(s, act.started) })))
 		return
 	}
-	act.bar = p.bars.New(0, mpb.SpinnerStyle(), mpb.BarWidth(2), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
-		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_MMSS), decor.Any(func(decor.Statistics) string {
-			line := []rune(act.line)
-			return "  " + string(line[:min(len(line), 60)])
+	act.bar = p.bars.New(0, mpb.SpinnerStyle(), mpb.BarWidth(2), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(title),
+		mpb.AppendDecorators(decor.Elapsed(decor.ET_STYLE_MMSS), decor.Any(func(s decor.Statistics) string {
+			if s.AvailableWidth < 10 {
+				return ""
+			}
+			return "  " + shorten(act.line, min(s.AvailableWidth-4, 60))
 		})))
+}
+
+// besideName is what a bar and its figures take beside the name of what is fetched.
+const besideName = 36
+
+// shorten cuts a text to a number of characters, of which few always stay.
+func shorten(text string, most int) string {
+	runes := []rune(text)
+	if most = max(most, 12); len(runes) <= most {
+		return text
+	}
+	return string(runes[:most-1]) + "…"
+}
+
+// transferred are the figures of a download, as many as there is room for.
+func transferred(s decor.Statistics, started time.Time) string {
+	if s.Total <= 0 {
+		return size(s.Current)
+	}
+	all := s.Total - 1 // see event
+	if s.Current >= all {
+		return size(all) + "  unpacking"
+	}
+	text := size(s.Current) + " / " + size(all)
+	if took := time.Since(started).Seconds(); took > 0.5 && s.AvailableWidth > 50 {
+		text += "  " + size(int64(float64(s.Current)/took)) + "/s"
+	}
+	return text
 }
 
 // end removes what is drawn for a PID and returns it.
@@ -142,6 +173,9 @@ func (p *progress) done(e protocol.Event) {
 		if p.verbose {
 			p.line("made %s", e.Name)
 		}
+	case "": // something that has no content
+		p.line("%s: done (%s)", e.Name, took)
+		return
 	}
 	if p.verbose {
 		p.line("  pid %s", e.PID)

@@ -138,6 +138,9 @@ It never reaches the node's policy, key or roots.`,
 	revoke := &cobra.Command{
 		Use: "revoke ID", Short: "let a ticket hold no longer", Args: exactArgs("ID"),
 		RunE: func(c *cobra.Command, words []string) error {
+			if err := a.confirm(c, "who uses the ticket "+words[0]+" loses this node at once; the ticket never holds again"); err != nil {
+				return err
+			}
 			var out protocol.Granted
 			if err := a.call(c, protocol.OpGrant, protocol.GrantArgs{Action: protocol.ActionRemove, ID: words[0]}, &out, nil); err != nil {
 				return err
@@ -147,6 +150,7 @@ It never reaches the node's policy, key or roots.`,
 	}
 	a.jsonFlag(list)
 	a.jsonFlag(revoke)
+	a.yesFlag(revoke)
 	c.AddCommand(list, revoke)
 	return c
 }

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
 )
@@ -30,10 +33,10 @@ unless --dir says more, gets standard input, and its exit code is the command's.
 	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "let the program see and write the folder `PATH` too; PATH:ro to see only")
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME on")
 	a.packageFlags(c)
-	return packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		program, err := a.prepare(c.Context(), pkg, args, &o)
 		if err != nil {
-			return err
+			return behindDashes(err, pkg, args, rest)
 		}
 		return a.exec(c.Context(), program, rest, &o)
 	})
@@ -93,15 +96,95 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, args []string
 	signal.Reset(os.Interrupt, terminate) // all of them would take milliseconds
 	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
-		Stdin: a.in, Stdout: a.out, Stderr: a.terminal.err,
+		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err,
 	})
 	if err != nil {
 		return protocol.Errorf(protocol.Failed, "%v", err)
 	}
 	if code != 0 {
+		a.hintUnseen(args, o.dirs)
 		return exitError(code)
 	}
 	return nil
+}
+
+// behindDashes adds to the error for an unknown flag of a package that it may be meant for the program.
+func behindDashes(err error, pkg string, args, rest []string) error {
+	var diags *nu.Error
+	if !errors.As(err, &diags) || len(diags.Diags) != 1 || diags.Diags[0].File != "" || len(rest) > 0 || len(args) == 0 {
+		return err
+	}
+	d := &diags.Diags[0]
+	d.Hint = strings.TrimPrefix(d.Hint+"; what the program takes comes behind --: nuka run "+pkg+" -- "+strings.Join(args, " "), "; ")
+	return err
+}
+
+// hintUnseen says of a program's failure that an argument names something which is there and which the program does not see.
+func (a *app) hintUnseen(args, dirs []string) {
+	here, err := os.Getwd()
+	if err != nil {
+		return
+	}
+	seen := []string{here}
+	for _, d := range dirs {
+		if d, err = filepath.Abs(strings.TrimSuffix(d, ":ro")); err == nil {
+			seen = append(seen, d)
+		}
+	}
+	for _, arg := range args {
+		if _, value, ok := strings.Cut(arg, "="); ok {
+			arg = value
+		}
+		at, err := filepath.Abs(arg)
+		if _, e := os.Stat(at); arg == "" || err != nil || e != nil {
+			continue
+		}
+		real, err := filepath.EvalSymlinks(at)
+		if err != nil || slices.ContainsFunc(seen, func(dir string) bool {
+			return within(dir, real) && within(dir, at) && (dir != here || !filepath.IsAbs(arg))
+		}) {
+			continue
+		}
+		dir := filepath.Dir(real)
+		if info, err := os.Stat(real); err == nil && info.IsDir() {
+			dir = real
+		}
+		if within(here, real) {
+			rel, err := filepath.Rel(here, real)
+			if err == nil && within(here, at) || filepath.IsAbs(arg) {
+				a.hint("the program sees the current folder as " + cwdMount + ": name the file " + rel)
+			}
+			return
+		}
+		a.hint(arg + " is outside of what the program sees; let it see the folder, and name the file with its whole path: nuka run --dir " +
+			shellWord(dir) + " … " + shellWord(real))
+		return
+	}
+}
+
+// within reports whether a path is a folder or below it, by the names alone or by what they lead to.
+func within(dir, at string) bool {
+	for _, d := range []string{dir, resolved(dir)} {
+		if rel, err := filepath.Rel(d, at); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+func resolved(at string) string {
+	if real, err := filepath.EvalSymlinks(at); err == nil {
+		return real
+	}
+	return at
+}
+
+// shellWord quotes a word for a shell, if need be.
+func shellWord(s string) string {
+	if strings.ContainsAny(s, " \t\n'\"\\$&;|<>()*?[]#~`!{}") {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
 }
 
 func runMounts(program *protocol.Program, temp string, dirs []string) (mounts []wasmrt.Mount, err error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -12,14 +13,13 @@ import (
 )
 
 func (a *app) trustCommand() *cobra.Command {
-	c := &cobra.Command{
+	c := group(&cobra.Command{
 		Use:   "trust",
 		Short: "say whose builds count",
 		Long: `Trust changes the policy: for which packages the word of which nodes counts, and how many of them
 must agree before their content is taken. What this node has built itself always counts.`,
 		Example: "  nuka trust add key-…  --label ann\n  nuka trust add key-… --names 'lib*' --need 2\n  nuka trust why 3lgdxcsu",
-		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	})
 	c.AddCommand(a.trustChange(protocol.ActionAdd, "let the word of a node count"),
 		a.trustChange(protocol.ActionRemove, "let it count no longer"), a.trustList(), a.trustWhy())
 	return c
@@ -36,13 +36,31 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 			if args.Key, err = protocol.ParseKey(words[0]); err != nil {
 				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("the other node tells its key: nuka key show")
 			}
+			if action == protocol.ActionRemove {
+				if err := a.confirm(c, removeLoss(&args)); err != nil {
+					return err
+				}
+			}
+			if c.Flags().Changed("need") && args.Need < 1 {
+				return protocol.Errorf(protocol.Invalid, "trust: --need %d: at least one signer must say what a package's content is", args.Need).
+					WithHint("to trust nobody: nuka trust remove KEY")
+			}
+			if action == protocol.ActionAdd && args.Names == "" {
+				if err := a.confirm(c, addMeans(&args)); err != nil {
+					return err
+				}
+			}
 			var t protocol.Trust
 			if err := a.call(c, protocol.OpTrust, args, &t, nil); err != nil {
 				return err
 			}
+			if action == protocol.ActionAdd && !a.json {
+				a.sayAdded(&args, &t)
+			}
 			return a.showTrust(&t)
 		},
 	}
+	a.yesFlag(c)
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
 	c.Flags().IntVar(&args.Need, "need", 0, "from now on `N` of the rule's signers must agree")
@@ -51,6 +69,35 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 	}
 	a.jsonFlag(c)
 	return c
+}
+
+// sayAdded says what trust add has changed.
+func (a *app) sayAdded(args *protocol.TrustArgs, t *protocol.Trust) {
+	names := cmp.Or(args.Names, "*")
+	for _, r := range t.Rules {
+		if r.Names != names || r.Platform != args.Platform {
+			continue
+		}
+		a.say("added %s to the rule for %s", strings.TrimSpace(args.Key.String()+" "+args.Label), names)
+		if r.Need > len(r.Signers) {
+			a.say("nobody's word counts for %s yet: %d signers must agree, and %d is named", names, r.Need, len(r.Signers))
+		}
+	}
+}
+
+// addMeans says what trust in a key means when no names are given.
+func addMeans(args *protocol.TrustArgs) string {
+	return "without --names the word of " + args.Key.String() +
+		" counts for every package: programs that you run may then be what its owner says they are. Narrower: --names 'lib*'; all of them: --names '*'"
+}
+
+// removeLoss says what the removal of a signer takes away.
+func removeLoss(args *protocol.TrustArgs) string {
+	from := "every rule"
+	if args.Names != "" {
+		from = "the rule for " + args.Names
+	}
+	return args.Key.String() + " is taken out of " + from + ", with its label: packages that are here by its word alone no longer count as present"
 }
 
 func (a *app) trustList() *cobra.Command {
@@ -84,7 +131,11 @@ func (a *app) showTrust(t *protocol.Trust) error {
 		if r.Platform != "" {
 			platform = " on " + r.Platform
 		}
-		fmt.Fprintf(w, "%s%s\t%d of %d must agree\n", printable(r.Names), printable(platform), r.Need, len(r.Signers))
+		agree := fmt.Sprintf("%d of %d must agree", r.Need, len(r.Signers))
+		if r.Need > len(r.Signers) {
+			agree += ", so nobody's word counts until more are added"
+		}
+		fmt.Fprintf(w, "%s%s\t%s\n", printable(r.Names), printable(platform), agree)
 		for _, s := range r.Signers {
 			note := printable(s.Label)
 			if s.Revoked {

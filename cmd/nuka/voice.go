@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/mattn/go-isatty"
@@ -24,9 +25,9 @@ import (
 // and says what happened to which thing.
 // A hint may follow on a line of its own, "hint: ", and says what to do next.
 // What is wrong in a package file is shown as path:line:col: message, the line, and a hint, as compilers do.
-// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that is done.
+// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that starts and one for each that is done.
 // Texts from outside (names, logs, messages) are stripped of control characters before they are shown.
-// --json writes one JSON value to stdout, wherever something is listed.
+// --json writes one JSON value to stdout, wherever something is listed; when the command fails that is {"error": {…}}.
 
 // terminal is where a command reads and writes.
 type terminal struct {
@@ -34,7 +35,54 @@ type terminal struct {
 	out, err io.Writer
 }
 
-func stdTerminal() *terminal { return &terminal{os.Stdin, os.Stdout, os.Stderr} }
+func stdTerminal() *terminal { return &terminal{os.Stdin, &output{File: os.Stdout}, os.Stderr} }
+
+// output is standard output. It remembers that a write failed, so that no command succeeds whose data was lost.
+type output struct {
+	*os.File
+	mu     sync.Mutex
+	failed error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.File.Write(b)
+	if err != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.failed = errors.Join(o.failed, err)
+	}
+	return n, err
+}
+
+// ReadFrom hides os.File's own, whose failures Write would not see.
+func (o *output) ReadFrom(r io.Reader) (int64, error) {
+	return io.Copy(struct{ io.Writer }{o}, r)
+}
+
+// lost returns the first failure of a write to standard output.
+func (t *terminal) lost() error {
+	o, ok := t.out.(*output)
+	if !ok {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failed
+}
+
+// outFile is standard output as a program gets it: the file itself.
+func (t *terminal) outFile() io.Writer {
+	if o, ok := t.out.(*output); ok {
+		return o.File
+	}
+	return t.out
+}
+
+// decorates reports whether standard output is for eyes.
+func (t *terminal) decorates() bool {
+	o, ok := t.out.(*output)
+	return ok && isatty.IsTerminal(o.Fd())
+}
 
 // draws reports whether progress can be drawn.
 func (t *terminal) draws() bool {
@@ -101,7 +149,10 @@ func (e *positionError) Error() string { return e.at + ": " + e.err.Error() }
 func (e *positionError) Unwrap() error { return e.err }
 
 // fail tells an error and returns the exit code.
-func (t *terminal) fail(err error) int {
+func (t *terminal) fail(err error, asJSON bool) int {
+	if asJSON {
+		return t.failJSON(err)
+	}
 	var exit exitError
 	var diags *nu.Error
 	var at *positionError
@@ -119,7 +170,7 @@ func (t *terminal) fail(err error) int {
 	}
 	e := protocol.AsError(err)
 	switch {
-	case e.Code == protocol.Canceled:
+	case errors.Is(err, context.Canceled):
 		t.say("canceled")
 	case errors.As(err, &at):
 		fmt.Fprintf(t.err, "%s: %s\n", at.at, printable(protocol.AsError(at.err).Message))
@@ -128,6 +179,48 @@ func (t *terminal) fail(err error) int {
 	}
 	t.hint(e.Hint)
 	if code, ok := exitCodes[e.Code]; ok {
+		return code
+	}
+	return 1
+}
+
+// A failure is an error as --json writes it.
+type failure struct {
+	Code    protocol.Code `json:"code"`
+	Message string        `json:"message"`
+	Hint    string        `json:"hint,omitempty"`
+	At      string        `json:"at,omitempty"`       // path:line:col in a package file
+	Diags   []nu.Diag     `json:"problems,omitempty"` // all that is wrong in package files
+}
+
+// failJSON writes an error as {"error": …} to standard output and returns the exit code.
+func (t *terminal) failJSON(err error) int {
+	var exit exitError
+	if errors.As(err, &exit) {
+		return int(exit) // what there is to say has been written
+	}
+	e := protocol.AsError(err)
+	f := failure{Code: e.Code, Message: e.Message, Hint: e.Hint}
+	var diags *nu.Error
+	var at *positionError
+	switch {
+	case errors.As(err, &diags) && len(diags.Diags) > 0:
+		f.Code, f.Diags = protocol.Invalid, diags.Diags
+		if errors.Is(err, context.Canceled) {
+			f.Code = protocol.Canceled
+		}
+		d := diags.Diags[0]
+		f.Message, f.Hint = d.Msg, d.Hint
+		if d.File != "" {
+			f.At = fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Col)
+		}
+	case errors.As(err, &at):
+		f.At, f.Message = at.at, protocol.AsError(at.err).Message
+	}
+	if err := t.json(map[string]failure{"error": f}); err != nil {
+		t.say("%v", err)
+	}
+	if code, ok := exitCodes[f.Code]; ok {
 		return code
 	}
 	return 1

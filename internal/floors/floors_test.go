@@ -153,6 +153,7 @@ var doors = map[string]door{
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source"}},
 	"golang.org/x/mod":                   {code: []string{"source"}},
+	"golang.org/x/net/html":              {code: []string{"source"}}, // indexes as browsers read them
 	"golang.org/x/text":                  {code: []string{"source/archive"}},
 	// The terminal.
 	"github.com/spf13/cobra":       {code: []string{"cmd/nuka"}},

@@ -48,6 +48,8 @@ type Job struct {
 	Dir string
 	// Log takes what the build prints.
 	Log io.Writer
+	// Prepare says that a program is made ready for this machine, which is done once. The function it returns says that it is over.
+	Prepare func(program string) (done func())
 }
 
 // An Input is content and where a build or a program sees it.

@@ -200,7 +200,9 @@ func TestFetchIsOfItsUser(t *testing.T) {
 		if _, err := f.r.Realize(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.ContainsFunc(f.events, func(e protocol.Event) bool { return e.Kind == protocol.EventNote && e.PID == id && strings.Contains(e.Text, "left out") }) {
+		if !slices.ContainsFunc(f.events, func(e protocol.Event) bool {
+			return e.Kind == protocol.EventNote && e.PID == id && strings.Contains(e.Text, "left out")
+		}) {
 			t.Errorf("%s: no note: %v", name, f.events)
 		}
 		if _, origins, err := f.store.PIR(id); err != nil || strings.Contains(string(origins), "s3cret") {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -180,7 +181,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	}
 	_, given := w.g.given[w.id] // else the PIR is one that the store has from whomever
 	err = r.o.Builder.Build(ctx, &Job{
-		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log,
+		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare,
 	})
 	log.close(err)
 	if ctx.Err() != nil {
@@ -336,6 +337,36 @@ func (l *buildLog) Write(b []byte) (int, error) {
 		l.line = l.line[end+1:]
 	}
 	return l.file.Write(b)
+}
+
+// prepareNotice is how long the preparation of a program goes on before anybody hears of it: most take no time.
+const prepareNotice = time.Second
+
+// prepare tells that a program is made ready for this machine, if that takes a while, until done is called.
+func (w *work) prepare(program string) (done func()) {
+	name := "prepare " + program + " for this machine, once"
+	e := protocol.Event{PID: pir.Sum([]byte(name)), Name: name}
+	var mu sync.Mutex
+	told, over := false, false
+	timer := time.AfterFunc(prepareNotice, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if over {
+			return
+		}
+		told = true
+		e.Kind = protocol.EventStart
+		w.g.event(e)
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer.Stop()
+		if over = true; told {
+			e.Kind = protocol.EventDone
+			w.g.event(e)
+		}
+	}
 }
 
 func (l *buildLog) tell(line string) {

@@ -39,7 +39,7 @@ const (
 	day = 24 * time.Hour
 )
 
-// bounds are those of a home. docs/config.md tells them.
+// bounds are those of a home. docs/operating.md tells them.
 func bounds(home protocol.Home) []bound {
 	return []bound{
 		{home.MachineCode(), 1, 180 * day, 8 << 30},

@@ -1,0 +1,37 @@
+package realize
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// The preparation of a program is told when it takes a while, as something that starts and ends; else nothing is said of it.
+func TestPrepareIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []protocol.EventKind
+		w := &work{g: &graph{req: &Request{Event: func(e protocol.Event) {
+			told = append(told, e.Kind)
+			if e.Name != "prepare clang for this machine, once" || e.PID.IsZero() {
+				t.Errorf("got %+v", e)
+			}
+		}}}}
+		for took, want := range map[time.Duration][]protocol.EventKind{
+			prepareNotice / 2: nil,
+			prepareNotice * 2: {protocol.EventStart, protocol.EventDone},
+		} {
+			told = nil
+			done := w.prepare("clang")
+			time.Sleep(took)
+			done()
+			time.Sleep(2 * prepareNotice)
+			if d := cmp.Diff(want, told); d != "" {
+				t.Errorf("after %s (-want +got)\n%s", took, d)
+			}
+		}
+	})
+}
