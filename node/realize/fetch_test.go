@@ -1,7 +1,6 @@
 package realize
 
 import (
-	"context"
 	"crypto/sha256"
 	"os"
 	"path/filepath"
