@@ -29,7 +29,7 @@ type CargoConfig struct {
 	Token string `json:"token,omitempty"` // for the index and its crates
 	// Problem says why nuka cannot take crates from where cargo takes them; "" if it can.
 	Problem string `json:"problem,omitempty"`
-	// Others are the hosts of registries that are no source of the crates of cargo's own registry.
+	// Others are the hosts of registries that are not the source of crates that name none.
 	Others []string `json:"others,omitempty"`
 }
 

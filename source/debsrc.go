@@ -16,6 +16,8 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
+	"github.com/MordragT/nuka/source/patch"
 )
 
 // A debianSource is a Debian source package: the files that its .dsc lists (dsc(5)).
@@ -243,9 +245,6 @@ func (f *Fetcher) debianPart(ctx context.Context, file debianFile, r *Request, o
 	return os.Rename(whole, out)
 }
 
-// maxPatch bounds a patch, and each file that it changes, in bytes.
-const maxPatch = 256 << 20
-
 // debianChanges applies what Debian changes in the originals.
 func (f *Fetcher) debianChanges(ctx context.Context, s *debianSource, r *Request, root *os.Root) error {
 	prefix := s.name + "_" + withoutEpoch(s.version)
@@ -323,12 +322,12 @@ func patchSeries(root *os.Root) ([]string, error) {
 }
 
 func applyReader(ctx context.Context, root *os.Root, name string, r io.Reader) error {
-	text, err := io.ReadAll(io.LimitReader(r, maxPatch+1))
-	if err == nil && len(text) > maxPatch {
-		err = protocol.Errorf(protocol.Exhausted, "more than the limit of %d bytes", maxPatch)
+	text, err := io.ReadAll(io.LimitReader(r, patch.Max+1))
+	if err == nil && len(text) > patch.Max {
+		err = protocol.Errorf(protocol.Exhausted, "more than the limit of %d bytes", patch.Max)
 	}
 	if err == nil {
-		err = applyPatch(ctx, root, text)
+		err = patch.Apply(ctx, root, archive.Folder{Root: root}.Create, text)
 	}
 	if err != nil {
 		return fmt.Errorf("patch %s: %w", name, err)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
+	"github.com/MordragT/nuka/source/patch"
 )
 
 // aptServer serves source packages as Debian's archive does, and returns a fetcher whose apt is configured for it.
@@ -146,7 +148,7 @@ func TestDebianNative(t *testing.T) {
 // TestHostilePatch has patches that lead out of the source, or do not fit.
 func TestHostilePatch(t *testing.T) {
 	hunk := "@@ -1 +1 @@\n-untouched\n+touched\n"
-	for name, patch := range map[string]string{
+	for name, text := range map[string]string{
 		"dotdot":         "--- a/../canary\n+++ b/../canary\n" + hunk,
 		"absolute":       "--- /canary/../../canary\n+++ /canary/../../canary\n" + hunk,
 		"through a link": "--- a/up/canary\n+++ b/up/canary\n" + hunk,
@@ -181,7 +183,7 @@ func TestHostilePatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer root.Close()
-			if err := applyPatch(t.Context(), root, []byte(patch)); err == nil {
+			if err := patch.Apply(t.Context(), root, archive.Folder{Root: root}.Create, []byte(text)); err == nil {
 				t.Errorf("applied: %v", readTree(t, out))
 			}
 			if body, err := os.ReadFile(filepath.Join(parent, "canary")); string(body) != "untouched\n" {
@@ -198,7 +200,7 @@ func TestHostilePatch(t *testing.T) {
 func FuzzPatch(f *testing.F) {
 	f.Add([]byte("--- a/file\n+++ b/file\n@@ -1 +1,2 @@\n-content\n+1\n+2\n"))
 	f.Add([]byte("--- a/up/x\n+++ b/up/x\n@@ -0,0 +1 @@\n+1\n\\ No newline\n"))
-	f.Fuzz(func(t *testing.T, patch []byte) {
+	f.Fuzz(func(t *testing.T, text []byte) {
 		parent := t.TempDir()
 		out := filepath.Join(parent, "out")
 		if err := os.Mkdir(out, 0o755); err != nil {
@@ -215,7 +217,7 @@ func FuzzPatch(f *testing.F) {
 		if err := root.Symlink("..", "up"); err != nil {
 			t.Fatal(err)
 		}
-		_ = applyPatch(t.Context(), root, patch)
+		_ = patch.Apply(t.Context(), root, archive.Folder{Root: root}.Create, text)
 		if left, _ := os.ReadDir(parent); len(left) != 1 {
 			t.Errorf("written beside the source: %v", left)
 		}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -60,7 +60,7 @@ func newGitRepo(t *testing.T, init ...string) *gitRepo {
 			env = append(env, "GIT_PROTOCOL="+req.Header.Get("Git-Protocol"))
 		}
 		// The request has no length that CGI would take, were it chunked; ours is not.
-		(&cgi.Handler{Path: filepath.Join(programs, "git-http-backend"), Env: env, Stderr: io.Discard, Logger: log.New(io.Discard, "", 0)}).ServeHTTP(w, req)
+		(&cgi.Handler{Path: filepath.Join(programs, "git-http-backend"), Env: env, Stderr: io.Discard, Logger: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}).ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
 	r.address = server.URL + "/r"

@@ -51,7 +51,6 @@ var large = map[string]string{
 	"wasmrt":     "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
 	"cas":        "files, index, journal and their repair know each other's layout on disk",
 	"node":       "what the daemon is assembled from; its heads, its sharing and what tickets may do become packages with TODO(#12): divide it",
-	"source":     "one file for each kind of registry, which share the client, its logins and its limits; TODO(#12): kinds become a table",
 	"node/swarm": "discovery, asking and fetching share one host and what is known of each peer",
 }
 

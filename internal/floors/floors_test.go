@@ -14,7 +14,7 @@ import (
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "ecosystem": 1, "sandbox": 1,
-	"cas": 2, "nu": 2, "source": 2, "source/archive": 2, "source/git": 2, "advisory": 2, "service": 2,
+	"cas": 2, "nu": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/patch": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3,
 	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
@@ -153,7 +153,6 @@ var doors = map[string]door{
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source"}},
 	"golang.org/x/mod":                   {code: []string{"source"}},
-	"golang.org/x/net/html":              {code: []string{"source"}}, // indexes as browsers read them
 	"golang.org/x/text":                  {code: []string{"source/archive"}},
 	// The terminal.
 	"github.com/spf13/cobra":       {code: []string{"cmd/nuka"}},
@@ -165,6 +164,7 @@ var doors = map[string]door{
 	"golang.org/x/sys":       {code: []string{"*"}},
 	"golang.org/x/sync":      {code: []string{"*"}},
 	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
+	"golang.org/x/net/html":  {code: []string{"source"}},
 	"golang.org/x/net/ipv4":  {code: []string{"node/swarm"}}, // in the terms of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves

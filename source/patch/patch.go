@@ -1,10 +1,12 @@
-package source
+// Package patch applies unified diffs to a folder, as dpkg-source does, and never leaves the folder.
+package patch
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -12,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/source/archive"
 )
 
 // A filePatch is the part of a unified diff that is about one file.
@@ -34,9 +35,15 @@ func badPatch(format string, args ...any) error {
 	return protocol.Errorf(protocol.Invalid, format, args...)
 }
 
-// applyPatch applies a unified diff as dpkg-source does (patch -p1 -F0): without fuzz, but wherever the lines are.
+// Max bounds a patch, and each file that it changes, in bytes.
+const Max = 256 << 20
+
+// Create makes a file below the folder, which must not be there.
+type Create func(name string, executable bool) (io.WriteCloser, error)
+
+// Apply applies a unified diff as dpkg-source does (patch -p1 -F0): without fuzz, but wherever the lines are.
 // Nothing is read or written through a link.
-func applyPatch(ctx context.Context, root *os.Root, text []byte) error {
+func Apply(ctx context.Context, root *os.Root, create Create, text []byte) error {
 	patches, err := parsePatch(text)
 	if err != nil {
 		return err
@@ -45,7 +52,7 @@ func applyPatch(ctx context.Context, root *os.Root, text []byte) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := p.apply(root); err != nil {
+		if err := p.apply(root, create); err != nil {
 			return err
 		}
 	}
@@ -193,14 +200,14 @@ func hunkRange(text string) (at, length int, err error) {
 	if at, err = strconv.Atoi(first); err == nil && ok {
 		length, err = strconv.Atoi(second)
 	}
-	if at < 0 || length < 0 || at > maxPatch || length > maxPatch {
+	if at < 0 || length < 0 || at > Max || length > Max {
 		err = errors.New("out of range")
 	}
 	return at, length, err
 }
 
 // apply changes one file.
-func (p *filePatch) apply(root *os.Root) error {
+func (p *filePatch) apply(root *os.Root, create Create) error {
 	name, err := p.target(root)
 	if err != nil {
 		return err
@@ -214,8 +221,8 @@ func (p *filePatch) apply(root *os.Root) error {
 		return err
 	case !info.Mode().IsRegular():
 		return badPatch("%s: it is no file", name)
-	case info.Size() > maxPatch:
-		return protocol.Errorf(protocol.Exhausted, "%s: more than the limit of %d bytes", name, maxPatch)
+	case info.Size() > Max:
+		return protocol.Errorf(protocol.Exhausted, "%s: more than the limit of %d bytes", name, Max)
 	default:
 		exec, exists = info.Mode()&0o111 != 0, true
 		if content, err = root.ReadFile(name); err != nil {
@@ -246,7 +253,7 @@ func (p *filePatch) apply(root *os.Root) error {
 	if p.mode != "" {
 		exec = p.mode == "100755"
 	}
-	f, err := archive.Folder{Root: root}.Create(name, exec)
+	f, err := create(name, exec)
 	if err != nil {
 		return err
 	}
