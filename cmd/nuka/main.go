@@ -27,6 +27,9 @@ func run(t *terminal, args []string) int {
 	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
 	if err == nil {
+		if len(args) > 0 && strings.HasPrefix(args[0], "__complete") {
+			plainUsage(root)
+		}
 		root.SetArgs(args)
 		err = root.ExecuteContext(ctx)
 	}
@@ -228,6 +231,7 @@ func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArg
 // packageCommand makes a command of one that takes PKG and flags of the package.
 func (a *app) packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg string, pkgArgs, programArgs []string) error) *cobra.Command {
 	c.DisableFlagParsing = true
+	c.ValidArgsFunction = a.completePackage
 	c.RunE = func(c *cobra.Command, words []string) error {
 		pkg, pkgArgs, programArgs, err := a.splitPackage(c, words)
 		if errors.Is(err, errHelp) {

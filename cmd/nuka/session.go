@@ -29,6 +29,9 @@ func (a *app) connect(ctx context.Context) (*control.Client, error) {
 	if a.node != "" {
 		return a.attach(ctx)
 	}
+	if err := a.replaceRebuilt(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		client, err := a.dial(ctx)
 		if err == nil && !client.Takes(ctx) && ctx.Err() == nil { // it is ending, and the next one waits for that
@@ -108,6 +111,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		client, err := a.dial(ctx)
 		if err == nil {
+			a.noteStarted(program, c.Process.Pid)
 			return client.Close()
 		}
 		if !errors.Is(err, control.ErrNoDaemon) && ctx.Err() == nil {

@@ -2,14 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -83,14 +81,9 @@ func nearest(word string, names []string) string {
 
 // packageHelp prints what a package's own flags are, and then the command's.
 func (a *app) packageHelp(c *cobra.Command, pkg string) error {
-	mounts, file, err := a.find(pkg)
+	doc, params, err := a.signature(pkg)
 	if err != nil {
 		return err
-	}
-	i := slices.IndexFunc(mounts, func(m nu.Mount) bool { return strings.HasPrefix(file, m.Path+"/") })
-	doc, params, err := nu.Params(mounts[i].FS, strings.TrimPrefix(file, mounts[i].Path+"/"))
-	if err != nil {
-		return protocol.Errorf(protocol.Invalid, "%s: %v", pkg, err)
 	}
 	if doc != "" {
 		fmt.Fprintf(a.out, "%s\n\n", printable(doc))

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A started is what a command notes about the daemon that it has started: which file it runs, as that was then.
+// A daemon that a service manager runs has none, and is left to that.
+type started struct {
+	Process int       `json:"process"`
+	Program string    `json:"program"`
+	Size    int64     `json:"size"`
+	Time    time.Time `json:"time"`
+}
+
+func (a *app) startedFile() string { return filepath.Join(a.home.Run, "started") }
+
+func startedNow(program string, process int) (started, error) {
+	info, err := os.Stat(program)
+	if err != nil {
+		return started{}, err
+	}
+	return started{process, program, info.Size(), info.ModTime()}, nil
+}
+
+// noteStarted writes it down. Without it the daemon is not replaced when it is rebuilt, which is no reason to fail.
+func (a *app) noteStarted(program string, process int) {
+	if s, err := startedNow(program, process); err == nil {
+		if b, err := json.Marshal(s); err == nil {
+			_ = os.WriteFile(a.startedFile(), b, 0o600)
+		}
+	}
+}
+
+// replaceRebuilt stops the home's daemon if a command has started it, its program has been rebuilt since, and it has nothing to do.
+func (a *app) replaceRebuilt(ctx context.Context) error {
+	var then started
+	b, err := os.ReadFile(a.startedFile())
+	if err != nil || json.Unmarshal(b, &then) != nil {
+		return nil
+	}
+	program, err := daemonProgram()
+	if err != nil || program != then.Program {
+		return nil // of another installation
+	}
+	now, err := startedNow(program, then.Process)
+	if err != nil || now.Size == then.Size && now.Time.Equal(then.Time) {
+		return nil
+	}
+	var s protocol.Status
+	if err := control.Ask(ctx, a.home.Run, protocol.OpStatus, &s); err != nil || s.Process != then.Process {
+		return nil // connecting says what is wrong with it
+	}
+	if len(s.Running) > 0 {
+		a.say("nukad was rebuilt: the daemon of before goes on, as it works on %s", strings.Join(s.Running, ", "))
+		return nil
+	}
+	a.say("nukad was rebuilt: the daemon is replaced")
+	return a.stopDaemon(ctx, false)
+}
