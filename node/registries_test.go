@@ -23,7 +23,7 @@ func TestRegistriesOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := registriesOf(protocol.RealizeArgs{Registries: text}, true)
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(source.Registries{})); err != nil || diff != "" {
 		t.Errorf("of the user: %v (-want +got)\n%s", err, diff)
 	}
 	if got, err := registriesOf(protocol.RealizeArgs{Registries: text}, false); got != nil || err != nil {
