@@ -195,7 +195,7 @@ func (d *Dir) readdir(rel string) ([]dirent, errno) {
 		list, err := f.ReadDir(4096)
 		for _, e := range list {
 			if utf8.ValidString(e.Name()) {
-				out = append(out, d.direntOf(f, e))
+				out = append(out, dirent{name: e.Name(), kind: kindOf(e.Type())})
 			}
 		}
 		if err == io.EOF || err == nil && len(list) == 0 {
@@ -206,19 +206,22 @@ func (d *Dir) readdir(rel string) ([]dirent, errno) {
 		}
 	}
 	slices.SortFunc(out, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
+	for i := range out { // in the order of names: files with several names are numbered as they are seen
+		out[i].ino = d.direntIno(f, out[i])
+	}
 	return out, eOK
 }
 
-// direntOf makes the entry of a name, with the number that lstat gives for it.
-func (d *Dir) direntOf(dir *os.File, e fs.DirEntry) dirent {
-	out := dirent{name: e.Name(), kind: kindOf(e.Type())}
-	if !d.opts.Live && out.kind == kindDir {
-		return out // its number is made from its path
+// direntIno returns the number that lstat gives for an entry, zero if it is made from the path.
+func (d *Dir) direntIno(dir *os.File, e dirent) uint64 {
+	if !d.opts.Live && e.kind == kindDir {
+		return 0
 	}
-	if ino, nlink, ok := hostInode(dir, out.name); ok {
-		out.ino = d.ino(out.kind, ino, nlink)
+	ino, nlink, ok := hostInode(dir, e.name)
+	if !ok {
+		return 0
 	}
-	return out
+	return d.ino(e.kind, ino, nlink)
 }
 
 func (d *Dir) open(rel string, flag openFlag) (file, errno) {

@@ -122,10 +122,10 @@ func TestReaddirOfManyIsSortedAndWhole(t *testing.T) {
 
 // Two directories on the host, made in different order and at different times, look the same.
 func TestNothingOfTheHostShows(t *testing.T) {
-	look := []string{"ino a", "ino d/b", "ino .", "stat a", "stat d", "ls .", "random", "time", "env", "ls /dev", "sleep 5h"}
+	look := []string{"ls .", "ino l", "ino k", "ino a", "ino d/b", "ino .", "stat a", "stat d", "ls .", "random", "time", "env", "ls /dev", "sleep 5h"}
 	one, two := newBox(t, nil), newBox(t, nil)
-	one.run("write a 1", "mkdir d", "write d/b 2")
-	two.run("mkdir x", "write x/b 2", "write y 1", "rename x d", "rename y a")
+	one.run("write a 1", "mkdir d", "write d/b 2", "write k 1", "link k k2", "write l 1", "link l l2")
+	two.run("mkdir x", "write x/b 2", "write y 1", "rename x d", "rename y a", "write l 1", "link l l2", "write k 1", "link k k2")
 	if err := os.Chtimes(two.host("a"), wasmrt.Epoch.AddDate(9, 0, 0), wasmrt.Epoch.AddDate(9, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
