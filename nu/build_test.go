@@ -173,6 +173,18 @@ func TestRunBuild(t *testing.T) {
 		{"arguments", `let l = [x "y z"]; ^tool args -o $"($b.name).o" ...$l 3`, `["-o" "a.o" "x" "y z" "3"]` + "\n", nil},
 		{"folders", `cd /nuka/src; ^tool pwd; cd src; ^tool pwd; cd ..; print $env.PWD`, "/nuka/src\n/nuka/src/src\n/nuka/src\n", nil},
 		{"globs", `cd /nuka/src; ^tool echo src/*.c; print (glob **/*.c); print (ls src | get name | first)`, "src/main.c\n[\"/nuka/src/src/main.c\"]\nsrc/main.c\n", nil},
+		// Patterns to leave out are relative to the folders that the pattern begins with, as in Nushell.
+		{"excluded", `
+  mkdir w/x/test w/test; for f in [w/a.c w/a_x.c w/x/b.c w/x/test/t.c w/test/u.c other.c] { "" | save $f }
+  let names = {|l| $l | each {|p| $p | str replace $"($env.PWD)/" "" } }
+  print (do $names (glob $"($env.PWD)/w/*.c" --exclude ["a_x.c"]))
+  print (do $names (glob $"($env.PWD)/w/**/*.c" --exclude ["**/test" "**/a_?.c"]))
+  print (do $names (glob w/**/*.c --exclude [x test/u.c]))
+  print (do $names (glob w/a.c --exclude [a.c]))
+  print (glob w/*.c --exclude [w/a.c] | length)
+  print (do $names (glob w/*.c --exclude [$"($env.PWD)/w/a.c"]))
+  print (do $names (glob *.{c,h} --exclude [other.*]))`,
+			"[\"w/a.c\"]\n[\"w/a.c\", \"w/x/b.c\"]\n[\"w/a.c\", \"w/a_x.c\"]\n[]\n2\n[\"w/a_x.c\"]\n[]\n", nil},
 		{"redirect", `^tool both o> both.txt; ^tool both o+e> all.txt; open both.txt | print -n $in; open all.txt | lines | length | print $in`, "to stdout\n2\n", nil},
 		{"files", `
   mkdir a/b; "x" | save a/b/f; "y" | save --append a/b/f; cp a/b/f g; mv g h; cp -r a ($b.out | path join a)

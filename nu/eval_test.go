@@ -326,6 +326,7 @@ func TestOrigins(t *testing.T) {
 		"url https://example.org/file.txt", "url https://example.org/file.txt --unpack archive",
 		"git https://example.org/a.git --rev v1", "npm @scope/a 1.20", "pypi six 1.17.0 --file *.tar.gz", "crate libz-sys 1.1.20",
 		"go golang.org/x/mod v0.41.0", "deb zlib1g 1:1.3 --arch amd64", "debsrc zlib 1:1.3 --file *.orig.tar.*",
+		"debsrc zlib 1:1.4 --patches",
 	} {
 		text += fmt.Sprintf("  s%d: (fetch %s --hash %s)\n", i, c, hash)
 	}
@@ -343,7 +344,7 @@ func TestOrigins(t *testing.T) {
 	}
 	// The same bytes from several places are one PIR; archives of registries lose the folder around them.
 	want := []string{
-		`"strip":1,"unpack":"archive"} {"kind":"url","url":"https://example.org/a.tar.gz"} {"kind":"url","url":"https://example.org/b.tar.gz"} {"kind":"npm","name":"@scope/a","version":"1.20"} {"file":"*.tar.gz","kind":"pypi","name":"six","version":"1.17.0"} {"kind":"crate","name":"libz-sys","version":"1.1.20"} {"file":"*.orig.tar.*","kind":"debsrc","name":"zlib","version":"1:1.3"}`,
+		`"strip":1,"unpack":"archive"} {"kind":"url","url":"https://example.org/a.tar.gz"} {"kind":"url","url":"https://example.org/b.tar.gz"} {"kind":"npm","name":"@scope/a","version":"1.20"} {"file":"*.tar.gz","kind":"pypi","name":"six","version":"1.17.0"} {"kind":"crate","name":"libz-sys","version":"1.1.20"} {"file":"*.orig.tar.*","kind":"debsrc","name":"zlib","version":"1:1.3"} {"kind":"debsrc","name":"zlib","patches":"true","version":"1:1.4"}`,
 		`"unpack":"archive"} {"kind":"url","url":"https://example.org/b.tar.gz"} {"kind":"npm","name":"b","version":"1"} {"kind":"url","url":"https://example.org/file.txt"} {"kind":"git","rev":"v1","url":"https://example.org/a.git"}`,
 		`"unpack":"file"} {"kind":"url","url":"https://example.org/file.txt"}`,
 		`"strip":3,"unpack":"archive"} {"kind":"go","name":"golang.org/x/mod","version":"v0.41.0"}`,

@@ -42,7 +42,7 @@ pub const TABLE: &[Spec] = &[
             .switch("no-dir", "Leave out folders.", Some('D'))
             .switch("no-file", "Leave out files.", Some('F'))
             .switch("no-symlink", "Leave out symbolic links.", Some('S'))
-            .named("exclude", SyntaxShape::List(Box::new(SyntaxShape::String)), "Patterns to leave out.", Some('e')),
+            .named("exclude", SyntaxShape::List(Box::new(SyntaxShape::String)), "Patterns to leave out, relative to the part of the pattern before its first wildcard.", Some('e')),
         examples: &[("glob **/*.h", "All header files below.")],
     },
     Spec {
@@ -199,10 +199,11 @@ fn glob(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     let (no_dir, no_file, no_link) = (call.has_flag(es, stack, "no-dir")?, call.has_flag(es, stack, "no-file")?, call.has_flag(es, stack, "no-symlink")?);
     let exclude: Vec<String> = call.get_flag(es, stack, "exclude")?.unwrap_or_default();
     let dir = paths::cwd(es, stack);
+    let root = dir.join(paths::literal(&pattern));
     let mut out = vec![];
     let mut not = vec![];
     for x in exclude {
-        not.extend(paths::matches(&dir, &x, call.head)?);
+        not.extend(paths::matches(&root, &x, call.head)?);
     }
     for p in paths::matches(&dir, &pattern, v.span())? {
         let Ok(m) = fs::symlink_metadata(&p) else { continue };

@@ -31,6 +31,12 @@ pub const TABLE: &[Spec] = &[
         examples: &[("derivation {name: hello, version: \"1\", build: {|b| mkdir $b.out; \"hi\" | save ($b.out | path join greeting) }}", "A package of one file.")],
     },
     Spec {
+        name: "fetch", about: "A source: a file or folder that a package is made from.", more: "The kinds are the subcommands: fetch url, fetch npm and so on.", eval: true,
+        run: no_kind,
+        sign: |s| out(s).optional("kind", SyntaxShape::String, "What kind of source.").rest("rest", SyntaxShape::Any, "What the kind wants.").allows_unknown_args(),
+        examples: &[("fetch npm is-odd 3.0.1 --hash sha512-aaaa", "A package of the npm registry.")],
+    },
+    Spec {
         name: "fetch url", about: "A file or archive from a URL.", more: FETCH, eval: true,
         run: |e, s, c, _| fetch("url", &["url"], e, s, c),
         sign: |s| tree(out(s).required("url", SyntaxShape::String, "Where it is.")).named("name", SyntaxShape::String, "A name for messages.", None),
@@ -45,7 +51,7 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "fetch path", about: "A file or folder beside the package file.", more: "It is read now, and its content is part of the package.", eval: true,
         run: |e, s, c, _| fetch("path", &["path"], e, s, c),
-        sign: |s| out(s).required("path", SyntaxShape::String, "Relative to the file that says it."),
+        sign: |s| out(s).required("path", SyntaxShape::String, "Relative to the file that says it.").switch("all", "Take .git folders too.", None),
         examples: &[("fetch path ./src", "The sources beside the package file.")],
     },
     Spec {
@@ -79,10 +85,14 @@ pub const TABLE: &[Spec] = &[
         examples: &[("fetch deb zlib1g 1:1.3.dfsg-3 --arch amd64 --hash sha256-aaaa", "A library.")],
     },
     Spec {
-        name: "fetch debsrc", about: "A file of a Debian source package.", more: FETCH, eval: true,
+        name: "fetch debsrc", about: "A Debian source package, or a file of it.", more: FETCH, eval: true,
         run: |e, s, c, _| fetch("debsrc", &["name", "version"], e, s, c),
-        sign: |s| registry(s, "The source package.").named("file", SyntaxShape::String, "Which file: a pattern such as *.orig.tar.*.", None),
-        examples: &[("fetch debsrc zlib 1:1.3.dfsg-3 --hash sha256-aaaa", "The upstream source.")],
+        sign: |s| registry(s, "The source package.").named("file", SyntaxShape::String, "Which file: a pattern such as *.orig.tar.*.", None)
+            .switch("patches", "All originals, with Debian's patches applied in their order.", None),
+        examples: &[
+            ("fetch debsrc zlib 1:1.3.dfsg-3 --hash sha256-aaaa", "The upstream source."),
+            ("fetch debsrc zlib 1:1.3.dfsg-3 --patches --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "As Debian builds it."),
+        ],
     },
 ];
 
@@ -229,8 +239,23 @@ fn fetch(kind: &str, positional: &[&str], es: &EngineState, stack: &mut Stack, c
             args.push(name, v);
         }
     }
+    for name in ["patches", "all"] {
+        if call.has_flag(es, stack, name)? {
+            args.push(name, Value::bool(true, call.head));
+        }
+    }
     let v = Value::record(args, call.head);
     let text = canon::canon(&freeze::value(es, &v)?)?;
     let arg = json!({"kind": kind, "args": text, "file": file_of(es, call.head), "at": diag::place(es, call.head)});
     ask("fetch", arg, call.head, |field| v.as_record().ok()?.get(field).map(Value::span))
+}
+
+/// Runs for a kind of source that there is not, and for none.
+fn no_kind(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Result<PipelineData, ShellError> {
+    let kinds: Vec<_> = TABLE.iter().filter_map(|s| s.name.strip_prefix("fetch ")).collect();
+    let help = format!("the kinds are {}", kinds.join(", "));
+    Err(match call.opt::<Value>(es, stack, 0)? {
+        None => fail("fetch: what kind of source?", call.head, help),
+        Some(v) => fail(format!("fetch: there is no kind of source `{}`", v.to_expanded_string("", &es.config)), v.span(), help),
+    })
 }

@@ -71,6 +71,12 @@ pub fn matches(dir: &Path, pattern: &str, span: Span) -> Result<Vec<PathBuf>, Sh
     Ok(out)
 }
 
+/// The folders that a pattern begins with, up to the first name with a wildcard, or to the last name.
+pub fn literal(pattern: &str) -> &str {
+    let end = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());
+    pattern[..end].rfind('/').map_or("", |i| &pattern[..=i])
+}
+
 fn braces(p: &str) -> Vec<String> {
     let Some(open) = p.find('{') else { return vec![p.to_string()] };
     let Some(close) = p[open..].find('}').map(|i| open + i) else { return vec![p.to_string()] };
