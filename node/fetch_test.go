@@ -29,7 +29,7 @@ func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	shares, err := openSharing(t.Context(), store, func() *Config { return &Config{} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+	shares, err := openSharing(t.Context(), store, func() *Config { return &Config{Share: []ShareRule{{Names: "*", With: LAN}}} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

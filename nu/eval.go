@@ -36,8 +36,6 @@ type Request struct {
 	Args []string
 	// Platform is what the result is for; it is part of the cache's key. The zero Platform is pir.Any.
 	Platform pir.Platform
-	// ReadPath returns the CID of a file or folder of a mount for `fetch path`; nil reads the mount.
-	ReadPath func(ctx context.Context, m Mount, name string) (cid.CID, error)
 	// MissingHash is asked for the hash of a fetch without one, so that the error can tell it; nil tells how to get it.
 	MissingHash func(ctx context.Context, m *Missing) (pir.Hash, error)
 }
@@ -86,6 +84,8 @@ type PathInput struct {
 	// Virtual is the path that evaluation sees, Host where it is here; Host is empty for a mount without one.
 	Virtual string
 	Host    string
+	// All says that .git folders are part of it.
+	All bool `json:",omitempty"`
 }
 
 // A Read is a file that was read.

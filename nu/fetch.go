@@ -34,7 +34,8 @@ var archiveEndings = []string{
 func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file string) (string, error) {
 	if kind == "path" {
 		name, _ := args["path"].(string)
-		return s.fetchPath(ctx, name, file)
+		all, _ := args["all"].(bool)
+		return s.fetchPath(ctx, name, file, all)
 	}
 	origin := nuon.Record{"kind": kind}
 	for _, field := range originFields[kind] {
@@ -158,7 +159,7 @@ func (s *session) missingHash(ctx context.Context, kind string, m *Missing) erro
 }
 
 // fetchPath makes the PIR of a file or folder beside the package file.
-func (s *session) fetchPath(ctx context.Context, name, file string) (string, error) {
+func (s *session) fetchPath(ctx context.Context, name, file string, all bool) (string, error) {
 	field := func(help, format string, args ...any) error {
 		return &refusal{Msg: "fetch path " + name + ": " + fmt.Sprintf(format, args...), Field: "path", Help: help}
 	}
@@ -183,7 +184,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string) (string, err
 		}
 		return "", field("", "%v", err)
 	}
-	id, err := s.readPath(ctx, m, rel)
+	id, err := s.readPath(ctx, m, rel, all)
 	if err != nil {
 		return "", field("", "%v", err)
 	}
@@ -199,7 +200,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string) (string, err
 	if err != nil {
 		return "", err
 	}
-	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual}
+	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual, All: all}
 	if m.Host != "" {
 		in.Host = path.Join(m.Host, rel)
 	}
@@ -220,15 +221,12 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 	return p, nil
 }
 
-func (s *session) readPath(ctx context.Context, m Mount, rel string) (cid.CID, error) {
-	if s.req.ReadPath != nil {
-		return s.req.ReadPath(ctx, m, rel)
-	}
-	return hashPath(ctx, m.FS, rel)
+func (s *session) readPath(ctx context.Context, m Mount, rel string, all bool) (cid.CID, error) {
+	return hashPath(ctx, m.FS, rel, all)
 }
 
-// hashPath returns the CID of a file or folder.
-func hashPath(ctx context.Context, fsys fs.FS, name string) (cid.CID, error) {
+// hashPath returns the CID of a file or folder, without what LeftOut leaves out.
+func hashPath(ctx context.Context, fsys fs.FS, name string, all bool) (cid.CID, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return cid.CID{}, err
@@ -238,7 +236,7 @@ func hashPath(ctx context.Context, fsys fs.FS, name string) (cid.CID, error) {
 		if err != nil {
 			return cid.CID{}, err
 		}
-		return cid.HashTree(ctx, sources{sub}, nil)
+		return cid.HashTree(ctx, sources{sub, all}, nil)
 	}
 	if err := cid.CheckFile(info); err != nil {
 		return cid.CID{}, err

@@ -62,7 +62,7 @@ func TestMesh(t *testing.T) {
 		t.Error("who was put out got a package")
 	}
 	eventually(t, 20*time.Second, func() string {
-		if out := c.Must(packages, "mesh", "members", "team"); !strings.Contains(out, "put out") {
+		if out := c.Must(packages, "mesh", "members", "team"); !strings.Contains(out, "revoked") {
 			return out
 		}
 		return ""

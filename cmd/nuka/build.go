@@ -196,7 +196,7 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 			return err
 		}
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(sendTree(w, p.Host)) }()
+		go func() { w.CloseWithError(sendTree(w, p.Host, p.All)) }()
 		var got protocol.Uploaded
 		err = client.Call(ctx, protocol.OpUpload, protocol.UploadArgs{CID: p.CID.String()}, &got, &control.CallOptions{Data: r})
 		r.Close()
@@ -211,7 +211,7 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 }
 
 // sendTree writes a file or folder, or what a link to one leads to, as a tar whose top entry is source.Out. It takes what evaluation takes.
-func sendTree(w io.Writer, at string) error {
+func sendTree(w io.Writer, at string, all bool) error {
 	at, err := filepath.EvalSymlinks(at)
 	if err != nil {
 		return err
@@ -221,7 +221,7 @@ func sendTree(w io.Writer, at string) error {
 		if err != nil {
 			return err
 		}
-		if p != at && nu.LeftOut(d) {
+		if p != at && nu.LeftOut(d, all) {
 			if d.IsDir() {
 				return fs.SkipDir
 			}
