@@ -155,6 +155,9 @@ func BenchmarkStream(b *testing.B) {
 // A long fetch takes no more memory than a short one.
 func TestMemory(t *testing.T) {
 	if testing.Short() {
+		t.Skip("the race detector takes memory of its own")
+	}
+	if testing.Short() {
 		t.Skip("it moves gigabytes")
 	}
 	size := int64(1 << 30)

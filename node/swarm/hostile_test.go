@@ -40,6 +40,9 @@ func bytesOf(s, from *Swarm) int64 { return s.peers.get(from.host.ID()).received
 
 // Case 1: wrong bytes, wherever they are, cost a leaf, and the peer. What is right of what the peer gave is kept.
 func TestWrongBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes minutes with the race detector; TestWrongBytesFast is its short form")
+	}
 	const size, leaf = 24 << 20, 1 << 20
 	// Packets are lost in this net. Then what comes behind the lost one within a round trip is here as soon as the leaf is.
 	const behind = 100 * mbit / 8 * int64(roundTrip) / int64(time.Second)

@@ -198,6 +198,9 @@ func figure(t *testing.T, from prometheus.Gatherer, name string, values ...strin
 // Case 6: three hundred sybils, with NUKA_LONG a thousand, are all there is around a key, and most of whom a node is connected to. What a node has that is
 // known, configured or trusted is got from it all the same, at once; the figures tell of the false providers.
 func TestSybils(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes minutes with the race detector")
+	}
 	const size = 3 << 20
 	n := 300
 	if os.Getenv("NUKA_LONG") != "" {
