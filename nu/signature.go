@@ -109,9 +109,9 @@ func (s *scanner) quoted(quote byte) {
 func (s *scanner) raw() {
 	rest := s.text[s.at+1:]
 	signs := len(rest) - len(strings.TrimLeft(rest, "#"))
-	close := "'" + rest[:signs]
-	if i := strings.Index(rest[signs+1:], close); i >= 0 {
-		s.at += 1 + signs + 1 + i + len(close)
+	end := "'" + rest[:signs]
+	if i := strings.Index(rest[signs+1:], end); i >= 0 {
+		s.at += 1 + signs + 1 + i + len(end)
 		return
 	}
 	s.at = len(s.text)

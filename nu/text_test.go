@@ -2,6 +2,7 @@ package nu
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"testing/fstest"
 )
@@ -33,7 +34,8 @@ func TestPlainText(t *testing.T) {
 		}
 	}
 	_, err = eval([]byte("\uFEFF# x\r\nexport def main [] {\r\n  derivashun {}\r\n}\r\n"))
-	if d, ok := err.(*Error); !ok || d.Diags[0].Line != 3 || d.Diags[0].Col != 3 || bytes.ContainsRune([]byte(d.Diags[0].Source), '\r') {
+	var d *Error
+	if !errors.As(err, &d) || d.Diags[0].Line != 3 || d.Diags[0].Col != 3 || bytes.ContainsRune([]byte(d.Diags[0].Source), '\r') {
 		t.Errorf("got %v, want a place in line 3, column 3", err)
 	}
 }

@@ -139,25 +139,25 @@ func (a *app) hintUnseen(args, dirs []string) {
 		if _, e := os.Stat(at); arg == "" || err != nil || e != nil {
 			continue
 		}
-		real, err := filepath.EvalSymlinks(at)
+		target, err := filepath.EvalSymlinks(at)
 		if err != nil || slices.ContainsFunc(seen, func(dir string) bool {
-			return within(dir, real) && within(dir, at) && (dir != here || !filepath.IsAbs(arg))
+			return within(dir, target) && within(dir, at) && (dir != here || !filepath.IsAbs(arg))
 		}) {
 			continue
 		}
-		dir := filepath.Dir(real)
-		if info, err := os.Stat(real); err == nil && info.IsDir() {
-			dir = real
+		dir := filepath.Dir(target)
+		if info, err := os.Stat(target); err == nil && info.IsDir() {
+			dir = target
 		}
-		if within(here, real) {
-			rel, err := filepath.Rel(here, real)
+		if within(here, target) {
+			rel, err := filepath.Rel(here, target)
 			if err == nil && within(here, at) || filepath.IsAbs(arg) {
 				a.hint("the program sees the current folder as " + cwdMount + ": name the file " + rel)
 			}
 			return
 		}
 		a.hint(arg + " is outside of what the program sees; let it see the folder, and name the file with its whole path: nuka run --dir " +
-			shellWord(dir) + " … " + shellWord(real))
+			shellWord(dir) + " … " + shellWord(target))
 		return
 	}
 }
@@ -173,8 +173,8 @@ func within(dir, at string) bool {
 }
 
 func resolved(at string) string {
-	if real, err := filepath.EvalSymlinks(at); err == nil {
-		return real
+	if target, err := filepath.EvalSymlinks(at); err == nil {
+		return target
 	}
 	return at
 }

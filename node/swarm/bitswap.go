@@ -250,7 +250,7 @@ func fromIPFS(g gocid.Cid) (cid.CID, bool) {
 	if err != nil || h.Code != multihash.BLAKE3 || h.Length != len([32]byte{}) {
 		return cid.CID{}, false
 	}
-	codec := uint64(cid.DagPB)
+	codec := cid.DagPB
 	if g.Type() == cid.Raw {
 		codec = cid.Raw
 	}

@@ -84,8 +84,9 @@ func TestCallLocalAgain(t *testing.T) {
 				c.Close()
 				return
 			}
-			go func() { _, _ = io.Copy(to, c) }()
-			go func() { _, _ = io.Copy(c, to) }()
+			from := c
+			go func() { _, _ = io.Copy(to, from) }()
+			go func() { _, _ = io.Copy(from, to) }()
 		}
 	}()
 	slots := make(chan struct{}, 1)

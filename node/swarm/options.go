@@ -72,7 +72,7 @@ func block(ctx context.Context, s System, c cid.CID, to Asker) ([]byte, error) {
 
 // otherCodec returns the name that the bytes of c would have as a node if it is a leaf, and as a leaf if it is a node.
 func otherCodec(c cid.CID) cid.CID {
-	codec := uint64(cid.DagPB)
+	codec := cid.DagPB
 	if c.Codec() == cid.DagPB {
 		codec = cid.Raw
 	}

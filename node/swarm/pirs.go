@@ -252,7 +252,7 @@ func (s *Swarm) servePIRs(ctx context.Context, st network.Stream, m *member) err
 		}
 		left := protocol.MaxPIRs
 		for _, item := range items {
-			e := protocol.Plain
+			var e protocol.Encoding
 			b, err := s.o.System.PIR(ctx, pir.PID(item), to)
 			switch {
 			case err != nil:

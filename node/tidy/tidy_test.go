@@ -13,7 +13,7 @@ import (
 
 func TestTidy(t *testing.T) {
 	now := time.Now()
-	make := func(dir, name string, size int, idle time.Duration) {
+	put := func(dir, name string, size int, idle time.Duration) {
 		t.Helper()
 		at := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
@@ -39,14 +39,14 @@ func TestTidy(t *testing.T) {
 		return list
 	}
 	dir := t.TempDir()
-	make(dir, "old/code", 10, 40*day)
-	make(dir, "old/sum", 10, 50*day)
-	make(dir, "read/code", 10, 2*day)
-	make(dir, "read/sum", 10, 50*day)
-	make(dir, "large", 500, 3*day)
-	make(dir, "third", 500, 4*day)
-	make(dir, "now", 5000, time.Minute)
-	make(dir, gone+"half", 5, time.Minute)
+	put(dir, "old/code", 10, 40*day)
+	put(dir, "old/sum", 10, 50*day)
+	put(dir, "read/code", 10, 2*day)
+	put(dir, "read/sum", 10, 50*day)
+	put(dir, "large", 500, 3*day)
+	put(dir, "third", 500, 4*day)
+	put(dir, "now", 5000, time.Minute)
+	put(dir, gone+"half", 5, time.Minute)
 	b := bound{dir: dir, depth: 1, age: 30 * day, bytes: 5700}
 	if err := b.apply(t.Context(), now); err != nil {
 		t.Fatal(err)
@@ -59,8 +59,8 @@ func TestTidy(t *testing.T) {
 	}
 
 	dir = t.TempDir()
-	make(dir, "4d/old", 10, 40*day)
-	make(dir, "4d/new", 10, day)
+	put(dir, "4d/old", 10, 40*day)
+	put(dir, "4d/new", 10, day)
 	b = bound{dir: dir, depth: 2, age: 30 * day, bytes: 1000}
 	if err := b.apply(t.Context(), now); err != nil {
 		t.Fatal(err)
