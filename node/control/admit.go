@@ -87,10 +87,10 @@ type caller struct {
 
 // What a caller of another machine may send before its call is looked at.
 const (
-	maxReading     = 4                // requests at a time, of one connection
-	maxRequest     = 16 << 20         // bytes of one
-	requestTimeout = 60 * time.Second // until it is there
-	maxOfGrant     = 8                // connections by one grant
+	maxReading     = 4               // requests at a time, of one connection
+	maxRequest     = 16 << 20        // bytes of one
+	requestTimeout = 2 * time.Minute // until all of it is there
+	maxOfGrant     = 8               // connections by one grant
 )
 
 // readRequest reads the request that a stream begins with.
@@ -104,8 +104,8 @@ func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request
 			return req, stream.Context().Err()
 		}
 		limit = maxRequest
-		_ = stream.SetReadDeadline(time.Now().Add(requestTimeout))
-		defer stream.SetReadDeadline(time.Time{}) //nolint:errcheck // the stream has ended then
+		late := time.AfterFunc(requestTimeout, func() { stream.CancelRead(0) })
+		defer late.Stop()
 	}
 	kind, payload, err := readFrame(in, limit)
 	if err == nil && kind != frameRequest {
@@ -171,4 +171,34 @@ func lastWord(conn *quic.Conn, stream *quic.Stream) error {
 	case <-time.After(time.Second):
 	}
 	return err
+}
+
+// A strangersEnd is the stream of a light peer of another machine. Reading and writing end when it does nothing for a while:
+// a call that waits for it would hold its slot for as long as it keeps the connection open.
+type strangersEnd struct {
+	stream *quic.Stream
+	stall  time.Duration
+}
+
+func (e *strangersEnd) Read(b []byte) (int, error) {
+	_ = e.stream.SetReadDeadline(time.Now().Add(e.stall)) // fails when the stream has ended, as reading does
+	return e.stream.Read(b)
+}
+
+func (e *strangersEnd) Write(b []byte) (int, error) {
+	for done := 0; done < len(b); {
+		_ = e.stream.SetWriteDeadline(time.Now().Add(e.stall))
+		n, err := e.stream.Write(b[done:min(len(b), done+dataSize)])
+		if done += n; err != nil {
+			return done, err
+		}
+	}
+	return len(b), nil
+}
+
+func (s *server) stall() time.Duration {
+	if s.o.Stall > 0 {
+		return s.o.Stall
+	}
+	return time.Minute
 }

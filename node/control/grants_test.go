@@ -33,7 +33,7 @@ func remote(t *testing.T, grants *Grants, h handlerFunc) *protocol.Ticket {
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- Serve(ctx, &ServerOptions{
-			Dir: dir, Key: key, Enrolled: enrolled, Handler: h, Listen: address, Grants: grants, Ready: func() { close(ready) },
+			Dir: dir, Key: key, Enrolled: enrolled, Handler: h, Listen: address, Grants: grants, Stall: 3 * time.Second, Ready: func() { close(ready) },
 		})
 	}()
 	t.Cleanup(func() {

@@ -315,3 +315,50 @@ func TestRequestOfStranger(t *testing.T) {
 		t.Errorf("a request of 8 MiB: %v", err)
 	}
 }
+
+// A light peer of another machine that sends half of its bytes, or takes none of what it asked for, does not hold its call for ever.
+func TestStrangerStalls(t *testing.T) {
+	grants := openGrants(t)
+	secret, err := grants.Add([]protocol.Right{protocol.RightRun}, time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 2)
+	ticket := remote(t, grants, func(_ context.Context, _ Actor, call *Call) (any, error) {
+		var err error
+		if call.Op == protocol.OpRead {
+			for err == nil {
+				_, err = call.Reply.Write(make([]byte, dataSize))
+			}
+		} else {
+			_, err = io.Copy(io.Discard, call.Data)
+		}
+		ended <- err
+		return nil, err
+	})
+	ticket.Right = secret
+	c, err := Attach(t.Context(), ticket, newKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, w := io.Pipe()
+	defer w.Close()
+	go func() { _ = c.Call(t.Context(), protocol.OpUpload, nil, nil, &CallOptions{Data: r}) }()
+	if _, err := w.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	read, take := io.Pipe() // nobody reads
+	defer read.Close()
+	go func() { _ = c.Call(t.Context(), protocol.OpRead, nil, nil, &CallOptions{Reply: take}) }()
+	for range 2 {
+		select {
+		case err := <-ended:
+			if err == nil {
+				t.Error("a call of a peer that does nothing ended well")
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("a call waits for a peer that does nothing")
+		}
+	}
+}

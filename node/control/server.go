@@ -65,6 +65,8 @@ type ServerOptions struct {
 	Grants *Grants
 	// Now is the clock by which grants expire; nil is time.Now.
 	Now func() time.Time
+	// Stall is how long a light peer of another machine may send or take nothing while its call waits for it; 0 means a minute.
+	Stall time.Duration
 	// Ready is called when calls are accepted; nil is not.
 	Ready func()
 	// Grace is how long running calls may go on after ctx has ended; 0 means not at all.
@@ -257,7 +259,11 @@ const (
 func (s *server) serveStream(stream *quic.Stream, c *caller) {
 	defer stream.Close()
 	defer stream.CancelRead(0)
-	in, out := bufio.NewReader(stream), &frameWriter{w: stream}
+	var end io.ReadWriter = stream
+	if !c.local {
+		end = &strangersEnd{stream, s.stall()}
+	}
+	in, out := bufio.NewReader(end), &frameWriter{w: end}
 	req, err := c.readRequest(in, stream)
 	if err != nil {
 		err = protocol.Errorf(protocol.Invalid, "%v", err)
