@@ -194,6 +194,9 @@ func TestWorkerLimits(t *testing.T) {
 		{"memory", "alloc 4000", wasmrt.WorkerLimits{Memory: 300 << 20}, "worker: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.name == "memory" && testing.Short() {
+				t.Skip("the race detector takes memory of its own")
+			}
 			start := time.Now()
 			w := spawn(t, &wasmrt.WorkerCommand{Partial: true, Limits: c.limits, ReadOnly: []string{guestWasm}, ReadWrite: []string{runtimeDir, b.host("")}})
 			if err := w.Send([]byte(c.msg)); err != nil {
