@@ -76,14 +76,20 @@ func (f *fetch) lookFar(ctx context.Context) {
 // try connects to a peer of which the DHT says that it has the root, and asks it.
 func (f *fetch) try(ctx context.Context, info peer.AddrInfo) bool {
 	m, count := f.s.peers.get(info.ID), &f.s.peers.providers
+	h := f.claim(info.ID)
+	if h == nil {
+		return false
+	}
 	if !f.s.isConnected(info.ID) {
 		if !m.ready() || ctx.Err() != nil {
+			f.disclaim(info.ID)
 			return false
 		}
 		each, cancel := context.WithTimeout(ctx, probeTimeout)
 		err := f.s.connect(each, info)
 		cancel()
 		if err != nil {
+			f.disclaim(info.ID)
 			if ctx.Err() == nil {
 				m.failed()
 				count.unreachable.Add(1)
@@ -91,14 +97,34 @@ func (f *fetch) try(ctx context.Context, info peer.AddrInfo) bool {
 			return false
 		}
 	}
-	asked, has := f.probe(ctx, info.ID)
+	has := f.probe(ctx, h)
 	switch {
 	case has:
 		count.holders.Add(1)
-	case asked && ctx.Err() == nil:
+	case ctx.Err() == nil:
 		count.without.Add(1)
 	}
 	return has
+}
+
+// claim returns the peer as a holder that the caller asks from now on, or nil if somebody asks it or has: two who find the same
+// peer ask it once.
+func (f *fetch) claim(id peer.ID) *holder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known[id] != nil || id == f.s.host.ID() {
+		return nil
+	}
+	h := &holder{m: f.s.peers.get(id)}
+	f.known[id] = h
+	return h
+}
+
+// disclaim takes claim back: the peer was not asked.
+func (f *fetch) disclaim(id peer.ID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.known, id)
 }
 
 // lookAround begins to look for holders among the connected peers. f.mu is held.
@@ -110,7 +136,9 @@ func (f *fetch) lookAround(ctx context.Context) {
 			defer f.lookedFor()
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			f.probe(ctx, m.id)
+			if h := f.claim(m.id); h != nil {
+				f.probe(ctx, h)
+			}
 		})
 	}
 }
@@ -122,18 +150,9 @@ func (f *fetch) lookedFor() {
 	f.cond.Broadcast()
 }
 
-// probe asks a peer whether it has the root, for the price of a node at most, unless that is known. It says whether it has
-// asked and what came of it.
-func (f *fetch) probe(ctx context.Context, id peer.ID) (asked, has bool) {
-	f.mu.Lock()
-	seen := f.known[id] != nil || id == f.s.host.ID()
-	if !seen {
-		f.known[id] = &holder{m: f.s.peers.get(id)}
-	}
-	f.mu.Unlock()
-	if seen {
-		return false, false
-	}
+// probe asks a peer that was claimed whether it has the root, for the price of a node at most.
+func (f *fetch) probe(ctx context.Context, h *holder) bool {
+	id := h.m.id
 	has, err := f.s.has(ctx, id, f.root)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,18 +161,18 @@ func (f *fetch) probe(ctx context.Context, id peer.ID) (asked, has bool) {
 			f.s.log.Debug("ask for a root", "peer", id, "root", f.root, "error", err)
 		}
 		if errors.Is(err, errForeign) && f.s.speaksBitswap(id) {
-			f.known[id].plain = true
-			f.plain = append(f.plain, f.known[id])
+			h.plain = true
+			f.plain = append(f.plain, h)
 		}
-		return true, false
+		return false
 	}
 	if !has {
 		delete(f.known, id) // it may have it later
-		return true, false
+		return false
 	}
-	f.holders = append(f.holders, f.known[id])
+	f.holders = append(f.holders, h)
 	f.cond.Broadcast()
-	return true, true
+	return true
 }
 
 // errForeign says that a peer does not speak our protocols.

@@ -97,9 +97,9 @@ func TestTwo(t *testing.T) {
 			if !here.has(big) || !here.has(leaf) {
 				t.Error("what was fetched is not here")
 			}
-			asked := there.asked
-			if err := a.Fetch(t.Context(), big, 0, nil); err != nil || there.asked != asked {
-				t.Errorf("again: %v, and %d blocks were asked for", err, there.asked-asked)
+			asked := there.asked.Load()
+			if err := a.Fetch(t.Context(), big, 0, nil); err != nil || there.asked.Load() != asked {
+				t.Errorf("again: %v, and %d blocks were asked for", err, there.asked.Load()-asked)
 			}
 			if p := a.Peers(); len(p) != 1 || !strings.HasPrefix(name, p[0].Transport) || p[0].Received < 13_000_000 || p[0].Inbound {
 				t.Errorf("peers: %+v", p)

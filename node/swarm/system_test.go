@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type memory struct {
 	// give, when set, answers for Block.
 	give func(ctx context.Context, c cid.CID, b []byte, to Asker) ([]byte, error)
 	// asked counts the blocks that were asked for.
-	asked int
+	asked atomic.Int64
 	puts  int
 	// swarming gives what is of trees that are not whole yet, too.
 	swarming bool
@@ -53,7 +54,7 @@ func (m *memory) Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
 		}
 	}
 	give := m.give
-	m.asked++
+	m.asked.Add(1)
 	m.mu.Unlock()
 	if give != nil {
 		return give(ctx, c, b, to)
