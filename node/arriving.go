@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -23,9 +25,10 @@ type incomingTree struct {
 	*cas.Receiving
 	s        *sharing
 	root     cid.CID
-	mesh     string         // out of which it comes; "" is the public swarm
-	named    bool           // it is the content of a package
-	reaches  map[Reach]bool // without LAN
+	mesh     string                // out of which it comes; "" is the public swarm
+	named    bool                  // it is the content of a package, or goes to the LAN like one
+	passes   []pir.PID             // of the packages that go to the LAN from now on; the zero PID is none
+	reaches  map[config.Reach]bool // without LAN
 	blocks   map[cid.CID]bool
 	finished bool
 }
@@ -62,7 +65,7 @@ func (s *sharing) arrived(ctx context.Context, id pir.PID, root cid.CID) error {
 
 // receive begins to take in a tree that was expected, out of a mesh or of the public swarm ("").
 func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size int64) (*incomingTree, error) {
-	t := &incomingTree{s: s, root: root, mesh: mesh, reaches: map[Reach]bool{}, blocks: map[cid.CID]bool{}}
+	t := &incomingTree{s: s, root: root, mesh: mesh, reaches: map[config.Reach]bool{}, blocks: map[cid.CID]bool{}}
 	s.mu.RLock()
 	var ids []pir.PID
 	if a := s.arriving[root]; a != nil {
@@ -71,16 +74,27 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 	s.mu.RUnlock()
 	o := &cas.ReceiveOptions{Size: size}
 	if mesh != "" {
-		t.reaches[Reach(meshReach+mesh)] = true
+		t.reaches[config.Reach(config.MeshPrefix+mesh)] = true
 		o.RootName = meshMark(mesh, root)
 	}
 	for _, id := range ids {
-		t.named, t.reaches[s.Reach(id)] = true, true
+		t.named = true
+		if mesh == "" && s.passes(id) {
+			t.passes = append(t.passes, id)
+			continue
+		}
+		t.reaches[s.Reach(id)] = true
+	}
+	if mesh == "" && len(ids) == 0 && s.passes(pir.PID{}) {
+		t.named, t.passes = true, []pir.PID{{}}
+	}
+	if len(t.passes) > 0 {
+		o.RootName = swarmMark(t.passes[0], root)
 	}
 	if mesh != "" {
-		delete(t.reaches, Mesh) // it stays in the one that it comes out of
+		delete(t.reaches, config.Mesh) // it stays in the one that it comes out of
 	}
-	if delete(t.reaches, LAN); len(t.reaches) > 0 || t.named && s.nameless() != LAN {
+	if delete(t.reaches, config.LAN); len(t.reaches) > 0 || t.named && s.nameless() != config.LAN {
 		o.Coming = t.coming
 		s.mu.Lock()
 		if a := s.arriving[root]; a != nil {
@@ -112,10 +126,37 @@ func (t *incomingTree) Finish(ctx context.Context) error {
 		return err
 	}
 	t.finished = true
-	if t.mesh == "" {
-		return nil
+	ctx = context.WithoutCancel(ctx)
+	if t.mesh != "" {
+		return t.s.addBlocks(ctx, config.Reach(config.MeshPrefix+t.mesh), t.root)
 	}
-	return t.s.addBlocks(context.WithoutCancel(ctx), Reach(meshReach+t.mesh), t.root)
+	return t.s.pass(ctx, t.root, t.passes)
+}
+
+// pass notes of packages, and of a tree that is in none, that they came out of the public swarm. The first has its mark already.
+func (s *sharing) pass(ctx context.Context, root cid.CID, ids []pir.PID) error {
+	for i, id := range ids {
+		if id.IsZero() {
+			return s.addBlocks(ctx, config.LAN, root)
+		}
+		if i > 0 {
+			if err := s.store.PutRoot(ctx, cas.Root{Name: swarmMark(id, root), CID: root, PID: id, Created: time.Now()}); err != nil {
+				return err
+			}
+		}
+		s.mu.Lock()
+		s.passed[id] = true
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// swarmMark is the name of the root that says that a tree came out of the public swarm.
+func swarmMark(id pir.PID, root cid.CID) string {
+	if id.IsZero() {
+		return swarmRoot + root.String()
+	}
+	return swarmRoot + id.String()
 }
 
 // Close implements swarm.Receiver.
@@ -137,7 +178,7 @@ func (t *incomingTree) forget() {
 
 // coming returns the reaches of all trees with a block that are not in the sets yet, LAN is none, and whether a package has it.
 // The caller holds mu.
-func (s *sharing) coming(c cid.CID) (all map[Reach]bool, named bool) {
+func (s *sharing) coming(c cid.CID) (all map[config.Reach]bool, named bool) {
 	for _, a := range s.arriving {
 		for _, t := range a.trees {
 			if !t.blocks[c] {

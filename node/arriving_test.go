@@ -15,9 +15,11 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
 )
 
 // An arrivingCase is a tree, and to whom it is given.
@@ -31,8 +33,8 @@ type arrivingCase struct {
 // A tree that is being received is given to those to whom the finished package is given, at every moment.
 func TestArriving(t *testing.T) {
 	testArriving(t, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`, []arrivingCase{
-		{"plain", "plain", "", "m n"},
-		{"content", "", "", "m n"},
+		{"plain", "plain", "", "lan m n"}, // somebody shared it with strangers
+		{"content", "", "", "lan m n"},
 		{"content of m", "", "m", "m"},
 		{"secret", "secret", "", ""},
 		{"secret of m", "secret-2", "m", ""},
@@ -160,7 +162,9 @@ func TestMeshMark(t *testing.T) {
 	peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one")}, "dir/two": {Data: []byte("two")}})
 	var store *cas.Store
 	var node *swarms
-	forLAN := func() *Config { return &Config{Share: []ShareRule{{"*", LAN}}} }
+	forLAN := func() *config.Config {
+		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
+	}
 	open := func(failpoint func(cas.Step, string) error) {
 		t.Helper()
 		var err error
@@ -299,4 +303,80 @@ func tearBehind(t *testing.T, dir, root string) {
 	if err := errors.Join(os.Truncate(list[0], int64(end)), os.RemoveAll(filepath.Join(dir, "index"))); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// What came out of the public swarm goes to the LAN, also after a restart, as long as no rule is about it. What a mesh alone has told of
+// stays there, whoever brought the content.
+func TestSwarmMark(t *testing.T) {
+	h := newHandler(t)
+	setShare(t, h, `[]`)
+	s := h.sharing
+	s.config = h.config.Get
+	roots, ids := map[string]cid.CID{}, map[string]pir.PID{}
+	for _, name := range []string{"plain", "heard", "local", ""} {
+		var id pir.PID
+		peer, root := castest.Peer(tree(name))
+		switch name {
+		case "local":
+			ids[name], roots[name] = put(t, h, h.private, name, tree(name))
+			continue
+		case "":
+		default:
+			canonical, err := (&pir.PIR{Kind: pir.Data, Name: name, Data: name}).Encode()
+			if err == nil {
+				id = pir.Sum(canonical)
+				err = h.store.PutPIR(t.Context(), id, canonical, nil)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name == "heard" {
+			s.hear("m", id)
+		}
+		roots[name], ids[name] = root, id
+		done := s.expect(id, root)
+		r, err := (&system{s: h.swarms}).Receive(t.Context(), root, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = castest.Feed(r.(*incomingTree).Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
+		if err = errors.Join(err, r.Finish(t.Context()), r.Close(), s.arrived(t.Context(), id, root)); err != nil {
+			t.Fatal(err)
+		}
+		done()
+		if id.IsZero() {
+			continue
+		}
+		a := protocol.Attestation{PID: id, CID: root, Size: 1, Issued: noon}
+		if err := a.Sign(testKey(9)); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.store.Bind(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, s *sharing, want map[string]bool) {
+		t.Helper()
+		for name, lan := range want {
+			if got := s.MayGive(roots[name], "", true); got != lan {
+				t.Errorf("%s: give %q to the LAN: got %v, want %v", when, name, got, lan)
+			}
+			if s.MayGive(roots[name], "", false) {
+				t.Errorf("%s: %q is given to everybody", when, name)
+			}
+			if name != "" && s.MayTell(ids[name], "", true) != lan {
+				t.Errorf("%s: tell the LAN of %q: got %v, want %v", when, name, !lan, lan)
+			}
+		}
+	}
+	check("received", s, map[string]bool{"plain": true, "heard": false, "local": false, "": true})
+	check("after a restart", reopen(t, h), map[string]bool{"plain": true, "local": false, "": true})
+	if reach := reopen(t, h).Reach(ids["heard"]); reach != config.Mesh {
+		t.Errorf("a mesh's package goes to %s after a restart", reach)
+	}
+	setShare(t, h, `[{names: "plain", with: mesh}]`)
+	check("with a rule for it", reopen(t, h), map[string]bool{"plain": false, "": true})
+	setShare(t, h, `[{names: "*", with: mesh}]`)
+	check("with a rule for all", reopen(t, h), map[string]bool{"plain": false, "": false})
 }

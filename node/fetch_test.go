@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -29,7 +30,9 @@ func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	shares, err := openSharing(t.Context(), store, func() *Config { return &Config{Share: []ShareRule{{Names: "*", With: LAN}}} }, func(pir.PID) ([]pir.PID, error) { return nil, nil })
+	shares, err := openSharing(t.Context(), store, func() *config.Config {
+		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
+	}, func(pir.PID) ([]pir.PID, error) { return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

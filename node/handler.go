@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
@@ -29,7 +30,7 @@ type handler struct {
 	key      protocol.Key
 	private  ed25519.PrivateKey // key's
 	policy   *policyFile
-	config   *configFile
+	config   *config.File
 	grants   *control.Grants
 	heads    *heads
 	sharing  *sharing

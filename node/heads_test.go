@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
@@ -147,7 +148,7 @@ func newHandler(t *testing.T) *handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := openConfig(home.Config())
+	config, err := config.Open(home.Config())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
@@ -82,7 +83,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	config, err := openConfig(o.Home.Config())
+	settings, err := config.Open(o.Home.Config())
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	figures, served, err := newMetrics(ctx, config.Get().Metrics, log)
+	figures, served, err := newMetrics(ctx, settings.Get().Metrics, log)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func Run(ctx context.Context, o *Options) error {
 		<-served
 	}()
 	peers := newSwarms(&swarms{
-		home: o.Home, store: store, key: key, config: config, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
+		home: o.Home, store: store, key: key, config: settings, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
 		apart: o.Apart,
 	})
 	known.news = peers.hint
@@ -124,7 +125,7 @@ func Run(ctx context.Context, o *Options) error {
 		Builder: &builder{
 			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
 			machine: code,
-			partial: func() bool { return config.Get().Partial },
+			partial: func() bool { return settings.Get().Partial },
 		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),
@@ -139,12 +140,12 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	code.Work = realizer.WorkDir()
-	if peers.sharing, err = openSharing(ctx, store, config.Get, realizer.Refs); err != nil {
+	if peers.sharing, err = openSharing(ctx, store, settings.Get, realizer.Refs); err != nil {
 		return err
 	}
 	h := &handler{
 		store: store, realizer: realizer, home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key,
-		policy: policy, config: config, grants: grants, heads: known, sharing: peers.sharing, swarms: peers,
+		policy: policy, config: settings, grants: grants, heads: known, sharing: peers.sharing, swarms: peers,
 		started: time.Now(), stop: stop,
 	}
 	var beside sync.WaitGroup
@@ -159,7 +160,7 @@ func Run(ctx context.Context, o *Options) error {
 		Dir:      o.Home.Run,
 		Key:      key,
 		Enrolled: enrolled,
-		Listen:   config.Get().Control,
+		Listen:   settings.Get().Control,
 		Grants:   grants,
 		Handler:  h,
 		Ready:    o.Ready,

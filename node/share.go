@@ -301,7 +301,7 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 			h.swarms.log.Warn("a node to begin with does not answer now", "address", address, "error", err)
 		}
 		if !slices.Contains(bootstrap, address) {
-			if err := h.config.setBootstrap(append(slices.Clone(bootstrap), address)); err != nil {
+			if err := h.config.SetBootstrap(append(slices.Clone(bootstrap), address)); err != nil {
 				return nil, err
 			}
 		}
@@ -310,7 +310,7 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 			return nil, protocol.Errorf(protocol.NotFound, "%.200s is no node to begin with", address).WithHint("list them: nuka swarm bootstrap")
 		}
 		rest := slices.DeleteFunc(slices.Clone(bootstrap), func(b string) bool { return b == address })
-		if err := h.config.setBootstrap(rest); err != nil {
+		if err := h.config.SetBootstrap(rest); err != nil {
 			return nil, err
 		}
 	default:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -18,6 +19,9 @@ const (
 	shareRoot = "share/"
 	// meshRoot begins the names of roots that came out of a mesh, "mesh/NAME/CID": they never leave it.
 	meshRoot = "mesh/"
+	// swarmRoot begins the names of roots that came out of the public swarm, "swarm/PID" or, of content that is in no package,
+	// "swarm/CID": somebody shared them with strangers. They go to the LAN, too, unless a rule is about them.
+	swarmRoot = "swarm/"
 )
 
 // sharing knows how far each package, and each block of the store, may go.
@@ -25,14 +29,16 @@ const (
 // Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
 // ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
 // others have that package as well. Of trees that are being received arriving.go keeps the same.
-// What is in no package goes as far as the rule for "*" says, and without one to meshes.
+// What is in no package goes as far as the rule for "*" says, and without one to meshes. Without a rule, what came out of the public
+// swarm goes to the LAN.
 type sharing struct {
 	store  *cas.Store
-	config func() *Config
+	config func() *config.Config
 
 	mu       sync.RWMutex
 	explicit map[pir.PID]bool   // shared by name, with all that it refers to
 	heard    map[pir.PID]string // the mesh, which alone has told of it
+	passed   map[pir.PID]bool   // whose content came out of the public swarm
 	public   map[cid.CID]bool   // blocks
 	off      map[cid.CID]bool   // blocks
 	named    map[cid.CID]bool   // blocks in packages for the LAN and for single meshes; empty when what has no name goes to the LAN too
@@ -42,9 +48,9 @@ type sharing struct {
 }
 
 // openSharing reads what is shared.
-func openSharing(ctx context.Context, store *cas.Store, config func() *Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
+func openSharing(ctx context.Context, store *cas.Store, settings func() *config.Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
 	s := &sharing{
-		store: store, config: config, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{},
+		store: store, config: settings, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{}, passed: map[pir.PID]bool{},
 		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, named: map[cid.CID]bool{}, meshes: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
 	}
 	inMesh := map[cid.CID]string{}
@@ -57,14 +63,24 @@ func openSharing(ctx context.Context, store *cas.Store, config func() *Config, r
 				return nil, err
 			}
 		}
-		if name, _, ok := strings.Cut(strings.TrimPrefix(root.Name, meshRoot), "/"); ok && strings.HasPrefix(root.Name, meshRoot) {
-			if err := s.addBlocks(ctx, Reach(meshReach+name), root.CID); err != nil {
-				if there, e := store.Has(root.CID); there || e != nil || !errors.Is(err, cas.ErrNotFound) {
+		if mark, ok := strings.CutPrefix(root.Name, meshRoot); ok {
+			name, _, _ := strings.Cut(mark, "/")
+			there, err := s.addMarked(ctx, config.Reach(config.MeshPrefix+name), root.CID)
+			if err != nil {
+				return nil, err
+			}
+			if there {
+				inMesh[root.CID] = name
+			}
+		}
+		if mark, ok := strings.CutPrefix(root.Name, swarmRoot); ok {
+			if id, err := pir.ParsePID(mark); err == nil {
+				s.passed[id] = true
+			} else if _, ruled := s.rule(pir.PID{}); !ruled {
+				if _, err := s.addMarked(ctx, config.LAN, root.CID); err != nil {
 					return nil, err
 				}
-				continue // a torn journal had the mark only, which counts again when the tree is here again
 			}
-			inMesh[root.CID] = name
 		}
 	}
 	for b, err := range store.Bindings() {
@@ -79,6 +95,19 @@ func openSharing(ctx context.Context, store *cas.Store, config func() *Config, r
 		}
 	}
 	return s, nil
+}
+
+// addMarked adds the blocks of a tree that a mark is about, and says whether it is here. A torn journal may have the mark only, which
+// counts again when the tree is here again.
+func (s *sharing) addMarked(ctx context.Context, reach config.Reach, root cid.CID) (bool, error) {
+	err := s.addBlocks(ctx, reach, root)
+	if err == nil {
+		return true, nil
+	}
+	if there, e := s.store.Has(root); there || e != nil || !errors.Is(err, cas.ErrNotFound) {
+		return false, err
+	}
+	return false, nil
 }
 
 // addClosure makes a package public, with all that it refers to.
@@ -107,7 +136,7 @@ func (s *sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) 
 
 // shareClosure makes a package that is here public, with all that it refers to, and returns them.
 func (s *sharing) shareClosure(ctx context.Context, id pir.PID, root cid.CID, refs func(pir.PID) ([]pir.PID, error)) ([]pir.PID, error) {
-	if reach := s.Reach(id); strings.HasPrefix(string(reach), meshReach) || reach == Off {
+	if reach := s.Reach(id); strings.HasPrefix(string(reach), config.MeshPrefix) || reach == config.Off {
 		return nil, protocol.Errorf(protocol.Denied, "%s goes no farther than %s", id.Short(), reach).
 			WithHint("the share rules of config.nuon, or the mesh that it came from, say so")
 	}
@@ -148,33 +177,56 @@ func (s *sharing) any() bool {
 }
 
 // Reach says how far a package may go.
-func (s *sharing) Reach(id pir.PID) Reach {
+func (s *sharing) Reach(id pir.PID) config.Reach {
 	s.mu.RLock()
-	explicit, mesh := s.explicit[id], s.heard[id]
+	explicit, mesh, passed := s.explicit[id], s.heard[id], s.passed[id]
 	s.mu.RUnlock()
 	if explicit {
-		return Public
+		return config.Public
 	}
 	if mesh != "" {
-		return Reach(meshReach + mesh)
+		return config.Reach(config.MeshPrefix + mesh)
+	}
+	reach, ruled := s.rule(id)
+	if passed && !ruled {
+		return config.LAN
+	}
+	return reach
+}
+
+// rule says how far the configuration lets a package go, and whether one of its rules is, or could be, about it. The zero PID is that
+// of content in no package.
+func (s *sharing) rule(id pir.PID) (reach config.Reach, ruled bool) {
+	if id.IsZero() {
+		return s.config().Rule("")
 	}
 	canonical, _, err := s.store.PIR(id)
-	if err != nil {
-		return s.config().UnknownReach() // known by its content alone
+	if err != nil { // known by its content alone
+		c := s.config()
+		return c.UnknownReach(), len(c.Share) > 0
 	}
 	p, err := pir.Decode(canonical)
 	if err != nil {
-		return Off
+		return config.Off, true
 	}
-	return s.config().Reach(p.Name)
+	return s.config().Rule(p.Name)
+}
+
+// passes says whether content of a package, or of none, goes to the LAN once it has come out of the public swarm: nothing else says how far.
+func (s *sharing) passes(id pir.PID) bool {
+	if !id.IsZero() && s.Reach(id) != config.Mesh {
+		return false // shared by name, or told of by a mesh alone
+	}
+	_, ruled := s.rule(id)
+	return !ruled
 }
 
 // nameless says how far content goes that is in no package. It is never public: nobody has said what it is.
-func (s *sharing) nameless() Reach {
-	if reach := s.config().Reach(""); reach != Public {
+func (s *sharing) nameless() config.Reach {
+	if reach := s.config().Reach(""); reach != config.Public {
 		return reach
 	}
-	return LAN
+	return config.LAN
 }
 
 // hear notes that a mesh has told of a package; what the public swarm tells of as well is not the mesh's.
@@ -192,16 +244,16 @@ func meshMark(mesh string, root cid.CID) string { return meshRoot + mesh + "/" +
 // learn keeps the sets up to date when a package has content.
 func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
 	reach := s.Reach(id)
-	if strings.HasPrefix(string(reach), meshReach) {
-		if err := s.addBlocks(ctx, LAN, root); err != nil {
+	if strings.HasPrefix(string(reach), config.MeshPrefix) {
+		if err := s.addBlocks(ctx, config.LAN, root); err != nil {
 			return err
 		}
 	}
 	return s.addBlocks(ctx, reach, root)
 }
 
-func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) error {
-	if (reach == LAN || reach == Mesh) && s.nameless() == reach {
+func (s *sharing) addBlocks(ctx context.Context, reach config.Reach, root cid.CID) error {
+	if (reach == config.LAN || reach == config.Mesh) && s.nameless() == reach {
 		return nil // as if it were in no package
 	}
 	s.mu.RLock()
@@ -224,7 +276,7 @@ func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) erro
 	set := s.set(reach)
 	if set == nil {
 		set = map[cid.CID]bool{}
-		s.mesh[strings.TrimPrefix(string(reach), meshReach)] = set
+		s.mesh[strings.TrimPrefix(string(reach), config.MeshPrefix)] = set
 	}
 	for _, c := range blocks {
 		set[c] = true
@@ -233,18 +285,18 @@ func (s *sharing) addBlocks(ctx context.Context, reach Reach, root cid.CID) erro
 }
 
 // set returns the blocks of a reach; nil for a mesh of which none are known. The caller holds mu.
-func (s *sharing) set(reach Reach) map[cid.CID]bool {
+func (s *sharing) set(reach config.Reach) map[cid.CID]bool {
 	switch reach {
-	case Off:
+	case config.Off:
 		return s.off
-	case Mesh:
+	case config.Mesh:
 		return s.meshes
-	case LAN:
+	case config.LAN:
 		return s.named
-	case Public:
+	case config.Public:
 		return s.public
 	}
-	return s.mesh[strings.TrimPrefix(string(reach), meshReach)]
+	return s.mesh[strings.TrimPrefix(string(reach), config.MeshPrefix)]
 }
 
 // MayGive says whether a block may go to a node of a mesh, or of the public swarm (""), which is on a private address
@@ -253,13 +305,13 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	coming, named := s.coming(c)
-	if s.off[c] || coming[Off] {
+	if s.off[c] || coming[config.Off] {
 		return false
 	}
 	if named = named || s.named[c] || s.meshes[c] || s.public[c]; !named {
 		switch s.nameless() {
-		case LAN, Reach(meshReach + mesh):
-		case Mesh:
+		case config.LAN, config.Reach(config.MeshPrefix + mesh):
+		case config.Mesh:
 			if mesh == "" {
 				return false
 			}
@@ -267,11 +319,11 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 			return false
 		}
 	}
-	if s.public[c] || coming[Public] || mesh != "" && (s.mesh[mesh][c] || coming[Reach(meshReach+mesh)]) {
+	if s.public[c] || coming[config.Public] || mesh != "" && (s.mesh[mesh][c] || coming[config.Reach(config.MeshPrefix+mesh)]) {
 		return true
 	}
 	for reach := range coming {
-		if strings.HasPrefix(string(reach), meshReach) {
+		if strings.HasPrefix(string(reach), config.MeshPrefix) {
 			return false // of another mesh
 		}
 	}
@@ -280,7 +332,7 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 			return false
 		}
 	}
-	if s.meshes[c] || coming[Mesh] {
+	if s.meshes[c] || coming[config.Mesh] {
 		return mesh != ""
 	}
 	return private || mesh != ""
@@ -289,15 +341,15 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 // MayTell says whether a node may be told what is known about a package.
 func (s *sharing) MayTell(id pir.PID, mesh string, private bool) bool {
 	switch reach := s.Reach(id); reach {
-	case Off:
+	case config.Off:
 		return false
-	case Public:
+	case config.Public:
 		return true
-	case Mesh:
+	case config.Mesh:
 		return mesh != ""
-	case LAN:
+	case config.LAN:
 		return private || mesh != ""
 	default:
-		return mesh != "" && string(reach) == meshReach+mesh
+		return mesh != "" && string(reach) == config.MeshPrefix+mesh
 	}
 }

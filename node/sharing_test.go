@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -24,7 +25,7 @@ func setShare(t *testing.T, h *handler, rules string) {
 	t.Helper()
 	err := os.WriteFile(h.home.Config(), []byte("{share: "+rules+"}"), 0o600)
 	if err == nil {
-		h.config, err = openConfig(h.home.Config())
+		h.config, err = config.Open(h.home.Config())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func TestSharing(t *testing.T) {
 	s.hear("m", objects["got"].id)
 	got := objects["got"].root
 	err := h.store.PutRoot(t.Context(), cas.Root{Name: meshMark("m", got), CID: got})
-	if err = errors.Join(err, s.addBlocks(t.Context(), meshReach+"m", got)); err != nil {
+	if err = errors.Join(err, s.addBlocks(t.Context(), config.MeshPrefix+"m", got)); err != nil {
 		t.Fatal(err)
 	}
 	check := func(s *sharing, name string, want string) {

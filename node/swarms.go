@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/pir"
@@ -33,7 +34,7 @@ type swarms struct {
 	home    protocol.Home
 	store   *cas.Store
 	key     ed25519.PrivateKey
-	config  *configFile
+	config  *config.File
 	policy  *policyFile
 	heads   *heads
 	sharing *sharing
@@ -400,7 +401,7 @@ func (s *swarms) ownStatements() ([]protocol.Attestation, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.sharing.Reach(b.PID) != Public {
+		if s.sharing.Reach(b.PID) != config.Public {
 			continue
 		}
 		for a, err := range s.store.Attestations(b.PID) {

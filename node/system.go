@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -138,7 +139,7 @@ func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
 // announces says whether a package is announced to all of the membership: what is public, and in a mesh what is its own.
 func (y *system) announces(id pir.PID) bool {
 	reach := y.s.sharing.Reach(id)
-	return reach == Public || y.mesh != "" && reach == Reach(meshReach+y.mesh)
+	return reach == config.Public || y.mesh != "" && reach == config.Reach(config.MeshPrefix+y.mesh)
 }
 
 // PIRs implements realize.Peers: all memberships are asked at once, as about statements.

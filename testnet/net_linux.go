@@ -132,13 +132,9 @@ table ip filter { chain in { type filter hook input priority 0; iifname eth0 ct 
 	return d, c.Run() == nil
 }
 
-// machine adds a machine without a network. Where its configuration has no share rules it gives all that it has to the LAN,
-// which is what most scenes are about; "share: []" is how a node is by itself.
+// machine adds a machine without a network.
 func (n *Net) machine(config string) *Node {
 	n.t.Helper()
-	if body := strings.TrimSuffix(config, "}"); !strings.Contains(config, "share:") {
-		config = body + map[bool]string{true: "", false: ", "}[body == "{"] + `share: [{names: "*", with: lan}]}`
-	}
 	i := len(n.nodes) + 1
 	d := &Node{net: n, n: i, Home: filepath.Join(n.dir, strconv.Itoa(i)), IP: fmt.Sprintf("%s.0.%d", n.prefix, i)}
 	n.nodes = append(n.nodes, d)

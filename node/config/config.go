@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"errors"
@@ -23,13 +23,13 @@ const (
 	Mesh   Reach = "mesh"   // with the members of each mesh that the node is in
 	LAN    Reach = "lan"    // with nodes on private addresses, when they ask; never announced
 	Public Reach = "public" // with everybody, and announced
-	// meshReach begins the reach of what is shared with the members of one mesh, "mesh:NAME".
-	meshReach = "mesh:"
+	// MeshPrefix begins the reach of what is shared with the members of one mesh, "mesh:NAME".
+	MeshPrefix = "mesh:"
 )
 
 // A ShareRule says how far packages of some names are shared. One for "*" is also about content that is in no package,
 // and makes that go no farther than the LAN.
-// What no rule is about goes to meshes only: strangers get what was shared with them.
+// What no rule is about goes to meshes only, and to the LAN if it came out of the public swarm: strangers get what was shared with strangers.
 type ShareRule struct {
 	Names string // a pattern as path.Match has it
 	With  Reach
@@ -52,8 +52,8 @@ type Config struct {
 	Control     string
 }
 
-// defaultConfig is what counts where the file says nothing.
-func defaultConfig() *Config {
+// Default is what counts where the file says nothing.
+func Default() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
 		MDNS:   true, Relay: true, Connections: 200,
@@ -62,12 +62,18 @@ func defaultConfig() *Config {
 
 // Reach says how far a package of a name is shared. The first rule that is about it decides; without one it is Mesh.
 func (c *Config) Reach(name string) Reach {
+	reach, _ := c.Rule(name)
+	return reach
+}
+
+// Rule is Reach, and says whether a rule is about the name.
+func (c *Config) Rule(name string) (reach Reach, ruled bool) {
 	for _, r := range c.Share {
 		if ok, _ := path.Match(r.Names, name); ok {
-			return r.With
+			return r.With, true
 		}
 	}
-	return Mesh
+	return Mesh, false
 }
 
 // UnknownReach says how far a package goes whose name is not known: no farther than every rule that could be about it allows.
@@ -85,7 +91,7 @@ func (c *Config) UnknownReach() Reach {
 // narrower returns the narrower of two reaches; "" is no bound. Those of two meshes have nobody in common.
 func narrower(a, b Reach) Reach {
 	order := func(r Reach) int { return slices.Index([]Reach{Off, "", Mesh, LAN, Public}, r) }
-	mesh := func(r Reach) bool { return strings.HasPrefix(string(r), meshReach) }
+	mesh := func(r Reach) bool { return strings.HasPrefix(string(r), MeshPrefix) }
 	switch {
 	case a == "" || a == b:
 		return b
@@ -99,22 +105,22 @@ func narrower(a, b Reach) Reach {
 	return a
 }
 
-// A configFile keeps the configuration of a home.
-type configFile struct {
+// A File keeps the configuration of a home.
+type File struct {
 	path string
 	mu   sync.Mutex
 	c    *Config
 }
 
-// openConfig reads the configuration; without a file it is the default.
-func openConfig(path string) (*configFile, error) {
-	f := &configFile{path: path, c: defaultConfig()}
+// Open reads the configuration; without a file it is the default.
+func Open(path string) (*File, error) {
+	f := &File{path: path, c: Default()}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
 	if err == nil {
-		f.c, err = parseConfig(b)
+		f.c, err = parse(b)
 	}
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "%s: %v", path, err).WithHint("put it right, or remove it to have the defaults")
@@ -123,14 +129,14 @@ func openConfig(path string) (*configFile, error) {
 }
 
 // Get returns the configuration; it is not changed.
-func (f *configFile) Get() *Config {
+func (f *File) Get() *Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.c
 }
 
-// setBootstrap replaces the nodes to begin with, in the file too; comments in it are lost.
-func (f *configFile) setBootstrap(addresses []string) error {
+// SetBootstrap replaces the nodes to begin with, in the file too; comments in it are lost.
+func (f *File) SetBootstrap(addresses []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	rec := nuon.Record{}
@@ -153,7 +159,7 @@ func (f *configFile) setBootstrap(addresses []string) error {
 	if b, err = nuon.Encode(rec); err != nil {
 		return err
 	}
-	c, err := parseConfig(b)
+	c, err := parse(b)
 	if err != nil {
 		return err
 	}

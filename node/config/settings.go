@@ -1,15 +1,16 @@
-package node
+package config
 
 import (
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -43,7 +44,7 @@ var settings = []setting{
 	{
 		"share", "How far packages go that `nuka share` was not said of. The first rule whose pattern matches the name of a package decides: " +
 			"off gives it to nobody, mesh to the members of each mesh that this node is in, mesh:NAME to those of one, lan to nodes on private addresses, too, public to all. " +
-			"A rule for * is also about content without a name, which goes no farther than the local network. What no rule is about goes to meshes.",
+			"A rule for * is also about content without a name, which goes no farther than the local network. What no rule is about goes to meshes, and to the local network, too, if it came out of the public swarm.",
 		"a list of {names: PATTERN, with: off|mesh|mesh:NAME|lan|public}", `{share: [{names: "work-*", with: "mesh:team"}, {names: "*", with: lan}]}`,
 		func(v any, c *Config) bool { return shares(v, &c.Share) },
 	},
@@ -82,8 +83,8 @@ var settings = []setting{
 	},
 }
 
-// parseConfig reads a configuration.
-func parseConfig(text []byte) (*Config, error) {
+// parse reads a configuration.
+func parse(text []byte) (*Config, error) {
 	v, err := nuon.Parse(text)
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func parseConfig(text []byte) (*Config, error) {
 	if !ok {
 		return nil, errors.New("1:1: want a record, such as " + settings[0].example)
 	}
-	c := defaultConfig()
+	c := Default()
 	for _, name := range slices.Sorted(maps.Keys(rec)) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		if i < 0 {
@@ -121,8 +122,8 @@ func written(v any) string {
 	return string(b)
 }
 
-// configPage returns docs/config.md.
-func configPage() string {
+// page returns docs/config.md.
+func page() string {
 	var b strings.Builder
 	b.WriteString(`# Settings
 
@@ -135,7 +136,7 @@ starts: ` + "`nuka daemon stop`" + `, and the next command starts it again.
 		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
 	}
 	b.WriteString("Caches, logs and unfinished downloads are bounded without a setting: [operating.md](operating.md#disk) has the bounds.\n\n")
-	b.WriteString("This page is made from node/settings.go: `go test ./node -run TestConfigPage -update` writes it.\n")
+	b.WriteString("This page is made from node/config/settings.go: `go test ./node/config -run TestConfigPage -update` writes it.\n")
 	return b.String()
 }
 
@@ -179,9 +180,26 @@ func texts(v any, to *[]string) bool {
 func multiaddrs(v any, to *[]string) bool {
 	ok := texts(v, to)
 	for _, text := range *to {
-		ok = ok && swarm.CheckListen(text) == nil
+		ok = ok && canListen(text)
 	}
 	return ok
+}
+
+// canListen says whether a swarm can be told to listen at a multiaddr: an address of this machine, and a port of tcp or quic-v1.
+func canListen(text string) bool {
+	parts := strings.Split(text, "/")
+	if len(parts) != 5 && len(parts) != 6 || parts[0] != "" {
+		return false
+	}
+	ip, err := netip.ParseAddr(parts[2])
+	if err != nil || ip.Zone() != "" || parts[1] != map[bool]string{true: "ip4", false: "ip6"}[ip.Is4()] {
+		return false
+	}
+	if _, err := strconv.ParseUint(parts[4], 10, 16); err != nil {
+		return false
+	}
+	how := parts[3] + "/" + strings.Join(parts[5:], "/")
+	return how == "tcp/" || how == "udp/quic-v1"
 }
 
 func shares(v any, to *[]ShareRule) bool {
@@ -193,7 +211,7 @@ func shares(v any, to *[]ShareRule) bool {
 		if _, err := path.Match(names, ""); err != nil || names == "" || len(rec) != 2 {
 			return false
 		}
-		if !slices.Contains([]Reach{Off, Mesh, LAN, Public}, Reach(with)) && (!strings.HasPrefix(with, meshReach) || with == meshReach) {
+		if !slices.Contains([]Reach{Off, Mesh, LAN, Public}, Reach(with)) && (!strings.HasPrefix(with, MeshPrefix) || with == MeshPrefix) {
 			return false
 		}
 		*to = append(*to, ShareRule{names, Reach(with)})

@@ -1,4 +1,4 @@
-package node
+package config
 
 import (
 	"flag"
@@ -15,7 +15,7 @@ import (
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
 func TestConfig(t *testing.T) {
-	c, err := parseConfig([]byte(`{
+	c, err := parse([]byte(`{
   # a node of the team
   listen: [/ip4/127.0.0.1/tcp/4717]
   mdns: false, up: 10MiB, confine: partial
@@ -24,7 +24,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := defaultConfig()
+	want := Default()
 	want.Listens, want.Listen, want.MDNS, want.Up, want.Partial = true, []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20, true
 	want.Share = []ShareRule{{"work-*", Off}, {"lib*", Public}}
 	if d := cmp.Diff(want, c); d != "" {
@@ -53,7 +53,7 @@ func TestConfig(t *testing.T) {
 		"{confine: true}":                        "confine",
 		"{mdns: 1.5}":                            "1:8",
 	} {
-		if _, err := parseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
 	}
@@ -61,54 +61,54 @@ func TestConfig(t *testing.T) {
 
 func TestConfigFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.nuon")
-	f, err := openConfig(path)
+	f, err := Open(path)
 	if err != nil || !f.Get().MDNS {
 		t.Fatalf("got %+v, %v; want the defaults", f, err)
 	}
 	if err := os.WriteFile(path, []byte("{mdns: false}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.setBootstrap([]string{"/ip4/127.0.0.1/tcp/1"}); err != nil {
+	if err := f.SetBootstrap([]string{"/ip4/127.0.0.1/tcp/1"}); err != nil {
 		t.Fatal(err)
 	}
-	again, err := openConfig(path)
+	again, err := Open(path)
 	if err != nil || again.Get().MDNS || !cmp.Equal(again.Get().Bootstrap, []string{"/ip4/127.0.0.1/tcp/1"}) {
 		t.Errorf("got %+v, %v", again.Get(), err)
 	}
 	if err := os.WriteFile(path, []byte("{mdns: }"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openConfig(path); err == nil || !strings.Contains(err.Error(), "config.nuon: 1:8") {
+	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "config.nuon: 1:8") {
 		t.Errorf("got %v, want the place", err)
 	}
 }
 
 // docs/config.md is made from the table of settings, and each example of it is a configuration.
 func TestConfigPage(t *testing.T) {
-	const page = "../docs/config.md"
+	const file = "../../docs/config.md"
 	if *update {
-		if err := os.WriteFile(page, []byte(configPage()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(page()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(page)
+	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(configPage(), string(got)); d != "" {
-		t.Errorf("%s (-want +got); make it anew: go test ./node -run TestConfigPage -update\n%s", page, d)
+	if d := cmp.Diff(page(), string(got)); d != "" {
+		t.Errorf("%s (-want +got); make it anew: go test ./node/config -run TestConfigPage -update\n%s", file, d)
 	}
 	for _, s := range settings {
-		c, err := parseConfig([]byte(s.example))
+		c, err := parse([]byte(s.example))
 		if err != nil {
 			t.Errorf("the example of %s: %v", s.name, err)
 		}
-		if cmp.Equal(c, defaultConfig()) {
+		if cmp.Equal(c, Default()) {
 			t.Errorf("the example of %s says nothing", s.name)
 		}
 	}
 	// Each field of Config is in the table: the examples together set all of them.
-	all := reflect.ValueOf(*defaultConfig())
+	all := reflect.ValueOf(*Default())
 	for i := range all.NumField() {
 		name := strings.ToLower(all.Type().Field(i).Name)
 		name = map[string]string{"listens": "listen", "partial": "confine"}[name] + strings.TrimSuffix(strings.TrimSuffix(name, "listens"), "partial")
