@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,8 +85,17 @@ func (c *Client) ask(ctx context.Context, argv ...string) string {
 	return strings.TrimSpace(out)
 }
 
+// ErrNoRegistry says that the user's configuration names no registry of a kind, and no client program is here that knows one.
+var ErrNoRegistry = errors.New("no registry is configured")
+
+// A noRegistryError is ErrNoRegistry with the hint for its kind.
+type noRegistryError struct{ err error }
+
+func (e *noRegistryError) Error() string   { return e.err.Error() }
+func (e *noRegistryError) Unwrap() []error { return []error{e.err, ErrNoRegistry} }
+
 func noRegistry(what, setting string) error {
-	return protocol.Errorf(protocol.Unavailable, "no %s registry is configured", what).WithHint("%s", setting)
+	return &noRegistryError{protocol.Errorf(protocol.Unavailable, "no %s registry is configured", what).WithHint("%s", setting)}
 }
 
 // settings reads "key = value" lines of an ini-like file, with "[section]" before the key as "section.key".

@@ -177,11 +177,15 @@ func eachStanza(r io.Reader) func(yield func(map[string]string) bool) {
 	}
 }
 
+func noDebian() error {
+	return noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
+}
+
 // resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
 func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
 	sources := f.aptSources(regs.stranger)
 	if len(sources) == 0 {
-		return nil, noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
+		return nil, noDebian()
 	}
 	if o.Kind == DebSrc {
 		if at, err := f.resolveDebianSource(ctx, sources, o, want); at != nil || err != nil {

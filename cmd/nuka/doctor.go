@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/config"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// A finding is one line of the doctor's.
+type finding struct {
+	What   string `json:"what"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "look for what keeps nuka from working here",
+		Args:  exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			findings := a.examine(c)
+			bad := 0
+			for _, f := range findings {
+				if !f.OK {
+					bad++
+				}
+			}
+			if a.json {
+				if err := a.terminal.json(findings); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range findings {
+					mark := map[bool]string{true: "ok", false: "!!"}[f.OK]
+					fmt.Fprintf(a.out, "%s  %s: %s\n", mark, f.What, printable(f.Detail))
+					if f.Hint != "" && !f.OK {
+						fmt.Fprintf(a.out, "    %s\n", f.Hint)
+					}
+				}
+			}
+			if bad > 0 {
+				return exitError(1)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&a.offline, "offline", false, "use no network: ask no registry")
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) examine(c *cobra.Command) (findings []finding) {
+	add := func(what string, err error, detail, hint string) {
+		f := finding{What: what, OK: err == nil, Detail: detail, Hint: hint}
+		if err != nil {
+			f.Detail = err.Error()
+		}
+		findings = append(findings, f)
+	}
+	elsewhere := a.node != "" // what is about this machine is not about that node
+	if !elsewhere {
+		add("home", writable(a.home.Data), a.home.Data, "set NUKA_HOME to a folder of yours")
+		file := a.home.Config()
+		_, err := config.Open(file)
+		if _, missing := os.Stat(file); errors.Is(missing, fs.ErrNotExist) {
+			file = "none, so all is as by default"
+		}
+		add("settings", err, file, "docs/config.md has all settings with an example of each")
+		program, err := daemonProgram()
+		add("daemon's program", err, program, "install nukad beside nuka")
+	}
+	client, err := a.connect(c.Context())
+	if elsewhere {
+		add("node of the ticket", err, "it answers", "ask the node's user whether it runs, and whether the ticket still holds")
+	} else {
+		add("daemon", err, "it answers", "its log: "+a.home.DaemonLog())
+	}
+	if err == nil {
+		defer client.Close()
+		var s protocol.Status
+		err := client.Call(c.Context(), protocol.OpStatus, nil, &s, nil)
+		if err == nil && s.Version != version {
+			err = fmt.Errorf("the daemon is version %s, the command %s", s.Version, version)
+		}
+		add("version", err, version, "nuka daemon stop")
+		for _, line := range s.Confinement {
+			var missing error
+			if slices.Contains(s.MissingWalls, line) && !s.Partial {
+				missing = errors.New("lacks: " + line)
+			}
+			add("sandbox", missing, "lacks: "+line, "until then this node builds nothing that others described; confine: partial in config.nuon allows it")
+		}
+		if err == nil && len(s.Confinement) == 0 {
+			add("sandbox", nil, "Landlock, seccomp and all else is there", "")
+		}
+		if elsewhere {
+			return findings // a ticket is about builds, not about that node's store
+		}
+		var stats protocol.Stats
+		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
+		if err == nil && stats.Damaged > 0 {
+			err = fmt.Errorf("%d damaged files were set aside", stats.Damaged)
+		}
+		add("store", err, fmt.Sprintf("%d files, %s", stats.Files, size(stats.FileBytes)), "build again what needs them; nuka store verify names them")
+	}
+	if elsewhere {
+		return findings
+	}
+	if free, err := freeSpace(a.home.Data); err == nil {
+		var low error
+		if free < 2<<30 {
+			low = fmt.Errorf("only %s are free", size(free))
+		}
+		add("disk", low, size(free)+" free", "builds of large packages need a few gigabytes")
+	}
+	_, result := a.eval(c.Context(), "hello", nil)
+	add("evaluation", result, "hello evaluates", "")
+	if a.offline {
+		return findings
+	}
+	return append(findings, a.examineRegistries(c.Context())...)
+}
+
+// registryTimeout is how long the doctor waits for each registry.
+const registryTimeout = 20 * time.Second
+
+// examineRegistries asks each registry that the user's clients are configured for, all at once.
+func (a *app) examineRegistries(ctx context.Context) []finding {
+	registries := []struct {
+		kind source.OriginKind
+		what string
+	}{{source.NPM, "npm registry"}, {source.PyPI, "Python index"}, {source.Crate, "crate registry"}, {source.Go, "Go module proxy"}, {source.Deb, "Debian repositories"}}
+	findings := make([]finding, len(registries))
+	fetcher := source.New(&source.Options{Client: a.client(), Retries: -1})
+	var asking sync.WaitGroup
+	for i, r := range registries {
+		asking.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, registryTimeout)
+			defer cancel()
+			f := finding{What: r.what, OK: true, Detail: "answers"}
+			switch err := fetcher.Answers(ctx, r.kind); {
+			case errors.Is(err, source.ErrNoRegistry):
+				f.Detail = "none is configured on this machine, so packages cannot be fetched from one"
+			case ctx.Err() != nil:
+				f.OK, f.Detail, f.Hint = false, fmt.Sprintf("no answer within %s", registryTimeout), "check the network and the registry setting"
+			case err != nil:
+				f.OK, f.Detail = false, err.Error()
+				if e := protocol.AsError(err); e != nil {
+					f.Hint = e.Hint
+				}
+			}
+			findings[i] = f
+		})
+	}
+	asking.Wait()
+	return findings
+}
+
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".doctor-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

@@ -1,0 +1,71 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Answers asks the registry of a kind, as the client's configuration names it, for a package that does not exist, and returns nil if the
+// registry says so. It is ErrNoRegistry if none is configured; any other error says what is wrong with the registry, the network or the
+// user's credentials. Nothing is downloaded but that answer: of Debian's repositories their Release files.
+func (f *Fetcher) Answers(ctx context.Context, kind OriginKind) error {
+	o := Origin{Kind: kind, Name: "nuka-doctor", Version: "0.0.0"}
+	switch kind {
+	case Deb, DebSrc:
+		return f.debianAnswers(ctx)
+	case Go:
+		o.Name, o.Version = "example.com/nuka-doctor", "v0.0.0"
+	}
+	r := &Request{Origins: []Origin{o}}
+	places, err := f.resolve(ctx, o, r.Hash, f.registries(r))
+	stored := false // the server may be one of plain files, some of which say 403 of what they have not
+	for _, p := range places {
+		_, err = f.get(ctx, p) // its address was put together without a question
+		stored = p.header == nil
+	}
+	if protocol.CodeOf(err) == protocol.NotFound {
+		return nil
+	}
+	var answer *httpError
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.status {
+	case http.StatusUnauthorized, http.StatusProxyAuthRequired, http.StatusTooManyRequests, http.StatusRequestTimeout:
+		return err
+	case http.StatusForbidden:
+		if !stored {
+			return err
+		}
+	}
+	if answer.status >= http.StatusInternalServerError {
+		return err
+	}
+	return nil
+}
+
+func (f *Fetcher) debianAnswers(ctx context.Context) error {
+	sources := f.aptSources(false)
+	if len(sources) == 0 {
+		return noDebian()
+	}
+	asked := map[string]bool{}
+	for _, s := range sources {
+		address := s.base + "/dists/" + s.suite + "/Release"
+		if strings.HasSuffix(s.suite, "/") {
+			address = s.base + "/" + strings.TrimPrefix(s.suite, "./") + "Release"
+		}
+		if asked[address] {
+			continue
+		}
+		asked[address] = true
+		if _, err := f.get(ctx, place{url: address}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
