@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -103,21 +102,16 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	defer asked.wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := worker.Send(message); err != nil {
+	if err := worker.SendValue(message); err != nil {
 		worker.Kill(err)
 		return ended(ctx, worker, err)
 	}
 	for {
-		text, err := worker.Recv()
-		if err != nil {
+		var reply workerReply
+		if err := worker.RecvValue(&reply); err != nil {
 			if !errors.Is(err, io.EOF) {
 				worker.Kill(err)
 			}
-			return ended(ctx, worker, err)
-		}
-		var reply workerReply
-		if err := json.Unmarshal(text, &reply); err != nil {
-			worker.Kill(err)
 			return ended(ctx, worker, err)
 		}
 		if _, err := job.Log.Write(reply.Output); err != nil {
@@ -154,8 +148,8 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 }
 
 // message returns the first message to the worker, and the files that it may have compiled.
-func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[string]string, error) {
-	w := workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
+func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, map[string]string, error) {
+	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
 	files := map[string]string{}
 	for _, in := range job.Inputs {
 		tree := workerTree{Path: in.Path}
@@ -183,8 +177,7 @@ func (b *builder) message(ctx context.Context, job *realize.Job) ([]byte, map[st
 	for _, name := range names {
 		w.Path = append(w.Path, realize.StorePath+"/"+job.PIR.Packages[name].String()+"/bin")
 	}
-	text, err := json.Marshal(w)
-	return text, files, err
+	return w, files, nil
 }
 
 func workerEntry(store *cas.Store, e cas.Entry) (wasmrt.Entry, error) {

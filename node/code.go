@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -42,15 +41,11 @@ func (a *asker) ask(_ context.Context, missing *wasmrt.Missing) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := sendReply(a.conn, workerReply{Want: &wantCode{File: missing.File, Again: missing.Again}}); err != nil {
-		return err
-	}
-	text, err := a.conn.Recv()
-	if err != nil {
+	if err := a.conn.SendValue(workerReply{Want: &wantCode{File: missing.File, Again: missing.Again}}); err != nil {
 		return err
 	}
 	var have haveCode
-	if err := json.Unmarshal(text, &have); err != nil {
+	if err := a.conn.RecvValue(&have); err != nil {
 		return err
 	}
 	if have.Error != "" {
@@ -96,11 +91,7 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 			a.machine.Log.Warn("machine code is not kept", "file", want.File, "error", err)
 			have.Error = err.Error()
 		}
-		text, err := json.Marshal(have)
-		if err == nil {
-			err = a.worker.Send(text)
-		}
-		if err != nil {
+		if err := a.worker.SendValue(have); err != nil {
 			a.worker.Kill(err)
 		}
 	})

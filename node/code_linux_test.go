@@ -3,7 +3,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -67,12 +66,8 @@ func hostileWorker() error {
 	if err != nil {
 		return err
 	}
-	text, err := conn.Recv()
-	if err != nil {
-		return err
-	}
 	var job workerJob
-	if err := json.Unmarshal(text, &job); err != nil {
+	if err := conn.RecvValue(&job); err != nil {
 		return err
 	}
 	if job.Unpack != nil {
@@ -85,7 +80,7 @@ func hostileWorker() error {
 		fmt.Fprint(out, plant(job.MachineCode, filepath.Join(job.Dir, "evil"), filepath.Join(job.Dir, "keep"), filepath.Join(job.Dir, "out")))
 	case "ask", "again":
 		for range map[string]int{"ask": 1, "again": 1000}[what] {
-			if err := sendReply(conn, workerReply{Want: &wantCode{File: arg, Again: true}}); err != nil {
+			if err := conn.SendValue(workerReply{Want: &wantCode{File: arg, Again: true}}); err != nil {
 				return err
 			}
 			answer, err := conn.Recv()
@@ -95,7 +90,7 @@ func hostileWorker() error {
 			fmt.Fprintf(out, "%s", answer)
 		}
 	}
-	return sendReply(conn, workerReply{Done: true})
+	return conn.SendValue(workerReply{Done: true})
 }
 
 // plant tries to bring the machine code of evil, a folder like a cache, into the entries of cache, and says which ways were open.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -45,10 +44,7 @@ type unpackWorker struct {
 
 // unpack is the Unpack of source.Options.
 func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
-	message, err := json.Marshal(workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Commit, o.Strip, o.Limits}})
-	if err != nil {
-		return nil, err
-	}
+	message := workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Commit, o.Strip, o.Limits}}
 	args, stall := u.args, u.stall
 	if args == nil {
 		args = []string{WorkerArg}
@@ -75,15 +71,13 @@ func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.
 		worker.Kill(&wasmrt.LimitError{What: fmt.Sprintf("nothing came out of the archive for %v", stall)})
 	})
 	defer watch.Stop()
-	err = worker.Send(message)
+	err = worker.SendValue(message)
 	for err == nil {
-		var text []byte
-		if text, err = worker.Recv(); err != nil {
+		var reply workerReply
+		if err = worker.RecvValue(&reply); err != nil {
 			break
 		}
-		watch.Reset(stall)
-		var reply workerReply
-		if err = json.Unmarshal(text, &reply); err != nil || !reply.Done {
+		if watch.Reset(stall); !reply.Done {
 			continue
 		}
 		if reply.Error != nil {
@@ -134,11 +128,11 @@ func runUnpack(conn *wasmrt.Conn, job *unpackJob) error {
 			if r.err != nil {
 				reply.Error = protocol.AsError(r.err)
 			}
-			return sendReply(conn, reply)
+			return conn.SendValue(reply)
 		case <-tick.C:
 			if now := steps.Load(); now != before {
 				before = now
-				if err := sendReply(conn, workerReply{}); err != nil {
+				if err := conn.SendValue(workerReply{}); err != nil {
 					return err
 				}
 			}

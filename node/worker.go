@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"path/filepath"
 	"runtime"
@@ -23,12 +22,8 @@ func RunWorker() error {
 	if err != nil {
 		return err
 	}
-	text, err := conn.Recv()
-	if err != nil {
-		return err
-	}
 	var job workerJob
-	if err := json.Unmarshal(text, &job); err != nil {
+	if err := conn.RecvValue(&job); err != nil {
 		return err
 	}
 	if job.Unpack != nil {
@@ -38,22 +33,14 @@ func RunWorker() error {
 	if err := runJob(context.Background(), conn, &job); err != nil {
 		reply.Error = workerError(err)
 	}
-	return sendReply(conn, reply)
-}
-
-func sendReply(conn *wasmrt.Conn, r workerReply) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return conn.Send(b)
+	return conn.SendValue(reply)
 }
 
 // output sends what is written to the parent.
 type output struct{ conn *wasmrt.Conn }
 
 func (o output) Write(b []byte) (int, error) {
-	return len(b), sendReply(o.conn, workerReply{Output: b})
+	return len(b), o.conn.SendValue(workerReply{Output: b})
 }
 
 func workerError(err error) *protocol.Error {

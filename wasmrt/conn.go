@@ -3,6 +3,7 @@ package wasmrt
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -75,4 +76,25 @@ func (c *Conn) Recv() ([]byte, error) {
 		return nil, fmt.Errorf("receive message: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// SendValue sends a value as a message of JSON.
+func (c *Conn) SendValue(v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("send message: %w", err)
+	}
+	return c.Send(text)
+}
+
+// RecvValue reads a message of JSON into a value.
+func (c *Conn) RecvValue(v any) error {
+	text, err := c.Recv()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("receive message: %w", err)
+	}
+	return nil
 }

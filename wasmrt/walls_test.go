@@ -1,9 +1,9 @@
 package wasmrt_test
 
 import (
-	"os"
 	"testing"
 
+	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -11,15 +11,6 @@ import (
 func needWalls(t *testing.T) {
 	t.Helper()
 	if missing := wasmrt.MissingWalls(); len(missing) > 0 {
-		skipUnlessCI(t, missing)
+		skip.Wall(t, missing)
 	}
-}
-
-// skipUnlessCI is t.Skip on a person's machine and t.Fatal in CI.
-func skipUnlessCI(t *testing.T, why ...any) {
-	t.Helper()
-	if os.Getenv("CI") != "" {
-		t.Fatal(why...)
-	}
-	t.Skip(why...)
 }

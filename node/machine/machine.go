@@ -4,7 +4,6 @@ package machine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -126,26 +125,20 @@ func run(ctx context.Context, j *job, partial bool) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(j)
-	if err == nil {
-		err = w.Send(text)
-	}
-	if err != nil {
+	if err := w.SendValue(j); err != nil {
 		w.Kill(err)
 		return w.Wait()
 	}
-	text, err = w.Recv()
-	if err != nil {
+	var r reply
+	if err := w.RecvValue(&r); err != nil {
 		w.Kill(err)
 		return errors.Join(w.Wait(), err)
 	}
-	var r reply
-	err = json.Unmarshal(text, &r)
 	_ = w.Close() // all is written when it replies; how it ends means nothing
-	if err == nil && r.Error != "" {
-		err = errors.New(r.Error)
+	if r.Error != "" {
+		return errors.New(r.Error)
 	}
-	return err
+	return nil
 }
 
 // Main is a compile worker: it compiles the one module that its parent names, and ends.
@@ -155,20 +148,13 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	text, err := conn.Recv()
-	if err != nil {
-		return err
-	}
 	var j job
-	if err := json.Unmarshal(text, &j); err != nil {
+	if err := conn.RecvValue(&j); err != nil {
 		return err
 	}
 	var r reply
 	if err := wasmrt.CompileFile(context.Background(), j.Module, j.Made); err != nil {
 		r.Error = err.Error()
 	}
-	if text, err = json.Marshal(r); err != nil {
-		return err
-	}
-	return conn.Send(text)
+	return conn.SendValue(r)
 }
