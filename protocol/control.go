@@ -103,8 +103,7 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventPlan     EventKind = "plan"     // Total things will have to be realized, as far as is known
-	EventStart    EventKind = "start"    // PID is being fetched or built
+	EventStart    EventKind = "start"    // PID is being fetched or built, as number Done of the Total that are needed, as far as is known; 0 counts nothing
 	EventProgress EventKind = "progress" // Done of Total bytes of PID; Total 0 is unknown
 	EventLog      EventKind = "log"      // a line of a build's output
 	EventDone     EventKind = "done"     // PID has content; Way says how

@@ -95,6 +95,9 @@ func (p *progress) start(e protocol.Event) {
 	p.active[e.PID] = act
 	verb := map[pir.Kind]string{pir.Fetch: "fetch ", pir.Build: "build ", pir.Env: "merge ", pir.Data: "write "}[e.What]
 	name := printable(verb + e.Name)
+	if e.Total > 1 {
+		name = fmt.Sprintf("[%d/%d] %s", e.Done, e.Total, name)
+	}
 	if p.bars == nil {
 		if p.verbose || e.What == pir.Fetch || e.What == pir.Build || e.What == "" {
 			p.line("%s", name)

@@ -32,7 +32,8 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 	}
 	defer unlock()
 	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: label(p, origins)}
-	g.begin(id, p, w.name)
+	g.count(1)
+	g.begin(id, p, w.name, true)
 	again, err := w.run(ctx)
 	g.end(id)
 	if err != nil {

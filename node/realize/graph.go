@@ -31,6 +31,8 @@ type graph struct {
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
+	// steps is how many fetches and builds the request needs, as far as is known, and begun how many of them have begun.
+	steps, begun int
 }
 
 // A task realizes one PID. Its fields may be read after done is closed.
@@ -126,6 +128,15 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 			return err
 		}
 	}
+	counted := p.Kind == pir.Fetch || p.Kind == pir.Build
+	if counted {
+		g.count(1)
+		defer func() {
+			if counted { // it was not begun
+				g.count(-1)
+			}
+		}()
+	}
 	contents, err := g.inputs(ctx, p)
 	if err != nil {
 		return err
@@ -170,7 +181,8 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		}
 	}
 	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: t.name}
-	g.begin(id, p, t.name)
+	g.begin(id, p, t.name, counted)
+	counted = false
 	made, err := w.run(ctx)
 	g.end(id)
 	if err != nil {
@@ -207,11 +219,30 @@ func (g *graph) describe(ctx context.Context, id pir.PID) error {
 	return g.r.o.Store.PutPIR(ctx, id, canonical, origins)
 }
 
-func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
+// count notes that the request needs n more steps.
+func (g *graph) count(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.steps += n
+}
+
+// step begins one of the steps that were counted, and returns its number and how many there are.
+func (g *graph) step() (begun, of int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.begun++
+	return int64(g.begun), int64(g.steps)
+}
+
+func (g *graph) begin(id pir.PID, p *pir.PIR, name string, counted bool) {
 	g.r.mu.Lock()
 	g.r.running[id] = string(p.Kind) + " " + name
 	g.r.mu.Unlock()
-	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind})
+	e := protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind}
+	if counted {
+		e.Done, e.Total = g.step()
+	}
+	g.event(e)
 }
 
 func (g *graph) end(id pir.PID) {

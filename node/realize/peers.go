@@ -244,12 +244,14 @@ func (g *graph) whole(ctx context.Context, root cid.CID) (bool, error) {
 
 // transfer fetches a tree from others.
 func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) error {
+	g.count(1)
 	release, err := slot(ctx, g.r.fetches)
 	if err != nil {
 		return err
 	}
 	defer release()
-	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: pir.Fetch})
+	begun, of := g.step()
+	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: pir.Fetch, Done: begun, Total: of})
 	return g.r.o.Peers.Fetch(ctx, id, w.cid, w.size, func(done, total int64) {
 		g.event(protocol.Event{Kind: protocol.EventProgress, PID: id, Name: name, What: pir.Fetch, Done: done, Total: total})
 	})
