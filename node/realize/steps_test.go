@@ -1,0 +1,46 @@
+package realize
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Each fetch and build that begins says which one it is, of how many. What is here, and what early cutoff keeps, is none of them.
+func TestStepsAreCounted(t *testing.T) {
+	f := newFixture(t)
+	chain := func(base string) pir.PID {
+		id := f.build("base", base, nil)
+		for _, name := range []string{"middle", "top"} {
+			id = f.build(name, "bin/"+name+"="+name, map[string]pir.PID{"below": id})
+		}
+		return id
+	}
+	steps := func(id pir.PID) (list [][2]int64) {
+		t.Helper()
+		f.realize(id)
+		for _, e := range f.events {
+			if e.Kind == protocol.EventStart {
+				list = append(list, [2]int64{e.Done, e.Total})
+			}
+		}
+		return list
+	}
+	first := chain("lib/a=one")
+	for _, c := range []struct {
+		what string
+		id   pir.PID
+		want [][2]int64
+	}{
+		{"all is built", first, [][2]int64{{1, 3}, {2, 3}, {3, 3}}},
+		{"all is here", first, nil},
+		{"the base is built to the content that it had", chain("lib/a=one # a remark"), [][2]int64{{1, 3}}},
+	} {
+		if d := cmp.Diff(c.want, steps(c.id)); d != "" {
+			t.Errorf("%s (-want +got)\n%s", c.what, d)
+		}
+	}
+}
