@@ -19,7 +19,10 @@ func syscallKill(pid int) error { return syscall.Kill(pid, 0) }
 
 func blockThread() error {
 	ts := syscall.Timespec{Nsec: 20e6}
-	return syscall.Nanosleep(&ts, nil)
+	if err := syscall.Nanosleep(&ts, nil); err != syscall.EINTR { // Go preempts threads by a signal
+		return err
+	}
+	return nil
 }
 
 func TestConfinement(t *testing.T) {

@@ -15,10 +15,11 @@ import (
 // check makes a wanted build again and compares with what is there.
 // A difference is an error that names the first path at which they differ, and signs nothing.
 func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
-	p, canonical, origins, err := g.pir(id)
-	if err != nil {
-		return err
+	d := g.known.description(id)
+	if d.err != nil {
+		return d.err
 	}
+	p := d.p
 	if p.Kind != pir.Build {
 		return nil // a fetch is fixed by its hash, and merging leaves no room for a difference
 	}
@@ -31,9 +32,8 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 		return err
 	}
 	defer unlock()
-	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: label(p, origins)}
-	g.count(1)
-	g.begin(id, p, w.name, true)
+	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: label(p, d.origins)}
+	g.begin(id, p, w.name)
 	again, err := w.run(ctx)
 	g.end(id)
 	if err != nil {

@@ -17,22 +17,32 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// A graph is the work of one request: a task for each PID it touches.
+// A graph carries out the plan of one request: a task for each PID it touches. Each task settles its PID again when its turn comes, as
+// what others have said and given may turn out otherwise than planned.
 type graph struct {
 	r       *Realizer
 	req     *Request
-	given   map[pir.PID]protocol.Package
+	known   *known
 	running sync.WaitGroup
-	asked   sync.Once
 	// received says that something has come by the word of others.
 	received atomic.Bool
 	// learned is how many bytes of PIRs others have given.
 	learned atomic.Int64
 
+	planning sync.Mutex
+	planner  *planner
+
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
-	// steps is how many fetches and builds the request needs, as far as is known, and begun how many of them have begun.
-	steps, begun int
+	// steps are the fetches and builds that the request needs, as far as is known, and begun is how many of them have begun.
+	steps map[step]bool
+	begun int
+}
+
+// A step is one that is counted for people.
+type step struct {
+	id  pir.PID
+	how protocol.How
 }
 
 // A task realizes one PID. Its fields may be read after done is closed.
@@ -56,14 +66,72 @@ func (t *task) wait(ctx context.Context) error {
 }
 
 func newGraph(r *Realizer, req *Request) (*graph, error) {
-	g := &graph{r: r, req: req, given: map[pir.PID]protocol.Package{}, tasks: map[pir.PID]*task{}}
-	for _, p := range req.Packages {
-		g.given[pir.Sum([]byte(p.PIR))] = p
-	}
 	if len(req.Wanted) == 0 {
 		return nil, protocol.Errorf(protocol.Invalid, "realize: nothing is wanted")
 	}
+	g := &graph{r: r, req: req, known: newKnown(r, req), tasks: map[pir.PID]*task{}, steps: map[step]bool{}}
+	g.planner = newPlanner(g.known, r.o.MaxReferences)
 	return g, nil
+}
+
+// planRounds bounds how often others are asked before work begins: once for what the request describes, then for what that refers to.
+// What is deeper is asked for when its turn comes.
+const planRounds = 16
+
+// plan makes the plan of the request, and asks others about all that it would otherwise have to make.
+func (g *graph) plan(ctx context.Context) (*protocol.Plan, error) {
+	asked := map[pir.PID]bool{}
+	for round := 0; ; round++ {
+		g.planning.Lock()
+		plan, unknown, err := g.planner.make(g.req.Wanted)
+		g.planning.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		unknown = slices.DeleteFunc(unknown, func(id pir.PID) bool { return asked[id] })
+		if len(unknown) == 0 || round == planRounds || !g.mayAsk() {
+			g.count(plan)
+			return plan, nil
+		}
+		for _, id := range unknown {
+			asked[id] = true
+		}
+		g.ask(ctx, unknown)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// settle says how a PID gets its content by what is known now.
+func (g *graph) settle(id pir.PID) (*settled, error) {
+	g.planning.Lock()
+	defer g.planning.Unlock()
+	s := g.planner.settle(id)
+	return s, g.planner.err
+}
+
+// changed is told of PIDs of which more is known now.
+func (g *graph) changed(ids ...pir.PID) {
+	g.planning.Lock()
+	defer g.planning.Unlock()
+	g.known.forget(ids...)
+	for _, id := range ids {
+		delete(g.planner.settled, id)
+	}
+}
+
+// lose notes that others did not give the content of a PID, and plans anew without it.
+func (g *graph) lose(id pir.PID) error {
+	g.planning.Lock()
+	defer g.planning.Unlock()
+	if g.planner.lost[id] {
+		return protocol.Errorf(protocol.Internal, "%s is to be received again", id.Short())
+	}
+	g.planner.lost[id] = true
+	plan, _, err := g.planner.make(g.req.Wanted)
+	g.count(plan)
+	return err
 }
 
 func (g *graph) event(e protocol.Event) {
@@ -102,41 +170,78 @@ func (g *graph) start(ctx context.Context, id pir.PID) *task {
 	return t
 }
 
-// run takes the steps of README.md.
+// run realizes one PID as the planner settles it.
 func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
-	t.name = g.given[id].Name
+	d := g.known.description(id)
+	t.name = d.name
 	// First: what is bound by the word of others under an unknown name is judged by its name now.
-	if err := g.describe(ctx, id); err != nil {
+	if err := g.describe(ctx, id, d); err != nil {
 		return err
 	}
-	if ok, err := g.find(id, t, protocol.Present); err != nil || ok {
-		return err
-	}
-	p, canonical, origins, err := g.pir(id)
-	if protocol.CodeOf(err) == protocol.NotFound && g.r.o.Peers != nil && !g.req.Offline {
-		return g.bring(ctx, id, t)
-	}
-	if err != nil {
-		return err
-	}
-	if t.name == "" {
-		t.name = label(p, origins)
-	}
-	if g.mayAsk() {
-		g.askAll(ctx)
-		if ok, err := g.receive(ctx, id, t); ok || err != nil {
+	for ctx.Err() == nil {
+		s, err := g.settle(id)
+		if err != nil {
+			return err
+		}
+		var ok bool
+		switch {
+		case s.how == protocol.Reuse:
+			ok, err = g.find(id, t, protocol.Present)
+			if !ok && err == nil {
+				g.changed(id) // it was here a moment ago
+			}
+		case s.how == protocol.Receive:
+			ok, err = g.receiveOrLose(ctx, id, t)
+		case s.how == protocol.Keep && !s.resolved.IsZero():
+			ok, err = g.keep(ctx, id, s, t)
+		case s.how == protocol.Impossible && !g.known.others():
+			return d.err
+		case s.how == protocol.Impossible:
+			return g.bring(ctx, id, t)
+		default:
+			return g.make(ctx, id, d, t)
+		}
+		if ok || err != nil {
 			return err
 		}
 	}
-	counted := p.Kind == pir.Fetch || p.Kind == pir.Build
-	if counted {
-		g.count(1)
-		defer func() {
-			if counted { // it was not begun
-				g.count(-1)
-			}
-		}()
+	return ctx.Err()
+}
+
+// receiveOrLose is receive, after which a PID that did not come is settled otherwise.
+func (g *graph) receiveOrLose(ctx context.Context, id pir.PID, t *task) (bool, error) {
+	ok, err := g.receive(ctx, id, t)
+	if !ok && err == nil {
+		err = g.lose(id)
 	}
+	return ok, err
+}
+
+// keep binds a PID to the content of its resolved PID, which comes from others if it is not here.
+func (g *graph) keep(ctx context.Context, id pir.PID, s *settled, t *task) (bool, error) {
+	unlock, err := g.r.locks.lock(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+		return ok, err
+	}
+	if ok, err := g.cutoff(ctx, id, s.resolved, s.p, t); ok || err != nil {
+		return ok, err
+	}
+	if err := g.r.o.Store.PutPIR(ctx, s.resolved, s.text, nil); err != nil {
+		return false, fmt.Errorf("keep pir: %w", err)
+	}
+	if ok, err := g.receiveOrLose(ctx, s.resolved, &task{name: t.name}); !ok || err != nil {
+		return false, err
+	}
+	return g.cutoff(ctx, id, s.resolved, s.p, t)
+}
+
+// make realizes the inputs of a PID and makes its content, unless it turns out that there is one.
+func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) error {
+	p := d.p
 	contents, err := g.inputs(ctx, p)
 	if err != nil {
 		return err
@@ -148,9 +253,6 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	defer unlock()
 	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
 		return err // another request was faster
-	}
-	if err := g.r.o.Store.PutPIR(ctx, id, canonical, origins); err != nil {
-		return fmt.Errorf("keep pir: %w", err)
 	}
 	resolved, resolvedText, err := p.Resolve(func(input pir.PID) (cid.CID, error) { return contents[input], nil })
 	if err != nil {
@@ -168,21 +270,19 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 			if ok, err := g.receive(ctx, resolved, &task{name: t.name}); err != nil {
 				return err
 			} else if ok {
-				ok, err := g.cutoff(ctx, id, resolved, p, t)
-				if ok || err != nil {
+				if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
 					return err
 				}
 			}
 		}
 	}
 	if p.Kind == pir.Build {
-		if err := g.refer(ctx, slices.Collect(maps.Values(p.Packages))); err != nil {
+		if err := g.refer(ctx, slices.Collect(maps.Values(p.Packages)), id); err != nil {
 			return err
 		}
 	}
-	w := &work{g: g, id: id, pir: p, canonical: canonical, origins: origins, contents: contents, name: t.name}
-	g.begin(id, p, t.name, counted)
-	counted = false
+	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: t.name}
+	g.begin(id, p, t.name)
 	made, err := w.run(ctx)
 	g.end(id)
 	if err != nil {
@@ -191,56 +291,65 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		}
 		return err
 	}
-	if resolved != id {
-		if err := g.r.bind(ctx, resolved, word{made.cid, made.refs, made.size}, pir.PID{}); err != nil {
+	for _, bound := range slices.Compact([]pir.PID{resolved, id}) {
+		if err := g.r.bind(ctx, bound, word{made.cid, made.refs, made.size}, pir.PID{}); err != nil {
 			return fmt.Errorf("bind %s: %w", t.name, err)
 		}
 	}
-	if err := g.r.bind(ctx, id, word{made.cid, made.refs, made.size}, pir.PID{}); err != nil {
-		return fmt.Errorf("bind %s: %w", t.name, err)
-	}
+	g.changed(id, resolved)
 	t.cid, t.size, t.way = made.cid, made.size, made.way
 	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: t.way, CID: t.cid.String()})
 	return nil
 }
 
 // describe keeps what the request says of a PID: it may have come by its PID alone, or its PIR from others.
-func (g *graph) describe(ctx context.Context, id pir.PID) error {
-	if _, given := g.given[id]; !given {
+func (g *graph) describe(ctx context.Context, id pir.PID, d *description) error {
+	if _, given := g.known.given[id]; !given {
 		return nil
+	}
+	if d.err != nil {
+		return d.err
 	}
 	if _, origins, err := g.r.o.Store.PIR(id); err == nil && origins != nil || err != nil && !errors.Is(err, cas.ErrNotFound) {
 		return err
 	}
-	_, canonical, origins, err := g.pir(id)
-	if err != nil {
-		return err
+	return g.r.o.Store.PutPIR(ctx, id, d.canonical, d.origins)
+}
+
+// count notes the steps of a plan that people wait for.
+func (g *graph) count(plan *protocol.Plan) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range plan.Steps {
+		if s.How == protocol.Receive || s.How == protocol.Make && (s.What == pir.Fetch || s.What == pir.Build) {
+			g.steps[step{s.PID, s.How}] = true
+		}
 	}
-	return g.r.o.Store.PutPIR(ctx, id, canonical, origins)
 }
 
-// count notes that the request needs n more steps.
-func (g *graph) count(n int) {
+// uncount takes a step back that proved to be needless.
+func (g *graph) uncount(id pir.PID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.steps += n
+	delete(g.steps, step{id, protocol.Make})
 }
 
-// step begins one of the steps that were counted, and returns its number and how many there are.
-func (g *graph) step() (begun, of int64) {
+// next begins a step, and returns its number and how many there are.
+func (g *graph) next(id pir.PID, how protocol.How) (begun, of int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.steps[step{id, how}] = true
 	g.begun++
-	return int64(g.begun), int64(g.steps)
+	return int64(g.begun), int64(len(g.steps))
 }
 
-func (g *graph) begin(id pir.PID, p *pir.PIR, name string, counted bool) {
+func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
 	g.r.mu.Lock()
 	g.r.running[id] = string(p.Kind) + " " + name
 	g.r.mu.Unlock()
 	e := protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind}
-	if counted {
-		e.Done, e.Total = g.step()
+	if p.Kind == pir.Fetch || p.Kind == pir.Build {
+		e.Done, e.Total = g.next(id, protocol.Make)
 	}
 	g.event(e)
 }
@@ -303,33 +412,12 @@ func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t 
 	if err := g.r.bind(ctx, id, w, via); err != nil {
 		return false, fmt.Errorf("bind %s: %w", t.name, err)
 	}
+	g.changed(id)
+	g.uncount(id)
 	g.event(protocol.Event{
 		Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: protocol.Cutoff, CID: t.cid.String(), Same: resolved.String(),
 	})
 	return true, nil
-}
-
-// pir returns the PIR of id and its origins, from this request or an earlier one. Each of these gives a list of origins, which may be
-// empty: a PIR in the store without a list was given by others or was derived, and is not built from.
-func (g *graph) pir(id pir.PID) (p *pir.PIR, canonical, origins []byte, err error) {
-	if given, ok := g.given[id]; ok {
-		canonical = []byte(given.PIR)
-		origins, err = joinOrigins(given.Origins)
-	} else {
-		canonical, origins, err = g.r.o.Store.PIR(id)
-		if errors.Is(err, cas.ErrNotFound) || err == nil && origins == nil {
-			return nil, nil, nil, protocol.Errorf(protocol.NotFound, "no description of %s is known", id.Short()).
-				WithHint("build it by its package's name or file")
-		}
-	}
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	p, err = pir.Decode(canonical)
-	if err != nil {
-		return nil, nil, nil, protocol.Errorf(protocol.Invalid, "%v", err)
-	}
-	return p, canonical, origins, nil
 }
 
 // inputs realizes what p needs and returns its content.

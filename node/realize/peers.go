@@ -33,7 +33,23 @@ type word struct {
 }
 
 // word returns what counts about a PID. cas.ErrNotFound: nothing does.
-func (r *Realizer) word(id pir.PID) (word, error) {
+func (r *Realizer) word(id pir.PID) (word, error) { return r.wordBy(id, r.stored) }
+
+// stored returns the PIR of a PID that the store has, from whomever; nil: none.
+func (r *Realizer) stored(id pir.PID) *pir.PIR {
+	canonical, _, err := r.o.Store.PIR(id)
+	if err != nil {
+		return nil
+	}
+	p, err := pir.Decode(canonical)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// wordBy is word by the names of PIRs.
+func (r *Realizer) wordBy(id pir.PID, named func(pir.PID) *pir.PIR) (word, error) {
 	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
 	for a, err := range r.o.Store.Attestations(id) {
 		if err != nil {
@@ -46,7 +62,7 @@ func (r *Realizer) word(id pir.PID) (word, error) {
 		return word{own.CID, own.Refs, own.Size}, nil
 	}
 	if via != nil {
-		w, err := r.word(via.Via) // whose word may not count any more
+		w, err := r.wordBy(via.Via, named) // whose word may not count any more
 		if err == nil && w.cid == via.CID {
 			return w, nil
 		}
@@ -54,7 +70,7 @@ func (r *Realizer) word(id pir.PID) (word, error) {
 			return word{}, err
 		}
 	}
-	d := r.decide(q)
+	d := r.decide(q, named)
 	if d.Statement == nil {
 		return word{}, cas.ErrNotFound
 	}
@@ -85,15 +101,13 @@ func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
 		}
 		q.Statements = append(q.Statements, a)
 	}
-	return r.decide(q), nil
+	return r.decide(q, r.stored), nil
 }
 
 // decide asks the policy, by the name that the PIR has. While that is not known, all rules that could apply must agree.
-func (r *Realizer) decide(q *protocol.Question) *protocol.Decision {
-	if canonical, _, err := r.o.Store.PIR(q.PID); err == nil {
-		if p, err := pir.Decode(canonical); err == nil {
-			q.Described, q.Name, q.Platform = true, p.Name, p.Platform
-		}
+func (r *Realizer) decide(q *protocol.Question, named func(pir.PID) *pir.PIR) *protocol.Decision {
+	if p := named(q.PID); p != nil {
+		q.Described, q.Name, q.Platform = true, p.Name, p.Platform
 	}
 	q.Heads = r.heads()
 	return r.policy().Decide(q)
@@ -115,9 +129,10 @@ func (g *graph) mayAsk() bool {
 // known it learns the PIRs at the same time, unless all is decided without them.
 // Others who do not answer are no error: what they might have said is built.
 func (g *graph) ask(ctx context.Context, ids []pir.PID) {
+	defer g.changed(ids...)
 	var nameless []pir.PID
 	for _, id := range ids {
-		if !g.r.described(id) {
+		if g.known.names(id) == nil {
 			nameless = append(nameless, id)
 		}
 	}
@@ -160,34 +175,6 @@ func (g *graph) askStatements(ctx context.Context, ids []pir.PID) {
 	}
 }
 
-// askAll asks, once for a request, about all that the wanted PIDs are made from and is not here, the wanted ones first.
-func (g *graph) askAll(ctx context.Context) {
-	g.asked.Do(func() {
-		order := slices.Clone(g.req.Wanted)
-		seen := map[pir.PID]bool{}
-		for i := 0; i < len(order); i++ {
-			p, canonical, origins, err := g.pir(order[i])
-			if err != nil {
-				continue
-			}
-			// Kept, so that the policy knows its name.
-			if err := g.r.o.Store.PutPIR(ctx, order[i], canonical, origins); err != nil {
-				continue
-			}
-			for _, id := range p.Inputs() {
-				if !seen[id] {
-					seen[id] = true
-					order = append(order, id)
-				}
-			}
-		}
-		g.ask(ctx, slices.DeleteFunc(order, func(id pir.PID) bool {
-			_, err := g.r.word(id)
-			return err == nil
-		}))
-	})
-}
-
 // receive makes a PID present by the word of others, if that is enough and they have it. It builds nothing.
 // A failure to fetch is told and is no error: what cannot be had is built.
 func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) {
@@ -228,6 +215,7 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 		g.r.o.Peers.Announce(id)
 	}
 	g.received.Store(true)
+	g.changed(id)
 	t.cid, t.size, t.way = w.cid, w.size, protocol.Received
 	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: d.Why})
 	return true, nil
@@ -244,23 +232,23 @@ func (g *graph) whole(ctx context.Context, root cid.CID) (bool, error) {
 
 // transfer fetches a tree from others.
 func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) error {
-	g.count(1)
 	release, err := slot(ctx, g.r.fetches)
 	if err != nil {
 		return err
 	}
 	defer release()
-	begun, of := g.step()
+	begun, of := g.next(id, protocol.Receive)
 	g.event(protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: pir.Fetch, Done: begun, Total: of})
 	return g.r.o.Peers.Fetch(ctx, id, w.cid, w.size, func(done, total int64) {
 		g.event(protocol.Event{Kind: protocol.EventProgress, PID: id, Name: name, What: pir.Fetch, Done: done, Total: total})
 	})
 }
 
-// refer makes present what PIDs refer to. What they are made from may be built for that; anything else that they refer
-// to, under the PID of whoever has built them, comes by the word of others only, so that nothing can wait for itself.
-func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
-	below := g.below(ids)
+// refer makes present what PIDs refer to. What they are made from may be made for that, which is what has a lower rank than the PID for
+// which it is needed, or any if that is zero; anything else that they refer to, under the PID of whoever has built them, comes by the word
+// of others only, so that nothing can wait for itself.
+func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
+	mayMake := g.ranked(of)
 	seen := map[pir.PID]bool{}
 	for level := ids; len(level) > 0; {
 		var next, unknown []pir.PID
@@ -281,7 +269,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 			}
 		}
 		for _, ref := range next {
-			if below[ref] {
+			if mayMake(ref) {
 				g.start(ctx, ref)
 			} else if _, err := g.r.word(ref); errors.Is(err, cas.ErrNotFound) {
 				unknown = append(unknown, ref)
@@ -296,7 +284,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 			g.ask(ctx, unknown)
 		}
 		for _, ref := range next {
-			if below[ref] {
+			if mayMake(ref) {
 				if err := g.start(ctx, ref).wait(ctx); err != nil {
 					return err
 				}
@@ -309,6 +297,21 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID) error {
 		level = next
 	}
 	return nil
+}
+
+// ranked returns which PIDs may be made for the sake of one: those of a lower rank, or all that can be made if it is zero.
+func (g *graph) ranked(of pir.PID) func(pir.PID) bool {
+	below := unranked
+	if !of.IsZero() {
+		g.planning.Lock()
+		below = g.planner.rank(of)
+		g.planning.Unlock()
+	}
+	return func(id pir.PID) bool {
+		g.planning.Lock()
+		defer g.planning.Unlock()
+		return g.planner.rank(id) < below
+	}
 }
 
 // saidByOthers says whether somebody else's word about a PID is kept.
@@ -356,24 +359,4 @@ func (g *graph) unavailable(id pir.PID) error {
 	}
 	return protocol.Errorf(protocol.Unavailable, "%s cannot be had: nobody gave its content, which the policy takes (%s)", id.Short(), d.Why).
 		WithHint("connect to a node that has it: nuka swarm connect ADDRESS, or try: nuka build FILE")
-}
-
-// below returns the PIDs that ids are made from, as far as their descriptions are known.
-func (g *graph) below(ids []pir.PID) map[pir.PID]bool {
-	found := map[pir.PID]bool{}
-	for queue := slices.Clone(ids); len(queue) > 0; {
-		id := queue[0]
-		queue = queue[1:]
-		p, _, _, err := g.pir(id)
-		if err != nil {
-			continue
-		}
-		for _, input := range p.Inputs() {
-			if !found[input] {
-				found[input] = true
-				queue = append(queue, input)
-			}
-		}
-	}
-	return found
 }

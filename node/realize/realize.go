@@ -186,6 +186,9 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.running.Wait()
 	defer cancel()
+	if _, err := g.plan(ctx); err != nil {
+		return nil, err
+	}
 	results := make([]*task, len(req.Wanted))
 	for i, id := range req.Wanted {
 		results[i] = g.start(ctx, id)
@@ -195,7 +198,7 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 		if err := t.wait(ctx); err != nil {
 			return nil, err
 		}
-		if err := g.refer(ctx, req.Wanted[i:i+1]); err != nil {
+		if err := g.refer(ctx, req.Wanted[i:i+1], pir.PID{}); err != nil {
 			return nil, err
 		}
 		if req.Check {
@@ -209,6 +212,16 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 	}
 	out.Counts = g.counts()
 	return out, nil
+}
+
+// Plan says how the content of the wanted PIDs would be made present. It asks others as Realize does, unless the request is Offline,
+// and makes nothing.
+func (r *Realizer) Plan(ctx context.Context, req *Request) (*protocol.Plan, error) {
+	g, err := newGraph(r, req)
+	if err != nil {
+		return nil, err
+	}
+	return g.plan(ctx)
 }
 
 // Closure returns the wanted PIDs and all that they refer to, each with its content, and where they are seen.

@@ -77,22 +77,22 @@ func slot(ctx context.Context, slots chan struct{}) (release func(), err error) 
 
 // held returns the content that a fetch names by its own hash, if the store has all of it.
 // No origin is asked for what is here, and what `fetch path` names comes in no other way.
-func (w *work) held(ctx context.Context) (cid.CID, bool, error) {
-	if w.pir.Hash.Algorithm != pir.B3 {
+func (r *Realizer) held(p *pir.PIR) (cid.CID, bool, error) {
+	if p.Hash.Algorithm != pir.B3 {
 		return cid.CID{}, false, nil
 	}
 	for _, codec := range []uint64{cid.DagPB, cid.Raw} {
-		content, err := cid.New(codec, [32]byte(w.pir.Hash.Digest()))
+		content, err := cid.New(codec, [32]byte(p.Hash.Digest()))
 		if err != nil {
 			return cid.CID{}, false, err
 		}
-		if ok, err := w.g.r.o.Store.Has(content); err != nil || !ok {
+		if ok, err := r.o.Store.Has(content); err != nil || !ok {
 			if err != nil {
 				return cid.CID{}, false, err
 			}
 			continue
 		}
-		missing, err := w.g.r.o.Store.Missing(ctx, content)
+		missing, err := r.o.Store.Missing(context.Background(), content)
 		if err != nil || len(missing) == 0 {
 			return content, err == nil, err
 		}
@@ -102,7 +102,7 @@ func (w *work) held(ctx context.Context) (cid.CID, bool, error) {
 
 func (w *work) fetch(ctx context.Context) (made, error) {
 	r := w.g.r
-	if content, ok, err := w.held(ctx); err != nil || ok {
+	if content, ok, err := r.held(w.pir); err != nil || ok {
 		return made{cid: content, way: protocol.Present}, err
 	}
 	release, err := slot(ctx, r.fetches)
@@ -179,7 +179,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, diskErr(err)
 	}
-	_, given := w.g.given[w.id] // else the PIR is one that the store has from whomever
+	_, given := w.g.known.given[w.id] // else the PIR is one that the store has from whomever
 	err = r.o.Builder.Build(ctx, &Job{
 		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare,
 	})

@@ -1,0 +1,150 @@
+package realize
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// known is the facts of one request: what it gives, and what the store has. It remembers what it has read until it is told that
+// something has changed. It is safe for concurrent use.
+type known struct {
+	r     *Realizer
+	given map[pir.PID]protocol.Package
+	peers bool // others may be asked, and give content
+
+	mu    sync.Mutex
+	pirs  map[pir.PID]*description
+	words map[pir.PID]*counted
+	named map[pir.PID]*pir.PIR // resolved PIDs
+}
+
+// A description is what is known of a PIR that may be built from.
+type description struct {
+	p         *pir.PIR
+	canonical []byte
+	origins   []byte
+	name      string
+	err       error // why there is none
+}
+
+// A counted word is one that counts, or none.
+type counted struct {
+	word word
+	ok   bool
+}
+
+func newKnown(r *Realizer, req *Request) *known {
+	k := &known{r: r, given: map[pir.PID]protocol.Package{}, pirs: map[pir.PID]*description{}, words: map[pir.PID]*counted{}, named: map[pir.PID]*pir.PIR{}}
+	for _, p := range req.Packages {
+		k.given[pir.Sum([]byte(p.PIR))] = p
+	}
+	k.peers = r.o.Peers != nil && !req.Offline
+	return k
+}
+
+// forget drops what was read of PIDs: something new was stored about them.
+func (k *known) forget(ids ...pir.PID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, id := range ids {
+		delete(k.words, id)
+		if _, given := k.given[id]; !given {
+			delete(k.pirs, id)
+		}
+	}
+}
+
+func (k *known) others() bool { return k.peers }
+
+func (k *known) word(id pir.PID) (word, bool, error) {
+	k.mu.Lock()
+	c := k.words[id]
+	k.mu.Unlock()
+	if c != nil {
+		return c.word, c.ok, nil
+	}
+	w, err := k.r.wordBy(id, k.names)
+	if err != nil && !errors.Is(err, cas.ErrNotFound) {
+		return word{}, false, err
+	}
+	c = &counted{w, err == nil}
+	k.mu.Lock()
+	k.words[id] = c
+	k.mu.Unlock()
+	return c.word, c.ok, nil
+}
+
+func (k *known) alias(resolved pir.PID, p *pir.PIR) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.named[resolved] = p
+}
+
+// names returns the PIR by whose name a PID is judged: that of the request, or any that the store has.
+func (k *known) names(id pir.PID) *pir.PIR {
+	k.mu.Lock()
+	p := k.named[id]
+	k.mu.Unlock()
+	if p != nil {
+		return p
+	}
+	if d := k.description(id); d.p != nil {
+		return d.p
+	}
+	return k.r.stored(id)
+}
+
+func (k *known) here(id pir.PID, content cid.CID) (bool, error) {
+	at, ok, err := k.r.present(id)
+	return ok && at == content, err
+}
+
+func (k *known) described(id pir.PID) (*pir.PIR, string, error) {
+	d := k.description(id)
+	if protocol.CodeOf(d.err) == protocol.NotFound {
+		return nil, d.name, nil
+	}
+	return d.p, d.name, d.err
+}
+
+func (k *known) held(p *pir.PIR) (cid.CID, bool, error) { return k.r.held(p) }
+
+// description returns the PIR of a PID and its origins, from this request or an earlier one. Each of these gives a list of origins, which
+// may be empty: a PIR in the store without a list was given by others or was derived, and is not built from.
+func (k *known) description(id pir.PID) *description {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if d := k.pirs[id]; d != nil {
+		return d
+	}
+	d := &description{}
+	k.pirs[id] = d
+	d.name = id.Short()
+	if given, ok := k.given[id]; ok {
+		d.canonical, d.name = []byte(given.PIR), given.Name
+		d.origins, d.err = joinOrigins(given.Origins)
+	} else {
+		d.canonical, d.origins, d.err = k.r.o.Store.PIR(id)
+		if errors.Is(d.err, cas.ErrNotFound) || d.err == nil && d.origins == nil {
+			d.err = protocol.Errorf(protocol.NotFound, "no description of %s is known", id.Short()).
+				WithHint("build it by its package's name or file")
+		}
+	}
+	if d.err != nil {
+		return d
+	}
+	p, err := pir.Decode(d.canonical)
+	if err != nil {
+		d.err = protocol.Errorf(protocol.Invalid, "%v", err)
+		return d
+	}
+	if d.p = p; d.name == "" || d.name == id.Short() {
+		d.name = label(p, d.origins)
+	}
+	return d
+}
