@@ -167,7 +167,7 @@ func (s *Store) attest(c *changes, a protocol.Attestation) error {
 		if v.err != nil {
 			return v.err
 		}
-		old, err := protocol.DecodeAttestation(v.value)
+		old, err := protocol.DecodeVerifiedAttestation(v.value)
 		switch {
 		case err != nil:
 			return err
@@ -289,7 +289,7 @@ func (s *Store) Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error] {
 			var a *protocol.Attestation
 			err := v.err
 			if err == nil {
-				a, err = protocol.DecodeAttestation(v.value)
+				a, err = protocol.DecodeVerifiedAttestation(v.value)
 			}
 			if err != nil {
 				yield(protocol.Attestation{}, fmt.Errorf("attestations of %s: %w", p, err))

@@ -37,6 +37,7 @@ type builder struct {
 	store   *cas.Store
 	blobs   string // folder of the store that workers may read
 	machine *machine.Cache
+	slots   realize.Slots
 	partial func() bool // whether builds of others' may run where a wall is missing
 }
 
@@ -60,10 +61,11 @@ type workerTree struct {
 	Entries []wasmrt.Entry `json:"entries"`
 }
 
-// A workerReply is a message of a worker: output, a question for machine code, or its end.
+// A workerReply is a message of a worker: output, a question for machine code or a slot, or its end.
 type workerReply struct {
 	Output []byte    `json:"output,omitempty"`
 	Want   *wantCode `json:"want,omitempty"`
+	Slots  int       `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
 	Done   bool      `json:"done,omitempty"`
 	// Unpacked is what an unpackJob gave.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
@@ -98,7 +100,7 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	defer worker.Close()
-	asked := &answerer{machine: b.machine, worker: worker, files: files, partial: partial, prepare: job.Prepare}
+	asked := &answerer{machine: b.machine, worker: worker, slots: b.slots, files: files, partial: partial, prepare: job.Prepare}
 	defer asked.wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -120,6 +122,12 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		}
 		if reply.Want != nil {
 			if err := asked.answer(ctx, reply.Want); err != nil {
+				worker.Kill(err)
+				return ended(ctx, worker, err)
+			}
+		}
+		if reply.Slots != 0 {
+			if err := asked.slot(ctx, reply.Slots); err != nil {
 				worker.Kill(err)
 				return ended(ctx, worker, err)
 			}
@@ -149,7 +157,10 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 
 // message returns the first message to the worker, and the files that it may have compiled.
 func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, map[string]string, error) {
-	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: jobs()}
+	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: cap(b.slots)}
+	if job.Cores > 0 {
+		w.Jobs = min(w.Jobs, job.Cores)
+	}
 	files := map[string]string{}
 	for _, in := range job.Inputs {
 		tree := workerTree{Path: in.Path}

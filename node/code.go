@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/MordragT/nuka/node/machine"
+	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/wasmrt"
 )
@@ -26,43 +27,105 @@ type haveCode struct {
 	Error string `json:"error,omitempty"`
 }
 
-// asker asks the parent of a build worker for machine code, one module at a time.
-type asker struct {
-	conn *wasmrt.Conn
-	mu   sync.Mutex
+// A parentAnswer is what the node tells a build worker.
+type parentAnswer struct {
+	Code *haveCode `json:"code,omitempty"`
+	Slot bool      `json:"slot,omitempty"` // it has one slot more
 }
 
-func (a *asker) ask(_ context.Context, missing *wasmrt.Missing) error {
+// parent is the node, as its build worker sees it: it is asked for machine code, one module at a time, and for slots.
+type parent struct {
+	conn  *wasmrt.Conn
+	mu    sync.Mutex // one question for code
+	code  chan *haveCode
+	slots chan struct{}
+	gone  chan struct{} // closed when the node is heard no more
+}
+
+func newParent(conn *wasmrt.Conn) *parent {
+	p := &parent{conn: conn, code: make(chan *haveCode), slots: make(chan struct{}), gone: make(chan struct{})}
+	go p.listen()
+	return p
+}
+
+func (p *parent) listen() {
+	defer close(p.gone)
+	for {
+		var a parentAnswer
+		if err := p.conn.RecvValue(&a); err != nil {
+			return
+		}
+		if a.Code != nil {
+			p.code <- a.Code
+		}
+		if a.Slot {
+			p.slots <- struct{}{}
+		}
+	}
+}
+
+var errParentGone = errors.New("the node is gone")
+
+// slot waits for a slot beyond the build's own.
+func (p *parent) slot(ctx context.Context) (release func(), err error) {
+	release = func() { _ = p.conn.SendValue(workerReply{Slots: -1}) } // without a node there are no slots either
+	if err := p.conn.SendValue(workerReply{Slots: 1}); err != nil {
+		return nil, err
+	}
+	select {
+	case <-p.slots:
+		return release, nil
+	case <-p.gone:
+		return nil, errParentGone
+	case <-ctx.Done():
+		go func() { // what was asked for comes, and is given back
+			select {
+			case <-p.slots:
+				release()
+			case <-p.gone:
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func (p *parent) ask(_ context.Context, missing *wasmrt.Missing) error {
 	if missing.File == "" {
 		// A module that the build has made is its own affair.
 		if engine, err := nu.EngineCode(); err != nil || !bytes.Equal(engine, missing.Code) {
 			return err
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if err := a.conn.SendValue(workerReply{Want: &wantCode{File: missing.File, Again: missing.Again}}); err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.conn.SendValue(workerReply{Want: &wantCode{File: missing.File, Again: missing.Again}}); err != nil {
 		return err
 	}
-	var have haveCode
-	if err := a.conn.RecvValue(&have); err != nil {
-		return err
+	select {
+	case have := <-p.code:
+		if have.Error != "" {
+			return errors.New(have.Error)
+		}
+		return nil
+	case <-p.gone:
+		return errParentGone
 	}
-	if have.Error != "" {
-		return errors.New(have.Error)
-	}
-	return nil
 }
 
-// answerer answers one build worker's questions for machine code.
+// answerer answers one build worker's questions for machine code and for slots.
 type answerer struct {
 	machine *machine.Cache
 	worker  *wasmrt.Worker
+	slots   realize.Slots
 	files   map[string]string // which it may ask for, and their names for people
 	prepare func(program string) (done func())
 	partial bool
 	times   map[string]int
 	running sync.WaitGroup
+
+	mu      sync.Mutex
+	held    []func() // releases of the slots that the worker has
+	waiting int      // slots that it has asked for
 }
 
 // answer compiles what a worker asks for and then tells it. It does not wait for that.
@@ -91,12 +154,47 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 			a.machine.Log.Warn("machine code is not kept", "file", want.File, "error", err)
 			have.Error = err.Error()
 		}
-		if err := a.worker.SendValue(have); err != nil {
+		if err := a.worker.SendValue(parentAnswer{Code: &have}); err != nil {
 			a.worker.Kill(err)
 		}
 	})
 	return nil
 }
 
-// wait waits for the compilers to end. The context of the answers must have ended, or the worker.
-func (a *answerer) wait() { a.running.Wait() }
+// slot gives a worker a slot, once there is a free one, or takes one back. It does not wait.
+// To ask for more than all, or to give back what it has not, is what no worker of ours does.
+func (a *answerer) slot(ctx context.Context, n int) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case n == -1 && len(a.held) > 0:
+		a.held[len(a.held)-1]()
+		a.held = a.held[:len(a.held)-1]
+		return nil
+	case n != 1 || a.waiting+len(a.held) > 4*cap(a.slots):
+		return fmt.Errorf("it asks for %d slots while it has %d and waits for %d", n, len(a.held), a.waiting)
+	}
+	a.waiting++
+	a.running.Go(func() {
+		release, err := a.slots.Take(ctx)
+		if err != nil {
+			return // the build is over
+		}
+		a.mu.Lock()
+		a.waiting--
+		a.held = append(a.held, release)
+		a.mu.Unlock()
+		if err := a.worker.SendValue(parentAnswer{Slot: true}); err != nil {
+			a.worker.Kill(err)
+		}
+	})
+	return nil
+}
+
+// wait waits for the compilers to end, and frees the worker's slots. The context of the answers must have ended, or the worker.
+func (a *answerer) wait() {
+	a.running.Wait()
+	for _, release := range a.held {
+		release()
+	}
+}

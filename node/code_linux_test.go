@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,20 @@ func hostileWorker() error {
 				return err
 			}
 			fmt.Fprintf(out, "%s", answer)
+		}
+	}
+	if what == "slots" { // ask, or give back if it is negative, and end without a word
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		for range max(n, -n) {
+			if err := conn.SendValue(workerReply{Slots: n / max(n, -n)}); err != nil {
+				return err
+			}
+		}
+		if _, err := conn.Recv(); err != nil {
+			return err
 		}
 	}
 	return conn.SendValue(workerReply{Done: true})
@@ -183,7 +198,7 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { store.Close() })
 	x := &bench{cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
 	x.b = &builder{
-		store: store, blobs: x.blobs, partial: func() bool { return false },
+		store: store, blobs: x.blobs, slots: realize.NewSlots(2), partial: func() bool { return false },
 		machine: &machine.Cache{Dir: x.cache, Work: dir, Engine: nu.EngineCode, Log: slog.New(slog.DiscardHandler)},
 	}
 	return x
@@ -279,6 +294,21 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 	x.b.machine.Work = filepath.Join(t.TempDir(), "none") // so that it fails at once
 	if _, err := x.build(t, t.TempDir(), "again", true); err == nil || !strings.Contains(err.Error(), "again and again") {
 		t.Errorf("again and again: got %v", err)
+	}
+}
+
+// A worker has no more slots than it was given, and they are free again when it ends, however it does.
+func TestWorkerSlots(t *testing.T) {
+	x := newBench(t)
+	x.b.slots = realize.NewSlots(2)
+	for what, want := range map[string]string{"slots 1": "", "slots 2": "", "slots 100": "it asks for 1 slots", "slots -1": "it asks for -1 slots"} {
+		_, err := x.build(t, t.TempDir(), what, true)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", what, err, want)
+		}
+		if n := len(x.b.slots); n != 0 {
+			t.Errorf("%s: %d slots are not free", what, n)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -45,6 +46,8 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 			return nil, err
 		}
 	} else if !errors.Is(err, cas.ErrNotFound) {
+		return nil, err
+	} else if e.Plan, err = h.realizer.Plan(ctx, &realize.Request{Wanted: []pir.PID{id}, NoAsk: true}); err != nil {
 		return nil, err
 	}
 	canonical, _, err := h.store.PIR(id)

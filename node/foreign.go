@@ -22,6 +22,7 @@ type callLimit struct {
 var foreignLimits = map[protocol.Op]callLimit{
 	protocol.OpStatus:   {time: 10 * time.Second, atOnce: 16},
 	protocol.OpRealize:  {time: 24 * time.Hour, atOnce: 16},
+	protocol.OpPlan:     {time: 10 * time.Minute, atOnce: 8},
 	protocol.OpGet:      {time: 24 * time.Hour, atOnce: 16},
 	protocol.OpUpload:   {time: 2 * time.Hour, atOnce: 4, sent: 34 << 30},
 	protocol.OpDescribe: {time: time.Minute, atOnce: 64},

@@ -91,6 +91,10 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 			a.KeepFailed = a.KeepFailed && actor.Local // nobody else could look into the folder
 			return h.realize(ctx, a, actor.Local, call.Event)
 		})
+	case protocol.OpPlan:
+		return with(call, func(a protocol.RealizeArgs) (any, error) {
+			return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: actor.Local})
+		})
 	case protocol.OpUpload:
 		return h.upload(ctx, call.Data, actor.Local)
 	case protocol.OpDescribe:
@@ -171,6 +175,7 @@ func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local boo
 	return h.realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
 		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
+		Jobs: a.Jobs, Cores: a.Cores,
 	})
 }
 

@@ -120,9 +120,12 @@ func Run(ctx context.Context, o *Options) error {
 		log.Warn("remove the old machine code", "error", err)
 	}
 	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: log}
+	slots := realize.NewSlots(settings.Get().Jobs)
 	realizer, err := realize.New(&realize.Options{
 		Store: store,
+		Slots: slots,
 		Builder: &builder{
+			slots: slots,
 			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
 			machine: code,
 			partial: func() bool { return settings.Get().Partial },

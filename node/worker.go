@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"runtime"
 	"slices"
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
 )
-
-// jobs is how many programs of one build run at once.
-func jobs() int { return runtime.NumCPU() }
 
 // RunWorker is a worker process: it does the one job that its parent describes, a build or an archive to unpack, and ends.
 // It returns an error only if it cannot tell its parent.
@@ -53,8 +49,8 @@ func workerError(err error) *protocol.Error {
 }
 
 func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
-	out, code := output{conn}, asker{conn: conn}
-	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: job.MachineCode, Scratch: filepath.Join(job.Dir, scratchName), Ask: code.ask})
+	out, node := output{conn}, newParent(conn)
+	rt, err := wasmrt.New(ctx, &wasmrt.Options{CacheDir: job.MachineCode, Scratch: filepath.Join(job.Dir, scratchName), Ask: node.ask})
 	if err != nil {
 		return err
 	}
@@ -86,7 +82,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 		return err
 	}
 	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
-		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Stdout: out, Stderr: out,
+		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Slot: node.slot, Stdout: out, Stderr: out,
 		Unpack: unpacker(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,

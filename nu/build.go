@@ -33,6 +33,8 @@ type BuildSpec struct {
 	FS *wasmrt.FS
 	// Jobs is how many programs `run-all` runs at once; zero is one.
 	Jobs int
+	// Slot waits for a slot of the machine for a program beyond the first of those that `run-all` runs at once; nil: there are always some.
+	Slot func(context.Context) (release func(), err error)
 	// Stdout and Stderr get what the build and its programs write; nil drops it.
 	Stdout, Stderr io.Writer
 	// Event is told of every program that starts and ends, from several goroutines. It must return quickly. Nil is told nothing.

@@ -48,10 +48,17 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 // buildIn is buildPIR with files in the folder that the closure starts in.
 func buildIn(t *testing.T, ctx context.Context, res *Result, files map[string]string) *built {
 	t.Helper()
-	return buildLimited(t, ctx, res, files, wasmrt.Limits{})
+	return buildWith(t, ctx, res, files, nil)
 }
 
+// buildLimited is buildIn with limits for the programs.
 func buildLimited(t *testing.T, ctx context.Context, res *Result, files map[string]string, limits wasmrt.Limits) *built {
+	t.Helper()
+	return buildWith(t, ctx, res, files, func(s *BuildSpec) { s.Host.Limits = limits })
+}
+
+// buildWith is buildIn with a changed specification, unless change is nil.
+func buildWith(t *testing.T, ctx context.Context, res *Result, files map[string]string, change func(*BuildSpec)) *built {
 	t.Helper()
 	b := &built{out: map[string]string{}}
 	top := res.Packages[len(res.Packages)-1]
@@ -104,9 +111,9 @@ func buildLimited(t *testing.T, ctx context.Context, res *Result, files map[stri
 	}
 	var stdout, stderr bytes.Buffer
 	var mu sync.Mutex
-	b.err = RunBuild(ctx, testRuntime, &BuildSpec{
+	spec := &BuildSpec{
 		PIR: top.Canonical, FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
-		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path, Limits: limits},
+		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path},
 		Unpack: func(_ context.Context, u *Unpacking) error { // package node has the real one
 			mu.Lock()
 			defer mu.Unlock()
@@ -118,7 +125,11 @@ func buildLimited(t *testing.T, ctx context.Context, res *Result, files map[stri
 			defer mu.Unlock()
 			b.events = append(b.events, e)
 		},
-	})
+	}
+	if change != nil {
+		change(spec)
+	}
+	b.err = RunBuild(ctx, testRuntime, spec)
 	b.stdout, b.stderr = stdout.String(), stderr.String()
 	out := dirs[OutDir].FS()
 	err = fs.WalkDir(out, ".", func(name string, d fs.DirEntry, err error) error {

@@ -202,8 +202,14 @@ func (b *building) execAll(ctx context.Context, commands []execRequest, keep boo
 	g.SetLimit(jobs)
 	var mu sync.Mutex
 	failed := false
+	own := make(chan struct{}, 1) // the build's own slot
 	for i := range commands {
 		g.Go(func() error {
+			release, err := b.slot(ctx, own)
+			if err != nil {
+				return err
+			}
+			defer release()
 			mu.Lock()
 			stop := failed
 			mu.Unlock()
@@ -236,6 +242,40 @@ func (b *building) execAll(ctx context.Context, commands []execRequest, keep boo
 		return nil, err
 	}
 	return replies, nil
+}
+
+// slot waits for a slot for one of several programs: the one that the build has, or another one of the machine.
+func (b *building) slot(ctx context.Context, own chan struct{}) (release func(), err error) {
+	if b.spec.Slot == nil {
+		return func() {}, nil
+	}
+	giveBack := func() { <-own }
+	select {
+	case own <- struct{}{}:
+		return giveBack, nil
+	default:
+	}
+	type taken struct {
+		release func()
+		err     error
+	}
+	other := make(chan taken, 1)
+	wait, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		release, err := b.spec.Slot(wait)
+		other <- taken{release, err}
+	}()
+	select {
+	case t := <-other:
+		return t.release, t.err
+	case own <- struct{}{}:
+		cancel()
+		if t := <-other; t.err == nil {
+			t.release()
+		}
+		return giveBack, nil
+	}
 }
 
 func (b *building) tell(e BuildEvent) {

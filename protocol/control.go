@@ -20,6 +20,7 @@ type Op string
 const (
 	OpStatus   Op = "status"   // none → Status
 	OpRealize  Op = "realize"  // RealizeArgs → Realized, with events
+	OpPlan     Op = "plan"     // RealizeArgs → Plan; nothing is made
 	OpUpload   Op = "upload"   // UploadArgs and a tar stream → Uploaded
 	OpDescribe Op = "describe" // PathArgs → Description
 	OpList     Op = "list"     // PathArgs → []Entry
@@ -62,6 +63,9 @@ type RealizeArgs struct {
 	Check bool `json:"check,omitempty"`
 	// KeepFailed leaves the build folder of a failed build in place and says where.
 	KeepFailed bool `json:"keep_failed,omitempty"`
+	// Jobs is how many builds of this call may run at once, and Cores how many programs each; 0 is no bound but the daemon's own.
+	Jobs  int `json:"jobs,omitempty"`
+	Cores int `json:"cores,omitempty"`
 	// Offline forbids the network.
 	Offline bool `json:"offline,omitempty"`
 	// Registries is what the requester's client configuration says about the registries that the packages need, credentials among it

@@ -143,6 +143,8 @@ type Explanation struct {
 	// Resolved is the PID of the PIR with its inputs' contents, if they are known, and what that is bound to.
 	Resolved    string `json:"resolved,omitempty"`
 	ResolvedCID string `json:"resolved_cid,omitempty"`
+	// Plan says how it would get its content now, if it is not here.
+	Plan *Plan `json:"plan,omitempty"`
 	// Similar are other PIDs of the same name and version, and how their descriptions differ from this one.
 	Similar []Similar `json:"similar"`
 }

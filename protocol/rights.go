@@ -20,7 +20,7 @@ func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }
 
 // needs says which right each call takes; a call that is not here is for the node's own user only.
 var needs = map[Op]Right{
-	OpRealize: RightBuild, OpUpload: RightBuild, OpLog: RightBuild,
+	OpRealize: RightBuild, OpPlan: RightBuild, OpUpload: RightBuild, OpLog: RightBuild,
 	OpGet:      RightGet,
 	OpDescribe: RightRun, OpList: RightRun, OpRead: RightRun, OpProgram: RightRun,
 }

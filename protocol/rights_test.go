@@ -9,7 +9,7 @@ func TestAllows(t *testing.T) {
 		want bool
 	}{
 		{nil, OpStatus, false}, {Rights(), OpStatus, true}, {[]Right{RightRun}, OpRead, true}, {[]Right{RightRun}, OpRealize, false},
-		{[]Right{RightBuild}, OpRealize, true}, {[]Right{RightBuild}, OpDescribe, true}, {[]Right{RightBuild}, OpRead, false},
+		{[]Right{RightBuild}, OpRealize, true}, {[]Right{RightBuild}, OpPlan, true}, {[]Right{RightRun}, OpPlan, false}, {[]Right{RightBuild}, OpDescribe, true}, {[]Right{RightBuild}, OpRead, false},
 		{[]Right{RightGet}, OpGet, true}, {[]Right{RightGet}, OpDescribe, false},
 		// Whatever the right, these are the node's own user's.
 		{Rights(), OpTrust, false}, {Rights(), OpShare, false}, {Rights(), OpKey, false}, {Rights(), OpSwarm, false},

@@ -26,17 +26,23 @@ func (a *app) buildCommand() *cobra.Command {
 		Use:   "build PKG [flags of the package]",
 		Short: "build a package, or find it built",
 		Long: `Build makes the content of a package present: found in the store, fetched, or built from source
-in a sandbox of WebAssembly. It prints the PID and the CID.`,
-		Example: "  nuka build lua\n  nuka build zlib --check\n  nuka build ./hello.nu --nls -v",
+in a sandbox of WebAssembly. It prints the PID and the CID.
+
+With --dry-run it prints what would be done, and does nothing but ask other nodes what they know.`,
+		Example: "  nuka build lua\n  nuka build lua --dry-run\n  nuka build zlib --check\n  nuka build ./hello.nu --nls -v",
 	}
 	var o buildOptions
 	o.flags(c)
 	c.Flags().BoolVar(&o.check, "check", false, "build it again and compare")
+	dryRun := c.Flags().Bool("dry-run", false, "print what would be done, and do not do it")
 	a.packageFlags(c)
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
+		}
+		if *dryRun {
+			return a.dryRun(c.Context(), pkg, args)
 		}
 		client, realized, err := a.build(c.Context(), pkg, args, &o)
 		if err != nil {
@@ -55,16 +61,33 @@ in a sandbox of WebAssembly. It prints the PID and the CID.`,
 
 type buildOptions struct {
 	check, keepFailed, verbose bool
+	jobs, cores                int
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a build that fails")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "run `N` builds at once at most; the setting jobs bounds those of all together")
+	c.Flags().IntVar(&o.cores, "cores", 0, "have each build run `N` programs at once at most")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show what builds print, and why something is not built")
 }
 
 // build evaluates a package and has the daemon realize it. The caller closes the client.
 // Each takes some ten milliseconds of waiting when there is nothing to do, so connecting goes on beside evaluating.
 func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOptions) (*control.Client, *protocol.Realized, error) {
+	client, result, err := a.evalConnected(ctx, pkg, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	realized, err := a.realize(ctx, client, result, o)
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, realized, nil
+}
+
+// evalConnected evaluates a package and connects to the daemon at the same time.
+func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*control.Client, *nu.Result, error) {
 	type connection struct {
 		client *control.Client
 		err    error
@@ -79,17 +102,13 @@ func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOpti
 	if err == nil {
 		err = c.err
 	}
-	var realized *protocol.Realized
-	if err == nil {
-		realized, err = a.realize(ctx, c.client, result, o)
-	}
 	if err != nil {
 		if c.client != nil {
 			c.client.Close()
 		}
 		return nil, nil, err
 	}
-	return c.client, realized, nil
+	return c.client, result, nil
 }
 
 // realize hands what was evaluated to the daemon.
@@ -97,27 +116,15 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	if err := a.upload(ctx, client, result); err != nil {
 		return nil, err
 	}
-	call := protocol.RealizeArgs{
-		Wanted: []pir.PID{result.Root}, Check: o.check, KeepFailed: o.keepFailed, Offline: a.offline,
-	}
-	for _, p := range result.Packages {
-		given := protocol.Package{PIR: string(p.Canonical), Name: nameOf(p)}
-		for _, origin := range p.Origins {
-			given.Origins = append(given.Origins, string(origin))
-		}
-		call.Packages = append(call.Packages, given)
-	}
+	call := a.realizeArgs(result)
+	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
 	registries, err := a.registries(result)
 	if err != nil {
 		return nil, err
 	}
 	call.Registries = registries
-	if a.isFirst(ctx, client, result) {
-		a.say("this is the first build here that needs clang: it downloads about 30 MiB and makes clang ready for this machine, " +
-			"which takes a minute or more and about 500 MiB, once")
-		a.hint("all of it is kept below " + a.home.Data + " and " + a.home.Cache)
-	}
 	progress := newProgress(a.terminal, o.verbose)
+	progress.first = a.beforeClang(result)
 	var realized protocol.Realized
 	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
 	progress.close()
@@ -126,6 +133,19 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	}
 	a.warnEmpty(ctx, client, &realized)
 	return &realized, nil
+}
+
+// realizeArgs describes what was evaluated.
+func (a *app) realizeArgs(result *nu.Result) *protocol.RealizeArgs {
+	call := &protocol.RealizeArgs{Wanted: []pir.PID{result.Root}, Offline: a.offline}
+	for _, p := range result.Packages {
+		given := protocol.Package{PIR: string(p.Canonical), Name: nameOf(p)}
+		for _, origin := range p.Origins {
+			given.Origins = append(given.Origins, string(origin))
+		}
+		call.Packages = append(call.Packages, given)
+	}
+	return call
 }
 
 // registries returns what this command's environment and the user's files say about the registries that the packages need.
@@ -147,18 +167,31 @@ func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
 	return json.Marshal(a.client().Registries(origins...))
 }
 
-// isFirst reports whether a build here may need clang for the first time.
-func (a *app) isFirst(ctx context.Context, client *control.Client, result *nu.Result) bool {
+// beforeClang returns what people should know, once, before clang or what it is made from is fetched here for the first time. It is asked
+// of each thing that starts.
+func (a *app) beforeClang(result *nu.Result) func(pir.PID) []string {
 	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.Name == "clang" })
 	if a.node != "" || i < 0 {
-		return false
+		return nil
 	}
-	here := func(id pir.PID) bool {
-		var d protocol.Description
-		err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: id.String()}, &d, nil)
-		return err == nil && d.Root != nil
+	of := map[pir.PID]bool{result.Packages[i].PID: true}
+	if p, err := pir.Decode(result.Packages[i].Canonical); err == nil {
+		for _, input := range p.Inputs() {
+			of[input] = true
+		}
 	}
-	return !here(result.Root) && !here(result.Packages[i].PID)
+	said := false
+	return func(id pir.PID) []string {
+		if said || !of[id] {
+			return nil
+		}
+		said = true
+		return []string{
+			"this is the first build here that needs clang: it downloads about 30 MiB and makes clang ready for this machine, " +
+				"which takes a minute or more and about 500 MiB, once",
+			"all of it is kept below " + a.home.Data + " and " + a.home.Cache,
+		}
+	}
 }
 
 // warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.

@@ -18,7 +18,8 @@ type progress struct {
 	verbose bool
 	bars    *mpb.Progress // nil where nothing is drawn
 	active  map[pir.PID]*activity
-	failed  pir.PID // what ended the call
+	failed  pir.PID                // what ended the call
+	first   func(pir.PID) []string // what people should know before this one starts; nil is nothing
 }
 
 type activity struct {
@@ -91,6 +92,11 @@ func (p *progress) event(e protocol.Event) {
 }
 
 func (p *progress) start(e protocol.Event) {
+	if p.first != nil {
+		for _, text := range p.first(e.PID) {
+			p.line("%s", text)
+		}
+	}
 	act := &activity{started: time.Now()}
 	p.active[e.PID] = act
 	verb := map[pir.Kind]string{pir.Fetch: "fetch ", pir.Build: "build ", pir.Env: "merge ", pir.Data: "write "}[e.What]

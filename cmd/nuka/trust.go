@@ -182,7 +182,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain PID",
 		Short: "tell why a package was built, received or refused",
 		Long: `Explain tells by whose word a package has its content, which votes are missing or do not count and why,
-what its inputs are, and how its description differs from others of the same name and version.`,
+what its inputs are, what would be done to have it if it is not here, and how its description differs from others of the same name and version.`,
 		Args: exactArgs("PID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var e protocol.Explanation
@@ -246,6 +246,11 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 			have = e.ResolvedCID
 		}
 		line("resolved\t%s\t%s", e.Resolved, have)
+	}
+	if e.Plan != nil {
+		for _, s := range e.Plan.Steps {
+			line("to do\t%s", stepText(&s))
+		}
 	}
 	for _, s := range e.Similar {
 		line("similar\t%s\tdiffers in %v", s.PID, s.Differ)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type Config struct {
 	Partial     bool // whether builds of others' run where a wall is missing
 	Up, Down    int64
 	Connections int
+	Jobs        int // how many programs of builds run at once
 	Metrics     string
 	Control     string
 }
@@ -56,7 +58,7 @@ type Config struct {
 func Default() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
-		MDNS:   true, Relay: true, Connections: 200,
+		MDNS:   true, Relay: true, Connections: 200, Jobs: runtime.NumCPU(),
 	}
 }
 

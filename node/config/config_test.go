@@ -47,6 +47,7 @@ func TestConfig(t *testing.T) {
 		"{up: 5}":                                "up",
 		"{up: -5b}":                              "up",
 		"{connections: 0}":                       "connections",
+		"{jobs: 0}":                              "jobs",
 		"{share: [{names: a, with: everybody}]}": "share",
 		"{share: [{names: '[', with: off}]}":     "share",
 		"{confine: none}":                        "confine",

@@ -66,6 +66,11 @@ var settings = []setting{
 		func(v any, c *Config) bool { n, ok := v.(int64); c.Connections = int(n); return ok && n > 0 && n < 1e6 },
 	},
 	{
+		"jobs", "How many programs of builds run at once on this machine, those of all builds together. By default one for each processor.",
+		"a number from 1 to 999", `{jobs: 2}`,
+		func(v any, c *Config) bool { n, ok := v.(int64); c.Jobs = int(n); return ok && n > 0 && n < 1000 },
+	},
+	{
 		"metrics", "Where Prometheus reads the node's metrics, at /metrics. Anybody who reaches the address reads them. By default nowhere.",
 		"an address and a port", `{metrics: "127.0.0.1:9464"}`, func(v any, c *Config) bool { return address(v, &c.Metrics) },
 	},

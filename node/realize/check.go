@@ -33,9 +33,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 	}
 	defer unlock()
 	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: label(p, d.origins)}
-	g.begin(id, p, w.name)
 	again, err := w.run(ctx)
-	g.end(id)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 type known struct {
 	r     *Realizer
 	given map[pir.PID]protocol.Package
-	peers bool // others may be asked, and give content
+	peers bool // there are others, and the request may use them
 
 	mu    sync.Mutex
 	pirs  map[pir.PID]*description
@@ -59,7 +59,7 @@ func (k *known) forget(ids ...pir.PID) {
 	}
 }
 
-func (k *known) others() bool { return k.peers }
+func (k *known) others() bool { return k.peers && len(k.r.policy().Signers()) > 0 }
 
 func (k *known) word(id pir.PID) (word, bool, error) {
 	k.mu.Lock()

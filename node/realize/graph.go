@@ -29,13 +29,15 @@ type graph struct {
 	// learned is how many bytes of PIRs others have given.
 	learned atomic.Int64
 
+	jobs Slots // of the request
+
 	planning sync.Mutex
 	planner  *planner
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
-	// steps are the fetches and builds that the request needs, as far as is known, and begun is how many of them have begun.
-	steps map[step]bool
+	// steps are the fetches and builds that the request needs, as far as is known: 0, or the number of one that has begun.
+	steps map[step]int
 	begun int
 }
 
@@ -69,7 +71,10 @@ func newGraph(r *Realizer, req *Request) (*graph, error) {
 	if len(req.Wanted) == 0 {
 		return nil, protocol.Errorf(protocol.Invalid, "realize: nothing is wanted")
 	}
-	g := &graph{r: r, req: req, known: newKnown(r, req), tasks: map[pir.PID]*task{}, steps: map[step]bool{}}
+	g := &graph{r: r, req: req, known: newKnown(r, req), tasks: map[pir.PID]*task{}, steps: map[step]int{}}
+	if req.Jobs > 0 {
+		g.jobs = NewSlots(req.Jobs)
+	}
 	g.planner = newPlanner(g.known, r.o.MaxReferences)
 	return g, nil
 }
@@ -119,6 +124,13 @@ func (g *graph) changed(ids ...pir.PID) {
 	for _, id := range ids {
 		delete(g.planner.settled, id)
 	}
+}
+
+// isLost says whether others did not give the content of a PID.
+func (g *graph) isLost(id pir.PID) bool {
+	g.planning.Lock()
+	defer g.planning.Unlock()
+	return g.planner.lost[id]
 }
 
 // lose notes that others did not give the content of a PID, and plans anew without it.
@@ -194,7 +206,7 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 			ok, err = g.receiveOrLose(ctx, id, t)
 		case s.how == protocol.Keep && !s.resolved.IsZero():
 			ok, err = g.keep(ctx, id, s, t)
-		case s.how == protocol.Impossible && !g.known.others():
+		case s.how == protocol.Impossible && !g.known.peers:
 			return d.err
 		case s.how == protocol.Impossible:
 			return g.bring(ctx, id, t)
@@ -262,7 +274,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 		if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
 			return err
 		}
-		if g.mayAsk() && p.Kind == pir.Build {
+		if g.mayAsk() && p.Kind == pir.Build && !g.isLost(resolved) {
 			if err := g.r.o.Store.PutPIR(ctx, resolved, resolvedText, nil); err != nil {
 				return fmt.Errorf("keep pir: %w", err)
 			}
@@ -282,9 +294,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 		}
 	}
 	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: t.name}
-	g.begin(id, p, t.name)
 	made, err := w.run(ctx)
-	g.end(id)
 	if err != nil {
 		if ctx.Err() == nil {
 			g.event(protocol.Event{Kind: protocol.EventFail, PID: id, Name: t.name, What: p.Kind, Text: err.Error()})
@@ -322,7 +332,7 @@ func (g *graph) count(plan *protocol.Plan) {
 	defer g.mu.Unlock()
 	for _, s := range plan.Steps {
 		if s.How == protocol.Receive || s.How == protocol.Make && (s.What == pir.Fetch || s.What == pir.Build) {
-			g.steps[step{s.PID, s.How}] = true
+			g.steps[step{s.PID, s.How}] += 0
 		}
 	}
 }
@@ -331,16 +341,21 @@ func (g *graph) count(plan *protocol.Plan) {
 func (g *graph) uncount(id pir.PID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.steps, step{id, protocol.Make})
+	if s := (step{id, protocol.Make}); g.steps[s] == 0 {
+		delete(g.steps, s)
+	}
 }
 
 // next begins a step, and returns its number and how many there are.
 func (g *graph) next(id pir.PID, how protocol.How) (begun, of int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.steps[step{id, how}] = true
-	g.begun++
-	return int64(g.begun), int64(len(g.steps))
+	s := step{id, how}
+	if g.steps[s] == 0 {
+		g.begun++
+		g.steps[s] = g.begun
+	}
+	return int64(g.steps[s]), int64(len(g.steps))
 }
 
 func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {

@@ -122,7 +122,7 @@ func (r *Realizer) policy() *protocol.Policy {
 
 // mayAsk says whether asking others can be of use: there are some, and the word of somebody counts.
 func (g *graph) mayAsk() bool {
-	return g.r.o.Peers != nil && !g.req.Offline && len(g.r.policy().Signers()) > 0
+	return g.known.others() && !g.req.NoAsk
 }
 
 // ask learns what others have said about PIDs, and keeps what somebody says whom the policy names. Of PIDs whose names are not
@@ -201,14 +201,11 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 			return false, nil
 		}
 	}
-	d, err := g.r.Decide(id)
-	if err != nil {
-		return false, err
+	by, why, err := g.r.statement(id, w.cid)
+	if err != nil || by == nil {
+		return false, err // nil: the policy was changed meanwhile
 	}
-	if d.Statement == nil || d.CID != w.cid {
-		return false, nil // the policy was changed meanwhile
-	}
-	if err := g.r.o.Store.Bind(ctx, *d.Statement); err != nil {
+	if err := g.r.o.Store.Bind(ctx, *by); err != nil {
 		return false, err
 	}
 	if g.r.o.Peers != nil {
@@ -217,8 +214,27 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 	g.received.Store(true)
 	g.changed(id)
 	t.cid, t.size, t.way = w.cid, w.size, protocol.Received
-	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: d.Why})
+	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, Way: t.way, CID: t.cid.String(), Text: why})
 	return true, nil
+}
+
+// statement returns one by which a PID has a content, and why it counts: the node's own, of content that the store has lost, or one that the
+// policy takes. Nil: there is none.
+func (r *Realizer) statement(id pir.PID, content cid.CID) (*protocol.Attestation, string, error) {
+	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
+	for a, err := range r.o.Store.Attestations(id) {
+		if err != nil {
+			return nil, "", err
+		}
+		q.Statements = append(q.Statements, a)
+	}
+	if own, _ := newestOwn(q); own != nil && own.CID == content {
+		return own, "this node has made it before", nil
+	}
+	if d := r.decide(q, r.stored); d.Statement != nil && d.CID == content {
+		return d.Statement, d.Why, nil
+	}
+	return nil, "", nil
 }
 
 // whole reports whether the store has all of a tree.
@@ -232,7 +248,7 @@ func (g *graph) whole(ctx context.Context, root cid.CID) (bool, error) {
 
 // transfer fetches a tree from others.
 func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) error {
-	release, err := slot(ctx, g.r.fetches)
+	release, err := g.r.fetches.Take(ctx)
 	if err != nil {
 		return err
 	}

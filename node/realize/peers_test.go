@@ -39,7 +39,8 @@ func trusting(need int, seeds ...byte) *protocol.Policy {
 type neighbours struct {
 	to     *fixture
 	nodes  []*fixture
-	fail   error // of Fetch
+	fail   error                   // of Fetch
+	broken func(root cid.CID) bool // what cannot be fetched; nil: all can
 	mu     sync.Mutex
 	asked  [][]pir.PID
 	got    []cid.CID
@@ -88,6 +89,9 @@ func (n *neighbours) Fetch(ctx context.Context, _ pir.PID, root cid.CID, _ int64
 	defer n.mu.Unlock()
 	if n.fail != nil {
 		return n.fail
+	}
+	if n.broken != nil && n.broken(root) {
+		return errors.New("nobody gives it")
 	}
 	for _, node := range n.nodes {
 		if ok, err := node.store.Has(root); err != nil || !ok {

@@ -42,7 +42,7 @@ type facts interface {
 	alias(resolved pir.PID, p *pir.PIR)
 	// held returns the content of a fetch whose hash names a tree that the store has.
 	held(p *pir.PIR) (cid.CID, bool, error)
-	// others says whether content can come from other nodes.
+	// others says whether content can come from other nodes: there are some, and the policy trusts somebody.
 	others() bool
 }
 

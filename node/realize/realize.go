@@ -48,6 +48,8 @@ type Job struct {
 	Dir string
 	// Log takes what the build prints.
 	Log io.Writer
+	// Cores is how many programs it may run at once; 0 is as many as there are slots.
+	Cores int
 	// Prepare says that a program is made ready for this machine, which is done once. The function it returns says that it is over.
 	Prepare func(program string) (done func())
 }
@@ -79,8 +81,8 @@ type Options struct {
 	Policy func() *protocol.Policy
 	// Heads are the newest known heads of signers; nil knows none.
 	Heads func() map[protocol.Key]*protocol.Head
-	// Builds is how many builds may run at once; 0 means one for each processor.
-	Builds int
+	// Slots are what builds take, and what the Builder takes for their programs; nil means one for each processor.
+	Slots Slots
 	// Fetches is how many fetches may run at once; 0 means 8.
 	Fetches int
 	// MaxReferences bounds the packages that one request's package refers to, directly and through others; 0 means 20,000.
@@ -97,8 +99,7 @@ type Realizer struct {
 	o       Options
 	log     *slog.Logger
 	locks   locks
-	builds  chan struct{}
-	fetches chan struct{}
+	fetches Slots
 
 	mu      sync.Mutex
 	running map[pir.PID]string // what is being made, for people
@@ -110,8 +111,8 @@ func New(o *Options) (*Realizer, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if r.o.Builds == 0 {
-		r.o.Builds = runtime.GOMAXPROCS(0)
+	if r.o.Slots == nil {
+		r.o.Slots = NewSlots(runtime.GOMAXPROCS(0))
 	}
 	if r.o.Fetches == 0 {
 		r.o.Fetches = 8
@@ -125,7 +126,7 @@ func New(o *Options) (*Realizer, error) {
 	if r.o.Offline == nil {
 		r.o.Offline = r.o.Fetcher
 	}
-	r.builds, r.fetches = make(chan struct{}, r.o.Builds), make(chan struct{}, r.o.Fetches)
+	r.fetches = NewSlots(r.o.Fetches)
 	if err := removeAll(r.WorkDir()); err != nil {
 		return nil, fmt.Errorf("clean up unfinished work: %w", err)
 	}
@@ -164,8 +165,12 @@ type Request struct {
 	Check bool
 	// KeepFailed leaves the folder of a failed build and says where.
 	KeepFailed bool
+	// Jobs is how many builds of this request may run at once, and Cores how many programs each; 0 is no bound but the slots.
+	Jobs, Cores int
 	// Offline forbids the network.
 	Offline bool
+	// NoAsk has a plan made by what is known here: nobody is asked.
+	NoAsk bool
 	// Local says that the request comes from the node's own user.
 	Local bool
 	// Registries is the user's client configuration, in place of the daemon's; nil takes the daemon's,

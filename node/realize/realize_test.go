@@ -129,7 +129,7 @@ func newNode(t *testing.T, seed byte, peers Peers, policy *protocol.Policy) *fix
 	}
 	t.Cleanup(func() { f.store.Close() })
 	f.r, err = New(&Options{
-		Store: f.store, Builder: f.builder, Fetcher: f.fetcher, Builds: 4,
+		Store: f.store, Builder: f.builder, Fetcher: f.fetcher, Slots: NewSlots(4),
 		Key: nodeKey(seed), Dir: filepath.Join(f.dir, "work"),
 		Peers: peers, Policy: func() *protocol.Policy { return f.policy },
 		Now: func() time.Time { return time.Unix(1_700_000_000, 0) },

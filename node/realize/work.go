@@ -43,6 +43,11 @@ type made struct {
 }
 
 func (w *work) run(ctx context.Context) (m made, err error) {
+	release, err := w.slot(ctx)
+	if err != nil {
+		return made{}, err
+	}
+	defer release()
 	switch w.pir.Kind {
 	case pir.Fetch:
 		m, err = w.fetch(ctx)
@@ -65,14 +70,35 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	return m, nil
 }
 
-// slot takes one of a limited number of places, which the caller gives back.
-func slot(ctx context.Context, slots chan struct{}) (release func(), err error) {
-	select {
-	case slots <- struct{}{}:
-		return func() { <-slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// slot waits for a place to work, and then tells that the work begins. Release must be called when it has ended.
+func (w *work) slot(ctx context.Context) (release func(), err error) {
+	var releases []func()
+	release = func() {
+		w.g.end(w.id)
+		for _, r := range releases {
+			r()
+		}
 	}
+	var places []Slots
+	switch w.pir.Kind {
+	case pir.Fetch:
+		places = []Slots{w.g.r.fetches}
+	case pir.Build:
+		places = []Slots{w.g.r.o.Slots}
+		if w.g.jobs != nil {
+			places = []Slots{w.g.jobs, w.g.r.o.Slots}
+		}
+	}
+	for _, place := range places {
+		r, err := place.Take(ctx)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		releases = append(releases, r)
+	}
+	w.g.begin(w.id, w.pir, w.name)
+	return release, nil
 }
 
 // held returns the content that a fetch names by its own hash, if the store has all of it.
@@ -105,11 +131,6 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	if content, ok, err := r.held(w.pir); err != nil || ok {
 		return made{cid: content, way: protocol.Present}, err
 	}
-	release, err := slot(ctx, r.fetches)
-	if err != nil {
-		return made{}, err
-	}
-	defer release()
 	origins, err := splitOrigins(w.origins)
 	if err != nil {
 		return made{}, err
@@ -151,11 +172,6 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 
 func (w *work) build(ctx context.Context) (made, error) {
 	r := w.g.r
-	release, err := slot(ctx, r.builds)
-	if err != nil {
-		return made{}, err
-	}
-	defer release()
 	dir, err := os.MkdirTemp(r.WorkDir(), "build-"+w.pir.Name+"-")
 	if err != nil {
 		return made{}, diskErr(err)
@@ -181,7 +197,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	}
 	_, given := w.g.known.given[w.id] // else the PIR is one that the store has from whomever
 	err = r.o.Builder.Build(ctx, &Job{
-		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare,
+		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare, Cores: w.g.req.Cores,
 	})
 	log.close(err)
 	if ctx.Err() != nil {
