@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -120,7 +122,7 @@ func Run(ctx context.Context, o *Options) error {
 		log.Warn("remove the old machine code", "error", err)
 	}
 	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: log}
-	slots := realize.NewSlots(settings.Get().Jobs)
+	slots := realize.NewSlots(cmp.Or(settings.Get().Jobs, runtime.NumCPU()))
 	realizer, err := realize.New(&realize.Options{
 		Store: store,
 		Slots: slots,

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -49,7 +48,7 @@ type Config struct {
 	Partial     bool // whether builds of others' run where a wall is missing
 	Up, Down    int64
 	Connections int
-	Jobs        int // how many programs of builds run at once
+	Jobs        int // how many programs of builds run at once; 0 is one for each processor
 	Metrics     string
 	Control     string
 }
@@ -58,7 +57,7 @@ type Config struct {
 func Default() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
-		MDNS:   true, Relay: true, Connections: 200, Jobs: runtime.NumCPU(),
+		MDNS:   true, Relay: true, Connections: 200,
 	}
 }
 
