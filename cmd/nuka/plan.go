@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -22,8 +23,8 @@ func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 	if a.json {
 		return a.terminal.json(plan)
 	}
-	for _, s := range plan.Steps {
-		fmt.Fprintln(a.out, printable(stepText(&s)))
+	for _, line := range planText(&plan) {
+		fmt.Fprintln(a.out, printable(line))
 	}
 	switch {
 	case len(plan.Steps) == 0:
@@ -34,8 +35,19 @@ func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 	return nil
 }
 
-// stepText is a step of a plan for people.
-func stepText(s *protocol.PlanStep) string {
+// planText is the steps of a plan for people.
+func planText(p *protocol.Plan) (lines []string) {
+	built := map[pir.PID]bool{}
+	for _, s := range p.Steps {
+		// What is fetched has the content that its hash says, so what follows from it alone is hardly ever kept.
+		changes := s.Maybe && slices.ContainsFunc(s.Needs, func(id pir.PID) bool { return built[id] })
+		lines = append(lines, stepText(&s, changes))
+		built[s.PID] = s.How == protocol.Make && s.What != pir.Fetch
+	}
+	return lines
+}
+
+func stepText(s *protocol.PlanStep, maybe bool) string {
 	line := func(verb, more string) string {
 		if more != "" {
 			more = ", " + more
@@ -53,9 +65,9 @@ func stepText(s *protocol.PlanStep) string {
 	case protocol.Impossible:
 		return line("lack", "which nobody here has described, and of which nothing counts that was said")
 	}
-	maybe := ""
-	if s.Maybe {
-		maybe = "unless its inputs get the content they had"
+	unless := ""
+	if maybe {
+		unless = "unless its inputs get the content they had"
 	}
-	return line(map[pir.Kind]string{pir.Fetch: "fetch", pir.Build: "build", pir.Env: "merge", pir.Data: "write"}[s.What], maybe)
+	return line(map[pir.Kind]string{pir.Fetch: "fetch", pir.Build: "build", pir.Env: "merge", pir.Data: "write"}[s.What], unless)
 }

@@ -248,8 +248,8 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 		line("resolved\t%s\t%s", e.Resolved, have)
 	}
 	if e.Plan != nil {
-		for _, s := range e.Plan.Steps {
-			line("to do\t%s", stepText(&s))
+		for _, step := range planText(e.Plan) {
+			line("to do\t%s", step)
 		}
 	}
 	for _, s := range e.Similar {
