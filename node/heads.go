@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -194,21 +193,4 @@ func (h *heads) revoke(key ed25519.PrivateKey, next protocol.Key, now time.Time)
 		return err
 	}
 	return h.learn(last, now)
-}
-
-// forget removes what is known of a signer.
-func (h *heads) forget(key protocol.Key) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, suffix := range []string{headSuffix, backwardSuffix} {
-		if err := os.Remove(filepath.Join(h.dir, key.String()+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	known := maps.Clone(h.known)
-	delete(known, key)
-	h.known = known
-	delete(h.backward, key)
-	delete(h.ahead, key)
-	return nil
 }

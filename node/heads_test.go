@@ -98,12 +98,6 @@ func TestHeadsOnlyGoForward(t *testing.T) {
 	if !newHeads(t, dir).Known()[key].Revoked {
 		t.Error("a revocation was forgotten")
 	}
-	if err := h.forget(key); err != nil {
-		t.Fatal(err)
-	}
-	if h = newHeads(t, dir); len(h.Known()) > 0 || len(h.Backward()) > 0 {
-		t.Errorf("got %v, %v after forgetting", h.Known(), h.Backward())
-	}
 }
 
 func TestDamagedHeadDoesNotCount(t *testing.T) {

@@ -182,9 +182,6 @@ func (n *Net) Heal() {
 	}
 }
 
-// Unplug pulls the node's cable.
-func (d *Node) Unplug() { d.net.ip("-n", d.net.name, "link", "set", d.port(), "down") }
-
 // A Result is what a command did.
 type Result struct {
 	Out, Err string
