@@ -60,6 +60,7 @@ func (a *app) status(c *cobra.Command, _ []string) error {
 		defer client.Close()
 		return a.printStatus(c, client)
 	}
+	a.awaitFolder(c.Context())
 	var s protocol.Status
 	err := control.Ask(c.Context(), a.home.Run, protocol.OpStatus, &s)
 	if errors.Is(err, control.ErrNoDaemon) {
