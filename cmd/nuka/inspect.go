@@ -23,10 +23,11 @@ func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *contro
 
 func (a *app) showCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "show PID|CID",
-		Short: "show what is known of a package or content",
-		Long:  "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
-		Args:  exactArgs("PID"),
+		Use:               "show PID|CID",
+		Short:             "show what is known of a package or content",
+		Long:              "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
+		Args:              exactArgs("PID"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			var d protocol.Description
 			if err := a.call(c, protocol.OpDescribe, protocol.PathArgs{ID: args[0]}, &d, nil); err != nil {
@@ -78,9 +79,10 @@ func (a *app) show(d *protocol.Description) error {
 
 func (a *app) lsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "ls PID [PATH]",
-		Short: "list the files of a package",
-		Args:  rangeArgs(1, "PID", "PATH"),
+		Use:               "ls PID [PATH]",
+		Short:             "list the files of a package",
+		Args:              rangeArgs(1, "PID", "PATH"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			var entries []protocol.Entry
 			if err := a.call(c, protocol.OpList, pathArgs(args), &entries, nil); err != nil {
@@ -119,9 +121,10 @@ func pathArgs(args []string) protocol.PathArgs {
 
 func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "cat PID [PATH]",
-		Short: "write a file of a package to standard output",
-		Args:  rangeArgs(1, "PID", "PATH"),
+		Use:               "cat PID [PATH]",
+		Short:             "write a file of a package to standard output",
+		Args:              rangeArgs(1, "PID", "PATH"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			err := a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
 			if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
@@ -138,9 +141,10 @@ func (a *app) catCommand() *cobra.Command {
 
 func (a *app) logCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "log PID",
-		Short: "show what a package's build has printed",
-		Args:  exactArgs("PID"),
+		Use:               "log PID",
+		Short:             "show what a package's build has printed",
+		Args:              exactArgs("PID"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.call(c, protocol.OpLog, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
 		},

@@ -74,6 +74,10 @@ A member that leaves tells nobody: it is not seen any more.`,
 		},
 	}
 	revoke := a.revokeCommand(call)
+	for _, sub := range []*cobra.Command{invite, leave, members} {
+		sub.ValidArgsFunction = completeWords(a.offerMeshes)
+	}
+	revoke.ValidArgsFunction = completeWords(a.offerMeshes, a.offerMembers)
 	a.yesFlag(leave)
 	a.yesFlag(revoke)
 	for _, sub := range []*cobra.Command{create, invite, join, leave, members, revoke} {

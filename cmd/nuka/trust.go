@@ -60,6 +60,9 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 			return a.showTrust(&t)
 		},
 	}
+	if action == protocol.ActionRemove { // whom to add is nothing that a key of TAB should say
+		c.ValidArgsFunction = completeWords(a.offerSigners)
+	}
 	a.yesFlag(c)
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
@@ -183,7 +186,8 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "tell why a package was built, received or refused",
 		Long: `Explain tells by whose word a package has its content, which votes are missing or do not count and why,
 what its inputs are, and how its description differs from others of the same name and version.`,
-		Args: exactArgs("PID"),
+		Args:              exactArgs("PID"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			var e protocol.Explanation
 			if err := a.call(c, protocol.OpExplain, pathArgs(args), &e, nil); err != nil {
