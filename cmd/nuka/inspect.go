@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -128,15 +130,35 @@ func (a *app) catCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			err := a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
 			if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
-				what := args[0]
-				if len(args) > 1 {
-					what += " " + args[1]
-				}
-				return protocol.Errorf(protocol.Invalid, "%s is a folder", what).WithHint("its files: nuka ls %s", what)
+				return a.noFile(c, args)
 			}
 			return err
 		},
 	}
+}
+
+// noFile is the error for a folder where a file belongs. It says which files the folder has.
+func (a *app) noFile(c *cobra.Command, args []string) error {
+	const most = 5
+	what := strings.Join(args, " ")
+	err := protocol.Errorf(protocol.Invalid, "%s is a folder", what)
+	var entries []protocol.Entry
+	if a.call(c, protocol.OpList, pathArgs(args), &entries, nil) != nil {
+		return err.WithHint("its files: nuka ls %s", what)
+	}
+	var files []string
+	for _, e := range entries {
+		if e.Kind != protocol.KindDir {
+			files = append(files, path.Join(append(slices.Clone(args[1:]), e.Path)...))
+		}
+	}
+	switch more := len(files) - most; {
+	case len(files) == 0:
+		return err.WithHint("it has no files")
+	case more > 0:
+		return err.WithHint("its files are %s, and %d more: nuka ls %s", strings.Join(files[:most], ", "), more, what)
+	}
+	return err.WithHint("its files are %s", strings.Join(files, ", "))
 }
 
 func (a *app) logCommand() *cobra.Command {
