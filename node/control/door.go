@@ -20,7 +20,7 @@ type door struct {
 	hello    hello
 	path     string
 	listener *net.UnixListener
-	file     os.FileInfo // the socket, as it was made
+	file     os.FileInfo // the socket, as it was made; nil if it could not be
 }
 
 // openDoor makes the socket of a folder, and the folder. The caller holds the store, so a socket that is there is a dead one.
@@ -33,6 +33,7 @@ func openDoor(dir string, h hello) (*door, error) {
 }
 
 func (d *door) open() error {
+	d.file = nil
 	if err := os.MkdirAll(d.dir, 0o700); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
@@ -48,16 +49,18 @@ func (d *door) open() error {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	listener.SetUnlinkOnClose(false) // by then another daemon's socket may have the name
-	d.path, d.listener = path, listener
-	if err := os.Chmod(path, 0o600); err != nil {
-		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
+	err = os.Chmod(path, 0o600)
+	if err == nil {
+		err = d.writeAddress()
 	}
-	if d.file, err = os.Lstat(path); err != nil {
-		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close())
+	var file os.FileInfo
+	if err == nil {
+		file, err = os.Lstat(path)
 	}
-	if err := d.writeAddress(); err != nil {
-		return errors.Join(err, listener.Close())
+	if err != nil {
+		return errors.Join(fmt.Errorf("control socket: %w", err), listener.Close(), os.Remove(path))
 	}
+	d.path, d.listener, d.file = path, listener, file
 	return nil
 }
 
@@ -100,10 +103,11 @@ func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener
 		if d.stands() {
 			continue
 		}
-		if conn, err := dialSocket(ctx, d.dir); !errors.Is(err, ErrNoDaemon) {
-			if err == nil {
-				conn.Close()
-			}
+		conn, err := dialSocket(ctx, d.dir)
+		if err == nil {
+			conn.Close()
+		}
+		if err == nil || errors.Is(err, ErrSilent) { // another's; of any other error open says what is wrong
 			continue
 		}
 		d.listener.Close()
