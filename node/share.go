@@ -257,21 +257,27 @@ func (h *handler) joinMesh(ctx context.Context, a protocol.MeshArgs) (string, er
 		return "", err
 	}
 	defer release()
-	show := func(r protocol.JoinRequest) ([]byte, error) {
-		request, err := r.Encode()
-		if err != nil {
-			return nil, err
-		}
+	answer, err := showInvitation(t.Right, protocol.MemberName(a.Member), func(request []byte) ([]byte, error) {
 		return m.swarm.Join(ctx, a.Ticket, request)
-	}
-	answer, err := show(protocol.JoinRequest{Token: t.Right, Name: protocol.MemberName(a.Member)})
-	if protocol.CodeOf(err) == protocol.Denied && a.Member != "" { // a node of an earlier version takes no names, and has not looked at the token
-		answer, err = show(protocol.JoinRequest{Token: t.Right})
-	}
+	})
 	if err != nil {
 		return "", err
 	}
 	return h.swarms.meshes.Joined(answer, time.Now())
+}
+
+// showInvitation has a token sent with the name of this node. A node of an earlier version takes no request with a name, and has not
+// looked at the token then: it is sent again without.
+func showInvitation(token []byte, name string, send func(request []byte) ([]byte, error)) ([]byte, error) {
+	request, err := (&protocol.JoinRequest{Token: token, Name: name}).Encode()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := send(request)
+	if protocol.CodeOf(err) == protocol.Denied && name != "" {
+		return showInvitation(token, "", send)
+	}
+	return answer, err
 }
 
 // swarm answers OpSwarm.
