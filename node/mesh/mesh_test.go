@@ -54,7 +54,13 @@ func (n *meshNode) join(other *meshNode, invites bool) error {
 }
 
 func (n *meshNode) use(other *meshNode, token []byte, now time.Time) error {
-	request, err := (&protocol.JoinRequest{Token: token}).Encode()
+	n.t.Helper()
+	return n.useAs(other, token, "", now)
+}
+
+func (n *meshNode) useAs(other *meshNode, token []byte, name string, now time.Time) error {
+	n.t.Helper()
+	request, err := (&protocol.JoinRequest{Token: token, Name: name}).Encode()
 	if err != nil {
 		n.t.Fatal(err)
 	}
