@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/MordragT/nuka/pir"
@@ -41,6 +42,6 @@ func (h *handler) find(ctx context.Context, a protocol.PathArgs) ([]protocol.Fou
 			packages = append(packages, f)
 		}
 	}
-	found := append(packages, sources...)
+	found := slices.Concat(packages, sources)
 	return found[:min(len(found), maxFound)], nil
 }

@@ -186,8 +186,7 @@ func (a *app) explainCommand() *cobra.Command {
 		Short: "tell why a package was built, received or refused",
 		Long: `Explain tells by whose word a package has its content, which votes are missing or do not count and why,
 what its inputs are, and how its description differs from others of the same name and version.`,
-		Args:              exactArgs("PID"),
-		ValidArgsFunction: completeWords(a.offerPIDs),
+		Args: exactArgs("PID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var e protocol.Explanation
 			if err := a.call(c, protocol.OpExplain, pathArgs(args), &e, nil); err != nil {
@@ -199,6 +198,7 @@ what its inputs are, and how its description differs from others of the same nam
 			return a.showExplanation(&e)
 		},
 	}
+	c.ValidArgsFunction = completeWords(a.offerPIDs)
 	a.jsonFlag(c)
 	return c
 }
