@@ -99,6 +99,8 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return h.upload(ctx, call.Data, actor.Local)
 	case protocol.OpDescribe:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.describe(ctx, a) })
+	case protocol.OpFind:
+		return with(call, func(a protocol.PathArgs) (any, error) { return h.find(ctx, a) })
 	case protocol.OpList:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.list(ctx, a) })
 	case protocol.OpRead:

@@ -196,24 +196,28 @@ func (h *handler) mesh(ctx context.Context, a protocol.MeshArgs) (*protocol.Mesh
 	switch a.Action {
 	case "":
 	case protocol.ActionCreate:
-		err = all.Create(a.Name, now)
+		err = all.Create(a.Name, a.Member, now)
 	case protocol.ActionInvite:
 		out.Ticket, err = h.invite(ctx, a)
 	case protocol.ActionJoin:
-		a.Name, err = h.joinMesh(ctx, a.Ticket)
+		a.Name, err = h.joinMesh(ctx, a)
 	case protocol.ActionLeave:
 		if err = all.Leave(a.Name); err == nil {
 			a.Name = ""
 		}
 	case protocol.ActionRevoke:
-		err = all.Revoke(a.Name, a.Key)
+		if a.Offer != "" {
+			err = all.RevokeOffer(a.Name, a.Offer, now)
+		} else {
+			err = all.Revoke(a.Name, a.Key)
+		}
 	default:
 		err = protocol.Errorf(protocol.Invalid, "mesh: unknown action %q", a.Action)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if out.Meshes, err = all.Status(a.Name); err != nil {
+	if out.Meshes, err = all.Status(a.Name, now); err != nil {
 		return nil, err
 	}
 	for i := range out.Meshes {
@@ -229,7 +233,7 @@ func (h *handler) mesh(ctx context.Context, a protocol.MeshArgs) (*protocol.Mesh
 // invite makes a ticket that lets one node into a mesh. It is shown in the public swarm, which this node is in from now
 // on: a node that is not yet a member cannot be heard in the mesh.
 func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, error) {
-	token, err := h.swarms.meshes.Invite(a.Name, a.Invites, a.For, time.Now())
+	token, err := h.swarms.meshes.Invite(a.Name, a.Member, a.Invites, a.For, time.Now())
 	if err != nil {
 		return "", err
 	}
@@ -243,25 +247,37 @@ func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, erro
 }
 
 // joinMesh shows the invitation of a ticket to the node that has made it.
-func (h *handler) joinMesh(ctx context.Context, ticket string) (string, error) {
-	t, err := protocol.ParseTicket(ticket)
+func (h *handler) joinMesh(ctx context.Context, a protocol.MeshArgs) (string, error) {
+	t, err := protocol.ParseTicket(a.Ticket)
 	if err != nil || t.Mesh == "" || len(t.Right) == 0 {
 		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh (%v)", err).WithHint("a member makes one: nuka mesh invite NAME")
-	}
-	request, err := (&protocol.JoinRequest{Token: t.Right}).Encode()
-	if err != nil {
-		return "", err
 	}
 	m, release, err := h.swarms.enter(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer release()
-	answer, err := m.swarm.Join(ctx, ticket, request)
+	answer, err := showInvitation(t.Right, protocol.MemberName(a.Member), func(request []byte) ([]byte, error) {
+		return m.swarm.Join(ctx, a.Ticket, request)
+	})
 	if err != nil {
 		return "", err
 	}
 	return h.swarms.meshes.Joined(answer, time.Now())
+}
+
+// showInvitation has a token sent with the name of this node. A node of an earlier version takes no request with a name, and has not
+// looked at the token then: it is sent again without.
+func showInvitation(token []byte, name string, send func(request []byte) ([]byte, error)) ([]byte, error) {
+	request, err := (&protocol.JoinRequest{Token: token, Name: name}).Encode()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := send(request)
+	if protocol.CodeOf(err) == protocol.Denied && name != "" {
+		return showInvitation(token, "", send)
+	}
+	return answer, err
 }
 
 // swarm answers OpSwarm.

@@ -43,3 +43,25 @@ func TestShorten(t *testing.T) {
 		t.Errorf("got %q", ticket.Addresses)
 	}
 }
+
+// A node of an earlier version refuses a request that has a name, and resets the stream.
+func TestShowInvitationToEarlier(t *testing.T) {
+	const earlier = `{"join":1,"token":0x[0102]}` // the one request that it takes
+	refusal := protocol.Errorf(protocol.Denied, "stream reset")
+	for name, want := range map[string]struct {
+		takes string
+		sent  int
+		err   bool
+	}{"": {earlier, 1, false}, "laptop": {earlier, 2, false}, "phone": {"", 2, true}} {
+		sent := 0
+		answer, err := showInvitation([]byte{1, 2}, name, func(request []byte) ([]byte, error) {
+			if sent++; string(request) != want.takes {
+				return nil, refusal
+			}
+			return []byte("in"), nil
+		})
+		if sent != want.sent || (err != nil) != want.err || err == nil && string(answer) != "in" {
+			t.Errorf("%q: sent %d times, got %q, %v", name, sent, answer, err)
+		}
+	}
+}

@@ -218,7 +218,7 @@ func (s *swarms) update(ctx context.Context) {
 	}
 }
 
-// renew has the members of a mesh look at each other again: somebody was put out.
+// renew has the members of a mesh look at each other again: somebody was revoked.
 func (s *swarms) renew(mesh string) {
 	s.mu.Lock()
 	m := s.members[mesh]

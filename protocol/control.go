@@ -23,6 +23,7 @@ const (
 	OpPlan     Op = "plan"     // RealizeArgs → Plan; nothing is made
 	OpUpload   Op = "upload"   // UploadArgs and a tar stream → Uploaded
 	OpDescribe Op = "describe" // PathArgs → Description
+	OpFind     Op = "find"     // PathArgs, whose ID is the beginning of PIDs → []Found
 	OpList     Op = "list"     // PathArgs → []Entry
 	OpRead     Op = "read"     // PathArgs → data
 	OpLog      Op = "log"      // PathArgs → data
@@ -144,6 +145,13 @@ type Uploaded struct {
 type PathArgs struct {
 	ID   string `json:"id"`             // a PID, a CID, or the unique beginning of a PID
 	Path string `json:"path,omitempty"` // "" is the root
+}
+
+// A Found is a PID that has content, and what it is called.
+type Found struct {
+	PID  pir.PID  `json:"pid"`
+	Kind pir.Kind `json:"kind,omitempty"`
+	Name string   `json:"name,omitempty"` // name and version, for people; a source has none
 }
 
 // An EntryKind is what stands at a path.

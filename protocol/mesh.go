@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/pir/nuon"
@@ -165,7 +164,7 @@ func DecodeCertificate(canonical []byte) (*Certificate, error) {
 
 func text(rec nuon.Record, field string) string { s, _ := rec[field].(string); return s }
 
-// Revocations are the keys that a mesh's authority has put out. Of two lists the one with the larger number counts.
+// Revocations are the keys that a mesh's authority has revoked. Of two lists the one with the larger number counts.
 type Revocations struct {
 	Mesh   [32]byte
 	Number int64 // from 1
@@ -330,7 +329,7 @@ func (c *Credential) Admits(m *Mesh, key Key, revoked *Revocations, now time.Tim
 		case now.Add(MaxSkew).Before(cert.Issued) || !now.Before(cert.Expires):
 			return fmt.Errorf("mesh %s: the certificate of %s is not valid now", m.Name, cert.Member)
 		case revoked != nil && slices.Contains(revoked.Keys, cert.Member):
-			return fmt.Errorf("mesh %s: %s was put out", m.Name, cert.Member)
+			return fmt.Errorf("mesh %s: %s was revoked", m.Name, cert.Member)
 		case i > 0 && (!cert.Invites || cert.Member != c.Chain[i-1].Signer):
 			return fmt.Errorf("mesh %s: %s may not let others in", m.Name, cert.Member)
 		case i > 0 && c.Chain[i-1].Invites:
@@ -356,72 +355,4 @@ func (r *Revocations) Newer(m *Mesh, old *Revocations) (bool, error) {
 		return false, fmt.Errorf("mesh %s: two lists of revocations have the number %d: %w", m.Name, r.Number, ErrBackward)
 	}
 	return r.Number > old.Number, nil
-}
-
-// A JoinRequest shows an invitation.
-type JoinRequest struct {
-	Token []byte // of the ticket
-}
-
-// A JoinAnswer lets a node into a mesh.
-type JoinAnswer struct {
-	Mesh       Mesh
-	Credential []byte   // of the new member
-	Addresses  []string // multiaddrs in the mesh of who has let it in, with its peer id
-}
-
-// Encode returns the canonical bytes of a request.
-func (r *JoinRequest) Encode() ([]byte, error) {
-	return nuon.Encode(nuon.Record{"join": int64(1), "token": nuon.Binary(r.Token)})
-}
-
-// DecodeJoinRequest reads a request.
-func DecodeJoinRequest(b []byte) (*JoinRequest, error) {
-	rec, err := nuon.DecodeRecord(b)
-	if err != nil {
-		return nil, fmt.Errorf("decode join: %w", err)
-	}
-	token, _ := rec["token"].(nuon.Binary)
-	if len(token) == 0 || len(token) > 64 || len(rec) != 2 || rec["join"] != int64(1) {
-		return nil, errors.New("decode join: want a token")
-	}
-	return &JoinRequest{Token: token}, nil
-}
-
-// Encode returns the canonical bytes of an answer.
-func (a *JoinAnswer) Encode() ([]byte, error) {
-	addresses := nuon.List{}
-	for _, s := range a.Addresses {
-		addresses = append(addresses, s)
-	}
-	return nuon.Encode(nuon.Record{
-		"joined": int64(1), "name": a.Mesh.Name, "secret": nuon.Binary(a.Mesh.Secret[:]), "authority": a.Mesh.Authority.String(),
-		"credential": nuon.Binary(a.Credential), "addresses": addresses,
-	})
-}
-
-// DecodeJoinAnswer reads an answer.
-func DecodeJoinAnswer(b []byte) (*JoinAnswer, error) {
-	rec, err := nuon.DecodeRecord(b)
-	if err != nil {
-		return nil, fmt.Errorf("decode answer to join: %w", err)
-	}
-	a := &JoinAnswer{Mesh: Mesh{Name: text(rec, "name")}}
-	secret, _ := rec["secret"].(nuon.Binary)
-	credential, _ := rec["credential"].(nuon.Binary)
-	list, _ := rec["addresses"].(nuon.List)
-	if len(secret) != meshSecretSize || len(list) > maxAddresses {
-		return nil, errors.New("decode answer to join: a field is missing or too long")
-	}
-	a.Mesh.Secret, a.Credential = [meshSecretSize]byte(secret), credential
-	if a.Mesh.Authority, err = ParseKey(text(rec, "authority")); err != nil {
-		return nil, fmt.Errorf("decode answer to join: %w", err)
-	}
-	for _, v := range list {
-		s, _ := v.(string)
-		if strings.HasPrefix(s, "/") {
-			a.Addresses = append(a.Addresses, s)
-		}
-	}
-	return a, a.Mesh.Check()
 }

@@ -194,8 +194,10 @@ type KeyStatus struct {
 type MeshArgs struct {
 	Action  Action        `json:"action,omitempty"`
 	Name    string        `json:"name,omitempty"`
+	Member  string        `json:"member,omitempty"`  // what this node is called in the mesh, or whom the invitation is for
 	Ticket  string        `json:"ticket,omitempty"`  // to join
-	Key     Key           `json:"key,omitzero"`      // to revoke
+	Key     Key           `json:"key,omitzero"`      // of the member to revoke
+	Offer   string        `json:"offer,omitempty"`   // id of the invitation to revoke instead
 	Invites bool          `json:"invites,omitempty"` // whom the invitation is for may let others in
 	For     time.Duration `json:"for,omitempty"`     // how long an invitation holds, in nanoseconds; 0 is a week
 }
@@ -215,6 +217,10 @@ type MeshStatus struct {
 	Peers     int       `json:"peers"`   // members that it is connected to
 	Members   []Member  `json:"members"` // that it has let in, or seen
 	Revoked   []Key     `json:"revoked,omitempty"`
+	// Offers are its invitations that still let somebody in.
+	Offers []Offer `json:"offers,omitempty"`
+	// Names are what members and revoked keys are called: by who has invited them, or by themselves. Several may have one name.
+	Names map[Key]string `json:"names,omitempty"`
 }
 
 // A Member is a node of a mesh.
@@ -222,4 +228,12 @@ type Member struct {
 	Key     Key       `json:"key"`
 	Invites bool      `json:"invites,omitempty"`
 	Seen    time.Time `json:"seen"` // when it was let in, or met last
+}
+
+// An Offer is an invitation that nobody has used.
+type Offer struct {
+	ID      string    `json:"id"`            // derived from the token, which it does not tell
+	For     string    `json:"for,omitempty"` // the name of whom it is for
+	Invites bool      `json:"invites,omitempty"`
+	Expires time.Time `json:"expires"`
 }

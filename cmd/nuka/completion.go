@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path"
 	"slices"
 	"strings"
 
@@ -79,63 +77,6 @@ func plainUsage(c *cobra.Command) {
 	}
 }
 
-// completePackage completes the words of a command that takes PKG and the flags of the package.
-func (a *app) completePackage(c *cobra.Command, before []string, word string) ([]string, cobra.ShellCompDirective) {
-	if slices.Contains(before, "--") {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	pkg := ""
-	for i := 0; i < len(before); i++ {
-		name, _, hasValue := strings.Cut(strings.TrimLeft(before[i], "-"), "=")
-		flag := c.Flags().Lookup(name)
-		switch {
-		case !strings.HasPrefix(before[i], "-"):
-			if pkg == "" {
-				pkg = before[i]
-			}
-		case flag != nil && flag.NoOptDefVal == "" && !hasValue:
-			if i++; i == len(before) {
-				return nil, cobra.ShellCompDirectiveDefault // the value of a flag
-			}
-			if name == "packages" {
-				a.set = before[i]
-			}
-		}
-	}
-	var list []string
-	add := func(name, text string) {
-		if strings.HasPrefix(name, word) {
-			list = append(list, cobra.CompletionWithDesc(name, strings.ReplaceAll(text, "\n", " ")))
-		}
-	}
-	switch {
-	case strings.HasPrefix(word, "-"): // cobra adds the command's own
-		for _, p := range a.paramsOf(pkg) {
-			if flag, _, _ := strings.Cut(strings.NewReplacer(":", " ", "=", " ").Replace(p.Text), " "); strings.HasPrefix(flag, "--") {
-				add(flag, p.Doc)
-			}
-		}
-		return list, cobra.ShellCompDirectiveNoFileComp
-	case pkg != "":
-		return nil, cobra.ShellCompDirectiveDefault
-	case strings.HasPrefix(word, ".") || strings.Contains(word, "/"):
-		return []string{"nu"}, cobra.ShellCompDirectiveFilterFileExt
-	}
-	set, _, err := a.setFS()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
-	for _, pattern := range []string{"*.nu", "app/*.nu"} {
-		files, _ := fs.Glob(set, pattern)
-		for _, f := range files {
-			text, _ := fs.ReadFile(set, f)
-			first, _, _ := strings.Cut(string(text), "\n")
-			add(strings.TrimSuffix(path.Base(f), ".nu"), strings.TrimLeft(first, "# "))
-		}
-	}
-	return list, cobra.ShellCompDirectiveDefault
-}
-
 // paramsOf returns the parameters of a package, if it has a file that can be read.
 func (a *app) paramsOf(pkg string) []nu.Param {
 	if pkg == "" {
@@ -162,15 +103,26 @@ func (a *app) signature(pkg string) (string, []nu.Param, error) {
 	return doc, params, nil
 }
 
+// nushellCompleter asks nuka itself, with the words before the cursor. Where it has nothing to offer Nushell completes files.
+const nushellCompleter = `def "nuka complete" [context: string] {
+  let words = ($context | split row "|" | last | str trim --left | split row --regex '\s+' | skip 1)
+  let rows = (^nuka __complete ...$words | complete | get stdout | lines | where {|line| not ($line | str starts-with ":") }
+    | each {|line| let word = ($line | split row (char tab)); {value: ($word | first), description: ($word | skip 1 | str join " ")} })
+  if ($rows | is-empty) { null } else { $rows }
+}
+
+`
+
 // nushellCompletion writes `export extern` declarations, which Nushell completes and checks.
 func nushellCompletion(w io.Writer, c *cobra.Command) error {
 	if _, err := fmt.Fprintf(w, "# %s\nexport extern %q [\n", c.Short, c.CommandPath()); err != nil {
 		return err
 	}
 	if c.DisableFlagParsing {
-		fmt.Fprintf(w, "  pkg?: string@\"nuka packages\" # a package file or a name of the package set\n  ...args: string # flags of the package, and after -- words for the program\n")
+		fmt.Fprintf(w, "  pkg?: string@\"nuka complete\" # a package file or a name of the package set\n")
+		fmt.Fprintf(w, "  ...args: string@\"nuka complete\" # flags of the package, and after -- words for the program\n")
 	} else if len(c.Commands()) == 0 {
-		fmt.Fprintf(w, "  ...args: string\n")
+		fmt.Fprintf(w, "  ...args: string@\"nuka complete\"\n")
 	}
 	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		short, kind := "", ""
@@ -185,12 +137,7 @@ func nushellCompletion(w io.Writer, c *cobra.Command) error {
 	})
 	fmt.Fprint(w, "]\n\n")
 	if !c.HasParent() {
-		fmt.Fprint(w, `def "nuka packages" [] {
-  ^nuka __complete build "" | complete | get stdout | lines | where {|line| not ($line | str starts-with ":") }
-  | each {|line| let word = ($line | split row (char tab)); {value: ($word | first), description: ($word | skip 1 | str join " ")} }
-}
-
-`)
+		fmt.Fprint(w, nushellCompleter)
 	}
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() {

@@ -42,8 +42,7 @@ A service manager runs it as: nukad --foreground`,
 func (a *app) statusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "status", Short: "say how the node is, without starting it", Args: exactArgs(), RunE: a.status,
-		Long: `Status says how the node is, and starts none. In the JSON of --json, uptime is in nanoseconds, and missing_walls and
-confinement are what the sandbox of builds lacks here.`,
+		Long: `Status says how the node is, and starts none. In the JSON of --json, missing_walls and confinement are what the sandbox of builds lacks here.`,
 	}
 	a.jsonFlag(c)
 	return c
@@ -58,6 +57,7 @@ func (a *app) status(c *cobra.Command, _ []string) error {
 		defer client.Close()
 		return a.printStatus(c, client)
 	}
+	a.awaitFolder(c.Context())
 	var s protocol.Status
 	err := control.Ask(c.Context(), a.home.Run, protocol.OpStatus, &s)
 	if errors.Is(err, control.ErrNoDaemon) {
@@ -78,9 +78,16 @@ func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
 	return a.writeStatus(&s)
 }
 
+// statusJSON is a Status as --json writes it: with a unit in the name of what has one.
+type statusJSON struct {
+	*protocol.Status
+	Nanoseconds *struct{} `json:"uptime,omitempty"` // in place of Status's
+	Seconds     float64   `json:"uptime_seconds"`
+}
+
 func (a *app) writeStatus(s *protocol.Status) error {
 	if a.json {
-		return a.terminal.json(s)
+		return a.terminal.json(statusJSON{Status: s, Seconds: s.Uptime.Seconds()})
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "home\t%s\n", s.Home)

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,10 +25,11 @@ func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *contro
 
 func (a *app) showCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "show PID|CID",
-		Short: "show what is known of a package or content",
-		Long:  "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
-		Args:  exactArgs("PID"),
+		Use:               "show PID|CID",
+		Short:             "show what is known of a package or content",
+		Long:              "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
+		Args:              exactArgs("PID"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			var d protocol.Description
 			if err := a.call(c, protocol.OpDescribe, protocol.PathArgs{ID: args[0]}, &d, nil); err != nil {
@@ -78,9 +81,10 @@ func (a *app) show(d *protocol.Description) error {
 
 func (a *app) lsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "ls PID [PATH]",
-		Short: "list the files of a package",
-		Args:  rangeArgs(1, "PID", "PATH"),
+		Use:               "ls PID [PATH]",
+		Short:             "list the files of a package",
+		Args:              rangeArgs(1, "PID", "PATH"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			var entries []protocol.Entry
 			if err := a.call(c, protocol.OpList, pathArgs(args), &entries, nil); err != nil {
@@ -119,28 +123,50 @@ func pathArgs(args []string) protocol.PathArgs {
 
 func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "cat PID [PATH]",
-		Short: "write a file of a package to standard output",
-		Args:  rangeArgs(1, "PID", "PATH"),
+		Use:               "cat PID [PATH]",
+		Short:             "write a file of a package to standard output",
+		Args:              rangeArgs(1, "PID", "PATH"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			err := a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
 			if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
-				what := args[0]
-				if len(args) > 1 {
-					what += " " + args[1]
-				}
-				return protocol.Errorf(protocol.Invalid, "%s is a folder", what).WithHint("its files: nuka ls %s", what)
+				return a.noFile(c, args)
 			}
 			return err
 		},
 	}
 }
 
+// noFile is the error for a folder where a file belongs. It says which files the folder has.
+func (a *app) noFile(c *cobra.Command, args []string) error {
+	const most = 5
+	what := strings.Join(args, " ")
+	err := protocol.Errorf(protocol.Invalid, "%s is a folder", what)
+	var entries []protocol.Entry
+	if a.call(c, protocol.OpList, pathArgs(args), &entries, nil) != nil {
+		return err.WithHint("its files: nuka ls %s", what)
+	}
+	var files []string
+	for _, e := range entries {
+		if e.Kind != protocol.KindDir {
+			files = append(files, path.Join(append(slices.Clone(args[1:]), e.Path)...))
+		}
+	}
+	switch more := len(files) - most; {
+	case len(files) == 0:
+		return err.WithHint("it has no files")
+	case more > 0:
+		return err.WithHint("its files are %s, and %d more: nuka ls %s", strings.Join(files[:most], ", "), more, what)
+	}
+	return err.WithHint("its files are %s", strings.Join(files, ", "))
+}
+
 func (a *app) logCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "log PID",
-		Short: "show what a package's build has printed",
-		Args:  exactArgs("PID"),
+		Use:               "log PID",
+		Short:             "show what a package's build has printed",
+		Args:              exactArgs("PID"),
+		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.call(c, protocol.OpLog, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
 		},

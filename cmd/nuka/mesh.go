@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -34,34 +36,20 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 	}
 	create := &cobra.Command{
 		Use: "create NAME", Short: "make a mesh, of which this node is the authority", Args: exactArgs("NAME"),
-		RunE: func(c *cobra.Command, words []string) error {
-			return show(c, protocol.MeshArgs{Action: protocol.ActionCreate, Name: words[0]})
-		},
 	}
-	args := protocol.MeshArgs{Action: protocol.ActionInvite}
-	invite := &cobra.Command{
-		Use: "invite NAME", Short: "print a ticket that lets one node in", Args: exactArgs("NAME"),
-		RunE: func(c *cobra.Command, words []string) error {
-			args.Name = words[0]
-			m, err := call(c, args)
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.terminal.json(m)
-			}
-			a.say("the ticket lets one node in, until %s", time.Now().Add(args.For).Format(time.DateTime))
-			fmt.Fprintln(a.out, m.Ticket)
-			return nil
-		},
+	own := nameFlag(create, "what this node is called in the mesh, `MEMBER`; this machine's name if not given")
+	create.RunE = func(c *cobra.Command, words []string) error {
+		return show(c, protocol.MeshArgs{Action: protocol.ActionCreate, Name: words[0], Member: own()})
 	}
-	invite.Flags().DurationVar(&args.For, "for", 7*24*time.Hour, "how long the ticket holds, `DURATION`")
-	invite.Flags().BoolVar(&args.Invites, "may-invite", false, "who comes with it may let others in")
+	invite := a.inviteCommand(call)
 	join := &cobra.Command{
 		Use: "join TICKET", Short: "join a mesh by an invitation", Args: exactArgs("TICKET"),
-		RunE: func(c *cobra.Command, words []string) error {
-			return show(c, protocol.MeshArgs{Action: protocol.ActionJoin, Ticket: words[0]})
-		},
+		Long: `Join shows an invitation to the node that made it. That node and those that join later are told what this node is called:
+--name, or this machine's name; --name "" tells them nothing. A name in the invitation comes first.`,
+	}
+	name := nameFlag(join, "what this node is called in the mesh, `MEMBER`; this machine's name if not given")
+	join.RunE = func(c *cobra.Command, words []string) error {
+		return show(c, protocol.MeshArgs{Action: protocol.ActionJoin, Ticket: words[0], Member: name()})
 	}
 	leave := &cobra.Command{
 		Use: "leave NAME", Short: "leave a mesh", Args: exactArgs("NAME"),
@@ -74,6 +62,9 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 	}
 	members := &cobra.Command{
 		Use: "members [NAME]", Short: "list the members that this node knows of", Args: rangeArgs(0, "NAME"),
+		Long: `Members lists who was let into a mesh by this node, or seen there, with the invitations that still let somebody in.
+What members are called is their inviter's word or their own, so two may have one name; the key is what tells them apart.
+A member that leaves tells nobody: it is not seen any more.`,
 		RunE: func(c *cobra.Command, words []string) error {
 			args := protocol.MeshArgs{}
 			if len(words) > 0 {
@@ -82,20 +73,11 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 			return show(c, args)
 		},
 	}
-	revoke := &cobra.Command{
-		Use: "revoke NAME KEY", Short: "revoke a member: its key is never let in again", Args: exactArgs("NAME", "KEY"),
-		RunE: func(c *cobra.Command, words []string) error {
-			key, err := protocol.ParseKey(words[1])
-			if err != nil {
-				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("its members: nuka mesh members %s", words[0])
-			}
-			loss := fmt.Sprintf("%s is revoked in the mesh %s for good: a node with this key is never let in again", key, words[0])
-			if err := a.confirm(c, loss); err != nil {
-				return err
-			}
-			return show(c, protocol.MeshArgs{Action: protocol.ActionRevoke, Name: words[0], Key: key})
-		},
+	revoke := a.revokeCommand(call)
+	for _, sub := range []*cobra.Command{invite, leave, members} {
+		sub.ValidArgsFunction = completeWords(a.offerMeshes)
 	}
+	revoke.ValidArgsFunction = completeWords(a.offerMeshes, a.offerMembers)
 	a.yesFlag(leave)
 	a.yesFlag(revoke)
 	for _, sub := range []*cobra.Command{create, invite, join, leave, members, revoke} {
@@ -132,17 +114,27 @@ func (a *app) showMeshes(m *protocol.Meshes) error {
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	for _, s := range m.Meshes {
+		name := func(key protocol.Key) string { return cmp.Or(printable(s.Names[key]), "-") }
 		fmt.Fprintf(w, "mesh\t%s\tconnected to %d, until %s\n", printable(s.Name), s.Peers, s.Expires.Format(time.DateOnly))
-		fmt.Fprintf(w, "  authority\t%s\t\n", s.Authority)
+		authority := fmt.Sprintf("  authority\t%s\t%s\t", s.Authority, name(s.Authority))
+		var members strings.Builder
 		for _, member := range s.Members {
 			note := "seen " + member.Seen.Format(time.DateTime)
+			if member.Key == s.Authority {
+				authority += note
+				continue
+			}
 			if member.Invites {
 				note += ", may invite"
 			}
-			fmt.Fprintf(w, "  member\t%s\t%s\n", member.Key, note)
+			fmt.Fprintf(&members, "  member\t%s\t%s\t%s\n", member.Key, name(member.Key), note)
+		}
+		fmt.Fprintf(w, "%s\n%s", authority, members.String())
+		for _, o := range s.Offers {
+			fmt.Fprintf(w, "  invited\t-\t%s\tuntil %s\n", cmp.Or(printable(o.For), "-"), o.Expires.Format(time.DateTime))
 		}
 		for _, key := range s.Revoked {
-			fmt.Fprintf(w, "  revoked\t%s\t\n", key)
+			fmt.Fprintf(w, "  revoked\t%s\t%s\n", key, name(key))
 		}
 	}
 	return w.Flush()

@@ -97,7 +97,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 		return err
 	}
 	c := exec.Command(program, "--idle", idleTimeout, "--wait", startTimeout.String())
-	c.Dir = a.home.Run
+	c.Dir = a.home.Data // the folder of the socket may vanish under it
 	c.Stdout, c.Stderr = log, log
 	detach(c)
 	if err := c.Start(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 const (
 	// stopPatience is how long a daemon may take to close its socket once it has been asked to stop.
 	stopPatience = 10 * time.Second
+	// folderPatience is how long a daemon whose folder has vanished may take to make it anew.
+	folderPatience = 5 * time.Second
 	// tellEvery is how often a waiting user is told what for.
 	tellEvery = 10 * time.Second
 )
@@ -37,6 +41,7 @@ func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	if a.node != "" {
 		return protocol.Errorf(protocol.Denied, "a node of another machine is not stopped from here")
 	}
+	a.awaitFolder(ctx)
 	pid, err := control.Process(ctx, a.home.Run)
 	var s protocol.Status
 	if err == nil {
@@ -55,6 +60,34 @@ func (a *app) stopDaemon(ctx context.Context, now bool) error {
 		return err
 	}
 	return a.waitForEnd(ctx, pid, s.Running, now)
+}
+
+// awaitFolder waits, if the folder of the socket has vanished and a daemon has the home's store, until that daemon has made it anew.
+func (a *app) awaitFolder(ctx context.Context) {
+	for start := time.Now(); time.Since(start) < folderPatience; {
+		if _, err := os.Stat(a.home.Run); !errors.Is(err, os.ErrNotExist) || !alive(a.storeOwner(), a.home.Run) {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// storeOwner returns the process that has the store, by the number that it leaves in the lock, or 0.
+// It may have ended, and where locked files cannot be read it is 0.
+func (a *app) storeOwner() int {
+	b, err := os.ReadFile(filepath.Join(a.home.Store(), "lock"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return pid
 }
 
 // waitForEnd waits until the daemon's process has ended, for as long as its work takes.

@@ -60,6 +60,9 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 			return a.showTrust(&t)
 		},
 	}
+	if action == protocol.ActionRemove { // whom to add is nothing that a key of TAB should say
+		c.ValidArgsFunction = completeWords(a.offerSigners)
+	}
 	a.yesFlag(c)
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
@@ -195,6 +198,7 @@ what its inputs are, what would be done to have it if it is not here, and how it
 			return a.showExplanation(&e)
 		},
 	}
+	c.ValidArgsFunction = completeWords(a.offerPIDs)
 	a.jsonFlag(c)
 	return c
 }

@@ -40,9 +40,14 @@ func newKey(t *testing.T) ed25519.PrivateKey {
 // serve runs a daemon until the test ends and returns its folder and a function that stops it.
 func serve(t *testing.T, h handlerFunc, grace time.Duration) (dir string, stop func() error) {
 	t.Helper()
+	return serveIn(t, t.TempDir(), h, grace)
+}
+
+// serveIn is serve in a folder that may not exist yet.
+func serveIn(t *testing.T, dir string, h handlerFunc, grace time.Duration) (_ string, stop func() error) {
+	t.Helper()
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
-	dir = t.TempDir()
-	enrolled, err := OpenEnrolled(filepath.Join(dir, "enrolled"))
+	enrolled, err := OpenEnrolled(filepath.Join(t.TempDir(), "enrolled"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,11 +180,12 @@ func TestAsk(t *testing.T) {
 func TestAskSilent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	l, err := listenSocket(dir)
+	d, err := openDoor(dir, hello{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer d.close()
+	l := d.listener
 	for name, answer := range map[string]string{"nothing": "", "half an answer": `{"key": "`} {
 		if answer != "" {
 			go func() {

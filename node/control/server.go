@@ -10,8 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -110,12 +108,8 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		listeners = append(listeners, listener)
 	}
 	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: listeners[0].Addr().String()}
-	socket, err := listenSocket(o.Dir)
+	door, err := openDoor(o.Dir, s.hello)
 	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	if err := writeAddress(o.Dir, s.hello); err != nil {
 		return err
 	}
 
@@ -126,8 +120,10 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 	s.calls = calls
 	s.open, hangUp = context.WithCancel(context.Background())
 	defer hangUp()
-	var accepting sync.WaitGroup
-	accepting.Go(func() { s.acceptSocket(socket) })
+	var accepting, keeping sync.WaitGroup
+	acceptSocket := func(l net.Listener) { accepting.Go(func() { s.acceptSocket(l) }) }
+	acceptSocket(door.listener)
+	keeping.Go(func() { s.keepDoor(ctx, door, acceptSocket) })
 	for _, listener := range listeners {
 		accepting.Go(func() { s.acceptConns(listener) })
 	}
@@ -135,8 +131,8 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		o.Ready()
 	}
 	<-ctx.Done()
-	os.Remove(filepath.Join(o.Dir, addressName)) // before the socket goes, which is what others wait for
-	socket.Close()
+	keeping.Wait()
+	door.close()
 	for _, listener := range listeners {
 		listener.Close()
 	}

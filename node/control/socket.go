@@ -61,30 +61,6 @@ func socketPath(dir string) (string, error) {
 	return filepath.Join(short, hex.EncodeToString(sum[:8])+".sock"), nil
 }
 
-// listenSocket opens the socket of a folder. The caller holds the store, so a socket that is there is a dead one.
-func listenSocket(dir string) (net.Listener, error) {
-	path, err := socketPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	return l, os.Chmod(path, 0o600)
-}
-
-func writeAddress(dir string, h hello) error {
-	b, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, addressName), append(b, '\n'), 0o600)
-}
-
 func (s *server) acceptSocket(l net.Listener) {
 	for {
 		conn, err := l.Accept()

@@ -6,7 +6,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was put out.
+// Admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was revoked.
 // When what is shown ends soon, and this node has given it, it returns another that ends later.
 func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Time) (renewed []byte, err error) {
 	c, err := protocol.DecodeCredential(shown)
@@ -35,7 +35,7 @@ func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Tim
 			if err := m.save(s); err != nil {
 				return nil, err
 			}
-			m.Changed(name) // to be told to others, and for those to go who are put out
+			m.Changed(name) // to be told to others, and for those to go who are revoked
 			if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
 				return nil, err
 			}
@@ -113,6 +113,6 @@ func (m *Meshes) Renewed(name string, credential []byte, now time.Time) error {
 	if !ends(c).After(ends(&s.credential)) || s.credential.Chain[0].Invites && !c.Chain[0].Invites {
 		return nil // the one it has is better
 	}
-	s.credential.Chain = c.Chain // who was put out is learned from what others show
+	s.credential.Chain = c.Chain // who was revoked is learned from what others show
 	return m.save(s)
 }

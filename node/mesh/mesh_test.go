@@ -46,7 +46,7 @@ func (n *meshNode) id() protocol.Key { return protocol.KeyOf(n.key) }
 // join has other join a mesh of n's by a new invitation.
 func (n *meshNode) join(other *meshNode, invites bool) error {
 	n.t.Helper()
-	token, err := n.Invite("team", invites, 0, noon)
+	token, err := n.Invite("team", "", invites, 0, noon)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,13 @@ func (n *meshNode) join(other *meshNode, invites bool) error {
 }
 
 func (n *meshNode) use(other *meshNode, token []byte, now time.Time) error {
-	request, err := (&protocol.JoinRequest{Token: token}).Encode()
+	n.t.Helper()
+	return n.useAs(other, token, "", now)
+}
+
+func (n *meshNode) useAs(other *meshNode, token []byte, name string, now time.Time) error {
+	n.t.Helper()
+	request, err := (&protocol.JoinRequest{Token: token, Name: name}).Encode()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -79,13 +85,13 @@ func (n *meshNode) meets(other *meshNode, now time.Time) error {
 
 func TestMeshes(t *testing.T) {
 	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
-	if err := a.Create("team", noon); err != nil {
+	if err := a.Create("team", "", noon); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Create("team", noon); protocol.CodeOf(err) != protocol.Invalid {
+	if err := a.Create("team", "", noon); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("a second team: got %v", err)
 	}
-	if err := a.Create("No Name", noon); protocol.CodeOf(err) != protocol.Invalid {
+	if err := a.Create("No Name", "", noon); protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("no name: got %v", err)
 	}
 	if err := a.join(b, true); err != nil {
@@ -122,7 +128,7 @@ func TestMeshes(t *testing.T) {
 		t.Error("d was let in by nothing")
 	}
 
-	// Who is put out is out for all, and whom it has let in with it. c hears of that from a.
+	// Who is revoked is out for all, and whom it has let in with it. c hears of that from a.
 	if err := b.Revoke("team", c.id()); protocol.CodeOf(err) != protocol.Denied {
 		t.Errorf("b is not the authority: got %v", err)
 	}
@@ -146,33 +152,33 @@ func TestMeshes(t *testing.T) {
 	for _, x := range []*meshNode{a, d} {
 		x.reopen()
 		for _, y := range []*meshNode{b, c} {
-			if err := x.meets(y, noon); err == nil || !strings.Contains(err.Error(), "put out") {
-				t.Errorf("%s meets %s: got %v, want it put out", x.id(), y.id(), err)
+			if err := x.meets(y, noon); err == nil || !strings.Contains(err.Error(), "was revoked") {
+				t.Errorf("%s meets %s: got %v, want it revoked", x.id(), y.id(), err)
 			}
 		}
 	}
-	st, err := d.Status("team")
+	st, err := d.Status("team", noon)
 	if err != nil || !slices.Equal(st[0].Revoked, []protocol.Key{b.id()}) {
 		t.Errorf("got %+v, %v", st, err)
 	}
 	if err := a.join(b, false); err == nil {
-		t.Error("who was put out came back by an invitation")
+		t.Error("who was revoked came back by an invitation")
 	}
 	if err := d.Leave("team"); err != nil {
 		t.Fatal(err)
 	}
 	d.reopen()
-	if _, err := d.Status("team"); protocol.CodeOf(err) != protocol.NotFound {
+	if _, err := d.Status("team", noon); protocol.CodeOf(err) != protocol.NotFound {
 		t.Errorf("after leaving: got %v", err)
 	}
 }
 
 func TestInvitations(t *testing.T) {
 	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
-	if err := a.Create("team", noon); err != nil {
+	if err := a.Create("team", "", noon); err != nil {
 		t.Fatal(err)
 	}
-	token, err := a.Invite("team", false, time.Hour, noon)
+	token, err := a.Invite("team", "", false, time.Hour, noon)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +206,7 @@ func TestInvitations(t *testing.T) {
 	}
 	// Another mesh of the same name is not mixed up with it.
 	other := newMeshNode(t, 5)
-	if err := other.Create("team", noon); err != nil {
+	if err := other.Create("team", "", noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.join(b, false); protocol.CodeOf(err) != protocol.Invalid {
@@ -214,7 +220,7 @@ func TestInvitations(t *testing.T) {
 // A member that lets others in cannot hand them a list of revocations of its own making, nor an older one than they know.
 func TestJoinedRevocations(t *testing.T) {
 	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
-	if err := a.Create("team", noon); err != nil {
+	if err := a.Create("team", "", noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.join(b, true); err != nil {
@@ -223,7 +229,7 @@ func TestJoinedRevocations(t *testing.T) {
 	// answer is what b gives c, with other revocations.
 	answer := func(revoked *protocol.Revocations) []byte {
 		t.Helper()
-		token, err := b.Invite("team", false, 0, noon)
+		token, err := b.Invite("team", "", false, 0, noon)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -283,7 +289,7 @@ func TestJoinedRevocations(t *testing.T) {
 // A membership that ends in a third of its time is renewed when the member meets who has let it in, or the authority.
 func TestRenewed(t *testing.T) {
 	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
-	if err := a.Create("team", noon); err != nil {
+	if err := a.Create("team", "", noon); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.join(b, true); err != nil {
@@ -334,7 +340,7 @@ func TestRenewed(t *testing.T) {
 	if meet(a, c, late) != nil {
 		t.Error("renewed twice")
 	}
-	// Who was put out is not renewed, nor what a put out member has given.
+	// Who was revoked is not renewed, nor what a revoked member has given.
 	if err := a.Revoke("team", b.id()); err != nil {
 		t.Fatal(err)
 	}

@@ -17,13 +17,7 @@ type state struct {
 	addresses  []string                         // of members to begin with
 	invites    map[string]invitation            // by the hash of their token, in hex
 	members    map[protocol.Key]protocol.Member // that were let in here, or seen
-}
-
-// An invitation lets one node in.
-type invitation struct {
-	expires time.Time
-	invites bool         // it may let others in as well
-	used    protocol.Key // who was let in by it, and may ask again: the answer may have been lost
+	names      map[protocol.Key]string          // of members, those that were revoked among them
 }
 
 // note remembers a member.
@@ -33,12 +27,19 @@ func (s *state) note(key protocol.Key, invites bool, now time.Time) {
 	}
 }
 
+// call gives a member a name.
+func (s *state) call(key protocol.Key, name string) {
+	if name = protocol.MemberName(name); name != "" && (len(s.names) < maxMembers || s.names[key] != "") {
+		s.names[key] = name
+	}
+}
+
 func (s *state) encode() ([]byte, error) {
 	credential, err := s.credential.Encode()
 	if err != nil {
 		return nil, err
 	}
-	addresses, invites, members := nuon.List{}, nuon.List{}, nuon.List{}
+	addresses, invites, members, names := nuon.List{}, nuon.List{}, nuon.List{}, nuon.List{}
 	for _, a := range s.addresses {
 		addresses = append(addresses, a)
 	}
@@ -48,14 +49,24 @@ func (s *state) encode() ([]byte, error) {
 		if !i.used.IsZero() {
 			rec["used"] = i.used.String()
 		}
+		if i.name != "" {
+			rec["name"] = i.name
+		}
+		if i.revoked {
+			rec["revoked"] = true
+		}
 		invites = append(invites, rec)
 	}
 	for _, member := range s.members {
 		members = append(members, nuon.Record{"key": member.Key.String(), "invites": member.Invites, "seen": member.Seen.Unix()})
 	}
+	for key, name := range s.names {
+		names = append(names, nuon.Record{"key": key.String(), "name": name})
+	}
 	return nuon.Encode(nuon.Record{
 		"name": s.mesh.Name, "secret": nuon.Binary(s.mesh.Secret[:]), "authority": s.mesh.Authority.String(),
 		"credential": nuon.Binary(credential), "addresses": addresses, "invites": invites, "members": members,
+		"names": names,
 	})
 }
 
@@ -65,7 +76,7 @@ func decodeState(b []byte) (*state, error) {
 		return nil, err
 	}
 	text := func(rec nuon.Record, field string) string { s, _ := rec[field].(string); return s }
-	s := &state{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}}
+	s := &state{invites: map[string]invitation{}, members: map[protocol.Key]protocol.Member{}, names: map[protocol.Key]string{}}
 	s.mesh.Name = text(rec, "name")
 	secret, _ := rec["secret"].(nuon.Binary)
 	if len(secret) != len(s.mesh.Secret) {
@@ -91,7 +102,8 @@ func decodeState(b []byte) (*state, error) {
 		r, _ := v.(nuon.Record)
 		expires, _ := r["expires"].(int64)
 		may, _ := r["invites"].(bool)
-		i := invitation{expires: time.Unix(expires, 0), invites: may}
+		revoked, _ := r["revoked"].(bool)
+		i := invitation{expires: time.Unix(expires, 0), invites: may, name: text(r, "name"), revoked: revoked}
 		if used := text(r, "used"); used != "" {
 			if i.used, err = protocol.ParseKey(used); err != nil {
 				return nil, err
@@ -109,6 +121,15 @@ func decodeState(b []byte) (*state, error) {
 		seen, _ := r["seen"].(int64)
 		may, _ := r["invites"].(bool)
 		s.members[key] = protocol.Member{Key: key, Invites: may, Seen: time.Unix(seen, 0)}
+	}
+	names, _ := rec["names"].(nuon.List)
+	for _, v := range names {
+		r, _ := v.(nuon.Record)
+		key, err := protocol.ParseKey(text(r, "key"))
+		if err != nil {
+			return nil, err
+		}
+		s.call(key, text(r, "name"))
 	}
 	return s, s.mesh.Check()
 }

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// completionTime is how long a completion may wait for the daemon. A shell waits that long at each TAB.
+const completionTime = 200 * time.Millisecond
+
+// completePackage completes the words of a command that takes PKG and the flags of the package.
+func (a *app) completePackage(c *cobra.Command, before []string, word string) ([]string, cobra.ShellCompDirective) {
+	if slices.Contains(before, "--") {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	pkg := ""
+	for i := 0; i < len(before); i++ {
+		name, value, hasValue := strings.Cut(strings.TrimLeft(before[i], "-"), "=")
+		flag := c.Flags().Lookup(name)
+		switch {
+		case !strings.HasPrefix(before[i], "-"):
+			if pkg == "" {
+				pkg = before[i]
+			}
+			continue
+		case flag != nil && flag.NoOptDefVal == "" && !hasValue:
+			if i++; i == len(before) {
+				return nil, cobra.ShellCompDirectiveDefault // the value of a flag
+			}
+			value = before[i]
+		}
+		if flag != nil && name == "packages" {
+			a.set = value
+		}
+	}
+	switch {
+	case strings.HasPrefix(word, "-"): // cobra adds the command's own
+		var o offers
+		for _, p := range a.paramsOf(pkg) {
+			if flag, _, _ := strings.Cut(strings.NewReplacer(":", " ", "=", " ").Replace(p.Text), " "); strings.HasPrefix(flag, "--") {
+				o.add(word, flag, p.Doc)
+			}
+		}
+		return o, cobra.ShellCompDirectiveNoFileComp
+	case pkg != "":
+		return nil, cobra.ShellCompDirectiveDefault
+	case strings.HasPrefix(word, ".") || strings.HasPrefix(word, "/"):
+		return []string{"nu"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+	list := a.setPackages(word)
+	if c.Name() == "share" && pidBeginning.MatchString(word) {
+		list = append(list, a.knownPIDs(c.Context(), word)...)
+	}
+	if len(list) == 0 && strings.Contains(word, "/") {
+		return []string{"nu"}, cobra.ShellCompDirectiveFilterFileExt
+	}
+	return list, cobra.ShellCompDirectiveDefault
+}
+
+// offers are completions.
+type offers []string
+
+// add adds a completion if it begins with the word before the cursor. The text is for people, and has no marks of a language.
+func (o *offers) add(word, name, text string) {
+	if strings.HasPrefix(name, word) {
+		*o = append(*o, cobra.CompletionWithDesc(name, printable(strings.NewReplacer("\n", " ", "\t", " ", "`", "").Replace(text))))
+	}
+}
+
+// setPackages offers the packages of the set: those that users run by their names, and with a folder's name all that are in it.
+func (a *app) setPackages(word string) offers {
+	set, _, err := a.setFS()
+	if err != nil {
+		return nil
+	}
+	var o offers
+	for _, pattern := range []string{"*.nu", "app/*.nu", "*/*.nu"} {
+		files, _ := fs.Glob(set, pattern)
+		for _, f := range files {
+			name := strings.TrimSuffix(f, ".nu")
+			if pattern != "*/*.nu" {
+				name = path.Base(name)
+			} else if !strings.Contains(word, "/") {
+				continue
+			}
+			if !strings.HasPrefix(name, word) {
+				continue
+			}
+			text, _ := fs.ReadFile(set, f)
+			first, _, _ := strings.Cut(string(text), "\n")
+			o.add(word, name, strings.TrimLeft(first, "# "))
+		}
+	}
+	return o
+}
+
+// ask makes a call of the daemon if one runs; none is started.
+func (a *app) ask(ctx context.Context, op protocol.Op, args, result any) error {
+	if a.node != "" {
+		return control.ErrNoDaemon // of another machine, which may be slow
+	}
+	if _, err := os.Stat(a.home.UserKey()); err != nil {
+		return control.ErrNoDaemon // no command has been used here
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	client, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Call(ctx, op, args, result, nil)
+}
+
+// pidBeginning is what a word looks like that may become a PID.
+var pidBeginning = regexp.MustCompile(`^[a-z2-7]{4,}$`)
+
+// knownPIDs offers PIDs that have content.
+func (a *app) knownPIDs(ctx context.Context, word string) offers {
+	var found []protocol.Found
+	if err := a.ask(ctx, protocol.OpFind, protocol.PathArgs{ID: word}, &found); err != nil {
+		return nil
+	}
+	var o offers
+	for _, f := range found {
+		text := f.Name
+		if text == "" {
+			text = "a source"
+		}
+		o.add(word, f.PID.String(), text)
+	}
+	return o
+}
+
+type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
+
+// completeWords makes a completion of what offers the words at each place; none is for a place that it does not know.
+func completeWords(places ...func(c *cobra.Command, before []string, word string) offers) completion {
+	return func(c *cobra.Command, before []string, word string) ([]string, cobra.ShellCompDirective) {
+		if len(before) >= len(places) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return places[len(before)](c, before, word), cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func (a *app) offerPIDs(c *cobra.Command, _ []string, word string) offers {
+	return a.knownPIDs(c.Context(), word)
+}
+
+// offerSigners offers the keys of the policy.
+func (a *app) offerSigners(c *cobra.Command, _ []string, word string) offers {
+	var t protocol.Trust
+	if err := a.ask(c.Context(), protocol.OpTrust, protocol.TrustArgs{}, &t); err != nil {
+		return nil
+	}
+	var o offers
+	seen := map[protocol.Key]bool{}
+	for _, r := range t.Rules {
+		for _, s := range r.Signers {
+			if !seen[s.Key] {
+				o.add(word, s.Key.String(), strings.TrimSpace(s.Label+" for "+r.Names))
+			}
+			seen[s.Key] = true
+		}
+	}
+	return o
+}
+
+func (a *app) meshesFor(c *cobra.Command, name string) []protocol.MeshStatus {
+	var m protocol.Meshes
+	if err := a.ask(c.Context(), protocol.OpMesh, protocol.MeshArgs{Name: name}, &m); err != nil {
+		return nil
+	}
+	return m.Meshes
+}
+
+// offerMeshes offers the meshes that the node is in.
+func (a *app) offerMeshes(c *cobra.Command, _ []string, word string) offers {
+	var o offers
+	for _, m := range a.meshesFor(c, "") {
+		o.add(word, m.Name, "")
+	}
+	return o
+}
+
+// offerMembers offers whom revoke may mean, by name where one has it alone, else by key.
+func (a *app) offerMembers(c *cobra.Command, before []string, word string) offers {
+	var o offers
+	for _, m := range a.meshesFor(c, before[0]) {
+		for _, member := range m.Members {
+			name := m.Names[member.Key]
+			_, _, err := findMember(&m, name)
+			if err == nil {
+				o.add(word, name, member.Key.String())
+			}
+			if err != nil || word != "" {
+				o.add(word, member.Key.String(), name)
+			}
+		}
+		for _, offer := range m.Offers {
+			if _, _, err := findMember(&m, offer.For); err == nil {
+				o.add(word, offer.For, "an invitation")
+			}
+		}
+	}
+	return o
+}

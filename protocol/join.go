@@ -1,0 +1,193 @@
+package protocol
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+const (
+	// MaxMemberName bounds the name of a member, in characters.
+	MaxMemberName = 32
+	// maxNames bounds the names of members in one answer.
+	maxNames = 200
+)
+
+// memberScripts are the scripts whose letters a member's name may have: none that is written from right to left,
+// which could exchange what stands beside it on a line.
+var memberScripts = []*unicode.RangeTable{
+	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
+}
+
+// MemberName makes of a text what may name a member of a mesh: letters, digits, ".", "_" and "-", MaxMemberName of them at most.
+// Whatever else there is becomes "-". It is "" if nothing is left. A name is for people: nothing is decided by one that others say.
+func MemberName(s string) string {
+	var name []rune
+	for _, r := range s {
+		ok := unicode.IsLetter(r) && unicode.In(r, memberScripts...) || r >= '0' && r <= '9' || strings.ContainsRune("._-", r)
+		switch {
+		case ok:
+			name = append(name, r)
+		case len(name) > 0 && name[len(name)-1] != '-':
+			name = append(name, '-')
+		}
+		if len(name) > MaxMemberName {
+			break
+		}
+	}
+	text := strings.Trim(string(name[:min(len(name), MaxMemberName)]), "._-")
+	if strings.HasPrefix(text, keyPrefix) { // it would be taken for a key
+		return MemberName(strings.TrimPrefix(text, keyPrefix))
+	}
+	return text
+}
+
+// A JoinRequest shows an invitation.
+type JoinRequest struct {
+	Token []byte // of the ticket
+	// Name is what the node calls itself, or "".
+	Name string
+}
+
+// A JoinAnswer lets a node into a mesh.
+type JoinAnswer struct {
+	Mesh       Mesh
+	Credential []byte   // of the new member
+	Addresses  []string // multiaddrs in the mesh of who has let it in, with its peer id
+	// Names are what the node that answers calls members, the new one among them. They are for display only.
+	Names map[Key]string
+}
+
+// A RefusalReason says why an invitation lets a node in no more.
+type RefusalReason string
+
+// The reasons. Who shows a token that is not known is told nothing but RefusedInvalid.
+const (
+	RefusedInvalid RefusalReason = "invalid"
+	RefusedUsed    RefusalReason = "used"        // by another node
+	RefusedExpired RefusalReason = "expired"     // JoinRefusal.Expired says when
+	RefusedRevoked RefusalReason = "revoked"     // the invitation
+	RefusedKey     RefusalReason = "key-revoked" // the key of who shows it
+)
+
+// A JoinRefusal lets a node not into a mesh, and is the error that says so.
+type JoinRefusal struct {
+	Reason  RefusalReason
+	Expired time.Time // if that is the reason
+}
+
+func (r *JoinRefusal) Error() string {
+	switch r.Reason {
+	case RefusedUsed:
+		return "this invitation was used already, by another node"
+	case RefusedExpired:
+		return "this invitation expired on " + r.Expired.Format(time.DateTime)
+	case RefusedRevoked:
+		return "this invitation was revoked"
+	case RefusedKey:
+		return "this node was revoked in the mesh"
+	}
+	return "this invitation is not valid"
+}
+
+// Encode returns the canonical bytes of a request.
+func (r *JoinRequest) Encode() ([]byte, error) {
+	rec := nuon.Record{"join": int64(1), "token": nuon.Binary(r.Token)}
+	if r.Name != "" {
+		rec["name"] = r.Name
+	}
+	return nuon.Encode(rec)
+}
+
+// DecodeJoinRequest reads a request. Fields that it does not know are those of later versions.
+func DecodeJoinRequest(b []byte) (*JoinRequest, error) {
+	rec, err := nuon.DecodeRecord(b)
+	if err != nil {
+		return nil, fmt.Errorf("decode join: %w", err)
+	}
+	token, _ := rec["token"].(nuon.Binary)
+	if len(token) == 0 || len(token) > 64 || rec["join"] != int64(1) {
+		return nil, errors.New("decode join: want a token")
+	}
+	return &JoinRequest{Token: token, Name: MemberName(text(rec, "name"))}, nil
+}
+
+// Encode returns the canonical bytes of an answer.
+func (a *JoinAnswer) Encode() ([]byte, error) {
+	addresses := nuon.List{}
+	for _, s := range a.Addresses {
+		addresses = append(addresses, s)
+	}
+	rec := nuon.Record{
+		"joined": int64(1), "name": a.Mesh.Name, "secret": nuon.Binary(a.Mesh.Secret[:]), "authority": a.Mesh.Authority.String(),
+		"credential": nuon.Binary(a.Credential), "addresses": addresses,
+	}
+	names := nuon.List{}
+	for _, key := range slices.SortedFunc(maps.Keys(a.Names), func(x, y Key) int { return bytes.Compare(x[:], y[:]) }) {
+		if len(names) < maxNames {
+			names = append(names, nuon.Record{"key": key.String(), "name": a.Names[key]})
+		}
+	}
+	if len(names) > 0 {
+		rec["names"] = names
+	}
+	return nuon.Encode(rec)
+}
+
+// Encode returns the canonical bytes of a refusal, which stand in place of an answer.
+func (r *JoinRefusal) Encode() ([]byte, error) {
+	rec := nuon.Record{"refused": int64(1), "reason": string(r.Reason)}
+	if r.Reason == RefusedExpired {
+		rec["expired"] = r.Expired.Unix()
+	}
+	return nuon.Encode(rec)
+}
+
+// DecodeJoinAnswer reads an answer. If it is a refusal, the error is a *JoinRefusal.
+func DecodeJoinAnswer(b []byte) (*JoinAnswer, error) {
+	rec, err := nuon.DecodeRecord(b)
+	if err != nil {
+		return nil, fmt.Errorf("decode answer to join: %w", err)
+	}
+	if rec["refused"] == int64(1) {
+		expired, _ := rec["expired"].(int64)
+		return nil, &JoinRefusal{Reason: RefusalReason(cmp.Or(text(rec, "reason"), string(RefusedInvalid))), Expired: time.Unix(expired, 0)}
+	}
+	a := &JoinAnswer{Mesh: Mesh{Name: text(rec, "name")}}
+	secret, _ := rec["secret"].(nuon.Binary)
+	credential, _ := rec["credential"].(nuon.Binary)
+	list, _ := rec["addresses"].(nuon.List)
+	names, _ := rec["names"].(nuon.List)
+	if len(secret) != meshSecretSize || len(list) > maxAddresses || len(names) > maxNames {
+		return nil, errors.New("decode answer to join: a field is missing or too long")
+	}
+	a.Mesh.Secret, a.Credential = [meshSecretSize]byte(secret), credential
+	if a.Mesh.Authority, err = ParseKey(text(rec, "authority")); err != nil {
+		return nil, fmt.Errorf("decode answer to join: %w", err)
+	}
+	for _, v := range list {
+		s, _ := v.(string)
+		if strings.HasPrefix(s, "/") {
+			a.Addresses = append(a.Addresses, s)
+		}
+	}
+	for _, v := range names {
+		r, _ := v.(nuon.Record)
+		key, err := ParseKey(text(r, "key"))
+		if name := MemberName(text(r, "name")); err == nil && name != "" {
+			if a.Names == nil {
+				a.Names = map[Key]string{}
+			}
+			a.Names[key] = name
+		}
+	}
+	return a, a.Mesh.Check()
+}
