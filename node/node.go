@@ -163,6 +163,7 @@ func Run(ctx context.Context, o *Options) error {
 	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
+		Home:     o.Home.Data,
 		Key:      key,
 		Enrolled: enrolled,
 		Listen:   settings.Get().Control,

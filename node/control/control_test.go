@@ -40,11 +40,11 @@ func newKey(t *testing.T) ed25519.PrivateKey {
 // serve runs a daemon until the test ends and returns its folder and a function that stops it.
 func serve(t *testing.T, h handlerFunc, grace time.Duration) (dir string, stop func() error) {
 	t.Helper()
-	return serveIn(t, t.TempDir(), h, grace)
+	return serveIn(t, t.TempDir(), "", h, grace)
 }
 
-// serveIn is serve in a folder that may not exist yet.
-func serveIn(t *testing.T, dir string, h handlerFunc, grace time.Duration) (_ string, stop func() error) {
+// serveIn is serve in a folder that may not exist yet, of a home.
+func serveIn(t *testing.T, dir, home string, h handlerFunc, grace time.Duration) (_ string, stop func() error) {
 	t.Helper()
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	enrolled, err := OpenEnrolled(filepath.Join(t.TempDir(), "enrolled"))
@@ -55,7 +55,7 @@ func serveIn(t *testing.T, dir string, h handlerFunc, grace time.Duration) (_ st
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- Serve(ctx, &ServerOptions{
-			Dir: dir, Key: newKey(t), Enrolled: enrolled, Handler: h, Grace: grace, Ready: func() { close(ready) },
+			Dir: dir, Home: home, Key: newKey(t), Enrolled: enrolled, Handler: h, Grace: grace, Ready: func() { close(ready) },
 		})
 	}()
 	stop = sync.OnceValue(func() error { cancel(); return <-done })

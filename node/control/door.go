@@ -103,6 +103,9 @@ func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener
 		if d.stands() {
 			continue
 		}
+		if _, err := os.Stat(s.o.Home); s.o.Home != "" && errors.Is(err, os.ErrNotExist) {
+			continue
+		}
 		conn, err := dialSocket(ctx, d.dir)
 		if err == nil {
 			conn.Close()

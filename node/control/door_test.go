@@ -34,7 +34,7 @@ func here(context.Context, Actor, *Call) (any, error) { return "here", nil }
 // TestDoorComesBack takes the folder of a living daemon away, and its socket, and puts a dead one there.
 func TestDoorComesBack(t *testing.T) {
 	top := t.TempDir()
-	dir, stop := serveIn(t, filepath.Join(top, "run"), handlerFunc(here), 0)
+	dir, stop := serveIn(t, filepath.Join(top, "run"), "", handlerFunc(here), 0)
 	before := dial(t, dir)
 	if err := os.RemoveAll(top); err != nil {
 		t.Fatal(err)
@@ -66,6 +66,22 @@ func TestDoorComesBack(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s after the end: got %v", name, err)
 		}
+	}
+}
+
+// TestDoorOfNoHome removes the home of a living daemon, which leaves nothing of it behind.
+func TestDoorOfNoHome(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	_, stop := serveIn(t, filepath.Join(home, "run"), home, handlerFunc(here), 0)
+	if err := os.RemoveAll(home); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(doorInterval + doorInterval/2) // one look at it
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(home); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the home is there again: %v", err)
 	}
 }
 

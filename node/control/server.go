@@ -61,6 +61,9 @@ type ServerOptions struct {
 	Listen string
 	// Grants are the rights that they may have; nil grants nothing.
 	Grants *Grants
+	// Home is a folder without which the socket is not made anew once it has vanished: it was removed with all that is in it.
+	// "" is none.
+	Home string
 	// Now is the clock by which grants expire; nil is time.Now.
 	Now func() time.Time
 	// Stall is how long a light peer of another machine may send or take nothing while its call waits for it; 0 means a minute.
