@@ -24,10 +24,10 @@ type Patterns []pattern
 
 // A pattern is one line.
 type pattern struct {
-	kept       bool // it begins with !
-	foldersToo bool // it has no slash: it matches names in all folders below
-	folders    bool // it ended in a slash: it matches folders only
-	text       glob
+	kept     bool // it begins with !
+	anywhere bool // it has no slash: it matches names in all folders below
+	folders  bool // it ended in a slash: it matches folders only
+	text     glob
 }
 
 // Parse reads a file of patterns. Every text is one.
@@ -65,7 +65,7 @@ func trimSpaces(line string) string {
 func parseLine(line string) (p pattern, ok bool) {
 	line, p.kept = strings.CutPrefix(line, "!")
 	line, p.folders = strings.CutSuffix(line, "/")
-	p.foldersToo = !strings.Contains(line, "/")
+	p.anywhere = !strings.Contains(line, "/")
 	p.text, ok = parseGlob(strings.TrimPrefix(line, "/"))
 	return p, ok && len(p.text) > 0
 }
@@ -80,7 +80,7 @@ func (all Patterns) Match(name string, isDir bool) Verdict {
 			continue
 		}
 		text := name
-		if p.foldersToo {
+		if p.anywhere {
 			text = path.Base(name)
 		}
 		if !p.text.match(text) {

@@ -8,19 +8,19 @@ type glob []part
 // A part matches some bytes of a name.
 type part struct {
 	kind kind
-	byte byte
+	char byte
 	set  *[256]bool
 }
 
 type kind byte
 
 const (
-	one     kind = iota // that byte
-	any1                // ?: one byte but no slash
-	oneOf               // […]: one byte of a set
-	star                // *: bytes without a slash
-	all                 // ** at the end: all bytes
-	folders             // **/: any number of folders, with the slash behind each
+	char     kind = iota // that byte
+	question             // ?: one byte but no slash
+	oneOf                // […]: one byte of a set
+	star                 // *: bytes without a slash
+	rest                 // ** at the end: all bytes
+	folders              // **/: any number of folders, with the slash behind each
 )
 
 // parseGlob reads a pattern as git does (gitignore(5), "Pattern format"). One that matches nothing is false.
@@ -31,9 +31,9 @@ func parseGlob(text string) (g glob, ok bool) {
 			if i++; i == len(text) {
 				return nil, false
 			}
-			g = append(g, part{kind: one, byte: text[i]})
+			g = append(g, part{kind: char, char: text[i]})
 		case '?':
-			g = append(g, part{kind: any1})
+			g = append(g, part{kind: question})
 		case '[':
 			set, n, ok := parseSet(text[i:])
 			if !ok {
@@ -43,14 +43,14 @@ func parseGlob(text string) (g glob, ok bool) {
 			i += n - 1
 		case '*':
 			n := len(text[i:]) - len(strings.TrimLeft(text[i:], "*"))
-			before, rest := text[:i], text[i+n:]
+			before, after := text[:i], text[i+n:]
 			i += n - 1
 			switch {
 			case n == 1, before != "" && before[len(before)-1] != '/':
 				g = append(g, part{kind: star})
-			case rest == "", strings.HasPrefix(rest, `\/`):
-				g = append(g, part{kind: all})
-			case rest[0] == '/':
+			case after == "", strings.HasPrefix(after, `\/`):
+				g = append(g, part{kind: rest})
+			case after[0] == '/':
 				i++
 				if len(g) == 0 || g[len(g)-1].kind != folders {
 					g = append(g, part{kind: folders})
@@ -59,7 +59,7 @@ func parseGlob(text string) (g glob, ok bool) {
 				g = append(g, part{kind: star})
 			}
 		default:
-			g = append(g, part{kind: one, byte: c})
+			g = append(g, part{kind: char, char: c})
 		}
 	}
 	return g, true
@@ -162,7 +162,7 @@ func (g glob) match(text string) bool {
 		return len(g) == 0 && text == ""
 	}
 	// Most patterns and names part here.
-	if first, last := g[0], g[len(g)-1]; first.kind == one && first.byte != text[0] || last.kind == one && last.byte != text[len(text)-1] {
+	if first, last := g[0], g[len(g)-1]; first.kind == char && first.char != text[0] || last.kind == char && last.char != text[len(text)-1] {
 		return false
 	}
 	// now has the parts that may match next.
@@ -176,11 +176,11 @@ func (g glob) match(text string) bool {
 				continue
 			}
 			switch p.kind {
-			case one:
-				if c == p.byte {
+			case char:
+				if c == p.char {
 					g.enter(next, at+1)
 				}
-			case any1:
+			case question:
 				if c != '/' {
 					g.enter(next, at+1)
 				}
@@ -192,7 +192,7 @@ func (g glob) match(text string) bool {
 				if c != '/' {
 					g.enter(next, at)
 				}
-			case all:
+			case rest:
 				g.enter(next, at)
 			case folders: // it goes on behind a slash only
 				next[at] = true
@@ -208,7 +208,7 @@ func (g glob) match(text string) bool {
 
 // enter notes that the part at may match next, and those behind it if it may match nothing.
 func (g glob) enter(set []bool, at int) {
-	for set[at] = true; at < len(g) && (g[at].kind == star || g[at].kind == all || g[at].kind == folders); set[at] = true {
+	for set[at] = true; at < len(g) && (g[at].kind == star || g[at].kind == rest || g[at].kind == folders); set[at] = true {
 		at++
 	}
 }
@@ -217,7 +217,7 @@ func (g glob) enter(set []bool, at int) {
 func (g glob) least() int {
 	n := 0
 	for _, p := range g {
-		if p.kind == one || p.kind == any1 || p.kind == oneOf {
+		if p.kind == char || p.kind == question || p.kind == oneOf {
 			n++
 		}
 	}
