@@ -1,6 +1,7 @@
 package source
 
 import (
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -140,19 +141,23 @@ func TestGitSubmodulesRefused(t *testing.T) {
 	if _, err := r.fetchAll(Options{}, "main"); protocol.CodeOf(err) != protocol.NotFound || !strings.Contains(err.Error(), `submodule "s"`) {
 		t.Errorf("a commit that is not there: got %v", err)
 	}
-	// A link in the place of the file: git does not follow it.
+	// A link in the place of the file, of which git makes no tree.
 	r.write("rules", module("s", "s", "../sub"))
-	r.git("rm", "-q", "-f", "--cached", ".gitmodules")
-	if err := os.Remove(filepath.Join(r.dir, ".gitmodules")); err != nil {
-		t.Fatal(err)
+	r.write("link", "rules")
+	var tree strings.Builder
+	for _, entry := range [][2]string{
+		{"120000 .gitmodules", r.git("hash-object", "-w", "link")}, {"100644 rules", r.git("hash-object", "-w", "rules")}, {"160000 s", commit},
+	} {
+		id, err := hex.DecodeString(strings.TrimSpace(entry[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree.WriteString(entry[0] + "\x00" + string(id))
 	}
-	if err := os.Symlink("rules", filepath.Join(r.dir, ".gitmodules")); err != nil {
-		t.Fatal(err)
-	}
-	r.git("add", "-A")
-	r.git("update-index", "--add", "--cacheinfo", "160000,"+commit+",s")
-	r.git("commit", "-q", "-m", "m")
-	if _, err := r.fetchAll(Options{}, "main"); err == nil || !strings.Contains(err.Error(), "plain file") {
+	r.write("tree", tree.String())
+	id := strings.TrimSpace(r.git("hash-object", "--literally", "-w", "-t", "tree", "tree"))
+	linked := strings.TrimSpace(r.git("commit-tree", "-m", "m", id))
+	if _, err := r.fetchAll(Options{}, linked); err == nil || !strings.Contains(err.Error(), "plain file") {
 		t.Errorf("a link: got %v", err)
 	}
 }
@@ -247,8 +252,8 @@ func TestSubmodulesOrigin(t *testing.T) {
 		o    Origin
 		want string
 	}{
-		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1"}, `{kind: git, rev: v1, url: "https://host/r"}`},
-		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1", Submodules: "true"}, `{kind: git, rev: v1, submodules: "true", url: "https://host/r"}`},
+		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1"}, `{"kind":"git","rev":"v1","url":"https://host/r"}`},
+		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1", Submodules: "true"}, `{"kind":"git","rev":"v1","submodules":"true","url":"https://host/r"}`},
 	} {
 		b, err := c.o.Encode()
 		if err != nil || string(b) != c.want {

@@ -4,7 +4,7 @@ use crate::diag::{self, Diag};
 use nu_protocol::{
     PipelineExecutionData, ShellError, Span,
     debugger::Debugger,
-    engine::{EngineState, StateWorkingSet},
+    engine::{EngineState, Stack, StateWorkingSet},
     ir::{Instruction, IrBlock},
 };
 use std::cell::RefCell;
@@ -22,11 +22,11 @@ pub struct Trace;
 
 impl Debugger for Trace {
     /// While an error is on its way out no instruction begins: one that does follows a `catch`.
-    fn enter_instruction(&mut self, _: &EngineState, _: &IrBlock, _: usize, _: &[PipelineExecutionData]) {
+    fn enter_instruction(&mut self, _: &EngineState, _: &Stack, _: &IrBlock, _: usize, _: &[PipelineExecutionData]) {
         CALLS.with(|c| c.borrow_mut().clear());
     }
 
-    fn leave_instruction(&mut self, es: &EngineState, ir: &IrBlock, index: usize, _: &[PipelineExecutionData], error: Option<&ShellError>) {
+    fn leave_instruction(&mut self, es: &EngineState, _: &Stack, ir: &IrBlock, index: usize, _: &[PipelineExecutionData], error: Option<&ShellError>) {
         if error.is_some()
             && let Instruction::Call { decl_id, .. } = &ir.instructions[index]
             && es.get_decl(*decl_id).block_id().is_some()
