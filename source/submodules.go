@@ -78,8 +78,8 @@ func (c *checkout) repository(ctx context.Context, o Origin, at string, depth in
 		return err
 	}
 	for _, sub := range u.Submodules {
-		if c.count++; c.count > maxSubmodules {
-			return protocol.Errorf(protocol.Exhausted, "git: more than %d submodules", maxSubmodules)
+		if c.count++; c.count > c.f.modules {
+			return protocol.Errorf(protocol.Exhausted, "git: more than %d submodules", c.f.modules)
 		}
 		next, err := submoduleOrigin(o, modules, sub)
 		if err == nil {

@@ -241,6 +241,16 @@ func TestGitSubmodulesLimits(t *testing.T) {
 		}
 		last = chain.link("s", last, module)
 	}
+	// Of 18 commits the third has two submodules, and the fourth three.
+	few := fetcher(Options{})
+	few.modules = 2
+	for rev, want := range map[string]protocol.Code{"main~15": "", "main~14": protocol.Exhausted} {
+		id := strings.TrimSpace(chain.git("rev-parse", rev))
+		_, err := few.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: chain.address, Rev: id, Submodules: "true"}}, Dir: t.TempDir()})
+		if want == "" && err != nil || want != "" && protocol.CodeOf(err) != want {
+			t.Errorf("%s, of two submodules: got %v, want %q", rev, err, want)
+		}
+	}
 	if _, err := chain.fetchAll(Options{}, last); protocol.CodeOf(err) != protocol.Exhausted {
 		t.Errorf("%d in one another: got %v, want exhausted", maxSubmoduleDepth+1, err)
 	}
