@@ -196,8 +196,8 @@ func TestRunBuild(t *testing.T) {
   print (do $names (glob w/**/*.c --exclude ["{test,x/test/deep}/**/**"]))
   print (glob w/**/*.c --exclude [**] | length) (glob w/**/*.c --exclude [$"($env.PWD)/w/**"] | length)
   print (do $names (glob w/**/* --exclude ["**/test/**"] --no-dir))`,
-			"[\"w/a.c\", \"w/x/b.c\"]\n[w, \"w/bin\", \"w/x\"]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n0\n0\n" +
-				"[\"w/a.c\", \"w/bin/test\", \"w/x/b.c\"]\n", nil},
+			"[\"w/a.c\", \"w/x/b.c\"]\n[w/bin, w/x]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n0\n0\n" +
+				"[\"w/a.c\", w/bin/test, \"w/x/b.c\"]\n", nil},
 		{"redirect", `^tool both o> both.txt; ^tool both o+e> all.txt; open both.txt | print -n $in; open all.txt | lines | length | print $in`, "to stdout\n2\n", nil},
 		{"files", `
   mkdir a/b; "x" | save a/b/f; "y" | save --append a/b/f; cp a/b/f g; mv g h; cp -r a ($b.out | path join a)
@@ -274,7 +274,6 @@ func TestRunBuildErrors(t *testing.T) {
 				t.Fatalf("got error %v, want an *Error", b.err)
 			}
 			if c.want == "" {
-				t.Log(b.err)
 				return
 			}
 			if d := cmp.Diff(c.want, b.err.Error()); d != "" {
@@ -311,12 +310,16 @@ export def again [n: int] {
 	}{
 		{"direct", "print one\nc compile [x.c]", "a > c compile:2:24", []string{"a:3:1"}},
 		{"two calls", "c all [x.c]", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:2:1"}},
-		{"in a closure", "[x.c] | each {|s|\n  c one $s\n} | ignore", "a > c one:1:22", []string{"a:3:3"}},
+		{"in a closure", "[x.c] | each {|s|\n  c one $s\n} | ignore", "a > c one:1:21", []string{"a:3:3"}},
 		{"of its own file", "def here [] {\n  ^tool fail 1\n}\nprint x\nhere", "a:3:4", []string{"a:6:1"}},
 		// An error that was caught has no part in the one that comes after.
-		{"after a caught one", "try { c compile [x.c] }\nc one y.c", "a > c one:1:22", []string{"a:3:1"}},
-		{"in the catch", "try { c compile [x.c] } catch {\n  c one y.c\n}", "a > c one:1:22", []string{"a:3:3"}},
-		{"no call", "c one y.c | ignore\n", "a > c one:1:22", []string{"a:2:1"}},
+		{"after a caught one", "try { c compile [x.c] }\nc one y.c", "a > c one:1:21", []string{"a:3:1"}},
+		{"in the catch", "try { c compile [x.c] } catch {\n  let x = 1\n  c one y.c\n}", "a > c one:1:21", []string{"a:4:3"}},
+		// The error before "ignore" is a value for a while.
+		{"ignored output", "c one y.c | ignore", "a > c one:1:21", []string{"a:2:1"}},
+		{"ignored output of two calls", "print x\nc all [x.c] | ignore", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:3:1"}},
+		{"used output", "c one y.c | length", "a > c one:1:21", []string{"a:2:1"}},
+		{"ignored errors", "c one y.c | ignore --stderr\n^tool fail 1", "a:3:2", nil},
 		{"about the call", "c one 1 | ignore", "", nil},
 		{"none", "try { c compile [x.c] }\n^tool fail 1", "a:3:2", nil},
 		{"itself", "c again 20", "a > c again:2:17", []string{"a > c again:3:3", "a:2:1"}},
