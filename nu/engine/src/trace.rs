@@ -2,18 +2,27 @@
 //! its debugger sees each instruction, and this one notes the calls that an error leaves on its way out.
 use crate::diag::{self, Diag};
 use nu_protocol::{
-    PipelineExecutionData, ShellError, Span,
+    PipelineData, PipelineExecutionData, ShellError, Span, Value,
+    ast::Block,
     debugger::Debugger,
     engine::{EngineState, Stack, StateWorkingSet},
     ir::{Instruction, IrBlock},
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, mem::take};
 
 /// More calls than this in one another are a recursion.
 const MAX_CALLS: usize = 8;
 
+#[derive(Default)]
+struct Calls {
+    /// Those that an error has left on its way out, the innermost first.
+    now: Vec<Span>,
+    /// Those of an error that has become a value, which the next command raises.
+    held: Vec<Span>,
+}
+
 thread_local! {
-    static CALLS: RefCell<Vec<Span>> = RefCell::default();
+    static CALLS: RefCell<Calls> = RefCell::default();
 }
 
 /// Notes calls in builds.
@@ -21,24 +30,44 @@ thread_local! {
 pub struct Trace;
 
 impl Debugger for Trace {
-    /// While an error is on its way out no instruction begins: one that does follows a `catch`.
-    fn enter_instruction(&mut self, _: &EngineState, _: &Stack, _: &IrBlock, _: usize, _: &[PipelineExecutionData]) {
-        CALLS.with(|c| c.borrow_mut().clear());
+    fn enter_block(&mut self, _: &EngineState, _: &Block) {
+        CALLS.with(|c| c.borrow_mut().held.clear());
     }
 
-    fn leave_instruction(&mut self, es: &EngineState, _: &Stack, ir: &IrBlock, index: usize, _: &[PipelineExecutionData], error: Option<&ShellError>) {
-        if error.is_some()
-            && let Instruction::Call { decl_id, .. } = &ir.instructions[index]
-            && es.get_decl(*decl_id).block_id().is_some()
-        {
-            CALLS.with(|c| c.borrow_mut().push(ir.spans[index]));
-        }
+    /// While an error is on its way out no instruction begins: one that does follows a `catch`.
+    fn enter_instruction(&mut self, _: &EngineState, _: &Stack, _: &IrBlock, _: usize, _: &[PipelineExecutionData]) {
+        CALLS.with(|c| c.borrow_mut().now.clear());
+    }
+
+    fn leave_instruction(
+        &mut self,
+        es: &EngineState,
+        _: &Stack,
+        ir: &IrBlock,
+        index: usize,
+        registers: &[PipelineExecutionData],
+        error: Option<&ShellError>,
+    ) {
+        let Instruction::Call { decl_id, src_dst } = &ir.instructions[index] else { return };
+        CALLS.with(|c| {
+            let c = &mut *c.borrow_mut();
+            // What fails before `| ignore` gives a value, and `ignore` fails by it.
+            let value = error.is_none() && matches!(registers[src_dst.get() as usize].body, PipelineData::Value(Value::Error { .. }, _));
+            let fails = error.is_some() || value;
+            if fails && c.now.is_empty() {
+                c.now = take(&mut c.held);
+            }
+            if fails && es.get_decl(*decl_id).block_id().is_some() {
+                c.now.push(ir.spans[index]);
+            }
+            c.held = if value { take(&mut c.now) } else { vec![] };
+        });
     }
 }
 
 /// Makes builds note their calls.
 pub fn start(es: &EngineState) {
-    CALLS.with(|c| c.borrow_mut().clear());
+    CALLS.with(|c| *c.borrow_mut() = Calls::default());
     // It fails only after a panic, which ends the module.
     let _ = es.activate_debugger(Box::new(Trace));
 }
@@ -47,7 +76,7 @@ pub fn start(es: &EngineState) {
 pub fn of_shell(es: &EngineState, e: &ShellError) -> Diag {
     let ws = StateWorkingSet::new(es);
     let mut d = diag::of_shell(&ws, e);
-    let spans = CALLS.with(|c| std::mem::take(&mut *c.borrow_mut()));
+    let spans = CALLS.with(|c| take(&mut c.borrow_mut().now));
     let mut last = (d.file.clone(), d.line);
     for span in spans {
         let at = diag::at(&ws, span, "", "", "");
