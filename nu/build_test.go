@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -196,6 +197,18 @@ func TestRunBuild(t *testing.T) {
   print (do $names (glob w/*.c --exclude [$"($env.PWD)/w/a.c"]))
   print (do $names (glob *.{c,h} --exclude [other.*]))`,
 			"[\"w/a.c\"]\n[\"w/a.c\", \"w/x/b.c\"]\n[\"w/a.c\", \"w/a_x.c\"]\n[]\n2\n[\"w/a_x.c\"]\n[]\n", nil},
+		// What is in a folder that is left out is left out, whether or not it lies in a folder below.
+		{"excluded folders", `
+  mkdir w/x/test/deep w/test w/bin; for f in [w/a.c w/x/b.c w/x/test/t.c w/x/test/deep/d.c w/test/u.c w/bin/test] { "" | save $f }
+  let names = {|l| $l | each {|p| $p | str replace $"($env.PWD)/" "" } }
+  print (do $names (glob w/**/*.c --exclude ["**/test/**"]))
+  print (do $names (glob w/** --exclude ["**/test/**"]))
+  print (do $names (glob $"($env.PWD)/w/**/*.c" --exclude [test/** x/test/deep/**]))
+  print (do $names (glob w/**/*.c --exclude ["{test,x/test/deep}/**/**"]))
+  print (glob w/**/*.c --exclude [**] | length) (glob w/**/*.c --exclude [$"($env.PWD)/w/**"] | length)
+  print (do $names (glob w/**/* --exclude ["**/test/**"] --no-dir))`,
+			"[\"w/a.c\", \"w/x/b.c\"]\n[w/bin, w/x]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n[\"w/a.c\", \"w/x/b.c\", \"w/x/test/t.c\"]\n0\n0\n" +
+				"[\"w/a.c\", w/bin/test, \"w/x/b.c\"]\n", nil},
 		{"redirect", `^tool both o> both.txt; ^tool both o+e> all.txt; open both.txt | print -n $in; open all.txt | lines | length | print $in`, "to stdout\n2\n", nil},
 		{"files", `
   mkdir a/b; "x" | save a/b/f; "y" | save --append a/b/f; cp a/b/f g; mv g h; cp -r a ($b.out | path join a)
@@ -272,11 +285,83 @@ func TestRunBuildErrors(t *testing.T) {
 				t.Fatalf("got error %v, want an *Error", b.err)
 			}
 			if c.want == "" {
-				t.Log(b.err)
 				return
 			}
 			if d := cmp.Diff(c.want, b.err.Error()); d != "" {
 				t.Errorf("-want +got:\n%s", d)
+			}
+		})
+	}
+}
+
+// TestCalledFrom has errors in commands of other files, which name the lines that called them.
+func TestCalledFrom(t *testing.T) {
+	files := func(lines string) map[string]string {
+		return map[string]string{
+			"packages/lib/c.nu": `
+export def compile [sources: list<string>] {
+  $sources | each {|s| [tool fail 2 $s] } | run-all | ignore
+}
+export def all [sources: list<string>] {
+  print "all"
+  compile $sources
+}
+export def one [source: string] { ^tool fail 3 $source }
+export def again [n: int] {
+  if $n == 0 { ^tool fail 4 end }
+  again ($n - 1)
+}
+`,
+			"a.nu": "use tool.nu\nuse lib/c.nu\nexport def main [] {\n  derivation {name: a, packages: [$tool], build: {|b|\n" + lines + "\n  } }\n}\n",
+		}
+	}
+	for _, c := range []struct {
+		name, lines, at string
+		want            []string // the calls
+	}{
+		{"direct", "print one\nc compile [x.c]", "a > c compile:2:24", []string{"a:3:1"}},
+		{"two calls", "c all [x.c]", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:2:1"}},
+		{"in a closure", "[x.c] | each {|s|\n  c one $s\n} | ignore", "a > c one:1:21", []string{"a:3:3"}},
+		{"of its own file", "def here [] {\n  ^tool fail 1\n}\nprint x\nhere", "a:3:4", []string{"a:6:1"}},
+		// An error that was caught has no part in the one that comes after.
+		{"after a caught one", "try { c compile [x.c] }\nc one y.c", "a > c one:1:21", []string{"a:3:1"}},
+		{"in the catch", "try { c compile [x.c] } catch {\n  let x = 1\n  c one y.c\n}", "a > c one:1:21", []string{"a:4:3"}},
+		// The error before "ignore" is a value for a while.
+		{"ignored output", "c one y.c | ignore", "a > c one:1:21", []string{"a:2:1"}},
+		{"ignored output of two calls", "print x\nc all [x.c] | ignore", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:3:1"}},
+		{"used output", "c one y.c | length", "a > c one:1:21", []string{"a:2:1"}},
+		{"ignored errors", "c one y.c | ignore --stderr\n^tool fail 1", "a:3:2", nil},
+		{"about the call", "c one 1 | ignore", "", nil},
+		{"none", "try { c compile [x.c] }\n^tool fail 1", "a:3:2", nil},
+		{"itself", "c again 20", "a > c again:2:17", []string{"a > c again:3:3", "a:2:1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.at == "" { // found before anything runs
+				if _, err := eval(t, files(c.lines), "/work/a.nu"); err == nil {
+					t.Error("got no error")
+				}
+				return
+			}
+			b := build(t, files(c.lines))
+			var diags *Error
+			if !errors.As(b.err, &diags) || len(diags.Diags) != 1 {
+				t.Fatalf("got error %v, want an *Error", b.err)
+			}
+			d := diags.Diags[0]
+			if got := fmt.Sprintf("%s:%d:%d", d.File, d.Line, d.Col); got != c.at {
+				t.Errorf("got the error at %s, want %s", got, c.at)
+			}
+			var calls []string
+			for _, call := range d.Calls {
+				calls = append(calls, fmt.Sprintf("%s:%d:%d", call.File, call.Line, call.Col))
+			}
+			if d := cmp.Diff(c.want, calls); d != "" {
+				t.Errorf("calls: -want +got:\n%s\n%v", d, b.err)
+			}
+			for _, call := range calls {
+				if !strings.Contains(b.err.Error(), "\n"+CalledFrom+call) {
+					t.Errorf("%q does not name %s", b.err, call)
+				}
 			}
 		})
 	}

@@ -113,7 +113,7 @@ func fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
 		if !ok {
 			return false
 		}
-		id, err := s.readPath(ctx, m, rel, in.All)
+		id, err := s.readPath(ctx, m, rel, in.PathOptions)
 		if err != nil || id != in.CID {
 			return false
 		}

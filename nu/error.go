@@ -16,9 +16,15 @@ type Diag struct {
 	Msg    string `json:"msg"`
 	Label  string `json:"label"`
 	Hint   string `json:"hint"`
+	// Calls are the calls on the way to it, the innermost first, each on another line than the one before.
+	// Only the errors of builds have them.
+	Calls []Position `json:"calls,omitempty"`
 }
 
-// String returns the diagnostic as people read it: path:line:col: message, the source line with a caret, the hint.
+// CalledFrom begins the line of a diagnostic that names a call on the way to it.
+const CalledFrom = "called from "
+
+// String returns the diagnostic as people read it: path:line:col: message, the source line with a caret, the calls, the hint.
 func (d Diag) String() string {
 	var b strings.Builder
 	if d.File != "" {
@@ -33,6 +39,9 @@ func (d Diag) String() string {
 		if d.Label != "" && d.Label != "here" && d.Label != d.Msg {
 			b.WriteString(" " + d.Label)
 		}
+	}
+	for _, call := range d.Calls {
+		fmt.Fprintf(&b, "\n%s%s:%d:%d", CalledFrom, call.File, call.Line, call.Col)
 	}
 	if d.Hint != "" {
 		b.WriteString("\nhint: " + d.Hint)

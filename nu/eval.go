@@ -84,8 +84,8 @@ type PathInput struct {
 	// Virtual is the path that evaluation sees, Host where it is here; Host is empty for a mount without one.
 	Virtual string
 	Host    string
-	// All says that .git folders are part of it.
-	All bool `json:",omitempty"`
+	// PathOptions are those that it was read with.
+	PathOptions
 }
 
 // A Read is a file that was read.

@@ -17,7 +17,7 @@ import (
 // originFields are the arguments of a fetch that say where to get it, by kind.
 var originFields = map[string][]string{
 	"url":    {"url"},
-	"git":    {"url", "rev"},
+	"git":    {"url", "rev", "submodules"},
 	"npm":    {"name", "version"},
 	"pypi":   {"name", "version", "file"},
 	"crate":  {"name", "version"},
@@ -34,8 +34,10 @@ var archiveEndings = []string{
 func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file string) (string, error) {
 	if kind == "path" {
 		name, _ := args["path"].(string)
-		all, _ := args["all"].(bool)
-		return s.fetchPath(ctx, name, file, all)
+		var o PathOptions
+		o.All, _ = args["all"].(bool)
+		o.Gitignore, _ = args["gitignore"].(bool)
+		return s.fetchPath(ctx, name, file, o)
 	}
 	origin := nuon.Record{"kind": kind}
 	for _, field := range originFields[kind] {
@@ -159,7 +161,7 @@ func (s *session) missingHash(ctx context.Context, kind string, m *Missing) erro
 }
 
 // fetchPath makes the PIR of a file or folder beside the package file.
-func (s *session) fetchPath(ctx context.Context, name, file string, all bool) (string, error) {
+func (s *session) fetchPath(ctx context.Context, name, file string, o PathOptions) (string, error) {
 	field := func(help, format string, args ...any) error {
 		return &refusal{Msg: "fetch path " + name + ": " + fmt.Sprintf(format, args...), Field: "path", Help: help}
 	}
@@ -184,7 +186,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string, all bool) (s
 		}
 		return "", field("", "%v", err)
 	}
-	id, err := s.readPath(ctx, m, rel, all)
+	id, err := s.readPath(ctx, m, rel, o)
 	if err != nil {
 		return "", field("", "%v", err)
 	}
@@ -200,7 +202,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string, all bool) (s
 	if err != nil {
 		return "", err
 	}
-	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual, All: all}
+	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual, PathOptions: o}
 	if m.Host != "" {
 		in.Host = path.Join(m.Host, rel)
 	}
@@ -221,12 +223,12 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 	return p, nil
 }
 
-func (s *session) readPath(ctx context.Context, m Mount, rel string, all bool) (cid.CID, error) {
-	return hashPath(ctx, m.FS, rel, all)
+func (s *session) readPath(ctx context.Context, m Mount, rel string, o PathOptions) (cid.CID, error) {
+	return hashPath(ctx, m.FS, rel, o)
 }
 
-// hashPath returns the CID of a file or folder, without what LeftOut leaves out.
-func hashPath(ctx context.Context, fsys fs.FS, name string, all bool) (cid.CID, error) {
+// hashPath returns the CID of a file, or of a folder as Sources has it.
+func hashPath(ctx context.Context, fsys fs.FS, name string, o PathOptions) (cid.CID, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return cid.CID{}, err
@@ -236,7 +238,7 @@ func hashPath(ctx context.Context, fsys fs.FS, name string, all bool) (cid.CID, 
 		if err != nil {
 			return cid.CID{}, err
 		}
-		return cid.HashTree(ctx, sources{sub, all}, nil)
+		return cid.HashTree(ctx, Sources(sub, o), nil)
 	}
 	if err := cid.CheckFile(info); err != nil {
 		return cid.CID{}, err

@@ -201,17 +201,3 @@ func TestApt(t *testing.T) {
 		t.Error("found a package of another architecture")
 	}
 }
-
-// TestDebianCompare has versions in the order of dpkg --compare-versions.
-func TestDebianCompare(t *testing.T) {
-	sorted := []string{"1.0~~", "1.0~rc1-1", "1.0", "1.0-0.1", "1.0-1~bpo1", "1.0-1", "1.0-1+b1", "1.0-1.1", "1.0a", "1.0+git", "1.0.1", "1.9", "1.10", "1.10-2", "1.10-10", "a", "1:0.1"}
-	sorted = append(sorted[:15], "1:0.1") // letters first are no version
-	for i := range sorted[:len(sorted)-1] {
-		if debianCompare(sorted[i], sorted[i+1]) >= 0 || debianCompare(sorted[i+1], sorted[i]) <= 0 {
-			t.Errorf("%s does not come before %s", sorted[i], sorted[i+1])
-		}
-	}
-	if debianCompare("1.00", "1.0") != 0 {
-		t.Error("1.00 is not 1.0")
-	}
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
+	"github.com/MordragT/nuka/source/debversion"
 )
 
 // An aptSource is one place apt gets packages from (sources.list(5)).
@@ -258,7 +259,7 @@ func (f *Fetcher) debianStanza(ctx context.Context, sources []aptSource, o Origi
 		}
 	}
 	if len(versions) > 0 {
-		slices.SortFunc(versions, debianCompare)
+		slices.SortFunc(versions, debversion.Compare)
 		versions = slices.Compact(versions)
 		return nil, "", noVersion(o, versions[len(versions)-1], versions)
 	}

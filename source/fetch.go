@@ -68,6 +68,7 @@ type Fetcher struct {
 	log  *slog.Logger
 
 	quiet, stall time.Duration // see there; tests are more impatient
+	modules      int           // submodules of one fetch; tests allow fewer
 
 	mu      sync.Mutex
 	flights map[string]*flight // downloads into Options.Partial
@@ -75,7 +76,7 @@ type Fetcher struct {
 
 // New returns a Fetcher.
 func New(o *Options) *Fetcher {
-	f := &Fetcher{quiet: quiet, stall: stall}
+	f := &Fetcher{quiet: quiet, stall: stall, modules: maxSubmodules}
 	if o != nil {
 		f.o = *o
 	}

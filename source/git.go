@@ -11,6 +11,7 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/source/git"
 )
 
@@ -24,25 +25,39 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
 			WithHint("leave --hash out once: the error then tells the right one")
 	}
-	regs := f.registries(r)
-	pack, err := os.OpenFile(filepath.Join(r.Dir, "pack"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if o.Submodules != "" && r.Strip != 0 {
+		return protocol.Errorf(protocol.Invalid, "fetch git: submodules have their paths, and folders cannot be stripped")
+	}
+	root, err := os.OpenRoot(r.Dir)
 	if err != nil {
 		return err
+	}
+	defer root.Close()
+	c := &checkout{f: f, r: r, regs: f.registries(r), root: root, submodules: o.Submodules != "", left: f.o.Limits}
+	return c.repository(ctx, o, Out, 0)
+}
+
+// tree writes the tree of a revision to the folder at of r.Dir, which it makes.
+func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*archive.Result, error) {
+	pack, err := os.OpenFile(filepath.Join(r.Dir, "pack"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
 	}
 	defer pack.Close()
 	defer os.Remove(pack.Name())
 	remote := git.Remote{
-		URL: o.URL, MaxRefs: maxRefs, MaxPack: f.o.Limits.Download,
+		URL: o.URL, MaxRefs: maxRefs, MaxPack: c.left.Download,
 		Do: func(req *http.Request) (*http.Response, error) {
-			p, err := regs.withLogin(place{url: req.URL.String()}) // behind a redirect, another host's
+			p, err := c.regs.withLogin(place{url: req.URL.String()}) // behind a redirect, another host's
 			if err != nil {
 				return nil, err
 			}
-			return f.sendWatched(req, p.header)
+			return c.f.sendWatched(req, p.header)
 		},
 	}
 	commit := ""
-	err = f.retry(ctx, o.URL, func() error {
+	var counted *countedWriter
+	err = c.f.retry(ctx, o.URL, func() error {
 		if err := pack.Truncate(0); err != nil {
 			return err
 		}
@@ -50,13 +65,21 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 			return err
 		}
 		var err error
-		commit, err = remote.Fetch(ctx, o.Rev, &countedWriter{w: pack, progress: r.progress})
-		return f.gitError(o, err)
+		counted = &countedWriter{w: pack, n: c.done, progress: r.progress}
+		commit, err = remote.Fetch(ctx, o.Rev, counted)
+		return c.f.gitError(o, err)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return f.unpackInto(ctx, &fetched{path: pack.Name(), commit: commit}, filepath.Join(r.Dir, Out), r)
+	c.left.Download -= counted.n - c.done
+	c.done = counted.n
+	u, err := c.f.unpackWithin(ctx, &fetched{path: pack.Name(), commit: commit}, filepath.Join(r.Dir, at), r, c.left.Limits)
+	if err != nil || len(u.Submodules) == 0 && at == Out {
+		return u, err
+	}
+	c.left.Limits, err = c.left.Without(u)
+	return u, err
 }
 
 // gitError says which errors of package git another try may change.
@@ -80,7 +103,7 @@ func (f *Fetcher) gitError(o Origin, err error) error {
 	return protocol.Errorf(protocol.Unavailable, "get %s: %v", o.URL, err)
 }
 
-// A countedWriter tells how many bytes were written.
+// A countedWriter tells how many bytes were written, with the n of before.
 type countedWriter struct {
 	w        io.Writer
 	n        int64

@@ -67,6 +67,18 @@ func newGitRepo(t *testing.T, init ...string) *gitRepo {
 	return r
 }
 
+// beside makes another repository on the same server.
+func (r *gitRepo) beside(name string) *gitRepo {
+	r.t.Helper()
+	o := &gitRepo{t: r.t, dir: filepath.Join(filepath.Dir(r.dir), name), address: strings.TrimSuffix(r.address, "/r") + "/" + name}
+	if err := os.Mkdir(o.dir, 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	o.git("init", "-q", "-b", "main")
+	o.git("config", "uploadpack.allowAnySHA1InWant", "true")
+	return o
+}
+
 func (r *gitRepo) git(args ...string) string {
 	r.t.Helper()
 	c := exec.Command("git", append([]string{"-C", r.dir, "-c", "user.name=n", "-c", "user.email=e"}, args...)...)

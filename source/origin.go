@@ -34,6 +34,8 @@ type Origin struct {
 	File    string // glob that picks one of several files; "" picks the source archive
 	Arch    string // of deb: the machine as Debian names it
 	Patches string // of debsrc: "true" applies Debian's patches to the originals
+	// Submodules is of git: "true" takes its submodules too.
+	Submodules string
 }
 
 // ParseOrigin reads an origin from its canonical NUON.
@@ -46,6 +48,7 @@ func ParseOrigin(canonical []byte) (Origin, error) {
 	fields := map[string]*string{
 		"kind": (*string)(&o.Kind), "url": &o.URL, "rev": &o.Rev,
 		"name": &o.Name, "version": &o.Version, "file": &o.File, "arch": &o.Arch, "patches": &o.Patches,
+		"submodules": &o.Submodules,
 	}
 	for name, v := range rec {
 		field, known := fields[name]
@@ -66,6 +69,7 @@ func (o Origin) Encode() ([]byte, error) {
 	rec := nuon.Record{"kind": string(o.Kind)}
 	for name, text := range map[string]string{
 		"url": o.URL, "rev": o.Rev, "name": o.Name, "version": o.Version, "file": o.File, "arch": o.Arch, "patches": o.Patches,
+		"submodules": o.Submodules,
 	} {
 		if text != "" {
 			rec[name] = text
@@ -77,6 +81,9 @@ func (o Origin) Encode() ([]byte, error) {
 func (o Origin) check() error {
 	if o.Patches != "" && (o.Patches != "true" || o.Kind != DebSrc) {
 		return fmt.Errorf("origin %s: patches %q: want \"true\", for debsrc", o.Kind, o.Patches)
+	}
+	if o.Submodules != "" && (o.Submodules != "true" || o.Kind != Git) {
+		return fmt.Errorf("origin %s: submodules %q: want \"true\", for git", o.Kind, o.Submodules)
 	}
 	switch o.Kind {
 	case URL, Git:

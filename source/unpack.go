@@ -24,22 +24,28 @@ func (f *Fetcher) unpack(ctx context.Context, a *fetched, r *Request) error {
 
 // unpackInto makes the folder out of an archive.
 func (f *Fetcher) unpackInto(ctx context.Context, a *fetched, out string, r *Request) error {
+	_, err := f.unpackWithin(ctx, a, out, r, f.o.Limits.Limits)
+	return err
+}
+
+// unpackWithin is unpackInto with other limits.
+func (f *Fetcher) unpackWithin(ctx context.Context, a *fetched, out string, r *Request, limits archive.Limits) (*archive.Result, error) {
 	if err := os.Mkdir(out, 0o755); err != nil {
-		return err
+		return nil, err
 	}
 	unpack := f.o.Unpack
 	if unpack == nil {
 		unpack = archive.UnpackFile
 	}
 	u, err := unpack(ctx, a.path, out, &archive.Options{
-		Deb: r.Unpack == pir.UnpackDeb, Commit: a.commit, Strip: r.Strip, Limits: f.o.Limits.Limits,
+		Deb: r.Unpack == pir.UnpackDeb, Commit: a.commit, Strip: r.Strip, Limits: limits,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if u.Omitted > 0 {
 		f.log.Warn("entries are left out", "archive", filepath.Base(out), "entries", u.LeftOut, "of", u.Omitted)
 	}
 	r.notice(u)
-	return nil
+	return u, nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -229,7 +230,7 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 			return err
 		}
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(sendTree(w, p.Host, p.All)) }()
+		go func() { w.CloseWithError(sendTree(w, p.Host, p.PathOptions)) }()
 		var got protocol.Uploaded
 		err = client.Call(ctx, protocol.OpUpload, protocol.UploadArgs{CID: p.CID.String()}, &got, &control.CallOptions{Data: r})
 		r.Close()
@@ -244,21 +245,23 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 }
 
 // sendTree writes a file or folder, or what a link to one leads to, as a tar whose top entry is source.Out. It takes what evaluation takes.
-func sendTree(w io.Writer, at string, all bool) error {
+func sendTree(w io.Writer, at string, o nu.PathOptions) error {
 	at, err := filepath.EvalSymlinks(at)
 	if err != nil {
 		return err
 	}
+	info, err := os.Stat(at)
+	if err != nil {
+		return err
+	}
+	tree, top := nu.Sources(os.DirFS(at), o), "."
+	if !info.IsDir() {
+		tree, top = os.DirFS(filepath.Dir(at)), filepath.Base(at)
+	}
 	tw := tar.NewWriter(w)
-	err = filepath.WalkDir(at, func(p string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(tree, top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
-		}
-		if p != at && nu.LeftOut(d, all) {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
 		}
 		info, err := d.Info()
 		if err != nil {
@@ -266,7 +269,7 @@ func sendTree(w io.Writer, at string, all bool) error {
 		}
 		target := ""
 		if info.Mode()&fs.ModeSymlink != 0 {
-			if target, err = os.Readlink(p); err != nil {
+			if target, err = fs.ReadLink(tree, p); err != nil {
 				return err
 			}
 		}
@@ -274,15 +277,14 @@ func sendTree(w io.Writer, at string, all bool) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(at, p)
-		if err != nil {
-			return err
+		h.Name = source.Out
+		if p != top {
+			h.Name = path.Join(source.Out, p)
 		}
-		h.Name = filepath.ToSlash(filepath.Join(source.Out, rel))
 		if err := tw.WriteHeader(h); err != nil || !info.Mode().IsRegular() {
 			return err
 		}
-		f, err := os.Open(p)
+		f, err := tree.Open(p)
 		if err != nil {
 			return err
 		}

@@ -38,30 +38,51 @@ func positioned(err error, failed pir.PID, result *nu.Result) error {
 }
 
 // inClosure finds the place in the package file that the message of a failed build is about, and the message without it.
+// Of the calls on the way there, which the message names, the places are turned as well.
 func inClosure(p *nu.Package, message string) (at, rest string) {
-	name := regexp.QuoteMeta(p.Name)
-	place := regexp.MustCompile(`^(build [^:\n]+: )` + name + `((?: > [^:\n]+)*):(\d+):(\d+): `)
-	m := place.FindStringSubmatch(message)
+	place := regexp.QuoteMeta(p.Name) + `((?: > [^:\n]+)*):(\d+):(\d+)`
+	m := regexp.MustCompile(`^(build [^:\n]+: )` + place + `: `).FindStringSubmatch(message)
 	if m == nil {
 		return "", ""
 	}
-	begin, ok := p.Texts[m[2]]
-	if !ok {
+	file, line, col := inFile(p, m[2], m[3], m[4])
+	if file == "" {
 		return "", ""
 	}
-	line, _ := strconv.Atoi(m[3])
-	col, _ := strconv.Atoi(m[4])
-	if line == 1 {
-		col += begin.Col - 1
-	}
-	line += begin.Line - 1
-	lines := strings.SplitN(message[len(m[0]):], "\n", 4)
+	lines := strings.Split(message[len(m[0]):], "\n")
+	next := 1
 	if len(lines) >= 3 {
 		if pic := picture.FindStringSubmatch(lines[1] + "\n" + lines[2]); pic != nil {
 			number := strconv.Itoa(line)
 			lines[1] = fmt.Sprintf(" %s | %s", number, pic[1])
 			lines[2] = fmt.Sprintf(" %s | %s", strings.Repeat(" ", len(number)), pic[2])
+			next = 3
 		}
 	}
-	return fmt.Sprintf("%s:%d:%d", begin.File, line, col), m[1] + strings.Join(lines, "\n")
+	call := regexp.MustCompile(`^` + nu.CalledFrom + place + `$`)
+	for ; next < len(lines); next++ {
+		c := call.FindStringSubmatch(lines[next])
+		if c == nil {
+			break
+		}
+		if file, line, col := inFile(p, c[1], c[2], c[3]); file != "" {
+			lines[next] = fmt.Sprintf("%s%s:%d:%d", nu.CalledFrom, file, line, col)
+		}
+	}
+	return fmt.Sprintf("%s:%d:%d", file, line, col), m[1] + strings.Join(lines, "\n")
+}
+
+// inFile returns the place in a package file of a line and column of a text of a build closure, see nu.Package.Texts.
+// The file is "" if the text is not known.
+func inFile(p *nu.Package, text, atLine, atCol string) (file string, line, col int) {
+	begin, ok := p.Texts[text]
+	if !ok {
+		return "", 0, 0
+	}
+	line, _ = strconv.Atoi(atLine)
+	col, _ = strconv.Atoi(atCol)
+	if line == 1 {
+		col += begin.Col - 1
+	}
+	return begin.File, line + begin.Line - 1, col
 }

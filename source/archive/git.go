@@ -90,8 +90,7 @@ func (p *gitPack) writeTree(id, prefix string) error {
 
 func (p *gitPack) writeEntry(mode uint64, id, name string) error {
 	if mode&modeKind == modeModule {
-		return protocol.Errorf(protocol.Invalid, "git: %.200q is a submodule, at commit %x", name, id).
-			WithHint("fetch git takes no submodules: fetch the release archive with fetch url, or the submodule as a source of its own")
+		return p.module(name, id)
 	}
 	at, ok := p.ids[id]
 	if !ok {
@@ -134,6 +133,21 @@ func (p *gitPack) writeEntry(mode uint64, id, name string) error {
 		return p.w.symlink(name, string(target))
 	}
 	return refuse(name, "an entry of mode "+strconv.FormatUint(mode, 8))
+}
+
+// maxModules is how many submodules a tree may have.
+const maxModules = 1000
+
+// module writes an empty folder in the place of a submodule, and notes it.
+func (p *gitPack) module(name, id string) error {
+	if err := p.w.admit(name, 0); err != nil {
+		return err
+	}
+	if len(p.w.result.Submodules) == maxModules {
+		return protocol.Errorf(protocol.Exhausted, "git: more than %d submodules", maxModules)
+	}
+	p.w.result.Submodules = append(p.w.result.Submodules, Submodule{Path: name, Commit: hex.EncodeToString([]byte(id))})
+	return p.w.dir(name)
 }
 
 // maxLinkTarget is checked before a link's target is in memory; cid.CheckTarget decides.

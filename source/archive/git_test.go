@@ -247,6 +247,46 @@ func TestHostilePacks(t *testing.T) {
 	}
 }
 
+// TestPackModules notes submodules, of which a tree has no more than there may be.
+func TestPackModules(t *testing.T) {
+	for _, c := range []struct {
+		n    int
+		want protocol.Code
+	}{{2, ""}, {maxModules, ""}, {maxModules + 1, protocol.Exhausted}} {
+		var p packWriter
+		var tree strings.Builder
+		for i := range c.n {
+			fmt.Fprintf(&tree, "160000 %04d\x00%s", i, strings.Repeat("\x01", 20))
+		}
+		inner := p.object(objTree, tree.String())
+		commit := p.commit(p.object(objTree, "40000 d\x00"+inner))
+		out := t.TempDir()
+		root, err := os.OpenRoot(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer root.Close()
+		pack := p.bytes()
+		u, err := Unpack(t.Context(), bytes.NewReader(pack), int64(len(pack)), Folder{root}, &Options{Commit: commit})
+		if protocol.CodeOf(err) != c.want && (err != nil || c.want != "") {
+			t.Errorf("%d submodules: got %v, want %q", c.n, err, c.want)
+		}
+		if err != nil {
+			continue
+		}
+		if len(u.Submodules) != c.n || u.Submodules[1] != (Submodule{"d/0001", strings.Repeat("01", 20)}) || u.Entries != c.n+1 {
+			t.Errorf("%d submodules: got %d entries, %.200v", c.n, u.Entries, u.Submodules)
+		}
+		if list, err := os.ReadDir(filepath.Join(out, "d/0001")); err != nil || len(list) != 0 {
+			t.Errorf("in the place of a submodule: %v, %v", list, err)
+		}
+		left, err := Limits{Files: c.n + 2}.Without(u)
+		if _, none := (Limits{Files: c.n + 1}).Without(u); err != nil || left.Files != 1 || protocol.CodeOf(none) != protocol.Exhausted {
+			t.Errorf("%d submodules leave %+v, %v, %v", c.n, left, err, none)
+		}
+	}
+}
+
 // FuzzGitPack has the objects of a pack, behind the header and before the checksum.
 func FuzzGitPack(f *testing.F) {
 	var p packWriter

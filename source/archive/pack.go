@@ -101,7 +101,9 @@ func unpackGit(w *treeWriter, file io.ReaderAt, size int64, commit string) error
 	if err != nil {
 		return err
 	}
-	return p.writeTree(tree, "")
+	err = p.writeTree(tree, "")
+	w.result.Entries, w.result.Bytes = w.entries, w.bytes
+	return err
 }
 
 // most is how many bytes objects may have: those of the files, and those of trees.

@@ -39,6 +39,18 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// Without returns what the limits leave when a tree was unpacked that counted so much. It is an error if nothing is left.
+func (l Limits) Without(u *Result) (Limits, error) {
+	l = l.withDefaults()
+	if l.Files -= u.Entries; l.Files <= 0 {
+		return l, protocol.Errorf(protocol.Exhausted, "archive: more than the limit of %d entries", l.Files+u.Entries)
+	}
+	if l.Unpacked -= u.Bytes; l.Unpacked <= 0 {
+		return l, protocol.Errorf(protocol.Exhausted, "archive: more than the limit of %d bytes", l.Unpacked+u.Bytes)
+	}
+	return l, nil
+}
+
 // Options says how an archive becomes a tree; nil means all zero.
 type Options struct {
 	// Deb takes the data of a Debian binary package.
@@ -60,6 +72,18 @@ type Result struct {
 	Omitted int      `json:"omitted,omitempty"`
 	// Obstacles says where the tree cannot be checked out, and why.
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
+
+	// Submodules are the entries of a git tree that are commits of other repositories. In their place are empty folders.
+	Submodules []Submodule `json:"submodules,omitempty"`
+	// Entries and Bytes are what a git tree counted against the limits; other archives have none.
+	Entries int   `json:"entries,omitempty"`
+	Bytes   int64 `json:"bytes,omitempty"`
+}
+
+// A Submodule is a commit of another repository in a git tree.
+type Submodule struct {
+	Path   string `json:"path"`
+	Commit string `json:"commit"` // in hexadecimal
 }
 
 // Unpack unpacks the archive of the given size into sink.

@@ -17,6 +17,16 @@ pub struct Diag {
     pub msg: String,
     pub label: String,
     pub hint: String,
+    /// The calls on the way to it, the innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<serde_json::Value>,
+}
+
+impl Diag {
+    /// Where it is, for the host.
+    pub fn place(&self) -> serde_json::Value {
+        serde_json::json!({"file": self.file, "line": self.line, "col": self.col, "len": self.len, "source": self.source})
+    }
 }
 
 thread_local! {
@@ -54,8 +64,7 @@ pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl 
 
 /// Where `span` is in the package files, for the host.
 pub fn place(es: &EngineState, span: Span) -> serde_json::Value {
-    let d = at(&StateWorkingSet::new(es), span, "", "", "");
-    serde_json::json!({"file": d.file, "line": d.line, "col": d.col, "len": d.len, "source": d.source})
+    at(&StateWorkingSet::new(es), span, "", "", "").place()
 }
 
 /// Messages begin with a small letter, but for names.

@@ -14,6 +14,7 @@ mod load;
 mod memo;
 mod thaw;
 mod threads;
+mod trace;
 
 use diag::Diag;
 use engine::Phase;
@@ -107,7 +108,8 @@ fn build(name: &str, closure: &str, arg: &str, cwd: &str, env: BTreeMap<String, 
     for (k, v) in env {
         stack.add_env_var(k, Value::string(v, unknown));
     }
-    let shell = |e: &nu_protocol::ShellError| vec![diag::of_shell(&StateWorkingSet::new(&es), e)];
+    trace::start(&es);
+    let shell = |e: &nu_protocol::ShellError| vec![trace::of_shell(&es, e)];
     let code = thawed.into_closure().map_err(|e| shell(&e))?;
     // What the last program of the closure writes goes to the log, not into a value that nobody reads.
     ClosureEvalOnce::new_preserve_out_dest(&es, &stack, code)

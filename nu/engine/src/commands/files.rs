@@ -203,7 +203,7 @@ fn glob(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Re
     let mut out = vec![];
     let mut not = vec![];
     for x in exclude {
-        not.extend(paths::matches(&root, &x, call.head)?);
+        not.extend(paths::excluded(&root, &x, call.head)?);
     }
     for p in paths::matches(&dir, &pattern, v.span())? {
         let Ok(m) = fs::symlink_metadata(&p) else { continue };

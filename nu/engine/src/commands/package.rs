@@ -45,14 +45,19 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "fetch git", about: "A commit of a git repository.", more: FETCH, eval: true,
         run: |e, s, c, _| fetch("git", &["url"], e, s, c),
-        sign: |s| hash(out(s).required("url", SyntaxShape::String, "The repository.").named("rev", SyntaxShape::String, "The commit or tag.", None)),
-        examples: &[("fetch git https://example.org/a.git --rev v1 --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "A tag.")],
+        sign: |s| hash(out(s).required("url", SyntaxShape::String, "The repository.").named("rev", SyntaxShape::String, "The commit or tag.", None))
+            .switch("submodules", "Take its submodules too, each at the commit that the tree names.", None),
+        examples: &[
+            ("fetch git https://example.org/a.git --rev v1 --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "A tag."),
+            ("fetch git https://example.org/a.git --rev v1 --submodules --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "With its submodules."),
+        ],
     },
     Spec {
         name: "fetch path", about: "A file or folder beside the package file.", more: "It is read now, and its content is part of the package.", eval: true,
         run: |e, s, c, _| fetch("path", &["path"], e, s, c),
-        sign: |s| out(s).required("path", SyntaxShape::String, "Relative to the file that says it.").switch("all", "Take .git folders too.", None),
-        examples: &[("fetch path ./src", "The sources beside the package file.")],
+        sign: |s| out(s).required("path", SyntaxShape::String, "Relative to the file that says it.").switch("all", "Take .git folders too.", None)
+            .switch("gitignore", "Leave out what the .gitignore files of the folder name.", None),
+        examples: &[("fetch path ./src", "The sources beside the package file."), ("fetch path . --gitignore", "Without what a compiler left there.")],
     },
     Spec {
         name: "fetch npm", about: "A package of the npm registry.", more: FETCH, eval: true,
@@ -239,7 +244,7 @@ fn fetch(kind: &str, positional: &[&str], es: &EngineState, stack: &mut Stack, c
             args.push(name, v);
         }
     }
-    for name in ["patches", "all"] {
+    for name in ["patches", "all", "gitignore", "submodules"] {
         if call.has_flag(es, stack, name)? {
             args.push(name, Value::bool(true, call.head));
         }

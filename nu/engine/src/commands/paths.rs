@@ -71,6 +71,19 @@ pub fn matches(dir: &Path, pattern: &str, span: Span) -> Result<Vec<PathBuf>, Sh
     Ok(out)
 }
 
+/// What a pattern of `--exclude` leaves out, each with all below it. A pattern that ends in `/**` leaves out the folders before it.
+pub fn excluded(root: &Path, pattern: &str, span: Span) -> Result<Vec<PathBuf>, ShellError> {
+    let mut out = vec![];
+    for p in braces(pattern) {
+        match p.trim_end_matches("/**") {
+            folder if folder == p && p != "**" => out.extend(matches(root, &p, span)?),
+            "" | "**" => out.push(if p.starts_with('/') { PathBuf::from("/") } else { root.to_path_buf() }),
+            folder => out.extend(matches(root, folder, span)?.into_iter().filter(|f| f.is_dir())),
+        }
+    }
+    Ok(out)
+}
+
 /// The folders that a pattern begins with, up to the first name with a wildcard, or to the last name.
 pub fn literal(pattern: &str) -> &str {
     let end = pattern.find(['*', '?', '[', '{']).unwrap_or(pattern.len());

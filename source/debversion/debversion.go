@@ -1,4 +1,5 @@
-package source
+// Package debversion orders the versions of Debian packages.
+package debversion
 
 import (
 	"cmp"
@@ -6,8 +7,8 @@ import (
 	"strings"
 )
 
-// debianCompare orders versions (deb-version(7)).
-func debianCompare(a, b string) int {
+// Compare orders versions (deb-version(7)). It returns a negative number, zero or a positive number, as cmp.Compare.
+func Compare(a, b string) int {
 	epoch := func(v string) (int, string) {
 		if before, rest, ok := strings.Cut(v, ":"); ok {
 			n, err := strconv.Atoi(before)
@@ -30,16 +31,16 @@ func debianCompare(a, b string) int {
 	}
 	upstreamA, revisionA := cut(a)
 	upstreamB, revisionB := cut(b)
-	return cmp.Or(debianPart(upstreamA, upstreamB), debianPart(revisionA, revisionB))
+	return cmp.Or(part(upstreamA, upstreamB), part(revisionA, revisionB))
 }
 
-// debianPart compares what is no number and what is one in turns.
-func debianPart(a, b string) int {
+// part compares what is no number and what is one in turns.
+func part(a, b string) int {
 	for a != "" || b != "" {
 		textA, restA := splitWhile(a, func(c byte) bool { return !isDigit(c) })
 		textB, restB := splitWhile(b, func(c byte) bool { return !isDigit(c) })
 		for i := range max(len(textA), len(textB)) {
-			if c := cmp.Compare(debianOrder(textA, i), debianOrder(textB, i)); c != 0 {
+			if c := cmp.Compare(order(textA, i), order(textB, i)); c != 0 {
 				return c
 			}
 		}
@@ -64,8 +65,8 @@ func splitWhile(text string, is func(byte) bool) (begin, rest string) {
 	return text[:i], text[i:]
 }
 
-// debianOrder is the place of a character among others: a tilde comes before the end, letters before the rest.
-func debianOrder(text string, i int) int {
+// order is the place of a character among others: a tilde comes before the end, letters before the rest.
+func order(text string, i int) int {
 	if i >= len(text) {
 		return 0
 	}
