@@ -7,7 +7,7 @@ import (
 )
 
 // A mesh on a network whose machines know no address: members get each other's packages, others get nothing, packages of
-// the mesh do not leave it, and who is put out is out.
+// the mesh do not leave it, and who is revoked is out.
 func TestMesh(t *testing.T) {
 	n := New(t, programs)
 	const team = `{listen: [/ip4/0.0.0.0/tcp/0, /ip4/0.0.0.0/udp/0/quic-v1], share: [{names: "app", with: "mesh:team"}]}`
@@ -53,13 +53,13 @@ func TestMesh(t *testing.T) {
 	fourth.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(fourth.Nuka(packages, "get", pid)) })
 
-	// b is put out: the others learn it, and b gets nothing new.
+	// b is revoked: the others learn it, and b gets nothing new.
 	a.Must(packages, "mesh", "revoke", "team", b.Key(), "--yes")
 	next := strings.Fields(a.Must(packages, "build", "./app.nu", "--text", "secret"))[0]
 	c.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(c.Nuka(packages, "get", next)) })
 	if r := b.Nuka(packages, "get", next); r.Code == 0 {
-		t.Error("who was put out got a package")
+		t.Error("who was revoked got a package")
 	}
 	eventually(t, 20*time.Second, func() string {
 		if out := c.Must(packages, "mesh", "members", "team"); !strings.Contains(out, "revoked") {
@@ -68,7 +68,7 @@ func TestMesh(t *testing.T) {
 		return ""
 	})
 	if r := b.Nuka(packages, "mesh", "revoke", "team", c.Key(), "--yes"); r.Code != 4 {
-		t.Errorf("who is not the authority put somebody out: exit %d, %s", r.Code, r.Err)
+		t.Errorf("who is not the authority revoked somebody: exit %d, %s", r.Code, r.Err)
 	}
 	c.Must(packages, "mesh", "leave", "team", "--yes")
 	if r := c.Nuka(packages, "mesh", "members", "team"); r.Code != 3 {
