@@ -7,8 +7,10 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +68,36 @@ func TestUnpackWorker(t *testing.T) {
 	_, err = u.unpack(t.Context(), path, out, &archive.Options{})
 	if e := protocol.AsError(err); e == nil || e.Code != protocol.Invalid || e.Hint == "" || !strings.Contains(e.Message, "../x") {
 		t.Errorf("got %v, want the worker's own refusal", err)
+	}
+}
+
+// TestUnpackWorkerSubmodules unpacks a git pack: the worker says which submodules the tree has.
+func TestUnpackWorkerSubmodules(t *testing.T) {
+	dir := t.TempDir()
+	git := func(stdin string, args ...string) []byte {
+		t.Helper()
+		c := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=n", "-c", "user.email=e"}, args...)...)
+		c.Env, c.Stdin = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "HOME="+dir), strings.NewReader(stdin)
+		text, err := c.Output()
+		if err != nil {
+			t.Fatalf("git %v: %v", args, err)
+		}
+		return text
+	}
+	git("", "init", "-q")
+	git("", "update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("1", 40)+",lib/sub")
+	git("", "commit", "-q", "-m", "m")
+	commit := strings.TrimSpace(string(git("", "rev-parse", "HEAD")))
+	path, out := filepath.Join(dir, "pack"), filepath.Join(dir, "out")
+	c := git(commit+"\n", "pack-objects", "-q", "--revs", "--stdout")
+	if err := errors.Join(os.WriteFile(path, c, 0o600), os.Mkdir(out, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	u := &unpackWorker{log: quiet()}
+	got, err := u.unpack(t.Context(), path, out, &archive.Options{Commit: commit})
+	want := []archive.Submodule{{Path: "lib/sub", Commit: strings.Repeat("1", 40)}}
+	if err != nil || !slices.Equal(got.Submodules, want) || got.Entries != 2 {
+		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
