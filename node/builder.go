@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -57,14 +56,15 @@ type workerJob struct {
 }
 
 type workerTree struct {
-	Path    string         `json:"path"`
-	Entries []wasmrt.Entry `json:"entries"`
+	Path string       `json:"path"`
+	Root wasmrt.Entry `json:"root"`
 }
 
-// A workerReply is a message of a worker: output, a question for machine code or a slot, or its end.
+// A workerReply is a message of a worker: output, a question for machine code, a slot or what its inputs hold, or its end.
 type workerReply struct {
 	Output []byte    `json:"output,omitempty"`
 	Want   *wantCode `json:"want,omitempty"`
+	Look   *wantTree `json:"look,omitempty"`
 	Slots  int       `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
 	Done   bool      `json:"done,omitempty"`
 	// Unpacked is what an unpackJob gave.
@@ -74,7 +74,7 @@ type workerReply struct {
 
 // Build implements realize.Builder.
 func (b *builder) Build(ctx context.Context, job *realize.Job) error {
-	message, files, err := b.message(ctx, job)
+	message, err := b.message(ctx, job)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
-	defer worker.Close()
-	asked := &answerer{machine: b.machine, worker: worker, slots: b.slots, files: files, partial: partial, prepare: job.Prepare}
+	asked := newAnswerer(b, worker, job, partial)
 	defer asked.wait()
+	defer worker.Close() // an answer that nobody takes ends then
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := worker.SendValue(message); err != nil {
@@ -122,6 +122,12 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		}
 		if reply.Want != nil {
 			if err := asked.answer(ctx, reply.Want); err != nil {
+				worker.Kill(err)
+				return ended(ctx, worker, err)
+			}
+		}
+		if reply.Look != nil {
+			if err := asked.trees.answer(ctx, reply.Look); err != nil {
 				worker.Kill(err)
 				return ended(ctx, worker, err)
 			}
@@ -155,29 +161,18 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	return protocol.Errorf(protocol.Failed, "the worker process ended: %v", errors.Join(waitErr, err))
 }
 
-// message returns the first message to the worker, and the files that it may have compiled.
-func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, map[string]string, error) {
+// message returns the first message to the worker.
+func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
 	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: cap(b.slots)}
 	if job.Cores > 0 {
 		w.Jobs = min(w.Jobs, job.Cores)
 	}
-	files := map[string]string{}
 	for _, in := range job.Inputs {
-		tree := workerTree{Path: in.Path}
-		for e, err := range b.store.Entries(ctx, in.CID) {
-			if err != nil {
-				return nil, nil, storeErr(err)
-			}
-			we, err := workerEntry(b.store, e)
-			if err != nil {
-				return nil, nil, err
-			}
-			if we.File != "" {
-				files[we.File] = path.Base(we.Path)
-			}
-			tree.Entries = append(tree.Entries, we)
+		root, err := b.store.Lookup(ctx, in.CID, "")
+		if err != nil {
+			return nil, storeErr(err)
 		}
-		w.Trees = append(w.Trees, tree)
+		w.Trees = append(w.Trees, workerTree{Path: in.Path, Root: treeEntry(root)})
 	}
 	// Programs are looked up in the packages the build names, by name, so that the order means nothing.
 	names := make([]string, 0, len(job.PIR.Packages))
@@ -188,17 +183,5 @@ func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, ma
 	for _, name := range names {
 		w.Path = append(w.Path, realize.StorePath+"/"+job.PIR.Packages[name].String()+"/bin")
 	}
-	return w, files, nil
-}
-
-func workerEntry(store *cas.Store, e cas.Entry) (wasmrt.Entry, error) {
-	kinds := map[cas.Kind]wasmrt.Kind{cas.Dir: wasmrt.KindDir, cas.File: wasmrt.KindFile, cas.Symlink: wasmrt.KindSymlink}
-	out := wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target}
-	if e.Kind == cas.File {
-		var err error
-		if out.File, err = store.BlobPath(e.CID); err != nil {
-			return out, storeErr(err)
-		}
-	}
-	return out, nil
+	return w, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 
 	"github.com/MordragT/nuka/node/machine"
@@ -30,20 +31,23 @@ type haveCode struct {
 // A parentAnswer is what the node tells a build worker.
 type parentAnswer struct {
 	Code *haveCode `json:"code,omitempty"`
+	Tree *haveTree `json:"tree,omitempty"`
 	Slot bool      `json:"slot,omitempty"` // it has one slot more
 }
 
-// parent is the node, as its build worker sees it: it is asked for machine code, one module at a time, and for slots.
+// parent is the node, as its build worker sees it: it is asked for machine code, one module at a time, for what its inputs hold, and for
+// slots.
 type parent struct {
 	conn  *wasmrt.Conn
 	mu    sync.Mutex // one question for code
 	code  chan *haveCode
+	looks looks
 	slots chan struct{}
 	gone  chan struct{} // closed when the node is heard no more
 }
 
 func newParent(conn *wasmrt.Conn) *parent {
-	p := &parent{conn: conn, code: make(chan *haveCode), slots: make(chan struct{}), gone: make(chan struct{})}
+	p := &parent{conn: conn, code: make(chan *haveCode), looks: newLooks(), slots: make(chan struct{}), gone: make(chan struct{})}
 	go p.listen()
 	return p
 }
@@ -57,6 +61,9 @@ func (p *parent) listen() {
 		}
 		if a.Code != nil {
 			p.code <- a.Code
+		}
+		if a.Tree != nil {
+			p.looks.told(a.Tree)
 		}
 		if a.Slot {
 			p.slots <- struct{}{}
@@ -112,20 +119,34 @@ func (p *parent) ask(_ context.Context, missing *wasmrt.Missing) error {
 	}
 }
 
-// answerer answers one build worker's questions for machine code and for slots.
+// answerer answers one build worker's questions for machine code, what its inputs hold, and slots.
 type answerer struct {
 	machine *machine.Cache
 	worker  *wasmrt.Worker
 	slots   realize.Slots
-	files   map[string]string // which it may ask for, and their names for people
+	trees   *treeServer
 	prepare func(program string) (done func())
 	partial bool
 	times   map[string]int
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	held    []func() // releases of the slots that the worker has
-	waiting int      // slots that it has asked for
+	files   map[string]string // those that it may read, and so have compiled, and their names for people
+	held    []func()          // releases of the slots that the worker has
+	waiting int               // slots that it has asked for
+}
+
+func newAnswerer(b *builder, worker *wasmrt.Worker, job *realize.Job, partial bool) *answerer {
+	a := &answerer{machine: b.machine, worker: worker, slots: b.slots, partial: partial, prepare: job.Prepare, files: map[string]string{}}
+	a.trees = newTreeServer(b.store, worker, &a.running, func(file, name string) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.files[file] = name
+	})
+	for _, in := range job.Inputs {
+		a.trees.tell(in.CID, path.Base(in.Path))
+	}
+	return a
 }
 
 // answer compiles what a worker asks for and then tells it. It does not wait for that.
@@ -135,7 +156,9 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 		a.times = map[string]int{}
 	}
 	a.times[want.File]++
+	a.mu.Lock()
 	name, known := a.files[want.File]
+	a.mu.Unlock()
 	if want.File == "" {
 		name, known = "Nushell", true
 	}

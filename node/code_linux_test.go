@@ -79,6 +79,14 @@ func hostileWorker() error {
 	switch what {
 	case "plant":
 		fmt.Fprint(out, plant(job.MachineCode, filepath.Join(job.Dir, "evil"), filepath.Join(job.Dir, "keep"), filepath.Join(job.Dir, "out")))
+	case "read":
+		return readPaths(conn, &job, strings.Fields(arg))
+	case "look":
+		return lookAt(conn, strings.Fields(arg))
+	case "leave": // ask, say that it is done, and stay without listening
+		if err := leave(conn, arg); err != nil {
+			return err
+		}
 	case "ask", "again":
 		for range map[string]int{"ask": 1, "again": 1000}[what] {
 			if err := conn.SendValue(workerReply{Want: &wantCode{File: arg, Again: true}}); err != nil {
@@ -183,9 +191,10 @@ func cacheTree(dir string) map[string]string {
 }
 
 type bench struct {
-	b     *builder
-	cache string
-	blobs string
+	b      *builder
+	cache  string
+	blobs  string
+	inputs []realize.Input // of the next builds
 }
 
 func newBench(t *testing.T) *bench {
@@ -213,7 +222,7 @@ func (x *bench) build(t *testing.T, dir, what string, local bool) (string, error
 		}
 	}
 	var log bytes.Buffer
-	err := x.b.Build(context.Background(), &realize.Job{PIR: &pir.PIR{}, Canonical: []byte(what), Local: local, Dir: dir, Log: &log})
+	err := x.b.Build(context.Background(), &realize.Job{PIR: &pir.PIR{}, Canonical: []byte(what), Local: local, Dir: dir, Log: &log, Inputs: x.inputs})
 	return log.String(), err
 }
 

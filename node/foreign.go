@@ -28,6 +28,7 @@ var foreignLimits = map[protocol.Op]callLimit{
 	protocol.OpDescribe: {time: time.Minute, atOnce: 64},
 	protocol.OpList:     {time: 5 * time.Minute, atOnce: 8},
 	protocol.OpProgram:  {time: 5 * time.Minute, atOnce: 8},
+	protocol.OpFolder:   {time: time.Minute, atOnce: 64, received: 1 << 30}, // one for each folder that a program looks into
 	protocol.OpLog:      {time: 10 * time.Minute, atOnce: 8, received: 1 << 30},
 	protocol.OpRead:     {time: 2 * time.Hour, atOnce: 64, received: 64 << 30},
 }

@@ -103,6 +103,10 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.find(ctx, a) })
 	case protocol.OpList:
 		return with(call, func(a protocol.PathArgs) (any, error) { return h.list(ctx, a) })
+	case protocol.OpFolder:
+		return with(call, func(a protocol.FolderArgs) (any, error) { return nil, h.folder(ctx, a, call.Reply) })
+	case protocol.OpFiles:
+		return with(call, func(a protocol.FilesArgs) (any, error) { return h.files(a) })
 	case protocol.OpRead:
 		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.read(ctx, a, call.Reply) })
 	case protocol.OpLog:

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/cas"
-	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
@@ -191,81 +190,6 @@ func (h *handler) logByPrefix(prefix string) (pir.PID, error) {
 		return pir.PID{}, protocol.Errorf(protocol.NotFound, "%d builds with a log begin with %.60q", len(found), prefix)
 	}
 	return pir.ParsePID(found[0])
-}
-
-// program returns what a light peer on this machine needs to run a command of a package.
-func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
-	canonical, _, err := h.store.PIR(a.PID)
-	if err != nil {
-		return nil, storeErr(err)
-	}
-	p, err := pir.Decode(canonical)
-	if err != nil {
-		return nil, err
-	}
-	inputs, err := h.realizer.Closure(a.PID)
-	if err != nil {
-		return nil, err
-	}
-	command, err := h.command(ctx, p, a, inputs[0])
-	if err != nil {
-		return nil, err
-	}
-	out := &protocol.Program{
-		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"},
-	}
-	for _, in := range inputs {
-		m := protocol.Mount{Path: in.Path}
-		for e, err := range h.store.Entries(ctx, in.CID) {
-			if err != nil {
-				return nil, storeErr(err)
-			}
-			pe := entry(e)
-			if local {
-				pe.CID = ""
-			}
-			if local && e.Kind == cas.File {
-				if pe.File, err = h.store.BlobPath(e.CID); err != nil {
-					return nil, storeErr(err)
-				}
-			}
-			m.Entries = append(m.Entries, pe)
-		}
-		out.Mounts = append(out.Mounts, m)
-	}
-	return out, nil
-}
-
-// command returns the name of the program to run.
-func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArgs, root realize.Input) (string, error) {
-	offered := p.Commands()
-	if len(offered) == 0 {
-		for e, err := range h.store.Entries(ctx, root.CID) {
-			if err != nil {
-				return "", storeErr(err)
-			}
-			if name, ok := strings.CutPrefix(e.Path, "bin/"); ok && !strings.Contains(name, "/") {
-				offered = append(offered, name)
-			}
-		}
-	}
-	want := a.Command
-	if want == "" && len(offered) > 0 {
-		want = offered[0]
-		for _, name := range offered {
-			if name == p.Name && len(p.Commands()) == 0 {
-				want = name
-			}
-		}
-	}
-	if want == "" {
-		return "", protocol.Errorf(protocol.NotFound, "%s has no programs", p.Name).WithHint("a package's programs lie in bin; see: nuka ls %s", a.PID.Short())
-	}
-	if _, err := h.store.Lookup(ctx, root.CID, "bin/"+want); err != nil {
-		return "", protocol.Errorf(protocol.NotFound, "%s has no program %q", p.Name, want).
-			WithHint("it has: %s", strings.Join(offered, ", "))
-	}
-	return want, nil
 }
 
 func (h *handler) verify(ctx context.Context, event func(protocol.Event)) (*protocol.Verified, error) {

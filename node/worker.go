@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
@@ -40,6 +39,9 @@ func (o output) Write(b []byte) (int, error) {
 }
 
 func workerError(err error) *protocol.Error {
+	if e, ok := err.(*protocol.Error); ok {
+		return e
+	}
 	var limit *wasmrt.LimitError
 	code := protocol.Failed
 	if errors.As(err, &limit) {
@@ -57,7 +59,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	// The process ends with the build: closing the runtime would only cost time.
 	var mounts []wasmrt.Mount
 	for _, t := range job.Trees {
-		tree, err := wasmrt.NewTree(slices.Values(t.Entries))
+		tree, err := wasmrt.ReadTree(t.Root, node)
 		if err != nil {
 			return err
 		}
@@ -89,6 +91,11 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},
 		},
 	})
+	for _, m := range mounts {
+		if m.Tree != nil && m.Tree.Failed() != nil {
+			return protocol.AsError(m.Tree.Failed()) // as below
+		}
+	}
 	for _, dir := range scratch {
 		if limit := dir.Exceeded(); limit != nil {
 			return limit // what the build made of it is not the point

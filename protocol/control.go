@@ -25,6 +25,8 @@ const (
 	OpDescribe Op = "describe" // PathArgs → Description
 	OpFind     Op = "find"     // PathArgs, whose ID is the beginning of PIDs → []Found
 	OpList     Op = "list"     // PathArgs → []Entry
+	OpFolder   Op = "folder"   // FolderArgs → bytes: a JSON Entry a line, for each that the folder holds
+	OpFiles    Op = "files"    // FilesArgs → []string
 	OpRead     Op = "read"     // PathArgs → data
 	OpLog      Op = "log"      // PathArgs → data
 	OpProgram  Op = "program"  // ProgramArgs → Program
@@ -176,6 +178,20 @@ type Entry struct {
 	File string `json:"file,omitempty"`
 }
 
+// FolderArgs asks for what a folder holds, and nothing below it: the paths of the entries are their names.
+type FolderArgs struct {
+	CID string `json:"cid"`
+}
+
+// MaxFiles is how many files FilesArgs may name.
+const MaxFiles = 64
+
+// FilesArgs asks for the paths of files' bytes on the daemon's machine. The first file must have one; the others are those that may be
+// opened next, and have the path "" if theirs cannot be had.
+type FilesArgs struct {
+	CIDs []string `json:"cids"`
+}
+
 // A Description is what a daemon knows of a PID or CID.
 type Description struct {
 	PID          string     `json:"pid,omitempty"`
@@ -206,16 +222,24 @@ type ProgramArgs struct {
 	Command string  `json:"command,omitempty"` // "" is the package's first
 }
 
-// A Program is all that a light peer needs to run a command itself: on the daemon's machine files have paths, elsewhere CIDs.
+// A Program is what a light peer needs to start a command itself. What its trees hold is asked for by OpFolder when the program looks, and
+// where files' bytes lie by OpFiles, or OpRead on another machine.
 type Program struct {
 	Command string   `json:"command"` // the guest path of the program
 	Path    []string `json:"path"`    // the guest folders in which programs are looked up
 	Mounts  []Mount  `json:"mounts"`
+	Folders []Folder `json:"folders,omitempty"` // those on the way to the program, unless they are large
 }
 
 // A Mount is a tree and where a program sees it.
 type Mount struct {
-	Path    string  `json:"path"`
+	Path string `json:"path"`
+	Root Entry  `json:"root"`
+}
+
+// A Folder is what a folder holds.
+type Folder struct {
+	CID     string  `json:"cid"`
 	Entries []Entry `json:"entries"`
 }
 

@@ -22,7 +22,7 @@ func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }
 var needs = map[Op]Right{
 	OpRealize: RightBuild, OpPlan: RightBuild, OpUpload: RightBuild, OpLog: RightBuild,
 	OpGet:      RightGet,
-	OpDescribe: RightRun, OpList: RightRun, OpRead: RightRun, OpProgram: RightRun,
+	OpDescribe: RightRun, OpList: RightRun, OpFolder: RightRun, OpRead: RightRun, OpProgram: RightRun,
 }
 
 // Allows reports whether rights suffice for a call. Who may do anything may ask for the status and, to build,

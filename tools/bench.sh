@@ -8,7 +8,7 @@
 # and leaves nothing behind but .cache. What cannot be installed is left out, and a line says so.
 #
 #   ROUNDS=5       how often each candidate runs (swarm: 3); short ones of local run four times as often
-#   ONLY=          only these parts: eval,run,import,compile or swarm,idle
+#   ONLY=          only these parts: eval,run,import,compile, and lists if it is named, or swarm,idle
 #   WITH=          swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http
 #   SIZE=1GiB      swarm: the large file
 #   FILES=10000    swarm: how many files of 4 KiB; 0 leaves them out

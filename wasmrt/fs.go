@@ -150,7 +150,7 @@ func (f *FS) readdir(p string) ([]dirent, errno) {
 	var list []dirent
 	if m, rel := f.cover(p); m != nil {
 		l, e := m.b.readdir(rel)
-		if e != eOK && f.above[p] == nil {
+		if e != eOK && (f.above[p] == nil || e == eIO) {
 			return nil, e
 		}
 		list = l

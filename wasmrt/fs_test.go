@@ -75,24 +75,17 @@ func TestFileSystem(t *testing.T) {
 		{"devices", []string{"write /dev/null x", "cat /dev/null", "stat /dev/null", "open z /dev/zero r", "write /dev/new x", "rm /dev/null", "cat /dev/sda"},
 			"\nnull ---------- 0 315532800 1\nwrite: open /dev/new: Read-only file system\nrm: remove /dev/null: Read-only file system\ncat: open /dev/sda: " + noent + "\n"},
 		{"times", []string{"write a x", "utime a 1000", "stat a"}, "a ---------- 1 315532800 1\n"},
-		{"union", []string{"cat /env/a", "cat /env/b", "ls /env/bin", "readlink /env/l"}, "first\nsecond\nx ----------\ny ----------\ntarget\n"},
 		{"names", []string{"write " + strings.Repeat("n", 256) + " x", "write bad\xff x", "cat " + strings.Repeat("d/", 3000) + "x"},
 			"write: open " + strings.Repeat("n", 256) + ": File name too long\nwrite: open bad\xff: EILSEQ\ncat: open " + strings.Repeat("d/", 3000) + "x: File name too long\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			store := tree(t, file("lib/f", "from the store"), link("up", "lib/../up2"), link("up2", "../p/lib/f"), link("tobuild", "/nuka/build"))
-			env, conflicts := wasmrt.Union(
-				tree(t, file("a", "first"), file("bin/x", ""), link("l", "target")),
-				tree(t, file("a", "other"), file("b", "second"), file("bin/y", ""), file("bin/x", "")))
-			if diff := cmp.Diff([]string{"a"}, conflicts); diff != "" {
-				t.Errorf("conflicts: %s", diff)
-			}
 			out, err := wasmrt.OpenDir(t.TempDir(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer out.Close()
-			b := newBox(t, nil, wasmrt.Mount{Path: "/nuka/store/p", Tree: store}, wasmrt.Mount{Path: "/nuka/out", Dir: out}, wasmrt.Mount{Path: "/env", Tree: env})
+			b := newBox(t, nil, wasmrt.Mount{Path: "/nuka/store/p", Tree: store}, wasmrt.Mount{Path: "/nuka/out", Dir: out})
 			if diff := cmp.Diff(c.want, b.run(c.cmds...)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -174,7 +174,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
 			}
 			found, err := h.Lookup(interp, dir)
-			if err != nil { // #!/bin/sh: there is no /bin here, but there may be a program sh
+			if err != nil && !errors.Is(err, eIO) { // #!/bin/sh: there is no /bin here, but there may be a program sh
 				found, err = h.Lookup(path.Base(interp), dir)
 			}
 			if err != nil {

@@ -227,6 +227,8 @@ func (h *Host) Lookup(name, dir string) (string, error) {
 			return full, nil
 		} else if e == eOK {
 			return "", fmt.Errorf("program %q: %w", name, eNoexec)
+		} else if e == eIO {
+			return "", fmt.Errorf("program %q: %w", name, e)
 		}
 		return "", &NotFoundError{Name: name}
 	}
@@ -234,6 +236,8 @@ func (h *Host) Lookup(name, dir string) (string, error) {
 		full := join(p, name)
 		if l, e := h.FS.walk("/", full, true); e == eOK && l.info.kind == kindFile && name != "" && name != "." && name != ".." {
 			return full, nil
+		} else if e == eIO { // it may be here, so another one is not it
+			return "", fmt.Errorf("program %q: look in %s: %w", name, p, e)
 		}
 	}
 	return "", &NotFoundError{Name: name, Similar: h.similar(name)}

@@ -8,7 +8,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // A Kind says what an entry of a tree is.
@@ -24,52 +27,89 @@ const (
 type Entry struct {
 	// Path is relative and slash-separated; "" or "." is the root.
 	// Parents that have no entry of their own are made.
-	Path string
-	Kind Kind
+	Path string `json:"path,omitempty"`
+	Kind Kind   `json:"kind"`
 	// Exec is the executable bit of a file.
-	Exec bool
+	Exec bool `json:"exec,omitempty"`
 	// Size is the length of a file.
-	Size int64
+	Size int64 `json:"size,omitempty"`
 	// Target is what a symbolic link says.
-	Target string
+	Target string `json:"target,omitempty"`
 	// File is the host path of a file's bytes.
-	File string
-	// Data is the file's content when File is empty; Size is then ignored.
-	Data []byte
+	File string `json:"file,omitempty"`
+	// Data is the file's content when File and Key are empty; Size is then ignored.
+	Data []byte `json:"data,omitempty"`
+	// Key is by what the reader of a tree knows a directory or a file. NewTree ignores it.
+	Key string `json:"key,omitempty"`
 }
 
 // A Tree is a read-only tree of files: the metadata is in memory, the bytes are where the entries say.
-// It is immutable and safe for use by many programs at once.
+// What it shows does not change, and it is safe for use by many programs at once.
 type Tree struct {
-	root *treeNode
-	// count is the number of entries below the root.
-	count int
+	root   *treeNode
+	reader TreeReader         // nil if everything is in memory
+	reads  singleflight.Group // of folders and files, by their keys
+	failed atomic.Pointer[error]
 }
 
 type treeNode struct {
-	kind     Kind
-	exec     bool
-	size     int64
-	target   string
-	file     string
-	data     []byte
+	kind   Kind
+	exec   bool
+	size   int64
+	target string
+	key    string
+	data   []byte                 // of a file without a key and a path
+	file   atomic.Pointer[string] // path of a file's bytes; nil if it is not known
+	folder atomic.Pointer[folder] // of a directory; nil if it has not been read
+}
+
+// A folder is what a directory holds.
+type folder struct {
 	children map[string]*treeNode
 	names    []string // sorted by bytes
+}
+
+// node returns the node of an entry.
+func (e *Entry) node() (*treeNode, error) {
+	if e.Kind < KindDir || e.Kind > KindSymlink {
+		return nil, fmt.Errorf("tree entry %q: unknown kind %d", e.Path, e.Kind)
+	}
+	if e.Size < 0 {
+		return nil, fmt.Errorf("tree entry %q: its size is %d", e.Path, e.Size)
+	}
+	n := &treeNode{kind: e.Kind, exec: e.Exec, size: e.Size, target: e.Target, key: e.Key}
+	switch {
+	case e.Kind == KindDir && e.Key == "":
+		n.folder.Store(&folder{})
+	case e.Kind == KindFile && e.File != "":
+		file := e.File // a pointer into the entry would keep all of it
+		n.file.Store(&file)
+	case e.Kind == KindFile && e.Key == "":
+		n.data, n.size = e.Data, int64(len(e.Data))
+	}
+	return n, nil
+}
+
+// validPath reports whether a path is a clean relative one that programs can see.
+func validPath(p string) bool {
+	return fs.ValidPath(p) && !strings.ContainsRune(p, 0) && utf8.ValidString(p)
 }
 
 // NewTree returns the tree of the given entries, in whatever order they come; one file alone has the path "".
 // Two entries with one path, a name that is no clean relative path, or an entry below a file are errors.
 func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
-	t := &Tree{root: &treeNode{kind: KindDir}}
+	dir := Entry{Kind: KindDir}
+	root, err := dir.node()
+	if err != nil {
+		return nil, err
+	}
 	explicit := map[*treeNode]bool{}
 	var single *treeNode
 	for e := range entries {
-		n := &treeNode{kind: e.Kind, exec: e.Exec, size: e.Size, target: e.Target, file: e.File, data: e.Data}
-		if e.Kind == KindFile && e.File == "" {
-			n.size = int64(len(e.Data))
-		}
-		if e.Kind < KindDir || e.Kind > KindSymlink {
-			return nil, fmt.Errorf("tree entry %q: unknown kind %d", e.Path, e.Kind)
+		e.Key = ""
+		n, err := e.node()
+		if err != nil {
+			return nil, err
 		}
 		if e.Path == "" || e.Path == "." {
 			if e.Kind == KindDir {
@@ -81,25 +121,13 @@ func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 			single = n
 			continue
 		}
-		if !fs.ValidPath(e.Path) || strings.ContainsRune(e.Path, 0) || !utf8.ValidString(e.Path) {
+		if !validPath(e.Path) {
 			return nil, fmt.Errorf("tree entry %q: not a clean relative path", e.Path)
 		}
 		dir, name := path.Split(e.Path)
-		parent := t.root
-		for _, c := range strings.Split(strings.TrimSuffix(dir, "/"), "/") {
-			if c == "" {
-				continue
-			}
-			next := parent.children[c]
-			if next == nil {
-				next = &treeNode{kind: KindDir}
-				parent.add(c, next)
-				t.count++
-			}
-			if next.kind != KindDir {
-				return nil, fmt.Errorf("tree entry %q: %q is not a directory", e.Path, c)
-			}
-			parent = next
+		parent, err := root.below(strings.TrimSuffix(dir, "/"))
+		if err != nil {
+			return nil, fmt.Errorf("tree entry %q: %w", e.Path, err)
 		}
 		if old := parent.children[name]; old != nil {
 			if old.kind != KindDir || n.kind != KindDir || explicit[old] {
@@ -112,79 +140,55 @@ func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 			explicit[n] = true
 		}
 		parent.add(name, n)
-		t.count++
 	}
-	t.root.sort()
+	root.sort()
 	if single != nil {
-		if t.count > 0 {
+		if len(root.folder.Load().names) > 0 {
 			return nil, fmt.Errorf("tree entry %q: a file with entries below it", "")
 		}
-		t.root, t.count = single, 1
+		root = single
 	}
-	return t, nil
+	return &Tree{root: root}, nil
 }
 
-// Union returns the merged view of several trees: directories are merged, and of a file or link that several
-// trees have, the one of the first tree is shown.
-// Conflicts lists the paths, sorted, at which trees differ in what they have.
-func Union(trees ...*Tree) (t *Tree, conflicts []string) {
-	t = &Tree{root: &treeNode{kind: KindDir}}
-	for _, o := range trees {
-		if o != nil {
-			t.merge(t.root, o.root, "", &conflicts)
+// below returns the folder at a path below a directory, which it makes with all above it.
+func (n *treeNode) below(dir string) (*folder, error) {
+	f := n.folder.Load()
+	for _, c := range strings.Split(dir, "/") {
+		if c == "" {
+			continue
 		}
-	}
-	t.root.sort()
-	slices.Sort(conflicts)
-	return t, slices.Compact(conflicts)
-}
-
-func (t *Tree) merge(dst, src *treeNode, at string, conflicts *[]string) {
-	for _, name := range src.names {
-		s, d := src.children[name], dst.children[name]
-		p := path.Join(at, name)
-		switch {
-		case d == nil && s.kind == KindDir:
-			d = &treeNode{kind: KindDir}
-			dst.add(name, d)
-			t.count++
-			t.merge(d, s, p, conflicts)
-		case d == nil:
-			dst.add(name, s)
-			t.count++
-		case d.kind == KindDir && s.kind == KindDir:
-			t.merge(d, s, p, conflicts)
-		case !d.same(s):
-			*conflicts = append(*conflicts, p)
+		next := f.children[c]
+		if next == nil {
+			next = &treeNode{kind: KindDir}
+			next.folder.Store(&folder{})
+			f.add(c, next)
 		}
+		if next.kind != KindDir {
+			return nil, fmt.Errorf("%q is not a directory", c)
+		}
+		f = next.folder.Load()
 	}
+	return f, nil
 }
 
-// same reports whether two nodes hold the same thing as far as can be told without reading files.
-func (n *treeNode) same(o *treeNode) bool {
-	return n.kind == o.kind && n.exec == o.exec && n.target == o.target && n.file == o.file &&
-		n.size == o.size && string(n.data) == string(o.data)
-}
-
-func (n *treeNode) add(name string, c *treeNode) {
-	if n.children == nil {
-		n.children = map[string]*treeNode{}
+func (f *folder) add(name string, c *treeNode) {
+	if f.children == nil {
+		f.children = map[string]*treeNode{}
 	}
-	n.children[name] = c
-	n.names = append(n.names, name)
+	f.children[name] = c
+	f.names = append(f.names, name)
 }
 
 func (n *treeNode) sort() {
-	slices.Sort(n.names)
-	for _, c := range n.children {
+	f := n.folder.Load()
+	slices.Sort(f.names)
+	for _, c := range f.children {
 		if c.kind == KindDir {
 			c.sort()
 		}
 	}
 }
-
-// Len returns the number of entries below the root.
-func (t *Tree) Len() int { return t.count }
 
 // lookup finds the node of a link-free path relative to the root.
 func (t *Tree) lookup(rel string) (*treeNode, errno) {
@@ -194,7 +198,11 @@ func (t *Tree) lookup(rel string) (*treeNode, errno) {
 		if n.kind != KindDir {
 			return nil, eNotdir
 		}
-		if n = n.children[c]; n == nil {
+		f, e := t.folder(n)
+		if e != eOK {
+			return nil, e
+		}
+		if n = f.children[c]; n == nil {
 			return nil, eNoent
 		}
 		rel = rest
@@ -239,9 +247,13 @@ func (t *Tree) readdir(rel string) ([]dirent, errno) {
 	if n.kind != KindDir {
 		return nil, eNotdir
 	}
-	out := make([]dirent, len(n.names))
-	for i, name := range n.names {
-		out[i] = dirent{name: name, kind: fileKind(n.children[name].kind)}
+	f, e := t.folder(n)
+	if e != eOK {
+		return nil, e
+	}
+	out := make([]dirent, len(f.names))
+	for i, name := range f.names {
+		out[i] = dirent{name: name, kind: fileKind(f.children[name].kind)}
 	}
 	return out, eOK
 }
@@ -257,12 +269,16 @@ func (t *Tree) open(rel string, flag openFlag) (file, errno) {
 	if flag&(openWrite|openTrunc) != 0 {
 		return nil, eRofs
 	}
-	if n.file == "" {
+	if n.key == "" && n.file.Load() == nil {
 		return &memFile{info: n.info(), data: n.data}, eOK
 	}
-	f, err := os.Open(n.file)
+	host, e := t.fileOf(rel, n)
+	if e != eOK {
+		return nil, e
+	}
+	f, err := os.Open(host)
 	if err != nil {
-		return nil, eIO
+		return nil, t.fail(err)
 	}
 	return &treeFile{f: f, info: n.info()}, eOK
 }

@@ -198,11 +198,10 @@ func (a *app) beforeClang(result *nu.Result) func(pir.PID) []string {
 // warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.
 func (a *app) warnEmpty(ctx context.Context, client *control.Client, realized *protocol.Realized) {
 	for _, out := range realized.Outputs {
-		var entries []protocol.Entry
 		if out.Way != protocol.Built {
 			continue
 		}
-		if err := client.Call(ctx, protocol.OpList, protocol.PathArgs{ID: out.PID.String()}, &entries, nil); err != nil || len(entries) > 0 {
+		if entries, err := readFolder(ctx, client, out.CID); err != nil || len(entries) > 0 {
 			continue
 		}
 		a.say("%s is empty", out.Name)

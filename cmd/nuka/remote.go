@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -31,64 +31,24 @@ func (a *app) attach(ctx context.Context) (*control.Client, error) {
 	return control.Attach(ctx, ticket, key)
 }
 
-// remoteFetches is how many files are read at once from a node elsewhere.
-const remoteFetches = 8
-
-// bring gets what a program needs from a node that is not on this machine. Files are kept by their CIDs in the cache,
-// so a second run gets nothing.
-func (a *app) bring(ctx context.Context, client *control.Client, program *protocol.Program) error {
-	dir := filepath.Join(a.home.Cache, "remote")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(remoteFetches)
-	started := map[string]bool{}
-	for _, m := range program.Mounts {
-		for i := range m.Entries {
-			e := &m.Entries[i]
-			if e.Kind != protocol.KindFile {
-				continue
-			}
-			e.File = filepath.Join(dir, e.CID)
-			if _, err := os.Lstat(e.File); err == nil || started[e.CID] {
-				continue
-			}
-			started[e.CID] = true
-			g.Go(func() error { return download(ctx, client, e.CID, e.File, e.Size) })
-		}
-	}
-	return g.Wait()
-}
-
-// download reads one file by its CID into a file that is whole or not there.
-func download(ctx context.Context, client *control.Client, id, to string, size int64) error {
+// download reads one file by its CID into a file that is whole or not there. The node's bytes are compared with the CID: what is kept is
+// for other nodes too.
+func download(ctx context.Context, client *control.Client, c cid.CID, to string) error {
 	f, err := os.CreateTemp(filepath.Dir(to), ".part-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	counted := &countWriter{w: f}
-	err = client.Call(ctx, protocol.OpRead, protocol.PathArgs{ID: id}, nil, &control.CallOptions{Reply: counted})
-	err = errors.Join(err, f.Close())
-	if err == nil && counted.n != size {
-		err = protocol.Errorf(protocol.Mismatch, "read %s: %d bytes, want %d", id, counted.n, size)
-	}
-	if err != nil {
+	sum := cid.NewFile(false)
+	err = client.Call(ctx, protocol.OpRead, protocol.PathArgs{ID: c.String()}, nil, &control.CallOptions{Reply: io.MultiWriter(f, sum)})
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
+	plain, _, _, leaves := sum.Finish()
+	if exec, _ := cid.FileNodes(leaves, true); plain != c && exec != c {
+		return protocol.Errorf(protocol.Mismatch, "read %s: the node sent other bytes", c)
+	}
 	return os.Rename(f.Name(), to)
-}
-
-type countWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }
 
 // ticketCommand makes and lists the tickets by which others attach to this node.

@@ -34,11 +34,12 @@ unless --dir says more, gets standard input, and its exit code is the command's.
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME on")
 	a.packageFlags(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
-		program, err := a.prepare(c.Context(), pkg, args, &o)
+		program, trees, err := a.prepare(c.Context(), pkg, args, &o)
 		if err != nil {
 			return behindDashes(err, pkg, args, rest)
 		}
-		return a.exec(c.Context(), program, rest, &o)
+		defer trees.Close()
+		return a.exec(c.Context(), program, trees, rest, &o)
 	})
 }
 
@@ -49,29 +50,33 @@ type runOptions struct {
 	env     []string
 }
 
-// prepare has the package made present and learns what running it takes.
-func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, error) {
+// prepare has the package made present and learns what starting it takes. The caller closes the trees, which the program reads.
+func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, *nodeTrees, error) {
 	client, realized, err := a.build(ctx, pkg, args, &o.build)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer client.Close()
 	var program protocol.Program
 	err = client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: realized.Outputs[0].PID, Command: o.command}, &program, nil)
-	if err == nil && a.node != "" {
-		err = a.bring(ctx, client, &program)
+	var trees *nodeTrees
+	if err == nil {
+		trees, err = a.trees(ctx, client, &program)
 	}
-	return &program, err
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return &program, trees, nil
 }
 
 // exec runs a program in this process, with what it is given and nothing else.
-func (a *app) exec(ctx context.Context, program *protocol.Program, args []string, o *runOptions) error {
+func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTrees, args []string, o *runOptions) error {
 	temp, err := os.MkdirTemp("", "nuka-run-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(temp)
-	mounts, err := runMounts(program, temp, o.dirs)
+	mounts, err := runMounts(program, trees, temp, o.dirs)
 	defer func() {
 		for _, m := range mounts {
 			if m.Dir != nil {
@@ -98,14 +103,34 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, args []string
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
 		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err,
 	})
+	unread := a.sayUnread(mounts)
 	if err != nil {
 		return protocol.Errorf(protocol.Failed, "%v", err)
+	}
+	if code != 0 && unread {
+		return exitError(code)
 	}
 	if code != 0 {
 		a.hintUnseen(args, o.dirs)
 		return exitError(code)
 	}
 	return nil
+}
+
+// sayUnread says that a program saw an I/O error in a package, and why, since the program itself cannot know.
+func (a *app) sayUnread(mounts []wasmrt.Mount) bool {
+	for _, m := range mounts {
+		if m.Tree == nil || m.Tree.Failed() == nil {
+			continue
+		}
+		e := protocol.AsError(m.Tree.Failed())
+		a.say("the program could not read all of %s: %s", m.Path, e.Message)
+		if e.Hint != "" {
+			a.hint(e.Hint)
+		}
+		return true
+	}
+	return false
 }
 
 // behindDashes adds to the error for an unknown flag of a package that it may be meant for the program.
@@ -187,9 +212,9 @@ func shellWord(s string) string {
 	return s
 }
 
-func runMounts(program *protocol.Program, temp string, dirs []string) (mounts []wasmrt.Mount, err error) {
+func runMounts(program *protocol.Program, trees *nodeTrees, temp string, dirs []string) (mounts []wasmrt.Mount, err error) {
 	for _, m := range program.Mounts {
-		tree, err := wasmrt.NewTree(treeEntries(m.Entries))
+		tree, err := wasmrt.ReadTree(treeEntry(&m.Root), trees)
 		if err != nil {
 			return mounts, err
 		}
@@ -224,19 +249,6 @@ func runMounts(program *protocol.Program, temp string, dirs []string) (mounts []
 		}
 	}
 	return mounts, nil
-}
-
-func treeEntries(entries []protocol.Entry) func(yield func(wasmrt.Entry) bool) {
-	kinds := map[protocol.EntryKind]wasmrt.Kind{
-		protocol.KindDir: wasmrt.KindDir, protocol.KindFile: wasmrt.KindFile, protocol.KindSymlink: wasmrt.KindSymlink,
-	}
-	return func(yield func(wasmrt.Entry) bool) {
-		for _, e := range entries {
-			if !yield(wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target, File: e.File}) {
-				return
-			}
-		}
-	}
 }
 
 // runEnv is what a program sees of the environment: how to talk to the terminal and the user, and what --env names.

@@ -256,7 +256,7 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GOT_"+args[0], text)
 }
 
-// await log TEXT waits until a build has printed a text, await ready until the daemon answers, await idle until it does nothing,
+// await log TEXT waits until a build has printed a text, await file NAME until a file is there, await ready until the daemon answers, await idle until it does nothing,
 // await gone until it has ended.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	home := ts.Getenv("NUKA_HOME")
@@ -274,6 +274,10 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 				if b, _ := os.ReadFile(name); bytes.Contains(b, []byte(args[1])) {
 					return
 				}
+			}
+		case "file":
+			if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+				return
 			}
 		case "ready":
 			if status() != "" {

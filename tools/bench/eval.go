@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 )
 
 func (b *bench) at(home string) []string { return []string{"NUKA_HOME=" + home} }
@@ -62,25 +59,12 @@ func (b *bench) stop(home string) error {
 
 // daemonMemory returns the peak memory of a home's daemon, "" where the system does not tell.
 func (b *bench) daemonMemory(home string) (string, error) {
-	s, err := (task{args: []string{b.nuka, "status", "--json"}, env: b.at(home)}).measure()
+	daemon, err := b.daemonOf(home)
 	if err != nil {
 		return "", err
 	}
-	var status struct {
-		Process int `json:"process"`
-	}
-	if err := json.Unmarshal([]byte(s.out), &status); err != nil {
-		return "", err
-	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", status.Process))
-	if err != nil {
-		return "", nil
-	}
-	for line := range strings.Lines(string(text)) {
-		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			return mib(kib << 10), nil
-		}
+	if peak := daemon.peak(); peak > 0 {
+		return mib(peak), nil
 	}
 	return "", nil
 }

@@ -17,7 +17,7 @@ import (
 type sample struct {
 	wall, cpu time.Duration
 	memory    int64 // bytes
-	out       string
+	out, errs string
 }
 
 // A task is a program to be measured.
@@ -49,7 +49,7 @@ func (t task) measure() (sample, error) {
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	start := time.Now()
 	err := cmd.Run()
-	s := sample{wall: time.Since(start), out: out.String()}
+	s := sample{wall: time.Since(start), out: out.String(), errs: errs.String()}
 	if err != nil {
 		return s, fmt.Errorf("%s: %w: %s", strings.Join(t.args, " "), err, errs.String())
 	}

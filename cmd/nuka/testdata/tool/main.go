@@ -2,8 +2,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -59,6 +61,25 @@ func run(command string, args []string) error {
 			return err
 		}
 		return os.WriteFile(args[0], b, 0o755)
+	case "walk": // prints the files below a folder, with what is in them
+		return filepath.WalkDir(args[0], func(p string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(p)
+			fmt.Printf("%s: %s\n", strings.TrimPrefix(p, args[0]), bytes.TrimSpace(b))
+			return err
+		})
+	case "later": // makes a file ready, waits for a file go, and does what else it is told
+		if err := os.WriteFile("ready", nil, 0o644); err != nil {
+			return err
+		}
+		for {
+			if _, err := os.Stat("go"); err == nil {
+				return run(args[0], args[1:])
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	case "fail":
 		code, err := strconv.Atoi(args[0])
 		if err != nil {

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/wasmrt"
+)
+
+const (
+	// treeCalls is how many calls a running program's trees make at once.
+	treeCalls = 8
+	// busyTries is how often a call is made again that the node has no room for.
+	busyTries = 8
+)
+
+// nodeTrees reads the trees of a program from the node, when the program looks into them. It implements wasmrt.TreeReader.
+// The node may end while the program runs: then the next call starts it again.
+type nodeTrees struct {
+	ctx     context.Context // of the calls
+	connect func(context.Context) (*control.Client, error)
+	cache   string        // where files of a node elsewhere are kept; "" if the node is on this machine
+	places  chan struct{} // one for each call
+
+	mu     sync.Mutex
+	client *control.Client // nil if the connection was lost
+	known  map[string][]protocol.Entry
+}
+
+// trees returns the reader of a program's trees. It owns the client: the caller closes the reader.
+func (a *app) trees(ctx context.Context, client *control.Client, program *protocol.Program) (*nodeTrees, error) {
+	t := &nodeTrees{
+		ctx: context.WithoutCancel(ctx), connect: a.connect, client: client, places: make(chan struct{}, treeCalls),
+		known: map[string][]protocol.Entry{},
+	}
+	for _, f := range program.Folders {
+		t.known[f.CID] = f.Entries
+	}
+	if a.node != "" {
+		t.cache = filepath.Join(a.home.Cache, "remote")
+		if err := os.MkdirAll(t.cache, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// Close ends the connection. No program may run any more.
+func (t *nodeTrees) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.client != nil {
+		t.client.Close()
+		t.client = nil
+	}
+}
+
+// Folder implements wasmrt.TreeReader.
+func (t *nodeTrees) Folder(key string) ([]wasmrt.Entry, error) {
+	t.mu.Lock()
+	entries, known := t.known[key]
+	t.mu.Unlock()
+	if !known {
+		err := t.call(func(client *control.Client) (err error) {
+			entries, err = readFolder(t.ctx, client, key)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make([]wasmrt.Entry, len(entries))
+	for i := range entries {
+		out[i] = treeEntry(&entries[i])
+	}
+	return out, nil
+}
+
+// readFolder asks for what a folder holds.
+func readFolder(ctx context.Context, client *control.Client, id string) ([]protocol.Entry, error) {
+	var lines bytes.Buffer
+	err := client.Call(ctx, protocol.OpFolder, protocol.FolderArgs{CID: id}, nil, &control.CallOptions{Reply: &lines})
+	if err != nil {
+		return nil, err
+	}
+	var entries []protocol.Entry
+	for in := json.NewDecoder(&lines); ; {
+		var e protocol.Entry
+		if err := in.Decode(&e); errors.Is(err, io.EOF) {
+			return entries, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("folder %s: %w", id, err)
+		}
+		entries = append(entries, e)
+	}
+}
+
+// treeEntry describes an entry of the node. Its key is its CID.
+func treeEntry(e *protocol.Entry) wasmrt.Entry {
+	kinds := map[protocol.EntryKind]wasmrt.Kind{
+		protocol.KindDir: wasmrt.KindDir, protocol.KindFile: wasmrt.KindFile, protocol.KindSymlink: wasmrt.KindSymlink,
+	}
+	return wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target, File: e.File, Key: e.CID}
+}
+
+// Files implements wasmrt.TreeReader. A file of a node elsewhere is brought here; its neighbours are not.
+func (t *nodeTrees) Files(keys []string) ([]string, error) {
+	if t.cache == "" {
+		var paths []string
+		err := t.call(func(client *control.Client) error {
+			return client.Call(t.ctx, protocol.OpFiles, protocol.FilesArgs{CIDs: keys}, &paths, nil)
+		})
+		return paths, err
+	}
+	c, err := cid.Parse(keys[0])
+	if err != nil {
+		return nil, err
+	}
+	paths := make([]string, len(keys))
+	paths[0] = filepath.Join(t.cache, c.String())
+	if _, err := os.Lstat(paths[0]); err == nil {
+		return paths, nil
+	}
+	err = t.call(func(client *control.Client) error { return download(t.ctx, client, c, paths[0]) })
+	return paths, err
+}
+
+// call makes a call, again if the connection was lost or the node has no room for it.
+func (t *nodeTrees) call(do func(*control.Client) error) error {
+	t.places <- struct{}{}
+	defer func() { <-t.places }()
+	again := true
+	for busy := 0; ; {
+		client, err := t.connected()
+		if err != nil {
+			return err
+		}
+		err = do(client)
+		switch code := protocol.CodeOf(err); {
+		case err != nil && code == protocol.Unavailable && again:
+			again = false
+			t.lost(client)
+		case err != nil && code == protocol.Busy && busy < busyTries:
+			busy++
+			time.Sleep(time.Duration(busy) * 50 * time.Millisecond)
+		default:
+			return err
+		}
+	}
+}
+
+// connected returns the connection, and makes one if there is none.
+func (t *nodeTrees) connected() (*control.Client, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.client == nil {
+		var err error
+		if t.client, err = t.connect(t.ctx); err != nil {
+			t.client = nil
+			return nil, err
+		}
+	}
+	return t.client, nil
+}
+
+// lost drops a connection. Of several goroutines that find the same one gone, one does.
+func (t *nodeTrees) lost(client *control.Client) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.client == client {
+		t.client.Close()
+		t.client = nil
+	}
+}

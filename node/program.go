@@ -1,0 +1,176 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// This file answers what a light peer needs to run a program: where it is, and, while it runs, what it looks at.
+
+// program returns what a light peer needs to start a command of a package.
+func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
+	canonical, _, err := h.store.PIR(a.PID)
+	if err != nil {
+		return nil, storeErr(err)
+	}
+	p, err := pir.Decode(canonical)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := h.realizer.Closure(a.PID)
+	if err != nil {
+		return nil, err
+	}
+	command, err := h.command(ctx, p, a, inputs[0])
+	if err != nil {
+		return nil, err
+	}
+	out := &protocol.Program{
+		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"}, Mounts: make([]protocol.Mount, len(inputs)),
+	}
+	for i, in := range inputs {
+		root, err := h.store.Lookup(ctx, in.CID, "")
+		if err != nil {
+			return nil, storeErr(err)
+		}
+		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
+	}
+	if out.Folders, err = h.way(ctx, inputs[0].CID, command, local); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// maxWay is how many entries of a folder go along with a program.
+const maxWay = 1000
+
+// way returns the folders that lead to a command, so that its start need not ask for them, and for a light peer on this machine the path of
+// the command's bytes.
+func (h *handler) way(ctx context.Context, root cid.CID, command string, local bool) ([]protocol.Folder, error) {
+	bytes, file := cid.CID{}, ""
+	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else it leads elsewhere, and is asked for
+		bytes = target.CID
+		if file, err = h.store.BlobPath(bytes); err != nil {
+			return nil, storeErr(err)
+		}
+	}
+	var out []protocol.Folder
+	for _, at := range []string{"", "bin"} {
+		dir, err := h.store.Lookup(ctx, root, at)
+		if err != nil {
+			return nil, storeErr(err)
+		}
+		if dir.Kind != cas.Dir {
+			break
+		}
+		f := protocol.Folder{CID: dir.CID.String(), Entries: []protocol.Entry{}}
+		for e, err := range h.store.Folder(ctx, dir.CID) {
+			if err != nil {
+				return nil, storeErr(err)
+			}
+			if len(f.Entries) == maxWay {
+				f.Entries = nil
+				break
+			}
+			pe := entry(e)
+			if e.CID == bytes {
+				pe.File = file
+			}
+			f.Entries = append(f.Entries, pe)
+		}
+		if f.Entries != nil {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+// command returns the name of the program to run.
+func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArgs, root realize.Input) (string, error) {
+	offered := p.Commands()
+	if len(offered) == 0 {
+		var err error
+		if offered, err = h.programs(ctx, root.CID); err != nil {
+			return "", storeErr(err)
+		}
+	}
+	want := a.Command
+	if want == "" && len(offered) > 0 {
+		want = offered[0]
+		for _, name := range offered {
+			if name == p.Name && len(p.Commands()) == 0 {
+				want = name
+			}
+		}
+	}
+	if want == "" {
+		return "", protocol.Errorf(protocol.NotFound, "%s has no programs", p.Name).WithHint("a package's programs lie in bin; see: nuka ls %s", a.PID.Short())
+	}
+	if _, err := h.store.Lookup(ctx, root.CID, "bin/"+want); err != nil {
+		return "", protocol.Errorf(protocol.NotFound, "%s has no program %q", p.Name, want).
+			WithHint("it has: %s", strings.Join(offered, ", "))
+	}
+	return want, nil
+}
+
+// programs returns the names in a tree's bin.
+func (h *handler) programs(ctx context.Context, root cid.CID) (names []string, err error) {
+	bin, err := h.store.Lookup(ctx, root, "bin")
+	if errors.Is(err, cas.ErrNotFound) || err == nil && bin.Kind != cas.Dir {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range h.store.Folder(ctx, bin.CID) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, e.Path)
+	}
+	return names, nil
+}
+
+// folder writes what a folder holds, an entry a line: one message would bound how many it may have.
+func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writer) error {
+	c, err := cid.Parse(a.CID)
+	if err != nil {
+		return protocol.Errorf(protocol.Invalid, "folder: %v", err)
+	}
+	lines := bufio.NewWriterSize(out, 64<<10)
+	text := json.NewEncoder(lines)
+	for e, err := range h.store.Folder(ctx, c) {
+		if err == nil {
+			err = text.Encode(entry(e))
+		}
+		if err != nil {
+			return storeErr(err)
+		}
+	}
+	return lines.Flush()
+}
+
+// files returns where the bytes of files lie.
+func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
+	if len(a.CIDs) == 0 || len(a.CIDs) > protocol.MaxFiles {
+		return nil, protocol.Errorf(protocol.Invalid, "files: %d are asked for, want 1 to %d", len(a.CIDs), protocol.MaxFiles)
+	}
+	files := make([]cid.CID, len(a.CIDs))
+	for i, text := range a.CIDs {
+		var err error
+		if files[i], err = cid.Parse(text); err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "files: %v", err)
+		}
+	}
+	return blobPaths(h.store, files)
+}
