@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/pyversion"
 )
 
 // PyPIConfig says where Python packages are: simple indexes (PEP 503), in the order to ask them.
@@ -78,7 +79,7 @@ func (f *Fetcher) resolvePyPI(ctx context.Context, o Origin, regs *Registries) (
 	var links []pyLink
 	var failure error
 	for _, base := range indexes {
-		more, err := f.pypiLinks(ctx, o, strings.TrimRight(base, "/")+"/"+pyName(o.Name)+"/", regs)
+		more, err := f.pypiLinks(ctx, o, strings.TrimRight(base, "/")+"/"+pyversion.Name(o.Name)+"/", regs)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -89,7 +90,7 @@ func (f *Fetcher) resolvePyPI(ctx context.Context, o Origin, regs *Registries) (
 			continue
 		}
 		links = append(links, more...)
-		if slices.ContainsFunc(more, func(l pyLink) bool { return samePyVersion(l.version, o.Version) }) {
+		if slices.ContainsFunc(more, func(l pyLink) bool { return pyversion.Same(l.version, o.Version) }) {
 			break
 		}
 	}
@@ -118,7 +119,7 @@ func (f *Fetcher) pypiLinks(ctx context.Context, o Origin, address string, regs 
 	for _, target := range pyTargets(body, final) {
 		names := []string{path.Base(target.url.Path), strings.TrimSpace(target.text)}
 		for _, name := range names {
-			version, isSource, ok := pyFile(name, pyName(o.Name))
+			version, isSource, ok := pyversion.File(name, pyversion.Name(o.Name))
 			if !ok {
 				continue
 			}
@@ -213,7 +214,7 @@ func pyTargets(body []byte, at *url.URL) (out []pyTarget) {
 func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 	var of []pyLink
 	for _, l := range links {
-		if samePyVersion(l.version, o.Version) {
+		if pyversion.Same(l.version, o.Version) {
 			of = append(of, l)
 		}
 	}
@@ -257,25 +258,21 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 
 // noPyVersion says which versions there are.
 func noPyVersion(o Origin, links []pyLink) error {
-	var all []pyVersion
+	var all []pyversion.Version
 	spelled := map[string]string{}
-	key := func(v pyVersion) string {
-		b, _ := json.Marshal([]any{v.epoch, v.release, v.phase, v.pre, v.post, v.dev, v.local})
-		return string(b)
-	}
 	for _, l := range links {
-		if v, ok := parsePyVersion(l.version); ok && spelled[key(v)] == "" {
-			spelled[key(v)] = l.version
+		if v, ok := pyversion.Parse(l.version); ok && spelled[v.Key()] == "" {
+			spelled[v.Key()] = l.version
 			all = append(all, v)
 		}
 	}
-	slices.SortFunc(all, pyVersion.compare)
+	slices.SortFunc(all, pyversion.Version.Compare)
 	newest := ""
 	var versions []string
 	for _, v := range all {
-		versions = append(versions, spelled[key(v)])
-		if v.phase == phaseFinal && v.dev < 0 {
-			newest = spelled[key(v)]
+		versions = append(versions, spelled[v.Key()])
+		if v.Final() {
+			newest = spelled[v.Key()]
 		}
 	}
 	if newest == "" && len(versions) > 0 {

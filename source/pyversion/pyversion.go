@@ -1,15 +1,17 @@
-package source
+// Package pyversion reads the names and versions of Python packages, and orders versions (PEP 440, PEP 503).
+package pyversion
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// A pyVersion is a version as PEP 440 orders them. Two spellings of one version are equal.
-type pyVersion struct {
+// A Version is a version as PEP 440 orders them. Two spellings of one version are equal.
+type Version struct {
 	epoch   int
 	release []int // without zeros at the end
 	phase   int   // see there
@@ -28,13 +30,13 @@ const (
 	phaseFinal
 )
 
-// pyPattern is the pattern of PEP 440, appendix B.
-var pyPattern = regexp.MustCompile(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?` +
+// pattern is the pattern of PEP 440, appendix B.
+var pattern = regexp.MustCompile(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?` +
 	`(?:-(\d+)|[-_.]?(post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?$`)
 
-// parsePyVersion reads a version in any of its spellings.
-func parsePyVersion(text string) (v pyVersion, ok bool) {
-	m := pyPattern.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+// Parse reads a version in any of its spellings.
+func Parse(text string) (v Version, ok bool) {
+	m := pattern.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil || len(text) > 200 {
 		return v, false
 	}
@@ -76,7 +78,8 @@ func parsePyVersion(text string) (v pyVersion, ok bool) {
 	return v, ok
 }
 
-func (v pyVersion) compare(w pyVersion) int {
+// Compare orders versions. It returns a negative number, zero or a positive number, as cmp.Compare.
+func (v Version) Compare(w Version) int {
 	dev := func(n int) int { // no dev part comes last
 		if n < 0 {
 			return 1 << 30
@@ -88,29 +91,37 @@ func (v pyVersion) compare(w pyVersion) int {
 		cmp.Compare(v.post, w.post), cmp.Compare(dev(v.dev), dev(w.dev)), cmp.Compare(v.local, w.local))
 }
 
-// samePyVersion reports whether two texts are one version. Texts that are no versions are compared as they are.
-func samePyVersion(a, b string) bool {
-	v, okV := parsePyVersion(a)
-	w, okW := parsePyVersion(b)
+// Key is the same text for all spellings of a version, and for no other version.
+func (v Version) Key() string {
+	return fmt.Sprintf("%d!%v %d.%d post%d dev%d+%s", v.epoch, v.release, v.phase, v.pre, v.post, v.dev, v.local)
+}
+
+// Final reports whether it is a release, and no version before one.
+func (v Version) Final() bool { return v.phase == phaseFinal && v.dev < 0 }
+
+// Same reports whether two texts are one version. Texts that are no versions are compared as they are.
+func Same(a, b string) bool {
+	v, okV := Parse(a)
+	w, okW := Parse(b)
 	if !okV || !okW {
 		return a == b
 	}
-	return v.compare(w) == 0
+	return v.Compare(w) == 0
 }
 
-var pySeparators = regexp.MustCompile(`[-_.]+`)
+var separators = regexp.MustCompile(`[-_.]+`)
 
-// pyName returns a project's name as indexes compare it (PEP 503).
-func pyName(name string) string {
-	return strings.ToLower(pySeparators.ReplaceAllString(name, "-"))
+// Name returns a project's name as indexes compare it (PEP 503).
+func Name(name string) string {
+	return strings.ToLower(separators.ReplaceAllString(name, "-"))
 }
 
-// pyFile splits a file's name into the project's name, normalised, and the version.
+// File splits a file's name into the project's name, normalised, and the version.
 // A source archive of an earlier tool may have hyphens in both, so the name must be known.
-func pyFile(file, project string) (version string, source, ok bool) {
+func File(file, project string) (version string, source, ok bool) {
 	if stem, isWheel := strings.CutSuffix(file, ".whl"); isWheel {
 		parts := strings.Split(stem, "-")
-		if len(parts) < 5 || pyName(parts[0]) != project {
+		if len(parts) < 5 || Name(parts[0]) != project {
 			return "", false, false
 		}
 		return parts[1], false, true
@@ -121,8 +132,8 @@ func pyFile(file, project string) (version string, source, ok bool) {
 			continue
 		}
 		for i := range len(stem) {
-			if stem[i] == '-' && pyName(stem[:i]) == project {
-				if _, isVersion := parsePyVersion(stem[i+1:]); isVersion {
+			if stem[i] == '-' && Name(stem[:i]) == project {
+				if _, isVersion := Parse(stem[i+1:]); isVersion {
 					return stem[i+1:], true, true
 				}
 			}
@@ -130,7 +141,7 @@ func pyFile(file, project string) (version string, source, ok bool) {
 		return "", false, false
 	}
 	if stem, is := strings.CutSuffix(file, ".egg"); is {
-		if name, rest, ok := strings.Cut(stem, "-"); ok && pyName(name) == project {
+		if name, rest, ok := strings.Cut(stem, "-"); ok && Name(name) == project {
 			version, _, _ := strings.Cut(rest, "-")
 			return version, false, true
 		}
