@@ -29,6 +29,9 @@ var readmeNot = map[string]string{
 	"make test": "it is what runs this test's package",
 }
 
+// readmeGreet is what the page says below its package.
+const readmeGreet = "nuka run ./greet.nu --name you"
+
 // readmeAsks are lines that ask on a terminal, where the answer is yes.
 var readmeAsks = []string{"nuka trust add key-…"}
 
@@ -79,6 +82,9 @@ func TestReadmeBlocks(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "`"+readmeGreet+"`") {
+		t.Errorf("README.md does not say %q any more", readmeGreet)
 	}
 	blocks := blocksOf(string(text))
 	for _, b := range blocks {
@@ -160,7 +166,7 @@ func readmeScene(text string) []byte {
 	// The package of the page, as the sentence behind it says.
 	_, greet, _ := strings.Cut(text, "```nu\n")
 	greet, _, _ = strings.Cut(greet, "```")
-	fmt.Fprintf(&scene, "# A package of your own\nreadme a 'nuka run ./greet.nu --name you'\nstdout '^hello you$'\n")
+	fmt.Fprintf(&scene, "# A package of your own\nreadme a '%s'\nstdout '^hello you$'\n", readmeGreet)
 	fmt.Fprintf(&scene, "-- yes --\ny\n-- greet.nu --\n%s", greet)
 	return []byte(scene.String())
 }
