@@ -39,7 +39,7 @@ func (o output) Write(b []byte) (int, error) {
 }
 
 func workerError(err error) *protocol.Error {
-	if e, ok := err.(*protocol.Error); ok {
+	if e, ok := err.(*protocol.Error); ok { //nolint:errorlint // one that is wrapped has its place in the script around it
 		return e
 	}
 	var limit *wasmrt.LimitError
