@@ -21,6 +21,7 @@ type known struct {
 	pirs  map[pir.PID]*description
 	words map[pir.PID]*counted
 	named map[pir.PID]*pir.PIR // resolved PIDs
+	trees map[pir.Hash]cid.CID // of fetches whose content is here
 }
 
 // A description is what is known of a PIR that may be built from.
@@ -39,7 +40,7 @@ type counted struct {
 }
 
 func newKnown(r *Realizer, req *Request) *known {
-	k := &known{r: r, given: map[pir.PID]protocol.Package{}, pirs: map[pir.PID]*description{}, words: map[pir.PID]*counted{}, named: map[pir.PID]*pir.PIR{}}
+	k := &known{r: r, given: map[pir.PID]protocol.Package{}, pirs: map[pir.PID]*description{}, words: map[pir.PID]*counted{}, named: map[pir.PID]*pir.PIR{}, trees: map[pir.Hash]cid.CID{}}
 	for _, p := range req.Packages {
 		k.given[pir.Sum([]byte(p.PIR))] = p
 	}
@@ -112,7 +113,22 @@ func (k *known) described(id pir.PID) (*pir.PIR, string, error) {
 	return d.p, d.name, d.err
 }
 
-func (k *known) held(p *pir.PIR) (cid.CID, bool, error) { return k.r.held(p) }
+// held looks through the whole tree, so what it has found is remembered.
+func (k *known) held(p *pir.PIR) (cid.CID, bool, error) {
+	k.mu.Lock()
+	content, ok := k.trees[p.Hash]
+	k.mu.Unlock()
+	if ok {
+		return content, true, nil
+	}
+	content, ok, err := k.r.held(p)
+	if ok {
+		k.mu.Lock()
+		k.trees[p.Hash] = content
+		k.mu.Unlock()
+	}
+	return content, ok, err
+}
 
 // description returns the PIR of a PID and its origins, from this request or an earlier one. Each of these gives a list of origins, which
 // may be empty: a PIR in the store without a list was given by others or was derived, and is not built from.

@@ -182,6 +182,9 @@ func (g *graph) start(ctx context.Context, id pir.PID) *task {
 	return t
 }
 
+// maxTries bounds how often a PID is settled: once, and again for what others did not give or what has changed meanwhile.
+const maxTries = 16
+
 // run realizes one PID as the planner settles it.
 func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	d := g.known.description(id)
@@ -190,7 +193,10 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	if err := g.describe(ctx, id, d); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
+	for tries := 0; ctx.Err() == nil; tries++ {
+		if tries > maxTries {
+			return protocol.Errorf(protocol.Internal, "%s is settled in another way each time", t.name)
+		}
 		s, err := g.settle(id)
 		if err != nil {
 			return err

@@ -128,7 +128,7 @@ func (r *Realizer) held(p *pir.PIR) (cid.CID, bool, error) {
 
 func (w *work) fetch(ctx context.Context) (made, error) {
 	r := w.g.r
-	if content, ok, err := r.held(w.pir); err != nil || ok {
+	if content, ok, err := w.g.known.held(w.pir); err != nil || ok {
 		return made{cid: content, way: protocol.Present}, err
 	}
 	origins, err := splitOrigins(w.origins)
