@@ -110,6 +110,9 @@ func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener
 		if err == nil {
 			conn.Close()
 		}
+		if ctx.Err() != nil {
+			return // what was found means nothing: the question was cut off
+		}
 		if err == nil || errors.Is(err, ErrSilent) { // another's; of any other error open says what is wrong
 			continue
 		}
