@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -84,8 +86,15 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 		}
 	}
 	partial := job.Local || b.partial()
+	said := &firstBytes{most: maxSaid}
+	defer func() {
+		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
+			b.machine.Log.Error("a build worker has panicked", "pid", job.PID, "wrote", text)
+		}
+	}()
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:      []string{WorkerArg},
+		Stderr:    said,
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
 		ReadOnly:  []string{b.blobs, b.machine.Dir},
 		ReadWrite: []string{job.Dir},
@@ -145,6 +154,29 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 			return nil
 		}
 	}
+}
+
+// maxSaid is how much is kept of what a worker writes to its standard error, which is the Go runtime's last words.
+const maxSaid = 64 << 10
+
+// firstBytes keeps the first bytes that are written to it. It is safe for concurrent use.
+type firstBytes struct {
+	most int
+	mu   sync.Mutex
+	b    []byte
+}
+
+func (f *firstBytes) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.b = append(f.b, p[:min(len(p), f.most-len(f.b))]...)
+	return len(p), nil
+}
+
+func (f *firstBytes) text() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return string(f.b)
 }
 
 // ended explains why a worker is gone.
