@@ -105,14 +105,6 @@ func (k *known) here(id pir.PID, content cid.CID) (bool, error) {
 	return ok && at == content, err
 }
 
-func (k *known) described(id pir.PID) (*pir.PIR, string, error) {
-	d := k.description(id)
-	if protocol.CodeOf(d.err) == protocol.NotFound {
-		return nil, d.name, nil
-	}
-	return d.p, d.name, d.err
-}
-
 // held looks through the whole tree, so what it has found is remembered.
 func (k *known) held(p *pir.PIR) (cid.CID, bool, error) {
 	k.mu.Lock()

@@ -213,11 +213,11 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		case s.how == protocol.Keep && !s.resolved.IsZero():
 			ok, err = g.keep(ctx, id, s, t)
 		case s.how == protocol.Impossible && !g.known.peers:
-			return d.err
+			return s.d.err
 		case s.how == protocol.Impossible:
 			return g.bring(ctx, id, t)
 		default:
-			return g.make(ctx, id, d, t)
+			return g.make(ctx, id, s.d, t)
 		}
 		if ok || err != nil {
 			return err

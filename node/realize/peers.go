@@ -50,12 +50,9 @@ func (r *Realizer) stored(id pir.PID) *pir.PIR {
 
 // wordBy is word by the names of PIRs.
 func (r *Realizer) wordBy(id pir.PID, named func(pir.PID) *pir.PIR) (word, error) {
-	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
-	for a, err := range r.o.Store.Attestations(id) {
-		if err != nil {
-			return word{}, err
-		}
-		q.Statements = append(q.Statements, a)
+	q, err := r.question(id)
+	if err != nil {
+		return word{}, err
 	}
 	own, via := newestOwn(q)
 	if own != nil {
@@ -92,14 +89,23 @@ func newestOwn(q *protocol.Question) (own, via *protocol.Attestation) {
 	return own, via
 }
 
-// Decide says what the node makes of all that it knows to have been said about a PID, for people.
-func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
+// question is what the node asks its policy about a PID: all that it knows to have been said.
+func (r *Realizer) question(id pir.PID) (*protocol.Question, error) {
 	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
 	for a, err := range r.o.Store.Attestations(id) {
 		if err != nil {
 			return nil, err
 		}
 		q.Statements = append(q.Statements, a)
+	}
+	return q, nil
+}
+
+// Decide says what the node makes of all that it knows to have been said about a PID, for people.
+func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
+	q, err := r.question(id)
+	if err != nil {
+		return nil, err
 	}
 	return r.decide(q, r.stored), nil
 }
@@ -221,12 +227,9 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 // statement returns one by which a PID has a content, and why it counts: the node's own, of content that the store has lost, or one that the
 // policy takes. Nil: there is none.
 func (r *Realizer) statement(id pir.PID, content cid.CID) (*protocol.Attestation, string, error) {
-	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
-	for a, err := range r.o.Store.Attestations(id) {
-		if err != nil {
-			return nil, "", err
-		}
-		q.Statements = append(q.Statements, a)
+	q, err := r.question(id)
+	if err != nil {
+		return nil, "", err
 	}
 	if own, _ := newestOwn(q); own != nil && own.CID == content {
 		return own, "this node has made it before", nil

@@ -1,7 +1,9 @@
 package realize
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -36,8 +38,8 @@ type facts interface {
 	word(id pir.PID) (word, bool, error)
 	// here reports whether a PID is bound to a content, and the store has it.
 	here(id pir.PID, content cid.CID) (bool, error)
-	// described returns a PIR that may be built from, and its name for people; nil: none is known.
-	described(id pir.PID) (*pir.PIR, string, error)
+	// description returns the PIR of a PID that may be built from, or why there is none. It is never nil.
+	description(id pir.PID) *description
 	// alias notes that a PID is the resolved one of a PIR: it is judged by the same name.
 	alias(resolved pir.PID, p *pir.PIR)
 	// held returns the content of a fetch whose hash names a tree that the store has.
@@ -54,9 +56,9 @@ type settled struct {
 	word word
 	// resolved is the resolved PID whose content keeps this one.
 	resolved pir.PID
-	text     []byte   // the resolved PIR
-	p        *pir.PIR // nil: none that may be built from is known
-	name     string
+	text     []byte // the resolved PIR
+	d        *description
+	p        *pir.PIR // of d; nil: none that may be built from is known
 }
 
 const (
@@ -94,9 +96,9 @@ func (p *planner) settle(id pir.PID) *settled {
 	if s := p.settled[id]; s != nil {
 		return s
 	}
-	s := &settled{how: protocol.Impossible}
+	d := p.description(id)
+	s := &settled{how: protocol.Impossible, d: d, p: d.p}
 	p.settled[id] = s // also while its inputs are looked at: a PIR cannot be made from itself, as its PID is its hash
-	s.p, s.name = p.description(id)
 	if w, ok := p.counts(id); ok {
 		s.word = w
 		switch {
@@ -161,7 +163,7 @@ func (p *planner) schedule(id pir.PID) {
 	}
 	p.planned[id] = true
 	s := p.settle(id)
-	step := protocol.PlanStep{PID: id, Name: s.name, How: s.how, Size: s.word.size}
+	step := protocol.PlanStep{PID: id, Name: s.d.name, How: s.how, Size: s.word.size}
 	if !s.cid.IsZero() {
 		step.CID = s.cid.String()
 	}
@@ -179,7 +181,7 @@ func (p *planner) schedule(id pir.PID) {
 		step.Same = s.resolved.String()
 		if !p.isHere(s.resolved, s.cid) && !p.planned[s.resolved] {
 			p.planned[s.resolved] = true
-			p.plan.Steps = append(p.plan.Steps, protocol.PlanStep{PID: s.resolved, Name: s.name, What: step.What, How: protocol.Receive, CID: step.CID, Size: s.word.size})
+			p.plan.Steps = append(p.plan.Steps, protocol.PlanStep{PID: s.resolved, Name: s.d.name, What: step.What, How: protocol.Receive, CID: step.CID, Size: s.word.size})
 			step.Needs = []pir.PID{s.resolved}
 		}
 	case protocol.Make:
@@ -191,11 +193,7 @@ func (p *planner) schedule(id pir.PID) {
 			}
 		}
 		if s.p.Kind == pir.Build {
-			packages := make([]pir.PID, 0, len(s.p.Packages))
-			for _, dep := range s.p.Packages {
-				packages = append(packages, dep)
-			}
-			p.closure(packages, p.rank(id), p.closed)
+			p.closure(slices.Collect(maps.Values(s.p.Packages)), p.rank(id), p.closed)
 		}
 	}
 	p.plan.Steps = append(p.plan.Steps, step)
@@ -204,7 +202,7 @@ func (p *planner) schedule(id pir.PID) {
 // closure schedules what PIDs refer to, as far as that is known. What they are made from may be made for that, which is what has a
 // lower rank; anything else comes by the word of others only, so that nothing can wait for itself.
 func (p *planner) closure(ids []pir.PID, below int, seen map[pir.PID]bool) {
-	for queue := ids; len(queue) > 0; queue = queue[1:] {
+	for queue := slices.Clone(ids); len(queue) > 0; queue = queue[1:] {
 		for _, ref := range p.settle(queue[0]).word.refs {
 			if seen[ref] {
 				continue
@@ -230,9 +228,9 @@ func (p *planner) rank(id pir.PID) int {
 		return r
 	}
 	rank := unranked
-	if d, _ := p.description(id); d != nil {
+	if d := p.description(id); d.p != nil {
 		rank = 0
-		for _, input := range d.Inputs() {
+		for _, input := range d.p.Inputs() {
 			if r := p.rank(input); r != unranked {
 				rank = max(rank, r+1)
 			}
@@ -269,8 +267,11 @@ func (p *planner) isHere(id pir.PID, content cid.CID) bool {
 	return ok && err == nil
 }
 
-func (p *planner) description(id pir.PID) (*pir.PIR, string) {
-	d, name, err := p.facts.described(id)
-	p.note(err)
-	return d, name
+// description notes what is wrong with a PIR, unless there is none.
+func (p *planner) description(id pir.PID) *description {
+	d := p.facts.description(id)
+	if protocol.CodeOf(d.err) != protocol.NotFound {
+		p.note(d.err)
+	}
+	return d
 }
