@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -122,7 +123,7 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	if res := e.cached(ctx, key, req, set); res != nil {
 		return res, nil
 	}
-	s := &session{req: req, files: set, index: map[pir.PID]int{}}
+	s := &session{req: req, files: set, stats: e.stats(), index: map[pir.PID]int{}}
 	args := req.Args
 	if args == nil {
 		args = []string{}
@@ -150,6 +151,7 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 type session struct {
 	req      *Request
 	files    *fileSet
+	stats    *statcache.Cache // nil: every file of `fetch path` is read
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput
