@@ -204,8 +204,9 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 		var ok bool
 		switch {
 		case s.how == protocol.Reuse:
-			ok, err = g.find(id, t, protocol.Present)
-			if !ok && err == nil {
+			if ok, err = g.known.here(id, s.cid); ok {
+				t.cid, t.size, t.way = s.cid, s.word.size, protocol.Present
+			} else if err == nil {
 				g.changed(id) // it was here a moment ago
 			}
 		case s.how == protocol.Receive:
@@ -395,7 +396,7 @@ func label(p *pir.PIR, origins []byte) string {
 	return p.Name
 }
 
-// find fills t if id is present.
+// find fills t if id is present, whoever made it so: another request may have.
 func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
 	content, ok, err := g.r.present(id)
 	if !ok || err != nil {
@@ -409,6 +410,7 @@ func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
 		return false, err
 	}
 	t.cid, t.size, t.way = content, w.size, way
+	g.changed(id)
 	return true, nil
 }
 
