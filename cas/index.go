@@ -11,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+
+	"github.com/MordragT/nuka/internal/crclog"
 )
 
 // reserve is the free space that imports and new records leave to the index,
@@ -151,14 +153,14 @@ func (s *Store) change() *changes { return &changes{b: s.db.NewBatch()} }
 func (c *changes) set(k, v []byte) {
 	c.b.Set(k, v, nil) //nolint:errcheck // a batch is memory
 	if journaled(k) {
-		c.journal = appendRecord(c.journal, '+', k, v)
+		c.journal = crclog.Framed.Append(c.journal, crclog.Record{Key: k, Value: v})
 	}
 }
 
 func (c *changes) del(k []byte) {
 	c.b.Delete(k, nil) //nolint:errcheck // a batch is memory
 	if journaled(k) {
-		c.journal = appendRecord(c.journal, '-', k, nil)
+		c.journal = crclog.Framed.Append(c.journal, crclog.Record{Deleted: true, Key: k})
 	}
 }
 

@@ -5,19 +5,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/crclog"
 )
 
-// The journal is a file of records, each a change of a durable table of the index:
-//
-//	length of body, 4 bytes little endian
-//	CRC-32C of body, 4 bytes little endian
-//	body: '+' or '-', length of key as uvarint, key, value
+// The journal is a log of changes of the durable tables of the index, in the format crclog.Framed, behind a line that names
+// the format of the store.
 //
 // A change is appended before it is committed to the index, which records how long the journal then is.
 // So while the index is whole it decides: what the journal has beyond that was never committed,
@@ -28,13 +26,9 @@ const (
 	journalMagic  = formatVersion + journalTitle
 	journalTitle  = " journal\n"
 	journalPrefix = "journal-"
-	// maxRecord bounds the memory that a damaged length can cost.
-	maxRecord = 64 << 20
 	// journalRoom is about how much room on the disk the journal has beyond its end.
 	journalRoom = 256 << 10
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // A journal is open for appending. It is guarded by Store.commitMu.
 type journal struct {
@@ -99,7 +93,7 @@ func newJournal(dir, tmp string, number uint64, fill func(put func(key, value []
 	j.end = int64(len(journalMagic))
 	w.WriteString(journalMagic) // Flush returns its error
 	err = fill(func(key, value []byte) error {
-		rec := appendRecord(nil, '+', key, value)
+		rec := crclog.Framed.Append(nil, crclog.Record{Key: key, Value: value})
 		j.end += int64(len(rec))
 		_, err := w.Write(rec)
 		return err
@@ -120,71 +114,11 @@ func newJournal(dir, tmp string, number uint64, fill func(put func(key, value []
 	return j, nil
 }
 
-func appendRecord(b []byte, op byte, key, value []byte) []byte {
-	body := make([]byte, 0, 12+len(key)+len(value))
-	body = append(body, op)
-	body = binary.AppendUvarint(body, uint64(len(key)))
-	body = append(body, key...)
-	body = append(body, value...)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
-	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(body, castagnoli))
-	return append(b, body...)
-}
-
-// A change is one record of the journal.
-type change struct {
-	del        bool
-	key, value []byte
-}
-
-var errTorn = errors.New("the record is torn or damaged")
-
-// readRecord reads a record and returns its length; io.EOF at the end, errTorn for anything that is no record.
-func readRecord(r io.Reader) (change, int64, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errTorn
-		}
-		return change{}, 0, err
-	}
-	size := binary.LittleEndian.Uint32(head[:])
-	if size < 2 || size > maxRecord {
-		return change{}, 0, errTorn
-	}
-	// A damaged length must not cost its size in memory: the buffer grows with what is really there.
-	body, err := io.ReadAll(io.LimitReader(r, int64(size)))
-	if err != nil {
-		return change{}, 0, err
-	}
-	if len(body) != int(size) || crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
-		return change{}, 0, errTorn
-	}
-	keyLen, n := binary.Uvarint(body[1:])
-	if n <= 0 || keyLen == 0 || keyLen > uint64(len(body)-1-n) || body[0] != '+' && body[0] != '-' {
-		return change{}, 0, errTorn
-	}
-	rest := body[1+n:]
-	return change{body[0] == '-', rest[:keyLen], rest[keyLen:]}, int64(len(head)) + int64(size), nil
-}
-
 // readJournal calls fn for each record between two positions, which fn's error ends,
-// and returns the position after the last whole one.
-func readJournal(f io.ReaderAt, start, end int64, fn func(change) error) (int64, error) {
-	r := bufio.NewReaderSize(io.NewSectionReader(f, start, end-start), 1<<20)
-	for {
-		c, n, err := readRecord(r)
-		if err != nil {
-			if err == io.EOF {
-				err = nil
-			}
-			return start, err
-		}
-		if err := fn(c); err != nil {
-			return start, err
-		}
-		start += n
-	}
+// and returns the position after the last whole one; crclog.ErrTorn if it is not the end.
+func readJournal(f io.ReaderAt, start, end int64, fn func(crclog.Record) error) (int64, error) {
+	n, err := crclog.Read(crclog.Framed, io.NewSectionReader(f, start, end-start), fn)
+	return start + n, err
 }
 
 // journalFormat returns the format of the store that a journal is of; empty when it does not say.

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/MordragT/nuka/internal/crclog"
 )
 
 // This file keeps the journal beside the index: it opens the journal that the index names, writes it anew where it has lost
@@ -27,7 +29,7 @@ func (s *Store) openJournal() error {
 		var good, size int64
 		if info, e := f.Stat(); e == nil && info.Size() >= end {
 			size = info.Size()
-			good, err = readJournal(f, synced, end, func(change) error { return nil })
+			good, err = readJournal(f, synced, end, func(crclog.Record) error { return nil })
 		}
 		if good == end && err == nil {
 			s.journal = &journal{f: f, number: number, end: end, synced: synced}
@@ -125,7 +127,7 @@ func (s *Store) compactJournal() {
 func (s *Store) liveSize() (int64, error) {
 	size := int64(len(journalMagic))
 	err := s.dump(func(k, v []byte) error {
-		size += int64(len(appendRecord(nil, '+', k, v)))
+		size += int64(len(crclog.Framed.Append(nil, crclog.Record{Key: k, Value: v})))
 		return nil
 	})
 	return size, err

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/MordragT/nuka/internal/crclog"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -102,26 +103,26 @@ func (s *Store) replay(number uint64) error {
 		return nil
 	}
 	b := s.db.NewIndexedBatch()
-	good, err := readJournal(f, int64(len(magic)), info.Size(), func(c change) error {
-		if err := c.check(); err != nil {
-			s.log.Error("a record of the journal is not used", "key", fmt.Sprintf("%x", c.key), "error", err)
+	good, err := readJournal(f, int64(len(magic)), info.Size(), func(c crclog.Record) error {
+		if err := checkRecord(c); err != nil {
+			s.log.Error("a record of the journal is not used", "key", fmt.Sprintf("%x", c.Key), "error", err)
 			return nil
 		}
-		if c.key[0] == keyBound {
+		if c.Key[0] == keyBound {
 			// The way back follows from the binding.
-			if old, err := s.getBatch(b.Get(c.key)); err == nil {
-				b.Delete(key(keyBinder, old, c.key[1:]), nil) //nolint:errcheck // memory
+			if old, err := s.getBatch(b.Get(c.Key)); err == nil {
+				b.Delete(key(keyBinder, old, c.Key[1:]), nil) //nolint:errcheck // memory
 			}
-			if !c.del {
-				b.Set(key(keyBinder, c.value, c.key[1:]), nil, nil) //nolint:errcheck // memory
+			if !c.Deleted {
+				b.Set(key(keyBinder, c.Value, c.Key[1:]), nil, nil) //nolint:errcheck // memory
 			}
 		}
-		if c.del {
-			return b.Delete(c.key, nil)
+		if c.Deleted {
+			return b.Delete(c.Key, nil)
 		}
-		return b.Set(c.key, c.value, nil)
+		return b.Set(c.Key, c.Value, nil)
 	})
-	if err != nil && !errors.Is(err, errTorn) {
+	if err != nil && !errors.Is(err, crclog.ErrTorn) {
 		return err
 	}
 	if good < info.Size() {
@@ -138,19 +139,19 @@ func (s *Store) getBatch(v []byte, closer io.Closer, err error) ([]byte, error) 
 	return v, closer.Close()
 }
 
-// check says why a change is no record of a journaled table, or returns nil.
-func (c change) check() error {
-	k, v := c.key[1:], c.value
+// checkRecord says why a record is none of a journaled table, or returns nil.
+func checkRecord(c crclog.Record) error {
+	k, v := c.Key[1:], c.Value
 	sized := func(n int) error {
 		if len(k) != n {
 			return errValue
 		}
 		return nil
 	}
-	if c.del {
+	if c.Deleted {
 		return nil
 	}
-	switch c.key[0] {
+	switch c.Key[0] {
 	case keyNode:
 		if sized(32) != nil || cid.Sum(cid.DagPB, v).Digest() != [32]byte(k) {
 			return errValue
@@ -165,7 +166,7 @@ func (c change) check() error {
 		return nil
 	case keyAtt:
 		a, err := protocol.DecodeAttestation(v)
-		if err == nil && string(attKey(a)) != string(c.key) {
+		if err == nil && string(attKey(a)) != string(c.Key) {
 			err = errValue
 		}
 		return err

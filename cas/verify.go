@@ -316,7 +316,7 @@ func (v *verification) journal(context.Context) error {
 		return err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	good, err := readJournal(f, int64(len(journalMagic)), end, func(c change) error { return c.check() })
+	good, err := readJournal(f, int64(len(journalMagic)), end, checkRecord)
 	if err == nil && good == end {
 		return nil
 	}

@@ -130,6 +130,15 @@ var rules = []rule{
 		},
 	},
 	{
+		code: true,
+		text: regexp.MustCompile(`"hash/crc3[2]"`),
+		why:  "a log whose records have a checksum uses internal/crclog",
+		except: map[string]string{
+			"internal/crclog/": "is that package",
+			"source/archive/":  "ZIP files have checksums of that kind",
+		},
+	},
+	{
 		text: regexp.MustCompile(machine + `(root|home/\w+|Users/\w+|tm[p]/w)/`),
 		why:  "a path of one machine",
 		except: map[string]string{
