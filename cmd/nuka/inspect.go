@@ -178,7 +178,8 @@ func (a *app) storeCommand() *cobra.Command {
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "compare everything in the store with its hash",
-		Long:  "Verify reads everything in the store. What is damaged is set aside; building the package again heals it.",
+		Long: "Verify reads everything in the store and sets damaged files aside; building their package again heals them.\n" +
+			"If a record of the index is wrong, the daemon rebuilds the index when it starts again.",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var v protocol.Verified
