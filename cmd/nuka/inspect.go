@@ -180,7 +180,7 @@ func (a *app) storeCommand() *cobra.Command {
 		Short: "compare everything in the store with its hash",
 		Long: "Verify reads everything in the store and sets damaged files aside; building their package again heals them.\n" +
 			"If a record of the index is wrong, the daemon rebuilds the index when it starts again.",
-		Args:  exactArgs(),
+		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var v protocol.Verified
 			if err := a.call(c, protocol.OpVerify, nil, &v, nil); err != nil {
