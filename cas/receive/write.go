@@ -120,10 +120,14 @@ func (r *Receiving) writeSmall(blob cid.CID, data []byte) (placed bool, err erro
 	if err != nil {
 		return false, err
 	}
-	if err := r.s.Dir.WriteAll(f, path, data); err != nil {
-		return false, errors.Join(err, os.Remove(path))
+	err = r.s.Dir.WriteAll(f, path, data)
+	switch {
+	case err == nil:
+		return placed, nil
+	case placed:
+		return false, errors.Join(err, r.s.Dir.Unplace([]cid.CID{blob}, r.s.Blocks.Indexed))
 	}
-	return placed, nil
+	return false, errors.Join(err, os.Remove(path))
 }
 
 func (r *Receiving) besidePath(blob cid.CID) string {
