@@ -15,7 +15,7 @@ import (
 const (
 	// pipeline is how many leaves of a file are in flight between reading, hashing and writing.
 	pipeline = 8
-	// writeAhead is how much is written before the disk is told to begin.
+	// writeAhead is how many bytes are written before the system begins to write them to the disk.
 	writeAhead = 8 << 20
 )
 

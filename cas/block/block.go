@@ -1,6 +1,6 @@
 // Package block reads blocks and blobs, compared with their hashes.
 //
-// A block is what a CID names: a leaf is a range of a blob, a node is a record of the index.
+// A CID names a block: a leaf is a range of a blob, a node is a record of the index.
 // A blob is a file of package disk. A damaged blob is set aside: its file moves to the quarantine and the index records that.
 package block
 

@@ -91,14 +91,14 @@ func feedOne(r *receive.Receiving, b cid.Block, rnd *rand.Rand) error {
 	if err := put(cid.Block{CID: b.CID, Data: data}); err != nil {
 		return err
 	}
-	clear(data) // it keeps nothing of it
+	clear(data) // Put keeps nothing of it
 	if rnd.IntN(4) == 0 {
 		return r.Put(b)
 	}
 	return nil
 }
 
-// isWanted says whether a block has not come meanwhile, from another caller.
+// isWanted says whether no other caller has put a block meanwhile.
 func isWanted(r *receive.Receiving, c cid.CID) bool {
 	return slices.Contains(r.WantNodes(), c) || slices.ContainsFunc(r.WantLeaves(), func(l cid.Leaf) bool { return l.CID == c })
 }
@@ -153,7 +153,7 @@ func testReceive(t *testing.T, s Store) {
 	}
 }
 
-// testGive checks that a tree which is being received gives what has come of it once its nodes are here, and nothing else.
+// testGive checks that Block finds the blocks received so far once no node is missing, and no others.
 func testGive(t *testing.T, s Store) {
 	to, ok := s.(Receiver)
 	if !ok {

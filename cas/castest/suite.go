@@ -120,7 +120,7 @@ func testBind(t *testing.T, s Store) {
 	check(p2, c2, 3)
 	pids(c1, p1)
 	pids(c2, p2)
-	// One signer names another content: both words are kept. An older word for the same content changes nothing.
+	// One signer claims another content: both claims are kept. An older claim of the same content changes nothing.
 	again := Attest(1, p2, c2)
 	bind(again)
 	check(p2, c2, 4)

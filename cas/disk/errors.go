@@ -31,7 +31,7 @@ func UnlessAbsent(err error) error {
 	return err
 }
 
-// Damage says whether an error of reading a blob means that the blob is not as it was written, and in which way.
+// Damage says whether an error of reading a blob means that the blob is damaged, and in which way.
 func Damage(err error) (reason string, damaged bool) {
 	switch {
 	case errors.Is(err, ErrMismatch):

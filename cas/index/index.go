@@ -56,7 +56,8 @@ type Index struct {
 
 	db *pebble.DB
 
-	// updateMu is held by Update while records are read and what follows from them is committed. It is taken before commitMu.
+	// updateMu is held by Update from the reading of records to the commit of the changes that follow from them.
+	// It is taken before commitMu.
 	updateMu sync.Mutex
 	// commitMu keeps the journal and the database in the same order. It guards journal and journalLive.
 	commitMu sync.Mutex

@@ -35,7 +35,7 @@ const (
 	Roots        Table = 'g' // name → root; J
 )
 
-// Key returns the key of a record, or, of fewer parts, what the keys of several begin with.
+// Key returns the key of a record, or, if parts are left out, the prefix of the keys of several.
 func (t Table) Key(parts ...[]byte) []byte {
 	k := make([]byte, 1, 80)
 	k[0] = byte(t)

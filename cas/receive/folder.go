@@ -43,7 +43,7 @@ type appendFile struct {
 	buf []byte
 }
 
-// flush writes what is buffered.
+// flush writes the buffered bytes.
 func (a *appendFile) flush() error {
 	if a.f == nil || len(a.buf) == 0 {
 		return nil

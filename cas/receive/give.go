@@ -8,7 +8,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// Peers get blocks of a tree that is being received once all its nodes are here. From then on the places of blocks do not
+// Peers get blocks of a tree that is being received once no node is missing. From then on the places of blocks do not
 // change, so they are read without mu, and calls that put blocks do not wait for readers.
 
 // Append appends a block to buf as block.Store does.

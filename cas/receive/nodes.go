@@ -99,7 +99,7 @@ func (r *Receiving) addNode(c cid.CID, n *cid.Node, place nodePlace) error {
 			continue
 		}
 		r.links++
-		// This bounds the nodes of a file by its size before all of them are here.
+		// This bounds the nodes of a file by its size before all of them are received.
 		if i < len(n.Links)-1 && n.BlockSizes[i]%(cid.Width*cid.LeafSize) != 0 {
 			return fmt.Errorf("%w: part %d of a file has %d bytes", ErrBadTree, i, n.BlockSizes[i])
 		}

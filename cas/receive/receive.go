@@ -60,9 +60,10 @@ type Receiving struct {
 	reading sync.RWMutex
 	gone    bool // blocks are no longer read
 
-	mu       sync.Mutex // guards what follows, up to left; after planned is set, only leaves' states, frontier and left change
-	found    bool       // the folder is of an earlier Receiving
-	made     bool       // the folder exists
+	// mu guards the fields that follow, up to left. Once planned is set, only left, frontier and the states of leaves change.
+	mu       sync.Mutex
+	found    bool // the folder is of an earlier Receiving
+	made     bool // the folder exists
 	nodes    map[[32]byte]nodePlace
 	frontier []cid.CID // wanted nodes, and some that were received since
 	missing  int       // wanted nodes

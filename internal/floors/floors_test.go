@@ -118,6 +118,10 @@ func TestFloors(t *testing.T) {
 var barred = map[string]map[string]string{
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
+		"cas/block":    "the command holds no store",
+		"cas/disk":     "the command holds no store",
+		"cas/index":    "the command holds no store",
+		"cas/receive":  "the command holds no store",
 		"fsmount":      "the command mounts nothing",
 		"node":         "the command is not the daemon",
 		"node/realize": "the command asks for content and does not make it",
