@@ -56,14 +56,11 @@ func (r *Receiving) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	made := r.made
-	if err := r.end(disk.ErrClosed); err != nil {
-		s.Log.Warn("close the folder of a received tree", "root", r.root, "error", err)
+	after := keep
+	if r.made {
+		after = func() error { return s.removeFolder(r.dir) }
 	}
-	if !made {
-		return nil
-	}
-	if err := s.removeFolder(r.dir); err != nil {
+	if err := r.end(disk.ErrClosed, after); err != nil {
 		s.Log.Warn("temporary files are left over", "path", r.dir, "error", err)
 	}
 	return nil

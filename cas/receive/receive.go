@@ -191,9 +191,9 @@ func (r *Receiving) Discard() error {
 	return nil
 }
 
+// discard ends the Receiving and removes its blocks. The caller holds life.
 func (r *Receiving) discard(why error) error {
-	err := r.end(why)
-	return errors.Join(err, r.s.drop(r.dir))
+	return r.end(why, func() error { return r.s.drop(r.dir) })
 }
 
 // Close ends the Receiving. The blocks received so far stay on disk for seven days;
@@ -204,21 +204,25 @@ func (r *Receiving) Close() error {
 	if r.ended != nil {
 		return nil
 	}
-	if err := r.end(disk.ErrClosed); err != nil {
+	if err := r.end(disk.ErrClosed, keep); err != nil {
 		return fmt.Errorf("close what is received of %s: %w", r.root, err)
 	}
 	return nil
 }
 
-// end closes files and lets other callers receive the root. The caller holds life.
-func (r *Receiving) end(why error) error {
+// keep has end leave the folder for a later Receiving.
+func keep() error { return nil }
+
+// end closes the files, calls after about the folder, and then lets another Receiving of the root begin in it.
+// The caller holds life.
+func (r *Receiving) end(why error, after func() error) error {
 	if r.ended != nil {
 		return nil
 	}
+	defer r.set.remove(r)
 	r.ended = why
-	r.set.remove(r)
 	r.reading.Lock()
 	r.gone = true
 	r.reading.Unlock()
-	return r.closeFolder()
+	return errors.Join(r.closeFolder(), after())
 }

@@ -75,7 +75,7 @@ func (t *Set) Begin(ctx context.Context, root cid.CID, o *Options) (*Receiving, 
 	defer r.life.Unlock()
 	if err := r.load(ctx); err != nil {
 		err = r.judge(err)
-		return nil, fmt.Errorf("receive %s: %w", root, errors.Join(err, r.end(err)))
+		return nil, fmt.Errorf("receive %s: %w", root, errors.Join(err, r.end(err, keep)))
 	}
 	return r, nil
 }
