@@ -159,12 +159,13 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 		return err
 	}
 	a.isBad(i)
-	if a.placed[blob] {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.removed[blob] = true
+	if !a.placed[blob] {
+		return disk.RemoveIfThere(path)
 	}
-	return disk.RemoveIfThere(path)
+	a.mu.Lock()
+	a.removed[blob] = true
+	a.mu.Unlock()
+	return a.r.s.Dir.Unplace([]cid.CID{blob}, a.r.s.Blocks.Indexed)
 }
 
 // readUpTo reads a file of at most so many bytes, and one more of a longer one.
