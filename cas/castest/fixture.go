@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"os"
 	"slices"
 	"strings"
 	"testing/fstest"
@@ -25,8 +26,13 @@ func (s OnDisk) ReadFile(ctx context.Context, c cid.CID) ([]byte, error) {
 	return ReadFile(ctx, s.Store, c)
 }
 
+// Files is the set of operations that ReadFile needs.
+type Files interface {
+	OpenFile(ctx context.Context, c cid.CID) (*os.File, error)
+}
+
 // ReadFile reads a whole file of a store.
-func ReadFile(ctx context.Context, s *cas.Store, c cid.CID) ([]byte, error) {
+func ReadFile(ctx context.Context, s Files, c cid.CID) ([]byte, error) {
 	f, err := s.OpenFile(ctx, c)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ var (
 	// ErrWrongBlock says that the bytes of a block do not have its CID: the sender of the block is at fault.
 	ErrWrongBlock = errors.New("the bytes are not those of the block")
 	// ErrUnwanted says that a block is not one of those that are wanted.
-	ErrUnwanted = errors.New("nobody wants the block")
+	ErrUnwanted = errors.New("the block is not wanted")
 	// ErrBadTree says that a root names no tree. It never will, whoever sends its blocks.
 	ErrBadTree = errors.New("not a tree that a store can hold")
 )
