@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -40,7 +42,8 @@ func TestLockHammer(t *testing.T) {
 	if testing.Short() {
 		rounds = 15
 	}
-	s := openStore(t, t.TempDir(), &cas.Options{Index: index.Options{JournalSlack: 10_000}})
+	dir := t.TempDir()
+	s := openStore(t, dir, &cas.Options{Index: index.Options{JournalSlack: 10_000}})
 	trees := lockTrees()
 	var peers []peer
 	for _, tree := range trees {
@@ -134,4 +137,7 @@ func TestLockHammer(t *testing.T) {
 		castest.CheckTree(t, castest.OnDisk{Store: s}, p.root, p.tree)
 	}
 	castest.Check(t, s)
+	if _, err := os.Lstat(filepath.Join(dir, "index.damaged")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("while calls changed records, Verify took the index for damaged (%v)", err)
+	}
 }
