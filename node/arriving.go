@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -22,7 +23,7 @@ type arrival struct {
 // An incomingTree is one that is being received, or has been and is not in the sets of the sharing yet.
 // Its blocks may go where they may go once all of it is here, no farther and no less far.
 type incomingTree struct {
-	*cas.Receiving
+	*receive.Receiving
 	s        *sharing
 	root     cid.CID
 	mesh     string                // out of which it comes; "" is the public swarm
@@ -72,7 +73,7 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 		ids = append(ids, a.ids...)
 	}
 	s.mu.RUnlock()
-	o := &cas.ReceiveOptions{Size: size}
+	o := &receive.Options{Size: size}
 	if mesh != "" {
 		t.reaches[config.Reach(config.MeshPrefix+mesh)] = true
 		o.RootName = meshMark(mesh, root)

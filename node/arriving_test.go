@@ -15,6 +15,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
@@ -165,7 +166,7 @@ func TestMeshMark(t *testing.T) {
 	forLAN := func() *config.Config {
 		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
 	}
-	open := func(failpoint func(cas.Step, string) error) {
+	open := func(failpoint func(disk.Step, string) error) {
 		t.Helper()
 		var err error
 		if store, err = cas.Open(dir, &cas.Options{Failpoint: failpoint}); err != nil {
@@ -223,7 +224,7 @@ func TestMeshMark(t *testing.T) {
 
 	boom := errors.New("no luck")
 	seen := 0
-	open(func(step cas.Step, _ string) error {
+	open(func(step disk.Step, _ string) error {
 		if store == nil {
 			return nil
 		}
@@ -234,7 +235,7 @@ func TestMeshMark(t *testing.T) {
 		if there {
 			seen++
 		}
-		if step == cas.StepCommit && seen == 0 {
+		if step == disk.StepCommit && seen == 0 {
 			return boom
 		}
 		return nil

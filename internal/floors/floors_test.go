@@ -14,11 +14,63 @@ import (
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "ecosystem": 1, "sandbox": 1,
-	"cas": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
+	"cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
 	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
+}
+
+// rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
+// The package itself is the last one. Rooms that are not open are imported only by rooms of the same list, and by tests.
+var rooms = map[string][]room{
+	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
+}
+
+type room struct {
+	name string
+	open bool
+}
+
+// roomOf returns the package whose rooms a package is one of, and which.
+func roomOf(pkg string) (house string, number int, open bool) {
+	for house, list := range rooms {
+		for i, r := range list {
+			if r.name == pkg {
+				return house, i, r.open
+			}
+		}
+	}
+	return "", 0, true
+}
+
+func TestRooms(t *testing.T) {
+	folders := map[string]bool{}
+	for _, s := range sources(t) {
+		folders[s.pkg] = true
+		if s.test {
+			continue
+		}
+		house, number, _ := roomOf(s.pkg)
+		ours, _ := s.imports()
+		for _, dep := range ours {
+			h, n, open := roomOf(dep)
+			switch {
+			case h == "":
+			case h != house && !open:
+				t.Errorf("%s imports %s, which is open to the rooms of %s only", s.name, dep, h)
+			case h == house && n >= number:
+				t.Errorf("%s: %s imports %s, which is no lower room of %s", s.name, s.pkg, dep, h)
+			}
+		}
+	}
+	for house, list := range rooms {
+		for _, r := range list {
+			if !folders[r.name] {
+				t.Errorf("%s, a room of %s, is no package", r.name, house)
+			}
+		}
+	}
 }
 
 // floorOf returns the floor of a package. What is below tools is a program of its own, beside the commands.
@@ -51,7 +103,10 @@ func TestFloors(t *testing.T) {
 				continue
 			}
 			d, ok := floorOf(dep)
-			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside {
+			house, _, _ := roomOf(dep)
+			here, _, _ := roomOf(s.pkg)
+			beside := house != "" && house == here // TestRooms says which may import which
+			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside && !beside {
 				t.Errorf("%s: %s (floor %d) imports %s (floor %d)", s.name, s.pkg, f, dep, d)
 			}
 		}
@@ -63,6 +118,10 @@ func TestFloors(t *testing.T) {
 var barred = map[string]map[string]string{
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
+		"cas/block":    "the command holds no store",
+		"cas/disk":     "the command holds no store",
+		"cas/index":    "the command holds no store",
+		"cas/receive":  "the command holds no store",
 		"fsmount":      "the command mounts nothing",
 		"node":         "the command is not the daemon",
 		"node/realize": "the command asks for content and does not make it",
@@ -127,8 +186,8 @@ type door struct{ code, tests []string }
 // doors has every module of others, or part of one: the longest name that fits counts.
 // One owner each keeps them replaceable, and keeps what they can do in one place.
 var doors = map[string]door{
-	// The store's index. Its own test file system simulates lost power.
-	"github.com/cockroachdb/pebble/v2": {code: []string{"cas"}},
+	// The store's index. Its test file system simulates power cuts.
+	"github.com/cockroachdb/pebble/v2": {code: []string{"cas/index"}, tests: []string{"cas"}},
 	// WebAssembly, and what confines the processes it runs in.
 	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -118,7 +119,7 @@ func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
 
 // A slow receiver tells the test of each block.
 type slow struct {
-	*cas.Receiving
+	*receive.Receiving
 	put func()
 }
 
@@ -130,7 +131,7 @@ func (r slow) Put(b cid.Block) error {
 }
 
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
-	r, err := y.Store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
+	r, err := y.Store.Receive(ctx, root, &receive.Options{Size: size})
 	if err != nil {
 		return nil, err
 	}
@@ -418,7 +419,7 @@ func TestTrustsNothing(t *testing.T) {
 			}
 			wrong := bytes.Clone(block)
 			wrong[len(wrong)-1] ^= 1
-			if _, err := do(callPut, putArgs{id, c}, wrong); !errors.Is(err, cas.ErrWrongBlock) {
+			if _, err := do(callPut, putArgs{id, c}, wrong); !errors.Is(err, receive.ErrWrongBlock) {
 				t.Errorf("a wrong block: got %v", err)
 			}
 			if _, err := do(callPut, putArgs{id, c}, block); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
 
+	"github.com/MordragT/nuka/internal/crclog"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -170,6 +171,19 @@ func TestLogstore(t *testing.T) {
 	}
 	if v, err := l.Get(ctx, datastore.NewKey("/a/3")); string(v) != "93" {
 		t.Errorf("got %q, %v; want 93", v, err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A record whose key the datastore would write in another way ends the log.
+	odd := appendRecord(nil, datastore.NewKey("/a/1"), []byte("kept"), false)
+	odd = crclog.Summed.Append(odd, crclog.Record{Key: []byte("a//2"), Value: []byte("odd")})
+	odd = appendRecord(odd, datastore.NewKey("/a/3"), []byte("behind"), false)
+	if err := os.WriteFile(path, odd, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l = open(); len(l.live) != 1 || !l.live[datastore.NewKey("/a/1")] {
+		t.Errorf("got keys %v, want /a/1", l.live)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

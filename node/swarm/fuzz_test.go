@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/ipfs/go-datastore"
-
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -64,21 +62,6 @@ func FuzzLeaf(f *testing.F) {
 		_, err := part.read(z, bufio.NewReader(bytes.NewReader(b)), 0, cid.Leaf{Size: size}, nil)
 		if err == nil && !part.items[0].missing && size > 0 && len(part.buf) != int(size) {
 			t.Errorf("%d bytes of a leaf of %d", len(part.buf), size)
-		}
-	})
-}
-
-// What the log accepts is what it writes.
-func FuzzRecord(f *testing.F) {
-	f.Add(appendRecord(nil, datastore.NewKey("/a"), []byte("b"), false))
-	f.Add(appendRecord(nil, datastore.NewKey("/a"), nil, true))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		key, value, err := readRecord(bufio.NewReader(bytes.NewReader(b)))
-		if err != nil {
-			return
-		}
-		if again := appendRecord(nil, key, value, value == nil); !bytes.HasPrefix(b, again) {
-			t.Errorf("%q is written as %q", b, again)
 		}
 	})
 }

@@ -3,11 +3,8 @@ package swarm
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,14 +12,12 @@ import (
 
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
+
+	"github.com/MordragT/nuka/internal/crclog"
 )
 
-const (
-	// maxRecord bounds a key or value in the log.
-	maxRecord = 1 << 20
-	// rewriteAt is from how many superfluous records on the log is written anew.
-	rewriteAt = 1 << 14
-)
+// rewriteAt is how many superseded records the log holds before it is written anew.
+const rewriteAt = 1 << 14
 
 // A logstore is a datastore for what is announced: a map in memory, and a file to which each change is added, so that it
 // is there after a restart. The last changes before a power cut may be lost: they are announced again.
@@ -36,7 +31,8 @@ type logstore struct {
 	records int
 }
 
-// openLogstore reads the log and goes on with it; path "" keeps nothing. What was cut off or damaged ends what is read.
+// openLogstore reads the log and continues it; if path is "", nothing is kept.
+// It reads up to the first record that is torn or damaged.
 func openLogstore(path string) (*logstore, error) {
 	l := &logstore{m: datastore.NewMapDatastore(), path: path, live: map[datastore.Key]bool{}}
 	if path == "" {
@@ -47,14 +43,7 @@ func openLogstore(path string) (*logstore, error) {
 	}
 	f, err := os.Open(path)
 	if err == nil {
-		r := bufio.NewReader(f)
-		for err == nil {
-			var key datastore.Key
-			var value []byte
-			if key, value, err = readRecord(r); err == nil {
-				err = l.apply(key, value)
-			}
-		}
+		crclog.Read(crclog.Summed, f, l.replay) //nolint:errcheck // the records read so far count
 		err = f.Close()
 	} else if errors.Is(err, fs.ErrNotExist) {
 		err = nil
@@ -65,53 +54,20 @@ func openLogstore(path string) (*logstore, error) {
 	return l, l.rewrite()
 }
 
-// A record is the lengths of key and value (value: 0 is deleted, else one more than it is long), both, and a checksum.
+// replay applies a record of the log. An error ends the reading of the log.
+func (l *logstore) replay(r crclog.Record) error {
+	key := datastore.NewKey(string(r.Key))
+	if key.String() != string(r.Key) {
+		return fmt.Errorf("key %q is not in its canonical form", r.Key)
+	}
+	return l.apply(key, r.Value)
+}
+
 func appendRecord(b []byte, key datastore.Key, value []byte, deleted bool) []byte {
-	begin := len(b)
-	n := uint64(len(value)) + 1
-	if deleted {
-		n = 0
-	}
-	b = binary.AppendUvarint(b, uint64(len(key.String())))
-	b = binary.AppendUvarint(b, n)
-	b = append(b, key.String()...)
-	b = append(b, value...)
-	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[begin:]))
+	return crclog.Summed.Append(b, crclog.Record{Deleted: deleted, Key: []byte(key.String()), Value: value})
 }
 
-// readRecord reads a record; a nil value is deleted.
-func readRecord(r *bufio.Reader) (datastore.Key, []byte, error) {
-	keyLen, err := binary.ReadUvarint(r)
-	if err != nil {
-		return datastore.Key{}, nil, err
-	}
-	valueLen, err := binary.ReadUvarint(r)
-	if err != nil || keyLen > maxRecord || valueLen > maxRecord || keyLen == 0 {
-		return datastore.Key{}, nil, errors.New("record: damaged")
-	}
-	size := max(valueLen, 1) - 1
-	b := make([]byte, keyLen+size+4)
-	if _, err := io.ReadFull(r, b); err != nil {
-		return datastore.Key{}, nil, err
-	}
-	key, value, sum := b[:keyLen], b[keyLen:keyLen+size:keyLen+size], b[keyLen+size:]
-	again := binary.AppendUvarint(make([]byte, 0, len(b)+16), keyLen)
-	again = binary.AppendUvarint(again, valueLen)
-	again = append(append(again, key...), value...)
-	if crc32.ChecksumIEEE(again) != binary.BigEndian.Uint32(sum) {
-		return datastore.Key{}, nil, errors.New("record: damaged")
-	}
-	k := datastore.NewKey(string(key))
-	if k.String() != string(key) {
-		return datastore.Key{}, nil, errors.New("record: damaged")
-	}
-	if valueLen == 0 {
-		value = nil
-	}
-	return k, value, nil
-}
-
-// apply makes a change in memory.
+// apply makes a change in memory; a nil value deletes the key.
 func (l *logstore) apply(key datastore.Key, value []byte) error {
 	l.records++
 	if value == nil {
@@ -157,7 +113,7 @@ func (l *logstore) rewrite() error {
 
 // change makes a change and adds it to the log. l.mu is held.
 func (l *logstore) change(key datastore.Key, value []byte, deleted bool) error {
-	if len(key.String()) >= maxRecord || len(value) >= maxRecord-1 {
+	if !crclog.Summed.Fits(len(key.String()), len(value)) {
 		return fmt.Errorf("keep %s: %d bytes are too many", key, len(value))
 	}
 	if deleted {
