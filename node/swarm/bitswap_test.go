@@ -23,6 +23,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -46,7 +47,7 @@ func emptyStore() blockstore.Blockstore {
 }
 
 func info(t *testing.T, s *Swarm) peer.AddrInfo {
-	return peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()}
+	return peer.AddrInfo{ID: hostOf(s).ID(), Addrs: hostOf(s).Addrs()}
 }
 
 func TestServeBitswap(t *testing.T) {
@@ -54,7 +55,7 @@ func TestServeBitswap(t *testing.T) {
 	root := there.tree(t, 30, 100_000)
 	empty := there.file("empty", []byte{}).CID
 	secret := there.file("secret", []byte("not for others")).CID
-	there.give = func(_ context.Context, c cid.CID, b []byte, to Asker) ([]byte, error) {
+	there.give = func(_ context.Context, c cid.CID, b []byte, to routing.Requester) ([]byte, error) {
 		if b == nil || c == secret {
 			return nil, fs.ErrNotExist
 		}
@@ -132,7 +133,7 @@ func TestNoise(t *testing.T) {
 	if err := h.Connect(t.Context(), info(t, s)); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.Network().ConnsToPeer(s.host.ID())[0].ConnState().Security; got != noise.ID {
+	if got := h.Network().ConnsToPeer(hostOf(s).ID())[0].ConnState().Security; got != noise.ID {
 		t.Errorf("got a connection with %q", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -157,7 +158,7 @@ func TestNoise(t *testing.T) {
 	}
 
 	connect(t, other, s)
-	for _, c := range other.host.Network().ConnsToPeer(s.host.ID()) {
+	for _, c := range hostOf(other).Network().ConnsToPeer(hostOf(s).ID()) {
 		if got := c.ConnState().Security; got != p2ptls.ID {
 			t.Errorf("nodes of nuka speak %q", got)
 		}
@@ -178,7 +179,7 @@ func TestOtherCodec(t *testing.T) {
 	root := there.tree(t, 3, 1000)
 	leaf := there.file("leaf", []byte("a leaf")).CID
 	secret := there.file("secret", []byte("not for others")).CID
-	there.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+	there.give = func(_ context.Context, c cid.CID, b []byte, _ routing.Requester) ([]byte, error) {
 		if b == nil || c == secret {
 			return nil, fs.ErrNotExist
 		}
@@ -207,12 +208,16 @@ func TestOtherCodec(t *testing.T) {
 			}
 			cancel()
 		}
+		other, err := cid.New(cid.Raw+cid.DagPB-c.Codec(), c.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, kind := range []protocol.Ask{protocol.AskBlocks, protocol.AskSmall, protocol.AskNodes} {
-			st, done, err := a.open(t.Context(), s.host.ID(), protocol.WantProtocol)
+			st, err := a.host.Open(t.Context(), peerOf(a, s), protocol.WantProtocol)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := askOnce(st, kind, otherCodec(c)); err != nil {
+			if err := protocol.WriteAsk(st, kind, [][]byte{other.Bytes()}); err != nil {
 				t.Fatal(err)
 			}
 			e, b, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock)
@@ -224,9 +229,9 @@ func TestOtherCodec(t *testing.T) {
 				want = protocol.End
 			}
 			if err != nil || e != want || e == protocol.Plain && !bytes.Equal(b, there.blocks[c]) {
-				t.Errorf("ask %d for %s: got %d, %d bytes, %v; want %d", kind, otherCodec(c), e, len(b), err, want)
+				t.Errorf("ask %d for %s: got %d, %d bytes, %v; want %d", kind, other, e, len(b), err, want)
 			}
-			done()
+			st.Reset(0)
 		}
 	}
 }

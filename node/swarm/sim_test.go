@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -59,23 +59,26 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 	n := len(sim.nodes)
 	addr := fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(n))
 	link := simnet.LinkSettings{BitsPerSecond: bits}
-	o := &Options{Key: key(byte(50 + n)), System: m, Listen: []string{addr}, noDHT: true, network: []libp2p.Option{
+	o := &Options{System: m, Options: peers.Options{Key: key(byte(50 + n)), Listen: []string{addr}, NoDHT: true, Network: []libp2p.Option{
 		simlibp2p.QUICSimnet(sim.net, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
 		libp2p.DisableIdentifyAddressDiscovery(), libp2p.DisableRelay(),
-	}}
+	}}}
 	if os.Getenv("SWARM_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(sim.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n)
 	}
 	if change != nil {
 		change(o)
 	}
+	is, running := watched(o)
 	s, err := New(o)
 	if err != nil {
 		sim.t.Fatal(err)
 	}
+	is(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
+	<-running
 	synctest.Wait()
 	stop = func() {
 		if cancel != nil {
@@ -84,6 +87,7 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 			if err := <-done; err != nil {
 				sim.t.Errorf("run: %v", err)
 			}
+			insides.Delete(s)
 		}
 	}
 	sim.nodes = append(sim.nodes, s)
@@ -125,14 +129,6 @@ func TestRoundTrips(t *testing.T) {
 			t.Errorf("it took %v, more than three round trips of %v", d, roundTrip)
 		}
 	})
-}
-
-func idText(t testing.TB, k ed25519.PrivateKey) string {
-	id, err := idOf(protocol.KeyOf(k))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id.String()
 }
 
 // Three peers together give what their links carry.
@@ -206,7 +202,7 @@ func TestManyAtOnce(t *testing.T) {
 			}
 			all.Wait()
 		})
-		copies := float64(a.peers.sent.Load()) / size
+		copies := float64(a.host.Book().Sent.Load()) / size
 		t.Logf("%v, %.1f copies from the first holder", d, copies)
 		if copies > 3 {
 			t.Errorf("the first holder gave %.1f copies, want 3 at most", copies)

@@ -28,6 +28,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -118,7 +119,7 @@ func (y *sybils) nearest(key []byte) []peer.AddrInfo {
 
 // crowd makes n of them call a node, again when they are hung up on.
 func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
-	to := peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()}
+	to := peer.AddrInfo{ID: hostOf(s).ID(), Addrs: hostOf(s).Addrs()}
 	slots := make(chan struct{}, 32)
 	var calls sync.WaitGroup
 	for _, h := range y.hosts[:n] {
@@ -131,7 +132,7 @@ func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
 		})
 	}
 	calls.Wait()
-	until(t, "a crowd", func() bool { return len(s.host.Network().Peers()) > min(n, 60) })
+	until(t, "a crowd", func() bool { return len(hostOf(s).Network().Peers()) > min(n, 60) })
 }
 
 // announce makes honest nodes of the DHT, too, hold records that all sybils are holders, as they do when each has told them.
@@ -139,7 +140,7 @@ func (y *sybils) announce(t *testing.T, key [32]byte, nodes ...*Swarm) {
 	t.Helper()
 	for _, s := range nodes {
 		for _, info := range y.infos {
-			if err := s.discovery.Load().dht.ProviderStore().AddProvider(t.Context(), dhtKey(key), info); err != nil {
+			if err := dhtOf(s).ProviderStore().AddProvider(t.Context(), dhtKey(key), info); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -224,7 +225,7 @@ func TestSybils(t *testing.T) {
 			here, figures := newMemory(), prometheus.NewRegistry()
 			dir := t.TempDir()
 			if way == "known" {
-				if err := os.WriteFile(filepath.Join(dir, knownFile), []byte(address+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, "peers"), []byte(address+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -240,14 +241,14 @@ func TestSybils(t *testing.T) {
 				}
 			})
 			sy.crowd(t, a, 120)
-			for _, id := range a.host.Network().Peers() { // they answer sooner than whoever is honest
-				if id != holder.host.ID() {
-					a.peers.get(id).answered(time.Microsecond)
+			for _, id := range hostOf(a).Network().Peers() { // they answer sooner than whoever is honest
+				if id != hostOf(holder).ID() {
+					a.host.Peer(keyOf(t, id)).Answered(time.Microsecond)
 				}
 			}
 			switch way {
 			case "signer":
-				a.host.Peerstore().AddAddrs(holder.host.ID(), holder.host.Addrs(), peerstore.PermanentAddrTTL)
+				hostOf(a).Peerstore().AddAddrs(hostOf(holder).ID(), hostOf(holder).Addrs(), peerstore.PermanentAddrTTL)
 				begin := time.Now()
 				said, err := a.Statements(t.Context(), ids)
 				if err != nil || len(said) != len(ids) {
@@ -275,11 +276,11 @@ func TestSybils(t *testing.T) {
 			}
 			wrong := figure(t, figures, "nuka_swarm_providers_total", "without", "unreachable")
 			t.Logf("given up after %v; %v false providers", time.Since(begin), wrong)
-			if d := time.Since(begin); d > 2*findHoldersTimeout+probeTimeout*4 {
+			if d := time.Since(begin); d > 2*wantLookup+wantProbe*4 {
 				t.Errorf("it took %v", d)
 			}
-			if wrong < maxProviders/2 || wrong > 3*maxProviders {
-				t.Errorf("the figures tell of %v false providers, want between %d and %d", wrong, maxProviders/2, 3*maxProviders)
+			if wrong < wantProviders/2 || wrong > 3*wantProviders {
+				t.Errorf("the figures tell of %v false providers, want between %d and %d", wrong, wantProviders/2, 3*wantProviders)
 			}
 		})
 	}
@@ -292,13 +293,9 @@ func TestFalseProviders(t *testing.T) {
 	honest, _ := several(t, 3, nil)
 	first := honest[0].Addresses()[0] + "/p2p/" + honest[0].ID()
 	holder := start(t, 7, there, nil) // nobody is connected to it
-	named := []peer.AddrInfo{{ID: holder.host.ID(), Addrs: holder.host.Addrs()}}
+	named := []peer.AddrInfo{{ID: hostOf(holder).ID(), Addrs: hostOf(holder).Addrs()}}
 	for n := range 100 {
-		id, err := idOf(protocol.KeyOf(key(byte(100 + n))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		named = append(named, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}}) // nobody is there
+		named = append(named, peer.AddrInfo{ID: idOf(t, protocol.KeyOf(key(byte(100+n)))), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}}) // nobody is there
 	}
 	(&sybils{infos: named}).announce(t, protocol.ContentKey(root), honest...)
 	a := start(t, 8, here, func(o *Options) { o.Bootstrap, o.Metrics = []string{first}, figures })
@@ -318,55 +315,17 @@ func TestNearFirst(t *testing.T) {
 		there, here := newMemory(), newMemory()
 		root := there.tree(t, 2, 1000)
 		a, _ := sim.node(here, 100*mbit, nil)
-		for range probePeers + 2 {
+		for range wantProbes + 2 {
 			b, _ := sim.node(newMemory(), 100*mbit, nil)
 			connect(t, b, a)
-			a.peers.get(b.host.ID()).answered(time.Microsecond)
+			peerOf(a, b).Answered(time.Microsecond)
 		}
 		b, _ := sim.node(there, 100*mbit, func(o *Options) { o.Listen = []string{"/ip4/10.0.0.1/udp/8000/quic-v1"} })
-		if err := a.connect(t.Context(), peer.AddrInfo{ID: b.host.ID(), Addrs: b.host.Addrs()}); err != nil { // as findLocal does
+		if err := a.host.Dial(t.Context(), routing.Provider{Key: b.host.Key(), Addresses: b.Addresses()}); err != nil { // as for a node of the local network
 			t.Fatal(err)
 		}
 		if err := a.Fetch(t.Context(), root, 2000, nil); err != nil {
 			t.Error(err)
 		}
 	})
-}
-
-// Case 7: peers that were of use are called first, and however many strangers are connected.
-func TestKnownFirst(t *testing.T) {
-	var crowd, known []string
-	for n := range enoughPeers {
-		b := start(t, byte(20+n), newMemory(), nil)
-		crowd = append(crowd, b.Addresses()[0]+"/p2p/"+b.ID())
-		c := start(t, byte(30+n), newMemory(), nil)
-		known = append(known, c.Addresses()[0]+"/p2p/"+c.ID())
-	}
-	begin := func(n byte, known []string) *Swarm {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, knownFile), []byte(strings.Join(known, "\n")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return start(t, n, newMemory(), func(o *Options) { o.Dir, o.Bootstrap, o.noDHT = dir, crowd, true })
-	}
-	a := begin(1, known)
-	until(t, "those of before", func() bool { return len(a.Peers()) >= enoughPeers })
-	for _, p := range a.Peers() {
-		id, err := idOf(p.Key)
-		if err != nil || a.begin[id] {
-			t.Errorf("%s was called, though those of before are there", id)
-		}
-	}
-	// One that is away when the node begins, and comes when strangers are all there is.
-	there := newMemory()
-	addr := "/ip4/127.0.0.1/tcp/1" // nobody is there
-	b := begin(2, []string{addr + "/p2p/" + idText(t, key(3))})
-	until(t, "the configured ones", func() bool { return len(b.Peers()) >= enoughPeers })
-	c := start(t, 3, there, nil)
-	b.host.Peerstore().AddAddrs(c.host.ID(), c.host.Addrs(), peerstore.PermanentAddrTTL)
-	b.peers.get(c.host.ID()).forgive() // time passes
-	b.connectSome(t.Context())
-	if !b.isConnected(c.host.ID()) {
-		t.Error("a peer that was of use is not called when strangers are connected")
-	}
 }

@@ -1,0 +1,322 @@
+package fetch
+
+import (
+	"bufio"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/wire"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// A fake is a Network in memory. Its peers are handlers of single requests, behind links of a rate and a round trip.
+type fake struct {
+	book  *routing.Book
+	peers map[protocol.Key]*fakePeer
+	order []*fakePeer
+
+	serving sync.WaitGroup
+}
+
+// A fakePeer is a peer of a fake.
+type fakePeer struct {
+	key       protocol.Key
+	connected bool
+	away      bool // Dial fails
+	announced bool // Lookup yields it
+	bitswap   bool // it speaks nothing else
+	rate      int  // bytes a second of its link
+	blocks    map[cid.CID][]byte
+	// answer, when set, changes what is sent for a leaf; nil sends nothing any more.
+	answer func(c cid.CID, b []byte) []byte
+
+	// vanish, when set, is after how many leaves it has nothing any more.
+	vanish int
+
+	mu    sync.Mutex
+	given int // leaves
+	sent  int
+	reset []uint32 // codes of the resets of its streams
+}
+
+const roundTrip = 50 * time.Millisecond
+
+func newFake() *fake {
+	return &fake{book: routing.NewBook(), peers: map[protocol.Key]*fakePeer{}}
+}
+
+// add adds a connected peer that has blocks.
+func (n *fake) add(blocks map[cid.CID][]byte, rate int) *fakePeer {
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0] = byte(len(n.order) + 1)
+	p := &fakePeer{key: protocol.KeyOf(ed25519.NewKeyFromSeed(seed)), connected: true, rate: rate, blocks: blocks}
+	n.peers[p.key] = p
+	n.order = append(n.order, p)
+	return p
+}
+
+func (n *fake) Peer(key protocol.Key) *routing.Peer { return n.book.Peer(key) }
+
+func (n *fake) IsConnected(p *routing.Peer) bool { return n.peers[p.Key].connected }
+
+func (n *fake) Refuses(p *routing.Peer, _ string) bool { return n.peers[p.Key].bitswap }
+
+func (n *fake) SpeaksBitswap(p *routing.Peer) bool { return n.peers[p.Key].bitswap }
+
+func (n *fake) Connected(most int) (list []*routing.Peer) {
+	for _, p := range n.order {
+		if r := n.book.Peer(p.key); p.connected && r.Ready() && len(list) < most {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+func (n *fake) Lookup(context.Context, [32]byte, int) iter.Seq[routing.Provider] {
+	return func(yield func(routing.Provider) bool) {
+		for _, p := range n.order {
+			if p.announced && !yield(routing.Provider{Key: p.key}) {
+				return
+			}
+		}
+	}
+}
+
+func (n *fake) Dial(_ context.Context, p routing.Provider) error {
+	if n.peers[p.Key].away {
+		return errors.New("nobody is there")
+	}
+	n.peers[p.Key].connected = true
+	return nil
+}
+
+func (n *fake) Blocks(ctx context.Context, p *routing.Peer, list []cid.CID, _ int64, take func(cid.CID, []byte) error) error {
+	for _, c := range list {
+		if err := take(c, n.peers[p.Key].blocks[c]); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (n *fake) Open(ctx context.Context, p *routing.Peer, _ string) (routing.Stream, error) {
+	to := n.peers[p.Key]
+	here, there := net.Pipe()
+	n.serving.Go(func() { to.serve(there) })
+	st := &pipe{Conn: here, to: to}
+	st.stop = context.AfterFunc(ctx, func() { st.Close() })
+	return st, nil
+}
+
+// A pipe is a Stream of a fake.
+type pipe struct {
+	net.Conn
+	to   *fakePeer
+	stop func() bool
+	once sync.Once
+}
+
+func (p *pipe) CloseWrite() error { return nil }
+
+func (p *pipe) Reset(code uint32) {
+	p.once.Do(func() {
+		p.stop()
+		p.to.mu.Lock()
+		p.to.reset = append(p.to.reset, code)
+		p.to.mu.Unlock()
+		p.Close()
+	})
+}
+
+// block returns a block unless the peer does not have it, or any more.
+func (p *fakePeer) block(c cid.CID) ([]byte, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Codec() == cid.Raw {
+		p.given++
+	}
+	b, ok := p.blocks[c]
+	return b, ok && (p.vanish == 0 || p.given <= p.vanish)
+}
+
+// serve answers the requests of one stream.
+func (p *fakePeer) serve(c net.Conn) {
+	defer c.Close()
+	r, w := bufio.NewReader(c), bufio.NewWriter(c)
+	for {
+		kind, items, err := protocol.ReadAsk(r)
+		if err != nil {
+			return
+		}
+		time.Sleep(roundTrip)
+		for _, item := range items {
+			id, err := cid.FromBytes(item)
+			if err != nil {
+				return
+			}
+			b, ok := p.block(id)
+			e := protocol.Plain
+			switch {
+			case kind == protocol.AskParts || !ok:
+				e, b = protocol.Missing, nil
+			case kind == protocol.AskNodes && id.Codec() == cid.Raw:
+				e = protocol.End
+			case p.answer != nil && id.Codec() == cid.Raw:
+				if b = p.answer(id, b); b == nil {
+					_, _ = io.Copy(io.Discard, c) // until the stream is reset
+					return
+				}
+			}
+			if e != protocol.End {
+				time.Sleep(time.Duration(len(b)) * time.Second / time.Duration(p.rate))
+				if protocol.WriteAnswer(w, e, b) != nil || w.Flush() != nil {
+					return
+				}
+				p.mu.Lock()
+				p.sent += len(b)
+				p.mu.Unlock()
+			}
+		}
+		if kind == protocol.AskNodes {
+			for range items {
+				if protocol.WriteAnswer(w, protocol.End, nil) != nil {
+					return
+				}
+			}
+		}
+		if w.Flush() != nil {
+			return
+		}
+	}
+}
+
+// tree makes a folder of n files of one leaf each.
+func tree(t testing.TB, n, size int) (cid.CID, map[cid.CID][]byte) {
+	t.Helper()
+	r := rand.NewChaCha8([32]byte{byte(n)})
+	blocks := map[cid.CID][]byte{}
+	var entries []cid.DirEntry
+	for i := range n {
+		data := make([]byte, size)
+		r.Read(data)
+		c := cid.Sum(cid.Raw, data)
+		blocks[c] = data
+		entries = append(entries, cid.DirEntry{Name: fmt.Sprintf("file-%06d", i), CID: c, Tsize: int64(size)})
+	}
+	root, nodes, err := cid.Dir(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range nodes {
+		blocks[b.CID] = b.Data
+	}
+	return root, blocks
+}
+
+// A memory is a Store, and the Receiver of one folder of files of one leaf each.
+type memory struct {
+	mu     sync.Mutex
+	root   cid.CID
+	node   bool
+	sizes  map[cid.CID]int64 // of all leaves
+	have   map[cid.CID]bool
+	whole  bool
+	closed bool
+}
+
+func (m *memory) Receive(_ context.Context, root cid.CID, _ int64) (Receiver, error) {
+	m.root, m.closed = root, false
+	if m.have == nil {
+		m.have, m.sizes = map[cid.CID]bool{}, map[cid.CID]int64{}
+	}
+	return m, nil
+}
+
+func (m *memory) WantNodes() []cid.CID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.node {
+		return nil
+	}
+	return []cid.CID{m.root}
+}
+
+func (m *memory) WantLeaves() (list []cid.Leaf) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c, size := range m.sizes {
+		if !m.have[c] {
+			list = append(list, cid.Leaf{CID: c, Size: size})
+		}
+	}
+	return list
+}
+
+func (m *memory) Put(b cid.Block) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if cid.Sum(b.CID.Codec(), b.Data) != b.CID {
+		panic("a block that was not compared with its CID")
+	}
+	if b.CID != m.root {
+		m.have[b.CID] = true
+		return nil
+	}
+	n, err := cid.Decode(b.Data)
+	if err != nil {
+		return err
+	}
+	for _, l := range n.Links {
+		m.sizes[l.CID] = l.Tsize
+	}
+	m.node = true
+	return nil
+}
+
+func (m *memory) Progress() (done, total int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c, size := range m.sizes {
+		total += size
+		if m.have[c] {
+			done += size
+		}
+	}
+	return done, total
+}
+
+func (m *memory) Finish(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.have) != len(m.sizes) || !m.node {
+		return errors.New("not whole")
+	}
+	m.whole = true
+	return nil
+}
+
+func (m *memory) Close() error { m.closed = true; return nil }
+
+// fetcher returns a Fetcher on a fake network, and its store.
+func fetcher(t testing.TB, n *fake) (*Fetcher, *memory) {
+	t.Helper()
+	z, err := wire.NewCodec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{}
+	t.Cleanup(n.serving.Wait)
+	return New(&Options{Network: n, Store: m, Codec: z, Log: slog.New(slog.DiscardHandler)}), m
+}

@@ -1,0 +1,244 @@
+package peers
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+)
+
+const (
+	// maxRecord bounds a key or value in the log.
+	maxRecord = 1 << 20
+	// rewriteAt is from how many superfluous records on the log is written anew.
+	rewriteAt = 1 << 14
+)
+
+// A logstore is a datastore for what is announced: a map in memory, and a file to which each change is added, so that it
+// is there after a restart. The last changes before a power cut may be lost: they are announced again.
+// All methods may be called from many goroutines.
+type logstore struct {
+	mu      sync.Mutex
+	m       *datastore.MapDatastore
+	path    string
+	f       *os.File // nil: in memory only
+	live    map[datastore.Key]bool
+	records int
+}
+
+// openLogstore reads the log and goes on with it; path "" keeps nothing. What was cut off or damaged ends what is read.
+func openLogstore(path string) (*logstore, error) {
+	l := &logstore{m: datastore.NewMapDatastore(), path: path, live: map[datastore.Key]bool{}}
+	if path == "" {
+		return l, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err == nil {
+		r := bufio.NewReader(f)
+		for err == nil {
+			var key datastore.Key
+			var value []byte
+			if key, value, err = readRecord(r); err == nil {
+				err = l.apply(key, value)
+			}
+		}
+		err = f.Close()
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, l.rewrite()
+}
+
+// A record is the lengths of key and value (value: 0 is deleted, else one more than it is long), both, and a checksum.
+func appendRecord(b []byte, key datastore.Key, value []byte, deleted bool) []byte {
+	begin := len(b)
+	n := uint64(len(value)) + 1
+	if deleted {
+		n = 0
+	}
+	b = binary.AppendUvarint(b, uint64(len(key.String())))
+	b = binary.AppendUvarint(b, n)
+	b = append(b, key.String()...)
+	b = append(b, value...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[begin:]))
+}
+
+// readRecord reads a record; a nil value is deleted.
+func readRecord(r *bufio.Reader) (datastore.Key, []byte, error) {
+	keyLen, err := binary.ReadUvarint(r)
+	if err != nil {
+		return datastore.Key{}, nil, err
+	}
+	valueLen, err := binary.ReadUvarint(r)
+	if err != nil || keyLen > maxRecord || valueLen > maxRecord || keyLen == 0 {
+		return datastore.Key{}, nil, errors.New("record: damaged")
+	}
+	size := max(valueLen, 1) - 1
+	b := make([]byte, keyLen+size+4)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return datastore.Key{}, nil, err
+	}
+	key, value, sum := b[:keyLen], b[keyLen:keyLen+size:keyLen+size], b[keyLen+size:]
+	again := binary.AppendUvarint(make([]byte, 0, len(b)+16), keyLen)
+	again = binary.AppendUvarint(again, valueLen)
+	again = append(append(again, key...), value...)
+	if crc32.ChecksumIEEE(again) != binary.BigEndian.Uint32(sum) {
+		return datastore.Key{}, nil, errors.New("record: damaged")
+	}
+	k := datastore.NewKey(string(key))
+	if k.String() != string(key) {
+		return datastore.Key{}, nil, errors.New("record: damaged")
+	}
+	if valueLen == 0 {
+		value = nil
+	}
+	return k, value, nil
+}
+
+// apply makes a change in memory.
+func (l *logstore) apply(key datastore.Key, value []byte) error {
+	l.records++
+	if value == nil {
+		delete(l.live, key)
+		return l.m.Delete(context.Background(), key)
+	}
+	l.live[key] = true
+	return l.m.Put(context.Background(), key, value)
+}
+
+// rewrite writes the log anew, without what was superseded.
+func (l *logstore) rewrite() error {
+	tmp := l.path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	var b []byte
+	for key := range l.live {
+		value, err := l.m.Get(context.Background(), key)
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		b = appendRecord(b[:0], key, value, false)
+		if _, err := w.Write(b); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	if err := errors.Join(w.Flush(), f.Sync()); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := os.Rename(tmp, l.path); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old := l.f
+	l.f, l.records = f, len(l.live)
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+// change makes a change and adds it to the log. l.mu is held.
+func (l *logstore) change(key datastore.Key, value []byte, deleted bool) error {
+	if len(key.String()) >= maxRecord || len(value) >= maxRecord-1 {
+		return fmt.Errorf("keep %s: %d bytes are too many", key, len(value))
+	}
+	if deleted {
+		value = nil
+	} else if value == nil {
+		value = []byte{}
+	}
+	if err := l.apply(key, value); err != nil || l.path == "" {
+		return err
+	}
+	if l.f == nil {
+		return fs.ErrClosed
+	}
+	if _, err := l.f.Write(appendRecord(nil, key, value, deleted)); err != nil {
+		return fmt.Errorf("keep what is announced: %w", err)
+	}
+	if l.records-len(l.live) > rewriteAt {
+		return l.rewrite()
+	}
+	return nil
+}
+
+func (l *logstore) Put(_ context.Context, key datastore.Key, value []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.change(key, value, false)
+}
+
+func (l *logstore) Delete(_ context.Context, key datastore.Key) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.live[key] {
+		return nil
+	}
+	return l.change(key, nil, true)
+}
+
+func (l *logstore) Get(ctx context.Context, key datastore.Key) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Get(ctx, key)
+}
+
+func (l *logstore) Has(ctx context.Context, key datastore.Key) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Has(ctx, key)
+}
+
+func (l *logstore) GetSize(ctx context.Context, key datastore.Key) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.GetSize(ctx, key)
+}
+
+func (l *logstore) Query(ctx context.Context, q query.Query) (query.Results, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Query(ctx, q) // it has read all when it returns
+}
+
+func (l *logstore) Sync(context.Context, datastore.Key) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f == nil {
+		return nil
+	}
+	return l.f.Sync()
+}
+
+func (l *logstore) Batch(context.Context) (datastore.Batch, error) {
+	return datastore.NewBasicBatch(l), nil
+}
+
+func (l *logstore) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.f == nil {
+		return nil
+	}
+	err := l.f.Close()
+	l.f = nil
+	return err
+}
