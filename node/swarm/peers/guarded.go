@@ -63,4 +63,3 @@ func (h *guarded) NewStream(ctx context.Context, id peer.ID, protocols ...p2ppro
 	}
 	return h.Host.NewStream(ctx, id, protocols...)
 }
-

@@ -16,16 +16,16 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// signedHere begin the messages that a peer signs: that the key of a TLS certificate, or of Noise, is its own, where it is, and that it
-// relays for another. Each is a domain of its own, or follows its length.
+// signedHere are the beginnings of the messages that a peer signs: that the key of a TLS certificate, or of Noise, is its own, its
+// addresses, and that it relays for another. Each is a domain of its own, or follows the length of one.
 var signedHere = [][]byte{[]byte("libp2p-tls-handshake:"), []byte("noise-libp2p-static-key:"), []byte("\x12libp2p-peer-record"), []byte("\x11libp2p-relay-rsvp")}
 
-// MaySign says whether a message is one that a swarm signs with its node's key. None that a node says as a signer is.
+// MaySign reports whether a message is one that a Host signs with its node's key. No message that a node signs as a signer is.
 func MaySign(message []byte) bool {
 	return slices.ContainsFunc(signedHere, func(begin []byte) bool { return bytes.HasPrefix(message, begin) })
 }
 
-// An identity is a node's key as libp2p has it. The private key may be elsewhere.
+// An identity is a node's key in libp2p's terms. The private key may be in another process.
 type identity struct {
 	signer crypto.Signer
 	public protocol.Key
@@ -45,8 +45,8 @@ func newIdentity(signer crypto.Signer) (*identity, error) {
 // Type implements crypto.Key.
 func (k *identity) Type() pb.KeyType { return pb.KeyType_Ed25519 }
 
-// Raw implements crypto.Key. libp2p derives secrets of this process from it, so it is as good as the key, which may not be
-// here; it is never shown to anybody.
+// Raw implements crypto.Key. It returns random bytes in place of the key, which may be in another process: libp2p derives secrets of this
+// process from them and never shows them to anybody.
 func (k *identity) Raw() ([]byte, error) { return slices.Clone(k.secret), nil }
 
 // Equals implements crypto.Key.
@@ -72,7 +72,7 @@ func (k *identity) Sign(message []byte) ([]byte, error) {
 	return k.signer.Sign(rand.Reader, message, crypto.Hash(0))
 }
 
-// keyOf returns the key that a peer id is made of. An error: it is of another kind than ed25519.
+// keyOf returns the key in a peer id. A key of another kind than ed25519 is an error.
 func keyOf(id peer.ID) (protocol.Key, error) {
 	public, err := id.ExtractPublicKey()
 	if err != nil {

@@ -37,23 +37,23 @@ const (
 	defaultConnections = 200
 	// peerStreams is how many streams of one of our protocols a peer may have open to us at once.
 	peerStreams = 16
-	// hostMemory bounds what has come of all peers and was not read; one peer may have half of it (muxer.go).
+	// hostMemory bounds the bytes of all peers that arrived and were not read; one peer may have half of it (muxer.go).
 	hostMemory = 128 << 20
-	// quicAfterTCP is how long the dial by QUIC waits for the one by TCP on a local network, where TCP costs a third.
+	// quicAfterTCP is how long a dial by QUIC waits for the one by TCP on a local network, where TCP takes a third of the processor time.
 	quicAfterTCP = 100 * time.Millisecond
-	// maxDialled is how many addresses of a peer are called: whoever tells where a peer is may name any number of any machine's.
+	// maxDialled is the largest number of addresses of a peer that are dialled: a provider record may name any number, of any machines.
 	maxDialled = 32
 )
 
 // registerHash makes go-multihash use the BLAKE3 that is six times as fast on small blocks.
-// The registry is the process's, so this is done once for all swarms, before any hashes.
+// The registry is the process's, so this happens once for all hosts, before anything is hashed.
 var registerHash = sync.OnceFunc(func() {
 	multihash.RegisterVariableSize(multihash.BLAKE3, func(size int) (hash.Hash, bool) {
 		return blake3.New(), size == -1 || size == 32
 	})
 })
 
-// newHost makes the libp2p host, which listens. The caller ends it by end, and not by its Close.
+// newHost makes the libp2p host, which listens at once. The caller ends it by end, not by its Close.
 func newHost(o *Options, key *identity, gate *gate) (h host.Host, end func() error, err error) {
 	limits, err := resources(o)
 	if err != nil {
@@ -78,8 +78,8 @@ func newHost(o *Options, key *identity, gate *gate) (h host.Host, end func() err
 		libp2p.SwarmOpts(p2pswarm.WithDialRanker(rank)),
 	}
 	if o.Admit == nil {
-		// For clients of IPFS that have no TLS. Who has both takes TLS, which is proposed first and costs less. A mesh has members only, and
-		// each of them has TLS.
+		// For clients of IPFS without TLS. A peer that has both takes TLS, which is proposed first and costs less. All members of a mesh have
+		// TLS.
 		options = append(options, libp2p.Security(noise.ID, noise.New))
 	}
 	if len(o.Listen) == 0 {
@@ -117,7 +117,7 @@ func isLoopback(address string) bool {
 	return err == nil && manet.IsIPLoopback(a)
 }
 
-// relays are the peers through which a node that cannot be called is reached: any that it is connected to, if they do that.
+// relays are the peers through which others reach a node that cannot be called: any connected peer that relays.
 type relays struct{ host atomic.Pointer[host.Host] }
 
 // some returns up to n peers to be tried as relays.
@@ -136,9 +136,9 @@ func (r *relays) some(_ context.Context, n int) <-chan peer.AddrInfo {
 	return found
 }
 
-// resources bounds what all peers together, and each of them, may take of this machine.
+// resources bounds the connections, streams and memory of all peers together and of each of them.
 func resources(o *Options) (network.ResourceManager, error) {
-	// The connection manager trims to fewer. Those who call this node leave it room to call others.
+	// The connection manager trims to fewer. Incoming connections leave room for outgoing ones.
 	in := rcmgr.LimitVal(o.Connections + 8)
 	most := in + rcmgr.LimitVal(o.Connections/2+32)
 	streams := most * peerStreams
@@ -162,7 +162,7 @@ func resources(o *Options) (network.ResourceManager, error) {
 			Streams: 8 * peerStreams, StreamsInbound: peerStreams, StreamsOutbound: 8 * peerStreams, Memory: hostMemory / 8,
 		}
 	}
-	// Bitswap has a stream for each message, which is lost when there are too many.
+	// Bitswap opens a stream for each message, and loses the message when there are too many.
 	for _, id := range []p2pprotocol.ID{bsnet.ProtocolBitswap, bsnet.ProtocolBitswapOneOne, bsnet.ProtocolBitswapOneZero, bsnet.ProtocolBitswapNoVers} {
 		for _, prefix := range []string{"", o.Prefix} {
 			partial.ProtocolPeer[p2pprotocol.ID(prefix)+id] = rcmgr.ResourceLimits{
@@ -176,7 +176,7 @@ func resources(o *Options) (network.ResourceManager, error) {
 	return rcmgr.NewResourceManager(limiter, rcmgr.WithMetricsDisabled())
 }
 
-// rank orders the addresses of a peer to be called: on a local network TCP first.
+// rank orders the addresses of a peer for dialling: on a local network TCP first.
 func rank(addrs []ma.Multiaddr) []network.AddrDelay {
 	local := func(a ma.Multiaddr) bool { return isLocal(a) }
 	var ranked []network.AddrDelay
@@ -209,7 +209,7 @@ func hasProtocol(a ma.Multiaddr, code int) bool {
 	return err == nil
 }
 
-// isLocal says that an address is private or of this machine, and reached without a relay.
+// isLocal reports whether an address is private or of this machine, and reached without a relay.
 func isLocal(a ma.Multiaddr) bool {
 	return a != nil && !hasProtocol(a, ma.P_CIRCUIT) && (manet.IsPrivateAddr(a) || manet.IsIPLoopback(a) || manet.IsIP6LinkLocal(a))
 }

@@ -20,12 +20,12 @@ import (
 const (
 	// maxRecord bounds a key or value in the log.
 	maxRecord = 1 << 20
-	// rewriteAt is from how many superfluous records on the log is written anew.
+	// rewriteAt is the number of superseded records at which the log is rewritten.
 	rewriteAt = 1 << 14
 )
 
-// A logstore is a datastore for what is announced: a map in memory, and a file to which each change is added, so that it
-// is there after a restart. The last changes before a power cut may be lost: they are announced again.
+// A logstore is a datastore for what this node announces: a map in memory, and a file to which each change is appended, for the next start.
+// The last changes before a power cut may be lost: they are announced again.
 // All methods may be called from many goroutines.
 type logstore struct {
 	mu      sync.Mutex
@@ -36,7 +36,7 @@ type logstore struct {
 	records int
 }
 
-// openLogstore reads the log and goes on with it; path "" keeps nothing. What was cut off or damaged ends what is read.
+// openLogstore reads the log and continues it; path "" keeps nothing. Reading ends at the first record that is cut off or damaged.
 func openLogstore(path string) (*logstore, error) {
 	l := &logstore{m: datastore.NewMapDatastore(), path: path, live: map[datastore.Key]bool{}}
 	if path == "" {
@@ -122,7 +122,7 @@ func (l *logstore) apply(key datastore.Key, value []byte) error {
 	return l.m.Put(context.Background(), key, value)
 }
 
-// rewrite writes the log anew, without what was superseded.
+// rewrite replaces the log by one without superseded records.
 func (l *logstore) rewrite() error {
 	tmp := l.path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -155,7 +155,7 @@ func (l *logstore) rewrite() error {
 	return nil
 }
 
-// change makes a change and adds it to the log. l.mu is held.
+// change makes a change and appends it to the log. l.mu is held.
 func (l *logstore) change(key datastore.Key, value []byte, deleted bool) error {
 	if len(key.String()) >= maxRecord || len(value) >= maxRecord-1 {
 		return fmt.Errorf("keep %s: %d bytes are too many", key, len(value))
@@ -172,7 +172,7 @@ func (l *logstore) change(key datastore.Key, value []byte, deleted bool) error {
 		return fs.ErrClosed
 	}
 	if _, err := l.f.Write(appendRecord(nil, key, value, deleted)); err != nil {
-		return fmt.Errorf("keep what is announced: %w", err)
+		return fmt.Errorf("append to the log of announcements: %w", err)
 	}
 	if l.records-len(l.live) > rewriteAt {
 		return l.rewrite()

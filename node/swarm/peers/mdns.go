@@ -12,25 +12,25 @@ import (
 )
 
 const (
-	// mdnsAtOnce is how many nodes of the local network are called at a time.
+	// mdnsAtOnce is how many nodes of the local network are dialled at a time.
 	mdnsAtOnce = 8
-	// mdnsTries is how often one is called that does not answer, and mdnsAgain about how long after the first time, then twice as long.
+	// mdnsTries is how often a node that does not answer is dialled, and mdnsAgain about how long after the first time, then twice as long.
 	mdnsTries, mdnsAgain = 7, 250 * time.Millisecond
-	// mdnsCalls bounds the nodes of the local network that are being called or waited for: anybody there can name any number of them.
+	// mdnsCalls bounds the nodes of the local network that are dialled or wait for it: anybody there can name any number of them.
 	mdnsCalls = 64
 )
 
-// A finder is told which nodes are on the local network. mDNS proves nothing: the connection does.
+// A finder collects the nodes that multicast DNS names. That proves nothing: the connection does.
 type finder struct{ found chan peer.AddrInfo }
 
 func (f finder) HandlePeerFound(info peer.AddrInfo) {
 	select {
 	case f.found <- info:
-	default: // they are told again
+	default: // it is named again
 	}
 }
 
-// mdnsName is the service's name: another one for each prefix, so that members of a mesh find each other only.
+// mdnsName is the service's name: another one for each prefix, so that members of a mesh find only each other.
 func mdnsName(prefix string) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
@@ -54,7 +54,7 @@ func (h *Host) findLocal(ctx context.Context) {
 	h.callFound(ctx, f.found)
 }
 
-// callFound calls the nodes that are found, until ctx ends, and returns when all calls have ended.
+// callFound dials the nodes that are found, until ctx ends, and returns when all calls have ended.
 func (h *Host) callFound(ctx context.Context, found <-chan peer.AddrInfo) {
 	slots, all := make(chan struct{}, mdnsAtOnce), make(chan struct{}, mdnsCalls)
 	var calls sync.WaitGroup
@@ -72,7 +72,7 @@ func (h *Host) callFound(ctx context.Context, found <-chan peer.AddrInfo) {
 		select {
 		case all <- struct{}{}:
 		default:
-			continue // it is told again
+			continue // it is named again
 		}
 		slots <- struct{}{}
 		calls.Go(func() {
@@ -82,20 +82,20 @@ func (h *Host) callFound(ctx context.Context, found <-chan peer.AddrInfo) {
 	}
 }
 
-// callLocal connects to a node of the local network, whose slot it has. Two nodes that find each other at the same moment call each
-// other from the ports that they listen on: that can be one connection of which both are the caller (RFC 9293, 3.5, simultaneous
-// open), and TLS fails for both. mDNS does not tell them again for long, so they try again, after a time that is chance.
+// callLocal connects to a node of the local network, whose slot it holds. Two nodes that find each other at the same moment dial from the
+// ports that they listen on: that can become one connection with two callers (RFC 9293, 3.5, simultaneous open), and TLS fails on both
+// sides. mDNS does not name a node again for long, so both try again, after a random time.
 func (h *Host) callLocal(ctx context.Context, info peer.AddrInfo, slots chan struct{}) {
 	for try := 0; ; try++ {
 		begin := time.Now()
 		err := h.dial(ctx, info)
 		<-slots
 		if err == nil {
-			h.log.Debug("a node of the local network", "peer", info.ID, "took", time.Since(begin))
+			h.log.Debug("connected to a node of the local network", "peer", info.ID, "took", time.Since(begin))
 			return
 		}
 		h.record(info.ID).Failed()
-		h.log.Debug("a node of the local network", "peer", info.ID, "error", oneLine(err))
+		h.log.Debug("connect to a node of the local network", "peer", info.ID, "error", oneLine(err))
 		if try == mdnsTries-1 {
 			return
 		}
@@ -105,7 +105,7 @@ func (h *Host) callLocal(ctx context.Context, info peer.AddrInfo, slots chan str
 			return
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
-		if h.isConnected(info.ID) { // it has called
+		if h.isConnected(info.ID) { // it has dialled this node
 			return
 		}
 		slots <- struct{}{}

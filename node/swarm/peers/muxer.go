@@ -14,19 +14,19 @@ import (
 )
 
 const (
-	// streamWindow is how many bytes of one stream may be on their way or unread. With less, who gives waits for who takes again and
-	// again. yamux has a way to begin with less and open it, which loses a part of the window each time, until nothing comes any more.
+	// streamWindow is how many bytes of one stream may be in flight or unread. With a smaller window the sender waits for the receiver again
+	// and again. yamux can begin with a smaller window and grow it, but loses a part of the window each time, until nothing arrives any more.
 	streamWindow = 8 << 20
-	// messageSize is how many bytes of one stream yamux writes at once. Whoever writes them waits for nobody, so each is a handover
-	// from one goroutine to another, and from one end of the connection to the other.
+	// messageSize is how many bytes of one stream yamux writes at once. The writer does not wait for them, so each message is a handover from
+	// one goroutine to another, and from one end of the connection to the other.
 	messageSize = 256 << 10
-	// unreadStep is in what steps memory for what is unread is reserved; as much is free.
+	// unreadStep is the step in which memory for unread bytes is reserved; as many unread bytes need no reservation.
 	unreadStep = 1 << 20
 )
 
-// A muxer is yamux with large windows. What a window allows is no memory yet, so what has come and was not read is counted and
-// reserved, for each connection, and nothing more is read from one that has no room: streams that nobody reads hold up the others
-// of their peer then, so whoever opens one reads it or gives it up.
+// A muxer is yamux with large windows. A window is not memory yet, so the bytes that arrived and were not read are counted and reserved, for
+// each connection. A connection without room is not read: its unread streams then block its other streams, so the owner of a stream reads it
+// or resets it.
 // The protocol is https://github.com/hashicorp/yamux/blob/master/spec.md.
 type muxer struct{ config *yamux.Config }
 
@@ -60,7 +60,7 @@ func (m *muxer) NewConn(c net.Conn, isServer bool, scope network.PeerScope) (net
 	return &muxedConn{libp2pyamux.NewMuxedConn(s), s, u}, nil
 }
 
-// A muxedConn is a connection whose streams count what is read.
+// A muxedConn is a connection whose streams count the bytes that are read.
 type muxedConn struct {
 	network.MuxedConn
 	session *yamux.Session
@@ -114,7 +114,7 @@ func (s *muxedStream) ResetWithError(code network.StreamErrorCode) error {
 	return s.Stream.ResetWithError(uint32(code))
 }
 
-// libp2pError turns errors of yamux into those that libp2p knows.
+// libp2pError turns errors of yamux into libp2p's.
 func libp2pError(err error) error {
 	var stream *yamux.StreamError
 	var conn *yamux.GoAwayError
@@ -131,12 +131,12 @@ func libp2pError(err error) error {
 	return err
 }
 
-// Unread is a connection on which frames of yamux come. It counts what each stream has of bytes that nobody has read, and waits
-// with reading more when there is no memory for more of them. yamux reads it in one goroutine.
+// unread is a connection that carries frames of yamux. It counts the unread bytes of each stream, and does not read more while there is no
+// memory for them. yamux reads it in one goroutine.
 type unread struct {
 	net.Conn
 
-	head []byte // of a frame, as far as it has come
+	head []byte // of a frame, as far as it has arrived
 	body int64  // bytes that are left of a frame of data
 	id   uint32 // its stream
 
@@ -170,7 +170,7 @@ func (u *unread) Close() error {
 	return u.Conn.Close()
 }
 
-// came looks at what has come.
+// came parses the frames in bytes that arrived.
 func (u *unread) came(b []byte) {
 	for len(b) > 0 {
 		if u.body > 0 {
@@ -198,7 +198,7 @@ func (u *unread) came(b []byte) {
 	}
 }
 
-// opened notes a stream.
+// opened records a stream.
 func (u *unread) opened(id uint32) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -206,8 +206,7 @@ func (u *unread) opened(id uint32) {
 	u.streams[id] += 0
 }
 
-// add counts bytes that have come. yamux drops those of a stream that is closed; of one that is newer than all, OpenStream has not
-// returned yet.
+// add counts bytes that arrived. yamux drops those of a closed stream. Of a stream newer than all others, OpenStream has not returned yet.
 func (u *unread) add(id uint32, n int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -227,7 +226,7 @@ func (u *unread) read(id uint32, n int) {
 	}
 }
 
-// forget drops what a closed stream has.
+// forget drops the unread bytes of a closed stream.
 func (u *unread) forget(id uint32) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -235,7 +234,7 @@ func (u *unread) forget(id uint32) {
 	delete(u.streams, id)
 }
 
-// less gives memory back. u.mu is held.
+// less gives back the memory of n bytes. u.mu is held.
 func (u *unread) less(n int64) {
 	u.sum -= n
 	if spare := u.reserved - u.sum; spare > 2*unreadStep {
@@ -251,7 +250,7 @@ func (u *unread) release(n int64) {
 	u.reserved -= n
 }
 
-// room waits until there is memory for more.
+// room waits until there is memory for more unread bytes.
 func (u *unread) room() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -264,7 +263,7 @@ func (u *unread) room() {
 	}
 }
 
-// done gives everything back.
+// done gives all memory back.
 func (u *unread) done() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -15,8 +15,8 @@ type quicSockets struct {
 	opened *quicreuse.ConnManager // nil: not yet
 }
 
-// open is what libp2p calls for its sockets. As with libp2p's own, a connection counts from its first packet, and callers have to
-// prove their address when there are many of them.
+// open is libp2p's constructor for its sockets. As with libp2p's own, a connection counts from its first packet, and callers have to prove
+// their address when there are many of them.
 func (q *quicSockets) open(reset quic.StatelessResetKey, token quic.TokenGeneratorKey) (*quicreuse.ConnManager, error) {
 	var err error
 	q.opened, err = quicreuse.NewConnManager(reset, token,
@@ -30,7 +30,7 @@ func (q *quicSockets) open(reset quic.StatelessResetKey, token quic.TokenGenerat
 func (q *quicSockets) count(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
 	address, err := quicreuse.ToQuicMultiaddr(info.RemoteAddr, quic.Version1)
 	if err != nil {
-		address = nil // its limits are those of all
+		address = nil // no limits of its own
 	}
 	scope, err := q.limits.OpenConnection(network.DirInbound, false, address)
 	if err != nil {

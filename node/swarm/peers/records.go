@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// maxRecords bounds what others announce here and this node keeps for the DHT, and maxHolders the records of one key.
-	maxRecords, maxHolders = 1 << 18, 256
+	// maxRecords bounds the provider records of others that this node keeps for the DHT, and maxProviders those of one key.
+	maxRecords, maxProviders = 1 << 18, 256
 )
 
-// A recordstore is a datastore in memory for what others announce: records named /providers/KEY/PEER. When there are too many
-// some other one goes, so that whoever announces much takes the place of much, and not of all. Those who announce say it again.
+// A recordstore is a datastore in memory for the provider records of others, which are named /providers/KEY/PEER. A record that is one too
+// many replaces a random other one, so that a peer that announces much displaces much, and not everything. Providers announce again.
 // All methods may be called from many goroutines.
 type recordstore struct {
 	mu         sync.Mutex
@@ -25,7 +25,7 @@ type recordstore struct {
 }
 
 func newRecordstore() *recordstore {
-	return &recordstore{most: maxRecords, each: maxHolders, keys: map[string]map[string][]byte{}}
+	return &recordstore{most: maxRecords, each: maxProviders, keys: map[string]map[string][]byte{}}
 }
 
 func recordKey(name string) string { return name[:strings.LastIndexByte(name, '/')+1] }
@@ -104,7 +104,7 @@ func (r *recordstore) Delete(_ context.Context, k datastore.Key) error {
 	return nil
 }
 
-// Query implements datastore.Datastore. That for one key costs as much as it has records.
+// Query implements datastore.Datastore. A query for one key costs as much as the key has records.
 func (r *recordstore) Query(_ context.Context, q query.Query) (query.Results, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -141,7 +141,7 @@ func (r *recordstore) Sync(context.Context, datastore.Key) error { return nil }
 // Close implements datastore.Datastore.
 func (r *recordstore) Close() error { return nil }
 
-// A nocache keeps nothing: what the DHT remembers of records beside the store would have no bound.
+// A nocache keeps nothing: a cache of the DHT beside the store would have no bound.
 type nocache struct{}
 
 func (nocache) Add(_, _ any) bool              { return false }

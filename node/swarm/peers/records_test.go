@@ -83,7 +83,7 @@ func TestRecordsOfDHT(t *testing.T) {
 		t.Fatalf("got a %T", store)
 	}
 	key := dhtKey(protocol.StatementsKey(pids(1)[0]))
-	for n := range 4 * maxHolders {
+	for n := range 4 * maxProviders {
 		seed := ed25519.NewKeyFromSeed(binary.BigEndian.AppendUint64(make([]byte, 24), uint64(n)))
 		id, err := idOf(protocol.KeyOf(seed))
 		if err != nil {
@@ -99,7 +99,7 @@ func TestRecordsOfDHT(t *testing.T) {
 		}
 	}
 	// Some are written down later, all at once.
-	if found, err := store.GetProviders(t.Context(), key); err != nil || len(found) < maxHolders || len(found) > maxHolders+256 {
-		t.Errorf("got %d providers, %v; want %d", len(found), err, maxHolders)
+	if found, err := store.GetProviders(t.Context(), key); err != nil || len(found) < maxProviders || len(found) > maxProviders+256 {
+		t.Errorf("got %d providers, %v; want %d", len(found), err, maxProviders)
 	}
 }

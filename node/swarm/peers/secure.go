@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// inRoom is how many bytes are read from a socket at once: some records of TLS, which reads them one by one.
-	// A socket that has filled it has mostIn from then on: each read of a large answer costs a wait for the next one.
+	// inRoom is how many bytes are read from a socket at once: several records of TLS, which itself reads them one by one.
+	// A socket that has filled it is read in steps of mostIn from then on, since each read of a large answer waits for the next one.
 	inRoom, mostIn = 16 << 10, 256 << 10
 	// outRoom is how many bytes are written to a socket at once: what yamux writes, and what TLS adds to it.
 	outRoom = messageSize + messageSize/16
 )
 
-// A secure is libp2p's TLS over sockets that are read and written in larger pieces than its records.
+// A secure is libp2p's TLS over sockets that are read and written in larger pieces than TLS records.
 type secure struct{ *p2ptls.Transport }
 
 func newSecure(id p2pprotocol.ID, key crypto.PrivKey, muxers []upgrader.StreamMuxer) (*secure, error) {
@@ -50,7 +50,7 @@ func whole(c sec.SecureConn, raw *pieces, err error) (sec.SecureConn, error) {
 	return &secureConn{c, raw}, nil
 }
 
-// A secureConn hands the socket all records of one Write at once.
+// A secureConn writes all records of one Write to the socket at once.
 type secureConn struct {
 	sec.SecureConn
 	raw *pieces
@@ -65,11 +65,11 @@ func (c *secureConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Pieces is a socket that is read in pieces of inRoom or mostIn, and to which nothing is written between gather and release.
+// pieces is a socket that is read in pieces of inRoom or mostIn, and that collects writes between gather and release.
 type pieces struct {
 	net.Conn
 	room []byte // of in
-	in   []byte // what was read and not taken
+	in   []byte // bytes that were read from the socket and not returned
 
 	mu        sync.Mutex
 	gathering int // how many writers gather
@@ -80,7 +80,7 @@ var outs = sync.Pool{New: func() any { b := make([]byte, 0, outRoom); return &b 
 
 func newPieces(c net.Conn) *pieces { return &pieces{Conn: c, room: make([]byte, inRoom)} }
 
-// Read implements net.Conn. Only one may read at a time, as TLS does.
+// Read implements net.Conn. One goroutine reads at a time, as TLS does.
 func (p *pieces) Read(b []byte) (int, error) {
 	if len(p.in) == 0 {
 		if len(b) >= len(p.room) {
@@ -124,7 +124,7 @@ func (p *pieces) gather() {
 	p.gathering++
 }
 
-// release writes what was gathered.
+// release writes the collected bytes.
 func (p *pieces) release() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A mergedConn is a socket on which the kernel merges packets that come one after the other from one peer (UDP_GRO): they are
-// read with one system call and acknowledged at once. quic-go reads through ReadBatch where there is one, in one goroutine.
+// A mergedConn is a socket on which the kernel merges consecutive packets from one peer (UDP_GRO): one system call reads them, and quic-go
+// acknowledges them at once. quic-go reads by ReadBatch if the socket has it, in one goroutine.
 type mergedConn struct {
 	*net.UDPConn
 	buf [64 << 10]byte
 	oob [256]byte
 
-	rest    []byte // what was read and not returned
+	rest    []byte // bytes that were read and not returned
 	size    int    // of each packet in rest, the last one may be shorter
 	control []byte
 	from    *net.UDPAddr
@@ -43,7 +43,7 @@ func listenUDP(network string, at *net.UDPAddr) (net.PacketConn, error) {
 	return &mergedConn{UDPConn: c}, nil
 }
 
-// ReadBatch reads up to as many packets as there are messages, each of which has one buffer. Flags are not used.
+// ReadBatch reads at most one packet for each message, which has one buffer. It ignores the flags.
 func (c *mergedConn) ReadBatch(messages []ipv4.Message, _ int) (int, error) {
 	if len(c.rest) == 0 {
 		n, oobn, _, from, err := c.ReadMsgUDP(c.buf[:], c.oob[:])
@@ -58,7 +58,7 @@ func (c *mergedConn) ReadBatch(messages []ipv4.Message, _ int) (int, error) {
 	read := 0
 	for ; read < len(messages) && (len(c.rest) > 0 || read == 0); read++ {
 		m, k := &messages[read], min(c.size, len(c.rest))
-		m.N = copy(m.Buffers[0], c.rest[:k]) // what is too long is cut off, as the kernel does
+		m.N = copy(m.Buffers[0], c.rest[:k]) // a packet that is too long is cut off, as the kernel does
 		m.NN = copy(m.OOB, c.control)
 		m.Addr = c.from
 		c.rest = c.rest[k:]
@@ -66,7 +66,7 @@ func (c *mergedConn) ReadBatch(messages []ipv4.Message, _ int) (int, error) {
 	return read, nil
 }
 
-// mergedSize returns of what size the packets are that were merged, 0 if none were.
+// mergedSize returns the size of the packets that were merged, 0 if none were.
 func mergedSize(control []byte) int {
 	for len(control) > 0 {
 		h, body, rest, err := unix.ParseOneSocketControlMessage(control)
