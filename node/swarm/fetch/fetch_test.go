@@ -27,10 +27,9 @@ func took(do func()) time.Duration {
 // Two providers together give what their links carry, each its share.
 func TestTwoProviders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, m := start(t)
 		root, blocks := tree(t, leaves, leafSize)
 		a, b := n.add(blocks, 2*linkRate), n.add(blocks, linkRate)
-		f, m := fetcher(t, n)
 		var done, total int64
 		d := took(func() {
 			if err := f.Fetch(t.Context(), root, leaves*leafSize, func(d, t int64) { done, total = d, t }); err != nil {
@@ -55,12 +54,11 @@ func TestTwoProviders(t *testing.T) {
 // What is in flight from a provider that stalls is asked of the other one soon.
 func TestStalledProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, _ := start(t)
 		root, blocks := tree(t, leaves, leafSize)
 		bad := n.add(blocks, linkRate)
 		bad.answer = func(cid.CID, []byte) []byte { return nil }
 		n.add(blocks, linkRate)
-		f, _ := fetcher(t, n)
 		d := took(func() {
 			if err := f.Fetch(t.Context(), root, 0, nil); err != nil {
 				t.Fatal(err)
@@ -78,7 +76,7 @@ func TestStalledProvider(t *testing.T) {
 // Wrong bytes end a provider with the code that says so, and the other one sends the leaf.
 func TestLyingProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, m := start(t)
 		root, blocks := tree(t, leaves, leafSize)
 		bad := n.add(blocks, 4*linkRate)
 		bad.answer = func(_ cid.CID, b []byte) []byte {
@@ -87,18 +85,17 @@ func TestLyingProvider(t *testing.T) {
 			return b
 		}
 		n.add(blocks, linkRate)
-		f, m := fetcher(t, n)
 		if err := f.Fetch(t.Context(), root, 0, nil); err != nil || !m.whole {
 			t.Fatal(err)
 		}
-		if !slices.Contains(bad.reset, protocol.WrongBytes) {
-			t.Errorf("the streams were reset with %d, want %d among them", bad.reset, protocol.WrongBytes)
+		if !slices.Contains(bad.Resets(), protocol.WrongBytes) {
+			t.Errorf("the streams were reset with %d, want %d among them", bad.Resets(), protocol.WrongBytes)
 		}
-		if n.Peer(bad.key).Ready() {
+		if n.Peer(bad.Key).Ready() {
 			t.Error("the liar is asked again at once")
 		}
-		if n.book.Lies.Load() != 1 {
-			t.Errorf("got %d lies, want 1", n.book.Lies.Load())
+		if n.Book.Lies.Load() != 1 {
+			t.Errorf("got %d lies, want 1", n.Book.Lies.Load())
 		}
 	})
 }
@@ -106,13 +103,12 @@ func TestLyingProvider(t *testing.T) {
 // Providers that the DHT names are tried, and counted by what they turn out to be.
 func TestAnnouncedProviders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, m := start(t)
 		root, blocks := tree(t, 4, leafSize)
 		for _, p := range []*fakePeer{n.add(blocks, linkRate), n.add(nil, linkRate), n.add(blocks, linkRate), n.add(blocks, linkRate)} {
-			p.connected, p.announced = false, true
+			p.Apart, p.Announced = true, true
 		}
-		n.order[2].away, n.order[3].away = true, true
-		f, m := fetcher(t, n)
+		n.peers[2].Away, n.peers[3].Away = true, true
 		if err := f.Fetch(t.Context(), root, 0, nil); err != nil || !m.whole {
 			t.Fatal(err)
 		}
@@ -125,10 +121,9 @@ func TestAnnouncedProviders(t *testing.T) {
 // A Bitswap-only peer is asked when nobody else has the tree.
 func TestBitswapOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, m := start(t)
 		root, blocks := tree(t, leaves, leafSize)
-		n.add(blocks, linkRate).bitswap = true
-		f, m := fetcher(t, n)
+		n.add(blocks, linkRate).Foreign = true
 		if err := f.Fetch(t.Context(), root, 0, nil); err != nil || !m.whole {
 			t.Fatal(err)
 		}
@@ -138,9 +133,8 @@ func TestBitswapOnly(t *testing.T) {
 // What nobody has is not waited for, and the next fetch goes on from what is here.
 func TestNoProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newFake()
+		n, f, m := start(t)
 		root, blocks := tree(t, leaves, leafSize)
-		f, m := fetcher(t, n)
 		var err error
 		if d := took(func() { err = f.Fetch(t.Context(), root, 0, nil) }); protocol.CodeOf(err) != protocol.Unavailable || d > time.Second {
 			t.Errorf("got %v after %v", err, d)

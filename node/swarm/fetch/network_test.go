@@ -3,141 +3,69 @@ package fetch
 import (
 	"bufio"
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/node/swarm/wire"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A fake is a Network in memory. Its peers are handlers of single requests, behind links of a rate and a round trip.
+// A fake is a Network in memory. Its peers answer single requests, behind links of a rate and a round trip.
 type fake struct {
-	book  *routing.Book
-	peers map[protocol.Key]*fakePeer
-	order []*fakePeer
-
-	serving sync.WaitGroup
+	*routingtest.Network
+	peers []*fakePeer
 }
 
 // A fakePeer is a peer of a fake.
 type fakePeer struct {
-	key       protocol.Key
-	connected bool
-	away      bool // Dial fails
-	announced bool // Lookup yields it
-	bitswap   bool // it speaks nothing else
-	rate      int  // bytes a second of its link
-	blocks    map[cid.CID][]byte
+	*routingtest.Node
+	rate   int // bytes a second of its link
+	blocks map[cid.CID][]byte
 	// answer, when set, changes what is sent for a leaf; nil sends nothing any more.
 	answer func(c cid.CID, b []byte) []byte
-
 	// vanish, when set, is after how many leaves it has nothing any more.
 	vanish int
 
 	mu    sync.Mutex
 	given int // leaves
-	sent  int
-	reset []uint32 // codes of the resets of its streams
+	sent  int // bytes
 }
 
 const roundTrip = 50 * time.Millisecond
 
-func newFake() *fake {
-	return &fake{book: routing.NewBook(), peers: map[protocol.Key]*fakePeer{}}
-}
-
 // add adds a connected peer that has blocks.
 func (n *fake) add(blocks map[cid.CID][]byte, rate int) *fakePeer {
-	seed := make([]byte, ed25519.SeedSize)
-	seed[0] = byte(len(n.order) + 1)
-	p := &fakePeer{key: protocol.KeyOf(ed25519.NewKeyFromSeed(seed)), connected: true, rate: rate, blocks: blocks}
-	n.peers[p.key] = p
-	n.order = append(n.order, p)
+	p := &fakePeer{rate: rate, blocks: blocks}
+	p.Node = n.Add(p.serve)
+	n.peers = append(n.peers, p)
 	return p
 }
 
-func (n *fake) Peer(key protocol.Key) *routing.Peer { return n.book.Peer(key) }
+// SpeaksBitswap implements Network: a peer speaks Bitswap or the swarm's protocols.
+func (n *fake) SpeaksBitswap(p *routing.Peer) bool { return n.Node(p.Key).Foreign }
 
-func (n *fake) IsConnected(p *routing.Peer) bool { return n.peers[p.Key].connected }
-
-func (n *fake) Refuses(p *routing.Peer, _ string) bool { return n.peers[p.Key].bitswap }
-
-func (n *fake) SpeaksBitswap(p *routing.Peer) bool { return n.peers[p.Key].bitswap }
-
-func (n *fake) Connected(most int) (list []*routing.Peer) {
-	for _, p := range n.order {
-		if r := n.book.Peer(p.key); p.connected && r.Ready() && len(list) < most {
-			list = append(list, r)
-		}
-	}
-	return list
-}
-
-func (n *fake) Lookup(context.Context, [32]byte, int) iter.Seq[routing.Provider] {
-	return func(yield func(routing.Provider) bool) {
-		for _, p := range n.order {
-			if p.announced && !yield(routing.Provider{Key: p.key}) {
-				return
+// Blocks implements Network.
+func (n *fake) Blocks(ctx context.Context, p *routing.Peer, list []cid.CID, _ int64, take func(cid.CID, []byte) error) error {
+	for _, other := range n.peers {
+		for _, c := range list {
+			if other.Key != p.Key {
+				continue
+			}
+			if err := take(c, other.blocks[c]); err != nil {
+				return err
 			}
 		}
 	}
-}
-
-func (n *fake) Dial(_ context.Context, p routing.Provider) error {
-	if n.peers[p.Key].away {
-		return errors.New("nobody is there")
-	}
-	n.peers[p.Key].connected = true
-	return nil
-}
-
-func (n *fake) Blocks(ctx context.Context, p *routing.Peer, list []cid.CID, _ int64, take func(cid.CID, []byte) error) error {
-	for _, c := range list {
-		if err := take(c, n.peers[p.Key].blocks[c]); err != nil {
-			return err
-		}
-	}
 	return ctx.Err()
-}
-
-func (n *fake) Open(ctx context.Context, p *routing.Peer, _ string) (routing.Stream, error) {
-	to := n.peers[p.Key]
-	here, there := net.Pipe()
-	n.serving.Go(func() { to.serve(there) })
-	st := &pipe{Conn: here, to: to}
-	st.stop = context.AfterFunc(ctx, func() { st.Close() })
-	return st, nil
-}
-
-// A pipe is a Stream of a fake.
-type pipe struct {
-	net.Conn
-	to   *fakePeer
-	stop func() bool
-	once sync.Once
-}
-
-func (p *pipe) CloseWrite() error { return nil }
-
-func (p *pipe) Reset(code uint32) {
-	p.once.Do(func() {
-		p.stop()
-		p.to.mu.Lock()
-		p.to.reset = append(p.to.reset, code)
-		p.to.mu.Unlock()
-		p.Close()
-	})
 }
 
 // block returns a block unless the peer does not have it, or any more.
@@ -152,8 +80,7 @@ func (p *fakePeer) block(c cid.CID) ([]byte, bool) {
 }
 
 // serve answers the requests of one stream.
-func (p *fakePeer) serve(c net.Conn) {
-	defer c.Close()
+func (p *fakePeer) serve(_ string, c *routingtest.Stream) {
 	r, w := bufio.NewReader(c), bufio.NewWriter(c)
 	for {
 		kind, items, err := protocol.ReadAsk(r)
@@ -309,14 +236,13 @@ func (m *memory) Finish(context.Context) error {
 
 func (m *memory) Close() error { m.closed = true; return nil }
 
-// fetcher returns a Fetcher on a fake network, and its store.
-func fetcher(t testing.TB, n *fake) (*Fetcher, *memory) {
+// start returns a network without peers, a Fetcher on it, and its store.
+func start(t testing.TB) (*fake, *Fetcher, *memory) {
 	t.Helper()
 	z, err := wire.NewCodec()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &memory{}
-	t.Cleanup(n.serving.Wait)
-	return New(&Options{Network: n, Store: m, Codec: z, Log: slog.New(slog.DiscardHandler)}), m
+	n, m := &fake{Network: routingtest.New(t)}, &memory{}
+	return n, New(&Options{Network: n, Store: m, Codec: z, Log: slog.New(slog.DiscardHandler)}), m
 }
