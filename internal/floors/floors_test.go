@@ -16,9 +16,9 @@ var floor = map[string]int{
 	"protocol": 1, "wasmrt": 1, "ecosystem": 1, "sandbox": 1,
 	"cas": 2, "nu": 2, "nu/gitignore": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
-	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/routing/routingtest": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
+	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
+	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
