@@ -230,12 +230,16 @@ func TestHints(t *testing.T) {
 		_, receiver, l := start(t, signer)
 		n, sender, _ := start(t)
 		p := routing.NewBook().Peer(protocol.KeyOf(routingtest.Key(50)))
+		var mu sync.Mutex
 		var errs []error
 		n.Add(func(name string, st *routingtest.Stream) {
 			if name != protocol.HintProtocol {
 				t.Errorf("opened %s", name)
 			}
-			errs = append(errs, receiver.ServeHint(t.Context(), st, p, routing.Requester{}))
+			err := receiver.ServeHint(t.Context(), st, p, routing.Requester{})
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
 		})
 		head := []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(signer)))
 		for _, h := range [][]byte{head, []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(stranger))), []byte("none")} {
@@ -245,9 +249,11 @@ func TestHints(t *testing.T) {
 		if len(l.heads) != 1 || string(l.heads[0]) != string(head) {
 			t.Errorf("learned %q, want the signer's head", l.heads)
 		}
+		mu.Lock()
 		if len(errs) != 3 || errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], routing.ErrLied) || p.Ready() {
 			t.Errorf("got %v", errs)
 		}
+		mu.Unlock()
 		begin := time.Now()
 		for range routing.AskBurst / hintCost { // what the three have left, and as much again
 			sender.Tell(t.Context(), head)

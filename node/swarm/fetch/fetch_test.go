@@ -42,8 +42,8 @@ func TestTwoProviders(t *testing.T) {
 		if ideal := time.Duration(leaves*leafSize) * time.Second / (3 * linkRate); d > ideal*3/2 {
 			t.Errorf("got %v, want little more than the %v of both links", d, ideal)
 		}
-		if a.sent < b.sent || b.sent < leaves*leafSize/8 {
-			t.Errorf("the fast one sent %d bytes, the slow one %d", a.sent, b.sent)
+		if a.bytesSent() < b.bytesSent() || b.bytesSent() < leaves*leafSize/8 {
+			t.Errorf("the fast one sent %d bytes, the slow one %d", a.bytesSent(), b.bytesSent())
 		}
 		if f.Job(root) != nil {
 			t.Error("the job is still registered")
@@ -149,8 +149,8 @@ func TestNoProvider(t *testing.T) {
 		if err := f.Fetch(t.Context(), root, 0, nil); err != nil || !m.whole {
 			t.Fatal(err)
 		}
-		if most := (leaves-had+1)*leafSize + len(blocks[root])*2; had == 0 || other.sent > most {
-			t.Errorf("%d leaves were here, and %d bytes were sent, want %d at most", had, other.sent, most)
+		if most := (leaves-had+1)*leafSize + len(blocks[root])*2; had == 0 || other.bytesSent() > most {
+			t.Errorf("%d leaves were here, and %d bytes were sent, want %d at most", had, other.bytesSent(), most)
 		}
 	})
 }

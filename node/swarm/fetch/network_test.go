@@ -79,6 +79,13 @@ func (p *fakePeer) block(c cid.CID) ([]byte, bool) {
 	return b, ok && (p.vanish == 0 || p.given <= p.vanish)
 }
 
+// bytesSent is how many bytes of blocks the peer has sent.
+func (p *fakePeer) bytesSent() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sent
+}
+
 // serve answers the requests of one stream.
 func (p *fakePeer) serve(_ string, c *routingtest.Stream) {
 	r, w := bufio.NewReader(c), bufio.NewWriter(c)
