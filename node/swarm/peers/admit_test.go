@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -93,4 +95,24 @@ func TestGoneWhileGreeting(t *testing.T) {
 	if d := time.Since(begin); d > shutOut/2 {
 		t.Errorf("it was let in after %s only", d)
 	}
+}
+
+// A peer that is connected and has not shown its credential is not one to ask.
+func TestConnectedBeforeAdmitted(t *testing.T) {
+	show := make(chan struct{})
+	mesh := func(credential func() ([]byte, error)) func(*Options) {
+		return func(o *Options) {
+			o.Prefix, o.Credential, o.Admit = "/nuka-mesh", credential, func(protocol.Key, []byte) ([]byte, error) { return nil, nil }
+		}
+	}
+	a := start(t, 1, mesh(shows("a")))
+	b := start(t, 2, mesh(func() ([]byte, error) { <-show; return []byte("b"), nil }))
+	if err := a.host.Connect(t.Context(), peer.AddrInfo{ID: b.host.ID(), Addrs: b.host.Addrs()}); err != nil {
+		t.Fatal(err)
+	}
+	if p := a.Peer(b.key); a.IsConnected(p) || len(a.Connected(10)) > 0 || len(a.Peers()) > 0 {
+		t.Error("a peer without a credential counts as connected")
+	}
+	close(show)
+	until(t, "an admission", func() bool { return a.IsConnected(a.Peer(b.key)) && len(a.Connected(10)) == 1 })
 }
