@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// In a mesh nobody gets an answer, of any protocol, who has not shown what admits it.
+// In a mesh a peer without a credential that admits it gets no answer from any protocol.
 func TestAdmit(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 3, 3)
@@ -32,7 +32,7 @@ func TestAdmit(t *testing.T) {
 	}
 	for n, change := range []func(*Options){
 		mesh("stranger"),
-		func(o *Options) { o.Prefix = "/nuka-mesh" }, // shows nothing, and asks at once
+		func(o *Options) { o.Prefix = "/nuka-mesh" }, // shows no credential, and asks at once
 		func(o *Options) {
 			mesh("")(o)
 			o.Admit = func(protocol.Key, []byte) ([]byte, error) { return nil, nil }

@@ -28,7 +28,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// ipfs is a client, and server, that knows nothing of nuka: boxo as it comes, with its own host.
+// ipfs is a client and server that knows nothing of nuka: boxo with its own host and its defaults.
 func ipfs(t *testing.T, b blockstore.Blockstore, more ...libp2p.Option) (host.Host, *boxo.Bitswap) {
 	h, err := libp2p.New(append(more, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())...)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestServeBitswap(t *testing.T) {
 	}
 }
 
-// Who speaks nothing but bitswap is asked when nobody else has it.
+// A Bitswap-only peer is asked when no other peer has the tree.
 func TestFetchBitswap(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 1200, 3000)
@@ -122,8 +122,8 @@ func TestFetchBitswap(t *testing.T) {
 	}
 }
 
-// A client that has Noise only, as those in other languages do, fetches a whole package. Nodes of nuka take TLS among themselves, and
-// a mesh has no Noise.
+// A client with Noise only, as in other languages, fetches a whole package. Nodes of nuka use TLS among themselves, and a mesh offers no
+// Noise.
 func TestNoise(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 200, 20_000)
@@ -147,7 +147,7 @@ func TestNoise(t *testing.T) {
 		}
 	}
 
-	// And the other way round: the client has it, and is asked by bitswap.
+	// And the other way round: a node asks the client by Bitswap.
 	here := newMemory()
 	other := start(t, 2, here, nil)
 	if err := other.Connect(ctx, h.Addrs()[0].String()+"/p2p/"+h.ID().String()); err != nil {
@@ -173,7 +173,7 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// Bytes are given under whatever codec somebody asks for them, where they may be given at all.
+// A node serves bytes under any codec of their hash, if the peer may have them.
 func TestOtherCodec(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 3, 1000)
@@ -225,7 +225,7 @@ func TestOtherCodec(t *testing.T) {
 			switch {
 			case c == secret:
 				want = protocol.Missing
-			case kind == protocol.AskNodes && c == root: // a root that is asked for as a leaf is here: an end says so
+			case kind == protocol.AskNodes && c == root: // the root is asked for as a leaf: an end says that it is here
 				want = protocol.End
 			}
 			if err != nil || e != want || e == protocol.Plain && !bytes.Equal(b, there.blocks[c]) {

@@ -22,7 +22,7 @@ func until(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// several starts n nodes that all know the first one.
+// several starts n nodes whose bootstrap peer is the first one.
 func several(t testing.TB, n int, change func(i int, o *Options)) ([]*Swarm, []*memory) {
 	t.Helper()
 	var nodes []*Swarm
@@ -80,18 +80,18 @@ func TestDHT(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("fetched within %v", time.Since(begin))
-	// What is not shared is announced nowhere.
+	// Nothing that is not shared is announced anywhere.
 	for i, n := range nodes {
 		for _, key := range [][32]byte{protocol.ContentKey(secret), protocol.StatementsKey(ids[1])} {
 			found, err := dhtOf(n).ProviderStore().GetProviders(t.Context(), dhtKey(key))
 			if err != nil || len(found) > 0 {
-				t.Errorf("node %d: %v has what is not public, %v", i, found, err)
+				t.Errorf("node %d: %v is a provider of what is not public, %v", i, found, err)
 			}
 		}
 	}
 }
 
-// What is announced, and who was of use, is known after a restart.
+// A node that starts again connects to the peers that were useful before.
 func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	there := newMemory()
@@ -114,5 +114,5 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := start(t, 1, here, func(o *Options) { o.Dir = dir })
-	until(t, "a connection to a peer of before", func() bool { return len(again.Peers()) == 1 })
+	until(t, "a connection to a saved peer", func() bool { return len(again.Peers()) == 1 })
 }

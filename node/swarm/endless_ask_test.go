@@ -21,7 +21,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Whatever a peer does with a request for statements, the call ends, and what others say is heard.
+// Whatever a peer does with a request for statements, the call ends and returns the statements of other peers.
 func TestEndlessStatements(t *testing.T) {
 	ids := pids(40)
 	signer, stranger := newMemory(), newMemory()
@@ -95,7 +95,7 @@ func TestEndlessStatements(t *testing.T) {
 	}
 }
 
-// A peer that speaks bitswap only, and does not give what it is asked for, is lost in the end.
+// A Bitswap-only peer that does not send what it is asked for is lost in the end.
 func TestEndlessBitswap(t *testing.T) {
 	for name, says := range map[string]func(ctx context.Context, s *Swarm, to peer.ID, there *memory){
 		"silence": func(context.Context, *Swarm, peer.ID, *memory) {},
@@ -174,7 +174,7 @@ func (m *memory) sorted() (list []cid.Block) {
 	return list
 }
 
-// A peer whose news of its leaves never end is not asked for them any more.
+// A leecher whose changes never end is not asked for them any more.
 func TestEndlessNews(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		const size = 16 << 20
@@ -218,7 +218,7 @@ func TestEndlessNews(t *testing.T) {
 	})
 }
 
-// A slow and distant peer that speaks bitswap only gives large leaves in the end.
+// A slow and distant Bitswap-only peer sends large leaves in the end.
 func TestSlowHonestBitswap(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		sim.net.LatencyFunc = simnet.StaticLatency(250 * time.Millisecond)

@@ -17,10 +17,10 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A liar is a holder that gives the root when it is probed, and something else for nodes or leaves.
+// A liar is a provider that sends the root when it is probed, and something else for nodes or leaves.
 type liar struct {
 	m *memory
-	// nodes and leaves answer one request; nil answers as an honest peer does. false ends the stream.
+	// nodes and leaves answer one request; nil answers honestly. false ends the stream.
 	nodes, leaves func(st network.Stream, items [][]byte, w *bufio.Writer) bool
 }
 
@@ -100,7 +100,7 @@ func (m *memory) honest(kind protocol.Ask, items [][]byte, w *bufio.Writer) erro
 	return nil
 }
 
-// slowly writes something again and again.
+// slowly writes something again and again, with a pause in between.
 func slowly(every time.Duration, write func(w *bufio.Writer) error) func(network.Stream, [][]byte, *bufio.Writer) bool {
 	return func(_ network.Stream, _ [][]byte, w *bufio.Writer) bool {
 		for write(w) == nil && w.Flush() == nil {
@@ -110,14 +110,14 @@ func slowly(every time.Duration, write func(w *bufio.Writer) error) func(network
 	}
 }
 
-// One peer that says that it has a tree cannot keep the fetch alive: what cannot be had ends, so that it is built; and an honest peer
-// beside it is heard.
+// One peer that claims to have a tree cannot keep the fetch alive: the fetch ends, so that the package is built. Beside an honest peer it
+// does not matter.
 func TestEndlessPeer(t *testing.T) {
 	const files, size = 40, 64 << 10
 	var there *memory
 	var root cid.CID
 	missing := func(w *bufio.Writer) error { return protocol.WriteAnswer(w, protocol.Missing, nil) }
-	// A tree with many folders, of which a liar gives one node at a time.
+	// A tree with many folders, of which a liar sends one node at a time.
 	many := func(t *testing.T, m *memory) cid.CID {
 		var entries []cid.DirEntry
 		for i := range 200 {
@@ -151,7 +151,7 @@ func TestEndlessPeer(t *testing.T) {
 	neverReads := func(network.Stream, [][]byte, *bufio.Writer) bool { <-over; return false }
 	for name, c := range map[string]struct {
 		liar liar
-		most time.Duration // in which it gives the whole tree; 0 is never
+		most time.Duration // in which it sends the whole tree; 0 is never
 	}{
 		"nodes: missing, slowly":  {liar: liar{nodes: slowly(2*time.Second, missing)}},
 		"nodes: missing, quickly": {liar: liar{nodes: slowly(0, missing)}},
@@ -215,7 +215,7 @@ func TestEndlessPeer(t *testing.T) {
 				var err error
 				d := took(func() { err = a.Fetch(ctx, root, 0, nil) })
 				t.Logf("alone: %v, %d bytes: %v", d, bytesOf(a, bad), err)
-				// What a peer gives faster than wantPaceBytes in wantPaceEvery is had in the end.
+				// A tree that a peer sends faster than wantPaceBytes in wantPaceEvery arrives in the end.
 				if c.most > 0 && (err != nil || d > c.most) {
 					t.Errorf("it took %v, %v", d, err)
 				}
@@ -238,7 +238,7 @@ func TestEndlessPeer(t *testing.T) {
 	}
 }
 
-// A peer that is slow and far away is no liar: at 20 kB/s and 500 ms it gives a tree with a large node and large leaves, and statements.
+// A slow and distant peer is no liar: at 20 kB/s and 500 ms it sends a tree with a large node and large leaves, and statements.
 func TestSlowHonest(t *testing.T) {
 	for name, liars := range map[string]bool{"alone": false, "beside liars": true} {
 		t.Run(name, func(t *testing.T) {

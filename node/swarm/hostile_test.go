@@ -28,7 +28,7 @@ func hostile(s *Swarm, name string, answer func(st network.Stream, r *bufio.Read
 	})
 }
 
-// both connects a to two others, one of which is hostile and answers first.
+// both connects a to two other nodes, one of which is hostile and answers first.
 func both(t *testing.T, sim *simulation, a, bad, good *Swarm) {
 	t.Helper()
 	connect(t, a, bad)
@@ -42,16 +42,16 @@ func bytesOf(s, from *Swarm) int64 {
 	return received
 }
 
-// Case 1: wrong bytes, wherever they are, cost a leaf, and the peer. What is right of what the peer gave is kept.
+// Case 1: wrong bytes, wherever they are, cost a leaf and the peer. The right leaves before them are kept.
 func TestWrongBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes with the race detector; TestWrongBytesFast is its short form")
 	}
 	const size, leaf = 24 << 20, 1 << 20
-	// Packets are lost in this net. Then what comes behind the lost one within a round trip is here as soon as the leaf is.
+	// Packets are lost in this net. Then the bytes behind a lost packet, of one round trip, arrive together with the leaf.
 	const behind = 100 * mbit / 8 * int64(roundTrip) / int64(time.Second)
 	for name, c := range map[string]struct {
-		from int32 // which of the leaves that it gives is the first wrong one
+		from int32 // which of the leaves that it sends is the first wrong one
 		at   int   // which byte of it
 		all  bool  // and all after it
 	}{
@@ -96,7 +96,7 @@ func TestWrongBytes(t *testing.T) {
 				if wasted := got - right; wasted > leaf+leaf/16+behind {
 					t.Errorf("%d bytes of the liar were thrown away, want a leaf", wasted)
 				}
-				// What was right came once, but for a leaf that both were asked for at the end.
+				// The right leaves arrived once, except one that both were asked for at the end.
 				if got := bytesOf(a, good); got > size-right+leaf+leaf/16 {
 					t.Errorf("%d bytes came from the other, want the %d that were wrong or not asked for of the liar", got, size-right)
 				}
@@ -108,7 +108,7 @@ func TestWrongBytes(t *testing.T) {
 	}
 }
 
-// Over sockets, as fast as they go, a liar costs a leaf as well, however much it had been asked for.
+// Over sockets, as fast as they go, a liar costs a leaf as well, however much is in flight from it.
 func TestWrongBytesFast(t *testing.T) {
 	const size, leaf = 64 << 20, 1 << 20
 	for _, from := range []int32{1, 6, 30} {
@@ -136,7 +136,7 @@ func TestWrongBytesFast(t *testing.T) {
 	}
 }
 
-// Case 1, with nobody else: nothing of it is visible.
+// Case 1, without other peers: nothing of the tree is visible.
 func TestWrongBytesAlone(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		liar, here := newMemory(), newMemory()
@@ -164,7 +164,7 @@ func TestWrongBytesAlone(t *testing.T) {
 	})
 }
 
-// Case 2: a peer that stalls, or gives a byte a second, costs no more than half of the honest time.
+// Case 2: a peer that stalls, or sends a byte a second, costs no more than half of the honest time.
 func TestStall(t *testing.T) {
 	const size = 24 << 20
 	var alone time.Duration
@@ -242,7 +242,7 @@ func slow(s *Swarm, m *memory, kind string) {
 	})
 }
 
-// Case 3: when all vanish, the error names the content, nothing is visible, and a later fetch goes on.
+// Case 3: when all providers vanish, the error names the content, nothing is visible, and a later fetch resumes.
 func TestVanish(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		const size = 16 << 20
@@ -287,7 +287,7 @@ func TestVanish(t *testing.T) {
 	})
 }
 
-// Case 4: what is longer than was signed for is not read.
+// Case 4: bytes beyond the signed size are not read.
 func TestEndless(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		there, here := newMemory(), newMemory()
@@ -393,7 +393,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// Case 9: statements of keys that nobody trusts are dropped unread, and of too many none are taken.
+// Case 9: statements of untrusted keys are dropped unread, and an answer with too many is refused.
 func TestStatementFlood(t *testing.T) {
 	signer := key(7)
 	ids := pids(20)
@@ -453,7 +453,7 @@ func TestStatementFlood(t *testing.T) {
 			t.Errorf("peer %d is asked again at once", i)
 		}
 	}
-	// A signer that counts is believed as far as its signature is right.
+	// A statement of a signer that counts needs a valid signature.
 	forger := start(t, 9, newMemory(), nil)
 	hostile(forger, protocol.AttProtocol, func(st network.Stream, r *bufio.Reader, w *bufio.Writer) {
 		b := append([]byte{}, there.statements[ids[0]][0]...)
@@ -471,7 +471,7 @@ func TestStatementFlood(t *testing.T) {
 	}
 }
 
-// A peer that asks for more than its share waits; others do not.
+// A peer that asks for more than its share waits; other peers do not.
 func TestAskFlood(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		there := newMemory()
@@ -604,7 +604,7 @@ func TestCablePulled(t *testing.T) {
 	})
 }
 
-// What a peer has asked for costs nothing any more when it has gone: its streams are given back.
+// The streams of finished requests do not count against a peer.
 func TestStreamsGivenBack(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 3, 3)

@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Peers that say that they have, or will have, every leaf, and give none, cost a second and no more.
+// Leechers that claim to have, or to receive, every leaf and send none cost a second and no more.
 func TestPartsLiars(t *testing.T) {
 	const size = 24 << 20
 	bring := func(t *testing.T, liars int, part protocol.Part) (d time.Duration) {

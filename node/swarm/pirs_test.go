@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// describe keeps a PIR with a closure of so many bytes, which cannot be compressed, and returns its PID.
+// describe stores a PIR with an incompressible closure of so many bytes, and returns its PID.
 func (m *memory) describe(t testing.TB, name string, size int) pir.PID {
 	t.Helper()
 	r := rand.New(rand.NewPCG(uint64(size), uint64(len(name))))
@@ -71,7 +71,7 @@ func TestPIRs(t *testing.T) {
 	}
 }
 
-// A node that knows nothing of this protocol and one that does share a package both ways, and nobody is blamed.
+// A node without this protocol and one with it share a package both ways, and neither blames the other.
 func TestPIRsOldNode(t *testing.T) {
 	one, other := newMemory(), newMemory()
 	signed := func(o *Options) { o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7))} } }
@@ -101,7 +101,7 @@ func TestPIRsOldNode(t *testing.T) {
 	}
 }
 
-// Peers that lie about PIRs, that never end, or that say nothing, cost little; an honest slow one is heard.
+// Peers that lie about PIRs, never end or stay silent cost little; an honest slow one is heard.
 func TestPIRsHostile(t *testing.T) {
 	for name, answer := range map[string]func(st network.Stream, ids []pir.PID, w *bufio.Writer){
 		"another PIR": func(_ network.Stream, ids []pir.PID, w *bufio.Writer) {

@@ -21,11 +21,11 @@ import (
 
 const (
 	mbit = 1_000_000
-	// roundTrip is what simulated peers are apart.
+	// roundTrip is the round-trip time between simulated peers.
 	roundTrip = 50 * time.Millisecond
 )
 
-// A simulation is a network without sockets, in time that passes when nobody has anything to do.
+// A simulation is a network without sockets, on time that passes when all goroutines wait.
 type simulation struct {
 	t     *testing.T
 	net   *simnet.Simnet
@@ -49,7 +49,7 @@ func (sim *simulation) end() {
 	for _, stop := range sim.stops {
 		stop()
 	}
-	time.Sleep(10 * time.Second) // of synthetic time, for those that do as they like
+	time.Sleep(10 * time.Second) // of synthetic time, for goroutines of libraries that nothing waits for
 	sim.stops = nil
 }
 
@@ -95,7 +95,7 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 	return s, stop
 }
 
-// took says how long something takes in simulated time.
+// took returns how long something takes in simulated time.
 func took(do func()) time.Duration {
 	begin := time.Now()
 	do()
@@ -131,7 +131,7 @@ func TestRoundTrips(t *testing.T) {
 	})
 }
 
-// Three peers together give what their links carry.
+// Three peers together send what their links carry.
 func TestSumOfLinks(t *testing.T) {
 	for name, links := range map[string][]int{"equal": {20, 20, 20}, "unequal": {40, 10, 5}} {
 		t.Run(name, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestSumOfLinks(t *testing.T) {
 	}
 }
 
-// Twenty nodes that fetch the same at once give it to each other: the first holder gives three copies at most.
+// Twenty nodes that fetch the same tree at once send it to each other: at most three copies leave the origin.
 func TestManyAtOnce(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("half a gigabyte goes over a simulated net: NUKA_LONG=1 go test ./node/swarm -run TestManyAtOnce")
@@ -203,9 +203,9 @@ func TestManyAtOnce(t *testing.T) {
 			all.Wait()
 		})
 		copies := float64(a.host.Book().Sent.Load()) / size
-		t.Logf("%v, %.1f copies from the first holder", d, copies)
+		t.Logf("%v, %.1f copies from the origin", d, copies)
 		if copies > 3 {
-			t.Errorf("the first holder gave %.1f copies, want 3 at most", copies)
+			t.Errorf("%.1f copies left the origin, want 3 at most", copies)
 		}
 	})
 }

@@ -33,7 +33,7 @@ import (
 )
 
 // sybils are many identities of one adversary. Each is a libp2p host of its own that listens on loopback and answers what it is
-// asked in the DHT's protocol: nearer to the key are only sybils, and all of them are holders. Of twenty one is silent when it is
+// asked in the DHT's protocol: nearer to the key are only sybils, and all of them are providers. Of twenty one is silent when it is
 // asked for blocks or statements, nine have nothing, and ten speak none of our protocols. They share a process and a machine,
 // which is less than a real adversary has, and they know every address of each other, which is more.
 type sybils struct {
@@ -117,7 +117,7 @@ func (y *sybils) nearest(key []byte) []peer.AddrInfo {
 	return list[:min(20, len(list))]
 }
 
-// crowd makes n of them call a node, again when they are hung up on.
+// crowd makes n of them connect to a node, again when it hangs up.
 func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
 	to := peer.AddrInfo{ID: hostOf(s).ID(), Addrs: hostOf(s).Addrs()}
 	slots := make(chan struct{}, 32)
@@ -135,7 +135,7 @@ func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
 	until(t, "a crowd", func() bool { return len(hostOf(s).Network().Peers()) > min(n, 60) })
 }
 
-// announce makes honest nodes of the DHT, too, hold records that all sybils are holders, as they do when each has told them.
+// announce makes honest nodes of the DHT hold records that all sybils are providers, as they do after each has announced itself.
 func (y *sybils) announce(t *testing.T, key [32]byte, nodes ...*Swarm) {
 	t.Helper()
 	for _, s := range nodes {
@@ -147,7 +147,7 @@ func (y *sybils) announce(t *testing.T, key [32]byte, nodes ...*Swarm) {
 	}
 }
 
-// hasNothing answers that it has nothing of what it is asked for, neither blocks nor statements.
+// hasNothing answers that it has neither the blocks nor the statements that it is asked for.
 func hasNothing(st network.Stream) {
 	defer st.Close()
 	r, w := bufio.NewReader(st), bufio.NewWriter(st)
@@ -196,8 +196,8 @@ func figure(t *testing.T, from prometheus.Gatherer, name string, values ...strin
 	return sum
 }
 
-// Case 6: three hundred sybils, with NUKA_LONG a thousand, are all there is around a key, and most of whom a node is connected to. What a node has that is
-// known, configured or trusted is got from it all the same, at once; the figures tell of the false providers.
+// Case 6: three hundred sybils, with NUKA_LONG a thousand, surround a key and hold most of a node's connections. A tree on a saved peer, a
+// bootstrap peer or a signer arrives all the same, at once, and the figures count the false providers.
 func TestSybils(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes with the race detector")
@@ -241,7 +241,7 @@ func TestSybils(t *testing.T) {
 				}
 			})
 			sy.crowd(t, a, 120)
-			for _, id := range hostOf(a).Network().Peers() { // they answer sooner than whoever is honest
+			for _, id := range hostOf(a).Network().Peers() { // they answer sooner than the honest peer
 				if id != hostOf(holder).ID() {
 					a.host.Peer(keyOf(t, id)).Answered(time.Microsecond)
 				}
@@ -268,7 +268,7 @@ func TestSybils(t *testing.T) {
 			if way != "known" {
 				return
 			}
-			// What nobody has is not there, which is said within bounded time.
+			// A tree that no node has is given up within bounded time.
 			begin = time.Now()
 			err := a.Fetch(t.Context(), lost, size, nil)
 			if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), lost.String()) || here.has(lost) {
@@ -286,7 +286,7 @@ func TestSybils(t *testing.T) {
 	}
 }
 
-// One holder among a hundred false ones that the DHT names is found.
+// One provider among a hundred false ones that the DHT names is found.
 func TestFalseProviders(t *testing.T) {
 	there, here, figures := newMemory(), newMemory(), prometheus.NewRegistry()
 	root := there.tree(t, 3, 1000)
@@ -309,7 +309,7 @@ func TestFalseProviders(t *testing.T) {
 	t.Logf("%v false ones were tried", figure(t, figures, "nuka_swarm_providers_total", "unreachable"))
 }
 
-// Case 6, on a local network: whoever is near is asked before strangers that answer sooner.
+// Case 6, on a local network: a near peer is asked before strangers that answer sooner.
 func TestNearFirst(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		there, here := newMemory(), newMemory()

@@ -36,7 +36,7 @@ type memory struct {
 	// asked counts the blocks that were asked for.
 	asked atomic.Int64
 	puts  int
-	// swarming gives what is of trees that are not whole yet, too.
+	// swarming serves blocks of trees that are not whole yet as well.
 	swarming bool
 }
 
@@ -255,7 +255,7 @@ func (r *taking) Finish(context.Context) error {
 
 func (r *taking) Close() error { return nil }
 
-// has says whether the whole tree is there.
+// has reports whether the whole tree is there.
 func (m *memory) has(root cid.CID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -315,7 +315,7 @@ func (m *memory) add(blocks ...cid.Block) {
 	}
 }
 
-// say makes a signer say something about n PIDs.
+// say stores a statement of a signer about each PID.
 func (m *memory) say(t testing.TB, key ed25519.PrivateKey, ids ...pir.PID) {
 	t.Helper()
 	for _, id := range ids {

@@ -18,7 +18,7 @@ func shows(credential string) func() ([]byte, error) {
 	return func() ([]byte, error) { return []byte(credential), nil }
 }
 
-// A credential that has changed is shown to those who are here already, and nobody has to go for it.
+// A changed credential is shown to connected peers, and the connections stay.
 func TestRenew(t *testing.T) {
 	var mu sync.Mutex
 	number, seen, renewed := 1, map[protocol.Key]string{}, map[string]int{}
@@ -69,7 +69,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// Who goes in the middle of showing its credential may come back soon: it was not refused.
+// A peer that disconnects while it shows its credential may come back soon: it was not refused.
 func TestGoneWhileGreeting(t *testing.T) {
 	var slow atomic.Bool
 	slow.Store(true)
