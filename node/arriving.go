@@ -120,7 +120,7 @@ func (t *incomingTree) coming(blocks []cid.CID) {
 	}
 }
 
-// Finish implements swarm.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
+// Finish implements fetch.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
 // A tree out of a mesh has its mark from the moment on at which the store has it.
 func (t *incomingTree) Finish(ctx context.Context) error {
 	if err := t.Receiving.Finish(ctx); err != nil {
@@ -160,7 +160,7 @@ func swarmMark(id pir.PID, root cid.CID) string {
 	return swarmRoot + id.String()
 }
 
-// Close implements swarm.Receiver.
+// Close implements fetch.Receiver.
 func (t *incomingTree) Close() error {
 	err := t.Receiving.Close()
 	if !t.finished {

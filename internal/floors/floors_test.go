@@ -16,8 +16,9 @@ var floor = map[string]int{
 	"protocol": 1, "wasmrt": 1, "ecosystem": 1, "sandbox": 1,
 	"cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
-	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
+	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
+	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
+	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -25,6 +26,8 @@ var floor = map[string]int{
 // The package itself is the last one. Rooms that are not open are imported only by rooms of the same list, and by tests.
 var rooms = map[string][]room{
 	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
+	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
+		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
 }
 
 type room struct {
@@ -113,9 +116,19 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// barred names what must not reach a program, by whatever way, and why: packages of ours, and modules of others with all
+// noNetwork bars what speaks on sockets from the parts of the swarm that reach peers by routing.Router.
+var noNetwork = map[string]string{
+	"node/swarm/peers":           "it reaches peers by routing.Router",
+	"github.com/libp2p":          "only node/swarm/peers speaks libp2p",
+	"github.com/ipfs":            "only node/swarm/peers speaks Bitswap",
+	"github.com/multiformats":    "only node/swarm/peers knows multiaddrs",
+	"github.com/quic-go/quic-go": "only node/swarm/peers speaks QUIC to peers",
+}
+
+// barred names what must not reach a program, or one of our packages, by whatever way, and why: packages of ours, and modules of others with all
 // below them. The longest name that fits counts, and no reason means that it may.
 var barred = map[string]map[string]string{
+	"node/swarm/routing": noNetwork, "node/swarm/wire": noNetwork, "node/swarm/fetch": noNetwork, "node/swarm/serve": noNetwork, "node/swarm/claims": noNetwork,
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
 		"cas/block":    "the command holds no store",
@@ -193,21 +206,21 @@ var doors = map[string]door{
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
 	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
 	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
-	"github.com/libp2p":                            {code: []string{"node/swarm"}, tests: []string{"testnet"}},
-	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
-	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
-	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm", "node/control"}},
+	"github.com/libp2p":                            {code: []string{"node/swarm/peers"}, tests: []string{"testnet", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"node/swarm"}},
 	"github.com/libp2p/go-libp2p/x/simlibp2p":      {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
-	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
-	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                        // node serves what node/swarm counts
-	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
+	"github.com/ipfs":                              {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}}, // pir/cid is compared with it
+	"github.com/multiformats":                      {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}},
+	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                              // node serves what node/swarm counts
+	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm/peers"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},
 	"github.com/twmb/murmur3": {code: []string{"pir/cid"}},
 	// Archives, registries and their configuration.
-	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm"}},
+	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm/wire"}},
 	"github.com/ulikunitz/xz":            {code: []string{"source/archive"}},
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source"}},
@@ -222,9 +235,9 @@ var doors = map[string]door{
 	// The system and concurrency.
 	"golang.org/x/sys":       {code: []string{"*"}},
 	"golang.org/x/sync":      {code: []string{"*"}},
-	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
+	"golang.org/x/time/rate": {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
 	"golang.org/x/net/html":  {code: []string{"source"}},
-	"golang.org/x/net/ipv4":  {code: []string{"node/swarm"}}, // in the terms of quic-go's sockets
+	"golang.org/x/net/ipv4":  {code: []string{"node/swarm/peers"}}, // in the terms of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
