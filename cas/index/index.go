@@ -102,6 +102,13 @@ func (x *Index) Close() error {
 	return errors.Join(errs...)
 }
 
+const (
+	memTable = 8 << 20
+	// blockCache is the room for blocks of tables. Pebble takes the memory of its tables out of the cache: the one that it writes, and one that it
+	// writes out or keeps for later. With 16 MiB in all nothing was left for blocks, and each read went to the file.
+	blockCache = 32<<20 + 2*memTable
+)
+
 // openPebble opens the database, making it if there is none.
 func (x *Index) openPebble() (err error) {
 	defer func() {
@@ -109,7 +116,7 @@ func (x *Index) openPebble() (err error) {
 			err = fmt.Errorf("open index: %v", p)
 		}
 	}()
-	cache := pebble.NewCache(16 << 20)
+	cache := pebble.NewCache(blockCache)
 	defer cache.Unref()
 	o := &pebble.Options{
 		Cache:              cache,
@@ -127,7 +134,7 @@ func (x *Index) openPebble() (err error) {
 				x.log.Error("background work of the index", "error", err)
 			},
 		},
-		MemTableSize:                8 << 20,
+		MemTableSize:                memTable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
