@@ -227,14 +227,3 @@ func (h *handler) content(id string) (pir.PID, cid.CID, error) {
 	}
 	return p, c, err
 }
-
-// storeErr gives the store's errors their codes.
-func storeErr(err error) error {
-	switch {
-	case errors.Is(err, cas.ErrNotFound):
-		return protocol.Errorf(protocol.NotFound, "%v", err)
-	case errors.Is(err, cas.ErrDamaged):
-		return protocol.Errorf(protocol.Damaged, "%v", err).WithHint("it has been set aside; build the package again to heal it")
-	}
-	return err
-}

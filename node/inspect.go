@@ -48,13 +48,13 @@ func (h *handler) describe(ctx context.Context, a protocol.PathArgs) (*protocol.
 	}
 	root, err := h.store.Lookup(ctx, c, "")
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, cas.Coded(err)
 	}
 	e := entry(root)
 	d.Root = &e
 	for e, err := range h.store.Entries(ctx, c) {
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		d.Size += e.Size
 	}
@@ -111,7 +111,7 @@ func (h *handler) list(ctx context.Context, a protocol.PathArgs) ([]protocol.Ent
 	entries := []protocol.Entry{}
 	for e, err := range h.store.Entries(ctx, at.CID) {
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		if e.Path == "" && e.Kind == cas.Dir {
 			continue
@@ -130,7 +130,7 @@ func noPath(a protocol.PathArgs, err error) error {
 	if errors.Is(err, cas.ErrNotFound) {
 		return protocol.Errorf(protocol.NotFound, "%.60s has no path %q", a.ID, a.Path).WithHint("see what it has: nuka ls %.60s", a.ID)
 	}
-	return storeErr(err)
+	return cas.Coded(err)
 }
 
 func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) error {
@@ -147,7 +147,7 @@ func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) 
 	}
 	f, err := h.store.OpenFile(ctx, e.CID)
 	if err != nil {
-		return storeErr(err)
+		return cas.Coded(err)
 	}
 	defer f.Close()
 	_, err = io.Copy(out, f)

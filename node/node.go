@@ -19,6 +19,7 @@ import (
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/node/tidy"
+	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
@@ -112,7 +113,7 @@ func Run(ctx context.Context, o *Options) error {
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),
-		Unpack:  (&unpackWorker{log: log}).unpack,
+		Unpack:  (&worker.Unpacker{Log: log}).Unpack,
 		Log:     log,
 	}
 	offline := fetcher
@@ -126,11 +127,11 @@ func Run(ctx context.Context, o *Options) error {
 	realizer, err := realize.New(&realize.Options{
 		Store: store,
 		Slots: slots,
-		Builder: &builder{
-			slots: slots,
-			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
-			machine: code,
-			partial: func() bool { return settings.Get().Partial },
+		Builder: &worker.Builder{
+			Slots: slots,
+			Store: store, Blobs: filepath.Join(o.Home.Store(), "blobs"),
+			Machine: code,
+			Partial: func() bool { return settings.Get().Partial },
 		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -21,7 +22,7 @@ import (
 func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, cas.Coded(err)
 	}
 	p, err := pir.Decode(canonical)
 	if err != nil {
@@ -41,7 +42,7 @@ func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local boo
 	for i, in := range inputs {
 		root, err := h.store.Lookup(ctx, in.CID, "")
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
 	}
@@ -61,14 +62,14 @@ func (h *handler) way(ctx context.Context, root cid.CID, command string, local b
 	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else it leads elsewhere, and is asked for
 		bytes = target.CID
 		if file, err = h.store.BlobPath(bytes); err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 	}
 	var out []protocol.Folder
 	for _, at := range []string{"", "bin"} {
 		dir, err := h.store.Lookup(ctx, root, at)
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		if dir.Kind != cas.Dir {
 			break
@@ -76,7 +77,7 @@ func (h *handler) way(ctx context.Context, root cid.CID, command string, local b
 		f := protocol.Folder{CID: dir.CID.String(), Entries: []protocol.Entry{}}
 		for e, err := range h.store.Folder(ctx, dir.CID) {
 			if err != nil {
-				return nil, storeErr(err)
+				return nil, cas.Coded(err)
 			}
 			if len(f.Entries) == maxWay {
 				f.Entries = nil
@@ -101,7 +102,7 @@ func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArg
 	if len(offered) == 0 {
 		var err error
 		if offered, err = h.programs(ctx, root.CID); err != nil {
-			return "", storeErr(err)
+			return "", cas.Coded(err)
 		}
 	}
 	want := a.Command
@@ -154,7 +155,7 @@ func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writ
 			err = text.Encode(entry(e))
 		}
 		if err != nil {
-			return storeErr(err)
+			return cas.Coded(err)
 		}
 	}
 	return lines.Flush()
@@ -172,5 +173,5 @@ func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
 			return nil, protocol.Errorf(protocol.Invalid, "files: %v", err)
 		}
 	}
-	return blobPaths(h.store, files)
+	return worker.BlobPaths(h.store, files)
 }

@@ -162,7 +162,7 @@ func (h *handler) getContent(ctx context.Context, root cid.CID, offline bool, ev
 	way := protocol.Present
 	missing, err := h.store.Missing(ctx, root)
 	if err != nil && !errors.Is(err, cas.ErrNotFound) {
-		return nil, storeErr(err)
+		return nil, cas.Coded(err)
 	}
 	if err != nil || len(missing) > 0 {
 		if offline {
@@ -182,7 +182,7 @@ func (h *handler) getContent(ctx context.Context, root cid.CID, offline bool, ev
 	out := protocol.Output{CID: root.String(), Name: root.String(), Way: way}
 	for e, err := range h.store.Entries(ctx, root) {
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		out.Size += e.Size
 	}

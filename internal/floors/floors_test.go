@@ -18,7 +18,7 @@ var floor = map[string]int{
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
+	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4, "node/worker": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -28,6 +28,7 @@ var rooms = map[string][]room{
 	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
+	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/worker", open: true}, {name: "node", open: true}},
 }
 
 type room struct {

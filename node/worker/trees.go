@@ -1,9 +1,8 @@
-package node
+package worker
 
 import (
 	"context"
 	"fmt"
-	"iter"
 	"path"
 	"sync"
 
@@ -13,14 +12,14 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// A build worker gets the roots of its inputs and no list of what is below them: it asks for a folder when a program looks into it, and
-// for the paths of files' bytes when a program opens one.
+// A build worker gets the roots of its inputs and no list of the entries below them. It asks for a folder when a program looks into it, and
+// for the paths of blobs when a program opens a file.
 
 const (
-	// maxLooks is how many questions about trees a worker has open at most. The node allows twice as many, since it counts a question
-	// until after it has answered.
+	// maxLooks bounds the open questions about trees of a worker. The node allows twice as many, because it counts a question until after
+	// it has sent the answer.
 	maxLooks = 32
-	// maxLooking is how many of them the node works at at once: a folder with a million entries takes memory.
+	// maxLooking bounds the questions that the node works at at the same time: a folder with a million entries takes memory.
 	maxLooking = 4
 	// maxLookFiles is how many files one question may name.
 	maxLookFiles = 64
@@ -28,8 +27,8 @@ const (
 	pageSize = 256 << 10
 )
 
-// A wantTree is a question of a build worker: what a folder of its inputs holds, or where the bytes of files lie.
-// It names them by the CIDs that its job and earlier answers have told it, and by no others.
+// A wantTree is a question of a build worker: for the entries of a folder of its inputs, or for the paths of the blobs of files.
+// It names them by CIDs from its job and from earlier answers, and by no others.
 type wantTree struct {
 	ID     uint64   `json:"id"` // which the answers carry
 	Folder string   `json:"folder,omitempty"`
@@ -45,7 +44,7 @@ type haveTree struct {
 	Error   *protocol.Error `json:"error,omitempty"`
 }
 
-// treeEntry describes an entry of the store. Its key is its CID; where its bytes lie is asked for with that.
+// treeEntry describes an entry of the store. Its key is its CID, by which the worker asks for the path of its blob.
 func treeEntry(e cas.Entry) wasmrt.Entry {
 	out := wasmrt.Entry{Path: e.Path, Kind: wasmrt.KindSymlink, Exec: e.Exec, Size: e.Size, Target: e.Target}
 	switch e.Kind {
@@ -57,44 +56,39 @@ func treeEntry(e cas.Entry) wasmrt.Entry {
 	return out
 }
 
-// folders is the set of store operations that looking into the inputs of a build needs.
-type folders interface {
-	Folder(ctx context.Context, c cid.CID) iter.Seq2[cas.Entry, error]
-	blobs
-}
-
-// blobs is the set of store operations that reading files by their paths needs.
-type blobs interface {
+// Blobs is the set of store operations that BlobPaths needs.
+type Blobs interface {
 	BlobPath(c cid.CID) (string, error)
 }
 
-// blobPaths returns the paths of the blobs of files. Only the first must have one: the others may be opened next.
-func blobPaths(store blobs, files []cid.CID) ([]string, error) {
+// BlobPaths returns the paths of the blobs of files. The first must have one; the others, which a program may open next, are "" if they have
+// none.
+func BlobPaths(store Blobs, files []cid.CID) ([]string, error) {
 	paths := make([]string, len(files))
 	for i, c := range files {
 		var err error
 		if paths[i], err = store.BlobPath(c); err != nil && i == 0 {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 	}
 	return paths, nil
 }
 
-// treeServer answers one build worker's questions about its inputs. It tells it only what can be reached from them.
+// A treeServer answers one build worker's questions about its inputs. The worker learns only of entries below their roots.
 type treeServer struct {
-	store  folders
+	store  Store
 	worker *wasmrt.Worker
-	// found is told where the bytes of a file lie that the worker may read now, and its name for people. Several goroutines call it.
+	// found is called with the path of each file that the worker may read from now on, and its name for people. Several goroutines call it.
 	found   func(file, name string)
 	running *sync.WaitGroup
-	looking chan struct{} // a place for each question that is worked at
+	looking chan struct{} // a place for each question that the node works at
 
 	mu    sync.Mutex
-	open  int                // questions that are not answered
-	named map[cid.CID]string // what the worker was told of, and may ask for, with its name
+	open  int                // questions without an answer
+	named map[cid.CID]string // what the worker knows of and may ask for, with its name
 }
 
-func newTreeServer(store folders, worker *wasmrt.Worker, running *sync.WaitGroup, found func(file, name string)) *treeServer {
+func newTreeServer(store Store, worker *wasmrt.Worker, running *sync.WaitGroup, found func(file, name string)) *treeServer {
 	return &treeServer{
 		store: store, worker: worker, running: running, found: found,
 		looking: make(chan struct{}, maxLooking), named: map[cid.CID]string{},
@@ -108,15 +102,14 @@ func (t *treeServer) tell(c cid.CID, name string) {
 	t.named[c] = name
 }
 
-// answer answers a question. It does not wait for that.
-// A question that no worker of ours has is an error.
+// answer answers a question. It does not wait for that. A question that no worker of ours asks is an error.
 func (t *treeServer) answer(ctx context.Context, want *wantTree) error {
 	asked := want.Files
 	if want.Folder != "" {
 		asked = append([]string{want.Folder}, asked...)
 	}
 	if len(asked) == 0 || len(asked) > maxLookFiles || want.Folder != "" && len(want.Files) > 0 {
-		return fmt.Errorf("it asks for %d folders and files at once", len(asked))
+		return fmt.Errorf("the worker asks for %d folders and files at once", len(asked))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,12 +117,12 @@ func (t *treeServer) answer(ctx context.Context, want *wantTree) error {
 	for i, text := range asked {
 		c, err := cid.Parse(text)
 		if _, named := t.named[c]; err != nil || !named {
-			return fmt.Errorf("it asks for %.80q, which is none of its inputs", text)
+			return fmt.Errorf("the worker asks for %.80q, which is none of its inputs", text)
 		}
 		list[i] = c
 	}
 	if t.open >= 2*maxLooks {
-		return fmt.Errorf("it asks for more while %d answers are due", t.open)
+		return fmt.Errorf("the worker asks for more while %d answers are due", t.open)
 	}
 	t.open++
 	t.running.Go(func() {
@@ -157,12 +150,12 @@ func (t *treeServer) answer(ctx context.Context, want *wantTree) error {
 	return nil
 }
 
-// folder sends what a folder holds. The error is that of sending.
+// folder sends the entries of a folder. The error is that of sending.
 func (t *treeServer) folder(ctx context.Context, id uint64, c cid.CID) error {
 	have, size := haveTree{ID: id, More: true}, 0
 	for e, err := range t.store.Folder(ctx, c) {
 		if err != nil {
-			return t.send(&haveTree{ID: id, Error: protocol.AsError(storeErr(err))})
+			return t.send(&haveTree{ID: id, Error: protocol.AsError(cas.Coded(err))})
 		}
 		if e.Kind != cas.Symlink {
 			t.tell(e.CID, e.Path)
@@ -179,9 +172,9 @@ func (t *treeServer) folder(ctx context.Context, id uint64, c cid.CID) error {
 	return t.send(&have)
 }
 
-// files sends where the bytes of files lie. The error is that of sending.
+// files sends the paths of the blobs of files. The error is that of sending.
 func (t *treeServer) files(id uint64, list []cid.CID) error {
-	paths, err := blobPaths(t.store, list)
+	paths, err := BlobPaths(t.store, list)
 	if err != nil {
 		return t.send(&haveTree{ID: id, Error: protocol.AsError(err)})
 	}

@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"archive/tar"
@@ -51,8 +51,8 @@ func TestUnpackWorker(t *testing.T) {
 		tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/x", Mode: 0o4755}, tar.Header{Typeflag: tar.TypeSymlink, Name: "p/l", Linkname: "/etc/passwd"},
 		tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/y", Mode: 0o644}, tar.Header{Typeflag: tar.TypeReg, Name: "p/bin/y", Mode: 0o644},
 		tar.Header{Typeflag: tar.TypeLink, Name: "p/z", Linkname: "p/bin/x"}, tar.Header{Typeflag: tar.TypeFifo, Name: "p/f"})
-	u := &unpackWorker{log: quiet()}
-	got, err := u.unpack(t.Context(), path, out, &archive.Options{Strip: 1})
+	u := &Unpacker{Log: quiet()}
+	got, err := u.Unpack(t.Context(), path, out, &archive.Options{Strip: 1})
 	if err != nil || len(got.LeftOut) != 1 || !strings.Contains(got.LeftOut[0], `"f"`) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -65,7 +65,7 @@ func TestUnpackWorker(t *testing.T) {
 	}
 
 	path, out = archiveIn(t, tar.Header{Typeflag: tar.TypeReg, Name: "../x"})
-	_, err = u.unpack(t.Context(), path, out, &archive.Options{})
+	_, err = u.Unpack(t.Context(), path, out, &archive.Options{})
 	if e := protocol.AsError(err); e == nil || e.Code != protocol.Invalid || e.Hint == "" || !strings.Contains(e.Message, "../x") {
 		t.Errorf("got %v, want the worker's own refusal", err)
 	}
@@ -93,8 +93,8 @@ func TestUnpackWorkerSubmodules(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, c, 0o600), os.Mkdir(out, 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	u := &unpackWorker{log: quiet()}
-	got, err := u.unpack(t.Context(), path, out, &archive.Options{Commit: commit})
+	u := &Unpacker{Log: quiet()}
+	got, err := u.Unpack(t.Context(), path, out, &archive.Options{Commit: commit})
 	want := []archive.Submodule{{Path: "lib/sub", Commit: strings.Repeat("1", 40)}}
 	if err != nil || !slices.Equal(got.Submodules, want) || got.Entries != 2 {
 		t.Errorf("got %+v, %v", got, err)
@@ -117,9 +117,9 @@ func TestUnpackWorkerFails(t *testing.T) {
 		"garbage": {"printf 'garbage garbage garbage'; exec sleep 600", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := &unpackWorker{program: "/bin/sh", args: []string{"-c", tt.script}, stall: 500 * time.Millisecond, log: quiet()}
+			u := &Unpacker{program: "/bin/sh", args: []string{"-c", tt.script}, stall: 500 * time.Millisecond, Log: quiet()}
 			begin := time.Now()
-			_, err := u.unpack(t.Context(), path, out, &archive.Options{})
+			_, err := u.Unpack(t.Context(), path, out, &archive.Options{})
 			if err == nil || tt.code != "" && (protocol.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.says)) {
 				t.Errorf("got %v, want %s: %s", err, tt.code, tt.says)
 			}
@@ -129,9 +129,9 @@ func TestUnpackWorkerFails(t *testing.T) {
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	u := &unpackWorker{program: "/bin/sh", args: []string{"-c", "exec sleep 600"}, log: quiet()}
+	u := &Unpacker{program: "/bin/sh", args: []string{"-c", "exec sleep 600"}, Log: quiet()}
 	time.AfterFunc(100*time.Millisecond, cancel)
-	if _, err := u.unpack(ctx, path, out, &archive.Options{}); !errors.Is(err, context.Canceled) {
+	if _, err := u.Unpack(ctx, path, out, &archive.Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want to be canceled", err)
 	}
 }

@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ import (
 )
 
 // A build worker of these tests has been taken over: it attacks.
-func init() { testWorkers[WorkerArg] = hostileWorker }
+func init() { testWorkers[Arg] = hostileWorker }
 
 // exits is a program that ends with a code.
 func exits(code byte) []byte {
@@ -191,7 +191,7 @@ func cacheTree(dir string) map[string]string {
 }
 
 type bench struct {
-	b      *builder
+	b      *Builder
 	store  *cas.Store // the builder's
 	cache  string
 	blobs  string
@@ -207,9 +207,9 @@ func newBench(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { store.Close() })
 	x := &bench{store: store, cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
-	x.b = &builder{
-		store: store, blobs: x.blobs, slots: realize.NewSlots(2), partial: func() bool { return false },
-		machine: &machine.Cache{Dir: x.cache, Work: dir, Engine: nu.EngineCode, Log: slog.New(slog.DiscardHandler)},
+	x.b = &Builder{
+		Store: store, Blobs: x.blobs, Slots: realize.NewSlots(2), Partial: func() bool { return false },
+		Machine: &machine.Cache{Dir: x.cache, Work: dir, Engine: nu.EngineCode, Log: slog.New(slog.DiscardHandler)},
 	}
 	return x
 }
@@ -301,7 +301,7 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 	if _, err := x.build(t, t.TempDir(), "ask "+stranger, true); err == nil || !strings.Contains(err.Error(), "none of its inputs") {
 		t.Errorf("a file that is no input: got %v", err)
 	}
-	x.b.machine.Work = filepath.Join(t.TempDir(), "none") // so that it fails at once
+	x.b.Machine.Work = filepath.Join(t.TempDir(), "none") // so that it fails at once
 	if _, err := x.build(t, t.TempDir(), "again", true); err == nil || !strings.Contains(err.Error(), "again and again") {
 		t.Errorf("again and again: got %v", err)
 	}
@@ -310,13 +310,13 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 // A worker has no more slots than it was given, and they are free again when it ends, however it does.
 func TestWorkerSlots(t *testing.T) {
 	x := newBench(t)
-	x.b.slots = realize.NewSlots(2)
-	for what, want := range map[string]string{"slots 1": "", "slots 2": "", "slots 100": "it asks for 1 slots", "slots -1": "it asks for -1 slots"} {
+	x.b.Slots = realize.NewSlots(2)
+	for what, want := range map[string]string{"slots 1": "", "slots 2": "", "slots 100": "the worker asks for 1 slots", "slots -1": "the worker asks for -1 slots"} {
 		_, err := x.build(t, t.TempDir(), what, true)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", what, err, want)
 		}
-		if n := len(x.b.slots); n != 0 {
+		if n := len(x.b.Slots); n != 0 {
 			t.Errorf("%s: %d slots are not free", what, n)
 		}
 	}
@@ -331,7 +331,7 @@ func TestCompileWorker(t *testing.T) {
 	}
 	done := make(chan error, 2)
 	for range 2 {
-		go func() { done <- x.b.machine.Make(context.Background(), file, false, true) }()
+		go func() { done <- x.b.Machine.Make(context.Background(), file, false, true) }()
 	}
 	if err := errors.Join(<-done, <-done); err != nil {
 		t.Fatal(err)
@@ -347,7 +347,7 @@ func TestCompileWorker(t *testing.T) {
 	if err := os.WriteFile(file, []byte("\x00asm\x01\x00\x00\x00garbage"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.b.machine.Make(context.Background(), file, false, true); err == nil {
+	if err := x.b.Machine.Make(context.Background(), file, false, true); err == nil {
 		t.Error("a module that is none: got no error")
 	}
 }
@@ -390,7 +390,7 @@ func TestBuildsOfOthersNeedWalls(t *testing.T) {
 	if _, err := x.build(t, t.TempDir(), "nothing", true); err != nil {
 		t.Errorf("described by the user: got %v", err)
 	}
-	x.b.partial = func() bool { return true }
+	x.b.Partial = func() bool { return true }
 	if _, err := x.build(t, t.TempDir(), "nothing", false); err != nil {
 		t.Errorf("allowed by the configuration: got %v", err)
 	}

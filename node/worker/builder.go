@@ -1,9 +1,10 @@
-package node
+package worker
 
 import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,10 +21,10 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// WorkerArg is the argument that makes the daemon's program a worker process: see RunWorker.
-const WorkerArg = "build-worker"
+// Arg is the argument that makes the daemon's program a worker process, which calls Run.
+const Arg = "build-worker"
 
-// The limits of a build. They are there to end what has gone wrong, not to ration.
+// The limits of a build. They end builds that have gone wrong; they do not ration.
 const (
 	maxBuildMemory   = 12 << 30
 	maxBuildTime     = 12 * time.Hour
@@ -34,25 +35,26 @@ const (
 	maxProgramMemory = 4 << 30
 )
 
-// inputs is the set of store operations that a builder needs, which only reads the trees that builds are made from.
-type inputs interface {
+// Store is the set of store operations that a Builder needs, which only reads the trees that builds are made from.
+type Store interface {
 	Lookup(ctx context.Context, root cid.CID, path string) (cas.Entry, error)
-	folders
+	Folder(ctx context.Context, c cid.CID) iter.Seq2[cas.Entry, error]
+	Blobs
 }
 
-// builder runs builds in worker processes.
-type builder struct {
-	store   inputs
-	blobs   string // folder of the store that workers may read
-	machine *machine.Cache
-	slots   realize.Slots
-	partial func() bool // whether builds of others' may run where a wall is missing
+// A Builder runs builds in worker processes. All fields must be set.
+type Builder struct {
+	Store   Store
+	Blobs   string // folder of the store that workers may read
+	Machine *machine.Cache
+	Slots   realize.Slots
+	Partial func() bool // whether builds that others described may run where a wall is missing
 }
 
-// scratchName is the folder of a build for what shows the machine code cache to its worker.
+// scratchName is the folder of a build that shows the machine code cache to its worker.
 const scratchName = "code"
 
-// A workerJob is the first message to a worker: all it needs to run one build.
+// A workerJob is the first message to a worker: all that it needs to run one build.
 type workerJob struct {
 	PIR         string       `json:"pir"`
 	Trees       []workerTree `json:"trees"`
@@ -60,7 +62,7 @@ type workerJob struct {
 	Dir         string       `json:"dir"`          // holds build, out and tmp
 	MachineCode string       `json:"machine_code"` // the cache, which it only reads
 	Jobs        int          `json:"jobs"`
-	// Unpack is another job, instead of a build.
+	// Unpack replaces the build: the worker unpacks an archive.
 	Unpack *unpackJob `json:"unpack,omitempty"`
 }
 
@@ -69,47 +71,47 @@ type workerTree struct {
 	Root wasmrt.Entry `json:"root"`
 }
 
-// A workerReply is a message of a worker: output, a question for machine code, a slot or what its inputs hold, or its end.
+// A workerReply is a message of a worker: output, a question for machine code, for a slot or about its inputs, or that the job is done.
 type workerReply struct {
 	Output []byte    `json:"output,omitempty"`
 	Want   *wantCode `json:"want,omitempty"`
 	Look   *wantTree `json:"look,omitempty"`
 	Slots  int       `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
 	Done   bool      `json:"done,omitempty"`
-	// Unpacked is what an unpackJob gave.
+	// Unpacked is the result of an unpackJob.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
 	Error    *protocol.Error `json:"error,omitempty"`
 }
 
 // Build implements realize.Builder.
-func (b *builder) Build(ctx context.Context, job *realize.Job) error {
+func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	message, err := b.message(ctx, job)
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{b.machine.Dir, filepath.Join(job.Dir, scratchName)} {
+	for _, dir := range []string{b.Machine.Dir, filepath.Join(job.Dir, scratchName)} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	partial := job.Local || b.partial()
+	partial := job.Local || b.Partial()
 	said := &firstBytes{most: maxSaid}
 	defer func() {
 		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
-			b.machine.Log.Error("a build worker has panicked", "pid", job.PID, "wrote", text)
+			b.Machine.Log.Error("a build worker has panicked", "pid", job.PID, "wrote", text)
 		}
 	}()
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
-		Args:      []string{WorkerArg},
+		Args:      []string{Arg},
 		Stderr:    said,
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  []string{b.blobs, b.machine.Dir},
+		ReadOnly:  []string{b.Blobs, b.Machine.Dir},
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
 	})
 	var walls *wasmrt.WallError
 	if errors.As(err, &walls) {
-		return protocol.Errorf(protocol.Denied, "it was described by others, and %v", err).
+		return protocol.Errorf(protocol.Denied, "the build was described by others, and %w", err).
 			WithHint("put the wall up (nuka doctor says how), fetch the package from a peer, or allow it all the same with confine: partial in config.nuon")
 	}
 	if err != nil {
@@ -117,7 +119,7 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	}
 	asked := newAnswerer(b, worker, job, partial)
 	defer asked.wait()
-	defer worker.Close() // an answer that nobody takes ends then
+	defer worker.Close() // this ends answers that the worker does not take
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if err := worker.SendValue(message); err != nil {
@@ -136,23 +138,9 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 			worker.Kill(err)
 			return err
 		}
-		if reply.Want != nil {
-			if err := asked.answer(ctx, reply.Want); err != nil {
-				worker.Kill(err)
-				return ended(ctx, worker, err)
-			}
-		}
-		if reply.Look != nil {
-			if err := asked.trees.answer(ctx, reply.Look); err != nil {
-				worker.Kill(err)
-				return ended(ctx, worker, err)
-			}
-		}
-		if reply.Slots != 0 {
-			if err := asked.slot(ctx, reply.Slots); err != nil {
-				worker.Kill(err)
-				return ended(ctx, worker, err)
-			}
+		if err := asked.take(ctx, &reply); err != nil {
+			worker.Kill(err)
+			return ended(ctx, worker, err)
 		}
 		if reply.Done {
 			if reply.Error != nil {
@@ -163,10 +151,10 @@ func (b *builder) Build(ctx context.Context, job *realize.Job) error {
 	}
 }
 
-// maxSaid is how much is kept of what a worker writes to its standard error, which is the Go runtime's last words.
+// maxSaid bounds the bytes kept of a worker's standard error, on which the Go runtime reports a panic.
 const maxSaid = 64 << 10
 
-// firstBytes keeps the first bytes that are written to it. It is safe for concurrent use.
+// firstBytes keeps the first bytes written to it. It is safe for concurrent use.
 type firstBytes struct {
 	most int
 	mu   sync.Mutex
@@ -186,8 +174,9 @@ func (f *firstBytes) text() string {
 	return string(f.b)
 }
 
-// ended explains why a worker is gone.
-// One that crashes closes its side first: it has a moment to end, since its last words say more than the end of a pipe.
+// ended explains why a worker ended.
+// A worker that crashes closes its pipe before it ends: Close waits a moment, because its exit and its standard error say more than the end
+// of the pipe.
 func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	waitErr := worker.Close()
 	if ctx.Err() != nil {
@@ -197,19 +186,19 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	if errors.As(waitErr, &limit) {
 		return protocol.Errorf(protocol.Exhausted, "the build was ended: %s", limit.What)
 	}
-	return protocol.Errorf(protocol.Failed, "the worker process ended: %v", errors.Join(waitErr, err))
+	return protocol.Errorf(protocol.Failed, "the worker process ended: %w", errors.Join(waitErr, err))
 }
 
 // message returns the first message to the worker.
-func (b *builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
-	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.machine.Dir, Jobs: cap(b.slots)}
+func (b *Builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
+	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.Machine.Dir, Jobs: cap(b.Slots)}
 	if job.Cores > 0 {
 		w.Jobs = min(w.Jobs, job.Cores)
 	}
 	for _, in := range job.Inputs {
-		root, err := b.store.Lookup(ctx, in.CID, "")
+		root, err := b.Store.Lookup(ctx, in.CID, "")
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		w.Trees = append(w.Trees, workerTree{Path: in.Path, Root: treeEntry(root)})
 	}

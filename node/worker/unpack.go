@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ import (
 // maxInnerArchive bounds an archive that a build unpacks, in bytes.
 const maxInnerArchive = 4 << 30
 
-// unpacker serves the command unpack of build closures: archives that come inside a source.
+// unpackInside serves the command unpack of build closures, for archives inside a source.
 // folders maps the guest's writable folders to this machine's.
-func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context, *nu.Unpacking) error {
+func unpackInside(guest *wasmrt.FS, folders map[string]string) func(context.Context, *nu.Unpacking) error {
 	return func(ctx context.Context, u *nu.Unpacking) error {
 		for at, host := range folders {
 			rest, ok := strings.CutPrefix(u.To, at)
@@ -42,6 +42,6 @@ func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context,
 			_, err = archive.Unpack(ctx, bytes.NewReader(packed), int64(len(packed)), archive.Folder{Root: to}, &archive.Options{Strip: u.Strip})
 			return err
 		}
-		return protocol.Errorf(protocol.Invalid, "unpack to %s: it is no folder that a build writes to", u.To)
+		return protocol.Errorf(protocol.Invalid, "unpack to %s: builds do not write there", u.To)
 	}
 }

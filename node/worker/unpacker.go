@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 const (
 	maxUnpackMemory = 4 << 30
 	maxUnpackTime   = 6 * time.Hour
-	// unpackStall is how long no entry and no byte may come out of an archive.
+	// unpackStall is the longest time without progress.
 	unpackStall = 3 * time.Minute
 )
 
@@ -32,22 +32,23 @@ type unpackJob struct {
 	Limits  archive.Limits `json:"limits"`
 }
 
-// An unpackWorker unpacks what strangers packed in a process of its own, which reaches the archive and the folder, and no more:
-// a fault in a decompressor, or a loop, is one fetch that fails.
-// The archive lies in a folder of the fetch's own, so its name leads to the file that was hashed.
-type unpackWorker struct {
+// An Unpacker unpacks archives of strangers, each in a process of its own that reaches the archive, the folder and nothing else.
+// A fault or an endless loop in a decompressor makes one fetch fail.
+// The archive must lie in a folder that only the fetch writes to, so that its name leads to the file that was hashed.
+type Unpacker struct {
+	Log *slog.Logger
+
 	program string        // "" is this one; tests have others
-	args    []string      // nil is WorkerArg
+	args    []string      // nil is Arg
 	stall   time.Duration // 0 is unpackStall
-	log     *slog.Logger
 }
 
-// unpack is the Unpack of source.Options.
-func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
+// Unpack unpacks the archive at path into the folder out. It is the Unpack of source.Options.
+func (u *Unpacker) Unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
 	message := workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Commit, o.Strip, o.Limits}}
 	args, stall := u.args, u.stall
 	if args == nil {
-		args = []string{WorkerArg}
+		args = []string{Arg}
 	}
 	if stall == 0 {
 		stall = unpackStall
@@ -56,14 +57,14 @@ func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.
 		Path: u.program, Args: args,
 		Limits:   wasmrt.WorkerLimits{Memory: maxUnpackMemory, Wall: maxUnpackTime},
 		ReadOnly: []string{path}, ReadWrite: []string{out},
-		Partial: true, // which walls are missing is said by nuka doctor; without a worker there would be none
+		Partial: true, // nuka doctor names the walls that are missing; without a worker there would be none
 	})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		// The walls around a worker are the second ones here: the first are the checks of package source.
-		u.log.Warn("unpack without a worker", "error", err)
+		// The checks of package source/archive are the first defence, the walls around a worker the second.
+		u.Log.Warn("unpack without a worker", "error", err)
 		return archive.UnpackFile(ctx, path, out, o)
 	}
 	defer worker.Close()
@@ -99,11 +100,11 @@ func (u *unpackWorker) unpack(ctx context.Context, path, out string, o *archive.
 	if errors.As(waitErr, &limit) {
 		return nil, protocol.Errorf(protocol.Exhausted, "unpack: ended: %s", limit.What)
 	}
-	return nil, protocol.Errorf(protocol.Failed, "unpack: the worker process ended: %v", errors.Join(waitErr, err)).
+	return nil, protocol.Errorf(protocol.Failed, "unpack: the worker process ended: %w", errors.Join(waitErr, err)).
 		WithHint("this is a fault of nuka's, or of the archive: please report it")
 }
 
-// runUnpack is the worker's side. It lets its parent know, now and then, that it gets on.
+// runUnpack is the worker's side. It tells its parent of progress from time to time.
 func runUnpack(conn *wasmrt.Conn, job *unpackJob) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -1,4 +1,4 @@
-package node
+package worker
 
 import (
 	"context"
@@ -10,9 +10,9 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// RunWorker is a worker process: it does the one job that its parent describes, a build or an archive to unpack, and ends.
-// It returns an error only if it cannot tell its parent.
-func RunWorker() error {
+// Run is a worker process: it does the one job that its parent sends, a build or an archive to unpack.
+// It returns an error only if it cannot send it to its parent.
+func Run() error {
 	conn, err := wasmrt.Enter()
 	if err != nil {
 		return err
@@ -31,7 +31,7 @@ func RunWorker() error {
 	return conn.SendValue(reply)
 }
 
-// output sends what is written to the parent.
+// An output sends each write to the parent.
 type output struct{ conn *wasmrt.Conn }
 
 func (o output) Write(b []byte) (int, error) {
@@ -39,7 +39,7 @@ func (o output) Write(b []byte) (int, error) {
 }
 
 func workerError(err error) *protocol.Error {
-	if e, ok := err.(*protocol.Error); ok { //nolint:errorlint // one that is wrapped has its place in the script around it
+	if e, ok := err.(*protocol.Error); ok { //nolint:errorlint // a wrapped one has the place in the script around it
 		return e
 	}
 	var limit *wasmrt.LimitError
@@ -47,7 +47,7 @@ func workerError(err error) *protocol.Error {
 	if errors.As(err, &limit) {
 		code = protocol.Exhausted
 	}
-	return protocol.Errorf(code, "%v", err)
+	return protocol.Errorf(code, "%w", err)
 }
 
 func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
@@ -85,7 +85,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	}
 	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
 		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Slot: node.slot, Stdout: out, Stderr: out,
-		Unpack: unpacker(guest, folders),
+		Unpack: unpackInside(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,
 			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},
@@ -98,7 +98,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	}
 	for _, dir := range scratch {
 		if limit := dir.Exceeded(); limit != nil {
-			return limit // what the build made of it is not the point
+			return limit // an error of the build follows from it
 		}
 	}
 	return err
