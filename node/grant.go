@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 const maxGrant = 366 * 24 * time.Hour
 
 // grant answers OpGrant: it makes tickets for light peers of other machines.
-func (h *handler) grant(a protocol.GrantArgs) (*protocol.Granted, error) {
+func (h *handler) grant(_ context.Context, a protocol.GrantArgs) (*protocol.Granted, error) {
 	out := &protocol.Granted{}
 	switch a.Action {
 	case "":
@@ -66,7 +67,7 @@ func controlAddresses(listen string) ([]string, error) {
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "setting control: %v", err)
+		return nil, protocol.Errorf(protocol.Invalid, "setting control: %w", err)
 	}
 	format := func(a netip.Addr) string {
 		family := "ip4"

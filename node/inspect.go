@@ -133,7 +133,7 @@ func noPath(a protocol.PathArgs, err error) error {
 	return cas.Coded(err)
 }
 
-func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) error {
+func (h *handler) read(ctx context.Context, out io.Writer, a protocol.PathArgs) error {
 	_, root, err := h.content(a.ID)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) 
 	return err
 }
 
-func (h *handler) log(a protocol.PathArgs, out io.Writer) error {
+func (h *handler) buildLog(_ context.Context, out io.Writer, a protocol.PathArgs) error {
 	id, err := pir.ParsePID(a.ID)
 	if err != nil {
 		// A failed build has no binding by which a beginning is found, but it has a log.
@@ -192,11 +192,11 @@ func (h *handler) logByPrefix(prefix string) (pir.PID, error) {
 	return pir.ParsePID(found[0])
 }
 
-func (h *handler) verify(ctx context.Context, event func(protocol.Event)) (*protocol.Verified, error) {
+func (h *handler) verify(ctx context.Context, r *request) (*protocol.Verified, error) {
 	v := &protocol.Verified{Problems: []string{}}
 	err := h.store.Verify(ctx, func(p cas.Problem) {
 		v.Problems = append(v.Problems, p.String())
-		event(protocol.Event{Kind: protocol.EventNote, Text: p.String()})
+		r.Event(protocol.Event{Kind: protocol.EventNote, Text: p.String()})
 	})
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (h *handler) verify(ctx context.Context, event func(protocol.Event)) (*prot
 	return v, nil
 }
 
-func (h *handler) stats(ctx context.Context) (*protocol.Stats, error) {
+func (h *handler) stats(ctx context.Context, _ *request) (*protocol.Stats, error) {
 	s, err := h.store.Stats(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stats: %w", err)

@@ -17,8 +17,12 @@ import (
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
+	"github.com/MordragT/nuka/node/metrics"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/sharing"
+	"github.com/MordragT/nuka/node/swarms"
 	"github.com/MordragT/nuka/node/tidy"
+	"github.com/MordragT/nuka/node/trust"
 	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
@@ -66,11 +70,11 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	defer store.Close()
-	known, err := openHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
+	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
 	if err != nil {
 		return err
 	}
-	key, err := loadNodeKey(o.Home, known)
+	key, err := trust.LoadKey(o.Home.NodeKey(), known)
 	if err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	policy, err := openPolicy(o.Home.Policy())
+	policy, err := trust.OpenPolicy(o.Home.Policy())
 	if err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func Run(ctx context.Context, o *Options) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	figures, served, err := newMetrics(ctx, settings.Get().Metrics, log)
+	figures, served, err := metrics.Serve(ctx, settings.Get().Metrics, log)
 	if err != nil {
 		return err
 	}
@@ -104,12 +108,12 @@ func Run(ctx context.Context, o *Options) error {
 		stop()
 		<-served
 	}()
-	peers := newSwarms(&swarms{
-		home: o.Home, store: store, key: key, config: settings, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
-		apart: o.Apart,
+	peers := swarms.New(&swarms.Options{
+		Dir: o.Home.Swarm(), Store: store, Key: key, Config: settings, Policy: policy, Heads: known, Meshes: members, Log: log, Metrics: figures,
+		Apart: o.Apart,
 	})
-	known.news = peers.hint
-	members.Changed = func(name string) { peers.wake(); peers.renew(name) }
+	known.Newer = peers.Hint
+	members.Changed = func(name string) { peers.Wake(); peers.Renew(name) }
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),
@@ -146,12 +150,12 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	code.Work = realizer.WorkDir()
-	if peers.sharing, err = openSharing(ctx, store, settings.Get, realizer.Refs); err != nil {
+	if peers.Sharing, err = sharing.Open(ctx, store, settings.Get, realizer.Refs); err != nil {
 		return err
 	}
 	h := &handler{
 		store: store, realizer: realizer, home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key,
-		policy: policy, config: settings, grants: grants, heads: known, sharing: peers.sharing, swarms: peers,
+		policy: policy, config: settings, grants: grants, heads: known, sharing: peers.Sharing, swarms: peers, meshes: members, log: log,
 		started: time.Now(), stop: stop,
 	}
 	var beside sync.WaitGroup
@@ -186,7 +190,7 @@ func openStore(ctx context.Context, o *Options, log *slog.Logger) (*cas.Store, e
 		if !errors.Is(err, cas.ErrLocked) {
 			return store, err
 		}
-		busy := protocol.Errorf(protocol.Busy, "%v", err)
+		busy := protocol.Errorf(protocol.Busy, "%w", err)
 		if !time.Now().Before(deadline) {
 			return nil, busy
 		}

@@ -16,10 +16,10 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file answers what a light peer needs to run a program: where it is, and, while it runs, what it looks at.
+// This file answers the calls that run a program: where the program is, and the folders and files that it opens.
 
 // program returns what a light peer needs to start a command of a package.
-func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
+func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArgs) (*protocol.Program, error) {
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
 		return nil, cas.Coded(err)
@@ -46,7 +46,7 @@ func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local boo
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
 	}
-	if out.Folders, err = h.way(ctx, inputs[0].CID, command, local); err != nil {
+	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Local); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -143,10 +143,10 @@ func (h *handler) programs(ctx context.Context, root cid.CID) (names []string, e
 }
 
 // folder writes what a folder holds, an entry a line: one message would bound how many it may have.
-func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writer) error {
+func (h *handler) folder(ctx context.Context, out io.Writer, a protocol.FolderArgs) error {
 	c, err := cid.Parse(a.CID)
 	if err != nil {
-		return protocol.Errorf(protocol.Invalid, "folder: %v", err)
+		return protocol.Errorf(protocol.Invalid, "folder: %w", err)
 	}
 	lines := bufio.NewWriterSize(out, 64<<10)
 	text := json.NewEncoder(lines)
@@ -162,7 +162,7 @@ func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writ
 }
 
 // files returns where the bytes of files lie.
-func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
+func (h *handler) files(_ context.Context, a protocol.FilesArgs) ([]string, error) {
 	if len(a.CIDs) == 0 || len(a.CIDs) > protocol.MaxFiles {
 		return nil, protocol.Errorf(protocol.Invalid, "files: %d are asked for, want 1 to %d", len(a.CIDs), protocol.MaxFiles)
 	}
@@ -170,7 +170,7 @@ func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
 	for i, text := range a.CIDs {
 		var err error
 		if files[i], err = cid.Parse(text); err != nil {
-			return nil, protocol.Errorf(protocol.Invalid, "files: %v", err)
+			return nil, protocol.Errorf(protocol.Invalid, "files: %w", err)
 		}
 	}
 	return worker.BlobPaths(h.store, files)

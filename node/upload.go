@@ -28,28 +28,28 @@ var (
 )
 
 // upload takes in a tree that comes as a tar whose one top entry is "out".
-func (h *handler) upload(ctx context.Context, data io.Reader, local bool) (any, error) {
+func (h *handler) upload(ctx context.Context, r *request) (*protocol.Uploaded, error) {
 	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "upload-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	limits := &foreignUpload
-	if local {
+	if r.Local {
 		limits = &ownUpload
 	}
-	if err := unpackUpload(ctx, dir, data, limits); err != nil {
+	if err := unpackUpload(ctx, dir, r.Data, limits); err != nil {
 		var coded *protocol.Error
 		if errors.As(err, &coded) {
-			return nil, protocol.Errorf(coded.Code, "upload: %v", err).WithHint("%s", coded.Hint)
+			return nil, protocol.Errorf(coded.Code, "upload: %w", err).WithHint("%s", coded.Hint)
 		}
-		return nil, protocol.Errorf(protocol.Invalid, "upload: %v", err)
+		return nil, protocol.Errorf(protocol.Invalid, "upload: %w", err)
 	}
 	content, err := h.realizer.Import(ctx, dir, source.Out)
 	if err != nil {
 		return nil, err
 	}
-	return protocol.Uploaded{CID: content.String()}, nil
+	return &protocol.Uploaded{CID: content.String()}, nil
 }
 
 // unpackUpload unpacks the archive that a light peer sends.

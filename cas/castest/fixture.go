@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"testing"
 	"testing/fstest"
 	"time"
 
@@ -59,6 +60,38 @@ func Attest(signer byte, p pir.PID, c cid.CID) protocol.Attestation {
 		panic(err) // the fields above are complete
 	}
 	return a
+}
+
+// Package imports a tree and binds it, by the key's attestation, to the PID of a description with that name.
+func Package(t testing.TB, s *cas.Store, key ed25519.PrivateKey, name string, tree fs.FS) (pir.PID, cid.CID) {
+	t.Helper()
+	root, err := s.Import(t.Context(), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := Describe(t, s, name)
+	a := protocol.Attestation{PID: id, CID: root, Size: 1, Issued: time.Unix(1_700_000_000, 0)}
+	if err := a.Sign(key); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bind(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	return id, root
+}
+
+// Describe puts a description with that name into the store and returns its PID.
+func Describe(t testing.TB, s *cas.Store, name string) pir.PID {
+	t.Helper()
+	canonical, err := (&pir.PIR{Kind: pir.Data, Name: name, Data: name}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := pir.Sum(canonical)
+	if err := s.PutPIR(t.Context(), id, canonical, []byte("[]")); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // PID returns a PID and bytes that have it; the store does not look inside them.

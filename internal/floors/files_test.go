@@ -48,7 +48,6 @@ var long = map[string]string{
 // large lists the packages that are larger than a package should be.
 var large = map[string]string{
 	"wasmrt":   "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
-	"node":     "what the daemon is assembled from; its heads, its sharing and what tickets may do become packages with TODO(#12): divide it",
 	"cmd/nuka": "a file for each group of commands, which share the terminal, the home and the connection",
 }
 

@@ -1,4 +1,4 @@
-package node
+package metrics
 
 import (
 	"testing"
@@ -8,12 +8,12 @@ import (
 
 // A swarm that was left and is joined again has its figures once, and those of a mesh beside it.
 func TestMetrics(t *testing.T) {
-	m := &metrics{own: prometheus.NewRegistry(), swarms: map[string]*prometheus.Registry{}}
+	m := &Metrics{own: prometheus.NewRegistry(), swarms: map[string]*prometheus.Registry{}}
 	join := func(mesh string, value float64) {
 		t.Helper()
 		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "peers"})
 		g.Set(value)
-		if err := m.registerer(mesh).Register(g); err != nil {
+		if err := m.Registerer(mesh).Register(g); err != nil {
 			t.Errorf("join %q: %v", mesh, err)
 		}
 	}
@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 	}
 	join("", 1)
 	join("team", 2)
-	m.forget("team")
+	m.Forget("team")
 	if got := values(); len(got) != 1 || got["public"] != 1 {
 		t.Errorf("got %v", got)
 	}
@@ -42,8 +42,8 @@ func TestMetrics(t *testing.T) {
 	if got := values(); len(got) != 2 || got["public"] != 3 || got["team"] != 4 {
 		t.Errorf("got %v", got)
 	}
-	var none *metrics
-	if none.forget(""); none.registerer("") != nil {
+	var none *Metrics
+	if none.Forget(""); none.Registerer("") != nil {
 		t.Error("figures that nobody asked for")
 	}
 }

@@ -1,4 +1,5 @@
-package node
+// Package metrics serves the figures of a node to Prometheus, those of each swarm under a label of its own.
+package metrics
 
 import (
 	"context"
@@ -16,16 +17,17 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// metrics are the node's figures for Prometheus. A nil metrics collects nothing.
-type metrics struct {
+// Metrics are the figures of a node. They are safe for use by several goroutines. A nil Metrics collects nothing.
+type Metrics struct {
 	own *prometheus.Registry
 
 	mu     sync.Mutex
 	swarms map[string]*prometheus.Registry // of each membership, by its mesh
 }
 
-// registerer returns where the figures of a membership go that begins now; those of an earlier one are forgotten.
-func (m *metrics) registerer(mesh string) prometheus.Registerer {
+// Registerer returns the registry for a membership that begins now. It drops the figures of an earlier membership in the same mesh; "" is the
+// public swarm.
+func (m *Metrics) Registerer(mesh string) prometheus.Registerer {
 	if m == nil {
 		return nil
 	}
@@ -39,8 +41,8 @@ func (m *metrics) registerer(mesh string) prometheus.Registerer {
 	return prometheus.WrapRegistererWith(prometheus.Labels{"swarm": mesh}, r)
 }
 
-// forget forgets the figures of a membership that has ended.
-func (m *metrics) forget(mesh string) {
+// Forget drops the figures of a membership that has ended.
+func (m *Metrics) Forget(mesh string) {
 	if m == nil {
 		return
 	}
@@ -49,8 +51,8 @@ func (m *metrics) forget(mesh string) {
 	delete(m.swarms, mesh)
 }
 
-// all returns all figures that there are now.
-func (m *metrics) all() prometheus.Gatherers {
+// all returns all figures of now.
+func (m *Metrics) all() prometheus.Gatherers {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	all := prometheus.Gatherers{m.own}
@@ -60,19 +62,18 @@ func (m *metrics) all() prometheus.Gatherers {
 	return all
 }
 
-// newMetrics listens at an address of this machine's, and serves until ctx ends; done is closed then.
-// An address "" gives a nil metrics.
-func newMetrics(ctx context.Context, address string, log *slog.Logger) (*metrics, <-chan struct{}, error) {
-	done := make(chan struct{})
+// Serve listens at an address of this machine and serves until ctx ends; then it closes done. The address "" gives a nil Metrics.
+func Serve(ctx context.Context, address string, log *slog.Logger) (m *Metrics, done <-chan struct{}, err error) {
+	ended := make(chan struct{})
 	if address == "" {
-		close(done)
-		return nil, done, nil
+		close(ended)
+		return nil, ended, nil
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, nil, protocol.Errorf(protocol.Invalid, "setting metrics: %v", err)
+		return nil, nil, protocol.Errorf(protocol.Invalid, "setting metrics: %w", err)
 	}
-	m := &metrics{own: prometheus.NewRegistry(), swarms: map[string]*prometheus.Registry{}}
+	m = &Metrics{own: prometheus.NewRegistry(), swarms: map[string]*prometheus.Registry{}}
 	m.own.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -80,12 +81,12 @@ func newMetrics(ctx context.Context, address string, log *slog.Logger) (*metrics
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() {
-		defer close(done)
+		defer close(ended)
 		stop := context.AfterFunc(ctx, func() { server.Close() })
 		defer stop()
 		if err := server.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics", "error", err)
 		}
 	}()
-	return m, done, nil
+	return m, ended, nil
 }

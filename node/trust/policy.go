@@ -1,29 +1,27 @@
-package node
+package trust
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A policyFile keeps the policy of a home. It is safe for use by several goroutines.
-type policyFile struct {
+// A Policy keeps the policy of a home in its file. It is safe for use by several goroutines.
+type Policy struct {
 	path string
 	mu   sync.Mutex
 	p    *protocol.Policy // replaced as a whole
 }
 
-// openPolicy reads the policy; without a file it trusts nobody.
-func openPolicy(path string) (*policyFile, error) {
-	f := &policyFile{path: path, p: &protocol.Policy{}}
+// OpenPolicy reads the policy. Without a file no signer counts.
+func OpenPolicy(path string) (*Policy, error) {
+	f := &Policy{path: path, p: &protocol.Policy{}}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -39,20 +37,31 @@ func openPolicy(path string) (*policyFile, error) {
 		f.p, err = protocol.DecodePolicy(b)
 	}
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%s: %v", path, err).WithHint("put it right, or remove it and name the signers again: nuka trust add")
+		return nil, protocol.Errorf(protocol.Invalid, "%s: %w", path, err).WithHint("put it right, or remove it and name the signers again: nuka trust add")
 	}
 	return f, nil
 }
 
 // Get returns the policy; it is not changed.
-func (f *policyFile) Get() *protocol.Policy {
+func (f *Policy) Get() *protocol.Policy {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.p
 }
 
-// change replaces the policy by what edit makes of a copy.
-func (f *policyFile) change(edit func(*protocol.Policy) error) error {
+// Add adds a signer to the rule for some packages. It makes that rule if there is none, before the rule for all packages.
+func (f *Policy) Add(a *protocol.TrustArgs) error {
+	return f.change(func(p *protocol.Policy) error { return addSigner(p, a) })
+}
+
+// Remove removes a signer from one rule, or from all.
+// If a rule needs more signers that agree than it has left, that is an error, unless a says how many it needs from now on.
+func (f *Policy) Remove(a *protocol.TrustArgs) error {
+	return f.change(func(p *protocol.Policy) error { return removeSigner(p, a) })
+}
+
+// change replaces the policy by a copy that edit has changed.
+func (f *Policy) change(edit func(*protocol.Policy) error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := &protocol.Policy{}
@@ -65,7 +74,7 @@ func (f *policyFile) change(edit func(*protocol.Policy) error) error {
 	}
 	b, err := p.Encode()
 	if err != nil {
-		return protocol.Errorf(protocol.Invalid, "%v", err)
+		return protocol.Errorf(protocol.Invalid, "%w", err)
 	}
 	if err := atomicfile.Write(f.path, b); err != nil {
 		return err
@@ -74,7 +83,6 @@ func (f *policyFile) change(edit func(*protocol.Policy) error) error {
 	return nil
 }
 
-// addSigner adds a signer to the rule for some packages, which is made if need be: before the rule for all of them.
 func addSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 	if a.Need < 0 {
 		return protocol.Errorf(protocol.Invalid, "trust: %d signers cannot agree", a.Need)
@@ -105,13 +113,11 @@ func addSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 		r.Signers = append(r.Signers, protocol.Signer{Key: a.Key, Label: a.Label})
 	}
 	if a.Need > 0 {
-		r.Need = a.Need // of more signers than there are nobody's word counts, until they are added
+		r.Need = a.Need // if it is larger than the number of signers, no statement counts until more are added
 	}
 	return nil
 }
 
-// removeSigner removes a signer from one rule, or from all. A rule that has too few signers left needs fewer to agree
-// only if it said so: it is an error otherwise.
 func removeSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 	found := false
 	for i := range p.Rules {
@@ -138,43 +144,4 @@ func removeSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 	}
 	p.Rules = slices.DeleteFunc(p.Rules, func(r protocol.Rule) bool { return len(r.Signers) == 0 })
 	return nil
-}
-
-// trust answers a call of its name.
-func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (any, error) {
-	var err error
-	switch a.Action {
-	case protocol.ActionAdd:
-		err = h.policy.change(func(p *protocol.Policy) error { return addSigner(p, &a) })
-	case protocol.ActionRemove:
-		err = h.policy.change(func(p *protocol.Policy) error { return removeSigner(p, &a) })
-	case "":
-	default:
-		err = protocol.Errorf(protocol.Invalid, "trust: unknown action %q", a.Action)
-	}
-	if err != nil {
-		return nil, err
-	}
-	h.swarms.wake()
-	if a.Action != "" {
-		h.swarms.news()
-	}
-	known, backward, ahead := h.heads.Known(), h.heads.Backward(), h.heads.Ahead()
-	t := protocol.Trust{Rules: []protocol.TrustRule{}}
-	for _, r := range h.policy.Get().Rules {
-		rule := protocol.TrustRule{Names: r.Names, Platform: r.Platform, Need: r.Need}
-		for _, s := range r.Signers {
-			signer := protocol.TrustSigner{Key: s.Key, Label: s.Label, Backward: backward[s.Key], Ahead: ahead[s.Key]}
-			if head := known[s.Key]; head != nil {
-				signer.Revoked, signer.Next = head.Revoked, head.Next
-				if !head.Revoked && !head.Fresh(time.Now()) {
-					signer.Stale = head.Expires
-				}
-			}
-			rule.Signers = append(rule.Signers, signer)
-		}
-		t.Rules = append(t.Rules, rule)
-	}
-	t.Resting, err = h.realizer.Resting(ctx)
-	return t, err
 }

@@ -1,19 +1,17 @@
-package node
+package swarms
 
 import (
 	"crypto/ed25519"
 	"errors"
 	"os"
-	"path/filepath"
 	"testing"
 	"testing/fstest"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
-	"github.com/MordragT/nuka/node/config"
+	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/node/swarm"
 	"github.com/MordragT/nuka/node/swarm/peers"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -26,20 +24,11 @@ type fetcher struct {
 
 func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 	t.Helper()
-	store, err := cas.Open(t.TempDir(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	shares, err := openSharing(t.Context(), store, func() *config.Config {
-		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
-	}, func(pir.PID) ([]pir.PID, error) { return nil, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fetcher{store: store, key: key}
-	s := &swarms{store: store, sharing: shares, heads: newHeads(t, filepath.Join(t.TempDir(), "heads"))}
-	f.swarm, err = swarm.New(&swarm.Options{System: &system{s: s}, Options: peers.Options{Key: key, Listen: []string{listen}}})
+	s := newSet(t)
+	s.share(t, `[{names: "*", with: lan}]`)
+	f := &fetcher{store: s.store, key: key}
+	var err error
+	f.swarm, err = swarm.New(&swarm.Options{System: &system{s: s.Set}, Options: peers.Options{Key: key, Listen: []string{listen}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +43,11 @@ func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 	return f
 }
 
-// Who gives does not compare what it gives. When its disk has changed something, the peer keeps what was right and says so;
-// then the damaged file is set aside, and is not given any more.
+// A node does not compare the blocks that it gives. If its disk has changed one, the peer keeps the right blocks and reports the wrong one; then the
+// node sets the damaged file aside and gives it no more.
 func TestDamagedGiver(t *testing.T) {
 	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
-		from, to := newFetcher(t, testKey(1), listen), newFetcher(t, testKey(2), listen)
+		from, to := newFetcher(t, castest.Key(1), listen), newFetcher(t, castest.Key(2), listen)
 		big := make([]byte, 5<<20)
 		for i := range big {
 			big[i] = byte(i >> 20)

@@ -1,4 +1,4 @@
-package node
+package sharing
 
 import (
 	"context"
@@ -13,29 +13,30 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// An arrival is what is known of a tree while it is fetched. Guarded by the sharing's mu.
+// An arrival is what Sharing knows of a tree while it is fetched. Sharing.mu guards it.
 type arrival struct {
 	fetches int
 	ids     []pir.PID // of the packages whose content it is
-	trees   []*incomingTree
+	trees   []*Incoming
 }
 
-// An incomingTree is one that is being received, or has been and is not in the sets of the sharing yet.
-// Its blocks may go where they may go once all of it is here, no farther and no less far.
-type incomingTree struct {
+// An Incoming is a tree that is being received, or was received and is not in the sets of Sharing yet.
+// Its blocks may go to exactly those nodes to which they may go once the tree is complete.
+type Incoming struct {
 	*receive.Receiving
-	s        *sharing
+	s        *Sharing
 	root     cid.CID
-	mesh     string                // out of which it comes; "" is the public swarm
+	mesh     string                // that it comes out of; "" is the public swarm
 	named    bool                  // it is the content of a package, or goes to the LAN like one
-	passes   []pir.PID             // of the packages that go to the LAN from now on; the zero PID is none
+	passes   []pir.PID             // the packages that go to the LAN from now on; the zero PID is content in no package
 	reaches  map[config.Reach]bool // without LAN
 	blocks   map[cid.CID]bool
 	finished bool
 }
 
-// expect notes that a tree is fetched which is the content of a package, or of none that is known. Done ends that.
-func (s *sharing) expect(id pir.PID, root cid.CID) (done func()) {
+// Expect notes that a tree will be fetched that is the content of a package; the zero PID is none that is known. The caller calls done when the
+// fetch has ended.
+func (s *Sharing) Expect(id pir.PID, root cid.CID) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.arriving[root]
@@ -56,17 +57,17 @@ func (s *sharing) expect(id pir.PID, root cid.CID) (done func()) {
 	}
 }
 
-// arrived makes what expect has noted of a tree last, when it is here.
-func (s *sharing) arrived(ctx context.Context, id pir.PID, root cid.CID) error {
+// Arrived adds a complete tree to the sets, so that they know it when the fetch that Expect noted has ended.
+func (s *Sharing) Arrived(ctx context.Context, id pir.PID, root cid.CID) error {
 	if id.IsZero() {
 		return nil
 	}
-	return s.learn(context.WithoutCancel(ctx), id, root) // it is here, whatever becomes of the call
+	return s.Learn(context.WithoutCancel(ctx), id, root) // the store has the tree, even if the call ends now
 }
 
-// receive begins to take in a tree that was expected, out of a mesh or of the public swarm ("").
-func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size int64) (*incomingTree, error) {
-	t := &incomingTree{s: s, root: root, mesh: mesh, reaches: map[config.Reach]bool{}, blocks: map[cid.CID]bool{}}
+// Receive begins to receive an expected tree, out of a mesh or of the public swarm ("").
+func (s *Sharing) Receive(ctx context.Context, mesh string, root cid.CID, size int64) (*Incoming, error) {
+	t := &Incoming{s: s, root: root, mesh: mesh, reaches: map[config.Reach]bool{}, blocks: map[cid.CID]bool{}}
 	s.mu.RLock()
 	var ids []pir.PID
 	if a := s.arriving[root]; a != nil {
@@ -93,7 +94,7 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 		o.RootName = swarmMark(t.passes[0], root)
 	}
 	if mesh != "" {
-		delete(t.reaches, config.Mesh) // it stays in the one that it comes out of
+		delete(t.reaches, config.Mesh) // the tree stays in the mesh that it comes out of
 	}
 	if delete(t.reaches, config.LAN); len(t.reaches) > 0 || t.named && s.nameless() != config.LAN {
 		o.Coming = t.coming
@@ -111,8 +112,8 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 	return t, nil
 }
 
-// coming notes blocks before anybody can have them.
-func (t *incomingTree) coming(blocks []cid.CID) {
+// coming notes blocks before any peer can get them.
+func (t *Incoming) coming(blocks []cid.CID) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	for _, c := range blocks {
@@ -120,9 +121,9 @@ func (t *incomingTree) coming(blocks []cid.CID) {
 	}
 }
 
-// Finish implements fetch.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
-// A tree out of a mesh has its mark from the moment on at which the store has it.
-func (t *incomingTree) Finish(ctx context.Context) error {
+// Finish implements fetch.Receiver. Sharing knows of the blocks here until the fetch has ended and they are in the sets.
+// The store gets a tree out of a mesh together with its mark.
+func (t *Incoming) Finish(ctx context.Context) error {
 	if err := t.Receiving.Finish(ctx); err != nil {
 		return err
 	}
@@ -134,8 +135,8 @@ func (t *incomingTree) Finish(ctx context.Context) error {
 	return t.s.pass(ctx, t.root, t.passes)
 }
 
-// pass notes of packages, and of a tree that is in none, that they came out of the public swarm. The first has its mark already.
-func (s *sharing) pass(ctx context.Context, root cid.CID, ids []pir.PID) error {
+// pass notes that packages, or a tree that is in none, came out of the public swarm. The first has its mark already.
+func (s *Sharing) pass(ctx context.Context, root cid.CID, ids []pir.PID) error {
 	for i, id := range ids {
 		if id.IsZero() {
 			return s.addBlocks(ctx, config.LAN, root)
@@ -152,7 +153,7 @@ func (s *sharing) pass(ctx context.Context, root cid.CID, ids []pir.PID) error {
 	return nil
 }
 
-// swarmMark is the name of the root that says that a tree came out of the public swarm.
+// swarmMark returns the name of the root that marks a tree as one out of the public swarm.
 func swarmMark(id pir.PID, root cid.CID) string {
 	if id.IsZero() {
 		return swarmRoot + root.String()
@@ -161,25 +162,25 @@ func swarmMark(id pir.PID, root cid.CID) string {
 }
 
 // Close implements fetch.Receiver.
-func (t *incomingTree) Close() error {
+func (t *Incoming) Close() error {
 	err := t.Receiving.Close()
 	if !t.finished {
-		t.forget() // nobody can have them any more
+		t.forget() // no peer can get the blocks any more
 	}
 	return err
 }
 
-func (t *incomingTree) forget() {
+func (t *Incoming) forget() {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	if a := t.s.arriving[t.root]; a != nil {
-		a.trees = slices.DeleteFunc(a.trees, func(o *incomingTree) bool { return o == t })
+		a.trees = slices.DeleteFunc(a.trees, func(o *Incoming) bool { return o == t })
 	}
 }
 
-// coming returns the reaches of all trees with a block that are not in the sets yet, LAN is none, and whether a package has it.
+// coming returns the scopes, but for the LAN, of all trees with a block that are not in the sets yet, and whether a package has the block.
 // The caller holds mu.
-func (s *sharing) coming(c cid.CID) (all map[config.Reach]bool, named bool) {
+func (s *Sharing) coming(c cid.CID) (all map[config.Reach]bool, named bool) {
 	for _, a := range s.arriving {
 		for _, t := range a.trees {
 			if !t.blocks[c] {

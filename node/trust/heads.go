@@ -1,4 +1,4 @@
-package node
+package trust
 
 import (
 	"crypto/ed25519"
@@ -22,12 +22,14 @@ const (
 	backwardSuffix = ".backward"
 )
 
-// heads keeps the newest known head of each signer, a file each. It is safe for use by several goroutines.
-type heads struct {
+// Heads keeps the newest known head of each signer, each in a file. It is safe for use by several goroutines.
+type Heads struct {
+	// Newer is called with each head that is newer than the one known before. It must not block or call back. nil is not called.
+	// It must be set before the first call of Learn or Speak.
+	Newer func(head []byte)
+
 	dir string
 	log *slog.Logger
-	// news is called with each head that is newer than what was known; it must not block or call back. nil is not.
-	news func(head []byte)
 
 	mu       sync.Mutex
 	known    map[protocol.Key]*protocol.Head // replaced as a whole
@@ -35,12 +37,12 @@ type heads struct {
 	ahead    map[protocol.Key]time.Duration  // signers whose clock was ahead when they were last heard
 }
 
-// openHeads reads the heads of a folder, which it makes. A file that is no head is left alone and does not count.
-func openHeads(dir string, log *slog.Logger) (*heads, error) {
+// OpenHeads reads the heads of a folder, which it makes. It ignores a file that is no head.
+func OpenHeads(dir string, log *slog.Logger) (*Heads, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	h := &heads{dir: dir, log: log, known: map[protocol.Key]*protocol.Head{}, backward: map[protocol.Key]string{}, ahead: map[protocol.Key]time.Duration{}}
+	h := &Heads{dir: dir, log: log, known: map[protocol.Key]*protocol.Head{}, backward: map[protocol.Key]string{}, ahead: map[protocol.Key]time.Duration{}}
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -69,33 +71,33 @@ func openHeads(dir string, log *slog.Logger) (*heads, error) {
 	return h, nil
 }
 
-// Known returns the newest head of each signer; it is not changed.
-func (h *heads) Known() map[protocol.Key]*protocol.Head {
+// Known returns the newest head of each signer. The caller must not change the map.
+func (h *Heads) Known() map[protocol.Key]*protocol.Head {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.known
 }
 
-// Backward returns the signers that went back, each with what was seen.
-func (h *heads) Backward() map[protocol.Key]string {
+// Backward returns the signers that went back, each with a description of the evidence.
+func (h *Heads) Backward() map[protocol.Key]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.backward)
 }
 
 // Ahead returns the signers whose clocks are ahead of this node's, each by how much when it was last heard.
-func (h *heads) Ahead() map[protocol.Key]time.Duration {
+func (h *Heads) Ahead() map[protocol.Key]time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return maps.Clone(h.ahead)
 }
 
-// clock notes how far the clock of a signer is ahead, by a head that was just heard and may not count.
-func (h *heads) clock(head *protocol.Head, now time.Time) {
+// Clock notes how far the clock of a signer is ahead, from a head that has just arrived, even if it does not count.
+func (h *Heads) Clock(head *protocol.Head, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if old := h.known[head.Signer]; old != nil && head.Number < old.Number {
-		return // a late messenger's
+		return // an old one, which a peer passed on late
 	}
 	ahead, before := protocol.Ahead(head.Issued, now), h.ahead[head.Signer]
 	switch {
@@ -109,9 +111,9 @@ func (h *heads) clock(head *protocol.Head, now time.Time) {
 	h.ahead[head.Signer] = ahead
 }
 
-// learn keeps a head if it is newer than the one that is known, durably.
-// protocol.ErrBackward: it goes back, which is noted. A head that is not fresh is refused.
-func (h *heads) learn(head *protocol.Head, now time.Time) error {
+// Learn keeps a head if it is newer than the known one. It is durable when Learn returns.
+// protocol.ErrBackward: the head goes back, which Learn notes. A head that is not fresh is an error.
+func (h *Heads) Learn(head *protocol.Head, now time.Time) error {
 	if !head.Fresh(now) && !head.Revoked {
 		return fmt.Errorf("head %d of %s is not valid now: from %s to %s", head.Number, head.Signer,
 			head.Issued.UTC().Format(time.DateTime), head.Expires.UTC().Format(time.DateTime))
@@ -135,15 +137,15 @@ func (h *heads) learn(head *protocol.Head, now time.Time) error {
 	known := maps.Clone(h.known)
 	known[head.Signer] = head
 	h.known = known
-	if h.news != nil {
-		h.news(b)
+	if h.Newer != nil {
+		h.Newer(b)
 	}
 	return nil
 }
 
-// noteBackward keeps what a signer, or whoever brings its word, did. An old head alone is a late messenger's as a rule,
-// so only two words of one number, or one after the last, are kept as evidence.
-func (h *heads) noteBackward(head *protocol.Head, err error) {
+// noteBackward keeps evidence against a signer. Peers may pass on an old head late, so an old head alone is no evidence:
+// two heads with one number are, and a head after the last one.
+func (h *Heads) noteBackward(head *protocol.Head, err error) {
 	h.log.Warn("a signer goes back", "signer", head.Signer, "error", err)
 	old := h.known[head.Signer]
 	if head.Number < old.Number || h.backward[head.Signer] != "" {
@@ -155,9 +157,9 @@ func (h *heads) noteBackward(head *protocol.Head, err error) {
 	}
 }
 
-// speak makes the next head of the node's own key over the statements that everybody may see, unless nothing has
-// changed and the last one is valid for long enough. The list of the statements is hashed and not kept: no peer asks for it.
-func (h *heads) speak(key ed25519.PrivateKey, statements []protocol.Attestation, now time.Time) error {
+// Speak makes the next head of the node's own key over its public statements, unless nothing has changed and the last head is
+// valid for long enough. Speak hashes the list of the statements and does not keep it: no peer asks for it.
+func (h *Heads) Speak(key ed25519.PrivateKey, statements []protocol.Attestation, now time.Time) error {
 	own := protocol.KeyOf(key)
 	var root cid.CID
 	if len(statements) > 0 {
@@ -177,11 +179,11 @@ func (h *heads) speak(key ed25519.PrivateKey, statements []protocol.Attestation,
 	if err := next.Sign(key); err != nil {
 		return err
 	}
-	return h.learn(next, now)
+	return h.Learn(next, now)
 }
 
-// revoke makes the last head of a key. next takes over from it; zero: nobody does.
-func (h *heads) revoke(key ed25519.PrivateKey, next protocol.Key, now time.Time) error {
+// revoke makes the last head of a key. The key next takes over from it; zero is none.
+func (h *Heads) revoke(key ed25519.PrivateKey, next protocol.Key, now time.Time) error {
 	last := &protocol.Head{Number: 1, Issued: now, Expires: now.Add(10 * 365 * 24 * time.Hour), Revoked: true, Next: next}
 	if old := h.Known()[protocol.KeyOf(key)]; old != nil {
 		if old.Revoked {
@@ -192,5 +194,5 @@ func (h *heads) revoke(key ed25519.PrivateKey, next protocol.Key, now time.Time)
 	if err := last.Sign(key); err != nil {
 		return err
 	}
-	return h.learn(last, now)
+	return h.Learn(last, now)
 }

@@ -1,13 +1,15 @@
-package node
+package sharing
 
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -15,41 +17,53 @@ import (
 )
 
 const (
-	// shareRoot begins the names of roots that were shared by name: their packages are public, whatever the configuration says.
+	// shareRoot begins the names of roots that a user shared by name: their packages are public, whatever the configuration says.
 	shareRoot = "share/"
-	// meshRoot begins the names of roots that came out of a mesh, "mesh/NAME/CID": they never leave it.
+	// meshRoot begins the names of roots whose trees came out of a mesh, "mesh/NAME/CID": the trees never leave it.
 	meshRoot = "mesh/"
-	// swarmRoot begins the names of roots that came out of the public swarm, "swarm/PID" or, of content that is in no package,
-	// "swarm/CID": somebody shared them with strangers. They go to the LAN, too, unless a rule is about them.
+	// swarmRoot begins the names of roots whose trees came out of the public swarm: "swarm/PID", or "swarm/CID" for content that is in no
+	// package. Another node shared them with strangers, so they go to the LAN too, unless a rule is about them.
 	swarmRoot = "swarm/"
 )
 
-// sharing knows how far each package, and each block of the store, may go.
+// Store is the set of store operations that Sharing needs.
+type Store interface {
+	Has(c cid.CID) (bool, error)
+	CID(p pir.PID) (cid.CID, error)
+	PIR(p pir.PID) (canonical, origins []byte, err error)
+	Bindings() iter.Seq2[cas.Binding, error]
+	Roots() iter.Seq2[cas.Root, error]
+	PutRoot(ctx context.Context, r cas.Root) error
+	Walk(ctx context.Context, root cid.CID, visit func(cid.CID) error) error
+	Receive(ctx context.Context, root cid.CID, o *receive.Options) (*receive.Receiving, error)
+}
+
+// Sharing knows the scope of each package, and to whom each block of the store may go. It is safe for use by several goroutines.
 //
-// Blocks have no names, so sets of them are kept: what is in packages that are shared with nobody, what is in public
-// ones, and what is in those of each mesh. A block in the first goes nowhere, even when it is in a shared package too:
-// others have that package as well. Of trees that are being received arriving.go keeps the same.
-// What is in no package goes as far as the rule for "*" says, and without one to meshes. Without a rule, what came out of the public
-// swarm goes to the LAN.
-type sharing struct {
-	store  *cas.Store
+// Blocks have no names, so Sharing keeps sets of them: the blocks of packages that are shared with nobody, those of public packages, and those
+// of each mesh's packages. A block in the first set goes nowhere, even if a shared package has it too: other nodes have that package as well.
+// arriving.go keeps the same for trees that are being received.
+// Content that is in no package goes as far as the rule for "*" says. Without such a rule it goes to meshes, and to the LAN if it came out of the
+// public swarm.
+type Sharing struct {
+	store  Store
 	config func() *config.Config
 
 	mu       sync.RWMutex
-	explicit map[pir.PID]bool   // shared by name, with all that it refers to
-	heard    map[pir.PID]string // the mesh, which alone has told of it
-	passed   map[pir.PID]bool   // whose content came out of the public swarm
+	explicit map[pir.PID]bool   // packages that are shared by name, and all that they refer to
+	heard    map[pir.PID]string // the mesh, if it alone has told of the package
+	passed   map[pir.PID]bool   // packages whose content came out of the public swarm
 	public   map[cid.CID]bool   // blocks
 	off      map[cid.CID]bool   // blocks
-	named    map[cid.CID]bool   // blocks in packages for the LAN and for single meshes; empty when what has no name goes to the LAN too
-	meshes   map[cid.CID]bool   // blocks in packages for all meshes; empty when what has no name goes there too
+	named    map[cid.CID]bool   // blocks in packages for the LAN and for single meshes; empty if nameless content goes to the LAN too
+	meshes   map[cid.CID]bool   // blocks in packages for all meshes; empty if nameless content goes there too
 	mesh     map[string]map[cid.CID]bool
 	arriving map[cid.CID]*arrival
 }
 
-// openSharing reads what is shared.
-func openSharing(ctx context.Context, store *cas.Store, settings func() *config.Config, refs func(pir.PID) ([]pir.PID, error)) (*sharing, error) {
-	s := &sharing{
+// Open reads from the store what is shared. refs returns the PIDs that a package refers to.
+func Open(ctx context.Context, store Store, settings func() *config.Config, refs func(pir.PID) ([]pir.PID, error)) (*Sharing, error) {
+	s := &Sharing{
 		store: store, config: settings, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{}, passed: map[pir.PID]bool{},
 		public: map[cid.CID]bool{}, off: map[cid.CID]bool{}, named: map[cid.CID]bool{}, meshes: map[cid.CID]bool{}, mesh: map[string]map[cid.CID]bool{}, arriving: map[cid.CID]*arrival{},
 	}
@@ -88,18 +102,18 @@ func openSharing(ctx context.Context, store *cas.Store, settings func() *config.
 			return nil, err
 		}
 		if name := inMesh[b.CID]; name != "" {
-			s.hear(name, b.PID)
+			s.Hear(name, b.PID)
 		}
-		if err := s.learn(ctx, b.PID, b.CID); err != nil {
+		if err := s.Learn(ctx, b.PID, b.CID); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-// addMarked adds the blocks of a tree that a mark is about, and says whether it is here. A torn journal may have the mark only, which
-// counts again when the tree is here again.
-func (s *sharing) addMarked(ctx context.Context, reach config.Reach, root cid.CID) (bool, error) {
+// addMarked adds the blocks of a tree that has a mark, and returns whether the store has the tree. A torn journal may have kept the mark alone,
+// which counts again when the tree is received again.
+func (s *Sharing) addMarked(ctx context.Context, reach config.Reach, root cid.CID) (bool, error) {
 	err := s.addBlocks(ctx, reach, root)
 	if err == nil {
 		return true, nil
@@ -110,8 +124,8 @@ func (s *sharing) addMarked(ctx context.Context, reach config.Reach, root cid.CI
 	return false, nil
 }
 
-// addClosure makes a package public, with all that it refers to.
-func (s *sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) error {
+// addClosure makes a package public, and all that it refers to.
+func (s *Sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) error {
 	s.mu.Lock()
 	known := s.explicit[id]
 	s.explicit[id] = true
@@ -121,7 +135,7 @@ func (s *sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) 
 	}
 	list, err := refs(id)
 	if errors.Is(err, cas.ErrNotFound) {
-		return nil // by the word of somebody who does not count any more
+		return nil // it rests on a statement of a signer that does not count any more
 	}
 	if err != nil {
 		return err
@@ -134,8 +148,8 @@ func (s *sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) 
 	return nil
 }
 
-// shareClosure makes a package that is here public, with all that it refers to, and returns them.
-func (s *sharing) shareClosure(ctx context.Context, id pir.PID, root cid.CID, refs func(pir.PID) ([]pir.PID, error)) ([]pir.PID, error) {
+// Share makes a package of the store public, and all that it refers to, and returns their PIDs. It is durable when Share returns.
+func (s *Sharing) Share(ctx context.Context, id pir.PID, root cid.CID, refs func(pir.PID) ([]pir.PID, error)) ([]pir.PID, error) {
 	if reach := s.Reach(id); strings.HasPrefix(string(reach), config.MeshPrefix) || reach == config.Off {
 		return nil, protocol.Errorf(protocol.Denied, "%s goes no farther than %s", id.Short(), reach).
 			WithHint("the share rules of config.nuon, or the mesh that it came from, say so")
@@ -152,7 +166,7 @@ func (s *sharing) shareClosure(ctx context.Context, id pir.PID, root cid.CID, re
 		if err != nil {
 			continue
 		}
-		if err := s.learn(ctx, closure[i], content); err != nil {
+		if err := s.Learn(ctx, closure[i], content); err != nil {
 			return nil, err
 		}
 		list, err := refs(closure[i])
@@ -169,15 +183,15 @@ func (s *sharing) shareClosure(ctx context.Context, id pir.PID, root cid.CID, re
 	return closure, nil
 }
 
-// any says whether something is shared by name.
-func (s *sharing) any() bool {
+// Any returns whether something is shared by name.
+func (s *Sharing) Any() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.explicit) > 0
 }
 
-// Reach says how far a package may go.
-func (s *sharing) Reach(id pir.PID) config.Reach {
+// Reach returns the scope of a package.
+func (s *Sharing) Reach(id pir.PID) config.Reach {
 	s.mu.RLock()
 	explicit, mesh, passed := s.explicit[id], s.heard[id], s.passed[id]
 	s.mu.RUnlock()
@@ -194,9 +208,9 @@ func (s *sharing) Reach(id pir.PID) config.Reach {
 	return reach
 }
 
-// rule says how far the configuration lets a package go, and whether one of its rules is, or could be, about it. The zero PID is that
-// of content in no package.
-func (s *sharing) rule(id pir.PID) (reach config.Reach, ruled bool) {
+// rule returns the scope that the configuration gives to a package, and whether one of its rules is, or could be, about it. The zero PID is
+// that of content in no package.
+func (s *Sharing) rule(id pir.PID) (reach config.Reach, ruled bool) {
 	if id.IsZero() {
 		return s.config().Rule("")
 	}
@@ -212,8 +226,8 @@ func (s *sharing) rule(id pir.PID) (reach config.Reach, ruled bool) {
 	return s.config().Rule(p.Name)
 }
 
-// passes says whether content of a package, or of none, goes to the LAN once it has come out of the public swarm: nothing else says how far.
-func (s *sharing) passes(id pir.PID) bool {
+// passes returns whether content of a package, or of none, goes to the LAN once it came out of the public swarm, because no rule is about it.
+func (s *Sharing) passes(id pir.PID) bool {
 	if !id.IsZero() && s.Reach(id) != config.Mesh {
 		return false // shared by name, or told of by a mesh alone
 	}
@@ -221,16 +235,16 @@ func (s *sharing) passes(id pir.PID) bool {
 	return !ruled
 }
 
-// nameless says how far content goes that is in no package. It is never public: nobody has said what it is.
-func (s *sharing) nameless() config.Reach {
+// nameless returns the scope of content that is in no package. It is never public: no statement says what it is.
+func (s *Sharing) nameless() config.Reach {
 	if reach := s.config().Reach(""); reach != config.Public {
 		return reach
 	}
 	return config.LAN
 }
 
-// hear notes that a mesh has told of a package; what the public swarm tells of as well is not the mesh's.
-func (s *sharing) hear(mesh string, id pir.PID) {
+// Hear notes that a mesh has told of a package. A package that the public swarm ("") tells of as well does not stay in the mesh.
+func (s *Sharing) Hear(mesh string, id pir.PID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, known := s.heard[id]; !known || mesh == "" {
@@ -241,8 +255,8 @@ func (s *sharing) hear(mesh string, id pir.PID) {
 // meshMark is the name of the root that makes a tree stay in the mesh that it came out of, also after a restart.
 func meshMark(mesh string, root cid.CID) string { return meshRoot + mesh + "/" + root.String() }
 
-// learn keeps the sets up to date when a package has content.
-func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
+// Learn brings the sets up to date when a package has content.
+func (s *Sharing) Learn(ctx context.Context, id pir.PID, root cid.CID) error {
 	reach := s.Reach(id)
 	if strings.HasPrefix(string(reach), config.MeshPrefix) {
 		if err := s.addBlocks(ctx, config.LAN, root); err != nil {
@@ -252,7 +266,7 @@ func (s *sharing) learn(ctx context.Context, id pir.PID, root cid.CID) error {
 	return s.addBlocks(ctx, reach, root)
 }
 
-func (s *sharing) addBlocks(ctx context.Context, reach config.Reach, root cid.CID) error {
+func (s *Sharing) addBlocks(ctx context.Context, reach config.Reach, root cid.CID) error {
 	if (reach == config.LAN || reach == config.Mesh) && s.nameless() == reach {
 		return nil // as if it were in no package
 	}
@@ -262,7 +276,7 @@ func (s *sharing) addBlocks(ctx context.Context, reach config.Reach, root cid.CI
 	if known {
 		return nil
 	}
-	// Others are answered while the tree is walked.
+	// The walk is without the lock, so that peers get answers meanwhile.
 	var blocks []cid.CID
 	err := s.store.Walk(ctx, root, func(c cid.CID) error {
 		blocks = append(blocks, c)
@@ -284,8 +298,8 @@ func (s *sharing) addBlocks(ctx context.Context, reach config.Reach, root cid.CI
 	return nil
 }
 
-// set returns the blocks of a reach; nil for a mesh of which none are known. The caller holds mu.
-func (s *sharing) set(reach config.Reach) map[cid.CID]bool {
+// set returns the blocks of a scope; nil for a mesh without known blocks. The caller holds mu.
+func (s *Sharing) set(reach config.Reach) map[cid.CID]bool {
 	switch reach {
 	case config.Off:
 		return s.off
@@ -299,9 +313,8 @@ func (s *sharing) set(reach config.Reach) map[cid.CID]bool {
 	return s.mesh[strings.TrimPrefix(string(reach), config.MeshPrefix)]
 }
 
-// MayGive says whether a block may go to a node of a mesh, or of the public swarm (""), which is on a private address
-// or anywhere.
-func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
+// MayGive returns whether a block may go to a node of a mesh, or of the public swarm (""). private: the node has a private address.
+func (s *Sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	coming, named := s.coming(c)
@@ -338,8 +351,8 @@ func (s *sharing) MayGive(c cid.CID, mesh string, private bool) bool {
 	return private || mesh != ""
 }
 
-// MayTell says whether a node may be told what is known about a package.
-func (s *sharing) MayTell(id pir.PID, mesh string, private bool) bool {
+// MayTell returns whether a node may get statements about a package, as MayGive.
+func (s *Sharing) MayTell(id pir.PID, mesh string, private bool) bool {
 	switch reach := s.Reach(id); reach {
 	case config.Off:
 		return false

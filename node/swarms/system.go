@@ -1,12 +1,9 @@
-package node
+package swarms
 
 import (
 	"context"
-	"errors"
 	"iter"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -18,36 +15,36 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// system is the swarm.System of one membership: what its peers may see of this node.
+// A system is the swarm.System of one membership: what its peers may see of this node.
 type system struct {
-	s    *swarms
+	s    *Set
 	mesh string // "" is the public swarm
 }
 
 // Block implements swarm.System.
 func (y *system) Block(ctx context.Context, c cid.CID, to routing.Requester) ([]byte, error) {
-	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
+	if !y.s.Sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
-	return y.s.store.Block(ctx, c)
+	return y.s.o.Store.Block(ctx, c)
 }
 
 // AppendBlock implements serve.Appender.
 func (y *system) AppendBlock(ctx context.Context, c cid.CID, to routing.Requester, buf []byte) ([]byte, error) {
-	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
+	if !y.s.Sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
-	return y.s.store.AppendBlock(ctx, c, buf)
+	return y.s.o.Store.AppendBlock(ctx, c, buf)
 }
 
-// Statements implements swarm.System. What others have said is told too: it is signed.
+// Statements implements swarm.System. It returns other signers' statements too: they are signed.
 func (y *system) Statements(_ context.Context, ids []pir.PID, to routing.Requester) ([][]byte, error) {
 	var said [][]byte
 	for _, id := range ids {
-		if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
+		if !y.s.Sharing.MayTell(id, y.mesh, to.Private) {
 			continue
 		}
-		for a, err := range y.s.store.Attestations(id) {
+		for a, err := range y.s.o.Store.Attestations(id) {
 			if err != nil {
 				return nil, err
 			}
@@ -64,18 +61,18 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to routing.Request
 	return said, nil
 }
 
-// PIR implements swarm.System. It is given where a statement about its package is: a package of which nothing was said here may be
-// a file of the user's that nobody was to know.
+// PIR implements swarm.System. A peer gets a PIR if it may get a statement about the package and there is one: a package without statements may
+// describe a private file of the user.
 func (y *system) PIR(_ context.Context, id pir.PID, to routing.Requester) ([]byte, error) {
-	if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
+	if !y.s.Sharing.MayTell(id, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
-	for a, err := range y.s.store.Attestations(id) {
+	for a, err := range y.s.o.Store.Attestations(id) {
 		if err != nil {
 			return nil, err
 		}
 		if a.Via.IsZero() {
-			canonical, _, err := y.s.store.PIR(id)
+			canonical, _, err := y.s.o.Store.PIR(id)
 			return canonical, err
 		}
 	}
@@ -84,7 +81,7 @@ func (y *system) PIR(_ context.Context, id pir.PID, to routing.Requester) ([]byt
 
 // Heads implements swarm.System.
 func (y *system) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error) {
-	known := y.s.heads.Known()
+	known := y.s.o.Heads.Known()
 	var list [][]byte
 	for _, key := range keys {
 		head := known[key]
@@ -100,32 +97,32 @@ func (y *system) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error)
 	return list, nil
 }
 
-// Learn implements swarm.System: heads of signers that count for something are kept.
+// Learn implements swarm.System: it keeps heads of signers that the policy names.
 func (y *system) Learn(_ context.Context, text []byte) error {
 	head, err := protocol.DecodeHead(text)
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(y.s.policy.Get().Signers(), head.Signer) {
+	if !slices.Contains(y.s.o.Policy.Get().Signers(), head.Signer) {
 		return nil
 	}
 	now := time.Now()
-	y.s.heads.clock(head, now)
+	y.s.o.Heads.Clock(head, now)
 	if !head.Fresh(now) && !head.Revoked {
-		return nil // whoever brings it knows nothing newer, or goes by another clock
+		return nil // the peer knows no newer head, or its clock differs
 	}
-	return y.s.heads.learn(head, now)
+	return y.s.o.Heads.Learn(head, now)
 }
 
 // Receive implements swarm.System.
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
-	return y.s.sharing.receive(ctx, y.mesh, root, size)
+	return y.s.Sharing.Receive(ctx, y.mesh, root, size)
 }
 
 // Shared implements swarm.System.
 func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
 	return func(yield func(routing.Announcement, error) bool) {
-		for b, err := range y.s.store.Bindings() {
+		for b, err := range y.s.o.Store.Bindings() {
 			if err != nil {
 				yield(routing.Announcement{}, err)
 				return
@@ -137,40 +134,8 @@ func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] 
 	}
 }
 
-// announces says whether a package is announced to all of the membership: what is public, and in a mesh what is its own.
+// announces returns whether the node announces a package in the whole membership: public packages, and in a mesh the mesh's own.
 func (y *system) announces(id pir.PID) bool {
-	reach := y.s.sharing.Reach(id)
+	reach := y.s.Sharing.Reach(id)
 	return reach == config.Public || y.mesh != "" && reach == config.Reach(config.MeshPrefix+y.mesh)
-}
-
-// PIRs implements realize.Peers: all memberships are asked at once, as about statements.
-func (s *swarms) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
-	_, release, err := s.enter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	all := map[pir.PID][]byte{}
-	var errs []error
-	for _, m := range s.all() {
-		asking.Go(func() {
-			m.settled(ctx)
-			got, err := m.swarm.PIRs(ctx, ids)
-			mu.Lock()
-			defer mu.Unlock()
-			maps.Copy(all, got)
-			if err != nil {
-				errs = append(errs, err)
-			}
-			for id := range got {
-				if m.name != "" { // a description that the public swarm has makes nothing public that a mesh has told
-					s.sharing.hear(m.name, id)
-				}
-			}
-		})
-	}
-	asking.Wait()
-	return all, errors.Join(errs...)
 }

@@ -1,4 +1,4 @@
-package node
+package sharing
 
 import (
 	"bytes"
@@ -17,11 +17,8 @@ import (
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/node/config"
-	"github.com/MordragT/nuka/node/swarm/fetch"
-	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
-	"github.com/MordragT/nuka/protocol"
 )
 
 // An arrivingCase is a tree, and to whom it is given.
@@ -67,22 +64,11 @@ func TestArrivingNameless(t *testing.T) {
 
 // testArriving receives trees under share rules.
 func testArriving(t *testing.T, rules string, cases []arrivingCase) {
-	h := newHandler(t)
-	setShare(t, h, rules)
-	s := h.sharing
-	s.config = h.config.Get
-	known := func(name string) pir.PID {
-		canonical, err := (&pir.PIR{Kind: pir.Data, Name: name, Data: name}).Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		id := pir.Sum(canonical)
-		if err := h.store.PutPIR(t.Context(), id, canonical, nil); err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	s.hear("m", known("heard"))
+	h := newNode(t)
+	h.setShare(t, rules)
+	s := h.open(t)
+	known := func(name string) pir.PID { return castest.Describe(t, h.store, name) }
+	s.Hear("m", known("heard"))
 	for _, c := range cases {
 		var id pir.PID
 		if c.name != "" {
@@ -94,22 +80,21 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 				who, mesh string
 				private   bool
 			}{{"all", "", false}, {"lan", "", true}, {"m", "m", false}, {"n", "n", false}} {
-				_, err := (&system{s: h.swarms, mesh: a.mesh}).Block(t.Context(), b, routing.Requester{Private: a.private})
-				if may := strings.Contains(want, a.who); may != (err == nil) {
-					t.Errorf("%s, %s: give %s to %s: got %v, want it given: %v", c.what, when, b, a.who, err, may)
+				if got, may := s.MayGive(b, a.mesh, a.private), strings.Contains(want, a.who); got != may {
+					t.Errorf("%s, %s: give %s to %s: got %v, want %v", c.what, when, b, a.who, got, may)
 				}
 			}
 		}
 		peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one of " + c.what)}, "two": {Data: []byte("two of " + c.what)}})
-		done := s.expect(id, root)
-		receive := func(mesh string) fetch.Receiver {
-			r, err := (&system{s: h.swarms, mesh: mesh}).Receive(t.Context(), root, 0)
+		done := s.Expect(id, root)
+		receive := func(mesh string) *Incoming {
+			r, err := s.Receive(t.Context(), mesh, root, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return r
 		}
-		put := func(r fetch.Receiver, b cid.CID) {
+		put := func(r *Incoming, b cid.CID) {
 			data, err := peer.Block(t.Context(), b)
 			if err == nil {
 				err = r.Put(cid.Block{CID: b, Data: data})
@@ -145,7 +130,7 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 		for _, b := range came {
 			check("when it is finished", b, c.want)
 		}
-		if err := s.arrived(t.Context(), id, root); err != nil {
+		if err := s.Arrived(t.Context(), id, root); err != nil {
 			t.Fatal(err)
 		}
 		done()
@@ -163,7 +148,7 @@ func TestMeshMark(t *testing.T) {
 	dir := t.TempDir()
 	peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one")}, "dir/two": {Data: []byte("two")}})
 	var store *cas.Store
-	var node *swarms
+	var s *Sharing
 	forLAN := func() *config.Config {
 		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
 	}
@@ -173,11 +158,9 @@ func TestMeshMark(t *testing.T) {
 		if store, err = cas.Open(dir, &cas.Options{Failpoint: failpoint}); err != nil {
 			t.Fatal(err)
 		}
-		s, err := openSharing(t.Context(), store, forLAN, func(pir.PID) ([]pir.PID, error) { return nil, nil })
-		if err != nil {
+		if s, err = Open(t.Context(), store, forLAN, noRefs); err != nil {
 			t.Fatal(err)
 		}
-		node = &swarms{store: store, sharing: s}
 	}
 	stop := func() {
 		t.Helper()
@@ -198,21 +181,21 @@ func TestMeshMark(t *testing.T) {
 	}
 	// receive takes the tree in and ends before anybody hears that it is here.
 	receive := func(mesh string) error {
-		defer node.sharing.expect(pir.PID{}, root)()
-		r, err := (&system{s: node, mesh: mesh}).Receive(t.Context(), root, 0)
+		defer s.Expect(pir.PID{}, root)()
+		r, err := s.Receive(t.Context(), mesh, root, 0)
 		if err != nil {
 			return err
 		}
-		_, err = castest.Feed(r.(*incomingTree).Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
+		_, err = castest.Feed(r.Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
 		return errors.Join(err, r.Finish(t.Context()), r.Close())
 	}
 	given := func(when string, lan bool) {
 		t.Helper()
 		err := store.Walk(t.Context(), root, func(c cid.CID) error {
-			if got := node.sharing.MayGive(c, "", true); got != lan {
+			if got := s.MayGive(c, "", true); got != lan {
 				t.Errorf("%s: give %s to the LAN: got %v, want %v", when, c, got, lan)
 			}
-			if !node.sharing.MayGive(c, "m", false) {
+			if !s.MayGive(c, "m", false) {
 				t.Errorf("%s: %s is not given to the mesh", when, c)
 			}
 			return nil
@@ -310,55 +293,43 @@ func tearBehind(t *testing.T, dir, root string) {
 // What came out of the public swarm goes to the LAN, also after a restart, as long as no rule is about it. What a mesh alone has told of
 // stays there, whoever brought the content.
 func TestSwarmMark(t *testing.T) {
-	h := newHandler(t)
-	setShare(t, h, `[]`)
-	s := h.sharing
-	s.config = h.config.Get
+	h := newNode(t)
+	h.setShare(t, `[]`)
+	s := h.open(t)
 	roots, ids := map[string]cid.CID{}, map[string]pir.PID{}
 	for _, name := range []string{"plain", "heard", "local", ""} {
 		var id pir.PID
 		peer, root := castest.Peer(tree(name))
 		switch name {
 		case "local":
-			ids[name], roots[name] = put(t, h, h.private, name, tree(name))
+			ids[name], roots[name] = castest.Package(t, h.store, castest.Key(1), name, tree(name))
 			continue
 		case "":
 		default:
-			canonical, err := (&pir.PIR{Kind: pir.Data, Name: name, Data: name}).Encode()
-			if err == nil {
-				id = pir.Sum(canonical)
-				err = h.store.PutPIR(t.Context(), id, canonical, nil)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			id = castest.Describe(t, h.store, name)
 		}
 		if name == "heard" {
-			s.hear("m", id)
+			s.Hear("m", id)
 		}
 		roots[name], ids[name] = root, id
-		done := s.expect(id, root)
-		r, err := (&system{s: h.swarms}).Receive(t.Context(), root, 0)
+		done := s.Expect(id, root)
+		r, err := s.Receive(t.Context(), "", root, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = castest.Feed(r.(*incomingTree).Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
-		if err = errors.Join(err, r.Finish(t.Context()), r.Close(), s.arrived(t.Context(), id, root)); err != nil {
+		_, err = castest.Feed(r.Receiving, peer, rand.New(rand.NewPCG(1, 1)), 100)
+		if err = errors.Join(err, r.Finish(t.Context()), r.Close(), s.Arrived(t.Context(), id, root)); err != nil {
 			t.Fatal(err)
 		}
 		done()
 		if id.IsZero() {
 			continue
 		}
-		a := protocol.Attestation{PID: id, CID: root, Size: 1, Issued: noon}
-		if err := a.Sign(testKey(9)); err != nil {
-			t.Fatal(err)
-		}
-		if err := h.store.Bind(t.Context(), a); err != nil {
+		if err := h.store.Bind(t.Context(), castest.Attest(9, id, root)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	check := func(when string, s *sharing, want map[string]bool) {
+	check := func(when string, s *Sharing, want map[string]bool) {
 		t.Helper()
 		for name, lan := range want {
 			if got := s.MayGive(roots[name], "", true); got != lan {
@@ -373,12 +344,12 @@ func TestSwarmMark(t *testing.T) {
 		}
 	}
 	check("received", s, map[string]bool{"plain": true, "heard": false, "local": false, "": true})
-	check("after a restart", reopen(t, h), map[string]bool{"plain": true, "local": false, "": true})
-	if reach := reopen(t, h).Reach(ids["heard"]); reach != config.Mesh {
+	check("after a restart", h.open(t), map[string]bool{"plain": true, "local": false, "": true})
+	if reach := h.open(t).Reach(ids["heard"]); reach != config.Mesh {
 		t.Errorf("a mesh's package goes to %s after a restart", reach)
 	}
-	setShare(t, h, `[{names: "plain", with: mesh}]`)
-	check("with a rule for it", reopen(t, h), map[string]bool{"plain": false, "": true})
-	setShare(t, h, `[{names: "*", with: mesh}]`)
-	check("with a rule for all", reopen(t, h), map[string]bool{"plain": false, "": false})
+	h.setShare(t, `[{names: "plain", with: mesh}]`)
+	check("with a rule for it", h.open(t), map[string]bool{"plain": false, "": true})
+	h.setShare(t, `[{names: "*", with: mesh}]`)
+	check("with a rule for all", h.open(t), map[string]bool{"plain": false, "": false})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package node
+package swarms
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -41,7 +42,7 @@ func BenchmarkFetch(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			from := newFetcher(b, testKey(1), c.listen)
+			from := newFetcher(b, castest.Key(1), c.listen)
 			root, err := from.store.Import(b.Context(), os.DirFS(dir), nil)
 			if err != nil {
 				b.Fatal(err)
@@ -50,7 +51,7 @@ func BenchmarkFetch(b *testing.B) {
 			var used time.Duration
 			for b.Loop() {
 				b.StopTimer()
-				to := newFetcher(b, testKey(2), c.listen)
+				to := newFetcher(b, castest.Key(2), c.listen)
 				if err := to.swarm.Connect(b.Context(), (&protocol.Ticket{Node: protocol.KeyOf(from.key), Addresses: from.swarm.Addresses()}).String()); err != nil {
 					b.Fatal(err)
 				}
