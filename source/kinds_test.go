@@ -173,3 +173,16 @@ func paramOf(k Kind, name string) (kind.Param, bool) {
 	}
 	return kind.Param{}, false
 }
+
+// TestVariablesOfRegistries: a client program that is asked for its registry sees no variable that names one.
+func TestVariablesOfRegistries(t *testing.T) {
+	for variable, want := range map[string]bool{
+		"npm_config_registry=x": true, "NPM_CONFIG_USERCONFIG=x": true, "PIP_INDEX_URL=x": true, "GOPROXY=x": true,
+		"CARGO_REGISTRIES_A_INDEX=x": true, "CARGO_REGISTRY_TOKEN=x": true,
+		"PATH=/bin": false, "HOME=/": false, "CARGO_HOME=/": false, "GOFLAGS=": false,
+	} {
+		if got := configuresRegistry(variable); got != want {
+			t.Errorf("%s: got %v, want %v", variable, got, want)
+		}
+	}
+}
