@@ -25,7 +25,7 @@ use nu_protocol::{
     engine::{Stack, StateWorkingSet},
 };
 use serde::{Deserialize, Serialize};
-use std::{any::Any, collections::BTreeMap};
+use std::{any::Any, collections::BTreeMap, mem::ManuallyDrop};
 
 /// A request, with the kinds of sources that there are.
 #[derive(Deserialize)]
@@ -78,7 +78,8 @@ fn plain(msg: impl Into<String>) -> Vec<Diag> {
 }
 
 fn evaluate(kinds: Vec<Kind>, file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
-    let mut es = engine::new(Phase::Eval, kinds);
+    // The instance ends with its answer: taking the state of a thousand files apart would be for nothing.
+    let mut es = ManuallyDrop::new(engine::new(Phase::Eval, kinds));
     let (path, module) = load::Load::new(&mut es).file(file)?;
     let main = es.get_module(module).main;
     let package = main.and_then(|id| (es.get_decl(id) as &dyn Any).downcast_ref::<memo::Package>()).cloned();

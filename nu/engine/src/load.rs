@@ -149,7 +149,7 @@ impl<'a> Load<'a> {
             ring.push(&shown);
             return Err(bare(format!("packages use each other in a circle: {}", ring.join(" → ")), "move what both need into a third file".into()));
         }
-        let mut wanted = if check::too_deep(source.as_bytes()).is_none() { used(self.es, &source) } else { vec![] };
+        let mut wanted = if check::too_deep(source.as_bytes()).is_none() && mentions_use(source.as_bytes()) { used(self.es, &source) } else { vec![] };
         wanted.reverse();
         Ok(Found::New(Box::new(Loading { path, source, shown, name: name.to_string(), at, uses: BTreeMap::new(), wanted })))
     }
@@ -186,6 +186,11 @@ enum Parsed {
     Lacks(Box<Loading>),
     /// The path, what the file that uses it calls it, and its module.
     All(String, String, ModuleId),
+}
+
+/// Whether a text can use a module at all.
+fn mentions_use(text: &[u8]) -> bool {
+    text.windows(3).any(|w| w == b"use")
 }
 
 /// The modules that a text uses at its top by plain names, in order. So they are there when the text is parsed first.
@@ -306,6 +311,9 @@ fn parse_file(ws: &mut StateWorkingSet, path: &str, source: &str, uses: &BTreeMa
 /// others would take seconds. Names are visible unless `hide` hid them, which is not here, so the notes are dropped.
 fn uses_first(ws: &mut StateWorkingSet, span: Span, imported: &mut Module) -> usize {
     let mut end = span.start;
+    if !mentions_use(ws.get_span_contents(span)) {
+        return end;
+    }
     let (block, whole) = commands(ws, span);
     for pipeline in block.block.iter().take_while(|_| whole) {
         let [command] = &pipeline.commands[..] else { break };
