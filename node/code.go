@@ -73,28 +73,30 @@ func (p *parent) listen() {
 
 var errParentGone = errors.New("the node is gone")
 
-// slot waits for a slot beyond the build's own.
+// slot waits for a slot beyond the build's own. The caller calls release when it needs the slot no more.
 func (p *parent) slot(ctx context.Context) (release func(), err error) {
-	release = func() { _ = p.conn.SendValue(workerReply{Slots: -1}) } // without a node there are no slots either
 	if err := p.conn.SendValue(workerReply{Slots: 1}); err != nil {
 		return nil, err
 	}
 	select {
 	case <-p.slots:
-		return release, nil
+		return p.releaseSlot, nil
 	case <-p.gone:
 		return nil, errParentGone
 	case <-ctx.Done():
-		go func() { // what was asked for comes, and is given back
+		go func() { // the node still sends the slot, which then goes back
 			select {
 			case <-p.slots:
-				release()
+				p.releaseSlot()
 			case <-p.gone:
 			}
 		}()
 		return nil, ctx.Err()
 	}
 }
+
+// releaseSlot gives a slot back. It ignores errors: without a node there are no slots.
+func (p *parent) releaseSlot() { _ = p.conn.SendValue(workerReply{Slots: -1}) }
 
 func (p *parent) ask(_ context.Context, missing *wasmrt.Missing) error {
 	if missing.File == "" {

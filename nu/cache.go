@@ -12,12 +12,14 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/internal/digest"
+	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/zeebo/blake3"
 )
 
-//go:embed *.go gitignore/*.go
+//go:embed *.go gitignore/*.go statcache/*.go
 var ownSources embed.FS
 
 // codeVersion names the code that makes results of package files and that writes entries: with other code the same files may give
@@ -46,6 +48,14 @@ func (e *Engine) cacheKey(req *Request) string {
 	}
 	sum := blake3.Sum256(b)
 	return hex.EncodeToString(sum[:])
+}
+
+// stats returns the cache of folders that `fetch path` names, or nil if nothing is kept.
+func (e *Engine) stats() *statcache.Cache {
+	if e.opts.CacheDir == "" {
+		return nil
+	}
+	return &statcache.Cache{Dir: filepath.Join(e.opts.CacheDir, "stat")}
 }
 
 // entry is a result on disk. Sum is BLAKE3 of Result, so that a damaged file is noticed.
@@ -89,7 +99,7 @@ func (e *Engine) cached(ctx context.Context, key string, req *Request, set *file
 		e.log.Warn("evaluation cache: entry is ignored", "path", name, "error", err)
 		return nil
 	}
-	if !fresh(ctx, &res, req, set) {
+	if !e.fresh(ctx, &res, req, set) {
 		return nil
 	}
 	res.Cached = true
@@ -97,7 +107,7 @@ func (e *Engine) cached(ctx context.Context, key string, req *Request, set *file
 }
 
 // fresh reports whether the files that made res are as they were.
-func fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
+func (e *Engine) fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
 	for _, p := range res.Missing {
 		m, name, ok := set.mount(p)
 		if !ok {
@@ -117,7 +127,7 @@ func fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
 			return false
 		}
 	}
-	s := &session{req: req, files: set}
+	s := &session{req: req, files: set, stats: e.stats()}
 	for _, in := range res.Paths {
 		m, rel, ok := set.mount(in.Virtual)
 		if !ok {
@@ -162,17 +172,5 @@ func (e *Engine) write(key string, res *Result) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // gone after the rename
-	if _, err := tmp.Write(b); err != nil {
-		_ = tmp.Close()
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
+	return atomicfile.Replace(name, b)
 }

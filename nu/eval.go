@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -123,7 +124,9 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	if res := e.cached(ctx, key, req, set); res != nil {
 		return res, nil
 	}
-	s := &session{req: req, files: set, kinds: e.opts.Kinds, index: map[pir.PID]int{}, fetched: map[pathCall]described{}}
+	s := &session{
+		req: req, files: set, kinds: e.opts.Kinds, stats: e.stats(), index: map[pir.PID]int{}, fetched: map[pathCall]described{},
+	}
 	args := req.Args
 	if args == nil {
 		args = []string{}
@@ -152,6 +155,7 @@ type session struct {
 	req      *Request
 	files    *fileSet
 	kinds    kind.Table
+	stats    *statcache.Cache // nil: every file of `fetch path` is read
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput

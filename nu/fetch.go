@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
+	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -202,8 +205,29 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 	return p, nil
 }
 
+// readPath returns the CID of what `fetch path` names. Of a folder of the host that it has read before, it reads the files that have changed.
 func (s *session) readPath(ctx context.Context, m Mount, rel string, o PathOptions) (cid.CID, error) {
-	return hashPath(ctx, m.FS, rel, o)
+	if s.stats == nil || m.Host == "" {
+		return hashPath(ctx, m.FS, rel, o)
+	}
+	rel, err := resolve(m, rel)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	folder, err := filepath.Abs(filepath.Join(m.Host, filepath.FromSlash(rel)))
+	if err != nil {
+		return cid.CID{}, err
+	}
+	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
+		return hashPath(ctx, m.FS, rel, o)
+	}
+	sub, err := fs.Sub(m.FS, rel)
+	if err != nil {
+		return cid.CID{}, err
+	}
+	return s.stats.Hash(ctx, &statcache.Tree{
+		Folder: folder, FS: Sources(sub, o), Variant: fmt.Sprintf("%+v", o), Listed: o.Gitignore, // a pattern may change and no folder
+	})
 }
 
 // hashPath returns the CID of a file, or of a folder as Sources has it.

@@ -1,13 +1,18 @@
 package nu
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -155,5 +160,67 @@ func TestGitignoreCached(t *testing.T) {
 		if len(res.Paths) != 1 || !res.Paths[0].Gitignore || res.Paths[0].All != (c.args != nil) {
 			t.Errorf("%s: got %+v", c.what, res.Paths)
 		}
+	}
+}
+
+// opening counts the source files that are opened.
+type opening struct {
+	fs.FS
+	opens atomic.Int32
+}
+
+func (o *opening) Open(name string) (fs.File, error) {
+	if strings.HasPrefix(path.Base(name), "f") {
+		o.opens.Add(1)
+	}
+	return o.FS.Open(name)
+}
+func (o *opening) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(o.FS, name) }
+func (o *opening) ReadLink(name string) (string, error)       { return fs.ReadLink(o.FS, name) }
+func (o *opening) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(o.FS, name) }
+
+// TestPathStat evaluates a package again: `fetch path` reads the files that have changed, also those behind a link and below a link.
+func TestPathStat(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("nuka reads every file there")
+	}
+	for _, name := range []string{"src", "link", "src/deep"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testPathStat(t, name)
+		})
+	}
+}
+
+func testPathStat(t *testing.T, name string) {
+	dir, cache := t.TempDir(), t.TempDir()
+	files := map[string]string{"a.nu": fmt.Sprintf("export def main [] {\n  derivation {name: a, src: (fetch path ./%s), build: {|b| mkdir $b.out }}\n}\n", name)}
+	for i := range 20 {
+		files[fmt.Sprintf("src/deep/f%d", i)] = fmt.Sprint(i)
+	}
+	writeFiles(t, dir, files)
+	if err := os.Symlink("src", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2100 * time.Millisecond) // until then a change might not show
+	last := ""
+	for i, want := range []int32{20, 0, 2} { // twice: it is known to be another, and racy
+		fsys := &opening{FS: os.DirFS(dir)}
+		if i == 2 {
+			writeFiles(t, dir, map[string]string{"src/deep/f7": "x"}) // of the same length
+		}
+		res, err := testEngine(t, &Options{CacheDir: cache}).Eval(t.Context(), &Request{
+			Sets: []Mount{{Path: "/work", FS: fsys, Host: dir}}, File: "/work/a.nu",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := fsys.opens.Load(); n != want {
+			t.Errorf("%s, evaluation %d: %d files were opened, want %d", name, i, n, want)
+		}
+		if changed := res.Root.String() != last; changed != (want > 0) {
+			t.Errorf("%s, evaluation %d: another package is %v", name, i, changed)
+		}
+		last = res.Root.String()
 	}
 }

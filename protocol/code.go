@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // A Code says, for programs, why something did not work.
@@ -33,13 +34,26 @@ type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"` // what to do next; may be empty
+
+	cause error // does not cross the wire
 }
 
 func (e *Error) Error() string { return e.Message }
 
-// Errorf returns an Error with a formatted message.
+// Unwrap returns the cause: what Errorf wrapped, or the error that AsError got. It is nil of an error that came over the wire.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Errorf returns an Error with a formatted message. As with fmt.Errorf, the verb %w wraps an error.
 func Errorf(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Errorf(format, args...).Error()}
+	err := fmt.Errorf(format, args...)
+	e := &Error{Code: code, Message: err.Error()}
+	switch wrapped := err.(type) { //nolint:errorlint // whether fmt wrapped something
+	case interface{ Unwrap() error }:
+		e.cause = wrapped.Unwrap()
+	case interface{ Unwrap() []error }:
+		e.cause = errors.Join(wrapped.Unwrap()...)
+	}
+	return e
 }
 
 // WithHint returns a copy of e with a hint.
@@ -50,18 +64,20 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 }
 
 // AsError returns the Error in err's chain, with the message of the whole chain.
-// An error that holds none becomes Canceled or Internal.
+// An error that holds none becomes Canceled, Exhausted if the disk is full, or Internal.
 func AsError(err error) *Error {
 	var e *Error
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &e):
-		return &Error{Code: e.Code, Message: err.Error(), Hint: e.Hint}
+		return &Error{Code: e.Code, Message: err.Error(), Hint: e.Hint, cause: err}
 	case errors.Is(err, context.Canceled):
-		return &Error{Code: Canceled, Message: "canceled"}
+		return &Error{Code: Canceled, Message: "canceled", cause: err}
+	case errors.Is(err, syscall.ENOSPC):
+		return &Error{Code: Exhausted, Message: err.Error(), Hint: "make room on the disk and try again; no half-written content was kept", cause: err}
 	}
-	return &Error{Code: Internal, Message: err.Error()}
+	return &Error{Code: Internal, Message: err.Error(), cause: err}
 }
 
 // CodeOf returns the code of err: "" for nil.

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -115,13 +119,38 @@ func TestAsError(t *testing.T) {
 	}{
 		{nil, nil},
 		{inner, inner},
-		{fmt.Errorf("show x: %w", inner), &Error{NotFound, "show x: no such package", "look again"}},
+		{fmt.Errorf("show x: %w", inner), &Error{Code: NotFound, Message: "show x: no such package", Hint: "look again"}},
 		{fmt.Errorf("wait: %w", context.Canceled), &Error{Code: Canceled, Message: "canceled"}},
 		{errors.New("boom"), &Error{Code: Internal, Message: "boom"}},
+		{
+			&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC},
+			&Error{Code: Exhausted, Message: "write x: " + syscall.ENOSPC.Error(), Hint: "make room on the disk and try again; no half-written content was kept"},
+		},
 	} {
-		if diff := cmp.Diff(tt.want, AsError(tt.err)); diff != "" {
+		got := AsError(tt.err)
+		if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreUnexported(Error{})); diff != "" {
 			t.Errorf("%v: (-want +got)\n%s", tt.err, diff)
 		}
+		if tt.err != nil && !errors.Is(got, tt.err) {
+			t.Errorf("%v: the cause is lost", tt.err)
+		}
+	}
+}
+
+// TestErrorCause wraps one error and two, and sends an Error over the wire, where the cause ends.
+func TestErrorCause(t *testing.T) {
+	two := Errorf(Failed, "%w and %w", fs.ErrNotExist, syscall.ENOSPC).WithHint("look")
+	for _, err := range []error{Errorf(Failed, "open x: %w", fs.ErrNotExist), two, fmt.Errorf("outside: %w", two)} {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: the cause is lost", err)
+		}
+	}
+	if !errors.Is(two, syscall.ENOSPC) || errors.Unwrap(Errorf(Failed, "none: %v", fs.ErrNotExist)) != nil {
+		t.Errorf("got %v and %v", errors.Unwrap(two), errors.Unwrap(Errorf(Failed, "none: %v", fs.ErrNotExist)))
+	}
+	text, err := json.Marshal(two)
+	if want := `{"code":"failed","message":"file does not exist and ` + syscall.ENOSPC.Error() + `","hint":"look"}`; err != nil || string(text) != want {
+		t.Errorf("got %s, %v, want %s", text, err, want)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 // yesFlag adds the flag by which a script says that it knows what a command takes away.
 func (a *app) yesFlag(c *cobra.Command) {
-	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "answer every question with yes")
 }
 
 // confirm says what a command takes away, or gives away, and asks whether to go on. Without a terminal only --yes goes on.

@@ -25,17 +25,17 @@ import (
 func (a *app) buildCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "build PKG [flags of the package]",
-		Short: "build a package, or find it built",
-		Long: `Build makes the content of a package present: found in the store, fetched, or built from source
-in a sandbox of WebAssembly. It prints the PID and the CID.
+		Short: "build a package, or reuse one that is built",
+		Long: `Build gets the content of a package: from the store, from other nodes, or by building it from
+source in a WebAssembly sandbox. It prints the PID and the CID.
 
-With --dry-run it prints what would be done, and does nothing but ask other nodes what they know.`,
+With --dry-run it prints the plan. It asks other nodes for their statements, and changes nothing else.`,
 		Example: "  nuka build lua\n  nuka build lua --dry-run\n  nuka build zlib --check\n  nuka build ./hello.nu --nls -v",
 	}
 	var o buildOptions
 	o.flags(c)
-	c.Flags().BoolVar(&o.check, "check", false, "build it again and compare")
-	dryRun := c.Flags().Bool("dry-run", false, "print what would be done, and do not do it")
+	c.Flags().BoolVar(&o.check, "check", false, "build the package again and compare the content")
+	dryRun := c.Flags().Bool("dry-run", false, "print the plan and build nothing")
 	a.packageFlags(c)
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
@@ -66,10 +66,10 @@ type buildOptions struct {
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
-	c.Flags().BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a build that fails")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "run `N` builds at once at most; the setting jobs bounds those of all together")
-	c.Flags().IntVar(&o.cores, "cores", 0, "have each build run `N` programs at once at most")
-	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show what builds print, and why something is not built")
+	c.Flags().BoolVar(&o.keepFailed, "keep-failed", false, "keep the folder of a failed build")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "limit this request to `N` builds at a time; the setting jobs limits all requests together")
+	c.Flags().IntVar(&o.cores, "cores", 0, "limit each build to `N` programs at a time")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print the output of builds, and why a package is not built")
 }
 
 // build evaluates a package and has the daemon realize it. The caller closes the client.

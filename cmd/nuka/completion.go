@@ -19,8 +19,8 @@ func (a *app) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "nushell", "powershell"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|nushell|powershell",
-		Short: "write completions for a shell",
-		Long: `Completion writes a script to standard output that teaches a shell nuka's commands and flags.
+		Short: "print a completion script for a shell",
+		Long: `Completion prints a script with which a shell completes nuka's commands and flags.
 
   bash        source <(nuka completion bash)
   zsh         nuka completion zsh > "${fpath[1]}/_nuka"

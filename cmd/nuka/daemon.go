@@ -16,12 +16,12 @@ import (
 func (a *app) daemonCommand() *cobra.Command {
 	daemon := group(&cobra.Command{
 		Use:   "daemon",
-		Short: "start and stop the node",
-		Long: `Daemon starts, stops and describes the node of this home. Commands start it when they need it.
-A service manager runs it as: nukad --foreground`,
+		Short: "start or stop the node",
+		Long: `Daemon starts and stops the node of this home, and shows its state. A command that needs the node
+starts it. A service manager runs: nukad --foreground`,
 	})
 	start := &cobra.Command{
-		Use: "start", Short: "start the node unless it runs", Args: exactArgs(),
+		Use: "start", Short: "start the node if it is not running", Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.connect(c.Context())
 			if err != nil {
@@ -32,7 +32,7 @@ A service manager runs it as: nukad --foreground`,
 		},
 	}
 	stop := a.stopCommand()
-	status := &cobra.Command{Use: "status", Short: "say how the node is", Args: exactArgs(), RunE: a.status}
+	status := &cobra.Command{Use: "status", Short: "show the state of the node", Args: exactArgs(), RunE: a.status}
 	a.jsonFlag(start)
 	a.jsonFlag(status)
 	daemon.AddCommand(start, stop, status, a.ticketCommand())
@@ -41,8 +41,9 @@ A service manager runs it as: nukad --foreground`,
 
 func (a *app) statusCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "status", Short: "say how the node is, without starting it", Args: exactArgs(), RunE: a.status,
-		Long: `Status says how the node is, and starts none. In the JSON of --json, missing_walls and confinement are what the sandbox of builds lacks here.`,
+		Use: "status", Short: "show the state of the node without starting it", Args: exactArgs(), RunE: a.status,
+		Long: `Status shows the state of the node and does not start it. In the output of --json, missing_walls and confinement
+name the protections of builds that this machine does not have.`,
 	}
 	a.jsonFlag(c)
 	return c

@@ -28,7 +28,7 @@ type finding struct {
 func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "look for what keeps nuka from working here",
+		Short: "find problems of this installation",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			findings := a.examine(c)
@@ -57,7 +57,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&a.offline, "offline", false, "use no network: ask no registry")
+	c.Flags().BoolVar(&a.offline, "offline", false, "use no network: skip the registries")
 	a.jsonFlag(c)
 	return c
 }

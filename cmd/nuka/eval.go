@@ -30,8 +30,8 @@ func (a *app) evalCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval PKG [flags of the package]",
 		Short: "evaluate a package and print its PID",
-		Long: `Eval evaluates a package file and prints its PID: its path in the store before it exists.
-Nothing is downloaded or built, but for a fetch without a hash, whose hash the error then tells.`,
+		Long: `Eval evaluates a package file and prints its PID, which is its path in the store before it is built.
+It downloads and builds nothing, with one exception: if a fetch has no hash, eval downloads the source and the error shows the hash.`,
 		Example: "  nuka eval lua\n  nuka eval ./hello.nu --nls --json",
 	}
 	showPIR := c.Flags().Bool("pir", false, "print the canonical PIR")
@@ -59,7 +59,7 @@ Nothing is downloaded or built, but for a fetch without a hash, whose hash the e
 }
 
 func (a *app) packageFlags(c *cobra.Command) {
-	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "folder of the package set `DIR`; the one that comes with nuka if not given")
+	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "use the package set in `DIR` instead of the one in nuka")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
 }
 

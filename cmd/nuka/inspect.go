@@ -26,8 +26,8 @@ func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *contro
 func (a *app) showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "show PID|CID",
-		Short:             "show what is known of a package or content",
-		Long:              "Show tells what the node knows of a PID, a CID, or the unique beginning of a PID.",
+		Short:             "show a package or content",
+		Long:              "Show prints what the node knows of a PID, a CID, or the unique beginning of a PID.",
 		Args:              exactArgs("PID"),
 		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -124,7 +124,7 @@ func pathArgs(args []string) protocol.PathArgs {
 func (a *app) catCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "cat PID [PATH]",
-		Short:             "write a file of a package to standard output",
+		Short:             "print a file of a package",
 		Args:              rangeArgs(1, "PID", "PATH"),
 		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -164,7 +164,7 @@ func (a *app) noFile(c *cobra.Command, args []string) error {
 func (a *app) logCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "log PID",
-		Short:             "show what a package's build has printed",
+		Short:             "print the log of a package's build",
 		Args:              exactArgs("PID"),
 		ValidArgsFunction: completeWords(a.offerPIDs),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -174,11 +174,11 @@ func (a *app) logCommand() *cobra.Command {
 }
 
 func (a *app) storeCommand() *cobra.Command {
-	store := group(&cobra.Command{Use: "store", Short: "look after the store"})
+	store := group(&cobra.Command{Use: "store", Short: "verify or count the store"})
 	verify := &cobra.Command{
 		Use:   "verify",
-		Short: "compare everything in the store with its hash",
-		Long:  "Verify reads everything in the store. What is damaged is set aside; building the package again heals it.",
+		Short: "verify the hash of everything in the store",
+		Long:  "Verify reads everything in the store and moves damaged content to quarantine. Build a package again to repair it.",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var v protocol.Verified
@@ -203,7 +203,7 @@ func (a *app) storeCommand() *cobra.Command {
 	}
 	stats := &cobra.Command{
 		Use:   "stats",
-		Short: "count what the store holds",
+		Short: "count packages and bytes in the store",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var s protocol.Stats

@@ -80,13 +80,13 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 	root := &cobra.Command{
 		Use:   "nuka",
 		Short: "build, share and run packages",
-		Long: `Nuka builds packages from source, keeps them by what they are, and runs them.
+		Long: `Nuka builds packages from source, runs them, and shares them with other nodes.
 
 A package is a Nushell file. PKG in the commands below is such a file (./hello.nu)
-or the name of one in the package set (lua). What a package's main takes as flags
-is written behind it: nuka build zlib --minizip. What a program takes comes behind --.
+or the name of one in the package set (lua). Flags of the package follow PKG:
+nuka build zlib --minizip. Arguments of a program follow --.
 
-NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
+NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -100,7 +100,7 @@ NUKA_HOME sets where everything is kept; NUKA_PACKAGES sets the package set.`,
 	group(root)
 	ticket, isSet := os.LookupEnv("NUKA_NODE")
 	a.node, a.nodeEmpty = ticket, isSet && strings.TrimSpace(ticket) == ""
-	root.PersistentFlags().Var(nodeFlag{&a.node}, "node", "use the node of `TICKET` instead of this home's; also NUKA_NODE")
+	root.PersistentFlags().Var(nodeFlag{&a.node}, "node", "use the node of `TICKET` instead of this home's node; also NUKA_NODE")
 	root.SetOut(t.out)
 	root.SetErr(t.err)
 	root.SetFlagErrorFunc(a.flagError)

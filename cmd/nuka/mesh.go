@@ -15,10 +15,10 @@ import (
 func (a *app) meshCommand() *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "mesh",
-		Short: "make and join private networks",
-		Long: `A mesh is a network of nodes that let each other in. Its members find each other on the local network by
-themselves, and get each other's packages; those that come out of it never leave it. A node can be in several, and in
-the public swarm as well. To keep your own packages in one, write into config.nuon:
+		Short: "create or join a private network",
+		Long: `A mesh is a private network. Its members find each other on the local network and fetch each other's
+packages. Content that a node fetched from a mesh stays in that mesh. A node can be in several meshes and in the public
+swarm. To limit your own packages to a mesh, write into config.nuon:
 {share: [{names: "work-*", with: "mesh:team"}]}`,
 		Example: "  nuka mesh create team\n  nuka mesh invite team\n  nuka mesh join nuka-…",
 	})
@@ -35,19 +35,19 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 		return a.showMeshes(m)
 	}
 	create := &cobra.Command{
-		Use: "create NAME", Short: "make a mesh, of which this node is the authority", Args: exactArgs("NAME"),
+		Use: "create NAME", Short: "create a mesh with this node as its authority", Args: exactArgs("NAME"),
 	}
-	own := nameFlag(create, "what this node is called in the mesh, `MEMBER`; this machine's name if not given")
+	own := nameFlag(create, "the name of this node in the mesh, `MEMBER`; the default is the machine's name")
 	create.RunE = func(c *cobra.Command, words []string) error {
 		return show(c, protocol.MeshArgs{Action: protocol.ActionCreate, Name: words[0], Member: own()})
 	}
 	invite := a.inviteCommand(call)
 	join := &cobra.Command{
-		Use: "join TICKET", Short: "join a mesh by an invitation", Args: exactArgs("TICKET"),
-		Long: `Join shows an invitation to the node that made it. That node and those that join later are told what this node is called:
---name, or this machine's name; --name "" tells them nothing. A name in the invitation comes first.`,
+		Use: "join TICKET", Short: "join a mesh with an invitation", Args: exactArgs("TICKET"),
+		Long: `Join presents an invitation to the node that made it. That node and later members learn the name of this node:
+the name in the invitation, else --name, else the machine's name. --name "" sends no name.`,
 	}
-	name := nameFlag(join, "what this node is called in the mesh, `MEMBER`; this machine's name if not given")
+	name := nameFlag(join, "the name of this node in the mesh, `MEMBER`; the default is the machine's name")
 	join.RunE = func(c *cobra.Command, words []string) error {
 		return show(c, protocol.MeshArgs{Action: protocol.ActionJoin, Ticket: words[0], Member: name()})
 	}
@@ -61,10 +61,10 @@ the public swarm as well. To keep your own packages in one, write into config.nu
 		},
 	}
 	members := &cobra.Command{
-		Use: "members [NAME]", Short: "list the members that this node knows of", Args: rangeArgs(0, "NAME"),
-		Long: `Members lists who was let into a mesh by this node, or seen there, with the invitations that still let somebody in.
-What members are called is their inviter's word or their own, so two may have one name; the key is what tells them apart.
-A member that leaves tells nobody: it is not seen any more.`,
+		Use: "members [NAME]", Short: "list the known members of a mesh", Args: rangeArgs(0, "NAME"),
+		Long: `Members lists the nodes that this node admitted to a mesh or met there, and the open invitations.
+The inviter or the member chose the name, so two members may have one name; the keys differ.
+A member that leaves a mesh sends no message. It stays in the list, and is no longer seen.`,
 		RunE: func(c *cobra.Command, words []string) error {
 			args := protocol.MeshArgs{}
 			if len(words) > 0 {

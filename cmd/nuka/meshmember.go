@@ -39,7 +39,7 @@ func nameFlag(c *cobra.Command, usage string) (name func() string) {
 func (a *app) inviteCommand(call meshCall) *cobra.Command {
 	args := protocol.MeshArgs{Action: protocol.ActionInvite}
 	c := &cobra.Command{
-		Use: "invite NAME", Short: "print a ticket that lets one node in", Args: exactArgs("NAME"),
+		Use: "invite NAME", Short: "print a ticket that admits one node", Args: exactArgs("NAME"),
 		RunE: func(c *cobra.Command, words []string) error {
 			args.Name = words[0]
 			args.Member = protocol.MemberName(args.Member)
@@ -59,17 +59,17 @@ func (a *app) inviteCommand(call meshCall) *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringVar(&args.Member, "name", "", "what the node is to be called, `MEMBER`; what it calls itself if not given")
-	c.Flags().DurationVar(&args.For, "for", 7*24*time.Hour, "how long the ticket holds, `DURATION`")
-	c.Flags().BoolVar(&args.Invites, "may-invite", false, "who comes with it may let others in")
+	c.Flags().StringVar(&args.Member, "name", "", "the name of the node, `MEMBER`; the default is its own choice")
+	c.Flags().DurationVar(&args.For, "for", 7*24*time.Hour, "the ticket expires after `DURATION`")
+	c.Flags().BoolVar(&args.Invites, "may-invite", false, "let the new member invite others")
 	return c
 }
 
 func (a *app) revokeCommand(call meshCall) *cobra.Command {
 	c := &cobra.Command{
-		Use: "revoke NAME MEMBER", Short: "revoke a member: its key is never let in again", Args: exactArgs("NAME", "MEMBER"),
-		Long: `Revoke ends a membership for good, and all members learn it. MEMBER is its key, the beginning of its key, or its name
-if no other has it. The name of an invitation that nobody has used revokes the invitation.`,
+		Use: "revoke NAME MEMBER", Short: "exclude a member for good", Args: exactArgs("NAME", "MEMBER"),
+		Long: `Revoke excludes a member for good and informs all members. MEMBER is its key, the beginning of its key, or its name
+if no other member has that name. The name of an unused invitation revokes the invitation.`,
 		Example: "  nuka mesh revoke team laptop\n  nuka mesh revoke team key-…",
 		RunE: func(c *cobra.Command, words []string) error {
 			m, err := call(c, protocol.MeshArgs{Name: words[0]})

@@ -15,10 +15,10 @@ import (
 func (a *app) shareCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "share PKG|PID [flags of the package]",
-		Short: "publish a package to everybody, building it first if need be",
-		Long: `Share announces a package, and all that it refers to, and prints a ticket: one string with all that
-another node needs to get it, nuka get TICKET. Packages that were not shared go to members of this node's meshes
-only, unless the rules in config.nuon say otherwise.`,
+		Short: "publish a package to the public swarm, and build it first if it is missing",
+		Long: `Share announces a package and the packages that it refers to, and prints a ticket. Another node fetches
+the package with: nuka get TICKET. The node gives packages that were not shared to members of its meshes only,
+unless a rule in config.nuon says otherwise.`,
 		Example: "  nuka share lua\n  nuka share ./hello.nu --nls",
 	}
 	var o buildOptions
@@ -63,9 +63,9 @@ func (a *app) getCommand() *cobra.Command {
 	var verbose bool
 	c := &cobra.Command{
 		Use:   "get TICKET|PID|CID",
-		Short: "get from other nodes what a ticket, a PID or a CID names",
-		Long: `Get makes a package present by what other nodes have. Which content a PID has is decided by the policy,
-nuka trust, and not by the ticket; a CID needs nobody's word. It builds nothing.`,
+		Short: "fetch a package from other nodes by ticket, PID or CID",
+		Long: `Get fetches a package from other nodes and builds nothing. The policy (nuka trust) decides which content a PID has;
+a ticket does not. A CID is its own proof and needs no policy.`,
 		Args: exactArgs("TICKET"),
 		RunE: func(c *cobra.Command, words []string) error {
 			client, err := a.connect(c.Context())
@@ -94,8 +94,8 @@ nuka trust, and not by the ticket; a CID needs nobody's word. It builds nothing.
 			return nil
 		},
 	}
-	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "say more of how it goes")
-	c.Flags().BoolVar(&a.offline, "offline", false, "send no packet: only say whether it is here")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "print more progress")
+	c.Flags().BoolVar(&a.offline, "offline", false, "use no network: only look into the store")
 	a.jsonFlag(c)
 	return c
 }
@@ -103,7 +103,7 @@ nuka trust, and not by the ticket; a CID needs nobody's word. It builds nothing.
 func (a *app) peersCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "peers",
-		Short: "list the nodes that this one is connected to",
+		Short: "list the connected nodes",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var peers []protocol.Peer
@@ -140,9 +140,9 @@ func (a *app) peersCommand() *cobra.Command {
 func (a *app) swarmCommand() *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "swarm",
-		Short: "say how the node stands in the swarm, and join others",
-		Long: `Swarm tells and changes how this node meets others. It is in the public swarm when there is a reason:
-something is shared, somebody is trusted, or a node to begin with is known.`,
+		Short: "show swarm status and connect to peers",
+		Long: `Swarm shows and changes how this node finds peers. The node joins the public swarm when it has a reason:
+a shared package, a trusted key, or a bootstrap peer.`,
 	})
 	show := func(c *cobra.Command, args protocol.SwarmArgs) error {
 		var s protocol.SwarmStatus
@@ -152,7 +152,7 @@ something is shared, somebody is trusted, or a node to begin with is known.`,
 		return a.showSwarm(&s)
 	}
 	status := &cobra.Command{
-		Use: "status", Short: "say how the node stands in the swarm", Args: exactArgs(),
+		Use: "status", Short: "show swarm status", Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error { return show(c, protocol.SwarmArgs{}) },
 	}
 	connect := &cobra.Command{
@@ -163,7 +163,7 @@ something is shared, somebody is trusted, or a node to begin with is known.`,
 	}
 	var remove bool
 	bootstrap := &cobra.Command{
-		Use: "bootstrap [ADDRESS|TICKET]", Short: "list the nodes to begin with, or add one", Args: rangeArgs(0, "ADDRESS"),
+		Use: "bootstrap [ADDRESS|TICKET]", Short: "list the bootstrap peers, or add one", Args: rangeArgs(0, "ADDRESS"),
 		RunE: func(c *cobra.Command, words []string) error {
 			args := protocol.SwarmArgs{}
 			if len(words) > 0 {
@@ -185,7 +185,7 @@ something is shared, somebody is trusted, or a node to begin with is known.`,
 			return nil
 		},
 	}
-	bootstrap.Flags().BoolVar(&remove, "remove", false, "take the node out of the list")
+	bootstrap.Flags().BoolVar(&remove, "remove", false, "remove the node from the list")
 	for _, sub := range []*cobra.Command{status, connect, bootstrap} {
 		a.jsonFlag(sub)
 		c.AddCommand(sub)
@@ -218,9 +218,9 @@ func (a *app) showSwarm(s *protocol.SwarmStatus) error {
 func (a *app) keyCommand() *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "key",
-		Short: "show, change or revoke the node's key",
-		Long: `Key is about the key with which this node signs what it has built, and by which others know it.
-After a change the node begins anew with the other key; what it has said is said again by that one.`,
+		Short: "show, replace or revoke the node's key",
+		Long: `The node signs its statements about builds with this key, and other nodes know it by this key.
+After a change the node restarts with the new key and signs its statements again.`,
 	})
 	command := func(use, short string, action protocol.Action, loss string) *cobra.Command {
 		sub := &cobra.Command{

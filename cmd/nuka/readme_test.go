@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The blocks of README.md, by their first line, and the node that runs each: a, b, or none.
+// The blocks of README.md and docs/sharing.md, by their first line, and the node that runs each: a, b, or none.
 // Whoever adds a block says here who runs it, or why nobody does.
 var readmeBlocks = []struct{ first, node, why string }{
 	{first: "make run", node: "a"},
@@ -35,14 +35,31 @@ const readmeGreet = "nuka run ./greet.nu --name you"
 // readmeAsks are lines that ask on a terminal, where the answer is yes.
 var readmeAsks = []string{"nuka trust add key-…"}
 
-// A readmeBlock is a run of indented lines of README.md, without their comments.
+// A readmeBlock is a run of indented lines of a page, without their comments.
 type readmeBlock struct {
-	line  int
+	at    string // the page and the line
 	lines []string
 }
 
+// readmePages are the pages that TestReadme follows, in this order.
+var readmePages = []string{"README.md", "docs/sharing.md"}
+
+// readPages returns the text of readmePages, and their blocks.
+func readPages(t *testing.T, root string) (text string, blocks []readmeBlock) {
+	t.Helper()
+	for _, page := range readmePages {
+		b, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
+		blocks = append(blocks, blocksOf(page, string(b))...)
+	}
+	return text, blocks
+}
+
 // blocksOf returns the indented blocks of a page, those in fences left out.
-func blocksOf(text string) []readmeBlock {
+func blocksOf(page, text string) []readmeBlock {
 	var blocks []readmeBlock
 	fenced, within := false, false
 	for i, line := range strings.Split(text, "\n") {
@@ -55,7 +72,7 @@ func blocksOf(text string) []readmeBlock {
 			continue
 		}
 		if !within {
-			blocks = append(blocks, readmeBlock{line: i + 1})
+			blocks = append(blocks, readmeBlock{at: fmt.Sprintf("%s:%d", page, i+1)})
 		}
 		within = true
 		if before, _, ok := strings.Cut(code, " # "); ok {
@@ -77,24 +94,20 @@ func nodeOf(b readmeBlock) (node string, known bool) {
 	return "", false
 }
 
-// TestReadmeBlocks: each block of README.md is run by TestReadme, or not for a reason that is written down.
+// TestReadmeBlocks: each block of the pages is run by TestReadme, or not for a reason that is written down.
 func TestReadmeBlocks(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), "`"+readmeGreet+"`") {
+	text, blocks := readPages(t, "../..")
+	if !strings.Contains(text, "`"+readmeGreet+"`") {
 		t.Errorf("README.md does not say %q any more", readmeGreet)
 	}
-	blocks := blocksOf(string(text))
 	for _, b := range blocks {
 		if _, known := nodeOf(b); !known {
-			t.Errorf("README.md:%d: the block that begins %q is neither run nor known: add it to readmeBlocks", b.line, b.lines[0])
+			t.Errorf("%s: the block that begins %q is neither run nor known: add it to readmeBlocks", b.at, b.lines[0])
 		}
 	}
 	for _, k := range readmeBlocks {
 		if !slices.ContainsFunc(blocks, func(b readmeBlock) bool { return strings.HasPrefix(b.lines[0], k.first) }) {
-			t.Errorf("README.md has no block that begins %q any more", k.first)
+			t.Errorf("no page has a block that begins %q any more", k.first)
 		}
 		if (k.node == "") != (k.why != "") {
 			t.Errorf("%q: it is run, or there is a reason why not", k.first)
@@ -102,7 +115,7 @@ func TestReadmeBlocks(t *testing.T) {
 	}
 }
 
-// TestReadme follows README.md to the letter, with two nodes in fresh homes: NUKA_LONG=1.
+// TestReadme follows the pages to the letter, with two nodes in fresh homes: NUKA_LONG=1.
 // KEY and TICKET in its commands are what earlier commands of the other node have printed.
 func TestReadme(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
@@ -112,12 +125,9 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text, blocks := readPages(t, root)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "readme.txtar"), readmeScene(string(text)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "readme.txtar"), readmeScene(text, blocks), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r := &readme{root: root, printed: map[string]map[string]string{}}
@@ -145,14 +155,14 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// readmeScene makes a scene of the page: a line for each line of its blocks, and its file of a package.
-func readmeScene(text string) []byte {
+// readmeScene makes a scene of the pages: a line for each line of their blocks, and the file of a package.
+func readmeScene(text string, blocks []readmeBlock) []byte {
 	var scene strings.Builder
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 	fmt.Fprintf(&scene, "sample file 100000\n")
-	for _, b := range blocksOf(text) {
+	for _, b := range blocks {
 		node, _ := nodeOf(b)
-		fmt.Fprintf(&scene, "# README.md:%d, node %s\n", b.line, node)
+		fmt.Fprintf(&scene, "# %s, node %s\n", b.at, node)
 		for _, line := range b.lines {
 			if _, not := readmeNot[line]; not || node == "" {
 				continue

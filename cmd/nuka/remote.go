@@ -57,10 +57,10 @@ func (a *app) ticketCommand() *cobra.Command {
 	var may []string
 	c := &cobra.Command{
 		Use:   "ticket",
-		Short: "make a ticket with which another machine uses this node",
-		Long: `Ticket prints a ticket for a light peer elsewhere, such as a CI job that has no store of its own:
-nuka --node TICKET run lua. Whoever has the ticket may do what it allows until it expires; keep it as you keep a password.
-It never reaches the node's policy, key or roots.`,
+		Short: "print a ticket with which another machine uses this node",
+		Long: `Ticket prints a ticket for a light peer on another machine, such as a CI job without a store:
+nuka --node TICKET run lua. Every bearer of the ticket has its rights until it expires; store it like a password.
+No ticket gives access to the node's policy, key or roots.`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			args.May = nil
@@ -82,11 +82,11 @@ It never reaches the node's policy, key or roots.`,
 	for _, r := range protocol.Rights() {
 		all = append(all, string(r))
 	}
-	c.Flags().StringSliceVar(&may, "may", all, "what it allows, `RIGHTS`")
-	c.Flags().DurationVar(&args.For, "for", 24*time.Hour, "how long it holds, `DURATION`")
+	c.Flags().StringSliceVar(&may, "may", all, "give the bearer the rights `RIGHTS`")
+	c.Flags().DurationVar(&args.For, "for", 24*time.Hour, "the invitation expires after `DURATION`")
 	a.jsonFlag(c)
 	list := &cobra.Command{
-		Use: "list", Short: "list the tickets that hold", Args: exactArgs(),
+		Use: "list", Short: "list the valid tickets", Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var out protocol.Granted
 			if err := a.call(c, protocol.OpGrant, protocol.GrantArgs{}, &out, nil); err != nil {
@@ -96,7 +96,7 @@ It never reaches the node's policy, key or roots.`,
 		},
 	}
 	revoke := &cobra.Command{
-		Use: "revoke ID", Short: "let a ticket hold no longer", Args: exactArgs("ID"),
+		Use: "revoke ID", Short: "revoke a ticket", Args: exactArgs("ID"),
 		RunE: func(c *cobra.Command, words []string) error {
 			if err := a.confirm(c, "who uses the ticket "+words[0]+" loses this node at once; the ticket never holds again"); err != nil {
 				return err

@@ -22,16 +22,16 @@ const cwdMount = "/nuka/cwd"
 func (a *app) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run PKG [flags of the package] [-- ARGS]",
-		Short: "run a program of a package, building it first if need be",
-		Long: `Run runs a package's program. It sees the current folder and nothing else of this machine
-unless --dir says more, gets standard input, and its exit code is the command's.`,
+		Short: "run a program of a package, and build it first if it is missing",
+		Long: `Run runs a program of a package. The program sees the current folder and the folders of --dir, and no other
+files of this machine. It reads standard input, and the command exits with its exit code.`,
 		Example: "  nuka run lua -- -e 'print(1)'\n  nuka run ./hello.nu --nls -- world\n  nuka run bzip2 -- -d < file.bz2 > file",
 	}
 	var o runOptions
 	o.build.flags(c)
-	c.Flags().StringVar(&o.command, "command", "", "the program to run, `NAME`, if the package has several")
-	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "let the program see and write the folder `PATH` too; PATH:ro to see only")
-	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME on")
+	c.Flags().StringVar(&o.command, "command", "", "run the program `NAME` of the package")
+	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "give the program the folder `PATH` too; PATH:ro is read-only")
+	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
 	a.packageFlags(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		program, trees, err := a.prepare(c.Context(), pkg, args, &o)

@@ -27,12 +27,12 @@ const (
 func (a *app) stopCommand() *cobra.Command {
 	now := false
 	c := &cobra.Command{
-		Use: "stop", Short: "stop the node when its work is done", Args: exactArgs(),
-		Long: `Stop asks the node to end, and waits until it has. Builds that run may end first; with --now they are cut off.
-A node that does not answer is killed.`,
+		Use: "stop", Short: "stop the node after its running builds", Args: exactArgs(),
+		Long: `Stop asks the node to end and waits for it. The node finishes running builds first; --now cancels them.
+Stop kills a node that does not answer.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.stopDaemon(c.Context(), now) },
 	}
-	c.Flags().BoolVar(&now, "now", false, "do not wait for running builds")
+	c.Flags().BoolVar(&now, "now", false, "cancel running builds")
 	return c
 }
 

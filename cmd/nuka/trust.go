@@ -15,13 +15,13 @@ import (
 func (a *app) trustCommand() *cobra.Command {
 	c := group(&cobra.Command{
 		Use:   "trust",
-		Short: "say whose builds count",
-		Long: `Trust changes the policy: for which packages the word of which nodes counts, and how many of them
-must agree before their content is taken. What this node has built itself always counts.`,
+		Short: "choose whose builds count",
+		Long: `Trust changes the policy: whose statements count for which packages, and how many signers must agree.
+The node always accepts its own builds.`,
 		Example: "  nuka trust add key-…  --label ann\n  nuka trust add key-… --names 'lib*' --need 2\n  nuka trust why 3lgdxcsu",
 	})
-	c.AddCommand(a.trustChange(protocol.ActionAdd, "let the word of a node count"),
-		a.trustChange(protocol.ActionRemove, "let it count no longer"), a.trustList(), a.trustWhy())
+	c.AddCommand(a.trustChange(protocol.ActionAdd, "accept statements of a key"),
+		a.trustChange(protocol.ActionRemove, "no longer accept statements of a key"), a.trustList(), a.trustWhy())
 	return c
 }
 
@@ -66,9 +66,9 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 	a.yesFlag(c)
 	c.Flags().StringVar(&args.Names, "names", "", "only for packages whose name matches `PATTERN`, such as 'lib*'")
 	c.Flags().StringVar(&args.Platform, "platform", "", "only for the platform `PLATFORM`")
-	c.Flags().IntVar(&args.Need, "need", 0, "from now on `N` of the rule's signers must agree")
+	c.Flags().IntVar(&args.Need, "need", 0, "require `N` signers of the rule to agree")
 	if action == protocol.ActionAdd {
-		c.Flags().StringVar(&args.Label, "label", "", "what to call the signer, `NAME`")
+		c.Flags().StringVar(&args.Label, "label", "", "call the signer `NAME`")
 	}
 	a.jsonFlag(c)
 	return c
@@ -106,7 +106,7 @@ func removeLoss(args *protocol.TrustArgs) string {
 func (a *app) trustList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "list the rules, in the order in which they are tried",
+		Short: "list the rules in the order of their use",
 		Args:  exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var t protocol.Trust
@@ -183,9 +183,9 @@ func (a *app) trustWhy() *cobra.Command {
 func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain PID",
-		Short: "tell why a package was built, received or refused",
-		Long: `Explain tells by whose word a package has its content, which votes are missing or do not count and why,
-what its inputs are, what would be done to have it if it is not here, and how its description differs from others of the same name and version.`,
+		Short: "explain why a package was built, fetched or refused",
+		Long: `Explain shows which statements decided the content of a package, which statements are missing or do not count and why,
+its inputs, the plan if the store does not have it, and how its description differs from others of the same name and version.`,
 		Args: exactArgs("PID"),
 		RunE: func(c *cobra.Command, args []string) error {
 			var e protocol.Explanation

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -53,14 +54,14 @@ func (a *app) flagError(c *cobra.Command, err error) error {
 			}
 		}
 	}
-	e := protocol.Errorf(protocol.Invalid, "%v", err)
-	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
-	if !unknown {
+	e := protocol.Errorf(protocol.Invalid, "%w", err)
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return e.WithHint("see: %s --help", c.CommandPath())
 	}
 	var names []string
 	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	name, _, _ = strings.Cut(name, "=")
+	name, _, _ := strings.Cut(unknown.GetSpecifiedName(), "=")
 	if near := nearest(name, names); near != "" {
 		return e.WithHint("did you mean --%s? All flags: %s --help", near, c.CommandPath())
 	}

@@ -1,6 +1,6 @@
-// Package atomicfile replaces small files as a whole, durably.
+// Package atomicfile replaces files as a whole, durably.
 //
-// When a function returns nil its effect survives a power cut. A call that a crash interrupts took effect completely or not at all.
+// When a function returns nil, except Replace, its effect survives a power cut. A call that a crash interrupts took effect completely or not at all.
 package atomicfile
 
 import (
@@ -13,6 +13,21 @@ import (
 // Write makes b the content of the file at path, which only its user may read; the folder must exist.
 func Write(path string, b []byte) error {
 	return (&writer{}).write(path, b, os.Rename)
+}
+
+// Replace makes b the content of a file of a cache: other processes see the old content or b. It waits for no disk, so after a
+// power cut the file may be empty or damaged, and its readers must check it.
+func Replace(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // unless it got the other name
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // Create writes the file at path unless there is one. The error is os.ErrExist then.

@@ -2,12 +2,13 @@ package control
 
 import (
 	"bufio"
-	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
+	"github.com/MordragT/nuka/internal/frame"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -24,6 +25,8 @@ const (
 const (
 	dataSize  = 256 << 10 // of the data frames that are sent
 	dataFrame = 4 << 20   // of those that are accepted
+	// firstMemory is how much memory a frame takes before its bytes arrive: strangers may claim any length on many streams.
+	firstMemory = 4 << 10
 )
 
 // request is the payload of a request frame.
@@ -39,16 +42,13 @@ type frameWriter struct {
 }
 
 func (w *frameWriter) write(kind byte, payload []byte) error {
-	if len(payload) > protocol.MaxFrame {
-		return protocol.Errorf(protocol.Exhausted, "control: a message of %d bytes is more than %d", len(payload), protocol.MaxFrame)
-	}
-	frame := make([]byte, 0, 5+len(payload))
-	frame = append(frame, kind)
-	frame = binary.BigEndian.AppendUint32(frame, uint32(len(payload)))
-	frame = append(frame, payload...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_, err := w.w.Write(frame)
+	err := frame.Write(w.w, protocol.MaxFrame, []byte{kind}, payload)
+	var length *frame.LengthError
+	if errors.As(err, &length) {
+		return protocol.Errorf(protocol.Exhausted, "control: %w", err)
+	}
 	return err
 }
 
@@ -74,21 +74,19 @@ func (w dataWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// readFrame reads one frame of up to limit bytes. It takes memory as the payload arrives, not as its length claims.
+// readFrame reads one frame of up to limit bytes.
 func readFrame(r *bufio.Reader, limit int) (kind byte, payload []byte, err error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	if kind, err = r.ReadByte(); err != nil {
 		return 0, nil, err
 	}
-	size := binary.BigEndian.Uint32(head[1:])
-	if int64(size) > int64(limit) {
-		return 0, nil, fmt.Errorf("control: a frame of %d bytes is more than %d", size, limit)
-	}
-	payload, err = io.ReadAll(io.LimitReader(r, int64(size)))
-	if err == nil && len(payload) < int(size) {
+	payload, err = frame.Read(r, limit, firstMemory)
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return head[0], payload, err
+	if err != nil {
+		return 0, nil, fmt.Errorf("control: %w", err)
+	}
+	return kind, payload, nil
 }
 
 // dataReader reads the bytes of data frames up to the end frame.

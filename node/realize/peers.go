@@ -3,6 +3,7 @@ package realize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -181,9 +182,18 @@ func (g *graph) askStatements(ctx context.Context, ids []pir.PID) {
 	}
 }
 
-// receive makes a PID present by the word of others, if that is enough and they have it. It builds nothing.
-// A failure to fetch is told and is no error: what cannot be had is built.
+// receive fetches the content of a PID from other nodes, if statements of others decide it and a node has it. It builds nothing.
+// A fetch that fails is an event and no error: the caller then builds the package.
+// It locks the PID. A caller may hold the lock of a PID whose resolved one this is, and no other.
 func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) {
+	unlock, err := g.r.locks.lock(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
+		return ok, err // received meanwhile: by another request, or as the resolved PID of another package
+	}
 	w, err := g.r.word(id)
 	if errors.Is(err, cas.ErrNotFound) {
 		return false, nil
@@ -272,11 +282,14 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 	for level := ids; len(level) > 0; {
 		var next, unknown []pir.PID
 		for _, id := range level {
-			refs, err := g.r.Refs(id)
-			if err != nil {
-				return err
+			w, ok, err := g.known.word(id)
+			if err == nil && !ok {
+				err = cas.ErrNotFound
 			}
-			for _, ref := range refs {
+			if err != nil {
+				return fmt.Errorf("references of %s: %w", id.Short(), err)
+			}
+			for _, ref := range w.refs {
 				if !seen[ref] {
 					seen[ref] = true
 					next = append(next, ref)
@@ -290,7 +303,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 		for _, ref := range next {
 			if mayMake(ref) {
 				g.start(ctx, ref)
-			} else if _, err := g.r.word(ref); errors.Is(err, cas.ErrNotFound) {
+			} else if _, ok, err := g.known.word(ref); !ok && err == nil {
 				unknown = append(unknown, ref)
 				continue
 			}

@@ -112,7 +112,11 @@ func TestPlanIsWhatHappens(t *testing.T) {
 		graphs = 30
 	}
 	ways := map[protocol.Way]int{}
-	for seed := range graphs {
+	for i := range graphs {
+		seed := i
+		if i == 0 {
+			seed = 209 // in which a package is received for itself and as the resolved one of another, at the same time
+		}
 		if s, err := strconv.Atoi(os.Getenv("NUKA_SEED")); err == nil {
 			seed = s
 		}

@@ -340,7 +340,7 @@ func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.Fil
 	defer root.Close()
 	content, err := r.o.Store.Import(ctx, root.FS(), &cas.ImportOptions{File: file, Exec: exec})
 	if err != nil {
-		return cid.CID{}, diskErr(fmt.Errorf("take in: %w", err))
+		return cid.CID{}, fmt.Errorf("take in: %w", err)
 	}
 	return content, nil
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -155,9 +153,4 @@ func (d *unionDir) ReadDir(n int) ([]fs.DirEntry, error) {
 		return nil, io.EOF
 	}
 	return d.u.ReadDir(d.name)
-}
-
-// isFull reports whether err is that of a disk without room.
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || err != nil && strings.Contains(err.Error(), "no space left on device")
 }

@@ -138,7 +138,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	}
 	dir, err := os.MkdirTemp(r.WorkDir(), "fetch-")
 	if err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	defer removeAll(dir)
 	fetcher := r.o.Fetcher
@@ -175,7 +175,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	r := w.g.r
 	dir, err := os.MkdirTemp(r.WorkDir(), "build-"+w.pir.Name+"-")
 	if err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	keep := false
 	defer func() {
@@ -185,7 +185,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	}()
 	for _, sub := range []string{"build", "out", "tmp"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			return made{}, diskErr(err)
+			return made{}, err
 		}
 	}
 	inputs, err := w.inputs()
@@ -194,7 +194,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	}
 	log, err := w.openLog()
 	if err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	_, given := w.g.known.given[w.id] // else the PIR is one that the store has from whomever
 	err = r.o.Builder.Build(ctx, &Job{
@@ -291,7 +291,7 @@ func (w *work) merge(ctx context.Context) (made, error) {
 	}
 	content, err := w.g.r.o.Store.Import(ctx, merged, nil)
 	if err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Merged}, nil
 }
@@ -304,23 +304,15 @@ func (w *work) data(ctx context.Context) (made, error) {
 	}
 	dir, err := os.MkdirTemp(w.g.r.WorkDir(), "data-")
 	if err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	defer removeAll(dir)
 	file := filepath.Join(dir, "value.nuon")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
-		return made{}, diskErr(err)
+		return made{}, err
 	}
 	content, err := w.g.r.take(ctx, file, nil)
 	return made{cid: content, way: protocol.Merged}, err
-}
-
-// diskErr says what a full disk is.
-func diskErr(err error) error {
-	if isFull(err) {
-		return protocol.Errorf(protocol.Exhausted, "%v", err).WithHint("make room on the disk and try again; nothing half-done was kept")
-	}
-	return err
 }
 
 // A buildLog keeps a build's output in a file and tells it line by line.

@@ -51,6 +51,12 @@ type HashOptions struct {
 	Limits Limits
 	// Workers is how many files are read at once; 0: one for each processor.
 	Workers int
+	// Known returns the CID, the total size and the length of a file that need not be read; nil: each file is read.
+	// It is called from several goroutines.
+	Known func(path string) (e DirEntry, size int64, ok bool)
+	// Hashed is told the CID and the total size of each file that HashTree has read; nil discards.
+	// It is called from several goroutines.
+	Hashed func(path string, e DirEntry)
 }
 
 // HashTree returns the CID that the tree has in any store.
@@ -71,7 +77,11 @@ func HashTree(ctx context.Context, fsys fs.FS, o *HashOptions) (CID, error) {
 			return DirEntry{}, 0, err
 		}
 		c, size, nodes, _ := b.Finish()
-		return DirEntry{CID: c, Tsize: Tsize(size, nodes)}, size, nil
+		e := DirEntry{CID: c, Tsize: Tsize(size, nodes)}
+		if o.Hashed != nil {
+			o.Hashed(name, e)
+		}
+		return e, size, nil
 	}
 	root, err := BuildTree(ctx, fsys, o, file, func(Block) error { return nil })
 	return root.CID, err
@@ -226,25 +236,17 @@ func (t *tree) walk(ctx context.Context, d *dir, name string, depth int, jobs ch
 }
 
 func (t *tree) readFile(worker int, j job) error {
-	f, err := t.fsys.Open(j.name)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", j.name, err)
+	var e DirEntry
+	var size int64
+	known := false
+	if t.o.Known != nil {
+		e, size, known = t.o.Known(j.name)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", j.name, err)
-	}
-	if err := CheckFile(info); err != nil {
-		return fmt.Errorf("read %s: %w", j.name, err)
-	}
-	exec := info.Mode()&0o111 != 0
-	if t.o.Exec != nil {
-		exec = t.o.Exec(j.name, info)
-	}
-	e, size, err := t.file(worker, j.name, f, info, exec)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", j.name, err)
+	if !known {
+		var err error
+		if e, size, err = t.open(worker, j.name); err != nil {
+			return fmt.Errorf("read %s: %w", j.name, err)
+		}
 	}
 	j.entry.CID, j.entry.Tsize = e.CID, e.Tsize
 	t.mu.Lock()
@@ -253,6 +255,27 @@ func (t *tree) readFile(worker int, j job) error {
 		return fmt.Errorf("read %s: %w: more than %d bytes", j.name, ErrLimit, t.limits.Bytes)
 	}
 	return nil
+}
+
+// open opens a file and gives it to the tree's FileFunc.
+func (t *tree) open(worker int, name string) (DirEntry, int64, error) {
+	f, err := t.fsys.Open(name)
+	if err != nil {
+		return DirEntry{}, 0, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	info, err := f.Stat()
+	if err != nil {
+		return DirEntry{}, 0, err
+	}
+	if err := CheckFile(info); err != nil {
+		return DirEntry{}, 0, err
+	}
+	exec := info.Mode()&0o111 != 0
+	if t.o.Exec != nil {
+		exec = t.o.Exec(name, info)
+	}
+	return t.file(worker, name, f, info, exec)
 }
 
 // CheckFile says why a tree cannot hold the file, or returns nil.

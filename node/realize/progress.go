@@ -1,0 +1,55 @@
+package realize
+
+import (
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// count notes the steps of a plan that people wait for.
+func (g *graph) count(plan *protocol.Plan) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range plan.Steps {
+		if s.How == protocol.Receive || s.How == protocol.Make && s.What.Long() {
+			g.steps[step{s.PID, s.How}] += 0
+		}
+	}
+}
+
+// uncount takes a step back that proved to be needless.
+func (g *graph) uncount(id pir.PID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := (step{id, protocol.Make}); g.steps[s] == 0 {
+		delete(g.steps, s)
+	}
+}
+
+// next begins a step, and returns its number and how many there are.
+func (g *graph) next(id pir.PID, how protocol.How) (begun, of int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := step{id, how}
+	if g.steps[s] == 0 {
+		g.begun++
+		g.steps[s] = g.begun
+	}
+	return int64(g.steps[s]), int64(len(g.steps))
+}
+
+func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
+	g.r.mu.Lock()
+	g.r.running[id] = string(p.Kind) + " " + name
+	g.r.mu.Unlock()
+	e := protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind}
+	if p.Kind.Long() {
+		e.Done, e.Total = g.next(id, protocol.Make)
+	}
+	g.event(e)
+}
+
+func (g *graph) end(id pir.PID) {
+	g.r.mu.Lock()
+	delete(g.r.running, id)
+	g.r.mu.Unlock()
+}
