@@ -3,99 +3,61 @@ package cas
 import (
 	"context"
 	"fmt"
-	"io"
-	"slices"
 
+	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
 // Block returns the bytes of any block: a node, or a leaf, which is a range of a blob; also of a tree that is being received,
-// see Receiving. They have been compared with c. ErrNotFound, ErrDamaged.
+// see receive.Receiving. They have been compared with c. ErrNotFound, ErrDamaged.
 func (s *Store) Block(ctx context.Context, c cid.CID) ([]byte, error) {
-	return s.openBlock(ctx, c, nil, true)
+	return s.appendBlock(ctx, nil, c, true)
 }
 
-// AppendBlock is Block into the room behind buf for somebody who compares the bytes with c himself, as a peer does.
-// It returns buf with the block behind it, in a new place if there was no room. Block finds out what is wrong with a wrong one.
+// AppendBlock is Block into the room behind buf, for a caller that compares the bytes with c itself, as a peer does.
+// It returns buf with the block behind it, in a new place if there was no room. If the bytes are wrong, Block finds the damage.
 func (s *Store) AppendBlock(ctx context.Context, c cid.CID, buf []byte) ([]byte, error) {
-	return s.openBlock(ctx, c, buf, false)
+	return s.appendBlock(ctx, buf, c, false)
 }
 
-func (s *Store) openBlock(ctx context.Context, c cid.CID, buf []byte, compare bool) ([]byte, error) {
-	if err := s.enter(); err != nil {
+func (s *Store) appendBlock(ctx context.Context, buf []byte, c cid.CID, compare bool) ([]byte, error) {
+	if err := s.calls.Enter(); err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
-	defer s.leave()
+	defer s.calls.Leave()
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	b, err := s.block(c, buf, compare)
+	b, err := s.anyBlock(buf, c, compare)
 	if err != nil {
 		return nil, fmt.Errorf("block %s: %w", c, err)
 	}
 	return b, nil
 }
 
-func (s *Store) block(c cid.CID, buf []byte, compare bool) ([]byte, error) {
-	live := s.live() // before the index is looked at: what is in neither afterwards was in none of them
-	b, err := s.ownBlock(c, buf, compare)
-	if err == nil || unlessAbsent(err) != nil || len(live) == 0 {
+func (s *Store) anyBlock(buf []byte, c cid.CID, compare bool) ([]byte, error) {
+	// The list is made before the index is read: a Receiving that finishes meanwhile is on it.
+	live := s.receivings.Live()
+	b, err := s.blocks.Append(buf, c, compare)
+	if err == nil || disk.UnlessAbsent(err) != nil || len(live) == 0 {
 		return b, err
 	}
 	for _, r := range live {
-		if b := r.block(c, buf, compare); b != nil {
+		if b := r.Append(buf, c, compare); b != nil {
 			return b, nil
 		}
 	}
-	return s.ownBlock(c, buf, compare) // of one that was finished meanwhile
+	return s.blocks.Append(buf, c, compare) // a Receiving may have finished meanwhile
 }
 
-// ownBlock is block for what is in the store.
-func (s *Store) ownBlock(c cid.CID, buf []byte, compare bool) ([]byte, error) {
-	if c.Codec() == cid.DagPB {
-		b, err := s.nodeBytes(c)
-		if err != nil || buf == nil {
-			return b, err
-		}
-		return append(buf, b...), nil
+// Receive begins to take in the tree that root names, block by block, or continues an earlier Receiving of the root.
+// Blocks that an earlier Receiving has left on disk are compared with their hashes first, which takes a while.
+// One caller at a time can receive a root; receive.ErrReceiving for another.
+func (s *Store) Receive(ctx context.Context, root cid.CID, o *receive.Options) (*receive.Receiving, error) {
+	if err := s.calls.Enter(); err != nil {
+		return nil, fmt.Errorf("receive %s: %w", root, err)
 	}
-	size, err := s.blobSize(c)
-	p := leafPlace{c, 0, size}
-	if err != nil {
-		if p, err = s.leaf(c); err != nil {
-			return nil, err
-		}
-		if size, err = s.blobSize(p.blob); err != nil {
-			return nil, err
-		}
-	}
-	all, b := room(buf, p.size)
-	in, err := openPlain(s.blobPath(p.blob))
-	if err == nil {
-		_, err = in.ReadAt(b, p.offset)
-		in.Close() //nolint:errcheck // it was only read
-	}
-	if err == nil && (!compare || cid.Sum(cid.Raw, b) == c) {
-		return all, nil
-	}
-	// Let the whole blob be looked at: that sets it aside, or finds that it has been healed.
-	f, err := s.openBlob(p.blob, size)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	if _, err := f.ReadAt(b, p.offset); err != nil && err != io.EOF {
-		return nil, err
-	}
-	if cid.Sum(cid.Raw, b) != c {
-		return nil, fmt.Errorf("leaf of blob %s: %w", p.blob, ErrDamaged)
-	}
-	return all, nil
-}
-
-// room returns buf with n bytes more, and those.
-func room(buf []byte, n int64) (all, b []byte) {
-	begin := len(buf)
-	all = slices.Grow(buf, int(n))[:begin+int(n)]
-	return all, all[begin:]
+	defer s.calls.Leave()
+	return s.receivings.Begin(ctx, root, o)
 }

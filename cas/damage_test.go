@@ -1,6 +1,7 @@
 package cas_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
@@ -180,6 +183,104 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
+// markIndex has the next Open rebuild the index.
+func markIndex(t *testing.T, dir string) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(dir, "index.damaged"), nil, 0o644))
+}
+
+// Verify finds records of the index that are wrong, and the store rebuilds the index when it is opened again.
+func TestVerifyRepairs(t *testing.T) {
+	ctx := context.Background()
+	for name, tt := range map[string]struct {
+		table byte
+		value []byte // nil: the record is deleted
+	}{
+		"leaf":        {'b', []byte("no place")},
+		"node":        {'n', []byte("no node")},
+		"blob":        {'f', []byte{}},
+		"pir":         {'p', []byte("no pir")},
+		"attestation": {'a', []byte("no attestation")},
+		"binding":     {'c', []byte("no cid")},
+		"binder":      {'d', nil},
+		"root":        {'g', []byte("no root")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openStore(t, dir, nil)
+			must(t, importNumber(s, 1))
+			root, err := s.Import(ctx, castest.Tree(), nil)
+			must(t, err)
+			must(t, s.PutRoot(ctx, cas.Root{Name: "kept", CID: root}))
+			want := state(t, s)
+			must(t, s.Close())
+			changeRecord(t, dir, tt.table, tt.value)
+
+			s = openStore(t, dir, nil)
+			var problems []string
+			must(t, s.Verify(ctx, func(p cas.Problem) { problems = append(problems, p.String()) }))
+			if len(problems) < 2 || !strings.Contains(problems[len(problems)-1], "rebuild") {
+				t.Errorf("got problems %q, want one of the record and one of the index", problems)
+			}
+			must(t, s.Close())
+			var rebuilt bool
+			s = openStore(t, dir, &cas.Options{Event: func(e cas.Event) {
+				r, ok := e.(cas.Rebuilding)
+				rebuilt = rebuilt || ok && r.Done
+			}})
+			if !rebuilt {
+				t.Error("the index was not rebuilt")
+			}
+			castest.Check(t, s)
+			same := cmp.Comparer(func(a, b cid.CID) bool { return a == b })
+			if diff := cmp.Diff(want, state(t, s), same); diff != "" {
+				t.Errorf("after the rebuild (-want +got):\n%s", diff)
+			}
+		})
+	}
+	// A rebuild does not find lost content again, so lost content is no damage of the index.
+	for name, lose := range map[string]func(dir string){
+		"damaged": func(dir string) { damageAll(t, dir) },
+		"lost": func(dir string) {
+			changeRecord(t, dir, 'f', nil)
+			must(t, os.RemoveAll(filepath.Join(dir, "blobs")))
+		},
+	} {
+		dir := t.TempDir()
+		s := openStore(t, dir, nil)
+		_, err := s.Import(ctx, fstest.MapFS{"file": {Data: []byte("content"), Mode: 0o755}}, nil)
+		must(t, err)
+		must(t, s.Close())
+		lose(dir)
+		s = openStore(t, dir, nil)
+		problems := 0
+		must(t, s.Verify(ctx, func(cas.Problem) { problems++ }))
+		if _, err := os.Lstat(filepath.Join(dir, "index.damaged")); !errors.Is(err, fs.ErrNotExist) || problems == 0 {
+			t.Errorf("%s: got %d problems and %v, want some, and no mark on the index", name, problems, err)
+		}
+	}
+}
+
+// changeRecord changes the first record of a table behind the store's back.
+func changeRecord(t *testing.T, dir string, table byte, value []byte) {
+	t.Helper()
+	db, err := pebble.Open(filepath.Join(dir, "index"), &pebble.Options{FormatMajorVersion: pebble.FormatNewest})
+	must(t, err)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+	must(t, err)
+	if !it.First() {
+		t.Fatalf("no record in table %c", table)
+	}
+	key := bytes.Clone(it.Key())
+	must(t, it.Close())
+	if value == nil {
+		must(t, db.Delete(key, pebble.Sync))
+	} else {
+		must(t, db.Set(key, value, pebble.Sync))
+	}
+	must(t, db.Close())
+}
+
 // state is everything a store says about itself.
 func state(t *testing.T, s *cas.Store) []any {
 	t.Helper()
@@ -229,7 +330,7 @@ func TestRebuild(t *testing.T) {
 	empty := func(t *testing.T, path string) { must(t, os.Truncate(path, 0)) }
 	for name, hurt := range map[string]func(*testing.T, string){
 		"deleted":        func(t *testing.T, dir string) { must(t, os.RemoveAll(filepath.Join(dir, "index"))) },
-		"asked for":      func(t *testing.T, dir string) { must(t, cas.Rebuild(dir, nil)) },
+		"marked":         markIndex,
 		"no manifest":    index("MANIFEST-*", remove),
 		"zero manifest":  index("MANIFEST-*", zero),
 		"empty manifest": index("MANIFEST-*", empty),
@@ -320,9 +421,6 @@ func TestLocked(t *testing.T) {
 	_, err := cas.Open(dir, nil)
 	if !errors.Is(err, cas.ErrLocked) || !strings.Contains(err.Error(), "process") {
 		t.Errorf("got %v, want %v", err, cas.ErrLocked)
-	}
-	if err := cas.Rebuild(dir, nil); !errors.Is(err, cas.ErrLocked) {
-		t.Errorf("rebuild: got %v, want %v", err, cas.ErrLocked)
 	}
 	must(t, s.Close())
 	must(t, s.Close())

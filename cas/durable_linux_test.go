@@ -14,6 +14,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
 )
 
 // dirtyPages asks the kernel how many pages of a file are in memory only.
@@ -52,8 +53,8 @@ func TestImportIsOnDisk(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		// Within the import, when the store says that it has synced, nothing may be left to write either.
-		s := openStore(t, dir, &cas.Options{Failpoint: func(step cas.Step, path string) error {
-			if step == cas.StepRename {
+		s := openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
+			if step == disk.StepRename {
 				noneDirty(t, name+": named too early", filepath.Join(dir, "tmp", "imports", "*", "*", "*"))
 			}
 			return nil
@@ -72,8 +73,8 @@ func TestImportIsOnDisk(t *testing.T) {
 		_, err = castest.Feed(r, peer, rand.New(rand.NewPCG(1, 1)), 50)
 		must(t, err)
 		must(t, s.Close())
-		s = openStore(t, dir, &cas.Options{Failpoint: func(step cas.Step, path string) error {
-			if step == cas.StepRename {
+		s = openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
+			if step == disk.StepRename {
 				noneDirty(t, name+": named too early", filepath.Join(dir, "tmp", "receive", "*", "part-*"))
 			}
 			return nil

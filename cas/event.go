@@ -3,18 +3,21 @@ package cas
 import (
 	"fmt"
 	"time"
+
+	"github.com/MordragT/nuka/cas/index"
+	"github.com/MordragT/nuka/pir/cid"
 )
 
-// An Event is something that happened to the store that nobody asked for: one of the types below.
+// An Event is something that happened to the store without a call for it: one of the types below.
 type Event interface {
 	// String describes the event in one line.
 	String() string
 }
 
-// Quarantined says that a blob was not what its name says and has been set aside.
+// Quarantined says that a blob did not have the bytes that its name promises and has been set aside.
 type Quarantined struct {
 	Blob   string // its name
-	Path   string // where it is now; empty when there is no file
+	Path   string // where the file is now; empty if there is none
 	Reason string
 }
 
@@ -22,15 +25,8 @@ func (e Quarantined) String() string {
 	return fmt.Sprintf("blob %s is damaged (%s) and was set aside", e.Blob, e.Reason)
 }
 
-// Rebuilding says that the index is made anew, and how far that is.
-type Rebuilding struct {
-	Reason      string
-	Blobs       int
-	Bytes       int64
-	Done        bool
-	Elapsed     time.Duration
-	Quarantined int
-}
+// Rebuilding says that the index is rebuilt, and how far that is.
+type Rebuilding index.Progress
 
 func (e Rebuilding) String() string {
 	if e.Done {
@@ -39,11 +35,24 @@ func (e Rebuilding) String() string {
 	return fmt.Sprintf("rebuilding the index: %d blobs, %d MiB (%s)", e.Blobs, e.Bytes>>20, e.Reason)
 }
 
-// Recovered says that an import was cut off by a crash and its files have been removed.
+// Recovered says that a crash has cut off an import and that its files have been removed.
 type Recovered struct {
-	Removed int // blobs that had their names already
+	Removed int // blobs that had their final names
 }
 
 func (e Recovered) String() string {
-	return fmt.Sprintf("removed what a cut-off import had left: %d blobs", e.Removed)
+	return fmt.Sprintf("removed the files of an import that was cut off: %d blobs", e.Removed)
+}
+
+func (s *Store) event(e Event) {
+	s.log.Info(e.String())
+	if s.o.Event != nil {
+		s.o.Event(e)
+	}
+}
+
+func (s *Store) rebuilding(p index.Progress) { s.event(Rebuilding(p)) }
+
+func (s *Store) quarantined(blob cid.CID, path, reason string) {
+	s.event(Quarantined{Blob: blob.String(), Path: path, Reason: reason})
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // Export writes the tree that root names to a directory, which it makes and which must not exist or be empty.
-// Of a root that is a file or link, dir becomes that file or link.
-// Files are copies, 0644 or 0755; what is written after an error stays.
+// If root names a file or link, dir becomes that file or link.
+// Files are copies, 0644 or 0755. After an error the files written so far stay.
 func (s *Store) Export(ctx context.Context, root cid.CID, dir string) error {
 	if err := s.export(ctx, root, dir); err != nil {
 		return fmt.Errorf("export %s to %s: %w", root, dir, err)

@@ -4,25 +4,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"sync"
 
 	"github.com/zeebo/blake3"
 
+	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-func defaultWorkers() int { return runtime.GOMAXPROCS(0) }
-
-// A buffer holds one leaf.
-type buffer [cid.LeafSize]byte
-
-var buffers = sync.Pool{New: func() any { return new(buffer) }}
-
 const (
-	// pipeline is how many leaves of a file are under way between reading, hashing and writing.
+	// pipeline is how many leaves of a file are in flight between reading, hashing and writing.
 	pipeline = 8
-	// writeAhead is how much is written before the disk is told to begin.
+	// writeAhead is how many bytes are written before the system begins to write them to the disk.
 	writeAhead = 8 << 20
 )
 
@@ -35,15 +28,15 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 	}
 	p := &pipe{im: im, in: f, out: out, first: first}
 	if src, ok := f.(*os.File); ok && !im.s.noClone.Load() {
-		// A clone is a snapshot: what is hashed is what is kept, as with a copy.
-		if cloneFile(out, src) {
+		// A clone is a snapshot: the bytes that are hashed are those that are kept, as with a copy.
+		if disk.CloneFile(out, src) {
 			p.in, p.out, p.first = out, nil, nil
 		} else {
 			im.s.noClone.Store(true)
 		}
 	}
 	if p.out != nil {
-		err = reserveSpace(out, info.Size())
+		err = disk.ReserveSpace(out, info.Size())
 	}
 	if err == nil {
 		err = p.run()
@@ -88,16 +81,16 @@ type pipe struct {
 
 // A piece is a full buffer on its way; the last one may be shorter.
 type piece struct {
-	buf  *buffer
+	buf  *disk.Buffer
 	size int
 }
 
 func (p *pipe) run() error {
 	p.leaves = cid.NewFile(false)
 	pieces := make(chan piece, pipeline)
-	free := make(chan *buffer, pipeline)
+	free := make(chan *disk.Buffer, pipeline)
 	for range pipeline {
-		free <- buffers.Get().(*buffer)
+		free <- disk.GetBuffer()
 	}
 	var hashing sync.WaitGroup
 	hashing.Go(func() {
@@ -110,13 +103,13 @@ func (p *pipe) run() error {
 	close(pieces)
 	hashing.Wait()
 	for range pipeline {
-		buffers.Put(<-free)
+		(<-free).Free()
 	}
 	return err
 }
 
-// copy reads and writes, and hands each piece on to be hashed, which may end before the piece is written.
-func (p *pipe) copy(pieces chan<- piece, free chan *buffer) error {
+// copy reads and writes, and sends each piece on to be hashed, which may end before the piece is written.
+func (p *pipe) copy(pieces chan<- piece, free chan *disk.Buffer) error {
 	started := int64(0)
 	for {
 		if err := p.im.ctx.Err(); err != nil {
@@ -137,7 +130,7 @@ func (p *pipe) copy(pieces chan<- piece, free chan *buffer) error {
 			return cid.ErrLimit
 		}
 		if p.out != nil {
-			if err := p.im.s.step(StepWrite, p.out.Name()); err != nil {
+			if err := p.im.s.dir.Step(disk.StepWrite, p.out.Name()); err != nil {
 				return err
 			}
 			if _, err := p.out.Write(buf[:n]); err != nil {
@@ -146,7 +139,7 @@ func (p *pipe) copy(pieces chan<- piece, free chan *buffer) error {
 		}
 		p.size += int64(n)
 		if p.out != nil && p.size-started >= writeAhead {
-			startWriting(p.out, started, p.size-started)
+			disk.StartWriting(p.out, started, p.size-started)
 			started = p.size
 		}
 		if end {
@@ -155,7 +148,7 @@ func (p *pipe) copy(pieces chan<- piece, free chan *buffer) error {
 	}
 }
 
-// fill reads the next leaf: first what has been read already, then the file.
+// fill reads the next leaf: first the bytes that were read already, then the file.
 func (p *pipe) fill(b []byte) (int, error) {
 	n := copy(b, p.first)
 	p.first = p.first[n:]

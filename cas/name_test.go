@@ -120,7 +120,7 @@ func TestFileOfNode(t *testing.T) {
 						t.Errorf("got %d blobs, %v, want 2", st.Files, err)
 					}
 					must(t, s.Close())
-					must(t, cas.Rebuild(dir, nil))
+					markIndex(t, dir)
 					s = openStore(t, dir, nil)
 				}
 			})

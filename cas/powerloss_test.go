@@ -17,50 +17,52 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/index"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
 var errPower = errors.New("power cut")
 
-// A disk follows what a store does to its files, and knows what a power cut may undo:
+// A cutDisk follows what a store does to its files, and knows what a power cut may undo:
 // bytes that were not synced, and names whose folder was not.
-type disk struct {
+type cutDisk struct {
 	cutAt, steps int
 	off          bool
 
 	unsynced map[string]bool // new files with bytes that may be lost
 	named    []string        // blobs whose names may be lost
 	hollow   map[string]bool // named blobs with bytes that may be lost
-	pending  cas.Step        // a sync that was begun, and is done when the next step comes
-	order    []cas.Step
+	pending  disk.Step       // a sync that was begun, and is done when the next step comes
+	order    []disk.Step
 }
 
-func newDisk(cutAt int) *disk {
-	return &disk{cutAt: cutAt, unsynced: map[string]bool{}, hollow: map[string]bool{}}
+func newCutDisk(cutAt int) *cutDisk {
+	return &cutDisk{cutAt: cutAt, unsynced: map[string]bool{}, hollow: map[string]bool{}}
 }
 
 // step is a cas.Options.Failpoint. One worker only: it has no lock.
-func (d *disk) step(step cas.Step, path string) error {
+func (d *cutDisk) step(step disk.Step, path string) error {
 	d.steps++
 	if d.off || d.steps == d.cutAt {
 		d.off = true
 		return errPower
 	}
 	switch d.pending {
-	case cas.StepSync:
+	case disk.StepSync:
 		clear(d.unsynced)
-	case cas.StepSyncDir:
+	case disk.StepSyncDir:
 		d.named = nil
 	}
 	d.pending = step
 	d.order = append(d.order, step)
 	switch step {
-	case cas.StepCreate:
+	case disk.StepCreate:
 		d.unsynced[path] = true
 		if strings.Contains(path, "/blobs/") {
 			d.named = append(d.named, path)
 		}
-	case cas.StepRename:
+	case disk.StepRename:
 		d.named = append(d.named, path)
 		if len(d.unsynced) > 0 {
 			d.hollow[path] = true
@@ -70,7 +72,7 @@ func (d *disk) step(step cas.Step, path string) error {
 }
 
 // lose undoes at random what was not made durable.
-func (d *disk) lose(t *testing.T, r *rand.Rand, dir string, journalFloor int64) {
+func (d *cutDisk) lose(t *testing.T, r *rand.Rand, dir string, journalFloor int64) {
 	t.Helper()
 	for path := range d.unsynced {
 		if strings.Contains(path, "/blobs/") || strings.Contains(path, "/part-") || strings.Contains(path, "/leaf-") {
@@ -164,12 +166,12 @@ func TestPowerLoss(t *testing.T) {
 	}
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(3, 4))
-	index := vfs.NewCrashableMem()
+	mem := vfs.NewCrashableMem()
 	bound, next := -1, 0
 	inside := 0
 	for cut := range cuts {
-		d := newDisk(1 + r.IntN(120))
-		s, err := cas.Open(dir, &cas.Options{IndexFS: index, Failpoint: d.step, Workers: 1, JournalSlack: 4000})
+		d := newCutDisk(1 + r.IntN(120))
+		s, err := cas.Open(dir, &cas.Options{Index: index.Options{FS: mem, JournalSlack: 4000}, Failpoint: d.step, Workers: 1})
 		floor := journalSize(t, dir)
 		for err == nil {
 			if err = importNumber(s, next); err == nil {
@@ -180,18 +182,18 @@ func TestPowerLoss(t *testing.T) {
 		if !errors.Is(err, errPower) {
 			t.Fatalf("cut %d: %v", cut, err)
 		}
-		if n := len(d.order); n > 0 && d.order[n-1] != cas.StepRemove {
+		if n := len(d.order); n > 0 && d.order[n-1] != disk.StepRemove {
 			inside++
 		}
-		after := index.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
+		after := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: r.IntN(101), RNG: r})
 		if s != nil {
 			s.Close() // of the machine that is off; the clone does not see it
 		}
 		// Closing syncs the journal and finishes the index in the old memory; the disk must not profit from that.
 		d.lose(t, r, dir, floor)
-		index = after
+		mem = after
 
-		s, err = cas.Open(dir, &cas.Options{IndexFS: index})
+		s, err = cas.Open(dir, &cas.Options{Index: index.Options{FS: mem}})
 		if err != nil {
 			t.Fatalf("cut %d: %v", cut, err)
 		}
@@ -255,7 +257,7 @@ func numberedTree(i int) fs.FS {
 
 // An import syncs bytes before names, and names before the commit that tells of them.
 func TestOrder(t *testing.T) {
-	d := newDisk(-1)
+	d := newCutDisk(-1)
 	s := openStore(t, t.TempDir(), &cas.Options{Failpoint: d.step, Workers: 1})
 	d.order = nil
 	c, err := s.Import(context.Background(), castest.Tree(), nil)
@@ -287,10 +289,10 @@ func TestStepFails(t *testing.T) {
 	dir := t.TempDir()
 	boom := fmt.Errorf("no luck")
 	failAt, steps, named := -1, 0, false
-	o := &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
+	o := &cas.Options{Workers: 1, Failpoint: func(step disk.Step, _ string) error {
 		steps++
-		if steps == failAt && step != cas.StepRemove {
-			named = step != cas.StepCreate && step != cas.StepWrite && step != cas.StepSync
+		if steps == failAt && step != disk.StepRemove {
+			named = step != disk.StepCreate && step != disk.StepWrite && step != disk.StepSync
 			return boom
 		}
 		return nil
@@ -355,8 +357,8 @@ func TestFailedImportLeavesTheOthers(t *testing.T) {
 		boom := errors.New("no luck")
 		placed, proceed := make(chan struct{}), make(chan struct{})
 		var syncs atomic.Int32
-		s := openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step cas.Step, _ string) error {
-			if step != cas.StepSync {
+		s := openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, _ string) error {
+			if step != disk.StepSync {
 				return nil
 			}
 			first := syncs.Add(1) == 1

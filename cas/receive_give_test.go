@@ -13,21 +13,22 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
 // Others read all blocks, over and over, while a tree comes and ends: until Finish is through a block that has been given
 // once is given always, and never with other bytes.
 func TestGiveWhileFinishing(t *testing.T) {
-	giveWhile(t, true, func(r *cas.Receiving) error { return r.Finish(context.Background()) })
+	giveWhile(t, true, func(r *receive.Receiving) error { return r.Finish(context.Background()) })
 }
 
 // What is discarded while others read it is gone for them, and nothing is left of it.
-func TestGiveWhileDiscarding(t *testing.T) { giveWhile(t, false, (*cas.Receiving).Discard) }
+func TestGiveWhileDiscarding(t *testing.T) { giveWhile(t, false, (*receive.Receiving).Discard) }
 
-func TestGiveWhileClosing(t *testing.T) { giveWhile(t, false, (*cas.Receiving).Close) }
+func TestGiveWhileClosing(t *testing.T) { giveWhile(t, false, (*receive.Receiving).Close) }
 
-func giveWhile(t *testing.T, stays bool, end func(r *cas.Receiving) error) {
+func giveWhile(t *testing.T, stays bool, end func(r *receive.Receiving) error) {
 	ctx := context.Background()
 	p := newPeer(t, someTree())
 	want := map[cid.CID][]byte{}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -53,7 +54,7 @@ func named(name string, l cid.Link) cid.Link {
 }
 
 // feed puts what is wanted until an error or the end.
-func (f forge) feed(ctx context.Context, r *cas.Receiving) error {
+func (f forge) feed(ctx context.Context, r *receive.Receiving) error {
 	for {
 		want := r.WantNodes()
 		for _, l := range r.WantLeaves() {
@@ -83,51 +84,51 @@ func TestReceiveHostile(t *testing.T) {
 			c := cid.Sum(cid.DagPB, b)
 			f[c] = b
 			return cid.Link{CID: c}
-		}, cas.ErrBadTree},
-		"dot dot": {func(f forge) cid.Link { return f.dir(named("..", f.leaf([]byte("x")))) }, cas.ErrBadTree},
-		"slash":   {func(f forge) cid.Link { return f.dir(named("a/b", f.leaf([]byte("x")))) }, cas.ErrBadTree},
-		"twice":   {func(f forge) cid.Link { l := named("a", f.leaf([]byte("x"))); return f.dir(l, l) }, cas.ErrBadTree},
+		}, receive.ErrBadTree},
+		"dot dot": {func(f forge) cid.Link { return f.dir(named("..", f.leaf([]byte("x")))) }, receive.ErrBadTree},
+		"slash":   {func(f forge) cid.Link { return f.dir(named("a/b", f.leaf([]byte("x")))) }, receive.ErrBadTree},
+		"twice":   {func(f forge) cid.Link { l := named("a", f.leaf([]byte("x"))); return f.dir(l, l) }, receive.ErrBadTree},
 		"leaf is longer than its link says": {func(f forge) cid.Link {
 			l := named("a", f.leaf([]byte("four")))
 			l.Tsize = 3
 			return f.dir(l)
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"leaf is shorter than its file says": {func(f forge) cid.Link {
 			l := f.leaf([]byte("four"))
 			l.Tsize = 5
 			return f.dir(named("a", f.file(true, []int64{5}, l)))
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"leaf of two sizes": {func(f forge) cid.Link {
 			a, b := f.leaf([]byte("four")), f.leaf([]byte("four"))
 			b.Tsize = 5
 			return f.dir(named("a", a), named("b", b))
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"leaf of no bytes": {func(f forge) cid.Link {
 			a := f.leaf([]byte("four"))
 			a.Tsize = 0
 			return f.dir(named("a", a))
-		}, cas.ErrBadTree},
-		"leaf of 2 MiB": {func(f forge) cid.Link { return f.dir(named("a", f.leaf(make([]byte, 2<<20)))) }, cas.ErrBadTree},
-		"root of 2 MiB": {func(f forge) cid.Link { return f.leaf(make([]byte, 2<<20)) }, cas.ErrBadTree},
+		}, receive.ErrBadTree},
+		"leaf of 2 MiB": {func(f forge) cid.Link { return f.dir(named("a", f.leaf(make([]byte, 2<<20)))) }, receive.ErrBadTree},
+		"root of 2 MiB": {func(f forge) cid.Link { return f.leaf(make([]byte, 2<<20)) }, receive.ErrBadTree},
 		"total size": {func(f forge) cid.Link {
 			l := f.dir(named("a", f.leaf([]byte("x"))))
 			l.Tsize++
 			return f.dir(named("d", l))
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"file size": {func(f forge) cid.Link {
 			return f.node(&cid.Node{Kind: cid.KindFile, Size: 9, BlockSizes: []int64{4}, Exec: true, Links: []cid.Link{f.leaf([]byte("four"))}})
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"part has another size": {func(f forge) cid.Link {
 			part := f.file(false, []int64{cid.LeafSize, 4}, f.leaf(full), f.leaf([]byte("four")))
 			part.Tsize += cid.LeafSize
 			return f.file(false, []int64{2 * cid.LeafSize, 4}, part, f.file(false, []int64{4}, f.leaf([]byte("four"))))
-		}, cas.ErrBadTree},
-		"node for one leaf": {func(f forge) cid.Link { return f.file(false, []int64{4}, f.leaf([]byte("four"))) }, cas.ErrBadTree},
+		}, receive.ErrBadTree},
+		"node for one leaf": {func(f forge) cid.Link { return f.file(false, []int64{4}, f.leaf([]byte("four"))) }, receive.ErrBadTree},
 		"needless level": {func(f forge) cid.Link {
 			return f.file(true, []int64{4}, f.file(false, []int64{4}, f.leaf([]byte("four"))))
-		}, cas.ErrBadTree},
-		"directory in file":  {func(f forge) cid.Link { return f.file(true, []int64{1}, f.dir()) }, cas.ErrBadTree},
-		"executable in file": {func(f forge) cid.Link { return bigFile(f, true) }, cas.ErrBadTree},
+		}, receive.ErrBadTree},
+		"directory in file":  {func(f forge) cid.Link { return f.file(true, []int64{1}, f.dir()) }, receive.ErrBadTree},
+		"executable in file": {func(f forge) cid.Link { return bigFile(f, true) }, receive.ErrBadTree},
 		"too deep": {func(f forge) cid.Link {
 			l := f.dir()
 			for range 300 {
@@ -156,14 +157,14 @@ func TestReceiveHostile(t *testing.T) {
 				l.Tsize = 1
 			}
 			return l
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"2^8 shards": {func(f forge) cid.Link {
 			l := f.shard(named("00a", f.leaf([]byte("x"))))
 			for range 8 {
 				l = f.shard(named("00", l), named("01", l))
 			}
 			return l
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"2^100 shards, with sizes that lie": {func(f forge) cid.Link {
 			l := f.shard(named("00a", f.leaf([]byte("x"))))
 			for range 100 {
@@ -171,13 +172,13 @@ func TestReceiveHostile(t *testing.T) {
 				l.Tsize = 1
 			}
 			return l
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"name in a wrong shard": {func(f forge) cid.Link {
 			path := cid.ShardPath("a")
 			wrong := map[bool]string{true: "00", false: "01"}[path[0] != "00"]
 			return f.shard(named(wrong, f.shard(named(path[1]+"a", f.leaf([]byte("x"))))))
-		}, cas.ErrBadTree},
-		"directory as shard": {func(f forge) cid.Link { return f.shard(named("00", f.dir())) }, cas.ErrBadTree},
+		}, receive.ErrBadTree},
+		"directory as shard": {func(f forge) cid.Link { return f.shard(named("00", f.dir())) }, receive.ErrBadTree},
 		"file of endless levels": {func(f forge) cid.Link {
 			l := f.file(false, []int64{4}, f.leaf([]byte("four")))
 			for range 3000 {
@@ -193,7 +194,7 @@ func TestReceiveHostile(t *testing.T) {
 				sizes = append(sizes, 1)
 			}
 			return f.file(false, sizes, links...)
-		}, cas.ErrBadTree},
+		}, receive.ErrBadTree},
 		"a file too large": {func(f forge) cid.Link {
 			l := f.leaf(full)
 			l.CID = cid.Sum(cid.DagPB, full)
@@ -213,7 +214,7 @@ func TestReceiveHostile(t *testing.T) {
 			s := openStore(t, dir, &cas.Options{Limits: cid.Limits{Entries: 1000}})
 			f := forge{}
 			root := c.make(f).CID
-			r, err := s.Receive(ctx, root, &cas.ReceiveOptions{Size: 8 << 20})
+			r, err := s.Receive(ctx, root, &receive.Options{Size: 8 << 20})
 			must(t, err)
 			err = f.feed(ctx, r)
 			if !errors.Is(err, c.want) {
@@ -324,8 +325,8 @@ func FuzzReceive(f *testing.F) {
 		}
 		_, decodeErr := cid.Decode(b)
 		err = r.Put(cid.Block{CID: root, Data: b})
-		if decodeErr != nil && !errors.Is(err, cas.ErrBadTree) && len(b) <= cid.MaxNode {
-			t.Errorf("got %v, want %v", err, cas.ErrBadTree)
+		if decodeErr != nil && !errors.Is(err, receive.ErrBadTree) && len(b) <= cid.MaxNode {
+			t.Errorf("got %v, want %v", err, receive.ErrBadTree)
 		}
 		if err == nil && len(r.WantNodes())+len(r.WantLeaves()) == 0 {
 			if err := r.Finish(t.Context()); err != nil {
@@ -351,7 +352,7 @@ func TestReceiveSize(t *testing.T) {
 	p := newPeer(t, fstest.MapFS{"a": {Data: []byte("1234")}, "b": {Data: []byte("1234")}})
 	for size, ok := range map[int64]bool{7: false, 8: true, 0: true} {
 		s := openStore(t, t.TempDir(), nil)
-		r, err := s.Receive(ctx, p.root, &cas.ReceiveOptions{Size: size})
+		r, err := s.Receive(ctx, p.root, &receive.Options{Size: size})
 		must(t, err)
 		err = r.Put(p.block(t, p.root))
 		if (err == nil) != ok || !ok && (!errors.Is(err, cid.ErrLimit) || !strings.Contains(err.Error(), "7 bytes")) {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -37,7 +39,7 @@ func someTree() fstest.MapFS {
 }
 
 // rest feeds r to the end and returns how many leaves were wanted.
-func (p peer) rest(t *testing.T, r *cas.Receiving) int {
+func (p peer) rest(t *testing.T, r *receive.Receiving) int {
 	t.Helper()
 	for want := r.WantNodes(); len(want) > 0; want = r.WantNodes() {
 		for _, c := range want {
@@ -256,9 +258,9 @@ func TestReceiveStepFails(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		steps, armed := 0, false
 		dir := t.TempDir()
-		s := openStore(t, dir, &cas.Options{Failpoint: func(step cas.Step, _ string) error {
+		s := openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, _ string) error {
 			if armed {
-				if steps++; steps == failAt && step != cas.StepRemove {
+				if steps++; steps == failAt && step != disk.StepRemove {
 					return boom
 				}
 			}
@@ -353,12 +355,12 @@ func TestReceiveHammer(t *testing.T) {
 func TestReceiveLeavesTheOthers(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, someTree())
-	for name, end := range map[string]func(s *cas.Store, r *cas.Receiving, dir string) *cas.Store{
-		"discard": func(s *cas.Store, r *cas.Receiving, _ string) *cas.Store {
+	for name, end := range map[string]func(s *cas.Store, r *receive.Receiving, dir string) *cas.Store{
+		"discard": func(s *cas.Store, r *receive.Receiving, _ string) *cas.Store {
 			must(t, r.Discard())
 			return s
 		},
-		"too old": func(s *cas.Store, r *cas.Receiving, dir string) *cas.Store {
+		"too old": func(s *cas.Store, r *receive.Receiving, dir string) *cas.Store {
 			must(t, s.Close())
 			old := time.Now().Add(-8 * 24 * time.Hour)
 			must(t, os.Chtimes(filepath.Join(dir, "tmp", "receive", p.root.String()), old, old))
@@ -393,14 +395,14 @@ func TestReceiveForgetsWhatItRemoved(t *testing.T) {
 	placed, proceed := make(chan struct{}), make(chan struct{})
 	var creates atomic.Int32
 	creates.Store(-100)
-	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step cas.Step, _ string) error {
-		if step == cas.StepCreate && creates.Add(1) == 2 {
+	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step disk.Step, _ string) error {
+		if step == disk.StepCreate && creates.Add(1) == 2 {
 			close(placed)
 			<-proceed
 		}
 		return nil
 	}})
-	receive := func() *cas.Receiving {
+	receive := func() *receive.Receiving {
 		r, err := s.Receive(ctx, p.root, nil)
 		must(t, err)
 		return r

@@ -10,6 +10,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -38,7 +39,7 @@ func (p peer) block(t testing.TB, c cid.CID) cid.Block {
 }
 
 // feed puts wanted blocks in random order, up to n of them, and says whether nothing is wanted any more.
-func (p peer) feed(t testing.TB, r *cas.Receiving, rnd *rand.Rand, n int) bool {
+func (p peer) feed(t testing.TB, r *receive.Receiving, rnd *rand.Rand, n int) bool {
 	t.Helper()
 	for {
 		want := r.WantNodes()
@@ -67,8 +68,8 @@ func TestReceive(t *testing.T) {
 	s := openStore(t, dir, nil)
 	r, err := s.Receive(ctx, p.root, nil)
 	must(t, err)
-	if _, err := s.Receive(ctx, p.root, nil); !errors.Is(err, cas.ErrReceiving) {
-		t.Errorf("got %v, want %v", err, cas.ErrReceiving)
+	if _, err := s.Receive(ctx, p.root, nil); !errors.Is(err, receive.ErrReceiving) {
+		t.Errorf("got %v, want %v", err, receive.ErrReceiving)
 	}
 	if err := r.Finish(ctx); err == nil {
 		t.Error("finished without the nodes")
@@ -108,11 +109,11 @@ func TestReceiveRoot(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, castest.Tree())
 	s := openStore(t, t.TempDir(), nil)
-	if _, err := s.Receive(ctx, p.root, &cas.ReceiveOptions{RootName: "\xff"}); err == nil {
+	if _, err := s.Receive(ctx, p.root, &receive.Options{RootName: "\xff"}); err == nil {
 		t.Error("a root without a name that can be: got no error")
 	}
 	for _, name := range []string{"a", "b"} {
-		r, err := s.Receive(ctx, p.root, &cas.ReceiveOptions{RootName: name})
+		r, err := s.Receive(ctx, p.root, &receive.Options{RootName: name})
 		must(t, err)
 		p.feed(t, r, rand.New(rand.NewPCG(1, 1)), 1<<20)
 		before, err := castest.Collect(s.Roots())

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -39,7 +40,7 @@ func (s *Store) scanRefs(ctx context.Context, root cid.CID, candidates []pir.PID
 	}
 	scanned := map[cid.CID]bool{}
 	g, running := errgroup.WithContext(ctx)
-	g.SetLimit(max(s.o.Workers, defaultWorkers()))
+	g.SetLimit(s.readers())
 	for e, err := range s.Entries(running, root) {
 		if err != nil {
 			if e := g.Wait(); e != nil {
@@ -113,7 +114,7 @@ func prefixOf(b []byte) int {
 }
 
 // scan looks at every run of base32 characters that is long enough.
-// Where there is none it looks at one byte in 52.
+// Elsewhere it looks at one byte in 52.
 func (r *refSet) scan(b []byte, found func(pir.PID)) {
 	for i := 0; i+pir.PIDLen <= len(b); {
 		// Going backwards finds the last byte that cannot be part of a PID.
@@ -146,8 +147,8 @@ func (r *refSet) scan(b []byte, found func(pir.PID)) {
 
 // scanReader scans what it reads; a PID that crosses two reads is found too.
 func (r *refSet) scanReader(ctx context.Context, in io.Reader, found func(pir.PID)) error {
-	buf := buffers.Get().(*buffer)
-	defer buffers.Put(buf)
+	buf := disk.GetBuffer()
+	defer buf.Free()
 	keep := 0
 	for {
 		if err := ctx.Err(); err != nil {

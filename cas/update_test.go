@@ -15,6 +15,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/index"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -168,7 +169,7 @@ func TestPutPIRHammer(t *testing.T) {
 // A journal of which most is outdated is written anew, while other calls go on, and holds what counts.
 func TestJournalIsCompacted(t *testing.T) {
 	dir := t.TempDir()
-	o := &cas.Options{JournalSlack: 20_000}
+	o := &cas.Options{Index: index.Options{JournalSlack: 20_000}}
 	s := openStore(t, dir, o)
 	roots := []cid.CID{importText(t, s, "a"), importText(t, s, "b")}
 	const pids = 10

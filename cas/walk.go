@@ -2,12 +2,8 @@ package cas
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -15,10 +11,10 @@ import (
 // Walk calls fn for every block below root and for root itself, each once: directories, links, files and leaves.
 // Leaves are not read. ErrNotFound when a node is not in the store.
 func (s *Store) Walk(ctx context.Context, root cid.CID, fn func(cid.CID) error) error {
-	if err := s.enter(); err != nil {
+	if err := s.calls.Enter(); err != nil {
 		return fmt.Errorf("walk %s: %w", root, err)
 	}
-	defer s.leave()
+	defer s.calls.Leave()
 	seen := map[cid.CID]bool{root: true}
 	for stack := []cid.CID{root}; len(stack) > 0; {
 		c := stack[len(stack)-1]
@@ -32,7 +28,7 @@ func (s *Store) Walk(ctx context.Context, root cid.CID, fn func(cid.CID) error) 
 		if c.Codec() != cid.DagPB {
 			continue
 		}
-		n, err := s.node(c)
+		n, err := s.blocks.Node(c)
 		if err != nil {
 			return fmt.Errorf("walk %s: %w", root, err)
 		}
@@ -50,11 +46,11 @@ func (s *Store) Walk(ctx context.Context, root cid.CID, fn func(cid.CID) error) 
 // Leaves are neither read nor yielded: a root that is a leaf has no nodes. An error ends it; ErrNotFound for a missing node.
 func (s *Store) Nodes(ctx context.Context, root cid.CID) iter.Seq2[cid.Block, error] {
 	return func(yield func(cid.Block, error) bool) {
-		if err := s.enter(); err != nil {
+		if err := s.calls.Enter(); err != nil {
 			yield(cid.Block{}, fmt.Errorf("nodes of %s: %w", root, err))
 			return
 		}
-		defer s.leave()
+		defer s.calls.Leave()
 		if root.Codec() != cid.DagPB {
 			return
 		}
@@ -63,7 +59,7 @@ func (s *Store) Nodes(ctx context.Context, root cid.CID) iter.Seq2[cid.Block, er
 		for len(queue) > 0 {
 			c := queue[0]
 			queue = queue[1:]
-			b, err := s.nodeBytes(c)
+			b, err := s.blocks.NodeBytes(c)
 			if e := ctx.Err(); err == nil {
 				err = e
 			}
@@ -90,42 +86,13 @@ func (s *Store) Nodes(ctx context.Context, root cid.CID) iter.Seq2[cid.Block, er
 
 // Size returns the length of the block that c names. It does not look at the bytes. ErrNotFound, ErrDamaged.
 func (s *Store) Size(c cid.CID) (int64, error) {
-	if err := s.enter(); err != nil {
+	if err := s.calls.Enter(); err != nil {
 		return 0, fmt.Errorf("size of %s: %w", c, err)
 	}
-	defer s.leave()
-	size, err := s.blockLen(c)
+	defer s.calls.Leave()
+	size, err := s.blocks.Len(c)
 	if err != nil {
 		return 0, fmt.Errorf("size of %s: %w", c, err)
 	}
 	return size, nil
-}
-
-func (s *Store) blockLen(c cid.CID) (int64, error) {
-	if c.Codec() == cid.DagPB {
-		v, closer, err := s.db.Get(digestKey(keyNode, c.Digest()))
-		return s.valueLen(v, closer, err)
-	}
-	size, err := s.blobSize(c)
-	if err == nil {
-		return size, nil
-	}
-	p, e := s.leaf(c)
-	if errors.Is(e, ErrNotFound) {
-		return 0, err
-	}
-	if e == nil {
-		_, e = s.blobSize(p.blob)
-	}
-	return p.size, e
-}
-
-func (s *Store) valueLen(v []byte, closer io.Closer, err error) (int64, error) {
-	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, ErrNotFound
-	}
-	if err != nil {
-		return 0, s.indexError(err)
-	}
-	return int64(len(v)), closer.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -22,7 +23,7 @@ type arrival struct {
 // An incomingTree is one that is being received, or has been and is not in the sets of the sharing yet.
 // Its blocks may go where they may go once all of it is here, no farther and no less far.
 type incomingTree struct {
-	*cas.Receiving
+	*receive.Receiving
 	s        *sharing
 	root     cid.CID
 	mesh     string                // out of which it comes; "" is the public swarm
@@ -72,7 +73,7 @@ func (s *sharing) receive(ctx context.Context, mesh string, root cid.CID, size i
 		ids = append(ids, a.ids...)
 	}
 	s.mu.RUnlock()
-	o := &cas.ReceiveOptions{Size: size}
+	o := &receive.Options{Size: size}
 	if mesh != "" {
 		t.reaches[config.Reach(config.MeshPrefix+mesh)] = true
 		o.RootName = meshMark(mesh, root)
@@ -119,7 +120,7 @@ func (t *incomingTree) coming(blocks []cid.CID) {
 	}
 }
 
-// Finish implements swarm.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
+// Finish implements fetch.Receiver. What is known of the blocks stays until the fetch is over: until it is in the sets.
 // A tree out of a mesh has its mark from the moment on at which the store has it.
 func (t *incomingTree) Finish(ctx context.Context) error {
 	if err := t.Receiving.Finish(ctx); err != nil {
@@ -159,7 +160,7 @@ func swarmMark(id pir.PID, root cid.CID) string {
 	return swarmRoot + id.String()
 }
 
-// Close implements swarm.Receiver.
+// Close implements fetch.Receiver.
 func (t *incomingTree) Close() error {
 	err := t.Receiving.Close()
 	if !t.finished {

@@ -15,8 +15,10 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/node/config"
-	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -92,7 +94,7 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 				who, mesh string
 				private   bool
 			}{{"all", "", false}, {"lan", "", true}, {"m", "m", false}, {"n", "n", false}} {
-				_, err := (&system{s: h.swarms, mesh: a.mesh}).Block(t.Context(), b, swarm.Asker{Private: a.private})
+				_, err := (&system{s: h.swarms, mesh: a.mesh}).Block(t.Context(), b, routing.Requester{Private: a.private})
 				if may := strings.Contains(want, a.who); may != (err == nil) {
 					t.Errorf("%s, %s: give %s to %s: got %v, want it given: %v", c.what, when, b, a.who, err, may)
 				}
@@ -100,14 +102,14 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 		}
 		peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one of " + c.what)}, "two": {Data: []byte("two of " + c.what)}})
 		done := s.expect(id, root)
-		receive := func(mesh string) swarm.Receiver {
+		receive := func(mesh string) fetch.Receiver {
 			r, err := (&system{s: h.swarms, mesh: mesh}).Receive(t.Context(), root, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return r
 		}
-		put := func(r swarm.Receiver, b cid.CID) {
+		put := func(r fetch.Receiver, b cid.CID) {
 			data, err := peer.Block(t.Context(), b)
 			if err == nil {
 				err = r.Put(cid.Block{CID: b, Data: data})
@@ -165,7 +167,7 @@ func TestMeshMark(t *testing.T) {
 	forLAN := func() *config.Config {
 		return &config.Config{Share: []config.ShareRule{{Names: "*", With: config.LAN}}}
 	}
-	open := func(failpoint func(cas.Step, string) error) {
+	open := func(failpoint func(disk.Step, string) error) {
 		t.Helper()
 		var err error
 		if store, err = cas.Open(dir, &cas.Options{Failpoint: failpoint}); err != nil {
@@ -223,7 +225,7 @@ func TestMeshMark(t *testing.T) {
 
 	boom := errors.New("no luck")
 	seen := 0
-	open(func(step cas.Step, _ string) error {
+	open(func(step disk.Step, _ string) error {
 		if store == nil {
 			return nil
 		}
@@ -234,7 +236,7 @@ func TestMeshMark(t *testing.T) {
 		if there {
 			seen++
 		}
-		if step == cas.StepCommit && seen == 0 {
+		if step == disk.StepCommit && seen == 0 {
 			return boom
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/wasmrt"
@@ -33,9 +34,15 @@ const (
 	maxProgramMemory = 4 << 30
 )
 
+// inputs is the set of store operations that a builder needs, which only reads the trees that builds are made from.
+type inputs interface {
+	Lookup(ctx context.Context, root cid.CID, path string) (cas.Entry, error)
+	folders
+}
+
 // builder runs builds in worker processes.
 type builder struct {
-	store   *cas.Store
+	store   inputs
 	blobs   string // folder of the store that workers may read
 	machine *machine.Cache
 	slots   realize.Slots

@@ -192,6 +192,7 @@ func cacheTree(dir string) map[string]string {
 
 type bench struct {
 	b      *builder
+	store  *cas.Store // the builder's
 	cache  string
 	blobs  string
 	inputs []realize.Input // of the next builds
@@ -205,7 +206,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	x := &bench{cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
+	x := &bench{store: store, cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
 	x.b = &builder{
 		store: store, blobs: x.blobs, slots: realize.NewSlots(2), partial: func() bool { return false },
 		machine: &machine.Cache{Dir: x.cache, Work: dir, Engine: nu.EngineCode, Log: slog.New(slog.DiscardHandler)},

@@ -12,6 +12,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -38,7 +39,7 @@ func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 	}
 	f := &fetcher{store: store, key: key}
 	s := &swarms{store: store, sharing: shares, heads: newHeads(t, filepath.Join(t.TempDir(), "heads"))}
-	f.swarm, err = swarm.New(&swarm.Options{Key: key, System: &system{s: s}, Listen: []string{listen}})
+	f.swarm, err = swarm.New(&swarm.Options{System: &system{s: s}, Options: peers.Options{Key: key, Listen: []string{listen}}})
 	if err != nil {
 		t.Fatal(err)
 	}

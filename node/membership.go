@@ -10,6 +10,7 @@ import (
 
 	"github.com/MordragT/nuka/node/netd"
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -63,11 +64,11 @@ func (m *membership) settled(ctx context.Context) {
 func (s *swarms) join(ctx context.Context, name string) error {
 	c := s.config.Get()
 	y := &system{s: s, mesh: name}
-	o := &swarm.Options{
-		Key: s.key, System: y, Listen: c.Listen, Bootstrap: c.Bootstrap, MDNS: c.MDNS, Relay: c.Relay,
-		Connections: c.Connections, Up: c.Up, Down: c.Down, Dir: filepath.Join(s.home.Swarm(), "public"),
-		Signers: func() []protocol.Key { return s.policy.Get().Signers() }, Log: s.log, Metrics: s.metrics.registerer(name),
-	}
+	o := &swarm.Options{System: y, Up: c.Up, Down: c.Down, Metrics: s.metrics.registerer(name), Options: peers.Options{
+		Key: s.key, Listen: c.Listen, Bootstrap: c.Bootstrap, MDNS: c.MDNS, Relay: c.Relay,
+		Connections: c.Connections, Dir: filepath.Join(s.home.Swarm(), "public"),
+		Signers: func() []protocol.Key { return s.policy.Get().Signers() }, Log: s.log,
+	}}
 	if name == "" {
 		o.Invited = func(_ context.Context, key protocol.Key, request []byte) ([]byte, error) {
 			return s.meshes.Invited(key, request, s.addressesIn, time.Now())

@@ -10,7 +10,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/config"
-	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -148,10 +148,10 @@ func TestSharingUnknownName(t *testing.T) {
 				told += c.who + " "
 			}
 			y := &system{s: h.swarms, mesh: c.mesh}
-			if b, err := y.PIR(t.Context(), described, swarm.Asker{Private: c.private}); err == nil && pir.Sum(b) == described {
+			if b, err := y.PIR(t.Context(), described, routing.Requester{Private: c.private}); err == nil && pir.Sum(b) == described {
 				given += c.who + " "
 			}
-			if _, err := y.PIR(t.Context(), pir.Sum(file), swarm.Asker{Private: c.private}); err == nil {
+			if _, err := y.PIR(t.Context(), pir.Sum(file), routing.Requester{Private: c.private}); err == nil {
 				t.Errorf("rules %s: the PIR of a package that nothing was said of is given to %s", rules, c.who)
 			}
 		}

@@ -11,7 +11,8 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/config"
-	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -24,15 +25,15 @@ type system struct {
 }
 
 // Block implements swarm.System.
-func (y *system) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
+func (y *system) Block(ctx context.Context, c cid.CID, to routing.Requester) ([]byte, error) {
 	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
 	return y.s.store.Block(ctx, c)
 }
 
-// AppendBlock implements swarm.Appender.
-func (y *system) AppendBlock(ctx context.Context, c cid.CID, to swarm.Asker, buf []byte) ([]byte, error) {
+// AppendBlock implements serve.Appender.
+func (y *system) AppendBlock(ctx context.Context, c cid.CID, to routing.Requester, buf []byte) ([]byte, error) {
 	if !y.s.sharing.MayGive(c, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
@@ -40,7 +41,7 @@ func (y *system) AppendBlock(ctx context.Context, c cid.CID, to swarm.Asker, buf
 }
 
 // Statements implements swarm.System. What others have said is told too: it is signed.
-func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([][]byte, error) {
+func (y *system) Statements(_ context.Context, ids []pir.PID, to routing.Requester) ([][]byte, error) {
 	var said [][]byte
 	for _, id := range ids {
 		if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
@@ -65,7 +66,7 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([
 
 // PIR implements swarm.System. It is given where a statement about its package is: a package of which nothing was said here may be
 // a file of the user's that nobody was to know.
-func (y *system) PIR(_ context.Context, id pir.PID, to swarm.Asker) ([]byte, error) {
+func (y *system) PIR(_ context.Context, id pir.PID, to routing.Requester) ([]byte, error) {
 	if !y.s.sharing.MayTell(id, y.mesh, to.Private) {
 		return nil, cas.ErrNotFound
 	}
@@ -117,19 +118,19 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 }
 
 // Receive implements swarm.System.
-func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
+func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
 	return y.s.sharing.receive(ctx, y.mesh, root, size)
 }
 
 // Shared implements swarm.System.
-func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
-	return func(yield func(swarm.Announcement, error) bool) {
+func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
+	return func(yield func(routing.Announcement, error) bool) {
 		for b, err := range y.s.store.Bindings() {
 			if err != nil {
-				yield(swarm.Announcement{}, err)
+				yield(routing.Announcement{}, err)
 				return
 			}
-			if y.announces(b.PID) && !yield(swarm.Announcement{PID: b.PID, Root: b.CID}, nil) {
+			if y.announces(b.PID) && !yield(routing.Announcement{PID: b.PID, Root: b.CID}, nil) {
 				return
 			}
 		}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"iter"
 	"path"
 	"sync"
 
@@ -56,8 +57,19 @@ func treeEntry(e cas.Entry) wasmrt.Entry {
 	return out
 }
 
-// blobPaths returns the paths of the bytes of files. Only the first must have one: the others are what may be opened next.
-func blobPaths(store *cas.Store, files []cid.CID) ([]string, error) {
+// folders is the set of store operations that looking into the inputs of a build needs.
+type folders interface {
+	Folder(ctx context.Context, c cid.CID) iter.Seq2[cas.Entry, error]
+	blobs
+}
+
+// blobs is the set of store operations that reading files by their paths needs.
+type blobs interface {
+	BlobPath(c cid.CID) (string, error)
+}
+
+// blobPaths returns the paths of the blobs of files. Only the first must have one: the others may be opened next.
+func blobPaths(store blobs, files []cid.CID) ([]string, error) {
 	paths := make([]string, len(files))
 	for i, c := range files {
 		var err error
@@ -70,7 +82,7 @@ func blobPaths(store *cas.Store, files []cid.CID) ([]string, error) {
 
 // treeServer answers one build worker's questions about its inputs. It tells it only what can be reached from them.
 type treeServer struct {
-	store  *cas.Store
+	store  folders
 	worker *wasmrt.Worker
 	// found is told where the bytes of a file lie that the worker may read now, and its name for people. Several goroutines call it.
 	found   func(file, name string)
@@ -82,7 +94,7 @@ type treeServer struct {
 	named map[cid.CID]string // what the worker was told of, and may ask for, with its name
 }
 
-func newTreeServer(store *cas.Store, worker *wasmrt.Worker, running *sync.WaitGroup, found func(file, name string)) *treeServer {
+func newTreeServer(store folders, worker *wasmrt.Worker, running *sync.WaitGroup, found func(file, name string)) *treeServer {
 	return &treeServer{
 		store: store, worker: worker, running: running, found: found,
 		looking: make(chan struct{}, maxLooking), named: map[cid.CID]string{},

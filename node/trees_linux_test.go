@@ -116,7 +116,7 @@ func leave(conn *wasmrt.Conn, what string) error {
 // add imports a tree.
 func (x *bench) add(t *testing.T, files fs.FS) cid.CID {
 	t.Helper()
-	root, err := x.b.store.Import(t.Context(), files, nil)
+	root, err := x.store.Import(t.Context(), files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestWorkerReadsItsInputs(t *testing.T) {
 func TestWorkerReadsADamagedInput(t *testing.T) {
 	x := newBench(t)
 	x.see("/p", x.add(t, fstest.MapFS{"good": {Data: []byte("good")}, "bad": {Data: []byte("text")}}))
-	blob, err := x.b.store.BlobPath(cid.Sum(cid.Raw, []byte("text")))
+	blob, err := x.store.BlobPath(cid.Sum(cid.Raw, []byte("text")))
 	if err == nil {
 		err = errors.Join(os.Chmod(blob, 0o600), os.WriteFile(blob, []byte("TEXT"), 0o600))
 	}
@@ -204,7 +204,7 @@ func TestWorkerLooksAtItsInputsOnly(t *testing.T) {
 	root := x.add(t, in)
 	other := x.add(t, fstest.MapFS{"d/secret": {Data: []byte("secret")}})
 	at := func(root cid.CID, path string) string {
-		e, err := x.b.store.Lookup(t.Context(), root, path)
+		e, err := x.store.Lookup(t.Context(), root, path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func (h *handler) upload(ctx context.Context, data io.Reader, local bool) (any, 
 	if local {
 		limits = &ownUpload
 	}
-	if err := receive(ctx, dir, data, limits); err != nil {
+	if err := unpackUpload(ctx, dir, data, limits); err != nil {
 		var coded *protocol.Error
 		if errors.As(err, &coded) {
 			return nil, protocol.Errorf(coded.Code, "upload: %v", err).WithHint("%s", coded.Hint)
@@ -52,9 +52,9 @@ func (h *handler) upload(ctx context.Context, data io.Reader, local bool) (any, 
 	return protocol.Uploaded{CID: content.String()}, nil
 }
 
-// receive unpacks what a light peer sends.
-// Unlike a stranger's archive it may hold any link; nothing is written through one.
-func receive(ctx context.Context, dir string, data io.Reader, limits *uploadLimits) error {
+// unpackUpload unpacks the archive that a light peer sends.
+// Unlike a stranger's archive it may hold any link; no file is written through a link.
+func unpackUpload(ctx context.Context, dir string, data io.Reader, limits *uploadLimits) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err

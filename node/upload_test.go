@@ -60,7 +60,7 @@ func TestUploadLimits(t *testing.T) {
 		"outside": {[]*tar.Header{top, file("out/../../x", 1)}, false},
 		"device":  {[]*tar.Header{top, {Name: "out/d", Typeflag: tar.TypeChar}}, false},
 	} {
-		if err := receive(t.Context(), t.TempDir(), tarOf(t, c.list...), limits); (err == nil) != c.want {
+		if err := unpackUpload(t.Context(), t.TempDir(), tarOf(t, c.list...), limits); (err == nil) != c.want {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -93,7 +93,7 @@ func TestUploadSparse(t *testing.T) {
 			t.Fatal(err)
 		}
 		to := t.TempDir()
-		if err := receive(t.Context(), to, bytes.NewReader(archive), &ownUpload); err == nil {
+		if err := unpackUpload(t.Context(), to, bytes.NewReader(archive), &ownUpload); err == nil {
 			t.Errorf("%s: %d bytes made a file of 1 GiB", format, len(archive))
 		}
 		if info, err := os.Stat(filepath.Join(to, "out", "x")); err == nil {
@@ -116,12 +116,12 @@ func TestUploadEnds(t *testing.T) {
 			}
 		}
 	}()
-	err := receive(ctx, t.TempDir(), r, &ownUpload)
+	err := unpackUpload(ctx, t.TempDir(), r, &ownUpload)
 	r.Close()
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that it was cancelled", err)
 	}
-	if err := receive(t.Context(), t.TempDir(), io.MultiReader(tarOf(t, &tar.Header{Name: "out", Typeflag: tar.TypeDir}), zeros{}), &ownUpload); err != nil {
+	if err := unpackUpload(t.Context(), t.TempDir(), io.MultiReader(tarOf(t, &tar.Header{Name: "out", Typeflag: tar.TypeDir}), zeros{}), &ownUpload); err != nil {
 		t.Logf("zeros without end behind an archive: %v", err)
 	}
 }

@@ -15,6 +15,9 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -27,7 +30,7 @@ const liarEnv = "NUKA_TESTNET_LIAR"
 // can be checked without the files as well. The bytes of the files are wrong.
 type liar struct{ store *cas.Store }
 
-func (l *liar) Block(ctx context.Context, c cid.CID, _ swarm.Asker) ([]byte, error) {
+func (l *liar) Block(ctx context.Context, c cid.CID, _ routing.Requester) ([]byte, error) {
 	b, err := l.store.Block(ctx, c)
 	if err == nil && c.Codec() == cid.Raw && len(b) > 0 {
 		b = append([]byte{}, b...)
@@ -36,7 +39,7 @@ func (l *liar) Block(ctx context.Context, c cid.CID, _ swarm.Asker) ([]byte, err
 	return b, err
 }
 
-func (l *liar) Statements(_ context.Context, ids []pir.PID, _ swarm.Asker) ([][]byte, error) {
+func (l *liar) Statements(_ context.Context, ids []pir.PID, _ routing.Requester) ([][]byte, error) {
 	var said [][]byte
 	for _, id := range ids {
 		for a, err := range l.store.Attestations(id) {
@@ -53,7 +56,7 @@ func (l *liar) Statements(_ context.Context, ids []pir.PID, _ swarm.Asker) ([][]
 	return said, nil
 }
 
-func (l *liar) PIR(_ context.Context, id pir.PID, _ swarm.Asker) ([]byte, error) {
+func (l *liar) PIR(_ context.Context, id pir.PID, _ routing.Requester) ([]byte, error) {
 	canonical, _, err := l.store.PIR(id)
 	return canonical, err
 }
@@ -61,14 +64,14 @@ func (l *liar) PIR(_ context.Context, id pir.PID, _ swarm.Asker) ([]byte, error)
 func (l *liar) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
 func (l *liar) Learn(context.Context, []byte) error                     { return nil }
 
-func (l *liar) Receive(context.Context, cid.CID, int64) (swarm.Receiver, error) {
+func (l *liar) Receive(context.Context, cid.CID, int64) (fetch.Receiver, error) {
 	return nil, cas.ErrNotFound
 }
 
-func (l *liar) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
-	return func(yield func(swarm.Announcement, error) bool) {
+func (l *liar) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
+	return func(yield func(routing.Announcement, error) bool) {
 		for b, err := range l.store.Bindings() {
-			if !yield(swarm.Announcement{PID: b.PID, Root: b.CID}, err) {
+			if !yield(routing.Announcement{PID: b.PID, Root: b.CID}, err) {
 				return
 			}
 		}
@@ -82,7 +85,7 @@ func lieForever(home, ip string, seed byte) error {
 		return err
 	}
 	key := ed25519.NewKeyFromSeed(append(make([]byte, ed25519.SeedSize-1), seed))
-	s, err := swarm.New(&swarm.Options{Key: key, System: &liar{store}, Listen: []string{"/ip4/" + ip + "/tcp/4717"}})
+	s, err := swarm.New(&swarm.Options{System: &liar{store}, Options: peers.Options{Key: key, Listen: []string{"/ip4/" + ip + "/tcp/4717"}}})
 	if err != nil {
 		return err
 	}

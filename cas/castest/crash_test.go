@@ -22,6 +22,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -50,7 +51,7 @@ func crashChild(spec string) error {
 		return err
 	}
 	var steps atomic.Int64
-	s, err := cas.Open(parts[0], &cas.Options{Failpoint: func(cas.Step, string) error {
+	s, err := cas.Open(parts[0], &cas.Options{Failpoint: func(disk.Step, string) error {
 		if steps.Add(1) == dieAt {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL) //nolint:errcheck // nothing runs after it
 			select {}

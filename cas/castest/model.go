@@ -134,7 +134,7 @@ func (m *Model) dir(fsys fs.FS, name string, o *cas.ImportOptions) ([]cas.Entry,
 	return entries, nil
 }
 
-// tsize adds up a block and what is below it.
+// tsize adds up a block and all blocks below it.
 func (m *Model) tsize(c cid.CID) int64 {
 	size := int64(len(m.blocks[c]))
 	if c.Codec() == cid.DagPB {

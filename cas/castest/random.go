@@ -85,6 +85,7 @@ func (c *Compare) Run(t *testing.T, r *rand.Rand, n int) {
 	}
 }
 
+// step does one random operation. It is one switch with a case for each, which share its variables.
 func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 	t.Helper()
 	ctx := context.Background()

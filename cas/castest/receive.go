@@ -12,12 +12,13 @@ import (
 	"testing/fstest"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
 // A Receiver is a store that takes in trees block by block.
 type Receiver interface {
-	Receive(ctx context.Context, root cid.CID, o *cas.ReceiveOptions) (*cas.Receiving, error)
+	Receive(ctx context.Context, root cid.CID, o *receive.Options) (*receive.Receiving, error)
 }
 
 // Blocks gives the bytes of blocks, as a peer would.
@@ -37,7 +38,7 @@ func Peer(tree fs.FS) (*Model, cid.CID) {
 
 // Feed puts up to n wanted blocks in random order, with wrong ones and repeated ones among them.
 // It says whether nothing is wanted any more.
-func Feed(r *cas.Receiving, from Blocks, rnd *rand.Rand, n int) (complete bool, err error) {
+func Feed(r *receive.Receiving, from Blocks, rnd *rand.Rand, n int) (complete bool, err error) {
 	ctx := context.Background()
 	for {
 		want := r.WantNodes()
@@ -65,7 +66,7 @@ func Feed(r *cas.Receiving, from Blocks, rnd *rand.Rand, n int) (complete bool, 
 	}
 }
 
-func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
+func feedOne(r *receive.Receiving, b cid.Block, rnd *rand.Rand) error {
 	if rnd.IntN(4) == 0 {
 		wrong := append([]byte{}, b.Data...)
 		if len(wrong) == 0 || rnd.IntN(2) == 0 {
@@ -73,12 +74,12 @@ func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
 		} else {
 			wrong[rnd.IntN(len(wrong))] ^= 1 << rnd.IntN(8)
 		}
-		if err := r.Put(cid.Block{CID: b.CID, Data: wrong}); !errors.Is(err, cas.ErrWrongBlock) && (err != nil || isWanted(r, b.CID)) {
+		if err := r.Put(cid.Block{CID: b.CID, Data: wrong}); !errors.Is(err, receive.ErrWrongBlock) && (err != nil || isWanted(r, b.CID)) {
 			return fmt.Errorf("wrong bytes for %s: got %v", b.CID, err)
 		}
 		wrong = append(wrong, "nobody has this"...)
 		other := cid.Block{CID: cid.Sum(b.CID.Codec(), wrong), Data: wrong}
-		if err := r.Put(other); !errors.Is(err, cas.ErrUnwanted) {
+		if err := r.Put(other); !errors.Is(err, receive.ErrUnwanted) {
 			return fmt.Errorf("unwanted %s: got %v", other.CID, err)
 		}
 	}
@@ -90,15 +91,15 @@ func feedOne(r *cas.Receiving, b cid.Block, rnd *rand.Rand) error {
 	if err := put(cid.Block{CID: b.CID, Data: data}); err != nil {
 		return err
 	}
-	clear(data) // it keeps nothing of it
+	clear(data) // Put keeps nothing of it
 	if rnd.IntN(4) == 0 {
 		return r.Put(b)
 	}
 	return nil
 }
 
-// isWanted says whether a block has not come meanwhile, from another caller.
-func isWanted(r *cas.Receiving, c cid.CID) bool {
+// isWanted says whether no other caller has put a block meanwhile.
+func isWanted(r *receive.Receiving, c cid.CID) bool {
 	return slices.Contains(r.WantNodes(), c) || slices.ContainsFunc(r.WantLeaves(), func(l cid.Leaf) bool { return l.CID == c })
 }
 
@@ -152,7 +153,7 @@ func testReceive(t *testing.T, s Store) {
 	}
 }
 
-// testGive checks that a tree which is being received gives what has come of it once its nodes are here, and nothing else.
+// testGive checks that Block finds the blocks received so far once no node is missing, and no others.
 func testGive(t *testing.T, s Store) {
 	to, ok := s.(Receiver)
 	if !ok {
@@ -161,7 +162,7 @@ func testGive(t *testing.T, s Store) {
 	ctx := context.Background()
 	peer, root := Peer(Tree())
 	told := map[cid.CID]bool{}
-	r, err := to.Receive(ctx, root, &cas.ReceiveOptions{Coming: func(blocks []cid.CID) {
+	r, err := to.Receive(ctx, root, &receive.Options{Coming: func(blocks []cid.CID) {
 		for _, c := range blocks {
 			told[c] = true
 		}

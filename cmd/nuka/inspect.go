@@ -178,8 +178,9 @@ func (a *app) storeCommand() *cobra.Command {
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "verify the hash of everything in the store",
-		Long:  "Verify reads everything in the store and moves damaged content to quarantine. Build a package again to repair it.",
-		Args:  exactArgs(),
+		Long: "Verify reads everything in the store and moves damaged files to quarantine. Build their package again to repair it.\n" +
+			"If a record of the index is wrong, the daemon rebuilds the index at its next start.",
+		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var v protocol.Verified
 			if err := a.call(c, protocol.OpVerify, nil, &v, nil); err != nil {

@@ -14,11 +14,66 @@ import (
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "source/kind": 1, "ecosystem": 1, "sandbox": 1,
-	"cas": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
+	"cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "advisory": 2, "service": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
-	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"node": 4, "node/netd": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
+	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
+	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
+	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
+}
+
+// rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
+// The package itself is the last one. Rooms that are not open are imported only by rooms of the same list, and by tests.
+var rooms = map[string][]room{
+	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
+	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
+		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
+}
+
+type room struct {
+	name string
+	open bool
+}
+
+// roomOf returns the package whose rooms a package is one of, and which.
+func roomOf(pkg string) (house string, number int, open bool) {
+	for house, list := range rooms {
+		for i, r := range list {
+			if r.name == pkg {
+				return house, i, r.open
+			}
+		}
+	}
+	return "", 0, true
+}
+
+func TestRooms(t *testing.T) {
+	folders := map[string]bool{}
+	for _, s := range sources(t) {
+		folders[s.pkg] = true
+		if s.test {
+			continue
+		}
+		house, number, _ := roomOf(s.pkg)
+		ours, _ := s.imports()
+		for _, dep := range ours {
+			h, n, open := roomOf(dep)
+			switch {
+			case h == "":
+			case h != house && !open:
+				t.Errorf("%s imports %s, which is open to the rooms of %s only", s.name, dep, h)
+			case h == house && n >= number:
+				t.Errorf("%s: %s imports %s, which is no lower room of %s", s.name, s.pkg, dep, h)
+			}
+		}
+	}
+	for house, list := range rooms {
+		for _, r := range list {
+			if !folders[r.name] {
+				t.Errorf("%s, a room of %s, is no package", r.name, house)
+			}
+		}
+	}
 }
 
 // floorOf returns the floor of a package. What is below tools is a program of its own, beside the commands.
@@ -51,18 +106,35 @@ func TestFloors(t *testing.T) {
 				continue
 			}
 			d, ok := floorOf(dep)
-			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside {
+			house, _, _ := roomOf(dep)
+			here, _, _ := roomOf(s.pkg)
+			beside := house != "" && house == here // TestRooms says which may import which
+			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside && !beside {
 				t.Errorf("%s: %s (floor %d) imports %s (floor %d)", s.name, s.pkg, f, dep, d)
 			}
 		}
 	}
 }
 
-// barred names what must not reach a program, by whatever way, and why: packages of ours, and modules of others with all
+// noNetwork bars what speaks on sockets from the parts of the swarm that reach peers by routing.Router.
+var noNetwork = map[string]string{
+	"node/swarm/peers":           "it reaches peers by routing.Router",
+	"github.com/libp2p":          "only node/swarm/peers speaks libp2p",
+	"github.com/ipfs":            "only node/swarm/peers speaks Bitswap",
+	"github.com/multiformats":    "only node/swarm/peers knows multiaddrs",
+	"github.com/quic-go/quic-go": "only node/swarm/peers speaks QUIC to peers",
+}
+
+// barred names what must not reach a program, or one of our packages, by whatever way, and why: packages of ours, and modules of others with all
 // below them. The longest name that fits counts, and no reason means that it may.
 var barred = map[string]map[string]string{
+	"node/swarm/routing": noNetwork, "node/swarm/wire": noNetwork, "node/swarm/fetch": noNetwork, "node/swarm/serve": noNetwork, "node/swarm/claims": noNetwork,
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
+		"cas/block":    "the command holds no store",
+		"cas/disk":     "the command holds no store",
+		"cas/index":    "the command holds no store",
+		"cas/receive":  "the command holds no store",
 		"fsmount":      "the command mounts nothing",
 		"node":         "the command is not the daemon",
 		"node/realize": "the command asks for content and does not make it",
@@ -127,28 +199,28 @@ type door struct{ code, tests []string }
 // doors has every module of others, or part of one: the longest name that fits counts.
 // One owner each keeps them replaceable, and keeps what they can do in one place.
 var doors = map[string]door{
-	// The store's index. Its own test file system simulates lost power.
-	"github.com/cockroachdb/pebble/v2": {code: []string{"cas"}},
+	// The store's index. Its test file system simulates power cuts.
+	"github.com/cockroachdb/pebble/v2": {code: []string{"cas/index"}, tests: []string{"cas"}},
 	// WebAssembly, and what confines the processes it runs in.
 	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
 	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
 	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
-	"github.com/libp2p":                            {code: []string{"node/swarm"}, tests: []string{"testnet"}},
-	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
-	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm", "node/control"}, tests: []string{"testnet", "node"}},
-	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm", "node/control"}},
+	"github.com/libp2p":                            {code: []string{"node/swarm/peers"}, tests: []string{"testnet", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
+	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"node/swarm"}},
 	"github.com/libp2p/go-libp2p/x/simlibp2p":      {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
-	"github.com/ipfs":                              {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}}, // pir/cid is compared with it
-	"github.com/multiformats":                      {code: []string{"node/swarm"}, tests: []string{"pir/cid", "testnet"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                        // node serves what node/swarm counts
-	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
+	"github.com/ipfs":                              {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}}, // pir/cid is compared with it
+	"github.com/multiformats":                      {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}},
+	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                              // node serves what node/swarm counts
+	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm/peers"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},
 	"github.com/twmb/murmur3": {code: []string{"pir/cid"}},
 	// Archives, registries and their configuration.
-	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm"}},
+	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm/wire"}},
 	"github.com/ulikunitz/xz":            {code: []string{"source/archive"}},
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source"}},
@@ -163,9 +235,9 @@ var doors = map[string]door{
 	// The system and concurrency.
 	"golang.org/x/sys":       {code: []string{"*"}},
 	"golang.org/x/sync":      {code: []string{"*"}},
-	"golang.org/x/time/rate": {code: []string{"node/swarm"}},
+	"golang.org/x/time/rate": {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
 	"golang.org/x/net/html":  {code: []string{"source"}},
-	"golang.org/x/net/ipv4":  {code: []string{"node/swarm"}}, // in the terms of quic-go's sockets
+	"golang.org/x/net/ipv4":  {code: []string{"node/swarm/peers"}}, // in the terms of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},

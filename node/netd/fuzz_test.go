@@ -12,6 +12,9 @@ import (
 	"testing"
 
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -23,18 +26,22 @@ var errNothing = errors.New("there is nothing")
 // nothing is a system without content, which takes in whatever comes.
 type nothing struct{}
 
-func (nothing) Block(context.Context, cid.CID, swarm.Asker) ([]byte, error) { return nil, errNothing }
-func (nothing) Statements(context.Context, []pir.PID, swarm.Asker) ([][]byte, error) {
+func (nothing) Block(context.Context, cid.CID, routing.Requester) ([]byte, error) {
+	return nil, errNothing
+}
+func (nothing) Statements(context.Context, []pir.PID, routing.Requester) ([][]byte, error) {
 	return nil, nil
 }
-func (nothing) PIR(context.Context, pir.PID, swarm.Asker) ([]byte, error) { return nil, errNothing }
-func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error)   { return nil, nil }
-func (nothing) Learn(context.Context, []byte) error                       { return nil }
-func (nothing) Receive(context.Context, cid.CID, int64) (swarm.Receiver, error) {
+func (nothing) PIR(context.Context, pir.PID, routing.Requester) ([]byte, error) {
+	return nil, errNothing
+}
+func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
+func (nothing) Learn(context.Context, []byte) error                     { return nil }
+func (nothing) Receive(context.Context, cid.CID, int64) (fetch.Receiver, error) {
 	return nothing{}, nil
 }
-func (nothing) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
-	return func(func(swarm.Announcement, error) bool) {}
+func (nothing) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
+	return func(func(routing.Announcement, error) bool) {}
 }
 func (nothing) WantNodes() []cid.CID          { return nil }
 func (nothing) WantLeaves() []cid.Leaf        { return make([]cid.Leaf, 3) }
@@ -57,7 +64,7 @@ func frame(kind byte, id uint32, h head, body string) []byte {
 
 // serveBytes answers what a net daemon has written, to its end.
 func serveBytes(t testing.TB, written []byte) error {
-	s := &served{o: &swarm.Options{Key: key(1), System: nothing{}}, log: slog.New(slog.DiscardHandler)}
+	s := &served{o: &swarm.Options{System: nothing{}, Options: peers.Options{Key: key(1)}}, log: slog.New(slog.DiscardHandler)}
 	l := newLink(wasmrt.NewConn(bytes.NewReader(written), io.Discard), s.handlers(), callsAtOnce)
 	err := l.run(t.Context(), s.close)
 	if err == nil {
@@ -68,7 +75,7 @@ func serveBytes(t testing.TB, written []byte) error {
 
 // Whatever a net daemon writes, the system daemon lives.
 func FuzzLink(f *testing.F) {
-	s := &served{o: &swarm.Options{Key: key(1), System: nothing{}}}
+	s := &served{o: &swarm.Options{System: nothing{}, Options: peers.Options{Key: key(1)}}}
 	var all []byte
 	id := uint32(0)
 	for method := range s.handlers() {

@@ -14,6 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -125,15 +128,15 @@ func (n *net) handlers() map[string]handler {
 func (n *net) begin(_ context.Context, a beginArgs, _ []byte) (any, []byte, error) {
 	y := &remote{n.link}
 	n.registry = prometheus.NewRegistry()
-	o := &swarm.Options{
-		Key: &signer{n, a.Key}, Prefix: a.Prefix, System: y, Listen: a.Listen, Bootstrap: a.Bootstrap, MDNS: a.MDNS, Relay: a.Relay,
-		Connections: a.Connections, Up: a.Up, Down: a.Down, Dir: ".", Log: slog.New(&logger{link: n.link, level: slog.Level(a.LogLevel)}),
+	o := &swarm.Options{System: y, Up: a.Up, Down: a.Down, Options: peers.Options{
+		Key: &signer{n, a.Key}, Prefix: a.Prefix, Listen: a.Listen, Bootstrap: a.Bootstrap, MDNS: a.MDNS, Relay: a.Relay,
+		Connections: a.Connections, Dir: ".", Log: slog.New(&logger{link: n.link, level: slog.Level(a.LogLevel)}),
 		Signers: func() []protocol.Key {
 			var keys headsArgs
 			_, _ = n.link.call(n.ctx, callSigners, nil, &keys, nil, nil) // without an answer this process ends
 			return keys.Keys
 		},
-	}
+	}}
 	if a.Measures {
 		o.Metrics = n.registry
 	}
@@ -231,17 +234,17 @@ func (l *logger) WithGroup(string) slog.Handler { return l } // a swarm has none
 // remote is the swarm.System that is behind a link.
 type remote struct{ link *link }
 
-func (y *remote) Block(ctx context.Context, c cid.CID, to swarm.Asker) ([]byte, error) {
+func (y *remote) Block(ctx context.Context, c cid.CID, to routing.Requester) ([]byte, error) {
 	return y.link.call(ctx, callBlock, blockArgs{c, to}, nil, nil, nil)
 }
 
-func (y *remote) Statements(ctx context.Context, ids []pir.PID, to swarm.Asker) ([][]byte, error) {
+func (y *remote) Statements(ctx context.Context, ids []pir.PID, to routing.Requester) ([][]byte, error) {
 	var list lines
 	_, err := y.link.call(ctx, callStatements, statementsArgs{ids, to}, &list, nil, nil)
 	return list.Lines, err
 }
 
-func (y *remote) PIR(ctx context.Context, id pir.PID, to swarm.Asker) ([]byte, error) {
+func (y *remote) PIR(ctx context.Context, id pir.PID, to routing.Requester) ([]byte, error) {
 	return y.link.call(ctx, callPIR, statementsArgs{[]pir.PID{id}, to}, nil, nil, nil)
 }
 
@@ -256,22 +259,22 @@ func (y *remote) Learn(ctx context.Context, text []byte) error {
 	return err
 }
 
-func (y *remote) Shared(ctx context.Context) iter.Seq2[swarm.Announcement, error] {
-	return func(yield func(swarm.Announcement, error) bool) {
+func (y *remote) Shared(ctx context.Context) iter.Seq2[routing.Announcement, error] {
+	return func(yield func(routing.Announcement, error) bool) {
 		b, err := y.link.call(ctx, callShared, nil, nil, nil, nil)
 		for err == nil && len(b) > 0 {
-			var a swarm.Announcement
+			var a routing.Announcement
 			if a, b, err = readAnnouncement(b); err == nil && !yield(a, nil) {
 				return
 			}
 		}
 		if err != nil {
-			yield(swarm.Announcement{}, err)
+			yield(routing.Announcement{}, err)
 		}
 	}
 }
 
-func (y *remote) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
+func (y *remote) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
 	var a receiverArgs
 	if _, err := y.link.call(ctx, callReceive, fetchArgs{root, size}, &a, nil, nil); err != nil {
 		return nil, err

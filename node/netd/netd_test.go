@@ -21,7 +21,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -67,11 +71,11 @@ type system struct {
 	put   func() // called for each block that comes
 }
 
-func (y *system) Block(ctx context.Context, c cid.CID, _ swarm.Asker) ([]byte, error) {
+func (y *system) Block(ctx context.Context, c cid.CID, _ routing.Requester) ([]byte, error) {
 	return y.Store.Block(ctx, c)
 }
 
-func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([][]byte, error) {
+func (y *system) Statements(_ context.Context, ids []pir.PID, to routing.Requester) ([][]byte, error) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	var all [][]byte
@@ -84,7 +88,7 @@ func (y *system) Statements(_ context.Context, ids []pir.PID, to swarm.Asker) ([
 	return all, nil
 }
 
-func (y *system) PIR(_ context.Context, id pir.PID, _ swarm.Asker) ([]byte, error) {
+func (y *system) PIR(_ context.Context, id pir.PID, _ routing.Requester) ([]byte, error) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if b, ok := y.pirs[id]; ok {
@@ -106,10 +110,10 @@ func (y *system) Learn(_ context.Context, head []byte) error {
 	return fmt.Errorf("a head: %w", protocol.ErrBackward)
 }
 
-func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
-	return func(yield func(swarm.Announcement, error) bool) {
+func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
+	return func(yield func(routing.Announcement, error) bool) {
 		for id := range y.said {
-			if !yield(swarm.Announcement{PID: id}, nil) {
+			if !yield(routing.Announcement{PID: id}, nil) {
 				return
 			}
 		}
@@ -118,7 +122,7 @@ func (y *system) Shared(context.Context) iter.Seq2[swarm.Announcement, error] {
 
 // A slow receiver tells the test of each block.
 type slow struct {
-	*cas.Receiving
+	*receive.Receiving
 	put func()
 }
 
@@ -129,8 +133,8 @@ func (r slow) Put(b cid.Block) error {
 	return r.Receiving.Put(b)
 }
 
-func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (swarm.Receiver, error) {
-	r, err := y.Store.Receive(ctx, root, &cas.ReceiveOptions{Size: size})
+func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
+	r, err := y.Store.Receive(ctx, root, &receive.Options{Size: size})
 	if err != nil {
 		return nil, err
 	}
@@ -178,11 +182,11 @@ func start(t *testing.T, apart bool, seed byte, change func(*swarm.Options)) *no
 		t.Fatal(err)
 	}
 	n := &node{key: key(seed), system: &system{Store: store, t: t, said: map[pir.PID][][]byte{}}}
-	o := &swarm.Options{
-		Key: n.key, System: n.system, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Dir: t.TempDir(),
+	o := &swarm.Options{System: n.system, Options: peers.Options{
+		Key: n.key, Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Dir: t.TempDir(),
 		Signers: func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(1))} },
 		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", seed),
-	}
+	}}
 	if change != nil {
 		change(o)
 	}
@@ -271,7 +275,7 @@ func testNetwork(t *testing.T, apart bool) {
 	if last[0] == 0 || last[0] != last[1] {
 		t.Errorf("progress: got %v at the end", last)
 	}
-	if _, err := b.system.Block(t.Context(), root, swarm.Asker{}); err != nil {
+	if _, err := b.system.Block(t.Context(), root, routing.Requester{}); err != nil {
 		t.Errorf("what was fetched: %v", err)
 	}
 	if p := b.Peers(); len(p) != 1 || p[0].Key != protocol.KeyOf(a.key) || p[0].Received == 0 {
@@ -379,7 +383,7 @@ func until(t *testing.T, ok func() bool) {
 
 // A key signs what a peer signs, for whoever asks, and nothing that a signer says.
 func TestSign(t *testing.T) {
-	s := &served{o: &swarm.Options{Key: key(1)}}
+	s := &served{o: &swarm.Options{Options: peers.Options{Key: key(1)}}}
 	if _, signature, err := s.sign(t.Context(), &call{body: []byte("libp2p-tls-handshake:abc")}); err != nil ||
 		!ed25519.Verify(key(1).Public().(ed25519.PublicKey), []byte("libp2p-tls-handshake:abc"), signature) {
 		t.Errorf("a handshake: got %x, %v", signature, err)
@@ -395,7 +399,7 @@ func TestSign(t *testing.T) {
 func TestTrustsNothing(t *testing.T) {
 	a, b := start(t, false, 1, nil), start(t, false, 2, nil)
 	root := tree(t, a.system, 1)
-	s := &served{o: &swarm.Options{Key: b.key, System: b.system}}
+	s := &served{o: &swarm.Options{System: b.system, Options: peers.Options{Key: b.key}}}
 	defer s.close()
 	do := func(method string, args any, body []byte) (any, error) {
 		text, err := json.Marshal(args)
@@ -412,13 +416,13 @@ func TestTrustsNothing(t *testing.T) {
 	id := r.(receiverArgs).ID
 	for wanted := []cid.CID{root}; len(wanted) > 0; {
 		for _, c := range wanted {
-			block, err := a.system.Block(t.Context(), c, swarm.Asker{})
+			block, err := a.system.Block(t.Context(), c, routing.Requester{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			wrong := bytes.Clone(block)
 			wrong[len(wrong)-1] ^= 1
-			if _, err := do(callPut, putArgs{id, c}, wrong); !errors.Is(err, cas.ErrWrongBlock) {
+			if _, err := do(callPut, putArgs{id, c}, wrong); !errors.Is(err, receive.ErrWrongBlock) {
 				t.Errorf("a wrong block: got %v", err)
 			}
 			if _, err := do(callPut, putArgs{id, c}, block); err != nil {

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -29,7 +31,7 @@ type served struct {
 
 // A receiving is a tree that the net daemon receives.
 type receiving struct {
-	swarm.Receiver
+	fetch.Receiver
 
 	mu     sync.Mutex
 	leaves []cid.Leaf // as they were when they were asked for first
@@ -76,18 +78,18 @@ func (s *served) handlers() map[string]handler {
 	y := s.o.System
 	return map[string]handler{
 		callBlock: with(func(ctx context.Context, a blockArgs, _ []byte) (any, []byte, error) {
-			b, err := y.Block(ctx, a.CID, a.Asker)
+			b, err := y.Block(ctx, a.CID, a.Requester)
 			return nil, b, err
 		}),
 		callStatements: with(func(ctx context.Context, a statementsArgs, _ []byte) (any, []byte, error) {
-			list, err := y.Statements(ctx, a.PIDs, a.Asker)
+			list, err := y.Statements(ctx, a.PIDs, a.Requester)
 			return lines{list}, nil, err
 		}),
 		callPIR: with(func(ctx context.Context, a statementsArgs, _ []byte) (any, []byte, error) {
 			if len(a.PIDs) != 1 {
 				return nil, nil, protocol.Errorf(protocol.Invalid, "a PIR of %d packages", len(a.PIDs))
 			}
-			b, err := y.PIR(ctx, a.PIDs[0], a.Asker)
+			b, err := y.PIR(ctx, a.PIDs[0], a.Requester)
 			return nil, b, err
 		}),
 		callHeads: with(func(ctx context.Context, a headsArgs, _ []byte) (any, []byte, error) {
@@ -177,7 +179,7 @@ func (s *served) handlers() map[string]handler {
 
 // sign signs what a peer signs, and nothing that a signer says.
 func (s *served) sign(_ context.Context, c *call) (any, []byte, error) {
-	if !swarm.MaySign(c.body) {
+	if !peers.MaySign(c.body) {
 		return nil, nil, protocol.Errorf(protocol.Denied, "a net daemon gets no signature under %.40q", c.body)
 	}
 	signature, err := s.o.Key.Sign(nil, c.body, crypto.Hash(0))

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 
-	"github.com/MordragT/nuka/node/swarm"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -73,8 +73,8 @@ type beginArgs struct {
 type begun struct{ Listening []string }
 
 type statementsArgs struct {
-	PIDs  []pir.PID
-	Asker swarm.Asker
+	PIDs      []pir.PID
+	Requester routing.Requester `json:"Asker"`
 }
 
 // lines are statements, heads or PIRs, in their canonical bytes.
@@ -90,8 +90,8 @@ type progress struct{ Done, Total int64 }
 type addressArgs struct{ Address string }
 
 type blockArgs struct {
-	CID   cid.CID
-	Asker swarm.Asker
+	CID       cid.CID
+	Requester routing.Requester `json:"Asker"`
 }
 
 type headsArgs struct{ Keys []protocol.Key }
@@ -131,12 +131,12 @@ const pidSize = 32
 var errShort = errors.New("it ends too early")
 
 // appendAnnouncement appends an announcement in bytes.
-func appendAnnouncement(b []byte, a swarm.Announcement) []byte {
+func appendAnnouncement(b []byte, a routing.Announcement) []byte {
 	b = append(b, a.PID[:]...)
 	return appendCID(b, a.Root)
 }
 
-func readAnnouncement(b []byte) (a swarm.Announcement, rest []byte, err error) {
+func readAnnouncement(b []byte) (a routing.Announcement, rest []byte, err error) {
 	if len(b) < pidSize {
 		return a, nil, errShort
 	}

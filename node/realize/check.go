@@ -51,7 +51,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 }
 
 // firstDifference walks two trees side by side.
-func firstDifference(ctx context.Context, store *cas.Store, a, b cid.CID) (string, error) {
+func firstDifference(ctx context.Context, store Trees, a, b cid.CID) (string, error) {
 	nextA, stopA := iter.Pull2(store.Entries(ctx, a))
 	defer stopA()
 	nextB, stopB := iter.Pull2(store.Entries(ctx, b))

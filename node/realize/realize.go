@@ -66,7 +66,7 @@ const StorePath = "/nuka/store"
 
 // Options configures a Realizer. Store, Builder, Fetcher, Key and Dir must be set.
 type Options struct {
-	Store   *cas.Store
+	Store   Store
 	Builder Builder
 	Fetcher Fetcher
 	// Offline is the fetcher for requests that may not use the network; nil uses Fetcher.

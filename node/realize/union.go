@@ -18,13 +18,13 @@ import (
 // A union is the merged view of trees in a store, as a file system to import.
 type union struct {
 	ctx     context.Context
-	store   *cas.Store
+	store   Trees
 	entries map[string]cas.Entry // by path, "." is the root
 	lists   map[string][]string  // names in a folder, sorted
 }
 
 // newUnion merges trees. Folders are merged; a file or link may be in several trees if it is the same in all.
-func newUnion(ctx context.Context, store *cas.Store, names []string, roots []cid.CID) (*union, error) {
+func newUnion(ctx context.Context, store Trees, names []string, roots []cid.CID) (*union, error) {
 	u := &union{ctx: ctx, store: store, entries: map[string]cas.Entry{}, lists: map[string][]string{}}
 	from := map[string]string{}
 	for i, root := range roots {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -29,7 +31,7 @@ type dropping struct {
 	done   int64
 }
 
-func (s sink) Receive(ctx context.Context, root cid.CID, size int64) (Receiver, error) {
+func (s sink) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
 	r, err := s.memory.Receive(ctx, root, size)
 	return &dropping{taking: r.(*taking)}, err
 }
@@ -119,7 +121,7 @@ func BenchmarkStream(b *testing.B) {
 			const size = 512 << 20
 			to, from := start(b, 1, newMemory(), change), start(b, 2, newMemory(), change)
 			connect(b, to, from)
-			from.host.SetStreamHandler("/raw", func(st network.Stream) {
+			hostOf(from).SetStreamHandler("/raw", func(st network.Stream) {
 				buf := make([]byte, 1<<20)
 				for n := 0; n < size; n += len(buf) {
 					if _, err := st.Write(buf); err != nil {
@@ -131,7 +133,7 @@ func BenchmarkStream(b *testing.B) {
 			b.SetBytes(size)
 			used := cpu()
 			for b.Loop() {
-				st, err := to.host.NewStream(b.Context(), from.host.ID(), "/raw")
+				st, err := hostOf(to).NewStream(b.Context(), hostOf(from).ID(), "/raw")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -176,7 +178,7 @@ func TestMemory(t *testing.T) {
 	}
 	root, _, nodes, _ := f.Finish()
 	there.add(nodes...)
-	there.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+	there.give = func(_ context.Context, c cid.CID, b []byte, _ routing.Requester) ([]byte, error) {
 		if n, ok := numbers[c]; ok {
 			b := make([]byte, cid.LeafSize)
 			make1(n, b)

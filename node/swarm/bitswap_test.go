@@ -23,11 +23,12 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	p2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// ipfs is a client, and server, that knows nothing of nuka: boxo as it comes, with its own host.
+// ipfs is a client and server that knows nothing of nuka: boxo with its own host and its defaults.
 func ipfs(t *testing.T, b blockstore.Blockstore, more ...libp2p.Option) (host.Host, *boxo.Bitswap) {
 	h, err := libp2p.New(append(more, libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableMetrics())...)
 	if err != nil {
@@ -46,7 +47,7 @@ func emptyStore() blockstore.Blockstore {
 }
 
 func info(t *testing.T, s *Swarm) peer.AddrInfo {
-	return peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()}
+	return peer.AddrInfo{ID: hostOf(s).ID(), Addrs: hostOf(s).Addrs()}
 }
 
 func TestServeBitswap(t *testing.T) {
@@ -54,7 +55,7 @@ func TestServeBitswap(t *testing.T) {
 	root := there.tree(t, 30, 100_000)
 	empty := there.file("empty", []byte{}).CID
 	secret := there.file("secret", []byte("not for others")).CID
-	there.give = func(_ context.Context, c cid.CID, b []byte, to Asker) ([]byte, error) {
+	there.give = func(_ context.Context, c cid.CID, b []byte, to routing.Requester) ([]byte, error) {
 		if b == nil || c == secret {
 			return nil, fs.ErrNotExist
 		}
@@ -93,7 +94,7 @@ func TestServeBitswap(t *testing.T) {
 	}
 }
 
-// Who speaks nothing but bitswap is asked when nobody else has it.
+// A Bitswap-only peer is asked when no other peer has the tree.
 func TestFetchBitswap(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 1200, 3000)
@@ -121,8 +122,8 @@ func TestFetchBitswap(t *testing.T) {
 	}
 }
 
-// A client that has Noise only, as those in other languages do, fetches a whole package. Nodes of nuka take TLS among themselves, and
-// a mesh has no Noise.
+// A client with Noise only, as in other languages, fetches a whole package. Nodes of nuka use TLS among themselves, and a mesh offers no
+// Noise.
 func TestNoise(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 200, 20_000)
@@ -132,7 +133,7 @@ func TestNoise(t *testing.T) {
 	if err := h.Connect(t.Context(), info(t, s)); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.Network().ConnsToPeer(s.host.ID())[0].ConnState().Security; got != noise.ID {
+	if got := h.Network().ConnsToPeer(hostOf(s).ID())[0].ConnState().Security; got != noise.ID {
 		t.Errorf("got a connection with %q", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -146,7 +147,7 @@ func TestNoise(t *testing.T) {
 		}
 	}
 
-	// And the other way round: the client has it, and is asked by bitswap.
+	// And the other way round: a node asks the client by Bitswap.
 	here := newMemory()
 	other := start(t, 2, here, nil)
 	if err := other.Connect(ctx, h.Addrs()[0].String()+"/p2p/"+h.ID().String()); err != nil {
@@ -157,7 +158,7 @@ func TestNoise(t *testing.T) {
 	}
 
 	connect(t, other, s)
-	for _, c := range other.host.Network().ConnsToPeer(s.host.ID()) {
+	for _, c := range hostOf(other).Network().ConnsToPeer(hostOf(s).ID()) {
 		if got := c.ConnState().Security; got != p2ptls.ID {
 			t.Errorf("nodes of nuka speak %q", got)
 		}
@@ -172,13 +173,13 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// Bytes are given under whatever codec somebody asks for them, where they may be given at all.
+// A node serves bytes under any codec of their hash, if the peer may have them.
 func TestOtherCodec(t *testing.T) {
 	there := newMemory()
 	root := there.tree(t, 3, 1000)
 	leaf := there.file("leaf", []byte("a leaf")).CID
 	secret := there.file("secret", []byte("not for others")).CID
-	there.give = func(_ context.Context, c cid.CID, b []byte, _ Asker) ([]byte, error) {
+	there.give = func(_ context.Context, c cid.CID, b []byte, _ routing.Requester) ([]byte, error) {
 		if b == nil || c == secret {
 			return nil, fs.ErrNotExist
 		}
@@ -207,12 +208,16 @@ func TestOtherCodec(t *testing.T) {
 			}
 			cancel()
 		}
+		other, err := cid.New(cid.Raw+cid.DagPB-c.Codec(), c.Digest())
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, kind := range []protocol.Ask{protocol.AskBlocks, protocol.AskSmall, protocol.AskNodes} {
-			st, done, err := a.open(t.Context(), s.host.ID(), protocol.WantProtocol)
+			st, err := a.host.Open(t.Context(), peerOf(a, s), protocol.WantProtocol)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := askOnce(st, kind, otherCodec(c)); err != nil {
+			if err := protocol.WriteAsk(st, kind, [][]byte{other.Bytes()}); err != nil {
 				t.Fatal(err)
 			}
 			e, b, err := protocol.ReadAnswer(bufio.NewReader(st), nil, protocol.MaxBlock)
@@ -220,13 +225,13 @@ func TestOtherCodec(t *testing.T) {
 			switch {
 			case c == secret:
 				want = protocol.Missing
-			case kind == protocol.AskNodes && c == root: // a root that is asked for as a leaf is here: an end says so
+			case kind == protocol.AskNodes && c == root: // the root is asked for as a leaf: an end says that it is here
 				want = protocol.End
 			}
 			if err != nil || e != want || e == protocol.Plain && !bytes.Equal(b, there.blocks[c]) {
-				t.Errorf("ask %d for %s: got %d, %d bytes, %v; want %d", kind, otherCodec(c), e, len(b), err, want)
+				t.Errorf("ask %d for %s: got %d, %d bytes, %v; want %d", kind, other, e, len(b), err, want)
 			}
-			done()
+			st.Reset(0)
 		}
 	}
 }

@@ -1,14 +1,11 @@
-// Package swarm is the peer: it finds and publishes attestations, and exchanges blocks.
+// Package swarm is this node among other nodes: it finds and publishes statements, and exchanges trees.
 //
 // A Swarm is one membership of the node in one network: the public swarm, or a mesh.
-// A peer is another node of that network; its libp2p peer id is the ed25519 key that it signs with, so a signer can be
-// looked for as a peer.
-// A System is what the membership is a member for: it holds the store, decides what may be given to whom, and hashes what
-// it is handed. The swarm itself keeps nothing but the addresses of peers that were of use and what it announces.
-// An Asker is a peer that asks us for something.
-// A Receiver takes in one tree, whose blocks come in any order from several peers.
-// A holder is a peer that has the content of a tree, or a part of it.
-// To announce is to say in the DHT that this node has statements about a PID, or the content of a root: public ones only.
+// A System is what the membership is a member for: it holds the store, decides what each peer may have, and takes in trees.
+// The swarm itself keeps nothing but the saved peers and what it announces.
 //
-// README.md beside this file has the algorithm, what it promises, and what it costs.
+// The package joins its parts, which do not know it and reach each other by routing.Router only:
+// peers finds nodes and keeps connections, fetch brings trees, serve answers, claims asks for statements, heads and PIRs.
+//
+// README.md beside this file says how it works and what it promises.
 package swarm

@@ -14,13 +14,14 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/marcopolo/simnet"
 
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Whatever a peer does with a request for statements, the call ends, and what others say is heard.
+// Whatever a peer does with a request for statements, the call ends and returns the statements of other peers.
 func TestEndlessStatements(t *testing.T) {
 	ids := pids(40)
 	signer, stranger := newMemory(), newMemory()
@@ -83,7 +84,7 @@ func TestEndlessStatements(t *testing.T) {
 				if err != nil || len(said) != len(ids) {
 					t.Errorf("got %d statements, %v", len(said), err)
 				}
-				if most := askTimeout + linesAtOnce/2*time.Second/sayRate + time.Second; d > most {
+				if most := wantAskTimeout + wantCredit*time.Second/wantSayRate + time.Second; d > most {
 					t.Errorf("it took %v, want %v at most", d, most)
 				}
 				if got := bytesOf(a, bad); got > int64(protocol.MaxAnswer(len(ids))) {
@@ -94,7 +95,7 @@ func TestEndlessStatements(t *testing.T) {
 	}
 }
 
-// A peer that speaks bitswap only, and does not give what it is asked for, is lost in the end.
+// A Bitswap-only peer that does not send what it is asked for is lost in the end.
 func TestEndlessBitswap(t *testing.T) {
 	for name, says := range map[string]func(ctx context.Context, s *Swarm, to peer.ID, there *memory){
 		"silence": func(context.Context, *Swarm, peer.ID, *memory) {},
@@ -110,7 +111,7 @@ func TestEndlessBitswap(t *testing.T) {
 					if ctx.Err() != nil {
 						return
 					}
-					s.bitswap.Load().send(ctx, to, msg)
+					sendBitswap(ctx, s, to, msg)
 				}
 			}
 		},
@@ -119,7 +120,7 @@ func TestEndlessBitswap(t *testing.T) {
 			for ctx.Err() == nil {
 				msg := message.New(false)
 				msg.AddBlock(blk)
-				s.bitswap.Load().send(ctx, to, msg)
+				sendBitswap(ctx, s, to, msg)
 				time.Sleep(time.Second)
 			}
 		},
@@ -130,26 +131,35 @@ func TestEndlessBitswap(t *testing.T) {
 				root := there.tree(t, 200, 2000)
 				a, _ := sim.node(newMemory(), 100*mbit, nil)
 				bad, _ := sim.node(newMemory(), 100*mbit, nil)
-				bad.host.RemoveStreamHandler(bad.protocol(protocol.WantProtocol))
-				for _, id := range bad.host.Mux().Protocols() {
+				hostOf(bad).RemoveStreamHandler(wireID(protocol.WantProtocol))
+				for _, id := range hostOf(bad).Mux().Protocols() {
 					if bytes.Contains([]byte(id), []byte(bsnet.ProtocolBitswapNoVers)) {
-						bad.host.SetStreamHandler(id, func(st network.Stream) { io.Copy(io.Discard, st) })
+						hostOf(bad).SetStreamHandler(id, func(st network.Stream) { io.Copy(io.Discard, st) })
 					}
 				}
 				connect(t, a, bad)
 				time.Sleep(time.Second) // until each knows what the other speaks
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
-				go says(ctx, bad, a.host.ID(), there)
+				go says(ctx, bad, hostOf(a).ID(), there)
 				var err error
 				d := took(func() { err = a.Fetch(ctx, root, 0, nil) })
 				cancel()
 				t.Logf("%v: %v", d, err)
-				if protocol.CodeOf(err) != protocol.Unavailable || d > 3*paceEvery {
+				if protocol.CodeOf(err) != protocol.Unavailable || d > 3*wantPaceEvery {
 					t.Errorf("it ended after %v with %v", d, err)
 				}
 				time.Sleep(time.Minute) // until it has noticed
 			})
 		})
+	}
+}
+
+// sendBitswap sends a message by Bitswap.
+func sendBitswap(ctx context.Context, from *Swarm, to peer.ID, msg message.BitSwapMessage) {
+	for _, prefix := range []string{"", protocol.Prefix} {
+		if bsnet.NewFromIpfsHost(hostOf(from), bsnet.Prefix(p2pprotocol.ID(prefix))).SendMessage(ctx, to, msg) == nil {
+			return
+		}
 	}
 }
 
@@ -164,7 +174,7 @@ func (m *memory) sorted() (list []cid.Block) {
 	return list
 }
 
-// A peer whose news of its leaves never end is not asked for them any more.
+// A leecher whose changes never end is not asked for them any more.
 func TestEndlessNews(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		const size = 16 << 20
@@ -202,13 +212,13 @@ func TestEndlessNews(t *testing.T) {
 		if err := a.Fetch(t.Context(), root, size, nil); err != nil {
 			t.Fatal(err)
 		}
-		if asked > 2*mostNews {
+		if asked > 2*wantNews {
 			t.Errorf("it was asked %d times", asked)
 		}
 	})
 }
 
-// A slow and distant peer that speaks bitswap only gives large leaves in the end.
+// A slow and distant Bitswap-only peer sends large leaves in the end.
 func TestSlowHonestBitswap(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		sim.net.LatencyFunc = simnet.StaticLatency(250 * time.Millisecond)
@@ -216,7 +226,7 @@ func TestSlowHonestBitswap(t *testing.T) {
 		root := there.tree(t, 1, 3<<20-5)
 		a, _ := sim.node(here, 100*mbit, nil)
 		slow, _ := sim.node(there, 160_000, nil)
-		slow.host.RemoveStreamHandler(slow.protocol(protocol.WantProtocol))
+		hostOf(slow).RemoveStreamHandler(wireID(protocol.WantProtocol))
 		connect(t, a, slow)
 		time.Sleep(5 * time.Second) // until each knows what the other speaks
 		var err error
@@ -225,7 +235,7 @@ func TestSlowHonestBitswap(t *testing.T) {
 		if err != nil || !here.has(root) {
 			t.Error(err)
 		}
-		if sent := slow.peers.sent.Load(); sent > 0 {
+		if sent := slow.host.Book().Sent.Load(); sent > 0 {
 			t.Errorf("%d bytes were given otherwise", sent)
 		}
 	})

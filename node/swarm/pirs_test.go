@@ -13,12 +13,13 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/MordragT/nuka/node/swarm/wire"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// describe keeps a PIR with a closure of so many bytes, which cannot be compressed, and returns its PID.
+// describe stores a PIR with an incompressible closure of so many bytes, and returns its PID.
 func (m *memory) describe(t testing.TB, name string, size int) pir.PID {
 	t.Helper()
 	r := rand.New(rand.NewPCG(uint64(size), uint64(len(name))))
@@ -70,12 +71,12 @@ func TestPIRs(t *testing.T) {
 	}
 }
 
-// A node that knows nothing of this protocol and one that does share a package both ways, and nobody is blamed.
+// A node without this protocol and one with it share a package both ways, and neither blames the other.
 func TestPIRsOldNode(t *testing.T) {
 	one, other := newMemory(), newMemory()
 	signed := func(o *Options) { o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7))} } }
 	a, old := start(t, 1, one, signed), start(t, 2, other, signed)
-	old.host.RemoveStreamHandler(old.protocol(protocol.PIRProtocol))
+	hostOf(old).RemoveStreamHandler(wireID(protocol.PIRProtocol))
 	connect(t, a, old)
 	for from, to := range map[*Swarm]*Swarm{a: old, old: a} {
 		m := map[*Swarm]*memory{a: one, old: other}[from]
@@ -95,12 +96,12 @@ func TestPIRsOldNode(t *testing.T) {
 	if d := time.Since(begin); d > 2*time.Second {
 		t.Errorf("to learn that an old node knows no PIRs took %v", d)
 	}
-	if !a.peers.get(old.host.ID()).ready() {
+	if !peerOf(a, old).Ready() {
 		t.Error("the old node is left alone")
 	}
 }
 
-// Peers that lie about PIRs, that never end, or that say nothing, cost little; an honest slow one is heard.
+// Peers that lie about PIRs, never end or stay silent cost little; an honest slow one is heard.
 func TestPIRsHostile(t *testing.T) {
 	for name, answer := range map[string]func(st network.Stream, ids []pir.PID, w *bufio.Writer){
 		"another PIR": func(_ network.Stream, ids []pir.PID, w *bufio.Writer) {
@@ -117,8 +118,8 @@ func TestPIRsHostile(t *testing.T) {
 		},
 		"at the least rate": func(_ network.Stream, _ []pir.PID, w *bufio.Writer) {
 			w.Write([]byte{byte(protocol.Plain), 0x80, 0x80, 0x80, 0x02})
-			for range pir.MaxSize / describeRate {
-				if _, err := w.Write(make([]byte, describeRate)); err != nil || w.Flush() != nil {
+			for range pir.MaxSize / wantPIRRate {
+				if _, err := w.Write(make([]byte, wantPIRRate)); err != nil || w.Flush() != nil {
 					return
 				}
 				time.Sleep(900 * time.Millisecond)
@@ -134,8 +135,9 @@ func TestPIRsHostile(t *testing.T) {
 			protocol.WriteAnswer(w, protocol.Plain, make([]byte, pir.MaxSize+1))
 		},
 		"a bomb": func(_ network.Stream, _ []pir.PID, w *bufio.Writer) {
-			z, _ := newCodec()
-			protocol.WriteAnswer(w, protocol.Zstd, z.enc.EncodeAll(make([]byte, 100<<20), nil))
+			z, _ := wire.NewCodec()
+			_, bomb, _ := z.Compress(make([]byte, 100<<20), nil)
+			protocol.WriteAnswer(w, protocol.Zstd, bomb)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,9 +168,9 @@ func TestPIRsHostile(t *testing.T) {
 						t.Errorf("from the liar alone: %v, %v", got, err)
 					}
 				})
-				most := askTimeout + time.Second
+				most := wantAskTimeout + time.Second
 				if name == "at the least rate" {
-					most = describeTimeout
+					most = wantPIRTimeout
 				}
 				if d > most {
 					t.Errorf("the liar alone held it up for %v", d)
@@ -179,7 +181,7 @@ func TestPIRsHostile(t *testing.T) {
 				if n := asked.Load(); n > 2 {
 					t.Errorf("the liar was asked %d times", n)
 				}
-				a.peers.get(bad.host.ID()).forgive()
+				peerOf(a, bad).Forgive()
 				both(t, sim, a, bad, good)
 				d = took(func() {
 					if got, err := a.PIRs(t.Context(), []pir.PID{id}); err != nil || len(got) != 1 {
@@ -190,40 +192,4 @@ func TestPIRsHostile(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Whatever a peer answers, what is taken are PIRs that were asked for.
-func FuzzPIRs(f *testing.F) {
-	z, err := newCodec()
-	if err != nil {
-		f.Fatal(err)
-	}
-	m := newMemory()
-	ids := []pir.PID{m.describe(f, "a", 10), m.describe(f, "b", 200)}
-	var b bytes.Buffer
-	w := bufio.NewWriter(&b)
-	for _, id := range ids {
-		protocol.WriteAnswer(w, protocol.Plain, m.pirs[id])
-	}
-	w.Flush()
-	f.Add(b.Bytes())
-	b.Reset()
-	frame := z.enc.EncodeAll([]byte(strings.Repeat("x", 500)), nil)
-	protocol.WriteAnswer(w, protocol.Missing, nil)
-	protocol.WriteAnswer(w, protocol.Zstd, z.enc.EncodeAll(m.pirs[ids[1]], nil))
-	protocol.WriteAnswer(w, protocol.Zstd, frame)
-	w.Flush()
-	f.Add(b.Bytes())
-	f.Add([]byte{0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		n := 0
-		_, _ = readPIRs(z, bufio.NewReader(bytes.NewReader(b)), ids, func(id pir.PID, b []byte) {
-			if n++; pir.Sum(b) != id {
-				t.Errorf("%q is no PIR of %s", b, id)
-			}
-		})
-		if n > len(ids) {
-			t.Errorf("%d PIRs for %d", n, len(ids))
-		}
-	})
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // rawTransports are what a bare stream is measured over.
@@ -34,13 +35,13 @@ func BenchmarkRaw(b *testing.B) {
 			if err := to.Connect(b.Context(), address); err != nil {
 				b.Fatal(err)
 			}
-			at, err := parseAddress(address)
+			at, err := peer.AddrInfoFromString(address)
 			if err != nil {
 				b.Fatal(err)
 			}
 			b.SetBytes(info.Size())
 			for b.Loop() {
-				st, err := to.host.NewStream(b.Context(), at.ID, "/raw")
+				st, err := hostOf(to).NewStream(b.Context(), at.ID, "/raw")
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -77,7 +78,7 @@ func TestRawGiver(t *testing.T) {
 // rawGiver starts a node that gives a file on a bare stream, and returns its address.
 func rawGiver(t testing.TB, source string, change func(*Options)) string {
 	s := start(t, 2, newMemory(), change)
-	s.host.SetStreamHandler("/raw", func(st network.Stream) {
+	hostOf(s).SetStreamHandler("/raw", func(st network.Stream) {
 		f, err := os.Open(source)
 		if err != nil {
 			_ = st.Reset() // the reader sees it

@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"log/slog"
 	"os"
@@ -15,17 +14,18 @@ import (
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
 const (
 	mbit = 1_000_000
-	// roundTrip is what simulated peers are apart.
+	// roundTrip is the round-trip time between simulated peers.
 	roundTrip = 50 * time.Millisecond
 )
 
-// A simulation is a network without sockets, in time that passes when nobody has anything to do.
+// A simulation is a network without sockets, on time that passes when all goroutines wait.
 type simulation struct {
 	t     *testing.T
 	net   *simnet.Simnet
@@ -49,7 +49,7 @@ func (sim *simulation) end() {
 	for _, stop := range sim.stops {
 		stop()
 	}
-	time.Sleep(10 * time.Second) // of synthetic time, for those that do as they like
+	time.Sleep(10 * time.Second) // of synthetic time, for goroutines of libraries that nothing waits for
 	sim.stops = nil
 }
 
@@ -59,23 +59,26 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 	n := len(sim.nodes)
 	addr := fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(n))
 	link := simnet.LinkSettings{BitsPerSecond: bits}
-	o := &Options{Key: key(byte(50 + n)), System: m, Listen: []string{addr}, noDHT: true, network: []libp2p.Option{
+	o := &Options{System: m, Options: peers.Options{Key: key(byte(50 + n)), Listen: []string{addr}, NoDHT: true, Network: []libp2p.Option{
 		simlibp2p.QUICSimnet(sim.net, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
 		libp2p.DisableIdentifyAddressDiscovery(), libp2p.DisableRelay(),
-	}}
+	}}}
 	if os.Getenv("SWARM_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(sim.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n)
 	}
 	if change != nil {
 		change(o)
 	}
+	is, running := watched(o)
 	s, err := New(o)
 	if err != nil {
 		sim.t.Fatal(err)
 	}
+	is(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
+	<-running
 	synctest.Wait()
 	stop = func() {
 		if cancel != nil {
@@ -84,6 +87,7 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 			if err := <-done; err != nil {
 				sim.t.Errorf("run: %v", err)
 			}
+			insides.Delete(s)
 		}
 	}
 	sim.nodes = append(sim.nodes, s)
@@ -91,7 +95,7 @@ func (sim *simulation) node(m System, bits int, change func(*Options)) (s *Swarm
 	return s, stop
 }
 
-// took says how long something takes in simulated time.
+// took returns how long something takes in simulated time.
 func took(do func()) time.Duration {
 	begin := time.Now()
 	do()
@@ -127,15 +131,7 @@ func TestRoundTrips(t *testing.T) {
 	})
 }
 
-func idText(t testing.TB, k ed25519.PrivateKey) string {
-	id, err := idOf(protocol.KeyOf(k))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id.String()
-}
-
-// Three peers together give what their links carry.
+// Three peers together send what their links carry.
 func TestSumOfLinks(t *testing.T) {
 	for name, links := range map[string][]int{"equal": {20, 20, 20}, "unequal": {40, 10, 5}} {
 		t.Run(name, func(t *testing.T) {
@@ -174,7 +170,7 @@ func TestSumOfLinks(t *testing.T) {
 	}
 }
 
-// Twenty nodes that fetch the same at once give it to each other: the first holder gives three copies at most.
+// Twenty nodes that fetch the same tree at once send it to each other: at most three copies leave the origin.
 func TestManyAtOnce(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("half a gigabyte goes over a simulated net: NUKA_LONG=1 go test ./node/swarm -run TestManyAtOnce")
@@ -206,10 +202,10 @@ func TestManyAtOnce(t *testing.T) {
 			}
 			all.Wait()
 		})
-		copies := float64(a.peers.sent.Load()) / size
-		t.Logf("%v, %.1f copies from the first holder", d, copies)
+		copies := float64(a.host.Book().Sent.Load()) / size
+		t.Logf("%v, %.1f copies from the origin", d, copies)
 		if copies > 3 {
-			t.Errorf("the first holder gave %.1f copies, want 3 at most", copies)
+			t.Errorf("%.1f copies left the origin, want 3 at most", copies)
 		}
 	})
 }

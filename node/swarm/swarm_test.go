@@ -9,25 +9,28 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // start runs a swarm on loopback until the test ends.
 func start(t testing.TB, n byte, m System, change func(*Options)) *Swarm {
 	t.Helper()
-	o := &Options{Key: key(n), System: m, Listen: []string{"/ip4/127.0.0.1/tcp/0"}}
+	o := &Options{System: m, Options: peers.Options{Key: key(n), Listen: []string{"/ip4/127.0.0.1/tcp/0"}}}
 	if testing.Verbose() {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", n)
 	}
 	if change != nil {
 		change(o)
 	}
+	is, running := watched(o)
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	is(s)
 	run(t, s)
-	until(t, "a swarm that runs", func() bool { return s.bitswap.Load() != nil })
+	<-running
 	return s
 }
 
@@ -40,12 +43,13 @@ func run(t testing.TB, s *Swarm) {
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
 		}
+		insides.Delete(s)
 	})
 }
 
 func connect(t testing.TB, from, to *Swarm) {
 	t.Helper()
-	ticket := &protocol.Ticket{Node: to.key, Addresses: to.Addresses()}
+	ticket := &protocol.Ticket{Node: to.host.Key(), Addresses: to.Addresses()}
 	if err := from.Connect(t.Context(), ticket.String()); err != nil {
 		t.Fatal(err)
 	}

@@ -28,11 +28,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // sybils are many identities of one adversary. Each is a libp2p host of its own that listens on loopback and answers what it is
-// asked in the DHT's protocol: nearer to the key are only sybils, and all of them are holders. Of twenty one is silent when it is
+// asked in the DHT's protocol: nearer to the key are only sybils, and all of them are providers. Of twenty one is silent when it is
 // asked for blocks or statements, nine have nothing, and ten speak none of our protocols. They share a process and a machine,
 // which is less than a real adversary has, and they know every address of each other, which is more.
 type sybils struct {
@@ -116,9 +117,9 @@ func (y *sybils) nearest(key []byte) []peer.AddrInfo {
 	return list[:min(20, len(list))]
 }
 
-// crowd makes n of them call a node, again when they are hung up on.
+// crowd makes n of them connect to a node, again when it hangs up.
 func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
-	to := peer.AddrInfo{ID: s.host.ID(), Addrs: s.host.Addrs()}
+	to := peer.AddrInfo{ID: hostOf(s).ID(), Addrs: hostOf(s).Addrs()}
 	slots := make(chan struct{}, 32)
 	var calls sync.WaitGroup
 	for _, h := range y.hosts[:n] {
@@ -131,22 +132,22 @@ func (y *sybils) crowd(t *testing.T, s *Swarm, n int) {
 		})
 	}
 	calls.Wait()
-	until(t, "a crowd", func() bool { return len(s.host.Network().Peers()) > min(n, 60) })
+	until(t, "a crowd", func() bool { return len(hostOf(s).Network().Peers()) > min(n, 60) })
 }
 
-// announce makes honest nodes of the DHT, too, hold records that all sybils are holders, as they do when each has told them.
+// announce makes honest nodes of the DHT hold records that all sybils are providers, as they do after each has announced itself.
 func (y *sybils) announce(t *testing.T, key [32]byte, nodes ...*Swarm) {
 	t.Helper()
 	for _, s := range nodes {
 		for _, info := range y.infos {
-			if err := s.discovery.Load().dht.ProviderStore().AddProvider(t.Context(), dhtKey(key), info); err != nil {
+			if err := dhtOf(s).ProviderStore().AddProvider(t.Context(), dhtKey(key), info); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 }
 
-// hasNothing answers that it has nothing of what it is asked for, neither blocks nor statements.
+// hasNothing answers that it has neither the blocks nor the statements that it is asked for.
 func hasNothing(st network.Stream) {
 	defer st.Close()
 	r, w := bufio.NewReader(st), bufio.NewWriter(st)
@@ -195,8 +196,8 @@ func figure(t *testing.T, from prometheus.Gatherer, name string, values ...strin
 	return sum
 }
 
-// Case 6: three hundred sybils, with NUKA_LONG a thousand, are all there is around a key, and most of whom a node is connected to. What a node has that is
-// known, configured or trusted is got from it all the same, at once; the figures tell of the false providers.
+// Case 6: three hundred sybils, with NUKA_LONG a thousand, surround a key and hold most of a node's connections. A tree on a saved peer, a
+// bootstrap peer or a signer arrives all the same, at once, and the figures count the false providers.
 func TestSybils(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes with the race detector")
@@ -224,7 +225,7 @@ func TestSybils(t *testing.T) {
 			here, figures := newMemory(), prometheus.NewRegistry()
 			dir := t.TempDir()
 			if way == "known" {
-				if err := os.WriteFile(filepath.Join(dir, knownFile), []byte(address+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(dir, "peers"), []byte(address+"\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -240,14 +241,14 @@ func TestSybils(t *testing.T) {
 				}
 			})
 			sy.crowd(t, a, 120)
-			for _, id := range a.host.Network().Peers() { // they answer sooner than whoever is honest
-				if id != holder.host.ID() {
-					a.peers.get(id).answered(time.Microsecond)
+			for _, id := range hostOf(a).Network().Peers() { // they answer sooner than the honest peer
+				if id != hostOf(holder).ID() {
+					a.host.Peer(keyOf(t, id)).Answered(time.Microsecond)
 				}
 			}
 			switch way {
 			case "signer":
-				a.host.Peerstore().AddAddrs(holder.host.ID(), holder.host.Addrs(), peerstore.PermanentAddrTTL)
+				hostOf(a).Peerstore().AddAddrs(hostOf(holder).ID(), hostOf(holder).Addrs(), peerstore.PermanentAddrTTL)
 				begin := time.Now()
 				said, err := a.Statements(t.Context(), ids)
 				if err != nil || len(said) != len(ids) {
@@ -267,7 +268,7 @@ func TestSybils(t *testing.T) {
 			if way != "known" {
 				return
 			}
-			// What nobody has is not there, which is said within bounded time.
+			// A tree that no node has is given up within bounded time.
 			begin = time.Now()
 			err := a.Fetch(t.Context(), lost, size, nil)
 			if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), lost.String()) || here.has(lost) {
@@ -275,30 +276,26 @@ func TestSybils(t *testing.T) {
 			}
 			wrong := figure(t, figures, "nuka_swarm_providers_total", "without", "unreachable")
 			t.Logf("given up after %v; %v false providers", time.Since(begin), wrong)
-			if d := time.Since(begin); d > 2*findHoldersTimeout+probeTimeout*4 {
+			if d := time.Since(begin); d > 2*wantLookup+wantProbe*4 {
 				t.Errorf("it took %v", d)
 			}
-			if wrong < maxProviders/2 || wrong > 3*maxProviders {
-				t.Errorf("the figures tell of %v false providers, want between %d and %d", wrong, maxProviders/2, 3*maxProviders)
+			if wrong < wantProviders/2 || wrong > 3*wantProviders {
+				t.Errorf("the figures tell of %v false providers, want between %d and %d", wrong, wantProviders/2, 3*wantProviders)
 			}
 		})
 	}
 }
 
-// One holder among a hundred false ones that the DHT names is found.
+// One provider among a hundred false ones that the DHT names is found.
 func TestFalseProviders(t *testing.T) {
 	there, here, figures := newMemory(), newMemory(), prometheus.NewRegistry()
 	root := there.tree(t, 3, 1000)
 	honest, _ := several(t, 3, nil)
 	first := honest[0].Addresses()[0] + "/p2p/" + honest[0].ID()
 	holder := start(t, 7, there, nil) // nobody is connected to it
-	named := []peer.AddrInfo{{ID: holder.host.ID(), Addrs: holder.host.Addrs()}}
+	named := []peer.AddrInfo{{ID: hostOf(holder).ID(), Addrs: hostOf(holder).Addrs()}}
 	for n := range 100 {
-		id, err := idOf(protocol.KeyOf(key(byte(100 + n))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		named = append(named, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}}) // nobody is there
+		named = append(named, peer.AddrInfo{ID: idOf(t, protocol.KeyOf(key(byte(100+n)))), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}}) // nobody is there
 	}
 	(&sybils{infos: named}).announce(t, protocol.ContentKey(root), honest...)
 	a := start(t, 8, here, func(o *Options) { o.Bootstrap, o.Metrics = []string{first}, figures })
@@ -312,61 +309,23 @@ func TestFalseProviders(t *testing.T) {
 	t.Logf("%v false ones were tried", figure(t, figures, "nuka_swarm_providers_total", "unreachable"))
 }
 
-// Case 6, on a local network: whoever is near is asked before strangers that answer sooner.
+// Case 6, on a local network: a near peer is asked before strangers that answer sooner.
 func TestNearFirst(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		there, here := newMemory(), newMemory()
 		root := there.tree(t, 2, 1000)
 		a, _ := sim.node(here, 100*mbit, nil)
-		for range probePeers + 2 {
+		for range wantProbes + 2 {
 			b, _ := sim.node(newMemory(), 100*mbit, nil)
 			connect(t, b, a)
-			a.peers.get(b.host.ID()).answered(time.Microsecond)
+			peerOf(a, b).Answered(time.Microsecond)
 		}
 		b, _ := sim.node(there, 100*mbit, func(o *Options) { o.Listen = []string{"/ip4/10.0.0.1/udp/8000/quic-v1"} })
-		if err := a.connect(t.Context(), peer.AddrInfo{ID: b.host.ID(), Addrs: b.host.Addrs()}); err != nil { // as findLocal does
+		if err := a.host.Dial(t.Context(), routing.Provider{Key: b.host.Key(), Addresses: b.Addresses()}); err != nil { // as for a node of the local network
 			t.Fatal(err)
 		}
 		if err := a.Fetch(t.Context(), root, 2000, nil); err != nil {
 			t.Error(err)
 		}
 	})
-}
-
-// Case 7: peers that were of use are called first, and however many strangers are connected.
-func TestKnownFirst(t *testing.T) {
-	var crowd, known []string
-	for n := range enoughPeers {
-		b := start(t, byte(20+n), newMemory(), nil)
-		crowd = append(crowd, b.Addresses()[0]+"/p2p/"+b.ID())
-		c := start(t, byte(30+n), newMemory(), nil)
-		known = append(known, c.Addresses()[0]+"/p2p/"+c.ID())
-	}
-	begin := func(n byte, known []string) *Swarm {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, knownFile), []byte(strings.Join(known, "\n")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return start(t, n, newMemory(), func(o *Options) { o.Dir, o.Bootstrap, o.noDHT = dir, crowd, true })
-	}
-	a := begin(1, known)
-	until(t, "those of before", func() bool { return len(a.Peers()) >= enoughPeers })
-	for _, p := range a.Peers() {
-		id, err := idOf(p.Key)
-		if err != nil || a.begin[id] {
-			t.Errorf("%s was called, though those of before are there", id)
-		}
-	}
-	// One that is away when the node begins, and comes when strangers are all there is.
-	there := newMemory()
-	addr := "/ip4/127.0.0.1/tcp/1" // nobody is there
-	b := begin(2, []string{addr + "/p2p/" + idText(t, key(3))})
-	until(t, "the configured ones", func() bool { return len(b.Peers()) >= enoughPeers })
-	c := start(t, 3, there, nil)
-	b.host.Peerstore().AddAddrs(c.host.ID(), c.host.Addrs(), peerstore.PermanentAddrTTL)
-	b.peers.get(c.host.ID()).forgive() // time passes
-	b.connectSome(t.Context())
-	if !b.isConnected(c.host.ID()) {
-		t.Error("a peer that was of use is not called when strangers are connected")
-	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/MordragT/nuka/node/swarm/fetch"
+	"github.com/MordragT/nuka/node/swarm/routing"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -28,13 +30,13 @@ type memory struct {
 	heads      map[protocol.Key][]byte
 	pirs       map[pir.PID][]byte
 	learned    [][]byte
-	shared     []Announcement
+	shared     []routing.Announcement
 	// give, when set, answers for Block.
-	give func(ctx context.Context, c cid.CID, b []byte, to Asker) ([]byte, error)
+	give func(ctx context.Context, c cid.CID, b []byte, to routing.Requester) ([]byte, error)
 	// asked counts the blocks that were asked for.
 	asked atomic.Int64
 	puts  int
-	// swarming gives what is of trees that are not whole yet, too.
+	// swarming serves blocks of trees that are not whole yet as well.
 	swarming bool
 }
 
@@ -43,7 +45,7 @@ func newMemory() *memory {
 		statements: map[pir.PID][][]byte{}, heads: map[protocol.Key][]byte{}, pirs: map[pir.PID][]byte{}}
 }
 
-func (m *memory) Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error) {
+func (m *memory) Block(ctx context.Context, c cid.CID, to routing.Requester) ([]byte, error) {
 	m.mu.Lock()
 	b, ok := m.blocks[c]
 	if m.swarming && !ok {
@@ -65,7 +67,7 @@ func (m *memory) Block(ctx context.Context, c cid.CID, to Asker) ([]byte, error)
 	return b, nil
 }
 
-func (m *memory) Statements(_ context.Context, ids []pir.PID, _ Asker) ([][]byte, error) {
+func (m *memory) Statements(_ context.Context, ids []pir.PID, _ routing.Requester) ([][]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var all [][]byte
@@ -75,7 +77,7 @@ func (m *memory) Statements(_ context.Context, ids []pir.PID, _ Asker) ([][]byte
 	return all, nil
 }
 
-func (m *memory) PIR(_ context.Context, id pir.PID, _ Asker) ([]byte, error) {
+func (m *memory) PIR(_ context.Context, id pir.PID, _ routing.Requester) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if b, ok := m.pirs[id]; ok {
@@ -103,11 +105,11 @@ func (m *memory) Learn(_ context.Context, head []byte) error {
 	return nil
 }
 
-func (m *memory) Shared(context.Context) iter.Seq2[Announcement, error] {
+func (m *memory) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := slices.Clone(m.shared)
-	return func(yield func(Announcement, error) bool) {
+	return func(yield func(routing.Announcement, error) bool) {
 		for _, a := range list {
 			if !yield(a, nil) {
 				return
@@ -116,7 +118,7 @@ func (m *memory) Shared(context.Context) iter.Seq2[Announcement, error] {
 	}
 }
 
-func (m *memory) Receive(_ context.Context, root cid.CID, size int64) (Receiver, error) {
+func (m *memory) Receive(_ context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := &taking{m: m, root: root, nodes: map[cid.CID]bool{}, wanted: map[cid.CID]int64{}}
@@ -253,7 +255,7 @@ func (r *taking) Finish(context.Context) error {
 
 func (r *taking) Close() error { return nil }
 
-// has says whether the whole tree is there.
+// has reports whether the whole tree is there.
 func (m *memory) has(root cid.CID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -313,7 +315,7 @@ func (m *memory) add(blocks ...cid.Block) {
 	}
 }
 
-// say makes a signer say something about n PIDs.
+// say stores a statement of a signer about each PID.
 func (m *memory) say(t testing.TB, key ed25519.PrivateKey, ids ...pir.PID) {
 	t.Helper()
 	for _, id := range ids {

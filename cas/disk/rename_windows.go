@@ -1,0 +1,5 @@
+package disk
+
+import "os"
+
+func renameFile(from, to string) error { return os.Rename(from, to) }

@@ -1,0 +1,25 @@
+//go:build linux || darwin || freebsd
+
+package disk
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// reserve is the free space that imports and new records leave to the index, so that a full disk stops an import and not the
+// index, and deleting always works.
+const reserve = 16 << 20
+
+// CheckSpace returns ENOSPC if less than the reserve is free.
+func (d *Dir) CheckSpace() error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.path, &st); err != nil {
+		return nil //nolint:nilerr // unknown; the writes will tell
+	}
+	if free := int64(st.Bavail) * int64(st.Bsize); free < reserve {
+		return fmt.Errorf("%w: %d MiB are free and the index needs %d MiB; remove something", unix.ENOSPC, free>>20, reserve>>20)
+	}
+	return nil
+}

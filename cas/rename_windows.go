@@ -1,5 +1,0 @@
-package cas
-
-import "os"
-
-func renameFile(from, to string) error { return os.Rename(from, to) }
