@@ -74,7 +74,16 @@ func with[A any](f func(ctx context.Context, args A, body []byte) (any, []byte, 
 	}
 }
 
+// handlers has the function that answers each call of the net daemon.
 func (s *served) handlers() map[string]handler {
+	all := s.systemHandlers()
+	maps.Copy(all, s.memberHandlers())
+	maps.Copy(all, s.receiveHandlers())
+	return all
+}
+
+// systemHandlers answers the calls of the node's swarm.System.
+func (s *served) systemHandlers() map[string]handler {
 	y := s.o.System
 	return map[string]handler{
 		callBlock: with(func(ctx context.Context, a blockArgs, _ []byte) (any, []byte, error) {
@@ -107,6 +116,12 @@ func (s *served) handlers() map[string]handler {
 			}
 			return nil, all, nil
 		},
+	}
+}
+
+// memberHandlers answers the calls of the functions and the key in the options of the swarm.
+func (s *served) memberHandlers() map[string]handler {
+	return map[string]handler{
 		callSigners: func(context.Context, *call) (any, []byte, error) {
 			if s.o.Signers == nil {
 				return headsArgs{}, nil, nil
@@ -143,6 +158,12 @@ func (s *served) handlers() map[string]handler {
 			s.log.Log(ctx, slog.Level(a.Level), a.Message, attrs...)
 			return nil, nil, nil
 		}),
+	}
+}
+
+// receiveHandlers answers the calls about trees that the net daemon receives.
+func (s *served) receiveHandlers() map[string]handler {
+	return map[string]handler{
 		callReceive: with(s.receive),
 		callWantNodes: s.receiver(func(_ context.Context, r *receiving, _ int) (any, []byte, error) {
 			return cids{r.WantNodes()}, nil, nil
