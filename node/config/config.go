@@ -53,8 +53,8 @@ type Config struct {
 	Control     string
 }
 
-// Default is what counts where the file says nothing.
-func Default() *Config {
+// defaults returns the configuration of an empty file.
+func defaults() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
 		MDNS:   true, Relay: true, Connections: 200,
@@ -115,7 +115,7 @@ type File struct {
 
 // Open reads the configuration; without a file it is the default.
 func Open(path string) (*File, error) {
-	f := &File{path: path, c: Default()}
+	f := &File{path: path, c: defaults()}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil

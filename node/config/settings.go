@@ -98,7 +98,7 @@ func parse(text []byte) (*Config, error) {
 	if !ok {
 		return nil, errors.New("1:1: want a record, such as " + settings[0].example)
 	}
-	c := Default()
+	c := defaults()
 	for _, name := range slices.Sorted(maps.Keys(rec)) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		if i < 0 {
@@ -125,24 +125,6 @@ func written(v any) string {
 		return string(b[:200]) + "…"
 	}
 	return string(b)
-}
-
-// page returns docs/config.md.
-func page() string {
-	var b strings.Builder
-	b.WriteString(`# Settings
-
-The file ` + "`config.nuon`" + ` configures a node. It lies in the node's home, beside the store: in the folder that NUKA_HOME names, else in
-` + "`$XDG_DATA_HOME/nuka`" + `, which is ` + "`~/.local/share/nuka`" + ` by default. ` + "`nuka status`" + ` prints the home. All settings may be left out. A node reads the file when it
-starts: ` + "`nuka daemon stop`" + `, and the next command starts it again.
-
-`)
-	for _, s := range settings {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
-	}
-	b.WriteString("Caches, logs and unfinished downloads are bounded without a setting: [operating.md](operating.md#disk) has the bounds.\n\n")
-	b.WriteString("This page is made from node/config/settings.go: `go test ./node/config -run TestConfigPage -update` writes it.\n")
-	return b.String()
 }
 
 func set[T any](v any, to *T) bool {

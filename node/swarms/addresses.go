@@ -8,8 +8,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// MaxAddresses bounds the addresses of a ticket.
-const MaxAddresses = 16
+// maxAddresses bounds the addresses of a ticket.
+const maxAddresses = 16
 
 // TicketAddresses returns the addresses for a ticket, and whether one of them can be reached from other machines.
 func (m *Membership) TicketAddresses() (addresses []string, reachable bool) {
@@ -28,9 +28,9 @@ func ticketAddresses(all []string) (addresses []string, reachable bool) {
 		}
 	}
 	if len(addresses) > 0 {
-		return addresses[:min(len(addresses), MaxAddresses)], true
+		return addresses[:min(len(addresses), maxAddresses)], true
 	}
-	return slices.Compact(local[:min(len(local), MaxAddresses)]), false
+	return slices.Compact(local[:min(len(local), maxAddresses)]), false
 }
 
 // addressesIn returns the addresses of this node in a mesh.
