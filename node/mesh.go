@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/MordragT/nuka/protocol"
@@ -67,8 +68,11 @@ func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, erro
 // joinMesh shows the invitation of a ticket to the node that made it.
 func (h *handler) joinMesh(ctx context.Context, a protocol.MeshArgs) (string, error) {
 	t, err := protocol.ParseTicket(a.Ticket)
-	if err != nil || t.Mesh == "" || len(t.Right) == 0 {
-		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh (%v)", err).WithHint("a member makes one: nuka mesh invite NAME")
+	if err == nil && (t.Mesh == "" || len(t.Right) == 0) {
+		err = errors.New("the ticket is for something else")
+	}
+	if err != nil {
+		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh: %w", err).WithHint("a member makes one: nuka mesh invite NAME")
 	}
 	m, release, err := h.swarms.Enter(ctx)
 	if err != nil {

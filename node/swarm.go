@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/MordragT/nuka/node/control"
@@ -13,8 +14,11 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 	address := a.Address
 	if protocol.IsTicket(address) {
 		t, err := protocol.ParseTicket(address)
-		if err != nil || t.Node.IsZero() || len(t.Addresses) == 0 {
-			return nil, protocol.Errorf(protocol.Invalid, "this ticket names no node (%v)", err)
+		if err == nil && (t.Node.IsZero() || len(t.Addresses) == 0) {
+			err = errors.New("it has no key or no address")
+		}
+		if err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "this ticket names no node: %w", err)
 		}
 		address = t.Addresses[0] + "/p2p/" + control.PeerID(t.Node)
 	}

@@ -181,6 +181,15 @@ var rules = []rule{
 		},
 	},
 	{
+		code: true,
+		text: regexp.MustCompile(`strings[.](Contains|HasPrefix|HasSuffix|EqualFold|Cut|Index)[(][^,]*[.]Erro[r][(][)],|[.]Erro[r][(][)] [=!]= "`),
+		why:  "no error is recognised by its text: wrap it with %w, and test it with errors.Is or errors.As",
+		except: map[string]string{
+			"wasmrt/run.go":   "wazero exports no errors of traps",
+			"wasmrt/stack.go": "wazero exports no errors of traps",
+		},
+	},
+	{
 		text: regexp.MustCompile(machine + `(root|home/\w+|Users/\w+|tm[p]/w)/`),
 		why:  "a path of one machine",
 		except: map[string]string{

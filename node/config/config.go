@@ -124,7 +124,7 @@ func Open(path string) (*File, error) {
 		f.c, err = parse(b)
 	}
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%s: %v", path, err).WithHint("put it right, or remove it to have the defaults")
+		return nil, protocol.Errorf(protocol.Invalid, "%s: %w", path, err).WithHint("put it right, or remove it to have the defaults")
 	}
 	return f, nil
 }
