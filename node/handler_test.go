@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
@@ -38,11 +37,7 @@ func newHandler(t *testing.T) *handler {
 	dir := t.TempDir()
 	home := protocol.Home{Data: dir, Cache: filepath.Join(dir, "cache"), Run: filepath.Join(dir, "run")}
 	log := slog.New(slog.DiscardHandler)
-	store, err := cas.Open(home.Store(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
+	store := castest.Open(t, home.Store(), nil)
 	known, err := trust.OpenHeads(filepath.Join(home.Swarm(), "heads"), log)
 	if err != nil {
 		t.Fatal(err)

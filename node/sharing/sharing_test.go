@@ -38,11 +38,7 @@ type node struct {
 func newNode(t *testing.T) *node {
 	t.Helper()
 	dir := t.TempDir()
-	store, err := cas.Open(filepath.Join(dir, "store"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
+	store := castest.Open(t, filepath.Join(dir, "store"), nil)
 	n := &node{store: store, path: filepath.Join(dir, "config.nuon")}
 	n.setShare(t, "[]")
 	return n

@@ -42,12 +42,9 @@ type testSet struct {
 func newSet(t testing.TB) *testSet {
 	t.Helper()
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
-	store, err := cas.Open(filepath.Join(dir, "store"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
+	store := castest.Open(t, filepath.Join(dir, "store"), nil)
 	o := &Options{Dir: dir, Store: store, Key: castest.Key(1), Log: log}
+	var err error
 	if o.Heads, err = trust.OpenHeads(filepath.Join(dir, "heads"), log); err != nil {
 		t.Fatal(err)
 	}

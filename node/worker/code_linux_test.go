@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
@@ -63,16 +64,9 @@ func runs(t *testing.T, o *wasmrt.Options, code []byte) int {
 
 // hostileWorker is a build worker that was taken over. The first word of its build's PIR says what it does.
 func hostileWorker() error {
-	conn, err := wasmrt.Enter()
-	if err != nil {
+	conn, job, err := enter()
+	if err != nil || job.Unpack != nil {
 		return err
-	}
-	var job workerJob
-	if err := conn.RecvValue(&job); err != nil {
-		return err
-	}
-	if job.Unpack != nil {
-		return runUnpack(conn, job.Unpack)
 	}
 	out := output{conn}
 	what, arg, _ := strings.Cut(job.PIR, " ")
@@ -80,7 +74,7 @@ func hostileWorker() error {
 	case "plant":
 		fmt.Fprint(out, plant(job.MachineCode, filepath.Join(job.Dir, "evil"), filepath.Join(job.Dir, "keep"), filepath.Join(job.Dir, "out")))
 	case "read":
-		return readPaths(conn, &job, strings.Fields(arg))
+		return readPaths(conn, job, strings.Fields(arg))
 	case "look":
 		return lookAt(conn, strings.Fields(arg))
 	case "leave": // ask, say that it is done, and stay without listening
@@ -201,11 +195,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	store, err := cas.Open(filepath.Join(dir, "store"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
+	store := castest.Open(t, filepath.Join(dir, "store"), nil)
 	x := &bench{store: store, cache: filepath.Join(dir, "machine"), blobs: filepath.Join(dir, "store", "blobs")}
 	x.b = &Builder{
 		Store: store, Blobs: x.blobs, Slots: realize.NewSlots(2), Partial: func() bool { return false },

@@ -14,22 +14,31 @@ import (
 // Run is a worker process: it does the one job that its parent sends, a build or an archive to unpack.
 // It returns an error only if it cannot send it to its parent.
 func Run() error {
-	conn, err := wasmrt.Enter()
-	if err != nil {
+	conn, job, err := enter()
+	if err != nil || job.Unpack != nil {
 		return err
-	}
-	var job workerJob
-	if err := conn.RecvValue(&job); err != nil {
-		return err
-	}
-	if job.Unpack != nil {
-		return runUnpack(conn, job.Unpack)
 	}
 	reply := workerReply{Done: true}
-	if err := runJob(context.Background(), conn, &job); err != nil {
+	if err := runJob(context.Background(), conn, job); err != nil {
 		reply.Error = workerError(err)
 	}
 	return conn.SendValue(reply)
+}
+
+// enter confines this process and receives its job. If the job is to unpack an archive, enter does it.
+func enter() (*wasmrt.Conn, *workerJob, error) {
+	conn, err := wasmrt.Enter()
+	if err != nil {
+		return nil, nil, err
+	}
+	var job workerJob
+	if err := conn.RecvValue(&job); err != nil {
+		return nil, nil, err
+	}
+	if job.Unpack != nil {
+		err = runUnpack(conn, job.Unpack)
+	}
+	return conn, &job, err
 }
 
 // An output sends each write to the parent.
