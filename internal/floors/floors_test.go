@@ -118,9 +118,10 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// noNetwork bars what speaks on sockets from the parts of the swarm that reach peers by routing.Router.
+// noNetwork bars what speaks on sockets from workers, from the decisions about sharing, and from the parts of the swarm that reach peers by
+// routing.Router.
 var noNetwork = map[string]string{
-	"node/swarm/peers":           "it reaches peers by routing.Router",
+	"node/swarm/peers":           "only node/swarm joins it to the rest",
 	"github.com/libp2p":          "only node/swarm/peers speaks libp2p",
 	"github.com/ipfs":            "only node/swarm/peers speaks Bitswap",
 	"github.com/multiformats":    "only node/swarm/peers knows multiaddrs",
@@ -131,6 +132,7 @@ var noNetwork = map[string]string{
 // below them. The longest name that fits counts, and no reason means that it may.
 var barred = map[string]map[string]string{
 	"node/swarm/routing": noNetwork, "node/swarm/wire": noNetwork, "node/swarm/fetch": noNetwork, "node/swarm/serve": noNetwork, "node/swarm/claims": noNetwork,
+	"node/worker": noNetwork, "node/sharing": noNetwork,
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
 		"cas/block":    "the command holds no store",
