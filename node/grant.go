@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// maxGrant is how long a grant may hold.
+// maxGrant is the longest time that a grant may be valid.
 const maxGrant = 366 * 24 * time.Hour
 
 // grant answers OpGrant: it makes tickets for light peers of other machines.
@@ -59,7 +59,7 @@ func (h *handler) grantTicket(a protocol.GrantArgs) (*protocol.Ticket, error) {
 	return &protocol.Ticket{Node: h.key, Addresses: addresses, Right: secret}, nil
 }
 
-// controlAddresses returns where light peers of other machines find this node, when it listens at an address.
+// controlAddresses returns the addresses at which light peers of other machines reach a node that listens at an address.
 func controlAddresses(listen string) ([]string, error) {
 	if listen == "" {
 		return nil, protocol.Errorf(protocol.Unavailable, "this node answers calls of its own machine only").

@@ -46,7 +46,7 @@ type handler struct {
 	stop     func()
 
 	foreign  foreignCalls
-	calls    atomic.Int64 // that run
+	calls    atomic.Int64 // running now
 	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
 }
 
@@ -127,7 +127,7 @@ func (h *handler) end(context.Context, *request) (any, error) {
 	return nil, nil
 }
 
-// object finds what an id of a call names: a CID, a PID, or the unique beginning of a PID.
+// object returns the PID and the CID that an id of a call names: a CID, a PID, or the unique beginning of a PID.
 func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	if c, err = cid.Parse(id); err == nil {
 		return pir.PID{}, c, nil
@@ -161,7 +161,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more of it")
 }
 
-// content is object for calls that need content.
+// content is object for calls that need content. protocol.NotFound: there is none.
 func (h *handler) content(id string) (pir.PID, cid.CID, error) {
 	p, c, err := h.object(id)
 	if err == nil && c.IsZero() {

@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file answers what a store knows and holds.
+// This file answers calls about the contents of the store.
 
 func entry(e cas.Entry) protocol.Entry {
 	kind := map[cas.Kind]protocol.EntryKind{cas.Dir: protocol.KindDir, cas.File: protocol.KindFile, cas.Symlink: protocol.KindSymlink}
@@ -157,7 +157,7 @@ func (h *handler) read(ctx context.Context, out io.Writer, a protocol.PathArgs) 
 func (h *handler) buildLog(_ context.Context, out io.Writer, a protocol.PathArgs) error {
 	id, err := pir.ParsePID(a.ID)
 	if err != nil {
-		// A failed build has no binding by which a beginning is found, but it has a log.
+		// A failed build has a log but no binding, by which object would find it.
 		if id, err = h.logByPrefix(a.ID); err != nil {
 			return err
 		}

@@ -40,21 +40,21 @@ type Options struct {
 	Getenv func(string) string
 	// Apart runs each swarm in a process of its own, as Config.Apart does.
 	Apart bool
-	// Idle ends the daemon when nobody has called for so long; 0 never does.
+	// Idle is the time without calls after which the daemon ends; 0 is never.
 	Idle time.Duration
-	// Wait is how long Run waits for another daemon of the home that is ending; 0 does not wait.
+	// Wait is the longest time that Run waits for another daemon of the home that is ending; 0 does not wait.
 	Wait time.Duration
-	// Ready is called when the daemon answers; nil is not.
+	// Ready is called when the daemon answers; nil is not called.
 	Ready func()
 	// Log is for operators; nil discards.
 	Log *slog.Logger
 }
 
-// grace is how long running calls may go on when the daemon is asked to stop.
+// grace is the time that running calls have to end after the daemon is asked to stop.
 const grace = 10 * time.Minute
 
 // Run is a daemon: it answers until ctx ends or a light peer asks it to stop,
-// and returns when all calls have ended and everything that it started.
+// and returns when all calls and everything that it started have ended.
 func Run(ctx context.Context, o *Options) error {
 	log := o.Log
 	if log == nil {
@@ -124,7 +124,7 @@ func Run(ctx context.Context, o *Options) error {
 	})
 }
 
-// openHome returns a handler with what the files of a home say.
+// openHome returns a handler with the keys, policy, settings and meshes of a home.
 func openHome(o *Options, log *slog.Logger) (*handler, error) {
 	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 // This file answers the calls that run a program: where the program is, and the folders and files that it opens.
 
-// program returns what a light peer needs to start a command of a package.
+// program answers OpProgram: it returns the command of a package, and the packages that the command sees.
 func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArgs) (*protocol.Program, error) {
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
@@ -52,14 +52,14 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	return out, nil
 }
 
-// maxWay is how many entries of a folder go along with a program.
+// maxWay bounds the entries of a folder that way returns.
 const maxWay = 1000
 
 // way returns the folders that lead to a command, so that its start need not ask for them, and for a light peer on this machine the path of
 // the command's bytes.
 func (h *handler) way(ctx context.Context, root cid.CID, command string, local bool) ([]protocol.Folder, error) {
 	bytes, file := cid.CID{}, ""
-	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else it leads elsewhere, and is asked for
+	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else the command asks for it
 		bytes = target.CID
 		if file, err = h.store.BlobPath(bytes); err != nil {
 			return nil, cas.Coded(err)
@@ -142,7 +142,7 @@ func (h *handler) programs(ctx context.Context, root cid.CID) (names []string, e
 	return names, nil
 }
 
-// folder writes what a folder holds, an entry a line: one message would bound how many it may have.
+// folder answers OpFolder: it writes the entries of a folder, one a line, because one message would bound their number.
 func (h *handler) folder(ctx context.Context, out io.Writer, a protocol.FolderArgs) error {
 	c, err := cid.Parse(a.CID)
 	if err != nil {
@@ -161,7 +161,7 @@ func (h *handler) folder(ctx context.Context, out io.Writer, a protocol.FolderAr
 	return lines.Flush()
 }
 
-// files returns where the bytes of files lie.
+// files answers OpFiles: it returns the paths of the blobs of files.
 func (h *handler) files(_ context.Context, a protocol.FilesArgs) ([]string, error) {
 	if len(a.CIDs) == 0 || len(a.CIDs) > protocol.MaxFiles {
 		return nil, protocol.Errorf(protocol.Invalid, "files: %d are asked for, want 1 to %d", len(a.CIDs), protocol.MaxFiles)

@@ -18,24 +18,24 @@ import (
 )
 
 const (
-	// beginTimeout is how long a net daemon may take until it listens.
+	// beginTimeout is the time that a net daemon has until it listens.
 	beginTimeout = 30 * time.Second
-	// askTimeout is how long it may take to say how it is.
+	// askTimeout is the time that it has to report its state.
 	askTimeout = 2 * time.Second
-	// pingEvery is how often it is looked whether it answers, and pingTimeout how long it may take to.
+	// pingEvery is the time between two pings, and pingTimeout the time that a net daemon has to answer one.
 	pingEvery, pingTimeout = 10 * time.Second, 30 * time.Second
-	// firstWait and lastWait are how long it is until another is started, each time twice as long; one that has lived for longTime
-	// begins anew.
+	// firstWait and lastWait bound the time until the next process is started. It doubles each time, and starts again at firstWait after a
+	// process that has lived for longTime.
 	firstWait, lastWait, longTime = 50 * time.Millisecond, 10 * time.Second, time.Minute
-	// tries is how many net daemons a call may see the end of before it fails.
+	// tries bounds the net daemons that end during a call before the call fails.
 	tries = 4
-	// grace is how long a net daemon may take to leave the swarm.
+	// grace is the time that a net daemon has to leave the swarm.
 	grace = 5 * time.Second
-	// settle is how long a process that follows another may look for its first peer before it is asked what that was asked.
+	// settle is the time in which a process that follows another may find its first peer before it gets calls.
 	settle = 3 * time.Second
-	// maxReached bounds the addresses that one process tells the next.
+	// maxReached bounds the addresses that the next process gets from the last one.
 	maxReached = 16
-	// callsAtOnce bounds the calls of a net daemon that are answered at a time, and with them the memory for it.
+	// callsAtOnce bounds the calls of a net daemon that this process answers at the same time, and so the memory for them.
 	callsAtOnce = 64
 )
 
@@ -43,9 +43,8 @@ const (
 type Options struct {
 	// Name tells net daemons apart in a list of processes.
 	Name string
-	// Swarm is what swarm.New would be given. Its functions, its System and its Key are called in this process, also after an
-	// end of Run that they outlast. Dir should be for net daemons alone: under Linux, when this process is root's, it becomes
-	// Nobody's.
+	// Swarm are the options for swarm.New. Its functions, its System and its Key are called in this process, and calls that run may outlast
+	// Run. Only net daemons should use Dir: if this process is root's under Linux, wasmrt.Nobody becomes its owner.
 	Swarm *swarm.Options
 	// Program is the daemon's program; "" is this one. With the arguments Arg and Name it must call Main.
 	Program string
@@ -53,8 +52,8 @@ type Options struct {
 	Env []string
 }
 
-// A Daemon is a membership that a process of its own has. It has the methods of a swarm.Swarm, which do the same; a call
-// that was under way when the process died is made again with the next.
+// A Daemon is a membership in a process of its own. Its methods do what those of a swarm.Swarm do. If the process dies during a call,
+// the Daemon makes the call again with the next process.
 type Daemon struct {
 	o    *swarm.Options
 	name string
@@ -75,11 +74,11 @@ type process struct {
 	link   *link
 	since  time.Time
 	next   bool          // another was before it
-	read   chan struct{} // closed when nothing more comes from it
+	read   chan struct{} // closed when no more messages come from it
 	err    error         // why; set when read is closed
 }
 
-// Start starts a net daemon, which listens when Start returns. Run must be called, which ends it.
+// Start starts a net daemon, which listens when Start returns. The caller must call Run, which ends it.
 func Start(ctx context.Context, o *Options) (*Daemon, error) {
 	d := &Daemon{o: o.Swarm, name: o.Name, log: o.Swarm.Log, next: make(chan struct{}), ended: make(chan struct{}), listen: o.Swarm.Listen}
 	if d.log == nil {
@@ -108,7 +107,7 @@ func Start(ctx context.Context, o *Options) (*Daemon, error) {
 	return d, nil
 }
 
-// readOnly is what a process may read that is to find names and ways: what is not there is left out.
+// readOnly are the files and folders that a process needs to resolve names and find routes. Missing ones are left out.
 var readOnly = []string{
 	"/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols",
 	"/etc/localtime", "/proc/self/net", "/proc/sys/net", "/proc/sys/kernel", "/sys/kernel/mm",
@@ -254,7 +253,7 @@ func (d *Daemon) stop(p *process) error {
 	return errors.Join(err, ignoreExit(p.worker.Wait()))
 }
 
-// ignoreExit drops that a process was ended from outside: a signal to the whole group asks both to end.
+// ignoreExit drops the error of a process that a signal ended: a signal to the whole process group ends both.
 func ignoreExit(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !exit.Exited() {

@@ -14,7 +14,7 @@ import (
 // maxCompiles is how often one build may ask for one module: once, and once more if the cached machine code cannot be used.
 const maxCompiles = 2
 
-// answerer answers one build worker's questions for machine code, what its inputs hold, and slots.
+// An answerer answers one build worker's questions for machine code, about its inputs, and for slots.
 type answerer struct {
 	machine *machine.Cache
 	worker  *wasmrt.Worker
