@@ -132,7 +132,7 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 
 // explainSimilar tells how this description differs from others of the same name and version that have content.
 func (h *handler) explainSimilar(ctx context.Context, e *protocol.Explanation, p *pir.PIR, canonical []byte) error {
-	if p.Kind != pir.Build && p.Kind != pir.Env {
+	if !p.Kind.HasInputs() {
 		return nil
 	}
 	for b, err := range h.store.Bindings() {

@@ -14,9 +14,13 @@ import (
 // TestRegistriesOf takes a configuration from the daemon's own user only.
 func TestRegistriesOf(t *testing.T) {
 	want := &source.Registries{
-		NPM:  &source.NPMConfig{Settings: map[string]string{"registry": "https://h/", "//h/:_authToken": "t"}},
-		PyPI: &source.PyPIConfig{Index: "https://u:p@h/", Extra: []string{"https://h/x"}}, Cargo: &source.CargoConfig{Index: "https://h/i", Token: "t"},
-		Go: &source.GoConfig{Proxy: "https://h,direct", NoProxy: "x"}, Logins: []source.Login{{Host: "h", User: "u", Password: "p"}},
+		Clients: map[string]source.Config{
+			"npm":   &source.NPMConfig{Settings: map[string]string{"registry": "https://h/", "//h/:_authToken": "t"}},
+			"pypi":  &source.PyPIConfig{Index: "https://u:p@h/", Extra: []string{"https://h/x"}},
+			"cargo": &source.CargoConfig{Index: "https://h/i", Token: "t"},
+			"go":    &source.GoConfig{Proxy: "https://h,direct", NoProxy: "x"},
+		},
+		Logins: []source.Login{{Host: "h", User: "u", Password: "p"}},
 	}
 	text, err := json.Marshal(want)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -84,7 +85,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 		return err
 	}
 	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
-		PIR: []byte(job.PIR), FS: guest, Jobs: job.Jobs, Slot: node.slot, Stdout: out, Stderr: out,
+		PIR: []byte(job.PIR), Kinds: source.Table(), FS: guest, Jobs: job.Jobs, Slot: node.slot, Stdout: out, Stderr: out,
 		Unpack: unpacker(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/source/kind"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -27,6 +28,8 @@ const (
 type BuildSpec struct {
 	// PIR is the canonical bytes of a PIR of kind build.
 	PIR []byte
+	// Kinds are those that it was evaluated with: a build closure may name their commands, which say that they do not run in a build.
+	Kinds kind.Table
 	// Host runs the programs it calls; its Path has the bin folders of the inputs.
 	Host *wasmrt.Host
 	// FS is the file system it sees: StoreDir/<PID> for every input, SrcDir or SrcDir/<name>, BuildDir and OutDir.
@@ -80,7 +83,7 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 	if err != nil {
 		return fmt.Errorf("run build %s: %w", p.Name, err)
 	}
-	_, err = callEngine(ctx, rt, mod, req, &wasmrt.ReactorConfig{
+	_, err = callEngine(ctx, rt, mod, spec.Kinds, req, &wasmrt.ReactorConfig{
 		Name: "nushell", FS: spec.FS, Dir: BuildDir, Host: b.host, Stdout: b.print,
 		Stderr: &scriptWriter{b: b, w: spec.Host.Meter(b.stderr)}, MemoryLimit: spec.MemoryLimit,
 	})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/MordragT/nuka/source"
 	"io/fs"
 	"os"
 	"slices"
@@ -113,7 +114,7 @@ func buildWith(t *testing.T, ctx context.Context, res *Result, files map[string]
 	var stdout, stderr bytes.Buffer
 	var mu sync.Mutex
 	spec := &BuildSpec{
-		PIR: top.Canonical, FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
+		PIR: top.Canonical, Kinds: source.Table(), FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
 		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path},
 		Unpack: func(_ context.Context, u *Unpacking) error { // package node has the real one
 			mu.Lock()

@@ -2,6 +2,7 @@ package nu
 
 import (
 	"context"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,15 +10,24 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/digest"
 	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/zeebo/blake3"
 )
 
-// cacheVersion changes when the same files would give other results or entries another form.
-const cacheVersion = "nuka eval 1"
+//go:embed *.go gitignore/*.go statcache/*.go
+var ownSources embed.FS
+
+// codeVersion names the code that makes results of package files and that writes entries: with other code the same files may give
+// other results, and entries have another form. It follows from the sources, so nobody has to think of it; TestCodeVersion lists what
+// an evaluation runs.
+var codeVersion = sync.OnceValue(func() string {
+	return digest.Sources(ownSources) + " " + pir.SourcesDigest() + " " + EngineDigest()
+})
 
 // maxEntry bounds the size of an entry that is read back.
 const maxEntry = 256 << 20
@@ -32,7 +42,7 @@ func (e *Engine) cacheKey(req *Request) string {
 	for _, m := range req.Sets {
 		sets = append(sets, mount{m.Path, m.Host, m.Library})
 	}
-	b, err := json.Marshal([]any{cacheVersion, EngineDigest(), pir.Edition, pir.Version, req.File, req.Args, req.Platform.String(), sets})
+	b, err := json.Marshal([]any{codeVersion(), e.opts.Kinds.Version, commandsOf(e.opts.Kinds), req.File, req.Args, req.Platform.String(), sets})
 	if err != nil {
 		panic(fmt.Sprintf("nu: cache key: %v", err)) // only strings are in it
 	}

@@ -26,7 +26,7 @@ type Example struct {
 
 // Commands returns every command that package files may use, sorted by name.
 func (e *Engine) Commands(ctx context.Context) ([]Command, error) {
-	a, err := e.call(ctx, map[string]string{"op": "commands"}, nil)
+	a, err := e.call(ctx, map[string]any{"op": "commands"}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ type Outcome struct {
 
 // RunExamples runs the examples of every command and says how they did.
 func (e *Engine) RunExamples(ctx context.Context) ([]Outcome, error) {
-	a, err := e.call(ctx, map[string]string{"op": "examples"}, func(_ context.Context, _ []byte) []byte {
+	a, err := e.call(ctx, map[string]any{"op": "examples"}, func(_ context.Context, _ []byte) []byte {
 		return hostAnswer("", nil)
 	})
 	if err != nil {

@@ -20,24 +20,27 @@ var derivationFields = append([]string{
 }, policyFields...)
 
 // derivation assembles the PIR that a `derivation` describes.
-func (s *session) derivation(spec nuon.Record) (string, error) {
+func (s *session) derivation(spec nuon.Record) (described, error) {
 	for _, field := range slices.Sorted(maps.Keys(spec)) {
 		if !slices.Contains(derivationFields, field) {
-			return "", &refusal{Msg: fmt.Sprintf("derivation has no field `%s`", field), Field: field, Help: "its fields are " + strings.Join(derivationFields, ", ")}
+			return nil, &refusal{Msg: fmt.Sprintf("derivation has no field `%s`", field), Field: field, Help: "its fields are " + strings.Join(derivationFields, ", ")}
 		}
 	}
 	p := &pir.PIR{Kind: kindOf(spec)}
 	if p.Kind == "" {
-		return "", refuse("give it `build`, `data`, or `packages` to merge", "this derivation makes nothing")
+		return nil, refuse("give it `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
 	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, running, facts}
 	for _, step := range steps {
 		if err := step(p, spec); err != nil {
-			return "", asRefusal(err)
+			return nil, asRefusal(err)
 		}
 	}
-	text, err := s.add(p, nil)
-	return text, asRefusal(err)
+	pid, err := s.add(p, nil)
+	if err != nil {
+		return nil, asRefusal(err)
+	}
+	return described{"pid": pid.String(), "name": p.Name, "version": p.Version}, nil
 }
 
 func kindOf(spec nuon.Record) pir.Kind {

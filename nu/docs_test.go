@@ -11,21 +11,29 @@ import (
 	"testing/fstest"
 )
 
-const docsPage = "../docs/packages.md"
+// docsPage has the commands; docs/fetch.md, which package source makes, those of the kinds of sources.
+const (
+	docsPage  = "../docs/packages.md"
+	fetchPage = "../docs/fetch.md"
+)
 
 var (
 	fence   = regexp.MustCompile("(?ms)^```nu *([a-z]*)\n(.*?)^```$")
 	section = regexp.MustCompile(`(?m)^#+ .*$`)
 )
 
-// TestPackagesPage runs each block of Nushell in docs/packages.md: whole files are evaluated with the package set that comes
+// TestPackagesPage runs each block of Nushell in docs/packages.md and docs/fetch.md: whole files are evaluated with the package set that comes
 // with nuka; blocks of "eval" are evaluated; blocks of "build" of one section are run as one build.
 func TestPackagesPage(t *testing.T) {
 	page, err := os.ReadFile(docsPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := string(page)
+	kinds, err := os.ReadFile(fetchPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page) + "\n" + string(kinds)
 	heads := append(section.FindAllStringIndex(text, -1), []int{len(text)})
 	var shown strings.Builder // what is run of nuka's own commands
 	blocks := 0
@@ -59,7 +67,7 @@ func TestPackagesPage(t *testing.T) {
 	if blocks < 20 {
 		t.Errorf("found %d blocks", blocks)
 	}
-	t.Run("commands", func(t *testing.T) { checkCommands(t, text, shown.String()) })
+	t.Run("commands", func(t *testing.T) { checkCommands(t, string(page), shown.String()) })
 }
 
 // evalPage evaluates a package file whose first line is its name.

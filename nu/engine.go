@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/MordragT/nuka/source/kind"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -29,6 +30,8 @@ type Options struct {
 	MemoryLimit int64
 	// Runtime runs the embedded Nushell. Nil makes one when it is first needed, which Close then closes.
 	Runtime *wasmrt.Runtime
+	// Kinds are the kinds of sources that package files can fetch; the zero Table is none.
+	Kinds kind.Table
 	// Log is told of damaged cache entries; nil discards.
 	Log *slog.Logger
 }
@@ -89,7 +92,7 @@ type answer struct {
 
 // call sends one request to a fresh instance.
 // Diagnostics in the answer become an *Error.
-func (e *Engine) call(ctx context.Context, req any, host func(context.Context, []byte) []byte) (*answer, error) {
+func (e *Engine) call(ctx context.Context, req map[string]any, host func(context.Context, []byte) []byte) (*answer, error) {
 	rt, err := e.runtime(ctx)
 	if err != nil {
 		return nil, err
@@ -101,7 +104,7 @@ func (e *Engine) call(ctx context.Context, req any, host func(context.Context, [
 	bounded, cancel := context.WithTimeoutCause(ctx, e.opts.Timeout, errTimeout)
 	defer cancel()
 	var said tailWriter // if it panics, why
-	a, err := callEngine(bounded, rt, mod, req, &wasmrt.ReactorConfig{
+	a, err := callEngine(bounded, rt, mod, e.opts.Kinds, req, &wasmrt.ReactorConfig{
 		Name: "nushell", Host: host, Stderr: &said, MemoryLimit: e.opts.MemoryLimit,
 	})
 	var trap *wasmrt.TrapError
@@ -153,13 +156,14 @@ func loadEngine(ctx context.Context, rt *wasmrt.Runtime) (*wasmrt.Module, error)
 	return mod, nil
 }
 
-// callEngine sends one request to a fresh instance.
-func callEngine(ctx context.Context, rt *wasmrt.Runtime, mod *wasmrt.Module, req any, config *wasmrt.ReactorConfig) (*answer, error) {
+// callEngine sends one request, with the kinds of sources, to a fresh instance.
+func callEngine(ctx context.Context, rt *wasmrt.Runtime, mod *wasmrt.Module, kinds kind.Table, req map[string]any, config *wasmrt.ReactorConfig) (*answer, error) {
 	r, err := rt.Instantiate(ctx, mod, config)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded nushell: %w", err)
 	}
 	defer func() { _ = r.Close(context.WithoutCancel(ctx)) }()
+	req["kinds"] = commandsOf(kinds)
 	b, err := json.Marshal(req)
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
@@ -176,6 +180,16 @@ func callEngine(ctx context.Context, rt *wasmrt.Runtime, mod *wasmrt.Module, req
 		return nil, &Error{Diags: a.Errors}
 	}
 	return &a, nil
+}
+
+// commandsOf returns the kinds with lists that are empty in JSON, not null.
+func commandsOf(t kind.Table) []kind.Kind {
+	out := make([]kind.Kind, len(t.Kinds))
+	for i, k := range t.Kinds {
+		k.Args, k.Flags, k.Examples = append([]kind.Param{}, k.Args...), append([]kind.Param{}, k.Flags...), append([]kind.Example{}, k.Examples...)
+		out[i] = k
+	}
+	return out
 }
 
 // hostAnswer encodes what a host operation returned.

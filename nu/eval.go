@@ -12,6 +12,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/source/kind"
 )
 
 // A Mount puts a tree of package files at a path that evaluation sees.
@@ -123,7 +124,9 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	if res := e.cached(ctx, key, req, set); res != nil {
 		return res, nil
 	}
-	s := &session{req: req, files: set, stats: e.stats(), index: map[pir.PID]int{}}
+	s := &session{
+		req: req, files: set, kinds: e.opts.Kinds, stats: e.stats(), index: map[pir.PID]int{}, fetched: map[pathCall]described{},
+	}
 	args := req.Args
 	if args == nil {
 		args = []string{}
@@ -151,10 +154,12 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 type session struct {
 	req      *Request
 	files    *fileSet
+	kinds    kind.Table
 	stats    *statcache.Cache // nil: every file of `fetch path` is read
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput
+	fetched  map[pathCall]described // what was answered to each fetch path
 	messages []string
 	// Where the call is that is being answered, and the texts of its closure.
 	at    Position
@@ -223,11 +228,14 @@ func (s *session) do(ctx context.Context, q *hostRequest) (any, error) {
 	return nil, refuse("", "%s runs only in a build closure", q.Op)
 }
 
-// add notes a PIR and returns what package files see of it.
-func (s *session) add(p *pir.PIR, origin nuon.Record) (string, error) {
+// described is what package files see of a package or source.
+type described map[string]string
+
+// add notes a PIR, with where its bytes are if it is a fetch.
+func (s *session) add(p *pir.PIR, origin nuon.Record) (pir.PID, error) {
 	canonical, err := p.Encode()
 	if err != nil {
-		return "", err
+		return pir.PID{}, err
 	}
 	pid := pir.Sum(canonical)
 	i, known := s.index[pid]
@@ -236,21 +244,18 @@ func (s *session) add(p *pir.PIR, origin nuon.Record) (string, error) {
 		s.index[pid] = i
 		s.packages = append(s.packages, Package{PID: pid, Canonical: canonical, Name: p.Name, Version: p.Version, At: s.at, Texts: s.texts})
 	}
-	reply := nuon.Record{"pid": pid.String(), "name": p.Name, "version": p.Version}
-	if origin != nil {
-		text, err := nuon.Encode(origin)
-		if err != nil {
-			return "", err
-		}
-		pkg := &s.packages[i]
-		if !slices.ContainsFunc(pkg.Origins, func(o []byte) bool { return string(o) == string(text) }) {
-			pkg.Origins = append(pkg.Origins, text)
-		}
-		name, _ := origin["name"].(string)
-		reply = nuon.Record{"pid": pid.String(), "name": name}
+	if origin == nil {
+		return pid, nil
 	}
-	b, err := nuon.Encode(reply)
-	return string(b), err
+	text, err := nuon.Encode(origin)
+	if err != nil {
+		return pir.PID{}, err
+	}
+	pkg := &s.packages[i]
+	if !slices.ContainsFunc(pkg.Origins, func(o []byte) bool { return string(o) == string(text) }) {
+		pkg.Origins = append(pkg.Origins, text)
+	}
+	return pid, nil
 }
 
 func (s *session) result(a *answer) (*Result, error) {

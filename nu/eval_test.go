@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/MordragT/nuka/source"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,9 @@ func testEngine(t *testing.T, o *Options) *Engine {
 	}
 	if o.Runtime == nil {
 		o.Runtime = testRuntime
+	}
+	if o.Kinds.Kinds == nil {
+		o.Kinds = source.Table()
 	}
 	e, err := New(t.Context(), o)
 	if err != nil {

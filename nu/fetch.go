@@ -15,104 +15,84 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/source/kind"
 )
 
-// originFields are the arguments of a fetch that say where to get it, by kind.
-var originFields = map[string][]string{
-	"url":    {"url"},
-	"git":    {"url", "rev", "submodules"},
-	"npm":    {"name", "version"},
-	"pypi":   {"name", "version", "file"},
-	"crate":  {"name", "version"},
-	"go":     {"name", "version"},
-	"deb":    {"name", "version", "arch"},
-	"debsrc": {"name", "version", "file", "patches"},
-}
-
-var archiveEndings = []string{
-	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
-}
-
 // fetch makes the PIR of a `fetch …`. Nothing is downloaded.
-func (s *session) fetch(ctx context.Context, kind string, args nuon.Record, file string) (string, error) {
-	if kind == "path" {
+func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file string) (described, error) {
+	k := s.kinds.Find(name)
+	if k == nil {
+		return nil, refuse("", "fetch: there is no kind of source `%s`", name)
+	}
+	if k.Local {
 		name, _ := args["path"].(string)
 		var o PathOptions
 		o.All, _ = args["all"].(bool)
 		o.Gitignore, _ = args["gitignore"].(bool)
 		return s.fetchPath(ctx, name, file, o)
 	}
-	origin := nuon.Record{"kind": kind}
-	for _, field := range originFields[kind] {
-		switch v := args[field].(type) {
-		case nil:
-		case string:
-			origin[field] = v
-		case bool: // a flag
-			if v {
-				origin[field] = "true"
-			}
-		default:
-			return "", &refusal{Msg: fmt.Sprintf("fetch %s: %s is a %s", kind, field, typeName(v)), Field: field, Help: "quote it"}
-		}
+	fields, err := fieldsOf(k, args)
+	if err != nil {
+		return nil, err
 	}
-	if kind == "git" && origin["rev"] == nil {
-		return "", refuse("say which commit: --rev v1.2 or a commit's hash", "fetch git %v has no revision", origin["url"])
+	origin := nuon.Record{"kind": k.Name}
+	for field, text := range fields {
+		origin[field] = text
 	}
 	p := &pir.PIR{Kind: pir.Fetch}
-	var err error
-	if p.Unpack, err = unpackOf(kind, args); err != nil {
-		return "", err
+	if p.Unpack, err = unpackOf(k, fields, args); err != nil {
+		return nil, err
 	}
 	if n, ok := args["strip"].(int64); ok {
 		if n < 0 || n > 32 {
-			return "", &refusal{Msg: fmt.Sprintf("--strip %d is not from 0 to 32", n), Field: "strip"}
+			return nil, &refusal{Msg: fmt.Sprintf("--strip %d is not from 0 to 32", n), Field: "strip"}
 		}
 		p.Strip = int(n)
-	} else if p.Unpack == pir.UnpackArchive {
-		p.Strip = defaultStrip(kind, origin)
+	} else if p.Unpack == pir.UnpackArchive && k.Stripped != nil {
+		p.Strip = k.Stripped(fields)
 	}
 	text, _ := args["hash"].(string)
 	if strings.TrimSpace(text) == "" {
-		return "", s.missingHash(ctx, kind, &Missing{Origin: origin, Unpack: p.Unpack, Strip: p.Strip})
+		return nil, s.missingHash(ctx, k.Name, &Missing{Origin: origin, Unpack: p.Unpack, Strip: p.Strip})
 	}
 	if p.Hash, err = pir.ParseHash(text); err != nil {
-		return "", &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then tells the right one"}
+		return nil, &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then tells the right one"}
 	}
-	if name, ok := args["name"].(string); ok && kind == "url" {
-		return s.addFetch(p, origin, name)
+	// A name that is no field of the origin is one for messages.
+	if given, ok := args["name"].(string); ok && origin["name"] == nil {
+		return s.addFetch(p, origin, given)
 	}
 	return s.addFetch(p, origin, fetchName(origin))
 }
 
-// defaultStrip is how many leading folders the archives of a registry have around what they hold.
-func defaultStrip(kind string, origin nuon.Record) int {
-	name, _ := origin["name"].(string)
-	file, _ := origin["file"].(string)
-	switch kind {
-	case "npm", "crate", "debsrc":
-		return 1
-	case "pypi": // a wheel has none
-		if !strings.HasSuffix(file, ".whl") {
-			return 1
+// fieldsOf returns the fields of the origin that the arguments of a fetch say.
+func fieldsOf(k *kind.Kind, args nuon.Record) (kind.Fields, error) {
+	fields := kind.Fields{}
+	for _, param := range k.Fields() {
+		switch v := args[param.Name].(type) {
+		case nil:
+			if need := param.Needed; need != nil {
+				return nil, refuse(need.Hint, "fetch %s %s has no %s", k.Name, fields[k.Args[0].Name], need.What)
+			}
+		case string:
+			fields[param.Name] = v
+		case bool: // a switch
+			if v {
+				fields[param.Name] = "true"
+			}
+		default:
+			return nil, &refusal{Msg: fmt.Sprintf("fetch %s: %s is a %s", k.Name, param.Name, typeName(v)), Field: param.Name, Help: "quote it"}
 		}
-	case "go": // <module>@<version>/
-		return strings.Count(name, "/") + 1
 	}
-	return 0
+	return fields, nil
 }
 
-func (s *session) addFetch(p *pir.PIR, origin nuon.Record, name string) (string, error) {
-	text, err := s.add(p, origin)
+func (s *session) addFetch(p *pir.PIR, origin nuon.Record, name string) (described, error) {
+	pid, err := s.add(p, origin)
 	if err != nil {
-		return "", asRefusal(err)
+		return nil, asRefusal(err)
 	}
-	rec, err := nuon.DecodeRecord([]byte(text))
-	if err != nil {
-		return "", err
-	}
-	b, err := nuon.Encode(nuon.Record{"pid": rec["pid"], "name": name})
-	return string(b), err
+	return described{"pid": pid.String(), "name": name}, nil
 }
 
 // fetchName is what a source is called when nobody names it.
@@ -125,28 +105,16 @@ func fetchName(origin nuon.Record) string {
 	return "source"
 }
 
-func unpackOf(kind string, args nuon.Record) (pir.Unpack, error) {
-	switch v := args["unpack"].(type) {
-	case nil:
-	case string:
+func unpackOf(k *kind.Kind, fields kind.Fields, args nuon.Record) (pir.Unpack, error) {
+	if v, ok := args["unpack"].(string); ok {
 		switch pir.Unpack(v) {
 		case pir.UnpackFile, pir.UnpackArchive, pir.UnpackDeb:
 			return pir.Unpack(v), nil
 		}
 		return "", &refusal{Msg: fmt.Sprintf("--unpack %q: want file or archive", v), Field: "unpack"}
 	}
-	switch kind {
-	case "deb":
-		return pir.UnpackDeb, nil
-	case "url":
-		address, _ := args["url"].(string)
-		address, _, _ = strings.Cut(address, "?")
-		for _, ending := range archiveEndings {
-			if strings.HasSuffix(strings.ToLower(address), ending) {
-				return pir.UnpackArchive, nil
-			}
-		}
-		return pir.UnpackFile, nil
+	if k.Unpacked != nil {
+		return k.Unpacked(fields), nil
 	}
 	return pir.UnpackArchive, nil
 }
@@ -163,17 +131,23 @@ func (s *session) missingHash(ctx context.Context, kind string, m *Missing) erro
 	return refuse("add --hash "+hash.String(), "%s", what)
 }
 
-// fetchPath makes the PIR of a file or folder beside the package file.
-func (s *session) fetchPath(ctx context.Context, name, file string, o PathOptions) (string, error) {
+// A pathCall is what a `fetch path` names.
+type pathCall struct {
+	virtual string
+	PathOptions
+}
+
+// fetchPath makes the PIR of a file or folder beside the package file. What was named before is not read again.
+func (s *session) fetchPath(ctx context.Context, name, file string, o PathOptions) (described, error) {
 	field := func(help, format string, args ...any) error {
 		return &refusal{Msg: "fetch path " + name + ": " + fmt.Sprintf(format, args...), Field: "path", Help: help}
 	}
 	m, _, ok := s.files.mount(file)
 	if !ok {
-		return "", field("", "%s is no package file", file)
+		return nil, field("", "%s is no package file", file)
 	}
 	if path.IsAbs(name) || strings.Contains(name, "\\") {
-		return "", field("write it relative to the package file", "absolute paths mean something else on every machine")
+		return nil, field("write it relative to the package file", "absolute paths mean something else on every machine")
 	}
 	virtual := path.Join(path.Dir(file), name)
 	rel, inside := strings.CutPrefix(virtual, m.Path+"/")
@@ -181,36 +155,41 @@ func (s *session) fetchPath(ctx context.Context, name, file string, o PathOption
 		rel, inside = ".", true
 	}
 	if !inside {
-		return "", field("move it below the package file's folder", "leaves the folder %q", s.files.shown(m.Path))
+		return nil, field("move it below the package file's folder", "leaves the folder %q", s.files.shown(m.Path))
+	}
+	seen := pathCall{virtual, o}
+	if reply, ok := s.fetched[seen]; ok {
+		return reply, nil
 	}
 	if _, err := resolve(m, rel); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", field("", "no such file or folder")
+			return nil, field("", "no such file or folder")
 		}
-		return "", field("", "%v", err)
+		return nil, field("", "%v", err)
 	}
 	id, err := s.readPath(ctx, m, rel, o)
 	if err != nil {
-		return "", field("", "%v", err)
+		return nil, field("", "%v", err)
 	}
 	p, err := pathPIR(m, rel, id)
 	if err != nil {
-		return "", field("", "%v", err)
+		return nil, field("", "%v", err)
 	}
-	text, err := s.addFetch(p, nuon.Record{"kind": "path"}, path.Base(virtual))
+	reply, err := s.addFetch(p, nuon.Record{"kind": "path"}, path.Base(virtual))
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	canonical, err := p.Encode()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	in := PathInput{PID: pir.Sum(canonical), CID: id, Virtual: virtual, PathOptions: o}
 	if m.Host != "" {
 		in.Host = path.Join(m.Host, rel)
 	}
 	s.paths = append(s.paths, in)
-	return text, nil
+	s.fetched[seen] = reply
+	return reply, nil
 }
 
 func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {

@@ -18,21 +18,6 @@ const (
 	MaxSize = 4 << 20
 )
 
-// A Kind says how a PIR becomes content.
-type Kind string
-
-// The kinds of PIR.
-const (
-	// Fetch is a fixed output: bytes from outside that must have a given hash.
-	Fetch Kind = "fetch"
-	// Build is a frozen closure run by the embedded Nushell, driving WebAssembly programs.
-	Build Kind = "build"
-	// Env is a merged tree of packages: a profile or a runtime.
-	Env Kind = "env"
-	// Data is a value.
-	Data Kind = "data"
-)
-
 // Unpack says how the fetched bytes become a tree.
 type Unpack string
 
@@ -116,115 +101,17 @@ func (p *PIR) Encode() ([]byte, error) {
 // record returns p as a record, with the inputs written by ref.
 func (p *PIR) record(ref func(PID) string) nuon.Record {
 	rec := nuon.Record{"pir": int64(Version), "kind": string(p.Kind)}
-	switch p.Kind {
-	case Fetch:
-		rec["hash"], rec["unpack"] = p.Hash.String(), string(p.Unpack)
-		if p.Strip > 0 {
-			rec["strip"] = int64(p.Strip)
-		}
-		return rec
-	case Data:
-		rec["name"], rec["data"] = p.Name, p.Data
-		return rec
-	}
-	rec["name"], rec["version"], rec["platform"] = p.Name, p.Version, p.Platform.String()
-	refs := func(ids map[string]PID) nuon.Record {
-		out := nuon.Record{}
-		for name, id := range ids {
-			out[name] = ref(id)
-		}
-		return out
-	}
-	if len(p.Packages) > 0 {
-		rec["packages"] = refs(p.Packages)
-	}
-	if len(p.Run) > 0 {
-		rec["run"] = p.Run
-	}
-	if p.Kind == Env {
-		return rec
-	}
-	rec["nu"], rec["build"] = Edition, p.Build
-	switch {
-	case !p.Src.One.IsZero():
-		rec["src"] = ref(p.Src.One)
-	case len(p.Src.Named) > 0:
-		rec["src"] = refs(p.Src.Named)
-	}
-	if len(p.Env) > 0 {
-		env := nuon.Record{}
-		for k, v := range p.Env {
-			env[k] = v
-		}
-		rec["env"] = env
-	}
-	if len(p.Policy) > 0 {
-		rec["policy"] = p.Policy
-	}
+	kinds[p.Kind].record(p, rec, ref)
 	return rec
 }
 
 // check reports the first field that does not fit the kind.
 func (p *PIR) check() error {
-	switch p.Kind {
-	case Fetch:
-		switch p.Unpack {
-		case UnpackFile, UnpackArchive, UnpackDeb:
-		default:
-			return fieldErr("unpack", "%q is none of file, archive, deb", p.Unpack)
-		}
-		if p.Hash.IsZero() {
-			return fieldErr("hash", "missing")
-		}
-		if p.Strip < 0 || p.Strip > 32 {
-			return fieldErr("strip", "%d is not from 0 to 32", p.Strip)
-		}
-		return nil
-	case Build, Env, Data:
-	default:
+	rules, ok := kinds[p.Kind]
+	if !ok {
 		return fieldErr("kind", "%q is none of fetch, build, env, data", p.Kind)
 	}
-	if !namePattern.MatchString(p.Name) {
-		return fieldErr("name", "%.100q: want letters, digits and . _ + -, beginning with a letter or digit, 100 at most", p.Name)
-	}
-	if p.Kind == Data {
-		if p.Data == nil {
-			return fieldErr("data", "missing")
-		}
-		return nil
-	}
-	if !versionPattern.MatchString(p.Version) {
-		return fieldErr("version", "%.100q: want letters, digits and . : _ + ~ -, 100 at most", p.Version)
-	}
-	if err := checkRefs("packages", p.Packages); err != nil {
-		return err
-	}
-	if err := checkRun(p.Run); err != nil {
-		return err
-	}
-	if p.Kind == Env {
-		if len(p.Packages) == 0 {
-			return fieldErr("packages", "an environment without packages")
-		}
-		return nil
-	}
-	if err := checkRefs("src", p.Src.Named); err != nil {
-		return err
-	}
-	if code, ok := p.Build["nu"].(string); !ok || code == "" {
-		return fieldErr("build", "want a closure")
-	}
-	for k := range p.Build {
-		if k != "nu" && k != "captures" && k != "defs" {
-			return fieldErr("build", "unknown field %q", k)
-		}
-	}
-	for k := range p.Env {
-		if !envPattern.MatchString(k) {
-			return fieldErr("env", "%.100q is no name of an environment variable", k)
-		}
-	}
-	return nil
+	return rules.check(p)
 }
 
 func checkRefs(field string, refs map[string]PID) error {

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -252,18 +253,24 @@ func TestRegistriesOfTheRequest(t *testing.T) {
 	if text := fmt.Sprintf("%v %+v %s", r, r, r); strings.Contains(text, "daemons") || strings.Contains(text, "secret") {
 		t.Errorf("printed with its credentials: %s", text)
 	}
-	if only := (&Client{Home: home}).Registries(Origin{Kind: Deb}, Origin{Kind: Path}); only.NPM != nil || only.Logins != nil {
+	if only := (&Client{Home: home}).Registries(Origin{Kind: Deb}, Origin{Kind: Path}); only.Clients != nil || only.Logins != nil {
 		t.Errorf("more is read than the kinds need: %#v", *only)
 	}
 	whole := &Registries{
-		NPM:    &NPMConfig{Settings: map[string]string{"registry": "https://u:s3cret@h/", "//h/:_authToken": "s3cret", "_auth": "s3cret", "//h/:_password": "s3cret"}},
-		PyPI:   &PyPIConfig{Index: "https://u:s3cret@h/", Extra: []string{"https://s3cret@h/x"}},
-		Cargo:  &CargoConfig{Index: "https://u:s3cret@h/", Token: "s3cret"},
-		Go:     &GoConfig{Proxy: "https://u:s3cret@h/a,https://s3cret@h|direct"},
+		Clients: map[string]Config{
+			"npm":   &NPMConfig{Settings: map[string]string{"registry": "https://u:s3cret@h/", "//h/:_authToken": "s3cret", "_auth": "s3cret", "//h/:_password": "s3cret"}},
+			"pypi":  &PyPIConfig{Index: "https://u:s3cret@h/", Extra: []string{"https://s3cret@h/x"}},
+			"cargo": &CargoConfig{Index: "https://u:s3cret@h/", Token: "s3cret"},
+			"go":    &GoConfig{Proxy: "https://u:s3cret@h/a,https://s3cret@h|direct"},
+		},
 		Logins: []Login{{Password: "s3cret"}},
 	}
 	a := whole.anonymous()
-	if text := fmt.Sprintf("%#v %#v %#v %#v %#v", *a.NPM, *a.PyPI, *a.Cargo, *a.Go, a.Logins); strings.Contains(text, "s3cret") || !strings.Contains(text, "direct") {
-		t.Errorf("without credentials: %s", text)
+	if len(a.Clients) != len(whole.Clients) {
+		t.Errorf("without credentials there are %d configurations, want %d", len(a.Clients), len(whole.Clients))
+	}
+	text, err := json.Marshal(a)
+	if err != nil || strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), "direct") {
+		t.Errorf("without credentials: %s, %v", text, err)
 	}
 }

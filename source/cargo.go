@@ -20,7 +20,38 @@ import (
 
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/kind"
 )
+
+// Crate is the kind of a crate of a Rust registry.
+const Crate OriginKind = "crate"
+
+func crateKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(Crate), About: "A crate of the Rust registry.", More: kind.Downloaded,
+			Args: kind.Release("The crate."), Flags: kind.Archive(),
+			Examples: []kind.Example{{Text: "fetch crate libz-sys 1.1.20 --hash sha256-aaaa", About: "A crate."}},
+			Stripped: func(kind.Fields) int { return 1 },
+		},
+		Digests: []pir.HashAlgorithm{pir.SHA256},
+		Doc:     "```nu eval\nfetch crate libz-sys 1.1.20 --hash sha256-d2d16453e800a8cf6dd2fc3eb4bc99b786a9b90c663b8559a5b1a041bf89e472\n```",
+		Finds: "`.cargo/config.toml` of the folders above, of `CARGO_HOME`: `replace-with`, as long as a chain is; `[registries]`, " +
+			"`CARGO_REGISTRIES_NAME_INDEX`; then what cargo keeps of its own registry",
+		Credentials: "`credentials.toml`, `CARGO_REGISTRY_TOKEN`, `CARGO_REGISTRIES_NAME_TOKEN`",
+		Config:      &ConfigKind{"cargo", "CARGO_REGISTR", func(c *Client) Config { return c.cargo() }, func() Config { return new(CargoConfig) }},
+		Registry:    "crate registry",
+		Find: func(f *Fetcher, ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
+			return f.resolveCrate(ctx, o, want, regs)
+		},
+	}
+}
+
+func (c *CargoConfig) anonymous() Config {
+	out := *c
+	out.Index, out.Token = withoutUser(out.Index), ""
+	return &out
+}
 
 // CargoConfig says where crates are.
 type CargoConfig struct {
@@ -176,7 +207,7 @@ type crateLine struct {
 }
 
 func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
-	c := regs.cargo()
+	c := configOf[CargoConfig](regs, "cargo")
 	if c.Problem != "" {
 		return nil, protocol.Errorf(protocol.Unavailable, "cargo's configuration: %s", c.Problem).
 			WithHint("nuka takes crates from sparse registries: write one, sparse+https://…, in cargo's configuration")

@@ -2,6 +2,7 @@ package source
 
 import (
 	"encoding/hex"
+	"github.com/MordragT/nuka/source/kind"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -127,15 +128,18 @@ func TestGoProxies(t *testing.T) {
 			t.Errorf("GOPROXY=%s: the hint is %q", list, e.Hint)
 		}
 	}
-	c := &Client{Getenv: environment(map[string]string{"GOPROXY": server.URL + "/good", "GOPRIVATE": "corp.example,*.internal"})}
-	for o, want := range map[Origin]string{
-		{Kind: Go, Name: "example.org/m", Version: "main"}:         "v1.0.1-0.20200101000000-abcdefabcdef now",
-		{Kind: Go, Name: "example.org/m", Version: "latest"}:       "v1.10.0 now",
-		{Kind: Go, Name: "example.org/m", Version: "v9.0.0"}:       "there is no example.org/m v9.0.0; the newest is v1.10.0",
-		{Kind: Go, Name: "corp.example/secret", Version: "v1.0.0"}: "GOPRIVATE",
+	client := &Client{Getenv: environment(map[string]string{"GOPROXY": server.URL + "/good", "GOPRIVATE": "corp.example,*.internal"})}
+	for _, c := range []struct {
+		o    Origin
+		want string
+	}{
+		{Origin{Kind: Go, Name: "example.org/m", Version: "main"}, "v1.0.1-0.20200101000000-abcdefabcdef now"},
+		{Origin{Kind: Go, Name: "example.org/m", Version: "latest"}, "v1.10.0 now"},
+		{Origin{Kind: Go, Name: "example.org/m", Version: "v9.0.0"}, "there is no example.org/m v9.0.0; the newest is v1.10.0"},
+		{Origin{Kind: Go, Name: "corp.example/secret", Version: "v1.0.0"}, "GOPRIVATE"},
 	} {
-		if err := fetchOrigin(t, c, o); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", o, err, want)
+		if err := fetchOrigin(t, client, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", c.o, err, c.want)
 		}
 	}
 }
@@ -175,7 +179,7 @@ func TestApt(t *testing.T) {
 	})
 	fetch := func(version, arch string) error {
 		f := fetcher(Options{Client: &Client{System: dir}, Retries: -1})
-		_, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Deb, Name: "x", Version: version, Arch: arch}}, Dir: t.TempDir()})
+		_, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Deb, Name: "x", Version: version, Flags: kind.Fields{"arch": arch}}}, Dir: t.TempDir()})
 		return err
 	}
 	for _, version := range []string{"1", "2", "3", "4"} {

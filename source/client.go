@@ -65,12 +65,7 @@ func RunClient(ctx context.Context, argv ...string) (string, error) {
 func configuresRegistry(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	name = strings.ToUpper(name)
-	for _, prefix := range []string{"NPM_CONFIG_", "PIP_", "GOPROXY", "CARGO_REGISTR"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(Kinds(), func(k Kind) bool { return k.Config != nil && strings.HasPrefix(name, k.Config.Variables) })
 }
 
 // ask runs a client program; what it cannot answer is "".

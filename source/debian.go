@@ -16,7 +16,32 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/source/debversion"
+	"github.com/MordragT/nuka/source/kind"
 )
+
+// Deb is the kind of a Debian binary package.
+const Deb OriginKind = "deb"
+
+// aptFiles is where apt's sources are, for people.
+const aptFiles = "`/etc/apt/sources.list`, `/etc/apt/sources.list.d`: both forms, suites and flat repositories"
+
+func debKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(Deb), About: "A Debian binary package.", More: kind.Downloaded,
+			Args:     kind.Release("The package."),
+			Flags:    kind.Archive(kind.Param{Name: "arch", Type: kind.String, About: "The architecture, such as amd64."}),
+			Examples: []kind.Example{{Text: "fetch deb zlib1g 1:1.3.dfsg-3 --arch amd64 --hash sha256-aaaa", About: "A library."}},
+			Unpacked: func(kind.Fields) pir.Unpack { return pir.UnpackDeb },
+		},
+		Digests:  []pir.HashAlgorithm{pir.SHA256},
+		Doc:      "```nu eval\nfetch deb zlib1g 1:1.2.13.dfsg-1 --arch amd64 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```",
+		Finds:    aptFiles + "; without `--arch`, this machine's",
+		Registry: "Debian repositories",
+		Answers:  (*Fetcher).debianAnswers,
+		Find:     (*Fetcher).resolveDebian,
+	}
+}
 
 // An aptSource is one place apt gets packages from (sources.list(5)).
 type aptSource struct {
@@ -31,7 +56,7 @@ func (s aptSource) indexes(o Origin) (out []string) {
 	flat := "Sources"
 	if o.Kind == Deb {
 		names, flat = nil, "Packages"
-		for _, arch := range debianArchs(o.Arch) {
+		for _, arch := range debianArchs(o.Flags["arch"]) {
 			names = append(names, "binary-"+arch+"/Packages")
 		}
 	}
@@ -222,7 +247,7 @@ func (f *Fetcher) resolveDebianSource(ctx context.Context, sources []aptSource, 
 		}
 		return nil, protocol.Errorf(protocol.NotFound, "debian source %s %s has no such file", o.Name, o.Version).WithHint("%s", src.hint())
 	}
-	if o.File == "" { // the original stays when its revision has gone
+	if o.Flags["file"] == "" { // the original stays when its revision has gone
 		return f.guessPool(ctx, sources, o), nil
 	}
 	return nil, nil

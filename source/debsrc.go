@@ -17,8 +17,40 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
+	"github.com/MordragT/nuka/source/kind"
 	"github.com/MordragT/nuka/source/patch"
 )
+
+// DebSrc is the kind of a Debian source package, or of a file of one.
+const DebSrc OriginKind = "debsrc"
+
+func debsrcKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(DebSrc), About: "A Debian source package, or a file of it.", More: kind.Downloaded,
+			Args: kind.Release("The source package."),
+			Flags: kind.Archive(
+				kind.Param{Name: "file", Type: kind.String, About: "Which file: a pattern such as *.orig.tar.*."},
+				kind.Param{Name: "patches", Type: kind.Switch, About: "All originals, with Debian's patches applied in their order."},
+			),
+			Examples: []kind.Example{
+				{Text: "fetch debsrc zlib 1:1.3.dfsg-3 --hash sha256-aaaa", About: "The upstream source."},
+				{Text: "fetch debsrc zlib 1:1.3.dfsg-3 --patches --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", About: "As Debian builds it."},
+			},
+			Stripped: func(kind.Fields) int { return 1 },
+		},
+		Digests: []pir.HashAlgorithm{pir.SHA256},
+		Doc: "It takes the originals of a source package: the one, or all of them if there are several, each in the folder that dpkg gives it.\n" +
+			"A native package has one archive. `--file` picks one file, such as `'*.debian.tar.xz'`, and so does the digest of an archive; `b3-…` names the\n" +
+			"whole tree.\n\n" +
+			"```nu eval\nfetch debsrc zlib 1:1.2.13.dfsg-1 --hash b3-mxtqyrmjd432t54plwhkwuli7bxvzdwjg3isa5d6dnlc5mmmgghq\n```\n\n" +
+			"`--patches` gives the source as Debian builds it: it adds Debian's own folder `debian` and applies its patches in their order, so that\n" +
+			"the tree is what `dpkg-source -x` makes. It is fixed by `b3-…` alone.",
+		Finds: aptFiles,
+		Find:  (*Fetcher).resolveDebian,
+		Fetch: (*Fetcher).fetchDebianSource,
+	}
+}
 
 // A debianSource is a Debian source package: the files that its .dsc lists (dsc(5)).
 type debianSource struct {
@@ -140,14 +172,14 @@ func (s *debianSource) components() (map[string]debianFile, error) {
 // file returns the one file that o asks for by name, or by the digest that fixes the output, or the main one.
 func (s *debianSource) file(o Origin, want pir.Hash) (debianFile, bool) {
 	for _, file := range s.files {
-		if o.File == "" && file.sha256 == want {
+		if o.Flags["file"] == "" && file.sha256 == want {
 			return file, true
 		}
-		if ok, err := filepath.Match(o.File, file.name); o.File != "" && ok && err == nil && !strings.HasSuffix(file.name, ".asc") {
+		if ok, err := filepath.Match(o.Flags["file"], file.name); o.Flags["file"] != "" && ok && err == nil && !strings.HasSuffix(file.name, ".asc") {
 			return file, true
 		}
 	}
-	if o.File != "" {
+	if o.Flags["file"] != "" {
 		return debianFile{}, false
 	}
 	return s.main()
@@ -157,8 +189,8 @@ func (s *debianSource) file(o Origin, want pir.Hash) (debianFile, bool) {
 // as dpkg-source -x does. It returns false for what is one archive, which is fetched as any other.
 func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (bool, error) {
 	// A digest of an archive fixes this one alone.
-	one := o.File != "" || r.Unpack != pir.UnpackArchive || r.Hash.Algorithm != "" && r.Hash.Algorithm != pir.B3
-	if one && o.Patches == "" {
+	one := o.Flags["file"] != "" || r.Unpack != pir.UnpackArchive || r.Hash.Algorithm != "" && r.Hash.Algorithm != pir.B3
+	if one && o.Flags["patches"] == "" {
 		return false, nil
 	}
 	if one {
@@ -167,7 +199,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 	}
 	s, err := f.findDebianSource(ctx, o, f.registries(r).stranger)
 	if err != nil {
-		if o.Patches == "" && ctx.Err() == nil { // one original may be there all the same
+		if o.Flags["patches"] == "" && ctx.Err() == nil { // one original may be there all the same
 			return false, nil
 		}
 		return false, err
@@ -177,7 +209,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 	if err != nil {
 		return false, err
 	}
-	if !ok || len(components) == 0 && o.Patches == "" {
+	if !ok || len(components) == 0 && o.Flags["patches"] == "" {
 		return false, nil
 	}
 	out := filepath.Join(r.Dir, Out)
@@ -197,7 +229,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 			return true, err
 		}
 	}
-	if o.Patches != "" {
+	if o.Flags["patches"] != "" {
 		err = f.debianChanges(ctx, s, r, root)
 	}
 	return true, err

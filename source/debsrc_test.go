@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"github.com/MordragT/nuka/source/kind"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -105,7 +106,7 @@ func TestDebianSource(t *testing.T) {
 	if diff := cmp.Diff(map[string]string{"readme": "doc\n"}, got); diff != "" || err != nil {
 		t.Errorf("by the digest of one: %v (-want +got)\n%s", err, diff)
 	}
-	o.Patches = "true"
+	o.Flags = kind.Fields{"patches": "true"}
 	got, _, err = fetchSource(t, f, o, pir.Hash{})
 	want := maps.Clone(plain)
 	maps.Copy(want, map[string]string{
@@ -123,7 +124,7 @@ func TestDebianSource(t *testing.T) {
 	files["demo_1.orig-doc.tar.gz"] = bytes.Clone(doc)
 	files["demo_1.orig-doc.tar.gz"][20] ^= 1
 	f = aptServer(t, "demo", "1:1-2", "3.0 (quilt)", files)
-	o.Patches = ""
+	o.Flags = nil
 	if _, _, err := fetchSource(t, f, o, tree); err == nil {
 		t.Error("a damaged part was taken")
 	}
@@ -132,14 +133,14 @@ func TestDebianSource(t *testing.T) {
 func TestDebianNative(t *testing.T) {
 	f := aptServer(t, "demo", "1.21", "3.0 (native)", map[string][]byte{"demo_1.21.tar.gz": gz(t, makeTar(t, file("demo/a", "x")))})
 	for _, patches := range []string{"", "true"} {
-		got, _, err := fetchSource(t, f, Origin{Name: "demo", Version: "1.21", Patches: patches}, pir.Hash{})
+		got, _, err := fetchSource(t, f, Origin{Name: "demo", Version: "1.21", Flags: kind.Fields{"patches": patches}}, pir.Hash{})
 		if diff := cmp.Diff(map[string]string{"a": "x"}, got); diff != "" || err != nil {
 			t.Errorf("%v (-want +got)\n%s", err, diff)
 		}
 	}
 	diff := "--- demo-1.orig/a\n+++ demo-1/a\n@@ -1 +1 @@\n-x\n\\ No newline at end of file\n+y\n--- demo-1.orig/debian/rules\n+++ demo-1/debian/rules\n@@ -0,0 +1 @@\n+#!\n"
 	f = aptServer(t, "demo", "1-1", "1.0", map[string][]byte{"demo_1.orig.tar.gz": gz(t, makeTar(t, file("demo/a", "x"))), "demo_1-1.diff.gz": gz(t, []byte(diff))})
-	got, _, err := fetchSource(t, f, Origin{Name: "demo", Version: "1-1", Patches: "true"}, pir.Hash{})
+	got, _, err := fetchSource(t, f, Origin{Name: "demo", Version: "1-1", Flags: kind.Fields{"patches": "true"}}, pir.Hash{})
 	if diff := cmp.Diff(map[string]string{"a": "y\n", "debian": "folder", "debian/rules": "#!\n (x)"}, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
@@ -241,7 +242,7 @@ func TestRealDebianSources(t *testing.T) {
 	for line := range strings.Lines(string(list)) {
 		name, version, _ := strings.Cut(strings.TrimSpace(line), " ")
 		t.Run(name, func(t *testing.T) {
-			o := Origin{Kind: DebSrc, Name: name, Version: version, Patches: "true"}
+			o := Origin{Kind: DebSrc, Name: name, Version: version, Flags: kind.Fields{"patches": "true"}}
 			dir := t.TempDir()
 			s, err := f.debianSource(t.Context(), f.o.Client.aptSources(), o)
 			if err != nil || s == nil {

@@ -13,15 +13,20 @@ import (
 // registry says so. It is ErrNoRegistry if none is configured; any other error says what is wrong with the registry, the network or the
 // user's credentials. Nothing is downloaded but that answer: of Debian's repositories their Release files.
 func (f *Fetcher) Answers(ctx context.Context, kind OriginKind) error {
-	o := Origin{Kind: kind, Name: "nuka-doctor", Version: "0.0.0"}
-	switch kind {
-	case Deb, DebSrc:
-		return f.debianAnswers(ctx)
-	case Go:
-		o.Name, o.Version = "example.com/nuka-doctor", "v0.0.0"
+	k := kind.find()
+	if k == nil || k.Registry == "" {
+		return ErrNoRegistry
 	}
+	if k.Answers != nil {
+		return k.Answers(f, ctx)
+	}
+	o := k.Nothing
+	if o.Name == "" {
+		o.Name, o.Version = "nuka-doctor", "0.0.0"
+	}
+	o.Kind = kind
 	r := &Request{Origins: []Origin{o}}
-	places, err := f.resolve(ctx, o, r.Hash, f.registries(r))
+	places, err := k.Find(f, ctx, o, r.Hash, f.registries(r))
 	stored := false // the server may be one of plain files, some of which say 403 of what they have not
 	for _, p := range places {
 		_, err = f.get(ctx, p) // its address was put together without a question

@@ -182,7 +182,8 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 	if err := o.check(); err != nil {
 		return pir.Hash{}, protocol.Errorf(protocol.Invalid, "%v", err)
 	}
-	if o.Kind == Path {
+	k := o.Kind.find()
+	if k.Local {
 		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "the tree of a local path is gone from the store").
 			WithHint("evaluate the package again where the path is")
 	}
@@ -190,20 +191,14 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 		return pir.Hash{}, protocol.Errorf(protocol.Offline, "the network is needed and may not be used").
 			WithHint("run it once without --offline")
 	}
-	if o.Kind == Git {
-		if err := f.fetchGit(ctx, o, r); err != nil {
-			return pir.Hash{}, err
-		}
-		return f.checkTree(ctx, r)
-	}
-	if o.Kind == DebSrc {
-		if done, err := f.fetchDebianSource(ctx, o, r); err != nil {
+	if k.Fetch != nil {
+		if done, err := k.Fetch(f, ctx, o, r); err != nil {
 			return pir.Hash{}, err
 		} else if done {
 			return f.checkTree(ctx, r)
 		}
 	}
-	places, err := f.resolve(ctx, o, r.Hash, f.registries(r))
+	places, err := k.Find(f, ctx, o, r.Hash, f.registries(r))
 	if err != nil {
 		return pir.Hash{}, err
 	}

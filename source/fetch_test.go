@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"github.com/MordragT/nuka/source/kind"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -369,8 +371,8 @@ func TestH1(t *testing.T) {
 
 func TestOrigin(t *testing.T) {
 	for _, o := range []Origin{
-		{Kind: URL, URL: "https://h/x"}, {Kind: Git, URL: "https://h/x", Rev: "v1"}, {Kind: NPM, Name: "@s/p", Version: "1"},
-		{Kind: DebSrc, Name: "zlib", Version: "1:2~dfsg-1", File: "*"}, {Kind: Path},
+		{Kind: URL, URL: "https://h/x"}, {Kind: Git, URL: "https://h/x", Flags: kind.Fields{"rev": "v1"}}, {Kind: NPM, Name: "@s/p", Version: "1"},
+		{Kind: DebSrc, Name: "zlib", Version: "1:2~dfsg-1", Flags: kind.Fields{"file": "*"}}, {Kind: Path},
 	} {
 		b, err := o.Encode()
 		if err != nil {
@@ -378,7 +380,7 @@ func TestOrigin(t *testing.T) {
 			continue
 		}
 		back, err := ParseOrigin(b)
-		if err != nil || back != o {
+		if err != nil || !reflect.DeepEqual(back, o) {
 			t.Errorf("%s reads back as %+v, %v", b, back, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -13,7 +14,63 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/source/git"
+	"github.com/MordragT/nuka/source/kind"
 )
+
+// Git is the kind of a commit of a git repository. Its field rev is a full commit hash, a tag or a branch.
+const Git OriginKind = "git"
+
+func gitKind() Kind {
+	const example = "fetch git https://example.org/a.git --rev v1 "
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(Git), About: "A commit of a git repository.", More: kind.Downloaded,
+			Args: []kind.Param{{Name: "url", Type: kind.String, About: "The repository."}},
+			Flags: []kind.Param{
+				{Name: "rev", Type: kind.String, About: "The commit or tag.", Needed: &kind.Need{What: "revision", Hint: "say which commit: --rev v1.2 or a commit's hash"}},
+				kind.Hash,
+				{Name: "submodules", Type: kind.Switch, About: "Take its submodules too, each at the commit that the tree names."},
+			},
+			Examples: []kind.Example{
+				{Text: example + "--hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", About: "A tag."},
+				{Text: example + "--submodules --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", About: "With its submodules."},
+			},
+		},
+		Doc: "It comes without its history. `--rev` is a commit's whole id, also of a commit that no branch has;\n" +
+			"a tag; a branch; or a ref such as `refs/pull/1/head`. The hash fixes what it is. The address is an https one: for a repository\n" +
+			"on this machine there is `fetch path`. Files come as the repository has them: attributes turn no line ends, large file storage (LFS)\n" +
+			"keeps its pointers, links keep their text.\n\n" +
+			"```nu eval\nfetch git https://example.org/a.git --rev v1.0 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```\n\n" +
+			"A repository with submodules is refused, unless `--submodules` takes them: each at the commit that the tree names, with its own submodules.\n" +
+			"A URL in `.gitmodules` may be relative to the repository's; what it leads to is an https address as well, and no address of a\n" +
+			"private network unless the repository has one. Where a submodule is elsewhere, such as at `git@host:…`, fetch it as a source of its own.\n\n" +
+			"```nu eval\nfetch git https://example.org/a.git --rev v1.0 --submodules --hash b3-mxtqyrmjd432t54plwhkwuli7bxvzdwjg3isa5d6dnlc5mmmgghq\n```",
+		Finds:       "at its address, which is asked in git's smart HTTP protocol",
+		Credentials: "as for `url`",
+		Check:       checkGit,
+		Show:        func(o Origin) string { return shownText(o.URL) + " at " + o.Flags["rev"] },
+		Netrc:       true,
+		Fetch: func(f *Fetcher, ctx context.Context, o Origin, r *Request) (bool, error) {
+			return true, f.fetchGit(ctx, o, r)
+		},
+	}
+}
+
+func checkGit(o Origin) error {
+	switch u, err := url.Parse(o.URL); {
+	case err != nil || u.Scheme == "ssh" || u.Scheme == "git":
+		return fmt.Errorf("origin git %q: git is spoken over https and http only: write the repository's https address", o.URL)
+	case u.Scheme == "file" || u.Scheme == "":
+		return fmt.Errorf("origin git %q: for a folder of this machine write fetch path", o.URL)
+	}
+	if err := checkAddress(o, o.URL); err != nil {
+		return err
+	}
+	if o.Flags["rev"] == "" {
+		return fmt.Errorf("origin git %s: rev is missing", o.URL)
+	}
+	return nil
+}
 
 // maxRefs bounds the list of a repository's refs, in bytes. Of protocol version 2 only those that are asked for come.
 const maxRefs = 128 << 20
@@ -25,7 +82,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
 			WithHint("leave --hash out once: the error then tells the right one")
 	}
-	if o.Submodules != "" && r.Strip != 0 {
+	if o.Flags["submodules"] != "" && r.Strip != 0 {
 		return protocol.Errorf(protocol.Invalid, "fetch git: submodules have their paths, and folders cannot be stripped")
 	}
 	root, err := os.OpenRoot(r.Dir)
@@ -33,7 +90,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 		return err
 	}
 	defer root.Close()
-	c := &checkout{f: f, r: r, regs: f.registries(r), root: root, submodules: o.Submodules != "", left: f.o.Limits}
+	c := &checkout{f: f, r: r, regs: f.registries(r), root: root, submodules: o.Flags["submodules"] != "", left: f.o.Limits}
 	return c.repository(ctx, o, Out, 0)
 }
 
@@ -66,7 +123,7 @@ func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*
 		}
 		var err error
 		counted = &countedWriter{w: pack, n: c.done, progress: r.progress}
-		commit, err = remote.Fetch(ctx, o.Rev, counted)
+		commit, err = remote.Fetch(ctx, o.Flags["rev"], counted)
 		return c.f.gitError(o, err)
 	})
 	if err != nil {

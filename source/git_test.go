@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/MordragT/nuka/source/kind"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,7 +113,7 @@ func (r *gitRepo) commit() string {
 // fetch fetches a revision and returns the folder of its tree.
 func (r *gitRepo) fetch(o Options, rev string) (string, pir.Hash, error) {
 	dir := r.t.TempDir()
-	hash, err := fetcher(o).Fetch(r.t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: r.address, Rev: rev}}, Dir: dir})
+	hash, err := fetcher(o).Fetch(r.t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: r.address, Flags: kind.Fields{"rev": rev}}}, Dir: dir})
 	if err == nil {
 		if left, _ := os.ReadDir(dir); len(left) != 1 {
 			r.t.Errorf("beside the output stay %v", left)
@@ -167,14 +168,14 @@ func TestGit(t *testing.T) {
 		}
 	}
 	_, err := fetcher(Options{}).Fetch(t.Context(), &Request{
-		Origins: []Origin{{Kind: Git, URL: r.address, Rev: "v1"}}, Hash: trees["two"], Dir: t.TempDir(),
+		Origins: []Origin{{Kind: Git, URL: r.address, Flags: kind.Fields{"rev": "v1"}}}, Hash: trees["two"], Dir: t.TempDir(),
 	})
 	if protocol.CodeOf(err) != protocol.Mismatch {
 		t.Errorf("got %v, want a mismatch", err)
 	}
 	// A hash of an archive fixes no commit, so it must not pass unchecked.
 	_, err = fetcher(Options{}).Fetch(t.Context(), &Request{
-		Origins: []Origin{{Kind: Git, URL: r.address, Rev: "v1"}}, Hash: sha([]byte("x")), Dir: t.TempDir(),
+		Origins: []Origin{{Kind: Git, URL: r.address, Flags: kind.Fields{"rev": "v1"}}}, Hash: sha([]byte("x")), Dir: t.TempDir(),
 	})
 	if protocol.CodeOf(err) != protocol.Invalid {
 		t.Errorf("by a sha256 hash: got %v, want invalid", err)
@@ -377,7 +378,7 @@ func TestGitAddresses(t *testing.T) {
 		"ssh://git@host/x": "https", "git@host:x": "https", "git://host/x": "https", "ext::sh -c id": "https",
 		"https://user:secret@host/x": "netrc",
 	} {
-		_, err := fetcher(Options{}).Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: address, Rev: "v1"}}, Dir: t.TempDir()})
+		_, err := fetcher(Options{}).Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: address, Flags: kind.Fields{"rev": "v1"}}}, Dir: t.TempDir()})
 		if protocol.CodeOf(err) != protocol.Invalid || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v, want an error with %q", address, err, want)
 		}
@@ -394,7 +395,7 @@ func TestGitAddresses(t *testing.T) {
 	}))
 	defer moved.Close()
 	fetch := func(f *Fetcher, address string) error {
-		_, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: address, Rev: "main"}}, Dir: t.TempDir()})
+		_, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: address, Flags: kind.Fields{"rev": "main"}}}, Dir: t.TempDir()})
 		return err
 	}
 	if err := fetch(fetcher(Options{}), moved.URL+"/old"); err != nil {
@@ -468,7 +469,7 @@ func TestGitHostileServers(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			f := fetcher(Options{Retries: -1, Limits: Limits{Download: 4 << 20}})
-			_, err := f.Fetch(ctx, &Request{Origins: []Origin{{Kind: Git, URL: server.URL, Rev: strings.Repeat("1", 40)}}, Dir: t.TempDir()})
+			_, err := f.Fetch(ctx, &Request{Origins: []Origin{{Kind: Git, URL: server.URL, Flags: kind.Fields{"rev": strings.Repeat("1", 40)}}}, Dir: t.TempDir()})
 			if err == nil || ctx.Err() != nil || c.want != "" && protocol.CodeOf(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -489,7 +490,7 @@ func TestGitHostileServers(t *testing.T) {
 	defer close(hang)
 	f := fetcher(Options{Retries: -1})
 	f.stall = 50 * time.Millisecond
-	if _, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: server.URL, Rev: "v1"}}, Dir: t.TempDir()}); err == nil {
+	if _, err := f.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: server.URL, Flags: kind.Fields{"rev": "v1"}}}, Dir: t.TempDir()}); err == nil {
 		t.Error("fetched from a server that hangs")
 	}
 }

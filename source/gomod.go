@@ -10,8 +10,44 @@ import (
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/semver"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/kind"
 )
+
+// Go is the kind of a Go module; the name of its origins is the module's path.
+const Go OriginKind = "go"
+
+func goKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(Go), About: "A Go module.", More: kind.Downloaded,
+			Args: kind.Release("The module's path."), Flags: kind.Archive(),
+			Examples: []kind.Example{{Text: "fetch go golang.org/x/mod v0.41.0 --hash h1:aaaa", About: "A module."}},
+			Stripped: func(fields kind.Fields) int { return strings.Count(fields["name"], "/") + 1 }, // <module>@<version>/
+		},
+		Digests:     []pir.HashAlgorithm{pir.H1, pir.SHA256},
+		Doc:         "```nu eval\nfetch go golang.org/x/mod v0.24.0 --hash h1:ZfthKaKaT4NrhGVZHO1/WDTwGES4De8KtWO0SIbNJMU=\n```",
+		Finds:       "`GOPROXY`, `GONOPROXY`, `GOPRIVATE`; go's own file of them; then `go env GOPROXY`",
+		Credentials: "in the proxy's address, or in netrc",
+		Check:       func(o Origin) error { return checkRelease(o, true) },
+		Config:      &ConfigKind{"go", "GOPROXY", func(c *Client) Config { return c.goModules() }, func() Config { return new(GoConfig) }},
+		Netrc:       true,
+		Registry:    "Go module proxy",
+		Nothing:     Origin{Name: "example.com/nuka-doctor", Version: "v0.0.0"},
+		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
+			return f.resolveGo(ctx, o, regs)
+		},
+	}
+}
+
+func (g *GoConfig) anonymous() Config {
+	var list strings.Builder
+	for proxy, separator := range eachProxy(g.Proxy) {
+		list.WriteString(withoutUser(proxy) + separator)
+	}
+	return &GoConfig{Proxy: list.String(), NoProxy: g.NoProxy}
+}
 
 // GoConfig says where Go modules are.
 type GoConfig struct {
@@ -47,7 +83,7 @@ func eachProxy(list string) iter.Seq2[string, string] {
 const goSetting = "set GOPROXY to the address of a module proxy, or fetch the repository with fetch git"
 
 func (f *Fetcher) resolveGo(ctx context.Context, o Origin, regs *Registries) ([]place, error) {
-	g := regs.goModules()
+	g := configOf[GoConfig](regs, "go")
 	list := g.Proxy
 	if list == "" {
 		list = f.o.Client.ask(ctx, "go", "env", "GOPROXY")

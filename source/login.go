@@ -153,3 +153,13 @@ func shownError(err error) error {
 	}
 	return err
 }
+
+// sameHost reports whether two addresses are of one server, which may see the credentials for either.
+func sameHost(a, b string) bool {
+	ua, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	ub, err := url.Parse(b)
+	return err == nil && ua.Scheme == ub.Scheme && ua.Host == ub.Host
+}

@@ -14,8 +14,45 @@ import (
 
 	"golang.org/x/mod/semver"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/kind"
 )
+
+// NPM is the kind of a package of an npm registry.
+const NPM OriginKind = "npm"
+
+func npmKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(NPM), About: "A package of the npm registry.", More: kind.Downloaded,
+			Args: kind.Release("Its name, such as @scope/name."), Flags: kind.Archive(),
+			Examples: []kind.Example{{Text: "fetch npm is-odd 3.0.1 --hash sha512-aaaa", About: "A package."}},
+			Stripped: func(kind.Fields) int { return 1 },
+		},
+		Digests: []pir.HashAlgorithm{pir.SHA512},
+		Doc:     "```nu eval\nfetch npm is-odd 3.0.1 --hash sha512-CQpnWPrDwmP1+SMHXZhtLtJv90yiyVfluGsX5iNCVkrhQtU3TQHsUWPG9wkdk9Lgd5yNpAg9jQEo90CBaXgWMA==\n```",
+		Finds:   "`npm_config_registry`; `.npmrc` of the project, of the user (`NPM_CONFIG_USERCONFIG`), global (`NPM_CONFIG_GLOBALCONFIG`, the prefix, `/etc/npmrc`); then `npm config get registry`",
+		Credentials: "`_authToken`, `_auth`, `username` with `_password`, for a host or a path: the longest path counts. `${NAME}` is a variable, " +
+			"`${NAME?}` is nothing if it is not set. A variable that is not set is an error, and is not sent",
+		Check:    func(o Origin) error { return checkRelease(o, true) },
+		Config:   &ConfigKind{"npm", "NPM_CONFIG_", func(c *Client) Config { return c.npm() }, func() Config { return new(NPMConfig) }},
+		Registry: "npm registry",
+		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
+			return f.resolveNPM(ctx, o, regs)
+		},
+	}
+}
+
+func (n *NPMConfig) anonymous() Config {
+	out := &NPMConfig{Settings: map[string]string{}}
+	for key, value := range n.Settings {
+		if key == "registry" || strings.HasSuffix(key, ":registry") {
+			out.Settings[key] = withoutUser(value)
+		}
+	}
+	return out
+}
 
 // NPMConfig says where npm's packages are: what npmrc files and variables say, the nearest one first.
 type NPMConfig struct {
@@ -187,7 +224,7 @@ func (f *Fetcher) resolveNPM(ctx context.Context, o Origin, regs *Registries) ([
 	if strings.HasPrefix(o.Name, "@") {
 		scope, _, _ = strings.Cut(o.Name, "/")
 	}
-	n := regs.npm()
+	n := configOf[NPMConfig](regs, "npm")
 	base := n.base(scope)
 	if base == "" {
 		base = strings.TrimRight(f.o.Client.ask(ctx, "npm", "config", "get", "registry"), "/")

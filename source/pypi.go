@@ -12,9 +12,51 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/kind"
 	"github.com/MordragT/nuka/source/pyversion"
 )
+
+// PyPI is the kind of a file of a release on a Python package index.
+const PyPI OriginKind = "pypi"
+
+func pypiKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(PyPI), About: "A file of a release on the Python package index.", More: kind.Downloaded,
+			Args:     kind.Release("The project."),
+			Flags:    kind.Archive(kind.Param{Name: "file", Type: kind.String, About: "Which file of the release: a pattern such as *.tar.gz."}),
+			Examples: []kind.Example{{Text: "fetch pypi six 1.17.0 --file *.tar.gz --hash sha256-aaaa", About: "The source of a release."}},
+			Stripped: func(fields kind.Fields) int {
+				if strings.HasSuffix(fields["file"], ".whl") { // a wheel has no folder around what it holds
+					return 0
+				}
+				return 1
+			},
+		},
+		Digests: []pir.HashAlgorithm{pir.SHA256},
+		Doc: "`--file` is a pattern for which file of the release; without it the source archive is taken.\n\n" +
+			"```nu eval\nfetch pypi six 1.17.0 --file *.tar.gz --hash sha256-ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81\n```",
+		Finds: "`PIP_INDEX_URL`, `PIP_EXTRA_INDEX_URL`; `index-url` and `extra-index-url` of `PIP_CONFIG_FILE`, the virtual environment, the user, " +
+			"the system; then pip's own index",
+		Credentials: "in the index's address, or in netrc",
+		Config:      &ConfigKind{"pypi", "PIP_", func(c *Client) Config { return c.pypi() }, func() Config { return new(PyPIConfig) }},
+		Netrc:       true,
+		Registry:    "Python index",
+		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
+			return f.resolvePyPI(ctx, o, regs)
+		},
+	}
+}
+
+func (p *PyPIConfig) anonymous() Config {
+	out := &PyPIConfig{Index: withoutUser(p.Index)}
+	for _, extra := range p.Extra {
+		out.Extra = append(out.Extra, withoutUser(extra))
+	}
+	return out
+}
 
 // PyPIConfig says where Python packages are: simple indexes (PEP 503), in the order to ask them.
 // A name and a password in an address are the credentials for it.
@@ -72,7 +114,7 @@ type pyLink struct {
 }
 
 func (f *Fetcher) resolvePyPI(ctx context.Context, o Origin, regs *Registries) ([]place, error) {
-	indexes, err := f.pypiIndexes(ctx, regs.pypi())
+	indexes, err := f.pypiIndexes(ctx, configOf[PyPIConfig](regs, "pypi"))
 	if err != nil {
 		return nil, err
 	}
@@ -222,9 +264,9 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 		return nil, noPyVersion(o, links)
 	}
 	var found []pyLink
-	if o.File != "" {
+	if o.Flags["file"] != "" {
 		for _, l := range of {
-			if ok, err := path.Match(o.File, l.name); err == nil && ok {
+			if ok, err := path.Match(o.Flags["file"], l.name); err == nil && ok {
 				found = append(found, l)
 			}
 		}
@@ -245,12 +287,12 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 	case len(found) == 1:
 		return []place{found[0].place}, nil
 	case len(found) > 1:
-		return nil, protocol.Errorf(protocol.Invalid, "%q matches %d files of %s %s", o.File, len(found), o.Name, o.Version).
+		return nil, protocol.Errorf(protocol.Invalid, "%q matches %d files of %s %s", o.Flags["file"], len(found), o.Name, o.Version).
 			WithHint("make --file match one of %s", strings.Join(names, ", "))
 	}
 	what := "no source archive"
-	if o.File != "" {
-		what = "no file that matches " + o.File
+	if o.Flags["file"] != "" {
+		what = "no file that matches " + o.Flags["file"]
 	}
 	return nil, protocol.Errorf(protocol.NotFound, "%s %s has %s", o.Name, o.Version, what).
 		WithHint("choose one with --file: %s", strings.Join(names, ", "))

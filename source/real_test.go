@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"github.com/MordragT/nuka/source/kind"
 	"io"
 	"io/fs"
 	"maps"
@@ -46,7 +47,7 @@ func TestRealArchives(t *testing.T) {
 	var unpacked, refused, absent, compared int
 	for line := range strings.Lines(string(list)) {
 		field := append(strings.Fields(line), "", "", "")
-		o := Origin{Kind: OriginKind(field[0]), Name: field[1], Version: field[2], Arch: strings.TrimPrefix(field[3], "-"), File: field[4]}
+		o := Origin{Kind: OriginKind(field[0]), Name: field[1], Version: field[2], Flags: kind.Fields{"arch": strings.TrimPrefix(field[3], "-"), "file": field[4]}}
 		name := strings.TrimSpace(line)
 		t.Run(strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "/", "%"), func(t *testing.T) {
 			path := filepath.Join(keep, fmt.Sprintf("%x", sha256.Sum256([]byte(name)))[:16])

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -10,13 +12,81 @@ import (
 // The command reads it and hands it to the daemon with a request, so that both ask the same registries.
 // It is for the memory of one request: it must not be stored, logged or given to others.
 type Registries struct {
-	NPM    *NPMConfig   `json:"npm,omitempty"`
-	PyPI   *PyPIConfig  `json:"pypi,omitempty"`
-	Cargo  *CargoConfig `json:"cargo,omitempty"`
-	Go     *GoConfig    `json:"go,omitempty"`
-	Logins []Login      `json:"logins,omitempty"`
+	// Clients are the configurations by the name of their ConfigKind.
+	Clients map[string]Config
+	Logins  []Login
 
 	stranger bool // see anonymous
+}
+
+// A Config is the configuration of the client of a kind of registry.
+type Config interface {
+	// anonymous returns the addresses without the credentials.
+	anonymous() Config
+}
+
+// A ConfigKind reads one kind of configuration.
+type ConfigKind struct {
+	Name string // the name of its field in JSON
+	// Variables is what the names of environment variables that name registries begin with, in capitals.
+	Variables string
+	Read      func(*Client) Config
+	New       func() Config // an empty one, to decode into
+}
+
+// netrcField is the name of the logins in JSON.
+const netrcField = "logins"
+
+// configOf returns the configuration of a name, or an empty one.
+func configOf[T any](r *Registries, name string) *T {
+	if c, ok := r.Clients[name].(any).(*T); ok && c != nil {
+		return c
+	}
+	return new(T)
+}
+
+// MarshalJSON returns an object with a field for each configuration.
+func (r *Registries) MarshalJSON() ([]byte, error) {
+	all := map[string]any{}
+	for name, c := range r.Clients {
+		all[name] = c
+	}
+	if len(r.Logins) > 0 {
+		all[netrcField] = r.Logins
+	}
+	return json.Marshal(all)
+}
+
+// UnmarshalJSON reads the configurations of the kinds that there are, and takes no notice of others.
+func (r *Registries) UnmarshalJSON(b []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	*r = Registries{}
+	if text, ok := all[netrcField]; ok {
+		if err := json.Unmarshal(text, &r.Logins); err != nil {
+			return fmt.Errorf("logins: %w", err)
+		}
+	}
+	for _, k := range Kinds() {
+		if k.Config == nil || all[k.Config.Name] == nil {
+			continue
+		}
+		c := k.Config.New()
+		if err := json.Unmarshal(all[k.Config.Name], c); err != nil {
+			return fmt.Errorf("%s: %w", k.Config.Name, err)
+		}
+		r.set(k.Config.Name, c)
+	}
+	return nil
+}
+
+func (r *Registries) set(name string, c Config) {
+	if r.Clients == nil {
+		r.Clients = map[string]Config{}
+	}
+	r.Clients[name] = c
 }
 
 // LogValue hides the credentials.
@@ -29,30 +99,14 @@ func (r *Registries) String() string { return "registries" }
 func (c *Client) Registries(origins ...Origin) *Registries {
 	r := &Registries{}
 	for _, o := range origins {
-		switch o.Kind {
-		case NPM:
-			if r.NPM == nil {
-				r.NPM = c.npm()
-			}
-			continue // npm reads no netrc
-		case PyPI:
-			if r.PyPI == nil {
-				r.PyPI = c.pypi()
-			}
-		case Crate:
-			if r.Cargo == nil {
-				r.Cargo = c.cargo()
-			}
-			continue
-		case Go:
-			if r.Go == nil {
-				r.Go = c.goModules()
-			}
-		case URL, Git:
-		default:
+		k := o.Kind.find()
+		if k == nil {
 			continue
 		}
-		if r.Logins == nil {
+		if k.Config != nil && r.Clients[k.Config.Name] == nil {
+			r.set(k.Config.Name, k.Config.Read(c))
+		}
+		if k.Netrc && r.Logins == nil {
 			r.Logins = c.netrc()
 		}
 	}
@@ -62,31 +116,8 @@ func (c *Client) Registries(origins ...Origin) *Registries {
 // anonymous returns the addresses without the credentials.
 func (r *Registries) anonymous() *Registries {
 	out := &Registries{stranger: true}
-	if r.NPM != nil {
-		out.NPM = &NPMConfig{Settings: map[string]string{}}
-		for key, value := range r.NPM.Settings {
-			if key == "registry" || strings.HasSuffix(key, ":registry") {
-				out.NPM.Settings[key] = withoutUser(value)
-			}
-		}
-	}
-	if r.PyPI != nil {
-		out.PyPI = &PyPIConfig{Index: withoutUser(r.PyPI.Index)}
-		for _, extra := range r.PyPI.Extra {
-			out.PyPI.Extra = append(out.PyPI.Extra, withoutUser(extra))
-		}
-	}
-	if r.Cargo != nil {
-		cargo := *r.Cargo
-		cargo.Index, cargo.Token = withoutUser(cargo.Index), ""
-		out.Cargo = &cargo
-	}
-	if r.Go != nil {
-		var list strings.Builder
-		for proxy, separator := range eachProxy(r.Go.Proxy) {
-			list.WriteString(withoutUser(proxy) + separator)
-		}
-		out.Go = &GoConfig{Proxy: list.String(), NoProxy: r.Go.NoProxy}
+	for name, c := range r.Clients {
+		out.set(name, c.anonymous())
 	}
 	return out
 }
@@ -102,34 +133,6 @@ func (f *Fetcher) registries(r *Request) *Registries {
 		return own.anonymous()
 	}
 	return own
-}
-
-func (r *Registries) npm() *NPMConfig {
-	if r.NPM == nil {
-		return &NPMConfig{}
-	}
-	return r.NPM
-}
-
-func (r *Registries) pypi() *PyPIConfig {
-	if r.PyPI == nil {
-		return &PyPIConfig{}
-	}
-	return r.PyPI
-}
-
-func (r *Registries) cargo() *CargoConfig {
-	if r.Cargo == nil {
-		return &CargoConfig{}
-	}
-	return r.Cargo
-}
-
-func (r *Registries) goModules() *GoConfig {
-	if r.Go == nil {
-		return &GoConfig{}
-	}
-	return r.Go
 }
 
 // withoutUser drops a name and a password from an address.

@@ -15,6 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
 	"github.com/MordragT/nuka/source/git"
+	"github.com/MordragT/nuka/source/kind"
 )
 
 const (
@@ -139,7 +140,7 @@ func submoduleOrigin(o Origin, modules []git.Module, sub archive.Submodule) (Ori
 	if err != nil {
 		return refuse("%v", err)
 	}
-	next := Origin{Kind: Git, URL: address, Rev: sub.Commit, Submodules: o.Submodules}
+	next := Origin{Kind: Git, URL: address, Flags: kind.Fields{"rev": sub.Commit, "submodules": o.Flags["submodules"]}}
 	if err := next.check(); err != nil {
 		return refuse("%v", err)
 	}

@@ -3,9 +3,11 @@ package source
 import (
 	"encoding/hex"
 	"fmt"
+	"github.com/MordragT/nuka/source/kind"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -19,7 +21,7 @@ import (
 // fetchAll fetches a revision with its submodules and returns the folder of its tree.
 func (r *gitRepo) fetchAll(o Options, rev string) (string, error) {
 	dir := r.t.TempDir()
-	_, err := fetcher(o).Fetch(r.t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: r.address, Rev: rev, Submodules: "true"}}, Dir: dir})
+	_, err := fetcher(o).Fetch(r.t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: r.address, Flags: kind.Fields{"rev": rev, "submodules": "true"}}}, Dir: dir})
 	if err == nil {
 		if left, _ := os.ReadDir(dir); len(left) != 1 {
 			r.t.Errorf("beside the output stay %v", left)
@@ -89,7 +91,7 @@ func TestGitSubmodules(t *testing.T) {
 	_, plain, err := deep.fetch(Options{}, "main")
 	dir := t.TempDir()
 	got, err2 := fetcher(Options{}).Fetch(t.Context(), &Request{
-		Origins: []Origin{{Kind: Git, URL: deep.address, Rev: "main", Submodules: "true"}}, Hash: plain, Dir: dir,
+		Origins: []Origin{{Kind: Git, URL: deep.address, Flags: kind.Fields{"rev": "main", "submodules": "true"}}}, Hash: plain, Dir: dir,
 	})
 	if err != nil || err2 != nil || got != plain {
 		t.Errorf("got %v, %v, %v, want %v", got, err, err2, plain)
@@ -175,12 +177,12 @@ func TestSubmoduleOrigin(t *testing.T) {
 		{"http://host.invalid/o/r", "http://169.254.169.254/latest", "", "inside"},
 		{"http://host.invalid/o/r", "http://[::ffff:10.0.0.1]/x", "", "inside"},
 	} {
-		o := Origin{Kind: Git, URL: c.from, Rev: "v1", Submodules: "true"}
+		o := Origin{Kind: Git, URL: c.from, Flags: kind.Fields{"rev": "v1", "submodules": "true"}}
 		next, err := submoduleOrigin(o, []git.Module{{Name: "s", Path: "s", URL: c.to}}, sub)
 		if next.URL != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s from %s: got %s, %v, want %s%s", c.to, c.from, next.URL, err, c.want, c.err)
 		}
-		if err == nil && (next.Rev != sub.Commit || next.Submodules != "true") {
+		if err == nil && (next.Flags["rev"] != sub.Commit || next.Flags["submodules"] != "true") {
 			t.Errorf("got %+v", next)
 		}
 	}
@@ -246,7 +248,7 @@ func TestGitSubmodulesLimits(t *testing.T) {
 	few.modules = 2
 	for rev, want := range map[string]protocol.Code{"main~15": "", "main~14": protocol.Exhausted} {
 		id := strings.TrimSpace(chain.git("rev-parse", rev))
-		_, err := few.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: chain.address, Rev: id, Submodules: "true"}}, Dir: t.TempDir()})
+		_, err := few.Fetch(t.Context(), &Request{Origins: []Origin{{Kind: Git, URL: chain.address, Flags: kind.Fields{"rev": id, "submodules": "true"}}}, Dir: t.TempDir()})
 		if want == "" && err != nil || want != "" && protocol.CodeOf(err) != want {
 			t.Errorf("%s, of two submodules: got %v, want %q", rev, err, want)
 		}
@@ -262,19 +264,19 @@ func TestSubmodulesOrigin(t *testing.T) {
 		o    Origin
 		want string
 	}{
-		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1"}, `{"kind":"git","rev":"v1","url":"https://host/r"}`},
-		{Origin{Kind: Git, URL: "https://host/r", Rev: "v1", Submodules: "true"}, `{"kind":"git","rev":"v1","submodules":"true","url":"https://host/r"}`},
+		{Origin{Kind: Git, URL: "https://host/r", Flags: kind.Fields{"rev": "v1"}}, `{"kind":"git","rev":"v1","url":"https://host/r"}`},
+		{Origin{Kind: Git, URL: "https://host/r", Flags: kind.Fields{"rev": "v1", "submodules": "true"}}, `{"kind":"git","rev":"v1","submodules":"true","url":"https://host/r"}`},
 	} {
 		b, err := c.o.Encode()
 		if err != nil || string(b) != c.want {
 			t.Errorf("got %s, %v, want %s", b, err, c.want)
 		}
-		if got, err := ParseOrigin(b); err != nil || got != c.o {
+		if got, err := ParseOrigin(b); err != nil || !reflect.DeepEqual(got, c.o) {
 			t.Errorf("%s: got %+v, %v", b, got, err)
 		}
 	}
 	for _, o := range []Origin{
-		{Kind: Git, URL: "https://host/r", Rev: "v1", Submodules: "yes"}, {Kind: URL, URL: "https://host/r", Submodules: "true"},
+		{Kind: Git, URL: "https://host/r", Flags: kind.Fields{"rev": "v1", "submodules": "yes"}}, {Kind: URL, URL: "https://host/r", Flags: kind.Fields{"submodules": "true"}},
 	} {
 		if _, err := o.Encode(); err == nil {
 			t.Errorf("%+v is taken", o)

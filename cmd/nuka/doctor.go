@@ -139,10 +139,7 @@ const registryTimeout = 20 * time.Second
 
 // examineRegistries asks each registry that the user's clients are configured for, all at once.
 func (a *app) examineRegistries(ctx context.Context) []finding {
-	registries := []struct {
-		kind source.OriginKind
-		what string
-	}{{source.NPM, "npm registry"}, {source.PyPI, "Python index"}, {source.Crate, "crate registry"}, {source.Go, "Go module proxy"}, {source.Deb, "Debian repositories"}}
+	registries := slices.DeleteFunc(source.Kinds(), func(k source.Kind) bool { return k.Registry == "" })
 	findings := make([]finding, len(registries))
 	fetcher := source.New(&source.Options{Client: a.client(), Retries: -1})
 	var asking sync.WaitGroup
@@ -150,8 +147,8 @@ func (a *app) examineRegistries(ctx context.Context) []finding {
 		asking.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, registryTimeout)
 			defer cancel()
-			f := finding{What: r.what, OK: true, Detail: "answers"}
-			switch err := fetcher.Answers(ctx, r.kind); {
+			f := finding{What: r.Registry, OK: true, Detail: "answers"}
+			switch err := fetcher.Answers(ctx, source.OriginKind(r.Name)); {
 			case errors.Is(err, source.ErrNoRegistry):
 				f.Detail = "none is configured on this machine, so packages cannot be fetched from one"
 			case ctx.Err() != nil:

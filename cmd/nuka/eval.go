@@ -215,7 +215,7 @@ func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, 
 	if err != nil {
 		return nil, err
 	}
-	engine, err := nu.New(ctx, &nu.Options{CacheDir: a.home.Cache})
+	engine, err := nu.New(ctx, &nu.Options{CacheDir: a.home.Cache, Kinds: source.Table()})
 	if err != nil {
 		return nil, err
 	}

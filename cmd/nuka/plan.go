@@ -69,5 +69,5 @@ func stepText(s *protocol.PlanStep, maybe bool) string {
 	if maybe {
 		unless = "unless its inputs get the content they had"
 	}
-	return line(map[pir.Kind]string{pir.Fetch: "fetch", pir.Build: "build", pir.Env: "merge", pir.Data: "write"}[s.What], unless)
+	return line(s.What.Verb(), unless)
 }

@@ -99,13 +99,15 @@ func (p *progress) start(e protocol.Event) {
 	}
 	act := &activity{started: time.Now()}
 	p.active[e.PID] = act
-	verb := map[pir.Kind]string{pir.Fetch: "fetch ", pir.Build: "build ", pir.Env: "merge ", pir.Data: "write "}[e.What]
-	name := printable(verb + e.Name)
+	name := printable(e.Name)
+	if verb := e.What.Verb(); verb != "" {
+		name = verb + " " + name
+	}
 	if e.Total > 1 {
 		name = fmt.Sprintf("[%d/%d] %s", e.Done, e.Total, name)
 	}
 	if p.bars == nil {
-		if p.verbose || e.What == pir.Fetch || e.What == pir.Build || e.What == "" {
+		if p.verbose || e.What.Long() || e.What == "" {
 			p.line("%s", name)
 		}
 		return

@@ -49,6 +49,7 @@ var long = map[string]string{
 var large = map[string]string{
 	"wasmrt":   "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
 	"node":     "what the daemon is assembled from; its heads, its sharing and what tickets may do become packages with TODO(#12): divide it",
+	"source":   "a file for each kind of source, with its documentation; they share the downloads and the user's configuration",
 	"cmd/nuka": "a file for each group of commands, which share the terminal, the home and the connection",
 }
 

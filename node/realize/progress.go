@@ -10,7 +10,7 @@ func (g *graph) count(plan *protocol.Plan) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, s := range plan.Steps {
-		if s.How == protocol.Receive || s.How == protocol.Make && (s.What == pir.Fetch || s.What == pir.Build) {
+		if s.How == protocol.Receive || s.How == protocol.Make && s.What.Long() {
 			g.steps[step{s.PID, s.How}] += 0
 		}
 	}
@@ -42,7 +42,7 @@ func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
 	g.r.running[id] = string(p.Kind) + " " + name
 	g.r.mu.Unlock()
 	e := protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind}
-	if p.Kind == pir.Fetch || p.Kind == pir.Build {
+	if p.Kind.Long() {
 		e.Done, e.Total = g.next(id, protocol.Make)
 	}
 	g.event(e)

@@ -88,6 +88,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 		if w.g.jobs != nil {
 			places = []Slots{w.g.jobs, w.g.r.o.Slots}
 		}
+	case pir.Env, pir.Data: // they take no time
 	}
 	for _, place := range places {
 		r, err := place.Take(ctx)

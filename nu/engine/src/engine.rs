@@ -16,12 +16,12 @@ pub enum Phase {
 /// How deep commands may call each other; the stack of the module has room for it.
 const RECURSION_LIMIT: i64 = 200;
 
-pub fn new(phase: Phase) -> EngineState {
+pub fn new(phase: Phase, kinds: Vec<commands::fetch::Kind>) -> EngineState {
     let mut es = EngineState::new();
     let delta = {
         let mut ws = StateWorkingSet::new(&es);
         commands::pure::bind(&mut ws);
-        commands::bind(&mut ws, phase);
+        commands::bind(&mut ws, phase, kinds);
         ws.render()
     };
     es.merge_delta(delta).expect("bind commands");

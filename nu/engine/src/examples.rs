@@ -34,7 +34,6 @@ fn decls(es: &EngineState) -> Vec<(String, nu_protocol::DeclId)> {
 
 /// Every bound command.
 pub fn describe(es: &EngineState) -> Vec<Described> {
-    let own: Vec<&str> = commands::own().collect();
     decls(es)
         .into_iter()
         .map(|(name, id)| {
@@ -44,7 +43,7 @@ pub fn describe(es: &EngineState) -> Vec<Described> {
             let named = sig.named.iter().filter(|f| f.long != "help").map(|f| (format!("--{}", f.long), f.desc.clone()));
             let positional = sig.required_positional.iter().chain(&sig.optional_positional).chain(&sig.rest_positional);
             Described {
-                own: own.contains(&name.as_str()),
+                own: commands::own(d),
                 usage: args::usage(&name, &sig),
                 about: d.description().into(),
                 more: d.extra_description().into(),
@@ -72,11 +71,11 @@ pub struct Outcome {
 
 /// Runs the examples of every bound command.
 pub fn run(base: &EngineState) -> Vec<Outcome> {
-    let own: Vec<&str> = commands::own().collect();
     let mut out = vec![];
     for (command, id) in decls(base) {
-        for e in base.get_decl(id).examples() {
-            let (status, reason) = one(base, e.example, e.result.as_ref(), own.contains(&command.as_str()));
+        let d = base.get_decl(id);
+        for e in d.examples() {
+            let (status, reason) = one(base, e.example, e.result.as_ref(), commands::own(d));
             out.push(Outcome { command: command.clone(), example: e.example.into(), status, reason });
         }
     }

@@ -17,6 +17,7 @@ mod threads;
 mod trace;
 
 use diag::Diag;
+use commands::fetch::Kind;
 use engine::Phase;
 use nu_engine::ClosureEvalOnce;
 use nu_protocol::{
@@ -24,7 +25,15 @@ use nu_protocol::{
     engine::{Stack, StateWorkingSet},
 };
 use serde::{Deserialize, Serialize};
-use std::{any::Any, collections::BTreeMap};
+use std::{any::Any, collections::BTreeMap, mem::ManuallyDrop};
+
+/// A request, with the kinds of sources that there are.
+#[derive(Deserialize)]
+struct Call {
+    kinds: Vec<Kind>,
+    #[serde(flatten)]
+    request: Request,
+}
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -32,21 +41,24 @@ enum Request {
     /// Evaluate the package in `file` with `args` as typed.
     Eval { file: String, #[serde(default)] args: Vec<String> },
     /// Run a frozen closure with one argument.
-    Build {
-        name: String,
-        closure: String,
-        arg: String,
-        cwd: String,
-        #[serde(default)]
-        env: BTreeMap<String, String>,
-        /// The folders of the input packages.
-        #[serde(default)]
-        inputs: Vec<String>,
-    },
+    Build(Build),
     /// Describe every bound command.
     Commands,
     /// Run the examples of every bound command.
     Examples,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    name: String,
+    closure: String,
+    arg: String,
+    cwd: String,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    /// The folders of the input packages.
+    #[serde(default)]
+    inputs: Vec<String>,
 }
 
 #[derive(Serialize, Default)]
@@ -65,9 +77,10 @@ fn plain(msg: impl Into<String>) -> Vec<Diag> {
     vec![Diag { msg: msg.into(), ..Default::default() }]
 }
 
-fn evaluate(file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
-    let mut es = engine::new(Phase::Eval);
-    let (path, module) = load::Load::new(&mut es).file("", file)?;
+fn evaluate(kinds: Vec<Kind>, file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
+    // The instance ends with its answer: taking the state of a thousand files apart would be for nothing.
+    let mut es = ManuallyDrop::new(engine::new(Phase::Eval, kinds));
+    let (path, module) = load::Load::new(&mut es).file(file)?;
     let main = es.get_module(module).main;
     let package = main.and_then(|id| (es.get_decl(id) as &dyn Any).downcast_ref::<memo::Package>()).cloned();
     let Some(package) = package else {
@@ -83,7 +96,7 @@ fn evaluate(file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
     };
     let args = args::read(&load::module_name(&path), &package.signature, words).map_err(|d| vec![d])?;
     let shell = |e: &nu_protocol::ShellError| vec![diag::of_shell(&StateWorkingSet::new(&es), e)];
-    let v = package.memo(&es, &Stack::new().collect_value(), args, Span::unknown()).map_err(|e| shell(&e))?;
+    let v = package.first(&es, args).map_err(|e| shell(&e))?;
     if !matches!(&v, Value::Record { val, .. } if val.contains("pid")) {
         let span = es.get_decl(package.main).block_id().and_then(|id| es.get_block(id).span).unwrap_or(Span::unknown());
         let ws = StateWorkingSet::new(&es);
@@ -93,14 +106,15 @@ fn evaluate(file: &str, words: &[String]) -> Result<String, Vec<Diag>> {
     canon::canon(&v).map_err(|e| shell(&e))
 }
 
-fn build(name: &str, closure: &str, arg: &str, cwd: &str, env: BTreeMap<String, String>, inputs: Vec<String>) -> Result<(), Vec<Diag>> {
+fn build(kinds: Vec<Kind>, request: Build) -> Result<(), Vec<Diag>> {
+    let Build { name, closure, arg, cwd, env, inputs } = request;
     let unknown = Span::unknown();
     let read = |t: &str, what: &str| canon::read(t, unknown).map_err(|e| plain(format!("{what}: {e}")));
-    let (frozen, arg) = (read(closure, "closure")?, read(arg, "argument")?);
+    let (frozen, arg) = (read(&closure, "closure")?, read(&arg, "argument")?);
     commands::fix::inputs(inputs.into_iter().map(Into::into).collect());
-    let mut es = engine::new(Phase::Build);
+    let mut es = engine::new(Phase::Build, kinds);
     let mut ws = StateWorkingSet::new(&es);
-    let thawed = thaw::closure(&mut ws, &frozen, name)?;
+    let thawed = thaw::closure(&mut ws, &frozen, &name)?;
     let delta = ws.render();
     es.merge_delta(delta).map_err(|e| plain(e.to_string()))?;
     let mut stack = Stack::new();
@@ -120,20 +134,20 @@ fn build(name: &str, closure: &str, arg: &str, cwd: &str, env: BTreeMap<String, 
     Ok(())
 }
 
-fn answer(req: Request) -> Response {
+fn answer(Call { kinds, request }: Call) -> Response {
     load::reset();
     memo::reset();
-    match req {
-        Request::Eval { file, args } => match evaluate(&file, &args) {
+    match request {
+        Request::Eval { file, args } => match evaluate(kinds, &file, &args) {
             Ok(v) => Response { value: Some(v), ..Default::default() },
             Err(errors) => Response { errors, ..Default::default() },
         },
-        Request::Build { name, closure, arg, cwd, env, inputs } => match build(&name, &closure, &arg, &cwd, env, inputs) {
+        Request::Build(request) => match build(kinds, request) {
             Ok(()) => Response { value: Some("null".into()), ..Default::default() },
             Err(errors) => Response { errors, ..Default::default() },
         },
-        Request::Commands => Response { commands: examples::describe(&engine::new(Phase::Eval)), ..Default::default() },
-        Request::Examples => Response { examples: examples::run(&engine::new(Phase::Eval)), ..Default::default() },
+        Request::Commands => Response { commands: examples::describe(&engine::new(Phase::Eval, kinds)), ..Default::default() },
+        Request::Examples => Response { examples: examples::run(&engine::new(Phase::Eval, kinds)), ..Default::default() },
     }
 }
 
@@ -141,7 +155,7 @@ fn answer(req: Request) -> Response {
 /// `p` and `n` describe a request buffer made with `nk_alloc`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nk_call(p: *const u8, n: usize) -> u64 {
-    let resp = match serde_json::from_slice::<Request>(unsafe { std::slice::from_raw_parts(p, n) }) {
+    let resp = match serde_json::from_slice::<Call>(unsafe { std::slice::from_raw_parts(p, n) }) {
         Ok(req) => answer(req),
         Err(e) => Response { errors: plain(format!("request: {e}")), ..Default::default() },
     };

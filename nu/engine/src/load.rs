@@ -6,10 +6,11 @@ use crate::{
     host,
     memo::Package,
 };
+use nu_parser::{LiteBlock, LiteCommand};
 use nu_protocol::{
-    BlockId, ModuleId, ParseError, Span, Type, Value,
+    BlockId, Module, ModuleId, ParseError, Span, Type, Value,
     ast::{Argument, Expr, Expression},
-    engine::{EngineState, StateWorkingSet},
+    engine::{EngineState, StateWorkingSet, Visibility},
 };
 use serde_json::json;
 use std::{
@@ -60,11 +61,33 @@ pub fn reset() {
     LOADED.with(|l| *l.borrow_mut() = Loaded::default());
 }
 
-/// Loads files, and those that they use, into an engine.
+/// A file that is being loaded.
+struct Loading {
+    path: String,
+    source: String,
+    /// Its name for people.
+    shown: String,
+    /// What the file that uses it calls it, and where.
+    name: String,
+    at: Place,
+    /// The modules that it uses and that are loaded, by the names that it has for them.
+    uses: BTreeMap<String, ModuleId>,
+    /// Those that it is still to be parsed with, the first one last.
+    wanted: Vec<(String, Place)>,
+}
+
+/// A part of a file's text: where it begins, and how long it is.
+type Place = (usize, usize);
+
+/// Loads files, and those that they use, into an engine. The files that wait for others are a list, so chains may be of any length.
 pub struct Load<'a> {
     pub es: &'a mut EngineState,
-    /// The files being loaded: their paths, and what people call them.
-    stack: Vec<(String, String)>,
+    stack: Vec<Loading>,
+}
+
+enum Found {
+    Known(String, ModuleId),
+    New(Box<Loading>),
 }
 
 impl<'a> Load<'a> {
@@ -72,76 +95,130 @@ impl<'a> Load<'a> {
         Load { es, stack: vec![] }
     }
 
-    /// Loads the file that `name` means in the file `from`. An error without a position is about the `use` itself.
-    pub fn file(&mut self, from: &str, name: &str) -> Result<(String, ModuleId), Vec<Diag>> {
+    /// Loads the file that the host knows as `file`.
+    pub fn file(&mut self, file: &str) -> Result<(String, ModuleId), Vec<Diag>> {
+        match self.find("", file, (0, 0))? {
+            Found::Known(path, id) => return Ok((path, id)),
+            Found::New(loading) => self.stack.push(*loading),
+        }
+        loop {
+            let top = self.stack.last_mut().expect("a file is being loaded");
+            let Some((name, at)) = top.wanted.pop() else {
+                let top = self.stack.pop().expect("a file is being loaded");
+                match self.parse(top).map_err(|(at, errs)| self.placed(at, errs))? {
+                    Parsed::Lacks(loading) => self.stack.push(*loading),
+                    Parsed::All(path, name, id) => match self.stack.last_mut() {
+                        None => return Ok((path, id)),
+                        Some(user) => drop(user.uses.insert(name, id)),
+                    },
+                }
+                continue;
+            };
+            if top.uses.contains_key(&name) {
+                continue;
+            }
+            let from = top.path.clone();
+            match self.find(&from, &name, at).map_err(|errs| self.placed(at, errs))? {
+                Found::Known(_, id) => drop(self.stack.last_mut().map(|user| user.uses.insert(name, id))),
+                Found::New(loading) => self.stack.push(*loading),
+            }
+        }
+    }
+
+    /// Gives errors that have no position that of the `use` in the file which is loaded now.
+    fn placed(&self, at: Place, errs: Vec<Diag>) -> Vec<Diag> {
+        let Some(user) = self.stack.last() else { return errs };
+        let mut ws = StateWorkingSet::new(self.es);
+        let file = ws.add_file(&user.path, user.source.as_bytes());
+        let start = ws.get_span_for_file(file).start + at.0;
+        let place = diag::at(&ws, Span::new(start, start + at.1), "", "", "");
+        errs.into_iter().map(|e| if e.file.is_empty() { Diag { msg: e.msg, hint: e.hint, ..place.clone() } } else { e }).collect()
+    }
+
+    /// The file that `name` means in the file `from`. An error without a position is about the `use` itself.
+    fn find(&self, from: &str, name: &str, at: Place) -> Result<Found, Vec<Diag>> {
         let bare = |msg: String, hint: String| vec![Diag { msg, hint, ..Default::default() }];
         let found = host::call("load", json!({"from": from, "name": name})).map_err(|r| bare(r.msg, r.help.unwrap_or_default()))?;
         let text = |k: &str| found[k].as_str().unwrap_or_default().to_string();
         let (path, source, shown) = (text("path"), text("text"), text("shown"));
         if let Some(id) = module(&path) {
-            return Ok((path, id));
+            return Ok(Found::Known(path, id));
         }
-        if let Some(i) = self.stack.iter().position(|(p, _)| *p == path) {
-            let mut ring: Vec<&str> = self.stack[i..].iter().map(|(_, s)| s.as_str()).collect();
+        if let Some(i) = self.stack.iter().position(|l| l.path == path) {
+            let mut ring: Vec<&str> = self.stack[i..].iter().map(|l| l.shown.as_str()).collect();
             ring.push(&shown);
             return Err(bare(format!("packages use each other in a circle: {}", ring.join(" → ")), "move what both need into a third file".into()));
         }
-        self.stack.push((path.clone(), shown));
-        let r = self.parse(&path, &source);
-        self.stack.pop();
-        Ok((path, r?))
+        let mut wanted = if check::too_deep(source.as_bytes()).is_none() && mentions_use(source.as_bytes()) { used(self.es, &source) } else { vec![] };
+        wanted.reverse();
+        Ok(Found::New(Box::new(Loading { path, source, shown, name: name.to_string(), at, uses: BTreeMap::new(), wanted })))
     }
 
-    fn parse(&mut self, path: &str, source: &str) -> Result<ModuleId, Vec<Diag>> {
-        // First the modules it uses: the parser says which it misses, by the name their text evaluates to.
-        let mut uses: BTreeMap<String, ModuleId> = BTreeMap::new();
-        loop {
-            let mut ws = StateWorkingSet::new(self.es);
-            let parsed = parse_file(&mut ws, path, source, &uses);
-            let missing: Vec<(Span, String)> = match &parsed {
-                Err(_) => vec![],
-                Ok(_) => ws
-                    .parse_errors
-                    .iter()
-                    .filter_map(|e| match e {
-                        ParseError::ModuleNotFound(s, n) if !uses.contains_key(n) => Some((*s, n.clone())),
-                        _ => None,
-                    })
-                    .collect(),
-            };
-            if missing.is_empty() {
-                let id = parsed.map_err(|d| vec![d])?;
-                let errors = check::errors(&ws);
-                if !errors.is_empty() {
-                    return Err(errors);
-                }
-                self.note(&ws);
-                let delta = ws.render();
-                self.es.merge_delta(delta).map_err(|e| vec![Diag { msg: e.to_string(), ..Default::default() }])?;
-                LOADED.with(|l| l.borrow_mut().modules.insert(path.to_string(), id));
-                return Ok(id);
-            }
-            // The spans belong to this working set; places are worked out before it is dropped.
-            let places: Vec<(Diag, String)> = missing.into_iter().map(|(s, n)| (diag::at(&ws, s, "", "", ""), n)).collect();
-            drop(ws);
-            for (place, name) in places {
-                if uses.contains_key(&name) {
-                    continue;
-                }
-                let (_, id) = self.file(path, &name).map_err(|errs| {
-                    errs.into_iter()
-                        .map(|e| if e.file.is_empty() { Diag { msg: e.msg, hint: e.hint, ..place.clone() } } else { e })
-                        .collect::<Vec<_>>()
-                })?;
-                uses.insert(name, id);
-            }
+    /// Parses a file with the modules it uses. The parser says which it misses, by the name their text evaluates to.
+    /// An error comes with the place of the `use` that the file was loaded for.
+    fn parse(&mut self, mut file: Loading) -> Result<Parsed, (Place, Vec<Diag>)> {
+        let mut ws = StateWorkingSet::new(self.es);
+        let id = parse_file(&mut ws, &file.path, &file.source, &file.uses).map_err(|d| (file.at, vec![d]))?;
+        let start = ws.get_span_for_filename(&file.path).map_or(0, |s| s.start);
+        let missing = ws.parse_errors.iter().filter_map(|e| match e {
+            ParseError::ModuleNotFound(s, n) if !file.uses.contains_key(n) => Some((n.clone(), (s.start.saturating_sub(start), s.end - s.start))),
+            _ => None,
+        });
+        file.wanted = missing.collect();
+        if !file.wanted.is_empty() {
+            file.wanted.reverse();
+            return Ok(Parsed::Lacks(Box::new(file)));
         }
+        let errors = check::errors(&ws);
+        if !errors.is_empty() {
+            return Err((file.at, errors));
+        }
+        note(&ws);
+        let delta = ws.render();
+        self.es.merge_delta(delta).map_err(|e| (file.at, vec![Diag { msg: e.to_string(), ..Default::default() }]))?;
+        LOADED.with(|l| l.borrow_mut().modules.insert(file.path.clone(), id));
+        Ok(Parsed::All(file.path, file.name, id))
     }
+}
 
-    /// Notes where commands are written and what variables are called, for freezing.
-    fn note(&self, ws: &StateWorkingSet) {
-        note(ws);
-    }
+enum Parsed {
+    /// Modules are missing.
+    Lacks(Box<Loading>),
+    /// The path, what the file that uses it calls it, and its module.
+    All(String, String, ModuleId),
+}
+
+/// Whether a text can use a module at all.
+fn mentions_use(text: &[u8]) -> bool {
+    text.windows(3).any(|w| w == b"use")
+}
+
+/// The modules that a text uses at its top by plain names, in order. So they are there when the text is parsed first.
+fn used(es: &EngineState, source: &str) -> Vec<(String, Place)> {
+    let mut ws = StateWorkingSet::new(es);
+    let file = ws.add_file("", source.as_bytes());
+    let span = ws.get_span_for_file(file);
+    let name = |command: &LiteCommand| {
+        let words: Vec<&[u8]> = command.parts.iter().take(3).map(|s| ws.get_span_contents(*s)).collect();
+        let i = match words[..] {
+            [b"use", _, ..] => 1,
+            [b"export", b"use", _] => 2,
+            _ => return None,
+        };
+        let name = nu_parser::trim_quotes(words[i]);
+        let plain = name.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'/' | b'.' | b'-' | b'_'));
+        let at = command.parts[i];
+        (plain && !name.is_empty()).then(|| (String::from_utf8_lossy(name).into_owned(), (at.start - span.start, at.end - at.start)))
+    };
+    let (block, _) = commands(&ws, span);
+    block.block.iter().filter_map(|p| if let [command] = &p.commands[..] { name(command) } else { None }).collect()
+}
+
+/// The commands at the top of a file, and whether its text can be read as commands at all.
+fn commands(ws: &StateWorkingSet, span: Span) -> (LiteBlock, bool) {
+    let (tokens, wrong) = nu_parser::lex(ws.get_span_contents(span), span.start, &[], &[], false);
+    let (block, bad) = nu_parser::lite_parse(&tokens, ws);
+    (block, wrong.is_none() && bad.is_none())
 }
 
 /// Notes where the commands of the working set are written and what its variables are called.
@@ -207,7 +284,10 @@ fn parse_file(ws: &mut StateWorkingSet, path: &str, source: &str, uses: &BTreeMa
     if let Err(e) = ws.files.push(PathBuf::from(path), Span::unknown()) {
         return Err(diag::of(ws, &e));
     }
-    let (block, mut module, comments) = nu_parser::parse_module_block(ws, span, name.as_bytes());
+    let mut imported = Module::from_span(vec![], span);
+    let body = Span::new(uses_first(ws, span, &mut imported), span.end);
+    let (block, mut module, comments) = nu_parser::parse_module_block(ws, body, name.as_bytes());
+    module.track_imported_modules(&imported.imported_modules);
     ws.add_block(Arc::new(block));
     if let Some(main) = module.main {
         let mut signature = ws.get_signature(ws.get_decl(main));
@@ -224,6 +304,31 @@ fn parse_file(ws: &mut StateWorkingSet, path: &str, source: &str, uses: &BTreeMa
     ws.files.pop();
     ws.exit_scope();
     Ok(id)
+}
+
+/// Parses the `use` lines that a file begins with, and returns where they end.
+/// The parser notes each name that `use` brings as visible, and copies its notes for every name it looks up: a file that uses a thousand
+/// others would take seconds. Names are visible unless `hide` hid them, which is not here, so the notes are dropped.
+fn uses_first(ws: &mut StateWorkingSet, span: Span, imported: &mut Module) -> usize {
+    let mut end = span.start;
+    if !mentions_use(ws.get_span_contents(span)) {
+        return end;
+    }
+    let (block, whole) = commands(ws, span);
+    for pipeline in block.block.iter().take_while(|_| whole) {
+        let [command] = &pipeline.commands[..] else { break };
+        let (Some(first), Some(last)) = (command.parts.first(), command.parts.last()) else { break };
+        if ws.get_span_contents(*first) != b"use" || command.has_attributes() || command.redirection.is_some() {
+            break;
+        }
+        nu_parser::parse_use(ws, command, Some(imported));
+        ws.last_overlay_mut().visibility = Visibility::new();
+        // A comment behind it is not one of the command below.
+        let rest = ws.get_span_contents(Span::new(last.end, span.end));
+        let line = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+        end = last.end + if rest[..line].trim_ascii_start().starts_with(b"#") { line } else { 0 };
+    }
+    end
 }
 
 /// The name under which `use` brings a file in: its stem, or its folder's name for mod.nu.

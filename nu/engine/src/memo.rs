@@ -1,16 +1,84 @@
 //! A package's `main`, evaluated once for each set of arguments: a package that ten others depend on is described once.
-use crate::canon;
+//!
+//! Packages that call each other recurse on the stack of the module, which is bounded. A call that would go deeper than `DEEP` does not:
+//! the evaluation is suspended, the called package is evaluated first, from an empty stack, and the evaluation is repeated with its result.
+//! So chains of dependencies may be of any length. While an evaluation is suspended the host is not asked anything.
+use crate::{canon, commands::fail, host};
 use nu_engine::{CallEval, command_prelude::*};
 use nu_protocol::{DeclId, debugger::WithoutDebug};
 use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
+/// How deep calls may be nested for a package to be evaluated there; half of what commands may be.
+const DEEP: u64 = 64;
+
+/// The host shows no more messages than this.
+const MAX_SAID: usize = 1000;
+
+/// Something that an evaluation printed: a text, or all that the package with this key printed.
+enum Said {
+    Text(String),
+    By(String),
+}
+
+/// A package that was evaluated.
+struct Done {
+    result: Result<Value, ShellError>,
+    said: Vec<Said>,
+}
+
+/// A call of a package that waits to be evaluated.
+struct Waiting {
+    package: Package,
+    args: Args,
+    key: String,
+    head: Span,
+}
+
+#[derive(Default)]
+struct State {
+    done: HashMap<String, Done>,
+    /// What the evaluations that are under way printed, the innermost last.
+    said: Vec<Vec<Said>>,
+    /// The call that the evaluation is suspended for.
+    waiting: Option<Waiting>,
+}
+
 thread_local! {
-    static DONE: RefCell<HashMap<String, Value>> = RefCell::default();
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+fn state<T>(f: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with(|s| f(&mut s.borrow_mut()))
 }
 
 /// Forgets all results.
 pub fn reset() {
-    DONE.with(|d| d.borrow_mut().clear());
+    state(|s| *s = State::default());
+}
+
+/// Whether the evaluation is suspended: what it does is repeated.
+pub fn suspended() -> bool {
+    state(|s| s.waiting.is_some())
+}
+
+/// The error that ends a suspended evaluation. The driver takes no notice of it.
+pub fn suspension(head: Span) -> ShellError {
+    fail("this evaluation is suspended", head, "")
+}
+
+fn add(to: &mut Vec<Said>, what: impl IntoIterator<Item = Said>) {
+    to.extend(what.into_iter().take(MAX_SAID.saturating_sub(to.len())));
+}
+
+/// Keeps a text that an evaluation printed, or returns it if none is under way.
+pub fn say(text: String) -> Option<String> {
+    state(|s| match s.said.last_mut() {
+        Some(said) => {
+            add(said, [Said::Text(text)]);
+            None
+        }
+        None => Some(text),
+    })
 }
 
 /// Stands for the `main` of the module at `path`.
@@ -22,7 +90,7 @@ pub struct Package {
 }
 
 /// The arguments of one call, evaluated.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Args {
     pub positional: Vec<Value>,
     pub named: Vec<(String, Option<Value>)>,
@@ -100,17 +168,99 @@ impl Package {
     }
 
     /// Evaluates the package, or returns what it returned before for the same arguments.
-    pub fn memo(&self, es: &EngineState, stack: &Stack, args: Args, head: Span) -> Result<Value, ShellError> {
-        let key = self.key(&args);
-        if let Some(v) = key.as_ref().and_then(|k| DONE.with(|d| d.borrow().get(k).cloned())) {
-            return Ok(v.with_span(head));
+    fn memo(&self, es: &EngineState, stack: &Stack, args: Args, head: Span) -> Result<Value, ShellError> {
+        if suspended() {
+            return Err(suspension(head));
         }
-        let v = self.eval(es, stack, args, head)?.with_span(head);
-        if let Some(k) = key {
-            DONE.with(|d| d.borrow_mut().insert(k, v.clone()));
+        let Some(key) = self.key(&args) else {
+            return self.eval(es, stack, args, head);
+        };
+        let known = state(|s| {
+            let done = s.done.get(&key)?;
+            if let Some(outer) = s.said.last_mut()
+                && !done.said.is_empty()
+            {
+                add(outer, [Said::By(key.clone())]);
+            }
+            Some(done.result.clone())
+        });
+        if let Some(result) = known {
+            return Ok(result?.with_span(head));
         }
-        Ok(v)
+        if stack.recursion_count >= DEEP {
+            state(|s| s.waiting = Some(Waiting { package: self.clone(), args, key, head }));
+            return Err(suspension(head));
+        }
+        state(|s| s.said.push(vec![]));
+        let result = self.eval(es, stack, args, head);
+        state(|s| {
+            let said = s.said.pop().unwrap_or_default();
+            if s.waiting.is_some() {
+                return Err(suspension(head)); // whatever the package made of the error
+            }
+            let outer = s.said.last_mut().expect("the evaluation that called");
+            if result.is_err() {
+                add(outer, said);
+                return result;
+            }
+            if !said.is_empty() {
+                add(outer, [Said::By(key.clone())]);
+            }
+            s.done.insert(key, Done { result: result.clone(), said });
+            Ok(result?.with_span(head))
+        })
     }
+
+    /// Evaluates the package that was asked for, and hands the host what was printed, in the order of the calls.
+    pub fn first(&self, es: &EngineState, args: Args) -> Result<Value, ShellError> {
+        let mut tasks: Vec<Waiting> = vec![];
+        loop {
+            state(|s| s.said = vec![vec![]]);
+            let stack = Stack::new().collect_value();
+            let result = match tasks.last() {
+                Some(t) => t.package.memo(es, &stack, t.args.clone(), t.head),
+                None => self.memo(es, &stack, args.clone(), Span::unknown()),
+            };
+            if let Some(next) = state(|s| s.waiting.take()) {
+                if tasks.iter().any(|t| t.key == next.key) {
+                    return Err(fail(format!("{} is called by itself, with the same arguments", next.package.path), next.head, "end the recursion"));
+                }
+                tasks.push(next);
+                continue;
+            }
+            match tasks.pop() {
+                // Who called it is evaluated again, and meets the error there.
+                Some(t) if result.is_err() => state(|s| {
+                    let said = s.said.pop().unwrap_or_default();
+                    s.done.insert(t.key, Done { result, said });
+                }),
+                Some(_) => {}
+                None => {
+                    let v = result?;
+                    tell()?;
+                    return Ok(v);
+                }
+            }
+        }
+    }
+}
+
+/// Hands the host what was printed: of a package that several called, once.
+fn tell() -> Result<(), ShellError> {
+    let mut open: Vec<_> = state(|s| std::mem::take(&mut s.said)).into_iter().map(Vec::into_iter).collect();
+    while let Some(said) = open.last_mut() {
+        match said.next() {
+            None => drop(open.pop()),
+            Some(Said::Text(text)) => {
+                host::call("print", serde_json::json!({"text": text})).map_err(|r| r.at(Span::unknown()))?;
+            }
+            Some(Said::By(key)) => {
+                let said = state(|s| s.done.get_mut(&key).map(|d| std::mem::take(&mut d.said)));
+                open.extend(said.map(Vec::into_iter));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Command for Package {

@@ -1,7 +1,7 @@
 //! File commands of build closures, over the file system the host gives. Names and signatures follow Nushell's own,
 //! without what needs a terminal, a clock or an owner. Results are sorted, so a build does not depend on directory order.
 use super::{Spec, fail, paths};
-use crate::host;
+use crate::{host, memo};
 use nu_engine::command_prelude::*;
 use serde_json::json;
 use std::{
@@ -481,6 +481,8 @@ fn print(es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData) 
     if !call.has_flag(es, stack, "no-newline")? {
         text.push('\n');
     }
-    host::call("print", json!({"text": text})).map_err(|r| r.at(call.head))?;
+    if let Some(text) = memo::say(text) {
+        host::call("print", json!({"text": text})).map_err(|r| r.at(call.head))?;
+    }
     ok()
 }

@@ -1,5 +1,6 @@
 //! The commands of the engine: Nushell's pure ones (pure.rs) and nuka's own.
 mod exec;
+pub mod fetch;
 mod files;
 pub mod fix;
 mod package;
@@ -10,6 +11,7 @@ mod unpack;
 use crate::engine::Phase;
 use nu_engine::command_prelude::*;
 use nu_protocol::shell_error::generic::GenericError;
+use std::any::Any;
 
 type Run = fn(&EngineState, &mut Stack, &Call, PipelineData) -> Result<PipelineData, ShellError>;
 
@@ -40,20 +42,39 @@ impl Command for Own {
         self.0.more
     }
     fn signature(&self) -> Signature {
-        (self.0.sign)(Signature::build(self.0.name).category(Category::Custom("nuka".into())).allow_variants_without_examples(true))
+        (self.0.sign)(signature(self.0.name))
     }
     fn examples(&self) -> Vec<Example<'_>> {
         self.0.examples.iter().map(|(example, description)| Example { example, description, result: None }).collect()
     }
     fn run(&self, es: &EngineState, stack: &mut Stack, call: &Call, input: PipelineData) -> Result<PipelineData, ShellError> {
-        if self.1 == Phase::Eval && !self.0.eval {
-            let what = if self.0.name == "run-external" { "a program".into() } else { format!("`{}`", self.0.name) };
-            return Err(fail(format!("{what} runs only in a build closure"), call.head, "evaluation sees no files and runs no programs"));
-        }
-        if self.1 == Phase::Build && self.0.eval && self.0.name != "print" {
-            return Err(fail(format!("`{}` describes a package: it does not run in a build", self.0.name), call.head, "call it outside the build closure"));
+        if self.0.name != "print" {
+            refuse(self.0.name, self.0.eval, self.1, call.head)?;
         }
         (self.0.run)(es, stack, call, input)
+    }
+}
+
+/// The signature that one of nuka's own commands begins with.
+fn signature(name: &str) -> Signature {
+    Signature::build(name).category(Category::Custom("nuka".into())).allow_variants_without_examples(true)
+}
+
+/// Whether a command is one of nuka's own.
+pub fn own(c: &dyn Command) -> bool {
+    let c = c as &dyn Any;
+    c.is::<Own>() || c.is::<fetch::Fetch>()
+}
+
+/// Refuses a command that does not run in this phase; `eval` says that it is for evaluation.
+fn refuse(name: &str, eval: bool, phase: Phase, head: Span) -> Result<(), ShellError> {
+    match phase {
+        Phase::Eval if !eval => {
+            let what = if name == "run-external" { "a program".into() } else { format!("`{name}`") };
+            Err(fail(format!("{what} runs only in a build closure"), head, "evaluation sees no files and runs no programs"))
+        }
+        Phase::Build if eval => Err(fail(format!("`{name}` describes a package: it does not run in a build"), head, "call it outside the build closure")),
+        _ => Ok(()),
     }
 }
 
@@ -97,16 +118,12 @@ impl Command for Thawed {
 }
 
 /// Declares nuka's own commands.
-pub fn bind(ws: &mut StateWorkingSet, phase: Phase) {
-    for table in [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE, unpack::TABLE] {
+pub fn bind(ws: &mut StateWorkingSet, phase: Phase, kinds: Vec<fetch::Kind>) {
+    for table in [package::TABLE, fetch::TABLE, files::TABLE, exec::TABLE, fix::TABLE, unpack::TABLE] {
         for spec in table {
             ws.add_decl(Box::new(Own(spec, phase)));
         }
     }
+    fetch::bind(ws, phase, kinds);
     ws.add_decl(Box::new(Thawed));
-}
-
-/// The names of nuka's own commands.
-pub fn own() -> impl Iterator<Item = &'static str> {
-    [package::TABLE, files::TABLE, exec::TABLE, fix::TABLE, unpack::TABLE].into_iter().flatten().map(|s| s.name)
 }

@@ -1,0 +1,28 @@
+// Package digest says which code a program was built from, so that caches of what the code computed follow it by themselves.
+package digest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// Sources returns a digest of the Go files in fsys that end up in a program: of their names and texts.
+// fsys is the embedded files of a package; an error of it is a broken program, so Sources panics.
+func Sources(fsys fs.FS) string {
+	h := sha256.New()
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(fsys, name)
+		fmt.Fprintf(h, "%s %d\n%s", name, len(text), text)
+		return err
+	})
+	if err != nil {
+		panic(fmt.Sprintf("digest: embedded files: %v", err))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,71 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/source/kind"
+)
+
+// URL is the kind of a file or archive at an address.
+const URL OriginKind = "url"
+
+func urlKind() Kind {
+	return Kind{
+		Kind: kind.Kind{
+			Name: string(URL), About: "A file or archive from a URL.", More: kind.Downloaded,
+			Args:  []kind.Param{{Name: "url", Type: kind.String, About: "Where it is."}},
+			Flags: kind.Archive(kind.Param{Name: "name", Type: kind.String, About: "A name for messages.", Aside: true}),
+			Examples: []kind.Example{{
+				Text:  "fetch url https://example.org/a-1.tar.gz --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --strip 1",
+				About: "A source archive.",
+			}},
+			Unpacked: unpackedURL,
+		},
+		Digests: []pir.HashAlgorithm{pir.SHA256, pir.SHA512},
+		Doc: "An address with the ending of an archive is unpacked; anything else is kept as one file.\n\n" +
+			"```nu eval\nfetch url https://example.org/a-1.tar.gz --strip 1 --hash sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n```",
+		Finds:       "at its address",
+		Credentials: "netrc. An address in a package file has neither name nor password: it is kept and given to others",
+		Check:       func(o Origin) error { return checkAddress(o, o.URL) },
+		Show:        func(o Origin) string { return shownText(o.URL) },
+		Netrc:       true,
+		Find: func(_ *Fetcher, _ context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
+			p, err := regs.withLogin(place{url: o.URL})
+			return []place{p}, err
+		},
+	}
+}
+
+var archiveEndings = []string{
+	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
+}
+
+// unpackedURL tells an archive by the ending of its address.
+func unpackedURL(fields kind.Fields) pir.Unpack {
+	address, _, _ := strings.Cut(fields["url"], "?")
+	for _, ending := range archiveEndings {
+		if strings.HasSuffix(strings.ToLower(address), ending) {
+			return pir.UnpackArchive
+		}
+	}
+	return pir.UnpackFile
+}
+
+// checkAddress reports what is wrong with the address of an origin.
+func checkAddress(o Origin, address string) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("origin %s: %v", o.Kind, err)
+	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		return fmt.Errorf("origin %s %q: want an http or https address", o.Kind, address)
+	case u.User != nil:
+		return fmt.Errorf("origin %s %s: origins are kept and given to others, so no name and no password stands in them: write them in ~/.netrc",
+			o.Kind, shown(u))
+	}
+	return nil
+}
