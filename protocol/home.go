@@ -27,7 +27,7 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 		return Home{}, errors.New("no home folder: set HOME or NUKA_HOME")
 	}
 	if !filepath.IsAbs(userHome) { // the daemon, which starts in another folder, would take it for another one
-		return Home{}, fmt.Errorf("the home folder %s is no absolute path: set HOME or NUKA_HOME", userHome)
+		return Home{}, fmt.Errorf("the home folder %s is not an absolute path: set HOME or NUKA_HOME", userHome)
 	}
 	// The specification says to ignore relative paths.
 	xdg := func(name string, otherwise ...string) string {

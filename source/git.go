@@ -80,7 +80,7 @@ const maxRefs = 128 << 20
 func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	if !r.Hash.IsZero() && r.Hash.Algorithm != pir.B3 {
 		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
-			WithHint("leave --hash out once: the error then tells the right one")
+			WithHint("leave --hash out once: the error then prints the right one")
 	}
 	if o.Flags["submodules"] != "" && r.Strip != 0 {
 		return protocol.Errorf(protocol.Invalid, "fetch git: submodules have their paths, and folders cannot be stripped")
