@@ -117,7 +117,7 @@ func TestGoProxies(t *testing.T) {
 	for list, want := range map[string]string{
 		"BASE/good": "", "BASE/empty,BASE/good,direct": "", "BASE/broken|BASE/good": "", "BASE/denied|BASE/good": "", " BASE/good/ , direct": "",
 		"BASE/denied,BASE/good": "403", "BASE/broken,BASE/good": "500", "off": "forbids", "direct": "direct has go fetch", "BASE/empty,off": "404",
-		"BASE/empty,direct": "404", "file:///tmp": "no https or http", "http://me:hidden@" + host + "/secret": "", "http://you:hidden@" + host + "/secret,direct": "403",
+		"BASE/empty,direct": "404", "file:///tmp": "not an https or http", "http://me:hidden@" + host + "/secret": "", "http://you:hidden@" + host + "/secret,direct": "403",
 	} {
 		c := &Client{Getenv: environment(map[string]string{"GOPROXY": strings.ReplaceAll(list, "BASE", server.URL)})}
 		err := fetchOrigin(t, c, Origin{Kind: Go, Name: "example.org/m", Version: "v1.0.0"})
