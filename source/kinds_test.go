@@ -75,7 +75,7 @@ func TestOriginFields(t *testing.T) {
 		`{"kind":"path","path":"/etc"}`:                            `field "path" is unknown`,
 		`{"kind":"debsrc","name":"a","patches":"1","version":"1"}`: `want "true"`,
 		`{"kind":"floppy","name":"a","version":"1"}`:               `kind "floppy" is unknown`,
-		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is no string`,
+		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is not a string`,
 	} {
 		if o, err := ParseOrigin([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, %v, want %q", text, o, err, want)

@@ -300,15 +300,15 @@ func movingVersion(o Origin, now string) error {
 // noVersion says which versions there are. They are sorted, the newest one last.
 func noVersion(o Origin, newest string, versions []string) error {
 	if len(versions) == 0 {
-		return protocol.Errorf(protocol.NotFound, "there is no %s %s", o.Name, o.Version).WithHint("check the name and the version")
+		return protocol.Errorf(protocol.NotFound, "the registry has no %s %s", o.Name, o.Version).WithHint("check the name and the version")
 	}
 	slices.Reverse(versions)
 	more := ""
 	if len(versions) > maxVersions {
 		versions, more = versions[:maxVersions], ", …"
 	}
-	return protocol.Errorf(protocol.NotFound, "there is no %s %s; the newest is %s", o.Name, o.Version, newest).
-		WithHint("there are %s%s", strings.Join(versions, ", "), more)
+	return protocol.Errorf(protocol.NotFound, "the registry has no %s %s; the newest is %s", o.Name, o.Version, newest).
+		WithHint("it has %s%s", strings.Join(versions, ", "), more)
 }
 
 // maxVersions is how many versions an error names.
