@@ -103,7 +103,7 @@ func buildPage(t *testing.T, lines string) {
 
 // checkCommands checks that what is run shows every command of nuka's own, and that the page lists all others.
 func checkCommands(t *testing.T, text, shown string) {
-	commands, err := testEngine(t, nil).Commands(t.Context())
+	commands, err := allCommands(t.Context(), testEngine(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // TestExamples runs what every bound command says of itself, inside the engine.
 func TestExamples(t *testing.T) {
-	outcomes, err := testEngine(t, nil).RunExamples(t.Context())
+	outcomes, err := runExamples(t.Context(), testEngine(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestExamples(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	commands, err := testEngine(t, nil).Commands(t.Context())
+	commands, err := allCommands(t.Context(), testEngine(t, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

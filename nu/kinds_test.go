@@ -62,11 +62,11 @@ func TestNewKind(t *testing.T) {
 	if _, err := run("fetch tape x"); err == nil || !strings.Contains(err.Error(), "debsrc, floppy") {
 		t.Errorf("got %v, want all kinds", err)
 	}
-	commands, err := e.Commands(t.Context())
+	commands, err := allCommands(t.Context(), e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(commands, func(c Command) bool { return c.Name == "fetch floppy" })
+	i := slices.IndexFunc(commands, func(c command) bool { return c.Name == "fetch floppy" })
 	if i < 0 {
 		t.Fatal("the engine has no command fetch floppy")
 	}

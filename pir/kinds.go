@@ -1,6 +1,7 @@
 package pir
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/MordragT/nuka/pir/nuon"
@@ -21,8 +22,8 @@ const (
 	Data Kind = "data"
 )
 
-// Kinds returns the kinds.
-func Kinds() []Kind { return []Kind{Fetch, Build, Env, Data} }
+// Kinds returns the kinds, sorted.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
 
 // rules are what a kind of PIR is.
 type rules struct {

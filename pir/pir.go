@@ -109,7 +109,7 @@ func (p *PIR) record(ref func(PID) string) nuon.Record {
 func (p *PIR) check() error {
 	rules, ok := kinds[p.Kind]
 	if !ok {
-		return fieldErr("kind", "%q is not one of fetch, build, env, data", p.Kind)
+		return fieldErr("kind", "%q is not one of %s", p.Kind, Kinds())
 	}
 	return rules.check(p)
 }

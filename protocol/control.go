@@ -110,6 +110,7 @@ type EventKind string
 
 // The kinds of events.
 const (
+	EventWait     EventKind = "wait"     // PID waits for a slot; a start follows
 	EventStart    EventKind = "start"    // PID is being fetched or built, as number Done of the Total that are needed, as far as is known; 0 counts nothing
 	EventProgress EventKind = "progress" // Done of Total bytes of PID; Total 0 is unknown
 	EventLog      EventKind = "log"      // a line of a build's output

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -18,6 +19,8 @@ type progress struct {
 	verbose bool
 	bars    *mpb.Progress // nil where nothing is drawn
 	active  map[pir.PID]*activity
+	waiting map[pir.PID]bool       // for a slot
+	waits   *mpb.Bar               // says how many; nil while there are none
 	failed  pir.PID                // what ended the call
 	first   func(pir.PID) []string // what people should know before this one starts; nil is nothing
 }
@@ -30,7 +33,7 @@ type activity struct {
 }
 
 func newProgress(t *terminal, verbose bool) *progress {
-	p := &progress{t: t, verbose: verbose, active: map[pir.PID]*activity{}}
+	p := &progress{t: t, verbose: verbose, active: map[pir.PID]*activity{}, waiting: map[pir.PID]bool{}}
 	if t.draws() {
 		p.bars = mpb.New(mpb.WithOutput(t.err), mpb.WithWidth(30), mpb.WithRefreshRate(120*time.Millisecond))
 	}
@@ -47,6 +50,9 @@ func (p *progress) close() {
 			act.bar.Abort(true)
 		}
 	}
+	if p.waits != nil {
+		p.waits.Abort(true)
+	}
 	p.bars.Wait()
 }
 
@@ -62,6 +68,8 @@ func (p *progress) line(format string, args ...any) {
 
 func (p *progress) event(e protocol.Event) {
 	switch e.Kind {
+	case protocol.EventWait:
+		p.wait(e)
 	case protocol.EventStart:
 		p.start(e)
 	case protocol.EventProgress:
@@ -91,7 +99,42 @@ func (p *progress) event(e protocol.Event) {
 	}
 }
 
+// wait shows that something waits for a slot. All that wait share a bar, as a request may have hundreds.
+func (p *progress) wait(e protocol.Event) {
+	p.waiting[e.PID] = true
+	if p.bars == nil {
+		if p.verbose {
+			p.line("%s waits for a slot", strings.TrimSpace(e.What.Verb()+" "+e.Name))
+		}
+		return
+	}
+	if p.waits == nil {
+		p.waits = p.bars.New(0, mpb.SpinnerStyle(), mpb.BarWidth(2), mpb.BarRemoveOnComplete(), mpb.BarPriority(math.MaxInt),
+			mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string {
+				return fmt.Sprintf("%d wait for a slot", s.Current)
+			}, decor.WCSyncSpaceR)))
+	}
+	p.waits.SetCurrent(int64(len(p.waiting)))
+}
+
+// waited notes that something waits no more: it starts, or has ended.
+func (p *progress) waited(id pir.PID) {
+	if !p.waiting[id] {
+		return
+	}
+	delete(p.waiting, id)
+	switch {
+	case p.waits == nil:
+	case len(p.waiting) == 0:
+		p.waits.Abort(true)
+		p.waits = nil
+	default:
+		p.waits.SetCurrent(int64(len(p.waiting)))
+	}
+}
+
 func (p *progress) start(e protocol.Event) {
+	p.waited(e.PID)
 	if p.first != nil {
 		for _, text := range p.first(e.PID) {
 			p.line("%s", text)
@@ -157,6 +200,7 @@ func transferred(s decor.Statistics, started time.Time) string {
 
 // end removes what is drawn for a PID and returns it.
 func (p *progress) end(id pir.PID) *activity {
+	p.waited(id)
 	act := p.active[id]
 	if act == nil {
 		return &activity{started: time.Now()}

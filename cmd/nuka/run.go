@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
 )
@@ -50,23 +52,36 @@ type runOptions struct {
 	env     []string
 }
 
-// prepare has the package made present and learns what starting it takes. The caller closes the trees, which the program reads.
+// prepare gets the package and asks the node how to start its program. The caller closes the trees, which the program reads.
+// It asks first, and realizes the package only if the node cannot answer: most packages that run were run before, and a
+// request to realize names each package of the closure.
 func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, *nodeTrees, error) {
-	client, realized, err := a.build(ctx, pkg, args, &o.build)
+	client, result, err := a.evalConnected(ctx, pkg, args)
 	if err != nil {
 		return nil, nil, err
 	}
-	var program protocol.Program
-	err = client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: realized.Outputs[0].PID, Command: o.command}, &program, nil)
+	program, err := askProgram(ctx, client, result.Root, o.command)
+	if err != nil {
+		if _, err = a.realize(ctx, client, result, &o.build); err == nil {
+			program, err = askProgram(ctx, client, result.Root, o.command)
+		}
+	}
 	var trees *nodeTrees
 	if err == nil {
-		trees, err = a.trees(ctx, client, &program)
+		trees, err = a.trees(ctx, client, program)
 	}
 	if err != nil {
 		client.Close()
 		return nil, nil, err
 	}
-	return &program, trees, nil
+	return program, trees, nil
+}
+
+// askProgram asks the node how to start a command of a package that it has.
+func askProgram(ctx context.Context, client *control.Client, id pir.PID, command string) (*protocol.Program, error) {
+	var program protocol.Program
+	err := client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: id, Command: command}, &program, nil)
+	return &program, err
 }
 
 // exec runs a program in this process, with what it is given and nothing else.

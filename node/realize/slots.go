@@ -12,6 +12,16 @@ type Slots chan struct{}
 // NewSlots returns n free slots, at least one.
 func NewSlots(n int) Slots { return make(Slots, max(1, n)) }
 
+// take returns a slot if one is free. The caller releases it once; releasing it again does nothing.
+func (s Slots) take() (release func(), ok bool) {
+	select {
+	case s <- struct{}{}:
+		return sync.OnceFunc(func() { <-s }), true
+	default:
+		return nil, false
+	}
+}
+
 // Take waits for a slot. The caller releases it once; releasing it again does nothing.
 func (s Slots) Take(ctx context.Context) (release func(), err error) {
 	select {

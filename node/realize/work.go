@@ -70,7 +70,7 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	return m, nil
 }
 
-// slot waits for a place to work, and then tells that the work begins. Release must be called when it has ended.
+// slot waits for a place to work, and then reports that the work begins. The caller calls release when the work has ended.
 func (w *work) slot(ctx context.Context) (release func(), err error) {
 	var releases []func()
 	release = func() {
@@ -90,11 +90,17 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 		}
 	case pir.Env, pir.Data: // they take no time
 	}
+	waits := sync.OnceFunc(func() {
+		w.g.event(protocol.Event{Kind: protocol.EventWait, PID: w.id, Name: w.name, What: w.pir.Kind})
+	})
 	for _, place := range places {
-		r, err := place.Take(ctx)
-		if err != nil {
-			release()
-			return nil, err
+		r, ok := place.take()
+		if !ok {
+			waits()
+			if r, err = place.Take(ctx); err != nil {
+				release()
+				return nil, err
+			}
 		}
 		releases = append(releases, r)
 	}

@@ -1,9 +1,12 @@
 package nu
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+)
 
-// A Command is one command that package files may use.
-type Command struct {
+// A command is one command that package files may use.
+type command struct {
 	Name string `json:"name"`
 	// Own says that it is nuka's, not Nushell's.
 	Own   bool   `json:"own"`
@@ -24,17 +27,19 @@ type Example struct {
 	Result *string `json:"result"` // in NUON; nil when it promises none
 }
 
-// Commands returns every command that package files may use, sorted by name.
-func (e *Engine) Commands(ctx context.Context) ([]Command, error) {
+// allCommands returns every command that package files may use, sorted by name.
+func allCommands(ctx context.Context, e *Engine) ([]command, error) {
 	a, err := e.call(ctx, map[string]any{"op": "commands"}, nil)
 	if err != nil {
 		return nil, err
 	}
-	return a.Commands, nil
+	var commands []command
+	err = json.Unmarshal(a.Commands, &commands)
+	return commands, err
 }
 
-// An Outcome is how an example of a command did when it was run.
-type Outcome struct {
+// An outcome is how an example of a command did when it was run.
+type outcome struct {
 	Command string `json:"command"`
 	Example string `json:"example"`
 	// Status is passed (the promised result), ran (no result is promised), parsed (it needs a build),
@@ -43,13 +48,15 @@ type Outcome struct {
 	Reason string `json:"reason"`
 }
 
-// RunExamples runs the examples of every command and says how they did.
-func (e *Engine) RunExamples(ctx context.Context) ([]Outcome, error) {
+// runExamples runs the examples of every command and says how they did.
+func runExamples(ctx context.Context, e *Engine) ([]outcome, error) {
 	a, err := e.call(ctx, map[string]any{"op": "examples"}, func(_ context.Context, _ []byte) []byte {
 		return hostAnswer("", nil)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return a.Examples, nil
+	var outcomes []outcome
+	err = json.Unmarshal(a.Examples, &outcomes)
+	return outcomes, err
 }
