@@ -109,7 +109,7 @@ func TestRevocationsOnlyGoForward(t *testing.T) {
 	}
 }
 
-// The bytes of a credential are frozen: other versions read them.
+// TestCredentialVector compares the bytes of a credential with frozen ones, which other versions read.
 func TestCredentialVector(t *testing.T) {
 	m := testMesh()
 	c := &Credential{

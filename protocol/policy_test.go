@@ -80,7 +80,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// While the name of a package is not known, a content counts only if it would count by every rule that could be about it.
+// TestDecideUnknownName checks that, while the name of a package is not known, a content counts only if it counts under every rule that could apply.
 func TestDecideUnknownName(t *testing.T) {
 	signers := func(seeds ...byte) (list []Signer) {
 		for _, s := range seeds {
@@ -94,7 +94,7 @@ func TestDecideUnknownName(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		rules  []Rule
-		signed map[byte]string // by a signer: the content
+		signed map[byte]string // from each signer: the content it claims
 		want   string
 		why    string
 	}{
@@ -123,7 +123,7 @@ func TestDecideUnknownName(t *testing.T) {
 			if d.CID != want || (d.Statement == nil) != want.IsZero() || !strings.Contains(d.Why, c.why) {
 				t.Errorf("got %s, %q; want %q and %q", d.CID, d.Why, c.want, c.why)
 			}
-			// What counts without a name counts with any.
+			// Content that counts without a name counts with every name.
 			for _, name := range []string{"lib", "libx", "zlib", ""} {
 				named := *q
 				named.Described, named.Name = true, name
@@ -135,7 +135,7 @@ func TestDecideUnknownName(t *testing.T) {
 	}
 }
 
-// A note by which a node stands on the word of others is no vote, of its own or of another.
+// TestDecideVia checks that an attestation with Via is no vote, whether its signer is this node or another.
 func TestDecideVia(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
 	for _, signer := range []byte{1, 5} {
@@ -180,14 +180,14 @@ func TestPolicyText(t *testing.T) {
 	}
 }
 
-// Case 10: clocks that differ by a day are tolerated, and users are told of those that are ahead.
+// TestDecideClock checks that clocks may differ by a day, and that users are warned of those that are ahead.
 func TestDecideClock(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
 	for ahead, want := range map[time.Duration]struct {
 		counts bool
 		ahead  time.Duration
 	}{
-		-MaxSkew:              {true, 0}, // this machine's clock is ahead, or the signer's behind: it looks like an older statement
+		-MaxSkew:              {true, 0}, // this machine's clock is ahead or the signer's is behind: that looks like an older attestation
 		0:                     {true, 0},
 		time.Minute:           {true, 0},
 		5 * time.Hour:         {true, 5 * time.Hour},

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// TestCargo has the configurations that people have.
+// TestCargo has typical configurations.
 func TestCargo(t *testing.T) {
 	archive := makeTar(t, file("demo-1.0.0/a", "A"))
 	checksum := hex.EncodeToString(sha(archive).Digest())
@@ -87,7 +87,7 @@ func TestCargo(t *testing.T) {
 	}
 }
 
-// TestGoProxies has the lists that GOPROXY may be.
+// TestGoProxies has the kinds of lists that GOPROXY may contain.
 func TestGoProxies(t *testing.T) {
 	module := makeZip(t, "example.org/m@v1.0.0/a")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -167,7 +167,7 @@ func TestApt(t *testing.T) {
 			return
 		}
 		if strings.HasSuffix(r.URL.Path, ".gz") {
-			w.Header().Set("Content-Encoding", "x-gzip") // as servers say of files that end so; the file is compressed once
+			w.Header().Set("Content-Encoding", "x-gzip") // as servers send for files with such a suffix; the file is compressed once
 		}
 		w.Write([]byte(body))
 	}))
@@ -190,7 +190,7 @@ func TestApt(t *testing.T) {
 	if err := fetch("9", ""); err == nil || !strings.Contains(err.Error(), "the registry has no x 9; the newest is 4") {
 		t.Errorf("got %v, want the newest version", err)
 	}
-	// A name and a password in an address are for the user only, and in no error.
+	// The name and password in an address are for the user's requests only, and never appear in an error.
 	secret := t.TempDir()
 	writeFiles(t, secret, strings.Replace(server.URL, "http://", "http://me:hidden@", 1), map[string]string{"etc/apt/sources.list": "deb BASE/flat ./\n"})
 	for _, stranger := range []bool{false, true} {

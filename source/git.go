@@ -72,11 +72,11 @@ func checkGit(o Origin) error {
 	return nil
 }
 
-// maxRefs bounds the list of a repository's refs, in bytes. Of protocol version 2 only those that are asked for come.
+// maxRefs bounds the bytes of a repository's list of refs. With protocol version 2 a server sends only the requested refs.
 const maxRefs = 128 << 20
 
 // fetchGit writes the tree of one revision to r.Dir/out.
-// The repository's bytes are taken as they are: attributes and filters change no line end, and large file storage keeps its pointers.
+// It writes the repository's bytes unchanged: attributes and filters change no line ends, and Git LFS pointers stay pointers.
 func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	if !r.Hash.IsZero() && r.Hash.Algorithm != pir.B3 {
 		return protocol.Errorf(protocol.Invalid, "fetch git needs a b3- hash, and %s is not one", r.Hash).
@@ -94,7 +94,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	return c.repository(ctx, o, Out, 0)
 }
 
-// tree writes the tree of a revision to the folder at of r.Dir, which it makes.
+// tree writes the tree of a revision to the folder at in r.Dir, which it creates.
 func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*archive.Result, error) {
 	pack, err := os.OpenFile(filepath.Join(r.Dir, "pack"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*
 	remote := git.Remote{
 		URL: o.URL, MaxRefs: maxRefs, MaxPack: c.left.Download,
 		Do: func(req *http.Request) (*http.Response, error) {
-			p, err := c.regs.withLogin(place{url: req.URL.String()}) // behind a redirect, another host's
+			p, err := c.regs.withLogin(place{url: req.URL.String()}) // after a redirect, those of the other host
 			if err != nil {
 				return nil, err
 			}
@@ -139,7 +139,7 @@ func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*
 	return u, err
 }
 
-// gitError says which errors of package git another try may change.
+// gitError marks the errors of package git that a retry may fix.
 func (f *Fetcher) gitError(o Origin, err error) error {
 	var coded *protocol.Error
 	var said *git.ServerError
@@ -160,7 +160,7 @@ func (f *Fetcher) gitError(o Origin, err error) error {
 	return protocol.Errorf(protocol.Unavailable, "get %s: %v", o.URL, err)
 }
 
-// A countedWriter tells how many bytes were written, with the n of before.
+// A countedWriter reports the number of bytes written, added to the initial n.
 type countedWriter struct {
 	w        io.Writer
 	n        int64

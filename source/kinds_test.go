@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
-// TestFetchPage: docs/fetch.md is made from the kinds.
+// TestFetchPage checks that docs/fetch.md is generated from the kinds.
 func TestFetchPage(t *testing.T) {
 	const file = "../docs/fetch.md"
 	if *update {
@@ -32,7 +32,7 @@ func TestFetchPage(t *testing.T) {
 	}
 }
 
-// TestKinds: each kind says all that a kind must say.
+// TestKinds checks that each kind sets every required field.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	configs := map[string]*ConfigKind{}
@@ -67,7 +67,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestOriginFields refuses fields that a kind does not have, as an origin of another machine may have them.
+// TestOriginFields checks that fields that a kind does not have are refused; an origin from another machine may have them.
 func TestOriginFields(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"arch":"amd64","kind":"npm","name":"a","version":"1"}`:   `field "arch" is unknown`,
@@ -83,7 +83,7 @@ func TestOriginFields(t *testing.T) {
 	}
 }
 
-// page returns docs/fetch.md.
+// page returns the text of docs/fetch.md.
 func page() string {
 	var b strings.Builder
 	b.WriteString(`# Kinds of sources
@@ -116,7 +116,7 @@ and credentials, and which of them the command sends to the daemon.
 	return b.String()
 }
 
-// phrase is a sentence as a part of another.
+// phrase turns a sentence into a part of another sentence.
 func phrase(sentence string) string {
 	return strings.ToLower(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".")
 }
@@ -147,7 +147,7 @@ func digests(k Kind) string {
 	return strings.Join(names, ", ")
 }
 
-// unpacked describes how a kind is unpacked by default.
+// unpacked describes how a kind is unpacked by default, computed from a plain origin.
 func unpacked(k Kind) string {
 	if _, ok := paramOf(k, "unpack"); !ok {
 		return "kept as it is"
@@ -174,7 +174,7 @@ func paramOf(k Kind, name string) (kind.Param, bool) {
 	return kind.Param{}, false
 }
 
-// TestVariablesOfRegistries: a client program that is asked for its registry sees no variable that names one.
+// TestVariablesOfRegistries checks that a client program does not see variables that name registries.
 func TestVariablesOfRegistries(t *testing.T) {
 	for variable, want := range map[string]bool{
 		"npm_config_registry=x": true, "NPM_CONFIG_USERCONFIG=x": true, "PIP_INDEX_URL=x": true, "GOPROXY=x": true,

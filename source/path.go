@@ -2,7 +2,7 @@ package source
 
 import "github.com/MordragT/nuka/source/kind"
 
-// Path is the kind of a file or folder beside a package file: the command hands its tree over.
+// Path is the kind of a file or folder beside a package file. The command uploads its tree.
 const Path OriginKind = "path"
 
 func pathKind() Kind {

@@ -44,7 +44,7 @@ var archiveEndings = []string{
 	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
 }
 
-// unpackedURL tells an archive by the ending of its address.
+// unpackedURL recognises an archive by the suffix of its address.
 func unpackedURL(fields kind.Fields) pir.Unpack {
 	address, _, _ := strings.Cut(fields["url"], "?")
 	for _, ending := range archiveEndings {
@@ -55,7 +55,7 @@ func unpackedURL(fields kind.Fields) pir.Unpack {
 	return pir.UnpackFile
 }
 
-// checkAddress reports what is wrong with the address of an origin.
+// checkAddress returns an error about a wrong address of an origin, or nil.
 func checkAddress(o Origin, address string) error {
 	u, err := url.Parse(address)
 	switch {
