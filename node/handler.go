@@ -68,7 +68,7 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control.Call) (any, error) {
 	if !actor.Local && !protocol.Allows(actor.May, call.Op) {
 		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
-			WithHint("ask the node's user for a ticket that does; policy, keys and roots are theirs alone")
+			WithHint("ask the node's user for a ticket that does; only that user may change policy, keys and roots")
 	}
 	if !actor.Local {
 		limited, release, err := h.foreign.begin(ctx, actor.Grant, call)
@@ -198,7 +198,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 		return p, c, err
 	}
 	if len(id) < 4 || len(id) >= pir.PIDLen {
-		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%.80q is no PID, no CID and no beginning of a PID of 4 characters or more", id).
+		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%.80q is neither a PID or CID nor the first 4 or more characters of a PID", id).
 			WithHint("nuka build prints both")
 	}
 	var found []cas.Binding
@@ -216,7 +216,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	case 1:
 		return found[0].PID, found[0].CID, nil
 	}
-	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more of it")
+	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more characters")
 }
 
 // content is object for calls that need content.
@@ -234,7 +234,7 @@ func storeErr(err error) error {
 	case errors.Is(err, cas.ErrNotFound):
 		return protocol.Errorf(protocol.NotFound, "%v", err)
 	case errors.Is(err, cas.ErrDamaged):
-		return protocol.Errorf(protocol.Damaged, "%v", err).WithHint("it has been set aside; build the package again to heal it")
+		return protocol.Errorf(protocol.Damaged, "%v", err).WithHint("it is in quarantine; build the package again to repair the store")
 	}
 	return err
 }

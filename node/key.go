@@ -95,8 +95,8 @@ func (h *handler) sayAgain(ctx context.Context, key ed25519.PrivateKey) error {
 // keyCall answers OpKey.
 func (h *handler) keyCall(ctx context.Context, a protocol.KeyArgs) (*protocol.KeyStatus, error) {
 	if !a.Key.IsZero() && a.Key != h.key {
-		return nil, protocol.Errorf(protocol.Invalid, "%s is not this node's key: only its holder can revoke it", a.Key).
-			WithHint("to let it count no longer here: nuka trust remove %s", a.Key)
+		return nil, protocol.Errorf(protocol.Invalid, "%s is not this node's key: only its owner can revoke it", a.Key).
+			WithHint("to stop trusting it here: nuka trust remove %s", a.Key)
 	}
 	switch a.Action {
 	case "":

@@ -26,8 +26,8 @@ func (h *handler) share(ctx context.Context, a protocol.PathArgs) (*protocol.Sha
 		return nil, err
 	}
 	if id.IsZero() {
-		return nil, protocol.Errorf(protocol.Invalid, "share: %.60s is content, of which nobody has said what it is", a.ID).
-			WithHint("share a package; nuka show tells which have this content")
+		return nil, protocol.Errorf(protocol.Invalid, "share: %.60s is content without a package", a.ID).
+			WithHint("share a package; nuka show lists those with this content")
 	}
 	m, release, err := h.swarms.enter(ctx)
 	if err != nil {
@@ -103,7 +103,7 @@ func (h *handler) get(ctx context.Context, a protocol.GetArgs, event func(protoc
 	realized, err := h.realizer.Realize(ctx, &realize.Request{Wanted: []pir.PID{want.PID}, Offline: a.Offline, Event: event})
 	if e := protocol.AsError(err); err != nil && e.Code == protocol.Unavailable && !want.Node.IsZero() &&
 		!slices.Contains(h.policy.Get().Signers(), want.Node) {
-		e.Message += "; the node of the ticket is " + want.Node.String() + ", whose word does not count here"
+		e.Message += "; the node of the ticket is " + want.Node.String() + ", whose statements do not count here"
 		e.Hint = "if you trust it: nuka trust add " + want.Node.String()
 		return nil, e
 	}
@@ -134,13 +134,13 @@ func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 	switch {
 	case errors.Is(err, cid.ErrForeign):
 		return nil, protocol.Errorf(protocol.Unsupported, "get: %v", err).
-			WithHint("nuka gets content whose id is of BLAKE3, with the codec raw or dag-pb, such as nuka show prints; another client of IPFS may have this one")
+			WithHint("nuka fetches CIDs with BLAKE3 and the codec raw or dag-pb, as nuka show prints them; use an IPFS client for others")
 	case err == nil && rest != "":
 		return nil, protocol.Errorf(protocol.Invalid, "get: %q is a path in %s", rest, c).WithHint("nuka get %s; then nuka cat %s %s", c, c, rest)
 	case err == nil:
 		return &protocol.Ticket{CID: c}, nil
 	}
-	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
+	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is not a ticket, a PID or a CID", what).
 		WithHint("another node makes a ticket with: nuka share PKG")
 }
 
@@ -250,7 +250,7 @@ func (h *handler) invite(ctx context.Context, a protocol.MeshArgs) (string, erro
 func (h *handler) joinMesh(ctx context.Context, a protocol.MeshArgs) (string, error) {
 	t, err := protocol.ParseTicket(a.Ticket)
 	if err != nil || t.Mesh == "" || len(t.Right) == 0 {
-		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh (%v)", err).WithHint("a member makes one: nuka mesh invite NAME")
+		return "", protocol.Errorf(protocol.Invalid, "this ticket is not an invitation to a mesh (%v)", err).WithHint("ask a member for one: nuka mesh invite NAME")
 	}
 	m, release, err := h.swarms.enter(ctx)
 	if err != nil {
@@ -314,7 +314,7 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 		if err := m.swarm.Connect(ctx, address); protocol.CodeOf(err) == protocol.Invalid {
 			return nil, err
 		} else if err != nil {
-			h.swarms.log.Warn("a node to begin with does not answer now", "address", address, "error", err)
+			h.swarms.log.Warn("a bootstrap peer does not answer", "address", address, "error", err)
 		}
 		if !slices.Contains(bootstrap, address) {
 			if err := h.config.SetBootstrap(append(slices.Clone(bootstrap), address)); err != nil {
@@ -323,7 +323,7 @@ func (h *handler) swarm(ctx context.Context, a protocol.SwarmArgs) (*protocol.Sw
 		}
 	case protocol.ActionRemove:
 		if !slices.Contains(bootstrap, address) {
-			return nil, protocol.Errorf(protocol.NotFound, "%.200s is no node to begin with", address).WithHint("list them: nuka swarm bootstrap")
+			return nil, protocol.Errorf(protocol.NotFound, "%.200s is not a bootstrap peer", address).WithHint("list them: nuka swarm bootstrap")
 		}
 		rest := slices.DeleteFunc(slices.Clone(bootstrap), func(b string) bool { return b == address })
 		if err := h.config.SetBootstrap(rest); err != nil {

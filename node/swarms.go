@@ -294,7 +294,7 @@ func (s *swarms) enter(ctx context.Context) (m *membership, release func(), err 
 		case <-joined:
 		case <-late:
 			release()
-			return nil, nil, protocol.Errorf(protocol.Unavailable, "the swarm cannot be joined").WithHint("the daemon's log says why: nuka status")
+			return nil, nil, protocol.Errorf(protocol.Unavailable, "the swarm cannot be joined").WithHint("see the daemon's log; nuka status prints its path")
 		case <-ctx.Done():
 			release()
 			return nil, nil, ctx.Err()

@@ -124,7 +124,7 @@ func (t *treeServer) answer(ctx context.Context, want *wantTree) error {
 	for i, text := range asked {
 		c, err := cid.Parse(text)
 		if _, named := t.named[c]; err != nil || !named {
-			return fmt.Errorf("it asks for %.80q, which is none of its inputs", text)
+			return fmt.Errorf("it asks for %.80q, which is not one of its inputs", text)
 		}
 		list[i] = c
 	}

@@ -42,6 +42,6 @@ func unpacker(guest *wasmrt.FS, folders map[string]string) func(context.Context,
 			_, err = archive.Unpack(ctx, bytes.NewReader(packed), int64(len(packed)), archive.Folder{Root: to}, &archive.Options{Strip: u.Strip})
 			return err
 		}
-		return protocol.Errorf(protocol.Invalid, "unpack to %s: it is no folder that a build writes to", u.To)
+		return protocol.Errorf(protocol.Invalid, "unpack to %s: a build cannot write to this folder", u.To)
 	}
 }

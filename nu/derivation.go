@@ -28,7 +28,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	}
 	p := &pir.PIR{Kind: kindOf(spec)}
 	if p.Kind == "" {
-		return nil, refuse("give it `build`, `data`, or `packages` to merge", "this derivation makes nothing")
+		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
 	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, running, facts}
 	for _, step := range steps {
@@ -169,7 +169,7 @@ func inputs(p *pir.PIR, spec nuon.Record) error {
 		return wrong("src", "fetch it: src: (fetch url …)", "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Env && !p.Src.IsZero() {
-		return wrong("src", "say what to do with it: build: {|b| … }", "is given, but no `build`")
+		return wrong("src", "add what to do with it: build: {|b| … }", "is given, but no `build`")
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 		return nil, s.missingHash(ctx, k.Name, &Missing{Origin: origin, Unpack: p.Unpack, Strip: p.Strip})
 	}
 	if p.Hash, err = pir.ParseHash(text); err != nil {
-		return nil, &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then tells the right one"}
+		return nil, &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then prints the right one"}
 	}
 	// If the origin has no field "name", the argument is a name for messages.
 	if given, ok := args["name"].(string); ok && origin["name"] == nil {
@@ -144,7 +144,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string, o PathOption
 	}
 	m, _, ok := s.files.mount(file)
 	if !ok {
-		return nil, field("", "%s is no package file", file)
+		return nil, field("", "%s is not a package file", file)
 	}
 	if path.IsAbs(name) || strings.Contains(name, "\\") {
 		return nil, field("write it relative to the package file", "absolute paths mean something else on every machine")

@@ -201,7 +201,7 @@ func resolve(m Mount, name string) (string, error) {
 		}
 		if part == ".." {
 			if done == "." {
-				return "", refuse("a package set must hold all its files", "%s: a symbolic link leads out of %s", name, m.Path)
+				return "", refuse("a package set must contain all its files", "%s: a symbolic link leads out of %s", name, m.Path)
 			}
 			done = path.Dir(done)
 			continue
@@ -223,7 +223,7 @@ func resolve(m Mount, name string) (string, error) {
 			return "", err
 		}
 		if n++; n > maxLinks || path.IsAbs(target) || strings.Contains(target, "\\") {
-			return "", refuse("a package set must hold all its files", "%s: a symbolic link leads out of %s", name, m.Path)
+			return "", refuse("a package set must contain all its files", "%s: a symbolic link leads out of %s", name, m.Path)
 		}
 		todo = append(strings.Split(target, "/"), todo...)
 	}

@@ -54,7 +54,7 @@ func (k Kind) HasInputs() bool { return kinds[k].inputs }
 
 func (p *PIR) checkFetch() error {
 	if !slices.Contains([]Unpack{UnpackFile, UnpackArchive, UnpackDeb}, p.Unpack) {
-		return fieldErr("unpack", "%q is none of file, archive, deb", p.Unpack)
+		return fieldErr("unpack", "%q is not one of file, archive, deb", p.Unpack)
 	}
 	if p.Hash.IsZero() {
 		return fieldErr("hash", "missing")
@@ -145,7 +145,7 @@ func (p *PIR) checkBuild() error {
 	}
 	for k := range p.Env {
 		if !envPattern.MatchString(k) {
-			return fieldErr("env", "%.100q is no name of an environment variable", k)
+			return fieldErr("env", "%.100q is not the name of an environment variable", k)
 		}
 	}
 	return nil

@@ -109,7 +109,7 @@ func (p *PIR) record(ref func(PID) string) nuon.Record {
 func (p *PIR) check() error {
 	rules, ok := kinds[p.Kind]
 	if !ok {
-		return fieldErr("kind", "%q is none of %s", p.Kind, Kinds())
+		return fieldErr("kind", "%q is not one of %s", p.Kind, Kinds())
 	}
 	return rules.check(p)
 }
@@ -137,7 +137,7 @@ func checkRun(run nuon.Record) error {
 	}
 	for _, c := range list {
 		if name, ok := c.(string); !ok || !namePattern.MatchString(name) {
-			return fieldErr("run", "commands: %.100v is no name of a program", c)
+			return fieldErr("run", "commands: %.100v is not the name of a program", c)
 		}
 	}
 	return nil

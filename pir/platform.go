@@ -59,7 +59,7 @@ func ParsePlatform(s string) (Platform, error) {
 	}
 	p := Platform{OS: fields[0], CPU: CPU(fields[1])}
 	if !slices.Contains(systems, p.OS) {
-		return Platform{}, fmt.Errorf("parse platform %.60q: operating system %q is none of %s", s, p.OS, strings.Join(systems, ", "))
+		return Platform{}, fmt.Errorf("parse platform %.60q: operating system %q is not one of %s", s, p.OS, strings.Join(systems, ", "))
 	}
 	if _, ok := parents[p.CPU]; !ok {
 		return Platform{}, fmt.Errorf("parse platform %.60q: cpu %q is unknown", s, p.CPU)

@@ -138,9 +138,9 @@ func (r *Rule) general() bool { return strings.Trim(r.Names, "*") == "" && r.Pla
 // silence returns the reason why no rule applies to a package.
 func (p *Policy) silence(q *Question) string {
 	if !q.Described && len(p.Rules) > 0 {
-		return "its name is not known here, so no rule for names can apply"
+		return "this node does not know its name, so no rule for names can apply"
 	}
-	return "the policy trusts nobody for this package"
+	return "the policy trusts no signer for this package"
 }
 
 // labelOf returns the label of a signer in the rules, and whether one of them names the signer.
@@ -161,7 +161,7 @@ func (d *Decision) count(votes []*Attestation, rules []*Rule) {
 	for i, rule := range rules {
 		one := rule.count(votes)
 		if len(rules) > 1 {
-			one.Why = fmt.Sprintf("its name is not known here, so each rule that could be about it must agree; the rule for %s: %s", rule.Names, one.Why)
+			one.Why = fmt.Sprintf("this node does not know its name, so each rule that could match must agree; the rule for %s: %s", rule.Names, one.Why)
 		}
 		switch {
 		case one.Statement == nil:
@@ -171,7 +171,7 @@ func (d *Decision) count(votes []*Attestation, rules []*Rule) {
 			d.CID, d.Statement, d.Refs, d.Why = one.CID, one.Statement, one.Refs, one.Why
 		case one.CID != d.CID:
 			d.CID, d.Statement, d.Refs = cid.CID{}, nil, nil
-			d.Why = fmt.Sprintf("its name is not known here, and the rules for %s and %s take different contents", rules[0].Names, rule.Names)
+			d.Why = fmt.Sprintf("this node does not know its name, and the rules for %s and %s accept different contents", rules[0].Names, rule.Names)
 			return
 		default: // each rule must take a reference, too
 			d.Refs = slices.DeleteFunc(d.Refs, func(ref pir.PID) bool { return !slices.Contains(one.Refs, ref) })
@@ -211,10 +211,10 @@ func (r *Rule) count(votes []*Attestation) *Decision {
 		d.Refs = SortRefs(d.Refs)
 		d.Why = fmt.Sprintf("%d of %d signers agree, %d are needed", best, len(r.Signers), r.Need)
 	case len(agreed) > 1:
-		d.Why = fmt.Sprintf("%d different contents have the %d votes that are needed", len(agreed), r.Need)
+		d.Why = fmt.Sprintf("%d different contents have the %d required votes", len(agreed), r.Need)
 	default:
 		d.Missing = r.Need - best
-		d.Why = fmt.Sprintf("%d of the %d votes that are needed", best, r.Need)
+		d.Why = fmt.Sprintf("%d of %d required votes", best, r.Need)
 	}
 	return d
 }
@@ -258,7 +258,7 @@ func newest(statements []*Attestation, now time.Time) (*Attestation, string) {
 		}
 		return a, "it expired " + a.Expires.UTC().Format(time.DateTime)
 	case len(contents) > 1:
-		return last(valid), fmt.Sprintf("it says %d different things about this package", len(contents))
+		return last(valid), fmt.Sprintf("its statements name %d different contents", len(contents))
 	}
 	return last(valid), ""
 }

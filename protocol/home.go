@@ -27,7 +27,7 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 		return Home{}, errors.New("no home folder: set HOME or NUKA_HOME")
 	}
 	if !filepath.IsAbs(userHome) { // the daemon starts in another folder and would resolve it differently
-		return Home{}, fmt.Errorf("the home folder %s is no absolute path: set HOME or NUKA_HOME", userHome)
+		return Home{}, fmt.Errorf("the home folder %s is not an absolute path: set HOME or NUKA_HOME", userHome)
 	}
 	// The XDG specification says to ignore relative paths.
 	xdg := func(name string, otherwise ...string) string {

@@ -331,9 +331,9 @@ func (c *Credential) Admits(m *Mesh, key Key, revoked *Revocations, now time.Tim
 		case revoked != nil && slices.Contains(revoked.Keys, cert.Member):
 			return fmt.Errorf("mesh %s: %s was revoked", m.Name, cert.Member)
 		case i > 0 && (!cert.Invites || cert.Member != c.Chain[i-1].Signer):
-			return fmt.Errorf("mesh %s: %s may not let others in", m.Name, cert.Member)
+			return fmt.Errorf("mesh %s: %s may not invite others", m.Name, cert.Member)
 		case i > 0 && c.Chain[i-1].Invites:
-			return fmt.Errorf("mesh %s: only the authority says who may let others in", m.Name)
+			return fmt.Errorf("mesh %s: only the authority decides who may invite others", m.Name)
 		}
 	}
 	if last := c.Chain[len(c.Chain)-1]; last.Signer != m.Authority {

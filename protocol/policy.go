@@ -42,7 +42,7 @@ type Signer struct {
 func (p *Policy) Check() error {
 	for i, r := range p.Rules {
 		if _, err := path.Match(r.Names, "x"); err != nil || r.Names == "" {
-			return fmt.Errorf("policy: rule %d: names %q is no pattern", i+1, r.Names)
+			return fmt.Errorf("policy: rule %d: names %q is not a pattern", i+1, r.Names)
 		}
 		if len(r.Signers) > maxSigners {
 			return fmt.Errorf("policy: rule %d: more than %d signers", i+1, maxSigners)

@@ -126,7 +126,7 @@ func ticketFrom(b []byte) (*Ticket, error) {
 	t.Right = right
 	list, _ := rec["addresses"].(nuon.List)
 	if len(list) > maxAddresses || len(right) > 64 {
-		return nil, errors.New("it says more than a ticket may")
+		return nil, errors.New("it has more addresses than a ticket may, or too long a right")
 	}
 	for _, v := range list {
 		a, _ := v.(string)

@@ -164,7 +164,7 @@ func decodeTicket(b []byte) (*Ticket, error) {
 	var last netip.Addr
 	for len(rest) > 0 {
 		if len(t.Addresses) == maxAddresses {
-			return nil, errors.New("it says more than a ticket may")
+			return nil, errors.New("it has more addresses than a ticket may, or too long a right")
 		}
 		kind := take(1)[0]
 		if kind == addrText {

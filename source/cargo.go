@@ -36,7 +36,7 @@ func crateKind() Kind {
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
 		Doc:     "```nu eval\nfetch crate libz-sys 1.1.20 --hash sha256-d2d16453e800a8cf6dd2fc3eb4bc99b786a9b90c663b8559a5b1a041bf89e472\n```",
-		Finds: "`.cargo/config.toml` of the folders above, of `CARGO_HOME`: `replace-with`, as long as a chain is; `[registries]`, " +
+		Finds: "`.cargo/config.toml` of the folders above, of `CARGO_HOME`: `replace-with`, also in chains; `[registries]`, " +
 			"`CARGO_REGISTRIES_NAME_INDEX`; then what cargo keeps of its own registry",
 		Credentials: "`credentials.toml`, `CARGO_REGISTRY_TOKEN`, `CARGO_REGISTRIES_NAME_TOKEN`",
 		Config:      &ConfigKind{"cargo", "CARGO_REGISTR", func(c *Client) Config { return c.cargo() }, func() Config { return new(CargoConfig) }},
@@ -249,7 +249,7 @@ func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, reg
 		}
 	}
 	if len(at) == 0 {
-		return nil, errors.New("the crate index does not say where crates are downloaded")
+		return nil, errors.New("the crate index has no address for downloads")
 	}
 	return at, nil
 }
@@ -309,7 +309,7 @@ func (c crateDownload) address(name, version, checksum string) (string, error) {
 		return strings.TrimRight(c.DL, "/") + "/" + name + "/" + version + "/download", nil
 	}
 	if strings.Contains(c.DL, "{sha256-checksum}") && checksum == "" {
-		return "", protocol.Errorf(protocol.Unavailable, "the registry finds crates by their checksum, and none is known for %s %s", name, version).
+		return "", protocol.Errorf(protocol.Unavailable, "the registry finds crates by their checksum, and nuka has none for %s %s", name, version).
 			WithHint("write the crate's --hash sha256-…, or the registry's sparse+ address in ~/.cargo/config.toml")
 	}
 	prefix := cratePrefix(name)

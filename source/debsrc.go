@@ -40,12 +40,12 @@ func debsrcKind() Kind {
 			Stripped: func(kind.Fields) int { return 1 },
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
-		Doc: "It takes the originals of a source package: the one, or all of them if there are several, each in the folder that dpkg gives it.\n" +
-			"A native package has one archive. `--file` picks one file, such as `'*.debian.tar.xz'`, and so does the digest of an archive; `b3-…` names the\n" +
+		Doc: "nuka fetches the original archives of a source package. If there are several, each has the folder that dpkg gives it.\n" +
+			"A native package has one archive. `--file`, or the digest of an archive, picks one file, such as `'*.debian.tar.xz'`; `b3-…` names the\n" +
 			"whole tree.\n\n" +
 			"```nu eval\nfetch debsrc zlib 1:1.2.13.dfsg-1 --hash b3-mxtqyrmjd432t54plwhkwuli7bxvzdwjg3isa5d6dnlc5mmmgghq\n```\n\n" +
-			"`--patches` gives the source as Debian builds it: it adds Debian's own folder `debian` and applies its patches in their order, so that\n" +
-			"the tree is what `dpkg-source -x` makes. It is fixed by `b3-…` alone.",
+			"With `--patches` the tree is the source as Debian builds it: nuka adds Debian's folder `debian` and applies its patches in their order, so\n" +
+			"the tree equals the output of `dpkg-source -x`. Only `b3-…` can fix it.",
 		Finds: aptFiles,
 		Find:  (*Fetcher).resolveDebian,
 		Fetch: (*Fetcher).fetchDebianSource,
@@ -75,7 +75,7 @@ func parseDebianSource(stanza map[string]string, folder string) (*debianSource, 
 		}
 		sum, err := hex.DecodeString(f[0])
 		if err != nil || len(sum) != 32 || strings.ContainsAny(f[2], "/\\") {
-			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: a file entry that is none: %.100q", s.name, line)
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: an invalid file entry: %.100q", s.name, line)
 		}
 		s.files = append(s.files, debianFile{f[2], pir.NewHash(pir.SHA256, sum), place{url: folder + "/" + url.PathEscape(f[2])}})
 	}
@@ -162,7 +162,7 @@ func (s *debianSource) components() (map[string]debianFile, error) {
 	for _, file := range s.find(prefix) {
 		component, _, ok := strings.Cut(strings.TrimPrefix(file.name, prefix), ".tar.")
 		if !ok || component == "" || component == "debian" || strings.Trim(component, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
-			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: %.100q is no name of a component", s.name, file.name)
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: %.100q is not a component's name", s.name, file.name)
 		}
 		out[component] = file
 	}

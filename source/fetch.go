@@ -124,7 +124,7 @@ func (r *Request) notice(u *archive.Result) {
 		return
 	}
 	if u.Omitted > 0 {
-		r.Notice(fmt.Sprintf("%d entries are left out, because no tree holds them: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
+		r.Notice(fmt.Sprintf("left out %d entries, which a tree cannot hold: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
 	}
 	for _, o := range u.Obstacles {
 		r.Notice(o.String())
@@ -144,8 +144,8 @@ const Out = "out"
 // After an error, Dir contains nothing usable.
 func (f *Fetcher) Fetch(ctx context.Context, r *Request) (pir.Hash, error) {
 	if len(r.Origins) == 0 {
-		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "fetch: no origin is known").
-			WithHint("evaluate the package that fetches it: its file says where")
+		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "fetch: this node knows no origin").
+			WithHint("evaluate the package that fetches it: its file names the origin")
 	}
 	var failures []error
 	for _, o := range r.Origins {

@@ -145,7 +145,7 @@ func shownProxies(list string) string {
 // goPlace returns the address of a version's zip on a proxy.
 func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, regs *Registries) (place, error) {
 	if !strings.HasPrefix(base, "http") {
-		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is no https or http address", base).WithHint(goSetting)
+		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is not an https or http address", base).WithHint(goSetting)
 	}
 	p, err := regs.withLogin(place{url: base})
 	if err != nil {

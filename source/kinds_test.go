@@ -75,7 +75,7 @@ func TestOriginFields(t *testing.T) {
 		`{"kind":"path","path":"/etc"}`:                            `field "path" is unknown`,
 		`{"kind":"debsrc","name":"a","patches":"1","version":"1"}`: `want "true"`,
 		`{"kind":"floppy","name":"a","version":"1"}`:               `kind "floppy" is unknown`,
-		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is no string`,
+		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is not a string`,
 	} {
 		if o, err := ParseOrigin([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, %v, want %q", text, o, err, want)
@@ -88,9 +88,9 @@ func page() string {
 	var b strings.Builder
 	b.WriteString(`# Kinds of sources
 
-This page is made from the kinds in package source, one file each: change it there, and run ` + "`go test ./source -run TestFetchPage -update`" + `.
-[packages.md](packages.md) says what sources are to a package, and what is unpacked how; [registries.md](registries.md) how registries and
-credentials are found, and what the daemon is given of them.
+The kinds in package source, one file each, generate this page. To change it, edit them and run ` + "`go test ./source -run TestFetchPage -update`" + `.
+[packages.md](packages.md) describes how a package uses sources and how nuka unpacks them; [registries.md](registries.md) how nuka finds registries
+and credentials, and which of them the command sends to the daemon.
 
 | kind | what it is | fixed by | without --unpack and --strip |
 |---|---|---|---|
@@ -138,7 +138,7 @@ func usage(k kind.Kind) string {
 
 func digests(k Kind) string {
 	if k.Local {
-		return "what it holds"
+		return "its content"
 	}
 	names := []string{"`b3-…` of its tree"}
 	for _, a := range k.Digests {
@@ -150,17 +150,17 @@ func digests(k Kind) string {
 // unpacked describes how a kind is unpacked by default, computed from a plain origin.
 func unpacked(k Kind) string {
 	if _, ok := paramOf(k, "unpack"); !ok {
-		return "as it is"
+		return "kept as it is"
 	}
 	how := pir.UnpackArchive
 	if k.Unpacked != nil {
 		how = k.Unpacked(kind.Fields{})
 	}
 	text := map[pir.Unpack]string{
-		pir.UnpackArchive: "unpacked", pir.UnpackDeb: "its data is unpacked", pir.UnpackFile: "unpacked if its address has the ending of an archive",
+		pir.UnpackArchive: "unpacked", pir.UnpackDeb: "its data is unpacked", pir.UnpackFile: "unpacked if its address has the extension of an archive",
 	}[how]
 	if k.Stripped != nil && k.Stripped(kind.Fields{}) > 0 {
-		text += ", without the folder around all"
+		text += ", without the top folder"
 	}
 	return text
 }

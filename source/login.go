@@ -114,7 +114,7 @@ func netrcQuoted(text string) (word, rest string) {
 func (r *Registries) withLogin(p place) (place, error) {
 	u, err := url.Parse(p.url)
 	if err != nil {
-		return p, protocol.Errorf(protocol.Invalid, "an address that is none: %v", shownError(err))
+		return p, protocol.Errorf(protocol.Invalid, "an invalid address: %v", shownError(err))
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()

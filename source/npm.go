@@ -33,8 +33,8 @@ func npmKind() Kind {
 		Digests: []pir.HashAlgorithm{pir.SHA512},
 		Doc:     "```nu eval\nfetch npm is-odd 3.0.1 --hash sha512-CQpnWPrDwmP1+SMHXZhtLtJv90yiyVfluGsX5iNCVkrhQtU3TQHsUWPG9wkdk9Lgd5yNpAg9jQEo90CBaXgWMA==\n```",
 		Finds:   "`npm_config_registry`; `.npmrc` of the project, of the user (`NPM_CONFIG_USERCONFIG`), global (`NPM_CONFIG_GLOBALCONFIG`, the prefix, `/etc/npmrc`); then `npm config get registry`",
-		Credentials: "`_authToken`, `_auth`, `username` with `_password`, for a host or a path: the longest path counts. `${NAME}` is a variable, " +
-			"`${NAME?}` is nothing if it is not set. A variable that is not set is an error, and is not sent",
+		Credentials: "`_authToken`, `_auth`, `username` with `_password`, for a host or a path; the longest path wins. `${NAME}` is a variable, " +
+			"and `${NAME?}` is empty if the variable is not set. Otherwise an unset variable is an error, and nuka sends nothing",
 		Check:    func(o Origin) error { return checkRelease(o, true) },
 		Config:   &ConfigKind{"npm", "NPM_CONFIG_", func(c *Client) Config { return c.npm() }, func() Config { return new(NPMConfig) }},
 		Registry: "npm registry",
@@ -271,7 +271,7 @@ func (f *Fetcher) npmRecord(ctx context.Context, o Origin, address string, heade
 	}
 	var all packument
 	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, protocol.Errorf(protocol.Unavailable, "npm registry: its answer about %s is no record of a package", o.Name)
+		return nil, protocol.Errorf(protocol.Unavailable, "npm registry: its answer about %s is not a record of a package", o.Name)
 	}
 	if record, ok := all.Versions[o.Version]; ok && record.Dist.Tarball != "" {
 		return &record, nil
@@ -293,22 +293,22 @@ func (f *Fetcher) npmRecord(ctx context.Context, o Origin, address string, heade
 
 // movingVersion refuses a dist-tag, which may name another version later.
 func movingVersion(o Origin, now string) error {
-	return protocol.Errorf(protocol.Invalid, "%s is no version of %s: it is the version %s now, and another one tomorrow", o.Version, o.Name, now).
+	return protocol.Errorf(protocol.Invalid, "%s is not a version of %s: it means the version %s now, and can change", o.Version, o.Name, now).
 		WithHint("write %s", now)
 }
 
 // noVersion returns an error that lists the existing versions. They are sorted, the newest one last.
 func noVersion(o Origin, newest string, versions []string) error {
 	if len(versions) == 0 {
-		return protocol.Errorf(protocol.NotFound, "there is no %s %s", o.Name, o.Version).WithHint("check the name and the version")
+		return protocol.Errorf(protocol.NotFound, "the registry has no %s %s", o.Name, o.Version).WithHint("check the name and the version")
 	}
 	slices.Reverse(versions)
 	more := ""
 	if len(versions) > maxVersions {
 		versions, more = versions[:maxVersions], ", …"
 	}
-	return protocol.Errorf(protocol.NotFound, "there is no %s %s; the newest is %s", o.Name, o.Version, newest).
-		WithHint("there are %s%s", strings.Join(versions, ", "), more)
+	return protocol.Errorf(protocol.NotFound, "the registry has no %s %s; the newest is %s", o.Name, o.Version, newest).
+		WithHint("it has %s%s", strings.Join(versions, ", "), more)
 }
 
 // maxVersions bounds the versions that an error lists.

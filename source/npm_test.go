@@ -160,7 +160,7 @@ func TestNPMVersions(t *testing.T) {
 				t.Errorf("status %d: %v", status, err)
 			}
 			for version, want := range map[string]string{
-				"9.9.9": "there is no x 9.9.9; the newest is 1.10.0", "1.10": "there is no x 1.10", "latest": "the version 1.10.0 now", "next": "2.0.0-rc.1 now", "^1": "there is no x ^1",
+				"9.9.9": "the registry has no x 9.9.9; the newest is 1.10.0", "1.10": "the registry has no x 1.10", "latest": "the version 1.10.0 now", "next": "2.0.0-rc.1 now", "^1": "the registry has no x ^1",
 			} {
 				if err := fetchOrigin(t, client, Origin{Kind: NPM, Name: "x", Version: version}); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("status %d: %s: got %v, want %q", status, version, err, want)

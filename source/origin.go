@@ -45,7 +45,7 @@ func ParseOrigin(canonical []byte) (Origin, error) {
 	for name, v := range rec {
 		text, isText := v.(string)
 		if !isText {
-			return Origin{}, fmt.Errorf("parse origin: field %q is no string", name)
+			return Origin{}, fmt.Errorf("parse origin: field %q is not a string", name)
 		}
 		switch name {
 		case "kind":

@@ -36,7 +36,7 @@ func pypiKind() Kind {
 			},
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
-		Doc: "`--file` is a pattern for which file of the release; without it the source archive is taken.\n\n" +
+		Doc: "`--file` is a pattern that selects a file of the release. Without it nuka takes the source archive.\n\n" +
 			"```nu eval\nfetch pypi six 1.17.0 --file *.tar.gz --hash sha256-ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81\n```",
 		Finds: "`PIP_INDEX_URL`, `PIP_EXTRA_INDEX_URL`; `index-url` and `extra-index-url` of `PIP_CONFIG_FILE`, the virtual environment, the user, " +
 			"the system; then pip's own index",

@@ -101,7 +101,7 @@ func (c *checkout) modules(at string) ([]git.Module, error) {
 		return nil, nil
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		err = protocol.Errorf(protocol.Invalid, "git: .gitmodules is no plain file").WithHint("the repository is broken or hostile; do not use it")
+		err = protocol.Errorf(protocol.Invalid, "git: .gitmodules is not a plain file").WithHint("the repository is broken or hostile; do not use it")
 	}
 	if err == nil && info.Size() > maxGitmodules {
 		err = protocol.Errorf(protocol.Exhausted, "git: .gitmodules is larger than %d bytes", maxGitmodules)
@@ -134,7 +134,7 @@ func submoduleOrigin(o Origin, modules []git.Module, sub archive.Submodule) (Ori
 	}
 	i := slices.IndexFunc(modules, func(m git.Module) bool { return m.Path == sub.Path })
 	if i < 0 || modules[i].URL == "" {
-		return refuse(".gitmodules does not say where it is")
+		return refuse(".gitmodules has no address for it")
 	}
 	address, err := git.ResolveURL(o.URL, modules[i].URL)
 	if err != nil {

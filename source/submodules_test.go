@@ -109,9 +109,9 @@ func TestGitSubmodulesRefused(t *testing.T) {
 		return fmt.Sprintf("[submodule %q]\n\tpath = %s\n\turl = %s\n", name, path, url)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"no section":        {"", "does not say where"},
-		"another path":      {module("s", "other", "../sub"), "does not say where"},
-		"no url":            {"[submodule \"s\"]\n\tpath = s\n", "does not say where"},
+		"no section":        {"", "has no address for it"},
+		"another path":      {module("s", "other", "../sub"), "has no address for it"},
+		"no url":            {"[submodule \"s\"]\n\tpath = s\n", "has no address for it"},
 		"file":              {module("s", "s", "file://"+secret), "fetch path"},
 		"a folder":          {module("s", "s", secret), "fetch path"},
 		"an option":         {module("s", "s", "-u./payload"), "fetch path"},

@@ -138,7 +138,7 @@ func (d *transfer) anew(why error) error {
 	return why
 }
 
-var errStalled = errors.New("no byte came for a minute")
+var errStalled = errors.New("no byte arrived for a minute")
 
 func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 	watchdog := time.AfterFunc(d.f.stall, abort)

@@ -101,7 +101,7 @@ func TestLyingBuilder(t *testing.T) {
 	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
 		t.Errorf("equivocation: got %d %q, %s", r.Code, r.Out, r.Err)
 	}
-	if why := e.Must(packages, "explain", pid); !strings.Contains(why, "two-faced") || !strings.Contains(why, "it says 2 different things") {
+	if why := e.Must(packages, "explain", pid); !strings.Contains(why, "two-faced") || !strings.Contains(why, "its statements name 2 different contents") {
 		t.Errorf("explain does not tell the equivocation:\n%s", why)
 	}
 }

@@ -37,7 +37,7 @@ func TestConfig(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"[]":                                     "want a record",
-		"{lissen: []}":                           "there is no setting lissen: they are listen, bootstrap",
+		"{lissen: []}":                           "unknown setting lissen; the settings are listen, bootstrap",
 		"{listen: 5}":                            "listen: want a list of multiaddrs",
 		"{connections: 5b}":                      "such as {connections: 50}",
 		`{listen: ["127.0.0.1:0"]}`:              `got ["127.0.0.1:0"]; such as {listen: ["/ip4/0.0.0.0/udp/4717/quic-v1"`,

@@ -282,7 +282,7 @@ func (n *Node) checkShard() error {
 		last = slot
 		if len(l.Name) == 2 {
 			if l.CID.Codec() != DagPB {
-				return fmt.Errorf("link %d is no shard", i)
+				return fmt.Errorf("link %d is not a shard", i)
 			}
 			continue
 		}

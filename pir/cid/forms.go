@@ -112,7 +112,7 @@ func decodeDigits(s, digits string) ([]byte, error) {
 	for i := range len(s) {
 		d := strings.IndexByte(digits, s[i])
 		if d < 0 {
-			return nil, fmt.Errorf("%q is no digit of its base", s[i])
+			return nil, fmt.Errorf("%q is not a digit of its base", s[i])
 		}
 		if d == 0 && i == zeros {
 			zeros++

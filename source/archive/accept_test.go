@@ -180,7 +180,7 @@ func TestResult(t *testing.T) {
 	archive := makeTar(t, file("p/Makefile", ""), file("p/makefile", ""), special("p/f", tar.TypeFifo, ""))
 	u, err := Unpack(t.Context(), bytes.NewReader(archive), int64(len(archive)), &cancelSink{cancel: func() {}}, nil)
 	want := &Result{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []Obstacle{
-		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition do not count`, Systems: []string{"darwin", "windows"}},
+		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition are ignored`, Systems: []string{"darwin", "windows"}},
 	}}
 	if diff := cmp.Diff(want, u); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)

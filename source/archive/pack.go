@@ -84,7 +84,7 @@ func unpackGit(w *treeWriter, file io.ReaderAt, size int64, commit string) error
 	case err == nil && len(id) == sha256.Size:
 		p.newHash = sha256.New
 	default:
-		return badPack("%.80q is no commit's id", commit)
+		return badPack("%.80q is not a commit id", commit)
 	}
 	p.end = size - int64(len(id))
 	p.work = math.MaxInt64

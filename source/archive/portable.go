@@ -41,7 +41,7 @@ func Obstacles(paths iter.Seq[string], most int) []Obstacle {
 		}
 		folded := fold.String(norm.NFC.String(p))
 		if other, taken := seen[folded]; taken {
-			out = append(out, Obstacle{p, fmt.Sprintf("it is %q where case and composition do not count", other), []string{"darwin", "windows"}})
+			out = append(out, Obstacle{p, fmt.Sprintf("it is %q where case and composition are ignored", other), []string{"darwin", "windows"}})
 			continue
 		}
 		seen[folded] = p

@@ -135,7 +135,7 @@ func (w *treeWriter) claim(raw, name string, kind byte) error {
 			return refuse(raw, fmt.Sprintf("it is written through the link %.200q", dir))
 		}
 		if w.kinds[dir] != 0 {
-			return refuse(raw, fmt.Sprintf("it lies below %.200q, which is no folder", dir))
+			return refuse(raw, fmt.Sprintf("it is below %.200q, which is not a folder", dir))
 		}
 		if err := w.admit(dir, 0); err != nil {
 			return err
@@ -252,7 +252,7 @@ func (w *treeWriter) hardLink(raw, target string) error {
 	kind := w.kinds[from]
 	switch {
 	case kind == 0 || kind == isDir:
-		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is no file before it in the archive", target))
+		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is not an earlier file of the archive", target))
 	case from == to:
 		return nil
 	case kind == isLink:

@@ -124,7 +124,7 @@ func findZipDirectory(file io.ReaderAt, size int64) (*zipDirectory, error) {
 		return nil, protocol.Errorf(protocol.Exhausted, "zip: its directory is longer than the limit of %d bytes", maxZipDirectory)
 	}
 	if d.start < 0 || d.base < 0 {
-		return nil, errors.New("zip: the directory is not where the end record says")
+		return nil, errors.New("zip: the directory is not at the place that the end record names")
 	}
 	// Some tools add the length of data before the zip to each offset, others do not: refuse a file in which both find a directory.
 	var sig [4]byte
@@ -156,7 +156,7 @@ func findEnd64(file io.ReaderAt, endAt int64) (int64, []byte, error) {
 			return at, record, nil
 		}
 	}
-	return 0, nil, errors.New("zip: no zip64 end record where its locator says")
+	return 0, nil, errors.New("zip: no zip64 end record at the place that its locator names")
 }
 
 // entries reads the central directory.
@@ -253,7 +253,7 @@ func (e *zipEntry) decodeName(unicodeName string) error {
 		e.name = name
 	}
 	if !utf8.ValidString(e.name) {
-		return refuse(e.raw, "a name that is said to be UTF-8 and is not")
+		return refuse(e.raw, "a name that is marked as UTF-8 and is not")
 	}
 	if (e.host == 0 || e.host == 10 || e.host == 11) && strings.Contains(e.name, `\`) && !strings.Contains(e.name, "/") {
 		return ambiguous(e.raw, `a backslash, which unzip takes for a folder's end, and Python for a part of the name`)

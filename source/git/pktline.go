@@ -42,7 +42,7 @@ func (p *pktReader) next() (kind int, content []byte, err error) {
 	}
 	n, err := strconv.ParseUint(string(head), 16, 16)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%q is no length of a packet", head)
+		return 0, nil, fmt.Errorf("%q is not the length of a packet", head)
 	}
 	if p.left -= max(int64(n), 4); p.left < 0 {
 		return 0, nil, errTooLong

@@ -40,7 +40,7 @@ type Need struct{ What, Hint string }
 var (
 	Hash = Param{
 		Name: "hash", Type: String, Aside: true,
-		About: "What it must be: b3-… for the tree, or sha256-…, sha512-…, h1:… as its registry prints it.",
+		About: "The expected hash: b3-… for the tree, or sha256-…, sha512-…, h1:… as the registry prints it.",
 	}
 	Strip  = Param{Name: "strip", Type: Int, Aside: true, About: "Leading folders to drop from every name of an archive."}
 	Unpack = Param{Name: "unpack", Type: String, Aside: true, About: "file keeps it as one file, archive unpacks it."}
@@ -55,7 +55,7 @@ func Release(about string) []Param {
 }
 
 // Downloaded is part of the help of each kind whose outputs are downloaded.
-const Downloaded = "Nothing is downloaded while package files are evaluated. Without --hash the error tells the hash to paste."
+const Downloaded = "Evaluation downloads nothing. Without --hash the error prints the hash to paste."
 
 // An Example is one example in a command's help.
 type Example struct {

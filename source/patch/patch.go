@@ -183,7 +183,7 @@ func parseHunk(lines []string) (hunk, int, error) {
 		case line[0] == '+':
 			h.after, last = append(h.after, line[1:]), &h.after
 		default:
-			return h, 0, badPatch("a line that is none of a hunk: %.100q", line)
+			return h, 0, badPatch("a line that is not part of a hunk: %.100q", line)
 		}
 		changed, h.trailing = true, 0
 	}
@@ -220,7 +220,7 @@ func (p *filePatch) apply(root *os.Root, create Create) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return badPatch("%s: it is no file", name)
+		return badPatch("%s: it is not a file", name)
 	case info.Size() > Max:
 		return protocol.Errorf(protocol.Exhausted, "%s: more than the limit of %d bytes", name, Max)
 	default:
@@ -230,7 +230,7 @@ func (p *filePatch) apply(root *os.Root, create Create) error {
 		}
 	}
 	if !exists && p.hunks[0].oldLength > 0 {
-		return badPatch("%s: there is no such file", name)
+		return badPatch("%s: no such file", name)
 	}
 	if p.from == "" && len(content) > 0 {
 		return badPatch("%s: it is to be made, and is there already", name)
