@@ -9,22 +9,9 @@ import (
 	"testing/fstest"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/pir/cid"
 )
-
-func openStore(t testing.TB, dir string, o *cas.Options) *cas.Store {
-	t.Helper()
-	s, err := cas.Open(dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return s
-}
 
 func readFile(t *testing.T, s *cas.Store, c cid.CID) string {
 	t.Helper()
@@ -43,7 +30,7 @@ func readFile(t *testing.T, s *cas.Store, c cid.CID) string {
 func TestSmoke(t *testing.T) {
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "store")
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	big := make([]byte, 5<<20+3)
 	for i := range big {
 		big[i] = byte(i * i >> 7)
@@ -77,7 +64,7 @@ func TestSmoke(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s = openStore(t, dir, nil)
+		s = castest.Open(t, dir, nil)
 	}
 	e, err := s.Lookup(ctx, c, "bin/x")
 	if err != nil || !e.Exec || e.Size != 5 {

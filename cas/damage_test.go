@@ -50,7 +50,7 @@ func TestDamage(t *testing.T) {
 			t.Run(filepath.Base(file)+"/"+name, func(t *testing.T) {
 				dir := t.TempDir()
 				var events []cas.Event
-				s := openStore(t, dir, &cas.Options{Event: func(e cas.Event) { events = append(events, e) }})
+				s := castest.Open(t, dir, &cas.Options{Event: func(e cas.Event) { events = append(events, e) }})
 				root, err := s.Import(ctx, castest.Tree(), nil)
 				must(t, err)
 				e, err := s.Lookup(ctx, root, file)
@@ -85,7 +85,7 @@ func TestDamage(t *testing.T) {
 				}
 				// Also after opening again.
 				must(t, s.Close())
-				s = openStore(t, dir, nil)
+				s = castest.Open(t, dir, nil)
 				if _, err := s.OpenFile(ctx, e.CID); !errors.Is(err, cas.ErrDamaged) {
 					t.Errorf("open again: got %v", err)
 				}
@@ -110,7 +110,7 @@ func last(events []cas.Event) cas.Event {
 // A leaf is compared with its own hash, and a damaged one brings its whole blob down.
 func TestDamagedLeaf(t *testing.T) {
 	ctx := context.Background()
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	e, err := s.Lookup(ctx, root, "share/big")
@@ -137,12 +137,12 @@ func TestDamagedLeaf(t *testing.T) {
 func TestImportHeals(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	must(t, s.Close())
 	damageAll(t, dir)
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	_, err = s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	castest.CheckTree(t, castest.OnDisk{Store: s}, root, castest.Tree())
@@ -164,7 +164,7 @@ func damageAll(t *testing.T, dir string) {
 func TestVerifyFinds(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	castest.Check(t, s)
@@ -207,7 +207,7 @@ func TestVerifyRepairs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, dir, nil)
+			s := castest.Open(t, dir, nil)
 			must(t, importNumber(s, 1))
 			root, err := s.Import(ctx, castest.Tree(), nil)
 			must(t, err)
@@ -216,7 +216,7 @@ func TestVerifyRepairs(t *testing.T) {
 			must(t, s.Close())
 			changeRecord(t, dir, tt.table, tt.value)
 
-			s = openStore(t, dir, nil)
+			s = castest.Open(t, dir, nil)
 			var problems []string
 			must(t, s.Verify(ctx, func(p cas.Problem) { problems = append(problems, p.String()) }))
 			if len(problems) < 2 || !strings.Contains(problems[len(problems)-1], "rebuild") {
@@ -224,7 +224,7 @@ func TestVerifyRepairs(t *testing.T) {
 			}
 			must(t, s.Close())
 			var rebuilt bool
-			s = openStore(t, dir, &cas.Options{Event: func(e cas.Event) {
+			s = castest.Open(t, dir, &cas.Options{Event: func(e cas.Event) {
 				r, ok := e.(cas.Rebuilding)
 				rebuilt = rebuilt || ok && r.Done
 			}})
@@ -247,12 +247,12 @@ func TestVerifyRepairs(t *testing.T) {
 		},
 	} {
 		dir := t.TempDir()
-		s := openStore(t, dir, nil)
+		s := castest.Open(t, dir, nil)
 		_, err := s.Import(ctx, fstest.MapFS{"file": {Data: []byte("content"), Mode: 0o755}}, nil)
 		must(t, err)
 		must(t, s.Close())
 		lose(dir)
-		s = openStore(t, dir, nil)
+		s = castest.Open(t, dir, nil)
 		problems := 0
 		must(t, s.Verify(ctx, func(cas.Problem) { problems++ }))
 		if _, err := os.Lstat(filepath.Join(dir, "index.damaged")); !errors.Is(err, fs.ErrNotExist) || problems == 0 {
@@ -350,7 +350,7 @@ func TestRebuild(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, dir, nil)
+			s := castest.Open(t, dir, nil)
 			for i := range 30 {
 				must(t, importNumber(s, i))
 			}
@@ -364,12 +364,12 @@ func TestRebuild(t *testing.T) {
 			p, _ = castest.PID(4)
 			must(t, s.Bind(ctx, castest.Attest(2, p, root)))
 			must(t, s.Close())
-			s = openStore(t, dir, nil) // flushes the index to tables
+			s = castest.Open(t, dir, nil) // flushes the index to tables
 			want := state(t, s)
 			must(t, s.Close())
 
 			hurt(t, dir)
-			s = openStore(t, dir, nil)
+			s = castest.Open(t, dir, nil)
 			same := cmp.Comparer(func(a, b cid.CID) bool { return a == b })
 			if diff := cmp.Diff(want, state(t, s), same); diff != "" {
 				t.Errorf("after the rebuild (-want +got):\n%s", diff)
@@ -385,14 +385,14 @@ func TestRebuild(t *testing.T) {
 func TestRebuildDamaged(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	must(t, s.Close())
 	damageAll(t, dir)
 	must(t, os.RemoveAll(filepath.Join(dir, "index")))
 	var done cas.Rebuilding
-	s = openStore(t, dir, &cas.Options{Event: func(e cas.Event) {
+	s = castest.Open(t, dir, &cas.Options{Event: func(e cas.Event) {
 		if r, ok := e.(cas.Rebuilding); ok && r.Done {
 			done = r
 		}
@@ -417,7 +417,7 @@ func TestRebuildDamaged(t *testing.T) {
 // A second process is refused, with the number of the first.
 func TestLocked(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	_, err := cas.Open(dir, nil)
 	if !errors.Is(err, cas.ErrLocked) || !strings.Contains(err.Error(), "process") {
 		t.Errorf("got %v, want %v", err, cas.ErrLocked)
@@ -427,13 +427,13 @@ func TestLocked(t *testing.T) {
 	if _, err := s.Has(cid.CID{}); !errors.Is(err, cas.ErrClosed) {
 		t.Errorf("after close: got %v", err)
 	}
-	openStore(t, dir, nil)
+	castest.Open(t, dir, nil)
 }
 
 // What is exported is what was imported.
 func TestExport(t *testing.T) {
 	ctx := context.Background()
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	dir := filepath.Join(t.TempDir(), "out")

@@ -53,7 +53,7 @@ func TestImportIsOnDisk(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		// Within the import, when the store says that it has synced, nothing may be left to write either.
-		s := openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
+		s := castest.Open(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
 			if step == disk.StepRename {
 				noneDirty(t, name+": named too early", filepath.Join(dir, "tmp", "imports", "*", "*", "*"))
 			}
@@ -67,13 +67,13 @@ func TestImportIsOnDisk(t *testing.T) {
 		// So is a tree that was received, also what an earlier process has written of it.
 		peer, root := castest.Peer(tree)
 		dir = t.TempDir()
-		s = openStore(t, dir, nil)
+		s = castest.Open(t, dir, nil)
 		r, err := s.Receive(context.Background(), root, nil)
 		must(t, err)
 		_, err = castest.Feed(r, peer, rand.New(rand.NewPCG(1, 1)), 50)
 		must(t, err)
 		must(t, s.Close())
-		s = openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
+		s = castest.Open(t, dir, &cas.Options{Failpoint: func(step disk.Step, path string) error {
 			if step == disk.StepRename {
 				noneDirty(t, name+": named too early", filepath.Join(dir, "tmp", "receive", "*", "part-*"))
 			}

@@ -38,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 	ctx := context.Background()
 	disk := smallDisk(t, 64)
 	dir := filepath.Join(disk, "store")
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	small := fstest.MapFS{"small": {Data: []byte("small")}}
 	kept, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
@@ -103,7 +103,7 @@ func TestFullDisk(t *testing.T) {
 	must(t, s.Bind(ctx, castest.Attest(1, p, kept)))
 	castest.Check(t, s)
 	must(t, s.Close())
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
 	castest.Check(t, s)
 }
@@ -113,7 +113,7 @@ func TestFullDiskRemove(t *testing.T) {
 	ctx := context.Background()
 	disk := smallDisk(t, 64)
 	dir := filepath.Join(disk, "store")
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	kept, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	for i := range 50 {
@@ -133,7 +133,7 @@ func TestFullDiskRemove(t *testing.T) {
 		must(t, s.DeleteRoot(ctx, fmt.Sprint(i)))
 	}
 	must(t, s.Close())
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	for i := 25; i < 50; i++ {
 		must(t, s.DeleteRoot(ctx, fmt.Sprint(i)))
 	}
@@ -151,7 +151,7 @@ func usage(t *testing.T, dir string) int64 {
 func TestFullDiskReceive(t *testing.T) {
 	ctx := context.Background()
 	disk := smallDisk(t, 96)
-	s := openStore(t, filepath.Join(disk, "store"), nil)
+	s := castest.Open(t, filepath.Join(disk, "store"), nil)
 	random := make([]byte, 60<<20)
 	rand.NewChaCha8([32]byte{5}).Read(random) //nolint:errcheck // never fails
 	many := fstest.MapFS{}
@@ -190,6 +190,6 @@ func TestFullDiskReceive(t *testing.T) {
 		castest.Check(t, s)
 		must(t, s.Close())
 		must(t, os.RemoveAll(filepath.Join(disk, "store")))
-		s = openStore(t, filepath.Join(disk, "store"), nil)
+		s = castest.Open(t, filepath.Join(disk, "store"), nil)
 	}
 }

@@ -43,7 +43,7 @@ func TestLockHammer(t *testing.T) {
 		rounds = 15
 	}
 	dir := t.TempDir()
-	s := openStore(t, dir, &cas.Options{Index: index.Options{JournalSlack: 10_000}})
+	s := castest.Open(t, dir, &cas.Options{Index: index.Options{JournalSlack: 10_000}})
 	trees := lockTrees()
 	var peers []peer
 	for _, tree := range trees {

@@ -36,7 +36,7 @@ func TestBlobNames(t *testing.T) {
 		} {
 			p := newPeer(t, tree)
 			dir := t.TempDir()
-			s := openStore(t, dir, nil)
+			s := castest.Open(t, dir, nil)
 			r, err := s.Receive(ctx, p.root, nil)
 			must(t, err)
 			p.rest(t, r)
@@ -106,7 +106,7 @@ func TestFileOfNode(t *testing.T) {
 		} {
 			t.Run(name+"/"+order, func(t *testing.T) {
 				dir := t.TempDir()
-				s := openStore(t, dir, nil)
+				s := castest.Open(t, dir, nil)
 				var roots []cid.CID
 				for _, tree := range trees {
 					roots = append(roots, take(s, tree))
@@ -121,7 +121,7 @@ func TestFileOfNode(t *testing.T) {
 					}
 					must(t, s.Close())
 					markIndex(t, dir)
-					s = openStore(t, dir, nil)
+					s = castest.Open(t, dir, nil)
 				}
 			})
 		}
@@ -160,7 +160,7 @@ func TestOtherFormat(t *testing.T) {
 		},
 	} {
 		dir := t.TempDir()
-		s := openStore(t, dir, nil)
+		s := castest.Open(t, dir, nil)
 		_, err := s.Import(ctx, castest.Tree(), nil)
 		must(t, err)
 		must(t, s.Close())
@@ -208,7 +208,7 @@ func (g growingFS) Open(name string) (fs.File, error) {
 func TestImportGrows(t *testing.T) {
 	for _, size := range []int{2 << 20, 2<<20 + 5} {
 		tree := fstest.MapFS{"log": {Data: make([]byte, size)}}
-		s := openStore(t, t.TempDir(), nil)
+		s := castest.Open(t, t.TempDir(), nil)
 		root, err := s.Import(context.Background(), growingFS{tree}, nil)
 		must(t, err)
 		castest.CheckTree(t, castest.OnDisk{Store: s}, root, tree)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/fstest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -21,6 +20,9 @@ import (
 	"github.com/MordragT/nuka/cas/index"
 	"github.com/MordragT/nuka/pir/cid"
 )
+
+// treeSeed is the seed of the trees of these tests.
+const treeSeed = 55
 
 var errPower = errors.New("power cut")
 
@@ -208,7 +210,7 @@ func TestPowerLoss(t *testing.T) {
 				continue
 			}
 			must(t, err)
-			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, castest.NumberedTree(i, treeSeed))
 			next = max(next, i+1)
 		}
 		must(t, s.Close())
@@ -221,7 +223,7 @@ func TestPowerLoss(t *testing.T) {
 
 func importNumber(s *cas.Store, i int) error {
 	ctx := context.Background()
-	c, err := takeNumber(s, i)
+	c, err := castest.TakeNumber(s, i, treeSeed, uint64(i))
 	if err != nil {
 		return err
 	}
@@ -232,33 +234,10 @@ func importNumber(s *cas.Store, i int) error {
 	return s.Bind(ctx, castest.Attest(1, p, c))
 }
 
-// takeNumber imports every other tree and receives the others, going on with what the cut before has left.
-func takeNumber(s *cas.Store, i int) (cid.CID, error) {
-	if i%2 == 0 {
-		return s.Import(context.Background(), numberedTree(i), nil)
-	}
-	peer, root := castest.Peer(numberedTree(i))
-	return root, castest.Receive(s, peer, root, rand.New(rand.NewPCG(uint64(i), 6)))
-}
-
-// numberedTree returns a tree with some content that all share and some that no other one has:
-// without that, imports soon bring nothing new.
-func numberedTree(i int) fs.FS {
-	r := rand.New(rand.NewPCG(uint64(i), 55))
-	tree := castest.RandomTree(r)
-	for j := range 1 + r.IntN(9) {
-		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
-	}
-	if r.IntN(4) == 0 {
-		tree["own/large"] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(make([]byte, 1<<20), i)}
-	}
-	return tree
-}
-
 // An import syncs bytes before names, and names before the commit that tells of them.
 func TestOrder(t *testing.T) {
 	d := newCutDisk(-1)
-	s := openStore(t, t.TempDir(), &cas.Options{Failpoint: d.step, Workers: 1})
+	s := castest.Open(t, t.TempDir(), &cas.Options{Failpoint: d.step, Workers: 1})
 	d.order = nil
 	c, err := s.Import(context.Background(), castest.Tree(), nil)
 	must(t, err)
@@ -297,7 +276,7 @@ func TestStepFails(t *testing.T) {
 		}
 		return nil
 	}}
-	s := openStore(t, dir, o)
+	s := castest.Open(t, dir, o)
 	want, err := cid.HashTree(ctx, castest.Tree(), nil)
 	must(t, err)
 	for failAt = 1; ; failAt++ {
@@ -332,7 +311,7 @@ func TestStepFails(t *testing.T) {
 		if named {
 			steps = failAt // so that none fails
 			must(t, s.Close())
-			s = openStore(t, dir, o)
+			s = castest.Open(t, dir, o)
 			if blobs, err = filepath.Glob(filepath.Join(dir, "blobs", "*", "*")); err != nil || len(blobs) > 0 {
 				t.Errorf("step %d: left over after opening again: %q, %v", failAt, blobs, err)
 			}
@@ -344,7 +323,7 @@ func TestStepFails(t *testing.T) {
 	castest.CheckTree(t, castest.OnDisk{Store: s}, want, castest.Tree())
 	castest.Check(t, s)
 	must(t, s.Close())
-	s = openStore(t, dir, nil) // sweeps
+	s = castest.Open(t, dir, nil) // sweeps
 	castest.CheckTree(t, castest.OnDisk{Store: s}, want, castest.Tree())
 }
 
@@ -357,7 +336,7 @@ func TestFailedImportLeavesTheOthers(t *testing.T) {
 		boom := errors.New("no luck")
 		placed, proceed := make(chan struct{}), make(chan struct{})
 		var syncs atomic.Int32
-		s := openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, _ string) error {
+		s := castest.Open(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, _ string) error {
 			if step != disk.StepSync {
 				return nil
 			}
@@ -402,7 +381,7 @@ func TestFailedImportLeavesTheOthers(t *testing.T) {
 func TestNameIsTaken(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	root, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "*", "*"))
@@ -414,7 +393,7 @@ func TestNameIsTaken(t *testing.T) {
 		must(t, err)
 		must(t, os.MkdirAll(filepath.Join(other, filepath.Dir(rel)), 0o755))
 	}
-	s = openStore(t, other, nil)
+	s = castest.Open(t, other, nil)
 	for _, path := range blobs {
 		rel, err := filepath.Rel(dir, path)
 		must(t, err)

@@ -42,7 +42,7 @@ func giveWhile(t *testing.T, stays bool, end func(r *receive.Receiving) error) {
 		return err
 	}))
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	r, err := s.Receive(ctx, p.root, nil)
 	must(t, err)
 	var stop atomic.Bool
@@ -103,7 +103,7 @@ func TestGiveFlip(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, someTree())
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	r, err := s.Receive(ctx, p.root, nil)
 	must(t, err)
 	p.rest(t, r)

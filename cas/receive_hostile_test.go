@@ -211,7 +211,7 @@ func TestReceiveHostile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, dir, &cas.Options{Limits: cid.Limits{Entries: 1000}})
+			s := castest.Open(t, dir, &cas.Options{Limits: cid.Limits{Entries: 1000}})
 			f := forge{}
 			root := c.make(f).CID
 			r, err := s.Receive(ctx, root, &receive.Options{Size: 8 << 20})
@@ -282,7 +282,7 @@ func TestReceiveLevels(t *testing.T) {
 	for _, n := range nodes {
 		f[n.CID] = n.Data
 	}
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	r, err := s.Receive(ctx, root, nil)
 	must(t, err)
 	must(t, f.feed(ctx, r))
@@ -351,7 +351,7 @@ func TestReceiveSize(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, fstest.MapFS{"a": {Data: []byte("1234")}, "b": {Data: []byte("1234")}})
 	for size, ok := range map[int64]bool{7: false, 8: true, 0: true} {
-		s := openStore(t, t.TempDir(), nil)
+		s := castest.Open(t, t.TempDir(), nil)
 		r, err := s.Receive(ctx, p.root, &receive.Options{Size: size})
 		must(t, err)
 		err = r.Put(p.block(t, p.root))

@@ -92,7 +92,7 @@ func TestReceiveResume(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			s := openStore(t, dir, nil)
+			s := castest.Open(t, dir, nil)
 			r, err := s.Receive(ctx, p.root, nil)
 			must(t, err)
 			p.rest(t, r)
@@ -102,7 +102,7 @@ func TestReceiveResume(t *testing.T) {
 			}
 			must(t, r.Close())
 			again := between(t, dir)
-			s = openStore(t, dir, nil)
+			s = castest.Open(t, dir, nil)
 			st, err := s.Stats(ctx)
 			if must(t, err); st.Files != 0 {
 				t.Errorf("got %+v before it is finished", st)
@@ -139,7 +139,7 @@ func TestReceiveFlip(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, fstest.MapFS{"large": {Data: someTree()["large"].Data}})
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	r, err := s.Receive(ctx, p.root, nil)
 	must(t, err)
 	p.rest(t, r)
@@ -176,7 +176,7 @@ func TestReceiveWhatIsHere(t *testing.T) {
 		"leaves of large": {[]string{"large.exec"}, 300 + 1},
 		"nothing":         {nil, 300 + 6 + 1},
 	} {
-		s := openStore(t, t.TempDir(), nil)
+		s := castest.Open(t, t.TempDir(), nil)
 		some := fstest.MapFS{}
 		for _, path := range c.has {
 			some[path] = all[path]
@@ -205,7 +205,7 @@ func TestReceiveExpires(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, someTree())
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	kept, err := s.Import(ctx, castest.Tree(), nil)
 	must(t, err)
 	r, err := s.Receive(ctx, p.root, nil)
@@ -215,7 +215,7 @@ func TestReceiveExpires(t *testing.T) {
 	state := filepath.Join(dir, "tmp", "receive", p.root.String())
 	old := time.Now().Add(-8 * 24 * time.Hour)
 	must(t, os.Chtimes(state, old, old))
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	checkNoTemporary(t, dir)
 	checkBlobs(t, s, dir)
 
@@ -225,7 +225,7 @@ func TestReceiveExpires(t *testing.T) {
 	must(t, s.Close())
 	must(t, os.Remove(filepath.Join(state, "clean"))) // as after a crash
 	must(t, os.Truncate(filepath.Join(state, "placed"), cid.Size*100))
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	r, err = s.Receive(ctx, p.root, nil)
 	must(t, err)
 	if got := p.rest(t, r); got < 150 || got > 210 {
@@ -258,7 +258,7 @@ func TestReceiveStepFails(t *testing.T) {
 	for failAt := 1; ; failAt++ {
 		steps, armed := 0, false
 		dir := t.TempDir()
-		s := openStore(t, dir, &cas.Options{Failpoint: func(step disk.Step, _ string) error {
+		s := castest.Open(t, dir, &cas.Options{Failpoint: func(step disk.Step, _ string) error {
 			if armed {
 				if steps++; steps == failAt && step != disk.StepRemove {
 					return boom
@@ -306,7 +306,7 @@ func TestReceiveHammer(t *testing.T) {
 	trees[1]["more"] = &fstest.MapFile{Data: []byte("more")}
 	trees[2]["other"] = &fstest.MapFile{Data: []byte("other")}
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	var g sync.WaitGroup
 	var roots [3]cid.CID
 	for i, tree := range trees {
@@ -364,11 +364,11 @@ func TestReceiveLeavesTheOthers(t *testing.T) {
 			must(t, s.Close())
 			old := time.Now().Add(-8 * 24 * time.Hour)
 			must(t, os.Chtimes(filepath.Join(dir, "tmp", "receive", p.root.String()), old, old))
-			return openStore(t, dir, nil)
+			return castest.Open(t, dir, nil)
 		},
 	} {
 		dir := t.TempDir()
-		s := openStore(t, dir, nil)
+		s := castest.Open(t, dir, nil)
 		r, err := s.Receive(ctx, p.root, nil)
 		must(t, err)
 		p.rest(t, r)
@@ -395,7 +395,7 @@ func TestReceiveForgetsWhatItRemoved(t *testing.T) {
 	placed, proceed := make(chan struct{}), make(chan struct{})
 	var creates atomic.Int32
 	creates.Store(-100)
-	s := openStore(t, dir, &cas.Options{Workers: 1, Failpoint: func(step disk.Step, _ string) error {
+	s := castest.Open(t, dir, &cas.Options{Workers: 1, Failpoint: func(step disk.Step, _ string) error {
 		if step == disk.StepCreate && creates.Add(1) == 2 {
 			close(placed)
 			<-proceed

@@ -65,7 +65,7 @@ func TestReceive(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, castest.Tree())
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	r, err := s.Receive(ctx, p.root, nil)
 	must(t, err)
 	if _, err := s.Receive(ctx, p.root, nil); !errors.Is(err, receive.ErrReceiving) {
@@ -91,7 +91,7 @@ func TestReceive(t *testing.T) {
 		castest.Check(t, s)
 		checkNoTemporary(t, dir)
 		must(t, s.Close())
-		s = openStore(t, dir, nil)
+		s = castest.Open(t, dir, nil)
 	}
 }
 
@@ -108,7 +108,7 @@ func checkNoTemporary(t *testing.T, dir string) {
 func TestReceiveRoot(t *testing.T) {
 	ctx := context.Background()
 	p := newPeer(t, castest.Tree())
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	if _, err := s.Receive(ctx, p.root, &receive.Options{RootName: "\xff"}); err == nil {
 		t.Error("a root without a name that can be: got no error")
 	}

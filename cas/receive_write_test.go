@@ -24,7 +24,7 @@ func TestReceiveFailsWhileImported(t *testing.T) {
 	for _, imported := range []bool{false, true} {
 		var s *cas.Store
 		var armed atomic.Bool
-		s = openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, path string) error {
+		s = castest.Open(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, path string) error {
 			if step != disk.StepWrite || !strings.Contains(path, "/blobs/") || !armed.CompareAndSwap(true, false) {
 				return nil
 			}
@@ -64,7 +64,7 @@ func TestReceiveWhileRemoved(t *testing.T) {
 	} {
 		var s *cas.Store
 		removing := 0
-		s = openStore(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, path string) error {
+		s = castest.Open(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, path string) error {
 			if step != disk.StepRemove || !strings.Contains(path, "/receive/") {
 				return nil
 			}

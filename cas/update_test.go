@@ -41,7 +41,7 @@ func importText(t *testing.T, s *cas.Store, text string) cid.CID {
 
 // Calls that bind, unbind and verify at the same time leave a PID under the one content that it is bound to.
 func TestBindHammer(t *testing.T) {
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	roots := []cid.CID{importText(t, s, "a"), importText(t, s, "b")}
 	stop, verified := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -96,7 +96,7 @@ func TestBindHammer(t *testing.T) {
 
 // The newest attestation of a signer stays, in whichever order they come, at once or in one call.
 func TestAttestHammer(t *testing.T) {
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	now, empty := time.Now(), cid.Sum(cid.Raw, nil)
 	put := func(i int, list ...protocol.Attestation) {
 		var wg sync.WaitGroup
@@ -147,7 +147,7 @@ func TestAttestHammer(t *testing.T) {
 
 // Origins that a call gives are not lost to a call at the same time that knows none.
 func TestPutPIRHammer(t *testing.T) {
-	s := openStore(t, t.TempDir(), nil)
+	s := castest.Open(t, t.TempDir(), nil)
 	for i := range 200 {
 		canonical := fmt.Append(nil, "pir ", i)
 		id := pir.Sum(canonical)
@@ -170,7 +170,7 @@ func TestPutPIRHammer(t *testing.T) {
 func TestJournalIsCompacted(t *testing.T) {
 	dir := t.TempDir()
 	o := &cas.Options{Index: index.Options{JournalSlack: 20_000}}
-	s := openStore(t, dir, o)
+	s := castest.Open(t, dir, o)
 	roots := []cid.CID{importText(t, s, "a"), importText(t, s, "b")}
 	const pids = 10
 	start := time.Now()
@@ -192,7 +192,7 @@ func TestJournalIsCompacted(t *testing.T) {
 	must(t, s.Close())
 	// The journal alone tells what was bound.
 	must(t, os.RemoveAll(filepath.Join(dir, "index")))
-	s = openStore(t, dir, o)
+	s = castest.Open(t, dir, o)
 	for i := range pids {
 		if c, err := s.CID(numbered(i)); err != nil || c != roots[1] {
 			t.Errorf("%d: got %s, %v; want %s", i, c, err, roots[1])
@@ -204,7 +204,7 @@ func TestJournalIsCompacted(t *testing.T) {
 // A renewal that was cut off before the index knew of it leaves a second journal. A rebuild must not take that one.
 func TestJournalOfRenewalCutOff(t *testing.T) {
 	dir := t.TempDir()
-	s := openStore(t, dir, nil)
+	s := castest.Open(t, dir, nil)
 	c := importText(t, s, "a")
 	must(t, s.Close())
 	journals, err := filepath.Glob(filepath.Join(dir, "meta", "journal-*"))
@@ -212,11 +212,11 @@ func TestJournalOfRenewalCutOff(t *testing.T) {
 	b, err := os.ReadFile(journals[0])
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "meta", "journal-9"), b, 0o600))
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	must(t, s.Bind(t.Context(), signed(t, numbered(1), c, time.Now())))
 	must(t, s.Close())
 	must(t, os.RemoveAll(filepath.Join(dir, "index")))
-	s = openStore(t, dir, nil)
+	s = castest.Open(t, dir, nil)
 	if got, err := s.CID(numbered(1)); err != nil || got != c {
 		t.Errorf("got %s, %v; want %s", got, err, c)
 	}

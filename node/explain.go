@@ -15,10 +15,10 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// maxSimilar is how many similar packages an explanation names.
+// maxSimilar bounds the similar packages of an explanation.
 const maxSimilar = 5
 
-// explain says why a PID has the content that it has, or none: from what has been said, and from its inputs.
+// explain answers OpExplain: it says why a PID has the content that it has, or none, from statements and from its inputs.
 func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.Explanation, error) {
 	id, _, err := h.object(a.ID)
 	if err != nil {
@@ -74,7 +74,7 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 	return e, h.explainSimilar(ctx, e, p, canonical)
 }
 
-// vote adds who has said what.
+// vote adds the statement of each signer.
 func vote(e *protocol.Explanation, d *protocol.Decision) {
 	for _, v := range d.Votes {
 		e.Votes = append(e.Votes, protocol.ExplainVote{
@@ -83,7 +83,7 @@ func vote(e *protocol.Explanation, d *protocol.Decision) {
 	}
 }
 
-// explainInputs tells the inputs, and what is known of the resolved PIR.
+// explainInputs adds the inputs, and the content of the resolved PIR.
 func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 	names := map[pir.PID]string{}
 	for name, id := range p.Packages {
@@ -118,7 +118,7 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 	} else if !errors.Is(err, cas.ErrNotFound) {
 		return err
 	}
-	// What stands on the resolved PID's word has no votes of its own.
+	// A PID whose content follows from the resolved PID has no votes of its own.
 	if len(e.Votes) == 0 && e.CID != "" && e.CID == e.ResolvedCID {
 		d, err := h.realizer.Decide(resolved)
 		if err != nil {
@@ -130,7 +130,7 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 	return nil
 }
 
-// explainSimilar tells how this description differs from others of the same name and version that have content.
+// explainSimilar adds how this description differs from others of the same name and version that have content.
 func (h *handler) explainSimilar(ctx context.Context, e *protocol.Explanation, p *pir.PIR, canonical []byte) error {
 	if !p.Kind.HasInputs() {
 		return nil
@@ -147,7 +147,7 @@ func (h *handler) explainSimilar(ctx context.Context, e *protocol.Explanation, p
 		}
 		other, _, err := h.store.PIR(b.PID)
 		if err != nil {
-			continue // it is known by its content alone
+			continue // only its content is here
 		}
 		q, err := pir.Decode(other)
 		if err != nil || q.Name != p.Name || q.Version != p.Version || q.Kind != p.Kind {
@@ -162,7 +162,7 @@ func (h *handler) explainSimilar(ctx context.Context, e *protocol.Explanation, p
 	return nil
 }
 
-// differences names the fields in which two PIRs differ; of packages and src each one.
+// differences names the fields in which two PIRs differ, and each entry of packages, src, build and env.
 func differences(a, b []byte) ([]string, error) {
 	x, err := nuon.DecodeRecord(a)
 	if err != nil {

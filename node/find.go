@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// maxFound is how many PIDs are told of those that begin alike, and maxLooked how many are looked at for that.
+	// maxFound bounds the PIDs in an answer, and maxLooked those that find looks at.
 	maxFound, maxLooked = 200, 2000
 )
 
-// find returns PIDs that have content here and begin with a text: first those of packages, then those of sources.
+// find answers OpFind: it returns PIDs that have content here and begin with a text, first those of packages, then those of sources.
 func (h *handler) find(ctx context.Context, a protocol.PathArgs) ([]protocol.Found, error) {
 	packages, sources, looked := []protocol.Found{}, []protocol.Found{}, 0
 	for b, err := range h.store.Bindings() {

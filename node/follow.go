@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// maxLinks is how many symbolic links one path may lead through.
+// maxLinks bounds the symbolic links on the way of one path.
 const maxLinks = 40
 
 // follow finds a path in a tree, through symbolic links that stay in it.

@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A callLimit bounds one kind of call that the holder of a ticket makes.
+// A callLimit bounds the calls of one kind that a light peer with a ticket makes.
 type callLimit struct {
 	time     time.Duration
 	atOnce   int   // calls of this kind by one ticket
@@ -18,7 +18,7 @@ type callLimit struct {
 	received int64 // bytes that it gets back, beside the result
 }
 
-// foreignLimits has each call that some right allows. Every one is bounded; those of the node's own user are not.
+// foreignLimits bounds each call that some right allows. Calls of the node's own user have no bounds.
 var foreignLimits = map[protocol.Op]callLimit{
 	protocol.OpStatus:   {time: 10 * time.Second, atOnce: 16},
 	protocol.OpRealize:  {time: 24 * time.Hour, atOnce: 16},
@@ -44,7 +44,7 @@ type foreignCall struct {
 	op    protocol.Op
 }
 
-// begin applies the limits to a call. Its context is the call's; release must be called when it has ended.
+// begin applies the limits to a call, and returns its context. The caller calls release when the call has ended.
 func (f *foreignCalls) begin(ctx context.Context, grant string, call *control.Call) (context.Context, func(), error) {
 	limit, ok := foreignLimits[call.Op]
 	if !ok {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,11 +11,11 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// maxGrant is how long a grant may hold.
+// maxGrant is the longest time that a grant may be valid.
 const maxGrant = 366 * 24 * time.Hour
 
 // grant answers OpGrant: it makes tickets for light peers of other machines.
-func (h *handler) grant(a protocol.GrantArgs) (*protocol.Granted, error) {
+func (h *handler) grant(_ context.Context, a protocol.GrantArgs) (*protocol.Granted, error) {
 	out := &protocol.Granted{}
 	switch a.Action {
 	case "":
@@ -58,7 +59,7 @@ func (h *handler) grantTicket(a protocol.GrantArgs) (*protocol.Ticket, error) {
 	return &protocol.Ticket{Node: h.key, Addresses: addresses, Right: secret}, nil
 }
 
-// controlAddresses returns where light peers of other machines find this node, when it listens at an address.
+// controlAddresses returns the addresses at which light peers of other machines reach a node that listens at an address.
 func controlAddresses(listen string) ([]string, error) {
 	if listen == "" {
 		return nil, protocol.Errorf(protocol.Unavailable, "this node answers calls of its own machine only").
@@ -66,7 +67,7 @@ func controlAddresses(listen string) ([]string, error) {
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "setting control: %v", err)
+		return nil, protocol.Errorf(protocol.Invalid, "setting control: %w", err)
 	}
 	format := func(a netip.Addr) string {
 		family := "ip4"

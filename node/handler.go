@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -13,7 +14,11 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/sharing"
+	"github.com/MordragT/nuka/node/swarms"
+	"github.com/MordragT/nuka/node/trust"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -29,22 +34,23 @@ type handler struct {
 	version  string
 	key      protocol.Key
 	private  ed25519.PrivateKey // key's
-	policy   *policyFile
+	policy   *trust.Policy
 	config   *config.File
 	grants   *control.Grants
-	heads    *heads
-	sharing  *sharing
-	swarms   *swarms
+	heads    *trust.Heads
+	sharing  *sharing.Sharing
+	swarms   *swarms.Set
+	meshes   *mesh.Meshes
+	log      *slog.Logger
 	started  time.Time
 	stop     func()
 
 	foreign  foreignCalls
-	calls    atomic.Int64 // that run
+	calls    atomic.Int64 // running now
 	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
 }
 
-// watchIdle stops the daemon when there has been no call for so long and it shares nothing by name, or when its home is
-// gone.
+// watchIdle stops the daemon after a time without calls if it shares nothing by name, or when its home is gone.
 func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 	h.lastCall.Store(time.Now().UnixNano())
 	tick := time.NewTicker(10 * time.Second)
@@ -57,111 +63,31 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		idles := idle > 0 && quiet > idle && !h.sharing.any()
+		idles := idle > 0 && quiet > idle && !h.sharing.Any()
 		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}
 	}
 }
 
-// Handle implements control.Handler.
-func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control.Call) (any, error) {
-	if !actor.Local && !protocol.Allows(actor.May, call.Op) {
-		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
-			WithHint("ask the node's user for a ticket that does; only that user may change policy, keys and roots")
-	}
-	if !actor.Local {
-		limited, release, err := h.foreign.begin(ctx, actor.Grant, call)
-		if err != nil {
-			return nil, err
-		}
-		defer release()
-		ctx = limited
-	}
-	h.calls.Add(1)
-	defer func() {
-		h.lastCall.Store(time.Now().UnixNano())
-		h.calls.Add(-1)
-	}()
-	switch call.Op {
-	case protocol.OpStatus:
-		return h.status(), nil
-	case protocol.OpRealize:
-		return with(call, func(a protocol.RealizeArgs) (any, error) {
-			a.KeepFailed = a.KeepFailed && actor.Local // nobody else could look into the folder
-			return h.realize(ctx, a, actor.Local, call.Event)
-		})
-	case protocol.OpPlan:
-		return with(call, func(a protocol.RealizeArgs) (any, error) {
-			return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: actor.Local})
-		})
-	case protocol.OpUpload:
-		return h.upload(ctx, call.Data, actor.Local)
-	case protocol.OpDescribe:
-		return with(call, func(a protocol.PathArgs) (any, error) { return h.describe(ctx, a) })
-	case protocol.OpFind:
-		return with(call, func(a protocol.PathArgs) (any, error) { return h.find(ctx, a) })
-	case protocol.OpList:
-		return with(call, func(a protocol.PathArgs) (any, error) { return h.list(ctx, a) })
-	case protocol.OpFolder:
-		return with(call, func(a protocol.FolderArgs) (any, error) { return nil, h.folder(ctx, a, call.Reply) })
-	case protocol.OpFiles:
-		return with(call, func(a protocol.FilesArgs) (any, error) { return h.files(a) })
-	case protocol.OpRead:
-		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.read(ctx, a, call.Reply) })
-	case protocol.OpLog:
-		return with(call, func(a protocol.PathArgs) (any, error) { return nil, h.log(a, call.Reply) })
-	case protocol.OpProgram:
-		return with(call, func(a protocol.ProgramArgs) (any, error) { return h.program(ctx, a, actor.Local) })
-	case protocol.OpVerify:
-		return h.verify(ctx, call.Event)
-	case protocol.OpStats:
-		return h.stats(ctx)
-	case protocol.OpTrust:
-		return with(call, func(a protocol.TrustArgs) (any, error) { return h.trust(ctx, a) })
-	case protocol.OpExplain:
-		return with(call, func(a protocol.PathArgs) (any, error) { return h.explain(ctx, a) })
-	case protocol.OpKey:
-		return with(call, func(a protocol.KeyArgs) (any, error) { return h.keyCall(ctx, a) })
-	case protocol.OpGrant:
-		return with(call, func(a protocol.GrantArgs) (any, error) { return h.grant(a) })
-	case protocol.OpShare:
-		return with(call, func(a protocol.PathArgs) (any, error) { return h.share(ctx, a) })
-	case protocol.OpGet:
-		return with(call, func(a protocol.GetArgs) (any, error) { return h.get(ctx, a, call.Event) })
-	case protocol.OpPeers:
-		return h.swarms.Peers(), nil
-	case protocol.OpSwarm:
-		return with(call, func(a protocol.SwarmArgs) (any, error) { return h.swarm(ctx, a) })
-	case protocol.OpMesh:
-		return with(call, func(a protocol.MeshArgs) (any, error) { return h.mesh(ctx, a) })
-	case protocol.OpStop:
-		h.stop()
-		return nil, nil
-	}
-	return nil, protocol.Errorf(protocol.Unsupported, "call %q is unknown to this daemon", call.Op).
-		WithHint("the command and the daemon are of different versions: nuka daemon stop")
+// began and ended count a call that runs.
+func (h *handler) began() { h.calls.Add(1) }
+
+func (h *handler) ended() {
+	h.lastCall.Store(time.Now().UnixNano())
+	h.calls.Add(-1)
 }
 
-// with decodes a call's arguments.
-func with[A any](call *control.Call, fn func(A) (any, error)) (any, error) {
-	var args A
-	if err := json.Unmarshal(call.Args, &args); err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%s: arguments: %v", call.Op, err)
-	}
-	return fn(args)
-}
-
-func (h *handler) status() protocol.Status {
-	return protocol.Status{
+func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
+	return &protocol.Status{
 		Version: h.version, Home: h.home.Data, Key: h.key.String(), Process: os.Getpid(),
 		Uptime: time.Since(h.started), Running: h.realizer.Running(), Confinement: wasmrt.Confinement(),
 		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial,
-	}
+	}, nil
 }
 
-// registriesOf returns the configuration of registries that comes with a request, or nil.
-// Only the daemon's own user has a say in whom it asks, and with whose credentials.
+// registriesOf returns the configuration of registries that a request has, or nil.
+// Only the daemon's own user chooses which registries it asks, and with which credentials.
 func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error) {
 	if !local || len(a.Registries) == 0 {
 		return nil, nil
@@ -173,19 +99,35 @@ func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error
 	return &r, nil
 }
 
-func (h *handler) realize(ctx context.Context, a protocol.RealizeArgs, local bool, event func(protocol.Event)) (*protocol.Realized, error) {
-	registries, err := registriesOf(a, local)
+func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Realized, error) {
+	registries, err := registriesOf(a, r.Local)
 	if err != nil {
 		return nil, err
 	}
 	return h.realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
-		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, KeepFailed: a.KeepFailed, Offline: a.Offline, Local: local, Event: event,
-		Jobs: a.Jobs, Cores: a.Cores,
+		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
+		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
+		Jobs:       a.Jobs, Cores: a.Cores,
 	})
 }
 
-// object finds what an id of a call names: a CID, a PID, or the unique beginning of a PID.
+func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {
+	return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
+}
+
+// peers answers OpPeers.
+func (h *handler) peers(context.Context, *request) ([]protocol.Peer, error) {
+	return h.swarms.Peers(), nil
+}
+
+// end answers OpStop: the daemon ends when its calls have ended.
+func (h *handler) end(context.Context, *request) (any, error) {
+	h.stop()
+	return nil, nil
+}
+
+// object returns the PID and the CID that an id of a call names: a CID, a PID, or the unique beginning of a PID.
 func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	if c, err = cid.Parse(id); err == nil {
 		return pir.PID{}, c, nil
@@ -219,22 +161,11 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more characters")
 }
 
-// content is object for calls that need content.
+// content is object for calls that need content. protocol.NotFound: there is none.
 func (h *handler) content(id string) (pir.PID, cid.CID, error) {
 	p, c, err := h.object(id)
 	if err == nil && c.IsZero() {
 		err = protocol.Errorf(protocol.NotFound, "%.60s is not in the store", id).WithHint("build it first: nuka build")
 	}
 	return p, c, err
-}
-
-// storeErr gives the store's errors their codes.
-func storeErr(err error) error {
-	switch {
-	case errors.Is(err, cas.ErrNotFound):
-		return protocol.Errorf(protocol.NotFound, "%v", err)
-	case errors.Is(err, cas.ErrDamaged):
-		return protocol.Errorf(protocol.Damaged, "%v", err).WithHint("it is in quarantine; build the package again to repair the store")
-	}
-	return err
 }

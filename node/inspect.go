@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file answers what a store knows and holds.
+// This file answers calls about the contents of the store.
 
 func entry(e cas.Entry) protocol.Entry {
 	kind := map[cas.Kind]protocol.EntryKind{cas.Dir: protocol.KindDir, cas.File: protocol.KindFile, cas.Symlink: protocol.KindSymlink}
@@ -48,13 +48,13 @@ func (h *handler) describe(ctx context.Context, a protocol.PathArgs) (*protocol.
 	}
 	root, err := h.store.Lookup(ctx, c, "")
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, cas.Coded(err)
 	}
 	e := entry(root)
 	d.Root = &e
 	for e, err := range h.store.Entries(ctx, c) {
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		d.Size += e.Size
 	}
@@ -111,7 +111,7 @@ func (h *handler) list(ctx context.Context, a protocol.PathArgs) ([]protocol.Ent
 	entries := []protocol.Entry{}
 	for e, err := range h.store.Entries(ctx, at.CID) {
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		if e.Path == "" && e.Kind == cas.Dir {
 			continue
@@ -130,10 +130,10 @@ func noPath(a protocol.PathArgs, err error) error {
 	if errors.Is(err, cas.ErrNotFound) {
 		return protocol.Errorf(protocol.NotFound, "%.60s has no path %q", a.ID, a.Path).WithHint("see what it has: nuka ls %.60s", a.ID)
 	}
-	return storeErr(err)
+	return cas.Coded(err)
 }
 
-func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) error {
+func (h *handler) read(ctx context.Context, out io.Writer, a protocol.PathArgs) error {
 	_, root, err := h.content(a.ID)
 	if err != nil {
 		return err
@@ -147,17 +147,17 @@ func (h *handler) read(ctx context.Context, a protocol.PathArgs, out io.Writer) 
 	}
 	f, err := h.store.OpenFile(ctx, e.CID)
 	if err != nil {
-		return storeErr(err)
+		return cas.Coded(err)
 	}
 	defer f.Close()
 	_, err = io.Copy(out, f)
 	return err
 }
 
-func (h *handler) log(a protocol.PathArgs, out io.Writer) error {
+func (h *handler) buildLog(_ context.Context, out io.Writer, a protocol.PathArgs) error {
 	id, err := pir.ParsePID(a.ID)
 	if err != nil {
-		// A failed build has no binding by which a beginning is found, but it has a log.
+		// A failed build has a log but no binding, by which object would find it.
 		if id, err = h.logByPrefix(a.ID); err != nil {
 			return err
 		}
@@ -192,11 +192,11 @@ func (h *handler) logByPrefix(prefix string) (pir.PID, error) {
 	return pir.ParsePID(found[0])
 }
 
-func (h *handler) verify(ctx context.Context, event func(protocol.Event)) (*protocol.Verified, error) {
+func (h *handler) verify(ctx context.Context, r *request) (*protocol.Verified, error) {
 	v := &protocol.Verified{Problems: []string{}}
 	err := h.store.Verify(ctx, func(p cas.Problem) {
 		v.Problems = append(v.Problems, p.String())
-		event(protocol.Event{Kind: protocol.EventNote, Text: p.String()})
+		r.Event(protocol.Event{Kind: protocol.EventNote, Text: p.String()})
 	})
 	if err != nil {
 		return nil, err
@@ -209,7 +209,7 @@ func (h *handler) verify(ctx context.Context, event func(protocol.Event)) (*prot
 	return v, nil
 }
 
-func (h *handler) stats(ctx context.Context) (*protocol.Stats, error) {
+func (h *handler) stats(ctx context.Context, _ *request) (*protocol.Stats, error) {
 	s, err := h.store.Stats(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("stats: %w", err)

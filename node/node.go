@@ -17,8 +17,13 @@ import (
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
+	"github.com/MordragT/nuka/node/metrics"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/sharing"
+	"github.com/MordragT/nuka/node/swarms"
 	"github.com/MordragT/nuka/node/tidy"
+	"github.com/MordragT/nuka/node/trust"
+	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
@@ -35,21 +40,21 @@ type Options struct {
 	Getenv func(string) string
 	// Apart runs each swarm in a process of its own, as Config.Apart does.
 	Apart bool
-	// Idle ends the daemon when nobody has called for so long; 0 never does.
+	// Idle is the time without calls after which the daemon ends; 0 is never.
 	Idle time.Duration
-	// Wait is how long Run waits for another daemon of the home that is ending; 0 does not wait.
+	// Wait is the longest time that Run waits for another daemon of the home that is ending; 0 does not wait.
 	Wait time.Duration
-	// Ready is called when the daemon answers; nil is not.
+	// Ready is called when the daemon answers; nil is not called.
 	Ready func()
 	// Log is for operators; nil discards.
 	Log *slog.Logger
 }
 
-// grace is how long running calls may go on when the daemon is asked to stop.
+// grace is the time that running calls have to end after the daemon is asked to stop.
 const grace = 10 * time.Minute
 
 // Run is a daemon: it answers until ctx ends or a light peer asks it to stop,
-// and returns when all calls and all it started have ended.
+// and returns when all calls and everything that it started have ended.
 func Run(ctx context.Context, o *Options) error {
 	log := o.Log
 	if log == nil {
@@ -65,11 +70,7 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	defer store.Close()
-	known, err := openHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
-	if err != nil {
-		return err
-	}
-	key, err := loadNodeKey(o.Home, known)
+	h, err := openHome(o, log)
 	if err != nil {
 		return err
 	}
@@ -77,25 +78,9 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	grants, err := control.OpenGrants(o.Home.Grants())
-	if err != nil {
-		return err
-	}
-	policy, err := openPolicy(o.Home.Policy())
-	if err != nil {
-		return err
-	}
-	settings, err := config.Open(o.Home.Config())
-	if err != nil {
-		return err
-	}
-	members, err := mesh.Open(o.Home.Meshes(), key, log)
-	if err != nil {
-		return err
-	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	figures, served, err := newMetrics(ctx, settings.Get().Metrics, log)
+	figures, served, err := metrics.Serve(ctx, h.config.Get().Metrics, log)
 	if err != nil {
 		return err
 	}
@@ -103,71 +88,35 @@ func Run(ctx context.Context, o *Options) error {
 		stop()
 		<-served
 	}()
-	peers := newSwarms(&swarms{
-		home: o.Home, store: store, key: key, config: settings, policy: policy, heads: known, meshes: members, log: log, metrics: figures,
-		apart: o.Apart,
+	h.store, h.stop = store, stop
+	h.swarms = swarms.New(&swarms.Options{
+		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Meshes: h.meshes, Log: log,
+		Metrics: figures, Apart: o.Apart,
 	})
-	known.news = peers.hint
-	members.Changed = func(name string) { peers.wake(); peers.renew(name) }
-	fetcher := source.Options{
-		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
-		Partial: o.Home.Downloads(),
-		Unpack:  (&unpackWorker{log: log}).unpack,
-		Log:     log,
-	}
-	offline := fetcher
-	offline.Offline = true
-	// What workers of earlier versions could write is not executed.
-	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
-		log.Warn("remove the old machine code", "error", err)
-	}
-	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: log}
-	slots := realize.NewSlots(cmp.Or(settings.Get().Jobs, runtime.NumCPU()))
-	realizer, err := realize.New(&realize.Options{
-		Store: store,
-		Slots: slots,
-		Builder: &builder{
-			slots: slots,
-			store: store, blobs: filepath.Join(o.Home.Store(), "blobs"),
-			machine: code,
-			partial: func() bool { return settings.Get().Partial },
-		},
-		Fetcher: source.New(&fetcher),
-		Offline: source.New(&offline),
-		Peers:   peers,
-		Policy:  policy.Get,
-		Heads:   known.Known,
-		Key:     key,
-		Dir:     o.Home.Work(),
-		Log:     log,
-	})
-	if err != nil {
+	h.heads.Newer = h.swarms.Hint
+	h.meshes.Changed = func(name string) { h.swarms.Wake(); h.swarms.Renew(name) }
+	if h.realizer, err = openRealizer(o, h); err != nil {
 		return err
 	}
-	code.Work = realizer.WorkDir()
-	if peers.sharing, err = openSharing(ctx, store, settings.Get, realizer.Refs); err != nil {
+	if h.sharing, err = sharing.Open(ctx, store, h.config.Get, h.realizer.Refs); err != nil {
 		return err
 	}
-	h := &handler{
-		store: store, realizer: realizer, home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key,
-		policy: policy, config: settings, grants: grants, heads: known, sharing: peers.sharing, swarms: peers,
-		started: time.Now(), stop: stop,
-	}
+	h.swarms.Sharing = h.sharing
 	var beside sync.WaitGroup
 	defer func() {
 		stop()
 		beside.Wait()
 	}()
 	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
-	beside.Go(func() { peers.Run(ctx) })
+	beside.Go(func() { h.swarms.Run(ctx) })
 	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
 		Home:     o.Home.Data,
-		Key:      key,
+		Key:      h.private,
 		Enrolled: enrolled,
-		Listen:   settings.Get().Control,
-		Grants:   grants,
+		Listen:   h.config.Get().Control,
+		Grants:   h.grants,
 		Handler:  h,
 		Ready:    o.Ready,
 		Grace:    grace,
@@ -175,7 +124,80 @@ func Run(ctx context.Context, o *Options) error {
 	})
 }
 
-// openStore opens the store. While another daemon that is ending has it, it waits as Options.Wait says.
+// openHome returns a handler with the keys, policy, settings and meshes of a home.
+func openHome(o *Options, log *slog.Logger) (*handler, error) {
+	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
+	if err != nil {
+		return nil, err
+	}
+	key, err := trust.LoadKey(o.Home.NodeKey(), known)
+	if err != nil {
+		return nil, err
+	}
+	grants, err := control.OpenGrants(o.Home.Grants())
+	if err != nil {
+		return nil, err
+	}
+	policy, err := trust.OpenPolicy(o.Home.Policy())
+	if err != nil {
+		return nil, err
+	}
+	settings, err := config.Open(o.Home.Config())
+	if err != nil {
+		return nil, err
+	}
+	members, err := mesh.Open(o.Home.Meshes(), key, log)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{
+		home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key, policy: policy, config: settings, grants: grants, heads: known,
+		meshes: members, log: log, started: time.Now(),
+	}, nil
+}
+
+// openRealizer returns a realizer that builds in workers, fetches by the user's configuration, and asks the peers of a node.
+func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
+	fetcher := source.Options{
+		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
+		Partial: o.Home.Downloads(),
+		Unpack:  (&worker.Unpacker{Log: h.log}).Unpack,
+		Log:     h.log,
+	}
+	offline := fetcher
+	offline.Offline = true
+	// Workers of earlier versions could write machine code there, so nothing executes it.
+	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
+		h.log.Warn("remove the old machine code", "error", err)
+	}
+	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: h.log}
+	slots := realize.NewSlots(cmp.Or(h.config.Get().Jobs, runtime.NumCPU()))
+	realizer, err := realize.New(&realize.Options{
+		Store: h.store,
+		Slots: slots,
+		Builder: &worker.Builder{
+			Slots: slots,
+			Store: h.store, Blobs: filepath.Join(o.Home.Store(), "blobs"),
+			Machine: code,
+			Partial: func() bool { return h.config.Get().Partial },
+		},
+		Fetcher: source.New(&fetcher),
+		Offline: source.New(&offline),
+		Peers:   h.swarms,
+		Policy:  h.policy.Get,
+		Heads:   h.heads.Known,
+		Key:     h.private,
+		Dir:     o.Home.Work(),
+		Log:     h.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	code.Work = realizer.WorkDir()
+	return realizer, nil
+}
+
+// openStore opens the store. If another daemon that is ending has it, openStore waits as Options.Wait says.
 func openStore(ctx context.Context, o *Options, log *slog.Logger) (*cas.Store, error) {
 	for deadline := time.Now().Add(o.Wait); ; {
 		store, err := cas.Open(o.Home.Store(), &cas.Options{
@@ -185,11 +207,11 @@ func openStore(ctx context.Context, o *Options, log *slog.Logger) (*cas.Store, e
 		if !errors.Is(err, cas.ErrLocked) {
 			return store, err
 		}
-		busy := protocol.Errorf(protocol.Busy, "%v", err)
+		busy := protocol.Errorf(protocol.Busy, "%w", err)
 		if !time.Now().Before(deadline) {
 			return nil, busy
 		}
-		// One that takes calls is not ending.
+		// A daemon that takes calls is not ending.
 		if _, err := control.Process(ctx, o.Home.Run); !errors.Is(err, control.ErrNoDaemon) {
 			return nil, busy
 		}

@@ -10,18 +10,19 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file answers what a light peer needs to run a program: where it is, and, while it runs, what it looks at.
+// This file answers the calls that run a program: where the program is, and the folders and files that it opens.
 
-// program returns what a light peer needs to start a command of a package.
-func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local bool) (*protocol.Program, error) {
+// program answers OpProgram: it returns the command of a package, and the packages that the command sees.
+func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArgs) (*protocol.Program, error) {
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
-		return nil, storeErr(err)
+		return nil, cas.Coded(err)
 	}
 	p, err := pir.Decode(canonical)
 	if err != nil {
@@ -41,34 +42,34 @@ func (h *handler) program(ctx context.Context, a protocol.ProgramArgs, local boo
 	for i, in := range inputs {
 		root, err := h.store.Lookup(ctx, in.CID, "")
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
 	}
-	if out.Folders, err = h.way(ctx, inputs[0].CID, command, local); err != nil {
+	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Local); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// maxWay is how many entries of a folder go along with a program.
+// maxWay bounds the entries of a folder that way returns.
 const maxWay = 1000
 
 // way returns the folders that lead to a command, so that its start need not ask for them, and for a light peer on this machine the path of
 // the command's bytes.
 func (h *handler) way(ctx context.Context, root cid.CID, command string, local bool) ([]protocol.Folder, error) {
 	bytes, file := cid.CID{}, ""
-	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else it leads elsewhere, and is asked for
+	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else the command asks for it
 		bytes = target.CID
 		if file, err = h.store.BlobPath(bytes); err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 	}
 	var out []protocol.Folder
 	for _, at := range []string{"", "bin"} {
 		dir, err := h.store.Lookup(ctx, root, at)
 		if err != nil {
-			return nil, storeErr(err)
+			return nil, cas.Coded(err)
 		}
 		if dir.Kind != cas.Dir {
 			break
@@ -76,7 +77,7 @@ func (h *handler) way(ctx context.Context, root cid.CID, command string, local b
 		f := protocol.Folder{CID: dir.CID.String(), Entries: []protocol.Entry{}}
 		for e, err := range h.store.Folder(ctx, dir.CID) {
 			if err != nil {
-				return nil, storeErr(err)
+				return nil, cas.Coded(err)
 			}
 			if len(f.Entries) == maxWay {
 				f.Entries = nil
@@ -101,7 +102,7 @@ func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArg
 	if len(offered) == 0 {
 		var err error
 		if offered, err = h.programs(ctx, root.CID); err != nil {
-			return "", storeErr(err)
+			return "", cas.Coded(err)
 		}
 	}
 	want := a.Command
@@ -141,11 +142,11 @@ func (h *handler) programs(ctx context.Context, root cid.CID) (names []string, e
 	return names, nil
 }
 
-// folder writes what a folder holds, an entry a line: one message would bound how many it may have.
-func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writer) error {
+// folder answers OpFolder: it writes the entries of a folder, one a line, because one message would bound their number.
+func (h *handler) folder(ctx context.Context, out io.Writer, a protocol.FolderArgs) error {
 	c, err := cid.Parse(a.CID)
 	if err != nil {
-		return protocol.Errorf(protocol.Invalid, "folder: %v", err)
+		return protocol.Errorf(protocol.Invalid, "folder: %w", err)
 	}
 	lines := bufio.NewWriterSize(out, 64<<10)
 	text := json.NewEncoder(lines)
@@ -154,14 +155,14 @@ func (h *handler) folder(ctx context.Context, a protocol.FolderArgs, out io.Writ
 			err = text.Encode(entry(e))
 		}
 		if err != nil {
-			return storeErr(err)
+			return cas.Coded(err)
 		}
 	}
 	return lines.Flush()
 }
 
-// files returns where the bytes of files lie.
-func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
+// files answers OpFiles: it returns the paths of the blobs of files.
+func (h *handler) files(_ context.Context, a protocol.FilesArgs) ([]string, error) {
 	if len(a.CIDs) == 0 || len(a.CIDs) > protocol.MaxFiles {
 		return nil, protocol.Errorf(protocol.Invalid, "files: %d are asked for, want 1 to %d", len(a.CIDs), protocol.MaxFiles)
 	}
@@ -169,8 +170,8 @@ func (h *handler) files(a protocol.FilesArgs) ([]string, error) {
 	for i, text := range a.CIDs {
 		var err error
 		if files[i], err = cid.Parse(text); err != nil {
-			return nil, protocol.Errorf(protocol.Invalid, "files: %v", err)
+			return nil, protocol.Errorf(protocol.Invalid, "files: %w", err)
 		}
 	}
-	return blobPaths(h.store, files)
+	return worker.BlobPaths(h.store, files)
 }

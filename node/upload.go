@@ -14,46 +14,46 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// uploadLimits bound a tree that a light peer hands over.
+// uploadLimits bound a tree that a light peer uploads.
 type uploadLimits struct {
 	bytes   int64 // of all files
 	entries int
 	names   int64 // bytes of all names and link targets
 }
 
-// ownUpload bounds what the node's own user hands over, foreignUpload what a ticket's holder does, as archives are bounded.
+// ownUpload bounds uploads of the node's own user, foreignUpload those of light peers with a ticket, as archives are bounded.
 var (
 	ownUpload     = uploadLimits{bytes: 1 << 40, entries: 20_000_000, names: 4 << 30}
 	foreignUpload = uploadLimits{bytes: 32 << 30, entries: 1_000_000, names: 256 << 20}
 )
 
-// upload takes in a tree that comes as a tar whose one top entry is "out".
-func (h *handler) upload(ctx context.Context, data io.Reader, local bool) (any, error) {
+// upload answers OpUpload: it imports a tree from a tar whose one top entry is "out".
+func (h *handler) upload(ctx context.Context, r *request) (*protocol.Uploaded, error) {
 	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "upload-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	limits := &foreignUpload
-	if local {
+	if r.Local {
 		limits = &ownUpload
 	}
-	if err := unpackUpload(ctx, dir, data, limits); err != nil {
+	if err := unpackUpload(ctx, dir, r.Data, limits); err != nil {
 		var coded *protocol.Error
 		if errors.As(err, &coded) {
-			return nil, protocol.Errorf(coded.Code, "upload: %v", err).WithHint("%s", coded.Hint)
+			return nil, protocol.Errorf(coded.Code, "upload: %w", err).WithHint("%s", coded.Hint)
 		}
-		return nil, protocol.Errorf(protocol.Invalid, "upload: %v", err)
+		return nil, protocol.Errorf(protocol.Invalid, "upload: %w", err)
 	}
 	content, err := h.realizer.Import(ctx, dir, source.Out)
 	if err != nil {
 		return nil, err
 	}
-	return protocol.Uploaded{CID: content.String()}, nil
+	return &protocol.Uploaded{CID: content.String()}, nil
 }
 
-// unpackUpload unpacks the archive that a light peer sends.
-// Unlike a stranger's archive it may hold any link; no file is written through a link.
+// unpackUpload unpacks the tar of a light peer.
+// Unlike a stranger's archive it may hold any link; unpackUpload writes no file through a link.
 func unpackUpload(ctx context.Context, dir string, data io.Reader, limits *uploadLimits) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -106,7 +106,7 @@ func unpackUpload(ctx context.Context, dir string, data io.Reader, limits *uploa
 // maxPadding bounds what may follow the archive.
 const maxPadding = 1 << 20
 
-// take counts an entry before anything of it is written.
+// take counts an entry before it is written.
 func (l *uploadLimits) take(hdr *tar.Header) error {
 	for name := range hdr.PAXRecords {
 		if strings.HasPrefix(name, "GNU.sparse.") { // a few bytes that stand for any number of zeros; nuka sends none

@@ -128,11 +128,7 @@ func TestUploadEnds(t *testing.T) {
 
 // Every call that a right allows is bounded in time and number, and in bytes where it carries some.
 func TestForeignLimits(t *testing.T) {
-	for _, op := range []protocol.Op{
-		protocol.OpStatus, protocol.OpRealize, protocol.OpPlan, protocol.OpUpload, protocol.OpDescribe, protocol.OpList, protocol.OpFolder, protocol.OpFiles, protocol.OpRead, protocol.OpLog, protocol.OpProgram,
-		protocol.OpVerify, protocol.OpStats, protocol.OpTrust, protocol.OpExplain, protocol.OpKey, protocol.OpGrant, protocol.OpShare, protocol.OpGet,
-		protocol.OpPeers, protocol.OpSwarm, protocol.OpMesh, protocol.OpStop,
-	} {
+	for _, op := range protocolOps(t) {
 		limit, bounded := foreignLimits[op]
 		if allowed := protocol.Allows(protocol.Rights(), op); allowed != bounded {
 			t.Errorf("%s: allowed %v, bounded %v", op, allowed, bounded)

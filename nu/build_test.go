@@ -116,7 +116,7 @@ func buildWith(t *testing.T, ctx context.Context, res *Result, files map[string]
 	spec := &BuildSpec{
 		PIR: top.Canonical, Kinds: source.Table(), FS: fsys, Jobs: 2, Stdout: &stdout, Stderr: &stderr,
 		Host: &wasmrt.Host{Runtime: testRuntime, FS: fsys, Path: path},
-		Unpack: func(_ context.Context, u *Unpacking) error { // package node has the real one
+		Unpack: func(_ context.Context, u *Unpacking) error { // package node/worker has the real one
 			mu.Lock()
 			defer mu.Unlock()
 			b.unpacked = append(b.unpacked, *u)

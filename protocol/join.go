@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// MaxMemberName bounds the name of a member, in characters.
-	MaxMemberName = 32
+	// maxMemberName bounds the name of a member, in characters.
+	maxMemberName = 32
 	// maxNames bounds the names of members in one answer.
 	maxNames = 200
 )
@@ -27,7 +27,7 @@ var memberScripts = []*unicode.RangeTable{
 	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
 }
 
-// MemberName makes of a text what may name a member of a mesh: letters, digits, ".", "_" and "-", MaxMemberName of them at most.
+// MemberName turns a text into a name for a member of a mesh: letters, digits, ".", "_" and "-", at most 32.
 // Whatever else there is becomes "-". It is "" if nothing is left. A name is for people: nothing is decided by one that others say.
 func MemberName(s string) string {
 	var name []rune
@@ -39,11 +39,11 @@ func MemberName(s string) string {
 		case len(name) > 0 && name[len(name)-1] != '-':
 			name = append(name, '-')
 		}
-		if len(name) > MaxMemberName {
+		if len(name) > maxMemberName {
 			break
 		}
 	}
-	text := strings.Trim(string(name[:min(len(name), MaxMemberName)]), "._-")
+	text := strings.Trim(string(name[:min(len(name), maxMemberName)]), "._-")
 	if strings.HasPrefix(text, keyPrefix) { // it would be taken for a key
 		return MemberName(strings.TrimPrefix(text, keyPrefix))
 	}

@@ -102,7 +102,7 @@ func FuzzMemberName(f *testing.F) {
 		odd := strings.IndexFunc(name, func(r rune) bool {
 			return !unicode.IsPrint(r) || unicode.IsSpace(r) || unicode.In(r, unicode.Bidi_Control, unicode.Hebrew, unicode.Arabic, unicode.Mn)
 		})
-		if odd >= 0 || utf8.RuneCountInString(name) > MaxMemberName || strings.HasPrefix(name, keyPrefix) {
+		if odd >= 0 || utf8.RuneCountInString(name) > maxMemberName || strings.HasPrefix(name, keyPrefix) {
 			t.Errorf("%q: got %q", s, name)
 		}
 	})

@@ -121,9 +121,9 @@ func (c *Certificate) Encode() ([]byte, error) {
 	return nuon.Encode(rec)
 }
 
-// DecodeCertificate reads a certificate from its canonical bytes and verifies its signature.
+// decodeCertificate reads a certificate from its canonical bytes and verifies its signature.
 // Whether it lets anybody in is Credential.Admits' concern.
-func DecodeCertificate(canonical []byte) (*Certificate, error) {
+func decodeCertificate(canonical []byte) (*Certificate, error) {
 	if len(canonical) > maxCertificate {
 		return nil, fmt.Errorf("decode certificate: %d bytes are more than %d", len(canonical), maxCertificate)
 	}
@@ -222,8 +222,8 @@ func (r *Revocations) Encode() ([]byte, error) {
 	return nuon.Encode(rec)
 }
 
-// DecodeRevocations reads a list from its canonical bytes and verifies its signature.
-func DecodeRevocations(canonical []byte) (*Revocations, error) {
+// decodeRevocations reads a list from its canonical bytes and verifies its signature.
+func decodeRevocations(canonical []byte) (*Revocations, error) {
 	rec, err := nuon.DecodeRecord(canonical)
 	if err != nil {
 		return nil, fmt.Errorf("decode revocations: %w", err)
@@ -295,14 +295,14 @@ func DecodeCredential(b []byte) (*Credential, error) {
 	}
 	for i, line := range lines {
 		if bytes.Contains(line, []byte(`"revocations":`)) && i > 0 && i == len(lines)-1 {
-			r, err := DecodeRevocations(line)
+			r, err := decodeRevocations(line)
 			if err != nil {
 				return nil, err
 			}
 			c.Revoked = r
 			continue
 		}
-		cert, err := DecodeCertificate(line)
+		cert, err := decodeCertificate(line)
 		if err != nil {
 			return nil, err
 		}

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// MaxPolicy bounds the bytes of a policy.
-	MaxPolicy = 1 << 20
+	// maxPolicy bounds the bytes of a policy.
+	maxPolicy = 1 << 20
 	// maxSigners bounds the signers of one rule.
 	maxSigners = 1000
 )
@@ -110,8 +110,8 @@ func (p *Policy) Encode() ([]byte, error) {
 
 // DecodePolicy reads a policy from canonical NUON.
 func DecodePolicy(canonical []byte) (*Policy, error) {
-	if len(canonical) > MaxPolicy {
-		return nil, fmt.Errorf("decode policy: %d bytes are more than %d", len(canonical), MaxPolicy)
+	if len(canonical) > maxPolicy {
+		return nil, fmt.Errorf("decode policy: %d bytes are more than %d", len(canonical), maxPolicy)
 	}
 	rec, err := nuon.DecodeRecord(canonical)
 	if err != nil {

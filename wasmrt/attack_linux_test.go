@@ -12,9 +12,10 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/wasmrt"
-	"golang.org/x/sys/unix"
 )
 
 // A hostileCall is a system call with its arguments, and the answer that shows that the filter stands.

@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Confine takes from this process, for good, what a worker does not need: it sets the kernel's limits, allows the
+// confine takes from this process, for good, what a worker does not need: it sets the kernel's limits, allows the
 // files that it may use, and refuses others, the network unless it may use it, new programs, signals to others and
 // the calls by which kernels are attacked. With the network a process of root's becomes nobody's.
 // Where the kernel lacks a wall it fails with a *WallError, unless a.Partial allows to go on without.
-func Confine(l *WorkerLimits, a *Allowed) error {
+func confine(l *WorkerLimits, a *Allowed) error {
 	if missing := kernelWalls(); len(missing) > 0 && !a.Partial {
 		return &WallError{missing}
 	}

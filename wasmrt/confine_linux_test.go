@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/MordragT/nuka/wasmrt"
 	"golang.org/x/sys/unix"
+
+	"github.com/MordragT/nuka/wasmrt"
 )
 
 func syscallKill(pid int) error { return syscall.Kill(pid, 0) }

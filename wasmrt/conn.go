@@ -10,8 +10,8 @@ import (
 	"github.com/MordragT/nuka/internal/frame"
 )
 
-// MaxFrame is how long one message between a process and its worker may be.
-const MaxFrame = 64 << 20
+// maxFrame is how long one message between a process and its worker may be.
+const maxFrame = 64 << 20
 
 // firstMemory is how much memory a message takes before its bytes arrive: enough for a block, which is then not copied.
 const firstMemory = 2 << 20
@@ -30,7 +30,7 @@ func NewConn(r io.Reader, w io.Writer) *Conn { return &Conn{r: r, w: w} }
 func (c *Conn) Send(head []byte, body ...byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := frame.Write(c.w, MaxFrame, nil, head, body...); err != nil {
+	if err := frame.Write(c.w, maxFrame, nil, head, body...); err != nil {
 		return fmt.Errorf("send message: %w", err)
 	}
 	return nil
@@ -38,7 +38,7 @@ func (c *Conn) Send(head []byte, body ...byte) error {
 
 // Recv reads one message; io.EOF says that the other side closed between messages.
 func (c *Conn) Recv() ([]byte, error) {
-	b, err := frame.Read(c.r, MaxFrame, firstMemory)
+	b, err := frame.Read(c.r, maxFrame, firstMemory)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("receive message: %w", err)
 	}

@@ -56,67 +56,10 @@ func nukaExec(p *proc, m memory, a []uint64) errno {
 	if p.exec == nil {
 		return eNosys
 	}
-	c := &Command{Dir: p.cwd, Env: p.env}
-	b, e := m.bytes(a[0], a[1])
+	c, e := execCommand(p, m, a)
 	if e != eOK {
 		return e
 	}
-	if c.Args, e = parseStrings(b); e != eOK {
-		return e
-	}
-	if len(c.Args) == 0 || c.Args[0] == "" {
-		return eInval
-	}
-	if uint32(a[2]) != 0 {
-		if b, e = m.bytes(a[2], a[3]); e != eOK {
-			return e
-		}
-		if c.Env, e = parseStrings(b); e != eOK {
-			return e
-		}
-	} else {
-		c.Env = withoutPWD(c.Env)
-	}
-	if uint32(a[4]) != 0 {
-		dir, e := m.str(a[4], a[5])
-		if e != eOK {
-			return e
-		}
-		l, e := p.fs.walk(p.cwd, dir, true)
-		if e != eOK {
-			return e
-		}
-		if l.info.kind != kindDir {
-			return eNotdir
-		}
-		c.Dir = l.path
-	}
-	numbers := [3]int32{0, 1, 2}
-	if uint32(a[6]) != 0 {
-		b, e := m.bytes(a[6], 12)
-		if e != eOK {
-			return e
-		}
-		for i := range numbers {
-			numbers[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
-		}
-	}
-	var std [3]*lent
-	for i, n := range numbers {
-		if n < 0 {
-			continue
-		}
-		f, e := p.get(uint64(uint32(n)))
-		switch {
-		case e == eOK && f.file == nil:
-			return eIsdir
-		case e == eOK:
-			std[i] = &lent{f}
-		case uint32(a[6]) != 0: // a standard stream that is closed stays closed, any other is an error
-			return e
-		}
-	}
-	c.Stdin, c.Stdout, c.Stderr = reader(std[0]), writer(std[1]), writer(std[2])
 	if e := m.put32(a[7], 0); e != eOK { // before anything is run
 		return e
 	}
@@ -146,6 +89,77 @@ func nukaExec(p *proc, m memory, a []uint64) errno {
 		return eAgain
 	}
 	return eNoexec
+}
+
+// execCommand reads the arguments of nuka.exec.
+func execCommand(p *proc, m memory, a []uint64) (*Command, errno) {
+	c := &Command{Dir: p.cwd, Env: p.env}
+	b, e := m.bytes(a[0], a[1])
+	if e != eOK {
+		return nil, e
+	}
+	if c.Args, e = parseStrings(b); e != eOK {
+		return nil, e
+	}
+	if len(c.Args) == 0 || c.Args[0] == "" {
+		return nil, eInval
+	}
+	if uint32(a[2]) != 0 {
+		if b, e = m.bytes(a[2], a[3]); e != eOK {
+			return nil, e
+		}
+		if c.Env, e = parseStrings(b); e != eOK {
+			return nil, e
+		}
+	} else {
+		c.Env = withoutPWD(c.Env)
+	}
+	if uint32(a[4]) != 0 {
+		dir, e := m.str(a[4], a[5])
+		if e != eOK {
+			return nil, e
+		}
+		l, e := p.fs.walk(p.cwd, dir, true)
+		if e != eOK {
+			return nil, e
+		}
+		if l.info.kind != kindDir {
+			return nil, eNotdir
+		}
+		c.Dir = l.path
+	}
+	std, e := execStreams(p, m, a[6])
+	c.Stdin, c.Stdout, c.Stderr = reader(std[0]), writer(std[1]), writer(std[2])
+	return c, e
+}
+
+// execStreams returns the standard streams for a program: the descriptors whose numbers are in memory, or the caller's own if fds is 0.
+func execStreams(p *proc, m memory, fds uint64) (std [3]*lent, e errno) {
+	numbers := [3]int32{0, 1, 2}
+	if uint32(fds) != 0 {
+		b, e := m.bytes(fds, 12)
+		if e != eOK {
+			return std, e
+		}
+		for i := range numbers {
+			numbers[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+	}
+	for i, n := range numbers {
+		if n < 0 {
+			continue
+		}
+		f, e := p.get(uint64(uint32(n)))
+		switch {
+		case e == eOK && f.file == nil:
+			return std, eIsdir
+		case e == eOK:
+			std[i] = &lent{f}
+		case uint32(fds) != 0: // a standard stream that is closed stays closed, any other is an error
+			return std, e
+		}
+	}
+	return std, eOK
 }
 
 func reader(l *lent) io.Reader {

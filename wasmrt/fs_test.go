@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/MordragT/nuka/wasmrt"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/wasmrt"
 )
 
 func tree(t testing.TB, entries ...wasmrt.Entry) *wasmrt.Tree {

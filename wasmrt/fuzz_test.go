@@ -1,19 +1,20 @@
-package wasmrt_test
+package wasmrt
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
-	"github.com/MordragT/nuka/wasmrt"
+	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// FuzzParseWrapper: what is read as a wrapper is written as the same bytes.
+// FuzzParseWrapper: a wrapper that is parsed is encoded as the same bytes.
 func FuzzParseWrapper(f *testing.F) {
-	for _, w := range []wasmrt.Wrapper{
+	for _, w := range []*wrapper{
 		{Exe: "/bin/a"},
 		{Exe: "/out/a", Args: []string{"x", "/out"}, Env: map[string]string{"A": "b=c"}, Out: "/out", At: "bin/w"},
 	} {
-		b, err := w.Encode()
+		b, err := encodeWrapper(w)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -22,11 +23,11 @@ func FuzzParseWrapper(f *testing.F) {
 	f.Add([]byte("#!nuka-wrap\n{\"args\":[],\"exe\":\"/a\"}\n"))
 	f.Add([]byte("#!nuka-wrap\n{\"at\":\"../x\",\"exe\":\"/a\",\"out\":\"/\"}\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		w, err := wasmrt.ParseWrapper(b)
+		w, err := parseWrapper(b)
 		if err != nil {
 			return
 		}
-		again, err := w.Encode()
+		again, err := encodeWrapper(w)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,4 +35,36 @@ func FuzzParseWrapper(f *testing.F) {
 			t.Errorf("%q is written as %q", b, again)
 		}
 	})
+}
+
+// encodeWrapper returns the file of a wrapper.
+func encodeWrapper(w *wrapper) ([]byte, error) {
+	r := nuon.Record{"exe": w.Exe}
+	if w.Out != "" {
+		r["out"], r["at"] = w.Out, w.At
+	}
+	if len(w.Args) > 0 {
+		var list nuon.List
+		for _, a := range w.Args {
+			list = append(list, a)
+		}
+		r["args"] = list
+	}
+	if len(w.Env) > 0 {
+		env := nuon.Record{}
+		for k, v := range w.Env {
+			env[k] = v
+		}
+		r["env"] = env
+	}
+	b, err := nuon.Encode(r)
+	if err != nil {
+		return nil, fmt.Errorf("wrapper: %w", err)
+	}
+	out := append([]byte(wrapMagic), b...)
+	out = append(out, '\n')
+	if _, err := parseWrapper(out); err != nil {
+		return nil, err
+	}
+	return out, nil
 }

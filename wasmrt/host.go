@@ -154,7 +154,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 			return mod, args, env, nil
 		}
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
-			w, err := ParseWrapper(head)
+			w, err := parseWrapper(head)
 			if err == nil {
 				l, _ := h.FS.walk("/", full, true) // where it is behind any link
 				w, err = w.placed(l.path)

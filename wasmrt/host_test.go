@@ -21,16 +21,8 @@ func newHost(t testing.TB, l wasmrt.Limits, more ...wasmrt.Mount) (*box, *wasmrt
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrapper, err := (&wasmrt.Wrapper{Exe: "/nuka/store/p/bin/multi", Args: []string{"env", "--"}, Env: map[string]string{"WRAPPED": "yes"}}).Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	placed, err := (&wasmrt.Wrapper{
-		Exe: "/nuka/out/bin/multi", Args: []string{"args", "-I/nuka/out/share", "/nuka/output"}, Out: "/nuka/out", At: "bin/placed",
-	}).Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+	wrapper := []byte("#!nuka-wrap\n" + `{"args":["env","--"],"env":{"WRAPPED":"yes"},"exe":"/nuka/store/p/bin/multi"}` + "\n")
+	placed := []byte("#!nuka-wrap\n" + `{"args":["args","-I/nuka/out/share","/nuka/output"],"at":"bin/placed","exe":"/nuka/out/bin/multi","out":"/nuka/out"}` + "\n")
 	tree, err := wasmrt.NewTree(slices.Values([]wasmrt.Entry{
 		{Path: "bin/placed", Kind: wasmrt.KindFile, Exec: true, Data: placed},
 		{Path: "bin/linked", Kind: wasmrt.KindSymlink, Target: "placed"},

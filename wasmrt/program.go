@@ -15,9 +15,9 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// A Wrapper is a program that runs another one with more arguments and variables, as "wrap exe" makes it.
+// A wrapper is a program that runs another one with more arguments and variables, as "wrap exe" makes it.
 // As a file it is the line "#!nuka-wrap" and a line of canonical NUON.
-type Wrapper struct {
+type wrapper struct {
 	// Exe is the program, an absolute path.
 	Exe string
 	// Args are put before the caller's.
@@ -37,8 +37,8 @@ const (
 	maxHops = 8
 )
 
-// ParseWrapper reads a wrapper; it accepts nothing but what Encode writes.
-func ParseWrapper(b []byte) (*Wrapper, error) {
+// parseWrapper reads a wrapper. It accepts only the canonical form, which "wrap exe" writes.
+func parseWrapper(b []byte) (*wrapper, error) {
 	rest, ok := bytes.CutPrefix(b, []byte(wrapMagic))
 	if !ok {
 		return nil, errors.New("wrapper: does not begin with " + strings.TrimSpace(wrapMagic))
@@ -54,7 +54,7 @@ func ParseWrapper(b []byte) (*Wrapper, error) {
 	if !ok {
 		return nil, errors.New("wrapper: not a record")
 	}
-	w := &Wrapper{}
+	w := &wrapper{}
 	for k, v := range r {
 		switch v := v.(type) {
 		case string:
@@ -98,7 +98,7 @@ func ParseWrapper(b []byte) (*Wrapper, error) {
 }
 
 // placed returns the wrapper as it is when it lies at full: Out is replaced by the folder it is in.
-func (w *Wrapper) placed(full string) (*Wrapper, error) {
+func (w *wrapper) placed(full string) (*wrapper, error) {
 	if w.Out == "" {
 		return w, nil
 	}
@@ -106,7 +106,7 @@ func (w *Wrapper) placed(full string) (*Wrapper, error) {
 	if !ok {
 		return nil, fmt.Errorf("wrapper: it was made for %s of its package and is at %s", w.At, full)
 	}
-	p := &Wrapper{Exe: replacePath(w.Exe, w.Out, root), Env: map[string]string{}}
+	p := &wrapper{Exe: replacePath(w.Exe, w.Out, root), Env: map[string]string{}}
 	for _, a := range w.Args {
 		p.Args = append(p.Args, replacePath(a, w.Out, root))
 	}
@@ -133,38 +133,6 @@ func replacePath(text, from, to string) string {
 		}
 		text = after
 	}
-}
-
-// Encode returns the wrapper as a file, to be made executable.
-func (w *Wrapper) Encode() ([]byte, error) {
-	r := nuon.Record{"exe": w.Exe}
-	if w.Out != "" {
-		r["out"], r["at"] = w.Out, w.At
-	}
-	if len(w.Args) > 0 {
-		var list nuon.List
-		for _, a := range w.Args {
-			list = append(list, a)
-		}
-		r["args"] = list
-	}
-	if len(w.Env) > 0 {
-		env := nuon.Record{}
-		for k, v := range w.Env {
-			env[k] = v
-		}
-		r["env"] = env
-	}
-	b, err := nuon.Encode(r)
-	if err != nil {
-		return nil, fmt.Errorf("wrapper: %w", err)
-	}
-	out := append([]byte(wrapMagic), b...)
-	out = append(out, '\n')
-	if _, err := ParseWrapper(out); err != nil {
-		return nil, err
-	}
-	return out, nil
 }
 
 // parseScript reads the first line of a script: the interpreter and at most one argument, as Linux does.

@@ -235,6 +235,7 @@ func (p *proc) trap(err error, budget *memoryBudget) error {
 	t := &TrapError{Program: p.name, err: err}
 	var mem memoryError
 	var limit *LimitError
+	// The text has the trace and says which trap it is, because wazero exports neither errors of traps nor traces.
 	text, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
 	for line := range strings.Lines(trace) {
 		if line = strings.TrimSpace(line); line != "" && len(t.Trace) < 32 {

@@ -20,6 +20,7 @@ var errStack = errors.New("stack overflow: the stack in the program's memory is 
 // the first global variable, and a pointer that wrapped lies beyond the memory.
 func stackError(mod api.Module, err error) error {
 	inside, ok := mod.(experimental.InternalModule)
+	// The text says which trap it is, because wazero exports no errors of traps.
 	if !ok || !strings.Contains(err.Error(), "out of bounds memory access") || inside.NumGlobal() == 0 || mod.Memory() == nil {
 		return err
 	}

@@ -21,21 +21,27 @@ type spot struct {
 	slash bool
 }
 
+// checkPath refuses what can be no path.
+func checkPath(name string) errno {
+	switch {
+	case name == "":
+		return eNoent
+	case len(name) > maxPath:
+		return eNametoolong
+	case strings.IndexByte(name, 0) >= 0:
+		return eInval
+	case !utf8.ValidString(name):
+		return eIlseq
+	}
+	return eOK
+}
+
 // walk follows a path from a directory, component by component, in the programs' own name space.
 // Links are read and resolved here, so ".." after a link leaves the link's target; no host path is ever formed.
 // follow says what to do with a link at the end; a trailing slash follows it too.
 func (f *FS) walk(base, name string, follow bool) (spot, errno) {
-	if name == "" {
-		return spot{}, eNoent
-	}
-	if len(name) > maxPath {
-		return spot{}, eNametoolong
-	}
-	if strings.IndexByte(name, 0) >= 0 {
-		return spot{}, eInval
-	}
-	if !utf8.ValidString(name) {
-		return spot{}, eIlseq
+	if e := checkPath(name); e != eOK {
+		return spot{}, e
 	}
 	cur := base
 	if name[0] == '/' {

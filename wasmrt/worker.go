@@ -281,7 +281,7 @@ func Enter() (*Conn, error) {
 	if spec.Unconfined {
 		err = limitSelf(&spec.Limits)
 	} else {
-		err = Confine(&spec.Limits, &spec.Allowed)
+		err = confine(&spec.Limits, &spec.Allowed)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("enter worker: %w", err)

@@ -24,8 +24,8 @@ func usage(int) (cpu time.Duration, rss int64, ok bool) { return 0, 0, false }
 
 func closeInherited() error { return nil }
 
-// Confine limits this process. There are no walls here: without a.Partial it fails with a *WallError.
-func Confine(l *WorkerLimits, a *Allowed) error {
+// confine limits this process. There are no walls here: without a.Partial it fails with a *WallError.
+func confine(l *WorkerLimits, a *Allowed) error {
 	if !a.Partial {
 		return &WallError{MissingWalls()}
 	}

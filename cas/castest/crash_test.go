@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/MordragT/nuka/cas"
@@ -25,6 +24,9 @@ import (
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/pir/cid"
 )
+
+// treeSeed is the seed of the trees of these tests.
+const treeSeed = 99
 
 // crashEnv makes the test binary the child of TestKill: store folder, first number, step to die at.
 const crashEnv = "CASTEST_CRASH"
@@ -72,7 +74,7 @@ func crashChild(spec string) error {
 
 func importNumber(s *cas.Store, i int) error {
 	ctx := context.Background()
-	c, err := takeNumber(s, i)
+	c, err := castest.TakeNumber(s, i, treeSeed, uint64(time.Now().UnixNano()))
 	if err != nil {
 		return err
 	}
@@ -87,29 +89,6 @@ func importNumber(s *cas.Store, i int) error {
 		return s.PutRoot(ctx, cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
 	}
 	return nil
-}
-
-// takeNumber imports every other tree and receives the others, going on with what an earlier process has left.
-func takeNumber(s *cas.Store, i int) (cid.CID, error) {
-	if i%2 == 0 {
-		return s.Import(context.Background(), numberedTree(i), nil)
-	}
-	peer, root := castest.Peer(numberedTree(i))
-	return root, castest.Receive(s, peer, root, rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1)))
-}
-
-// numberedTree returns a tree with some content that all share and some that no other one has:
-// without that, imports soon bring nothing new.
-func numberedTree(i int) fs.FS {
-	r := rand.New(rand.NewPCG(uint64(i), 99))
-	tree := castest.RandomTree(r)
-	for j := range 1 + r.IntN(9) {
-		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
-	}
-	if r.IntN(4) == 0 {
-		tree["own/large"] = &fstest.MapFile{Mode: 0o755, Data: fmt.Append(make([]byte, 1<<20), i)}
-	}
-	return tree
 }
 
 // A process that imports and binds is killed at a random step or moment, again and again, over one store.
@@ -166,11 +145,11 @@ func TestKill(t *testing.T) {
 			if i < next-20 && kill%10 != 0 { // check the older ones only sometimes
 				continue
 			}
-			want, err := cid.HashTree(context.Background(), numberedTree(i), nil)
+			want, err := cid.HashTree(context.Background(), castest.NumberedTree(i, treeSeed), nil)
 			if err != nil || c != want {
 				t.Fatalf("kill %d: package %d: got %s, want %s (%v)", kill, i, c, want, err)
 			}
-			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, castest.NumberedTree(i, treeSeed))
 		}
 		next = bound + 1
 		states, err := filepath.Glob(filepath.Join(dir, "tmp", "receive", "*"))

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
+	"testing"
 	"testing/fstest"
 	"time"
 
@@ -59,6 +61,78 @@ func Attest(signer byte, p pir.PID, c cid.CID) protocol.Attestation {
 		panic(err) // the fields above are complete
 	}
 	return a
+}
+
+// Open opens a store. It is closed when the test ends.
+func Open(t testing.TB, dir string, o *cas.Options) *cas.Store {
+	t.Helper()
+	s, err := cas.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// TakeNumber imports every other tree, and receives the others with what an earlier process or cut has left of them.
+// The trees follow from seed, and the order of blocks from seed and order.
+func TakeNumber(s *cas.Store, i int, seed, order uint64) (cid.CID, error) {
+	tree := NumberedTree(i, seed)
+	if i%2 == 0 {
+		return s.Import(context.Background(), tree, nil)
+	}
+	peer, root := Peer(tree)
+	return root, Receive(s, peer, root, rand.New(rand.NewPCG(order, seed)))
+}
+
+// NumberedTree returns a tree with some content that all numbers share and some that no other one has:
+// without that, imports soon bring nothing new.
+func NumberedTree(i int, seed uint64) fs.FS {
+	r := rand.New(rand.NewPCG(uint64(i), seed))
+	tree := RandomTree(r)
+	for j := range 1 + r.IntN(9) {
+		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
+	}
+	if r.IntN(4) == 0 {
+		tree["own/large"] = &fstest.MapFile{Mode: 0o755, Data: fmt.Append(make([]byte, 1<<20), i)}
+	}
+	return tree
+}
+
+// Package imports a tree and binds it, by the key's attestation, to the PID of a description with that name.
+func Package(t testing.TB, s *cas.Store, key ed25519.PrivateKey, name string, tree fs.FS) (pir.PID, cid.CID) {
+	t.Helper()
+	root, err := s.Import(t.Context(), tree, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := Describe(t, s, name)
+	a := protocol.Attestation{PID: id, CID: root, Size: 1, Issued: time.Unix(1_700_000_000, 0)}
+	if err := a.Sign(key); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Bind(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	return id, root
+}
+
+// Describe puts a description with that name into the store and returns its PID.
+func Describe(t testing.TB, s *cas.Store, name string) pir.PID {
+	t.Helper()
+	canonical, err := (&pir.PIR{Kind: pir.Data, Name: name, Data: name}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := pir.Sum(canonical)
+	if err := s.PutPIR(t.Context(), id, canonical, []byte("[]")); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }
 
 // PID returns a PID and bytes that have it; the store does not look inside them.

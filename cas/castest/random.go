@@ -85,7 +85,8 @@ func (c *Compare) Run(t *testing.T, r *rand.Rand, n int) {
 	}
 }
 
-// step does one random operation. It is one switch with a case for each, which share its variables.
+// step does one random operation.
+// Long: it is one switch with a case an operation, and the cases share their variables.
 func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 	t.Helper()
 	ctx := context.Background()

@@ -26,7 +26,7 @@ func TestMetamorphic(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			dir := t.TempDir()
-			s := open(t, dir, nil)
+			s := castest.Open(t, dir, nil)
 			c := castest.Compare{Store: castest.OnDisk{Store: s}, Reopen: func(t *testing.T, r *rand.Rand) castest.Store {
 				castest.Check(t, s)
 				if err := s.Close(); err != nil {
@@ -42,7 +42,7 @@ func TestMetamorphic(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				s = open(t, dir, nil)
+				s = castest.Open(t, dir, nil)
 				castest.Check(t, s)
 				return castest.OnDisk{Store: s}
 			}}

@@ -17,7 +17,7 @@ func lockStore(path string) (*os.File, error) {
 	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, new(windows.Overlapped))
 	if err != nil {
 		f.Close() //nolint:errcheck // not ours
-		return nil, fmt.Errorf("%w: %v; stop it or use another store", ErrLocked, err)
+		return nil, fmt.Errorf("%w: %w; stop it or use another store", ErrLocked, err)
 	}
 	return f, nil
 }

@@ -279,7 +279,7 @@ func (x *Index) readError(err error) error {
 		return fmt.Errorf("read index: %w", err)
 	}
 	x.MarkDamaged(err)
-	return fmt.Errorf("read index: %w: %v; reopen the store to rebuild it", disk.ErrDamaged, err)
+	return fmt.Errorf("read index: %w: %w; reopen the store to rebuild it", disk.ErrDamaged, err)
 }
 
 // MarkDamaged has the next Open rebuild the index.

@@ -157,7 +157,7 @@ func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
 		for _, text := range p.Origins {
 			origin, err := source.ParseOrigin(text)
 			if err != nil {
-				return nil, protocol.Errorf(protocol.Invalid, "%s: %v", nameOf(p), err)
+				return nil, protocol.Errorf(protocol.Invalid, "%s: %w", nameOf(p), err)
 			}
 			origins = append(origins, origin)
 		}

@@ -98,7 +98,7 @@ func (a *app) signature(pkg string) (string, []nu.Param, error) {
 	i := slices.IndexFunc(mounts, func(m nu.Mount) bool { return strings.HasPrefix(file, m.Path+"/") })
 	doc, params, err := nu.Params(mounts[i].FS, strings.TrimPrefix(file, mounts[i].Path+"/"))
 	if err != nil {
-		return "", nil, protocol.Errorf(protocol.Invalid, "%s: %v", pkg, err)
+		return "", nil, protocol.Errorf(protocol.Invalid, "%s: %w", pkg, err)
 	}
 	return doc, params, nil
 }

@@ -102,7 +102,7 @@ func (a *app) setFS() (fs.FS, string, error) {
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, "", protocol.Errorf(protocol.Invalid, "package set: %v", err).WithHint("NUKA_PACKAGES or --packages names a folder of package files")
+		return nil, "", protocol.Errorf(protocol.Invalid, "package set: %w", err).WithHint("NUKA_PACKAGES or --packages names a folder of package files")
 	}
 	return root.FS(), dir, nil
 }

@@ -69,7 +69,7 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 	user, _ := os.UserHomeDir()
 	home, err := protocol.FindHome(os.Getenv, user)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+		return nil, protocol.Errorf(protocol.Invalid, "%w", err)
 	}
 	if os.Getenv("NUKA_HOME") != "" { // the daemon starts in another folder
 		if err := os.Setenv("NUKA_HOME", home.Data); err != nil {

@@ -22,7 +22,7 @@ import (
 func (a *app) attach(ctx context.Context) (*control.Client, error) {
 	ticket, err := protocol.ParseTicket(a.node)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "--node: %v", err).WithHint("ask the node's user for one: nuka daemon ticket")
+		return nil, protocol.Errorf(protocol.Invalid, "--node: %w", err).WithHint("ask the node's user for one: nuka daemon ticket")
 	}
 	key, err := control.LoadKey(a.home.UserKey())
 	if err != nil {

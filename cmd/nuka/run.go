@@ -120,7 +120,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	})
 	unread := a.sayUnread(mounts)
 	if err != nil {
-		return protocol.Errorf(protocol.Failed, "%v", err)
+		return protocol.Errorf(protocol.Failed, "%w", err)
 	}
 	if code != 0 && unread {
 		return exitError(code)
@@ -242,7 +242,7 @@ func runMounts(program *protocol.Program, trees *nodeTrees, temp string, dirs []
 	open := func(at, host string, readOnly bool) error {
 		dir, err := wasmrt.OpenDir(host, &wasmrt.DirOptions{ReadOnly: readOnly, Live: true})
 		if err != nil {
-			return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("--dir takes a folder that exists")
+			return protocol.Errorf(protocol.Invalid, "%w", err).WithHint("--dir takes a folder that exists")
 		}
 		mounts = append(mounts, wasmrt.Mount{Path: at, Dir: dir})
 		return nil

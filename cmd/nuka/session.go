@@ -101,7 +101,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 	c.Stdout, c.Stderr = log, log
 	detach(c)
 	if err := c.Start(); err != nil {
-		return protocol.Errorf(protocol.Internal, "start %s: %v", program, err)
+		return protocol.Errorf(protocol.Internal, "start %s: %w", program, err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Wait() }()

@@ -107,7 +107,7 @@ func (a *app) waitForEnd(ctx context.Context, pid int, running []string, now boo
 		}
 		if now { // a signal after the one that asks it to end ends it at once
 			if err := interrupt(pid); err != nil && alive(pid, a.home.Run) {
-				return protocol.Errorf(protocol.Internal, "end process %d: %v", pid, err)
+				return protocol.Errorf(protocol.Internal, "end process %d: %w", pid, err)
 			}
 		}
 		select {
@@ -129,7 +129,7 @@ func (a *app) killDaemon(pid int, why string) error {
 		err = process.Kill()
 	}
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return protocol.Errorf(protocol.Internal, "kill the daemon (process %d): %v", pid, err)
+		return protocol.Errorf(protocol.Internal, "kill the daemon (process %d): %w", pid, err)
 	}
 	for start := time.Now(); alive(pid, a.home.Run) && time.Since(start) < stopPatience; {
 		time.Sleep(20 * time.Millisecond)

@@ -34,7 +34,7 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 		RunE: func(c *cobra.Command, words []string) error {
 			var err error
 			if args.Key, err = protocol.ParseKey(words[0]); err != nil {
-				return protocol.Errorf(protocol.Invalid, "%v", err).WithHint("print the key on the other node: nuka key show")
+				return protocol.Errorf(protocol.Invalid, "%w", err).WithHint("print the key on the other node: nuka key show")
 			}
 			if action == protocol.ActionRemove {
 				if err := a.confirm(c, removeLoss(&args)); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/node"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/netd"
+	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -35,7 +36,7 @@ node's key is open; another is started when one dies. The setting apart in confi
 `
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == node.WorkerArg || os.Args[1] == machine.Arg || os.Args[1] == netd.Arg) {
+	if len(os.Args) > 1 && (os.Args[1] == worker.Arg || os.Args[1] == machine.Arg || os.Args[1] == netd.Arg) {
 		if err := runChild(os.Args[1]); err != nil {
 			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
 			os.Exit(1)
@@ -65,7 +66,7 @@ func runChild(what string) error {
 	case machine.Arg:
 		return machine.Main()
 	}
-	return node.RunWorker()
+	return worker.Run()
 }
 
 func run(args []string) error {

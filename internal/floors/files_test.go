@@ -1,6 +1,9 @@
 package floors
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
 	"path"
 	"regexp"
@@ -42,21 +45,58 @@ func TestPackageComments(t *testing.T) {
 
 // long lists the files that are longer than a file should be, and why they are.
 var long = map[string]string{
-	"node/swarm/hostile_test.go": "one hostile peer after the other, who share their tricks",
+	"node/swarm/hostile_test.go":      "one hostile peer after the other, which share their tricks",
+	"nu/engine/src/commands/files.rs": "the file commands of the engine, one after the other, which share their helpers",
 }
 
 // large lists the packages that are larger than a package should be.
 var large = map[string]string{
 	"wasmrt":   "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
-	"node":     "what the daemon is assembled from; its heads, its sharing and what tickets may do become packages with TODO(#12): divide it",
 	"source":   "a file for each kind of source, with its documentation; they share the downloads and the user's configuration",
 	"cmd/nuka": "a file for each group of commands, which share the terminal, the home and the connection",
 }
 
 const (
-	maxFile    = 500  // lines of a file of code
-	maxPackage = 4000 // lines of a package without its tests
+	maxFile     = 400  // lines of a file of code
+	maxTest     = 500  // lines of a file of tests, or of the programs that they run
+	maxFunction = 80   // lines of a function outside tests
+	maxPackage  = 4000 // lines of a package without its tests
 )
+
+// longBecause begins a line of the comment of a function that is longer than maxFunction, and says why it is.
+const longBecause = "Long: "
+
+// isTest returns whether a file is only for tests.
+func isTest(name string) bool {
+	return strings.HasSuffix(name, "_test.go") || strings.Contains("/"+name, "/testdata/")
+}
+
+func TestFunctionLength(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, name := range files(t) {
+		if path.Ext(name) != ".go" || isTest(name) {
+			continue
+		}
+		f, err := parser.ParseFile(fset, path.Join(root, name), nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1
+			listed := strings.Contains("\n"+fn.Doc.Text(), "\n"+longBecause)
+			switch {
+			case n > maxFunction && !listed:
+				t.Errorf("%s: %s has %d lines, which is more than %d; divide it, or say why it is one in its comment: %s…", name, fn.Name.Name, n, maxFunction, longBecause)
+			case n <= maxFunction && listed:
+				t.Errorf("%s: %s has %d lines; its comment need not say why", name, fn.Name.Name, n)
+			}
+		}
+	}
+}
 
 func TestLength(t *testing.T) {
 	total := map[string]int{}
@@ -66,11 +106,15 @@ func TestLength(t *testing.T) {
 		}
 		body, _ := text(t, name)
 		n := strings.Count(body, "\n")
+		most := maxFile
+		if isTest(name) {
+			most = maxTest
+		}
 		why, listed := long[name]
 		switch {
-		case n > maxFile && why == "":
-			t.Errorf("%s has %d lines, which is more than %d; divide it by step of the work, or list it with a reason", name, n, maxFile)
-		case n <= maxFile && listed:
+		case n > most && why == "":
+			t.Errorf("%s has %d lines, which is more than %d; divide it by step of the work, or list it with a reason", name, n, most)
+		case n <= most && listed:
 			t.Errorf("%s has %d lines; it need not be listed", name, n)
 		}
 		if path.Ext(name) == ".go" && !strings.HasSuffix(name, "_test.go") && !strings.Contains(name, "testdata/") {
@@ -134,6 +178,15 @@ var rules = []rule{
 		except: map[string]string{
 			"internal/crclog/": "is that package",
 			"source/archive/":  "ZIP files have checksums of that kind",
+		},
+	},
+	{
+		code: true,
+		text: regexp.MustCompile(`strings[.](Contains|HasPrefix|HasSuffix|EqualFold|Cut|Index)[(][^,]*[.]Erro[r][(][)],|[.]Erro[r][(][)] [=!]= "`),
+		why:  "no error is recognised by its text: wrap it with %w, and test it with errors.Is or errors.As",
+		except: map[string]string{
+			"wasmrt/run.go":   "wazero exports no errors of traps",
+			"wasmrt/stack.go": "wazero exports no errors of traps",
 		},
 	},
 	{

@@ -18,7 +18,7 @@ var floor = map[string]int{
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2,
 	"cas/castest": 3, "fsmount": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4,
+	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4, "node/worker": 4, "node/trust": 4, "node/sharing": 4, "node/metrics": 4, "node/swarms": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -28,6 +28,8 @@ var rooms = map[string][]room{
 	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
+	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/worker", open: true},
+		{name: "node/trust"}, {name: "node/sharing"}, {name: "node/metrics"}, {name: "node/swarms"}, {name: "node", open: true}},
 }
 
 type room struct {
@@ -116,9 +118,10 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// noNetwork bars what speaks on sockets from the parts of the swarm that reach peers by routing.Router.
+// noNetwork bars what speaks on sockets from workers, from the decisions about sharing, and from the parts of the swarm that reach peers by
+// routing.Router.
 var noNetwork = map[string]string{
-	"node/swarm/peers":           "it reaches peers by routing.Router",
+	"node/swarm/peers":           "only node/swarm joins it to the rest",
 	"github.com/libp2p":          "only node/swarm/peers speaks libp2p",
 	"github.com/ipfs":            "only node/swarm/peers speaks Bitswap",
 	"github.com/multiformats":    "only node/swarm/peers knows multiaddrs",
@@ -129,6 +132,7 @@ var noNetwork = map[string]string{
 // everything below them. The longest matching name counts. An empty reason allows the import.
 var barred = map[string]map[string]string{
 	"node/swarm/routing": noNetwork, "node/swarm/wire": noNetwork, "node/swarm/fetch": noNetwork, "node/swarm/serve": noNetwork, "node/swarm/claims": noNetwork,
+	"node/worker": noNetwork, "node/sharing": noNetwork,
 	"cmd/nuka": {
 		"cas":          "the command holds no store",
 		"cas/block":    "the command holds no store",
@@ -214,7 +218,7 @@ var doors = map[string]door{
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/ipfs":                              {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}}, // the tests of pir/cid compare with it
 	"github.com/multiformats":                      {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}},
-	"github.com/prometheus/client_golang":          {code: []string{"node", "node/swarm", "node/netd"}},                              // node serves what node/swarm counts
+	"github.com/prometheus/client_golang":          {code: []string{"node/metrics", "node/swarm", "node/netd"}},                      // node/metrics serves what node/swarm counts
 	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm/peers"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
 	// Hashes of content.
 	"github.com/zeebo/blake3": {code: []string{"*"}},

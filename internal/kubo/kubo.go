@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Version is the release that is built.
-const Version = "v0.43.1"
+// version is the release that is built.
+const version = "v0.43.1"
 
 // Build builds kubo below a folder, unless it exists there, and returns the path of its command. This takes some minutes and
 // downloads modules from Go's registry. The working folder must be in nuka's module.
@@ -35,7 +35,7 @@ func Build(dir string) (string, error) {
 		return "", err
 	}
 	text := fmt.Sprintf("module kubo\n\ngo 1.26\n\nrequire (\n\tgithub.com/ipfs/kubo %s\n\tgithub.com/libp2p/go-libp2p %s\n)\n",
-		Version, strings.TrimSpace(string(libp2p)))
+		version, strings.TrimSpace(string(libp2p)))
 	if err := os.WriteFile(filepath.Join(module, "go.mod"), []byte(text), 0o644); err != nil {
 		return "", err
 	}

@@ -53,8 +53,8 @@ type Config struct {
 	Control     string
 }
 
-// Default is what counts where the file says nothing.
-func Default() *Config {
+// defaults returns the configuration of an empty file.
+func defaults() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
 		MDNS:   true, Relay: true, Connections: 200,
@@ -115,7 +115,7 @@ type File struct {
 
 // Open reads the configuration; without a file it is the default.
 func Open(path string) (*File, error) {
-	f := &File{path: path, c: Default()}
+	f := &File{path: path, c: defaults()}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
@@ -124,7 +124,7 @@ func Open(path string) (*File, error) {
 		f.c, err = parse(b)
 	}
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "%s: %v", path, err).WithHint("put it right, or remove it to have the defaults")
+		return nil, protocol.Errorf(protocol.Invalid, "%s: %w", path, err).WithHint("put it right, or remove it to have the defaults")
 	}
 	return f, nil
 }
@@ -136,7 +136,7 @@ func (f *File) Get() *Config {
 	return f.c
 }
 
-// SetBootstrap replaces the nodes to begin with, in the file too; comments in it are lost.
+// SetBootstrap replaces the bootstrap peers, in the file too; comments in it are lost.
 func (f *File) SetBootstrap(addresses []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

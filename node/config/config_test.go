@@ -2,6 +2,7 @@ package config
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -24,7 +25,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Default()
+	want := defaults()
 	want.Listens, want.Listen, want.MDNS, want.Up, want.Partial = true, []string{"/ip4/127.0.0.1/tcp/4717"}, false, 10<<20, true
 	want.Share = []ShareRule{{"work-*", Off}, {"lib*", Public}}
 	if d := cmp.Diff(want, c); d != "" {
@@ -84,6 +85,24 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
+// page returns docs/config.md.
+func page() string {
+	var b strings.Builder
+	b.WriteString(`# Settings
+
+The file ` + "`config.nuon`" + ` configures a node. It is in the node's home, beside the store: in the folder that NUKA_HOME names, else in
+` + "`$XDG_DATA_HOME/nuka`" + `, which is ` + "`~/.local/share/nuka`" + ` by default. ` + "`nuka status`" + ` prints the path of the home. All settings are optional. A node reads the
+file when it starts. To apply a change, run ` + "`nuka daemon stop`" + `; the next command starts the node again.
+
+`)
+	for _, s := range settings {
+		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
+	}
+	b.WriteString("Caches, logs and unfinished downloads have fixed limits: [operating.md](operating.md#disk) lists them.\n\n")
+	b.WriteString("`go test ./node/config -run TestConfigPage -update` writes this page from node/config/settings.go.\n")
+	return b.String()
+}
+
 // docs/config.md is made from the table of settings, and each example of it is a configuration.
 func TestConfigPage(t *testing.T) {
 	const file = "../../docs/config.md"
@@ -104,12 +123,12 @@ func TestConfigPage(t *testing.T) {
 		if err != nil {
 			t.Errorf("the example of %s: %v", s.name, err)
 		}
-		if cmp.Equal(c, Default()) {
+		if cmp.Equal(c, defaults()) {
 			t.Errorf("the example of %s says nothing", s.name)
 		}
 	}
 	// Each field of Config is in the table: the examples together set all of them.
-	all := reflect.ValueOf(*Default())
+	all := reflect.ValueOf(*defaults())
 	for i := range all.NumField() {
 		name := strings.ToLower(all.Type().Field(i).Name)
 		name = map[string]string{"listens": "listen", "partial": "confine"}[name] + strings.TrimSuffix(strings.TrimSuffix(name, "listens"), "partial")

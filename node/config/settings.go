@@ -98,7 +98,7 @@ func parse(text []byte) (*Config, error) {
 	if !ok {
 		return nil, errors.New("1:1: want a record, such as " + settings[0].example)
 	}
-	c := Default()
+	c := defaults()
 	for _, name := range slices.Sorted(maps.Keys(rec)) {
 		i := slices.IndexFunc(settings, func(s setting) bool { return s.name == name })
 		if i < 0 {
@@ -125,24 +125,6 @@ func written(v any) string {
 		return string(b[:200]) + "…"
 	}
 	return string(b)
-}
-
-// page returns docs/config.md.
-func page() string {
-	var b strings.Builder
-	b.WriteString(`# Settings
-
-The file ` + "`config.nuon`" + ` configures a node. It is in the node's home, beside the store: in the folder that NUKA_HOME names, else in
-` + "`$XDG_DATA_HOME/nuka`" + `, which is ` + "`~/.local/share/nuka`" + ` by default. ` + "`nuka status`" + ` prints the path of the home. All settings are optional. A node reads the
-file when it starts. To apply a change, run ` + "`nuka daemon stop`" + `; the next command starts the node again.
-
-`)
-	for _, s := range settings {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
-	}
-	b.WriteString("Caches, logs and unfinished downloads have fixed limits: [operating.md](operating.md#disk) lists them.\n\n")
-	b.WriteString("`go test ./node/config -run TestConfigPage -update` writes this page from node/config/settings.go.\n")
-	return b.String()
 }
 
 func set[T any](v any, to *T) bool {

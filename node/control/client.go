@@ -52,7 +52,7 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 	// It answered at its socket a moment ago. If it still does, the way to it is missing.
 	switch asked := Ask(ctx, dir, protocol.OpStatus, nil); {
 	case asked == nil:
-		return nil, fmt.Errorf("%w: %v", ErrElsewhere, err)
+		return nil, fmt.Errorf("%w: %w", ErrElsewhere, err)
 	case errors.Is(asked, ErrNoDaemon): // it has ended meanwhile
 		return nil, ErrNoDaemon
 	}
@@ -87,7 +87,7 @@ func Attach(ctx context.Context, t *protocol.Ticket, key ed25519.PrivateKey) (*C
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, protocol.Errorf(protocol.Unavailable, "the node of the ticket does not answer: %v", errors.Join(errs...)).
+	return nil, protocol.Errorf(protocol.Unavailable, "the node of the ticket does not answer: %w", errors.Join(errs...)).
 		WithHint("its daemon must run, with the setting control in its config.nuon")
 }
 
@@ -247,5 +247,5 @@ func connErr(ctx context.Context, err error) error {
 	if errors.As(err, &app) && app.ErrorCode == codeStopping {
 		return errStopping
 	}
-	return protocol.Errorf(protocol.Unavailable, "lost the daemon: %v", err).WithHint("see its log with: nuka daemon status")
+	return protocol.Errorf(protocol.Unavailable, "lost the daemon: %w", err).WithHint("see its log with: nuka daemon status")
 }

@@ -118,7 +118,8 @@ func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener
 		}
 		d.listener.Close()
 		if err := d.open(); err != nil {
-			if err.Error() != last { // such as after the end of a session: the next one brings the folder back
+			// Such as after the end of a session: the next one brings the folder back. The log gets each text once.
+			if err.Error() != last {
 				s.log.Warn("the control socket has vanished, and cannot be made anew yet", "error", err)
 			}
 			last = err.Error()

@@ -265,7 +265,7 @@ func (s *server) serveStream(stream *quic.Stream, c *caller) {
 	in, out := bufio.NewReader(end), &frameWriter{w: end}
 	req, err := c.readRequest(in, stream)
 	if err != nil {
-		err = protocol.Errorf(protocol.Invalid, "%v", err)
+		err = protocol.Errorf(protocol.Invalid, "%w", err)
 	}
 	actor := s.actor(c)
 	var result any

@@ -57,7 +57,7 @@ func Open(dir string, key ed25519.PrivateKey, log *slog.Logger) (*Meshes, error)
 		}
 		s, err := decodeState(b)
 		if err != nil {
-			return nil, protocol.Errorf(protocol.Damaged, "%s: %v", path, err).WithHint("move it away and join the mesh again with another invitation")
+			return nil, protocol.Errorf(protocol.Damaged, "%s: %w", path, err).WithHint("move it away and join the mesh again with another invitation")
 		}
 		m.list[s.mesh.Name] = s
 	}
@@ -106,7 +106,7 @@ func (m *Meshes) Create(name, member string, now time.Time) error {
 		return err
 	}
 	if err := s.mesh.Check(); err != nil {
-		return protocol.Errorf(protocol.Invalid, "%v", err)
+		return protocol.Errorf(protocol.Invalid, "%w", err)
 	}
 	own := protocol.Certificate{Mesh: s.mesh.ID(), Member: protocol.KeyOf(m.key), Invites: true, Issued: now, Expires: now.AddDate(100, 0, 0)}
 	if err := own.Sign(m.key); err != nil {

@@ -2,7 +2,6 @@ package netd
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,31 +14,28 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/node/swarm"
-	"github.com/MordragT/nuka/pir"
-	"github.com/MordragT/nuka/pir/cid"
-	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
 const (
-	// beginTimeout is how long a net daemon may take until it listens.
+	// beginTimeout is the time that a net daemon has until it listens.
 	beginTimeout = 30 * time.Second
-	// askTimeout is how long it may take to say how it is.
+	// askTimeout is the time that it has to report its state.
 	askTimeout = 2 * time.Second
-	// pingEvery is how often it is looked whether it answers, and pingTimeout how long it may take to.
+	// pingEvery is the time between two pings, and pingTimeout the time that a net daemon has to answer one.
 	pingEvery, pingTimeout = 10 * time.Second, 30 * time.Second
-	// firstWait and lastWait are how long it is until another is started, each time twice as long; one that has lived for longTime
-	// begins anew.
+	// firstWait and lastWait bound the time until the next process is started. It doubles each time, and starts again at firstWait after a
+	// process that has lived for longTime.
 	firstWait, lastWait, longTime = 50 * time.Millisecond, 10 * time.Second, time.Minute
-	// tries is how many net daemons a call may see the end of before it fails.
+	// tries bounds the net daemons that end during a call before the call fails.
 	tries = 4
-	// grace is how long a net daemon may take to leave the swarm.
+	// grace is the time that a net daemon has to leave the swarm.
 	grace = 5 * time.Second
-	// settle is how long a process that follows another may look for its first peer before it is asked what that was asked.
+	// settle is the time in which a process that follows another may find its first peer before it gets calls.
 	settle = 3 * time.Second
-	// maxReached bounds the addresses that one process tells the next.
+	// maxReached bounds the addresses that the next process gets from the last one.
 	maxReached = 16
-	// callsAtOnce bounds the calls of a net daemon that are answered at a time, and with them the memory for it.
+	// callsAtOnce bounds the calls of a net daemon that this process answers at the same time, and so the memory for them.
 	callsAtOnce = 64
 )
 
@@ -47,9 +43,8 @@ const (
 type Options struct {
 	// Name tells net daemons apart in a list of processes.
 	Name string
-	// Swarm is what swarm.New would be given. Its functions, its System and its Key are called in this process, also after an
-	// end of Run that they outlast. Dir should be for net daemons alone: under Linux, when this process is root's, it becomes
-	// Nobody's.
+	// Swarm are the options for swarm.New. Its functions, its System and its Key are called in this process, and calls that run may outlast
+	// Run. Only net daemons should use Dir: if this process is root's under Linux, wasmrt.Nobody becomes its owner.
 	Swarm *swarm.Options
 	// Program is the daemon's program; "" is this one. With the arguments Arg and Name it must call Main.
 	Program string
@@ -57,8 +52,8 @@ type Options struct {
 	Env []string
 }
 
-// A Daemon is a membership that a process of its own has. It has the methods of a swarm.Swarm, which do the same; a call
-// that was under way when the process died is made again with the next.
+// A Daemon is a membership in a process of its own. Its methods do what those of a swarm.Swarm do. If the process dies during a call,
+// the Daemon makes the call again with the next process.
 type Daemon struct {
 	o    *swarm.Options
 	name string
@@ -79,11 +74,11 @@ type process struct {
 	link   *link
 	since  time.Time
 	next   bool          // another was before it
-	read   chan struct{} // closed when nothing more comes from it
+	read   chan struct{} // closed when no more messages come from it
 	err    error         // why; set when read is closed
 }
 
-// Start starts a net daemon, which listens when Start returns. Run must be called, which ends it.
+// Start starts a net daemon, which listens when Start returns. The caller must call Run, which ends it.
 func Start(ctx context.Context, o *Options) (*Daemon, error) {
 	d := &Daemon{o: o.Swarm, name: o.Name, log: o.Swarm.Log, next: make(chan struct{}), ended: make(chan struct{}), listen: o.Swarm.Listen}
 	if d.log == nil {
@@ -112,7 +107,7 @@ func Start(ctx context.Context, o *Options) (*Daemon, error) {
 	return d, nil
 }
 
-// readOnly is what a process may read that is to find names and ways: what is not there is left out.
+// readOnly are the files and folders that a process needs to resolve names and find routes. Missing ones are left out.
 var readOnly = []string{
 	"/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols",
 	"/etc/localtime", "/proc/self/net", "/proc/sys/net", "/proc/sys/kernel", "/sys/kernel/mm",
@@ -258,188 +253,13 @@ func (d *Daemon) stop(p *process) error {
 	return errors.Join(err, ignoreExit(p.worker.Wait()))
 }
 
-// ignoreExit drops that a process was ended from outside: a signal to the whole group asks both to end.
+// ignoreExit drops the error of a process that a signal ended: a signal to the whole process group ends both.
 func ignoreExit(err error) error {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !exit.Exited() {
 		return nil
 	}
 	return err
-}
-
-// do makes a call, and makes it again when the process ends before it has answered.
-func (d *Daemon) do(ctx context.Context, method string, args, result any, body []byte, part func(json.RawMessage)) ([]byte, error) {
-	for range tries {
-		p, err := d.process(ctx)
-		if err != nil {
-			return nil, err
-		}
-		p.settled(ctx)
-		answer, err := p.link.call(ctx, method, args, result, body, part)
-		if !errors.Is(err, errBroken) || ctx.Err() != nil {
-			return answer, err
-		}
-	}
-	return nil, protocol.Errorf(protocol.Unavailable, "%s: %d net daemons ended during this call", method, tries).
-		WithHint("see the daemon's log; nuka status prints its path")
-}
-
-// settled waits until a process that follows another has a peer, or has had the time to find one.
-func (p *process) settled(ctx context.Context) {
-	for p.next && time.Since(p.since) < settle {
-		var peers []protocol.Peer
-		if _, err := p.link.call(ctx, callPeers, nil, &peers, nil, nil); err != nil || len(peers) > 0 {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// process returns one that has not ended.
-func (d *Daemon) process(ctx context.Context) (*process, error) {
-	for {
-		d.mu.Lock()
-		p, next := d.now, d.next
-		d.mu.Unlock()
-		select {
-		case <-p.link.dead:
-		default:
-			return p, nil
-		}
-		select {
-		case <-next:
-		case <-d.ended:
-			return nil, protocol.Errorf(protocol.Unavailable, "the swarm was left")
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// ask asks the process how it is. Without an answer in time result stays as it is.
-func (d *Daemon) ask(method string, result any) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
-	answer := make(chan json.RawMessage, 1)
-	go func() {
-		defer cancel()
-		var raw json.RawMessage
-		p, err := d.process(ctx)
-		if err == nil {
-			_, err = p.link.call(ctx, method, nil, &raw, nil, nil)
-		}
-		if err != nil {
-			d.log.Debug("ask a net daemon", "name", d.name, "what", method, "error", err)
-			return
-		}
-		answer <- raw
-	}()
-	<-ctx.Done() // the call may take longer
-	select {
-	case raw := <-answer:
-		if raw == nil {
-			return
-		}
-		if err := json.Unmarshal(raw, result); err != nil {
-			d.log.Warn("ask a net daemon", "name", d.name, "what", method, "error", err)
-		}
-	default:
-	}
-}
-
-// Statements is that of a swarm.Swarm. Signatures are verified in this process.
-func (d *Daemon) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error) {
-	var said lines
-	if _, err := d.do(ctx, callStatements, statementsArgs{PIDs: ids}, &said, nil, nil); err != nil {
-		return nil, err
-	}
-	all := make([]protocol.Attestation, 0, len(said.Lines))
-	for _, line := range said.Lines {
-		a, err := protocol.DecodeAttestation(line)
-		if err != nil {
-			return nil, fmt.Errorf("statements from a net daemon: %w", err)
-		}
-		all = append(all, *a)
-	}
-	return all, nil
-}
-
-// PIRs is that of a swarm.Swarm. The hashes are compared in this process; the caller decodes what it uses.
-func (d *Daemon) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
-	var list lines
-	if _, err := d.do(ctx, callPIRs, statementsArgs{PIDs: ids}, &list, nil, nil); err != nil {
-		return nil, err
-	}
-	pirs := map[pir.PID][]byte{}
-	for _, b := range list.Lines {
-		if id := pir.Sum(b); slices.Contains(ids, id) {
-			pirs[id] = b
-		}
-	}
-	return pirs, nil
-}
-
-// Fetch is that of a swarm.Swarm.
-func (d *Daemon) Fetch(ctx context.Context, root cid.CID, size int64, tell func(done, total int64)) error {
-	_, err := d.do(ctx, callFetch, fetchArgs{root, size}, nil, nil, func(news json.RawMessage) {
-		var p progress
-		if json.Unmarshal(news, &p) == nil && tell != nil {
-			tell(p.Done, p.Total)
-		}
-	})
-	return err
-}
-
-// Announce is that of a swarm.Swarm. What it does not reach is announced by the next net daemon, which asks for all.
-func (d *Daemon) Announce(ids ...pir.PID) {
-	go d.ask(callAnnounce, new(any))
-}
-
-// Peers is that of a swarm.Swarm.
-func (d *Daemon) Peers() []protocol.Peer {
-	peers := []protocol.Peer{}
-	d.ask(callPeers, &peers)
-	return peers
-}
-
-// Status is that of a swarm.Swarm.
-func (d *Daemon) Status() protocol.SwarmStatus {
-	var st protocol.SwarmStatus
-	d.ask(callStatus, &st)
-	return st
-}
-
-// Addresses is that of a swarm.Swarm.
-func (d *Daemon) Addresses() []string { return d.Status().Addresses }
-
-// Connect is that of a swarm.Swarm.
-func (d *Daemon) Connect(ctx context.Context, address string) error {
-	_, err := d.do(ctx, callConnect, addressArgs{address}, nil, nil, nil)
-	if err == nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.reached = append(slices.DeleteFunc(d.reached, func(a string) bool { return a == address }), address)
-		d.reached = d.reached[max(0, len(d.reached)-maxReached):]
-	}
-	return err
-}
-
-// Join is that of a swarm.Swarm. An invitation is for one time: when the net daemon dies over it, it may be spent.
-func (d *Daemon) Join(ctx context.Context, ticket string, request []byte) ([]byte, error) {
-	return d.do(ctx, callJoin, addressArgs{ticket}, nil, request, nil)
-}
-
-// Renew is that of a swarm.Swarm.
-func (d *Daemon) Renew() { go d.ask(callRenew, new(any)) }
-
-// Tell is that of a swarm.Swarm.
-func (d *Daemon) Tell(ctx context.Context, head []byte) {
-	if _, err := d.do(ctx, callTell, nil, nil, head, nil); err != nil {
-		d.log.Debug("tell a head", "name", d.name, "error", err)
-	}
 }
 
 // Pid is the number of the process that runs now.

@@ -19,7 +19,7 @@ func TestDies(t *testing.T) {
 	if err := b.Connect(t.Context(), a.ticket()); err != nil {
 		t.Fatal(err)
 	}
-	daemon := b.network.(*Daemon)
+	daemon := b.Network.(*Daemon)
 	before := b.Addresses()
 	var puts, kills int
 	b.system.mu.Lock()

@@ -43,22 +43,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A network is what both, a swarm in this process and one in its own, are.
-type network interface {
-	Run(ctx context.Context) error
-	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
-	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
-	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
-	Announce(ids ...pir.PID)
-	Connect(ctx context.Context, address string) error
-	Join(ctx context.Context, ticket string, request []byte) ([]byte, error)
-	Renew()
-	Tell(ctx context.Context, head []byte)
-	Peers() []protocol.Peer
-	Addresses() []string
-	Status() protocol.SwarmStatus
-}
-
 // A system is a swarm.System over a store.
 type system struct {
 	*cas.Store
@@ -164,7 +148,7 @@ func key(n byte) ed25519.PrivateKey {
 
 // A node is a network under test.
 type node struct {
-	network
+	Network
 	system *system
 	key    ed25519.PrivateKey
 	stop   func()
@@ -191,9 +175,9 @@ func start(t *testing.T, apart bool, seed byte, change func(*swarm.Options)) *no
 		change(o)
 	}
 	if apart {
-		n.network, err = Start(t.Context(), &Options{Name: t.Name(), Swarm: o})
+		n.Network, err = Start(t.Context(), &Options{Name: t.Name(), Swarm: o})
 	} else {
-		n.network, err = swarm.New(o)
+		n.Network, err = swarm.New(o)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +213,7 @@ func tree(t *testing.T, y *system, files int) cid.CID {
 	return root
 }
 
-// Both kinds of network do the same.
+// Both kinds of Network do the same.
 func TestNetwork(t *testing.T) {
 	for name, apart := range map[string]bool{"here": false, "apart": true} {
 		t.Run(name, func(t *testing.T) { testNetwork(t, apart) })
@@ -478,7 +462,7 @@ func pipes(t *testing.T, handlers map[string]handler) (l *link, end func()) {
 }
 
 var (
-	_ network       = (*swarm.Swarm)(nil)
-	_ network       = (*Daemon)(nil)
+	_ Network       = (*swarm.Swarm)(nil)
+	_ Network       = (*Daemon)(nil)
 	_ crypto.Signer = (*signer)(nil)
 )

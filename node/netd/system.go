@@ -34,10 +34,10 @@ type receiving struct {
 	fetch.Receiver
 
 	mu     sync.Mutex
-	leaves []cid.Leaf // as they were when they were asked for first
+	leaves []cid.Leaf // from the first question
 }
 
-// wantLeaves returns some of the leaves that are missing, from one on.
+// wantLeaves returns missing leaves from a position on, maxLeaves of them at most.
 func (r *receiving) wantLeaves(from int) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *receiving) wantLeaves(from int) []byte {
 	return b
 }
 
-// maxReceivers bounds the trees that one net daemon receives at a time.
+// maxReceivers bounds the trees that one net daemon receives at the same time.
 const maxReceivers = 1024
 
 func publicKey(key crypto.Signer) protocol.Key {
@@ -63,7 +63,7 @@ func publicKey(key crypto.Signer) protocol.Key {
 	return protocol.Key(public)
 }
 
-// with makes a handler of one that takes arguments.
+// with turns a function with arguments into a handler.
 func with[A any](f func(ctx context.Context, args A, body []byte) (any, []byte, error)) handler {
 	return func(ctx context.Context, c *call) (any, []byte, error) {
 		var args A
@@ -74,7 +74,16 @@ func with[A any](f func(ctx context.Context, args A, body []byte) (any, []byte, 
 	}
 }
 
+// handlers has the function that answers each call of the net daemon.
 func (s *served) handlers() map[string]handler {
+	all := s.systemHandlers()
+	maps.Copy(all, s.memberHandlers())
+	maps.Copy(all, s.receiveHandlers())
+	return all
+}
+
+// systemHandlers answers the calls of the node's swarm.System.
+func (s *served) systemHandlers() map[string]handler {
 	y := s.o.System
 	return map[string]handler{
 		callBlock: with(func(ctx context.Context, a blockArgs, _ []byte) (any, []byte, error) {
@@ -107,6 +116,12 @@ func (s *served) handlers() map[string]handler {
 			}
 			return nil, all, nil
 		},
+	}
+}
+
+// memberHandlers answers the calls of the functions and the key in the options of the swarm.
+func (s *served) memberHandlers() map[string]handler {
+	return map[string]handler{
 		callSigners: func(context.Context, *call) (any, []byte, error) {
 			if s.o.Signers == nil {
 				return headsArgs{}, nil, nil
@@ -143,6 +158,12 @@ func (s *served) handlers() map[string]handler {
 			s.log.Log(ctx, slog.Level(a.Level), a.Message, attrs...)
 			return nil, nil, nil
 		}),
+	}
+}
+
+// receiveHandlers answers the calls about trees that the net daemon receives.
+func (s *served) receiveHandlers() map[string]handler {
+	return map[string]handler{
 		callReceive: with(s.receive),
 		callWantNodes: s.receiver(func(_ context.Context, r *receiving, _ int) (any, []byte, error) {
 			return cids{r.WantNodes()}, nil, nil
@@ -177,7 +198,7 @@ func (s *served) handlers() map[string]handler {
 	}
 }
 
-// sign signs what a peer signs, and nothing that a signer says.
+// sign signs messages of a peer, and no statements or heads of a signer.
 func (s *served) sign(_ context.Context, c *call) (any, []byte, error) {
 	if !peers.MaySign(c.body) {
 		return nil, nil, protocol.Errorf(protocol.Denied, "a net daemon gets no signature under %.40q", c.body)
@@ -222,7 +243,7 @@ func (s *served) find(id int64) (*receiving, error) {
 	return r, nil
 }
 
-// receiver makes a handler of one for a tree that is being received.
+// receiver turns a function on a tree that is being received into a handler.
 func (s *served) receiver(f func(ctx context.Context, r *receiving, from int) (any, []byte, error)) handler {
 	return with(func(ctx context.Context, a receiverArgs, _ []byte) (any, []byte, error) {
 		r, err := s.find(a.ID)
@@ -233,7 +254,7 @@ func (s *served) receiver(f func(ctx context.Context, r *receiving, from int) (a
 	})
 }
 
-// close ends what the net daemon received. What has come stays for the next.
+// close ends the trees that the net daemon received. The store keeps their blocks for the next one.
 func (s *served) close() {
 	s.mu.Lock()
 	receivers := s.receivers
@@ -246,7 +267,7 @@ func (s *served) close() {
 	}
 }
 
-// measure registers what a net daemon counts.
+// measure registers the figures of a net daemon.
 func (d *Daemon) measure() error {
 	if d.o.Metrics == nil {
 		return nil
@@ -257,7 +278,7 @@ func (d *Daemon) measure() error {
 // A gatherer asks a net daemon for its figures.
 type gatherer struct{ d *Daemon }
 
-// Describe implements prometheus.Collector: which there are is not known before.
+// Describe implements prometheus.Collector. The figures are not known before.
 func (gatherer) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.

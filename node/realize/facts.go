@@ -148,7 +148,7 @@ func (k *known) description(id pir.PID) *description {
 	}
 	p, err := pir.Decode(d.canonical)
 	if err != nil {
-		d.err = protocol.Errorf(protocol.Invalid, "%v", err)
+		d.err = protocol.Errorf(protocol.Invalid, "%w", err)
 		return d
 	}
 	if d.p = p; d.name == "" || d.name == id.Short() {

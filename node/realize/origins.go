@@ -26,7 +26,7 @@ func joinOrigins(origins []string) ([]byte, error) {
 	list := nuon.List{}
 	for _, text := range origins {
 		if _, err := source.ParseOrigin([]byte(text)); err != nil {
-			return nil, protocol.Errorf(protocol.Invalid, "%v", err)
+			return nil, protocol.Errorf(protocol.Invalid, "%w", err)
 		}
 		rec, err := nuon.DecodeRecord([]byte(text))
 		if err != nil {

@@ -241,7 +241,7 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 		seen[id] = true
 		content, err := r.o.Store.CID(id)
 		if err != nil {
-			return protocol.Errorf(protocol.NotFound, "%s: %v", id.Short(), err).WithHint("build it again: nuka build")
+			return protocol.Errorf(protocol.NotFound, "%s: %w", id.Short(), err).WithHint("build it again: nuka build")
 		}
 		w, err := r.word(id)
 		if err == nil && w.cid != content {
@@ -328,7 +328,7 @@ func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.Fil
 	dir, file := at, ""
 	info, err := os.Lstat(at)
 	if err != nil {
-		return cid.CID{}, protocol.Errorf(protocol.Failed, "no output: %v", err)
+		return cid.CID{}, protocol.Errorf(protocol.Failed, "no output: %w", err)
 	}
 	if !info.IsDir() {
 		dir, file = filepath.Split(at)

@@ -22,7 +22,7 @@ import (
 )
 
 // fakeBuilder writes what a build's closure text says: "name=content" lines, "@pid" for the path of an input.
-// It stands in for the worker process, which package node has.
+// It stands in for the worker process, which package node/worker has.
 type fakeBuilder struct {
 	built   atomic.Int32
 	atOnce  atomic.Int32

@@ -1,10 +1,7 @@
 package realize
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -321,43 +318,11 @@ func (w *work) data(ctx context.Context) (made, error) {
 	return made{cid: content, way: protocol.Merged}, err
 }
 
-// A buildLog keeps a build's output in a file and tells it line by line.
-type buildLog struct {
-	mu   sync.Mutex
-	w    *work
-	file *os.File
-	line []byte
-}
-
-const maxLine = 16 << 10
-
-func (w *work) openLog() (*buildLog, error) {
-	file, err := os.Create(w.g.r.LogPath(w.id))
-	return &buildLog{w: w, file: file}, err
-}
-
-func (l *buildLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.line = append(l.line, b...)
-	for {
-		end := bytes.IndexByte(l.line, '\n')
-		if end < 0 && len(l.line) < maxLine {
-			break
-		}
-		if end < 0 {
-			end = len(l.line) - 1
-		}
-		l.tell(string(bytes.TrimRight(l.line[:end+1], "\n")))
-		l.line = l.line[end+1:]
-	}
-	return l.file.Write(b)
-}
-
-// prepareNotice is how long the preparation of a program goes on before anybody hears of it: most take no time.
+// prepareNotice is the time after which the preparation of a program is reported: most take less.
 const prepareNotice = time.Second
 
-// prepare tells that a program is made ready for this machine, if that takes a while, until done is called.
+// prepare reports that a program is being compiled for this machine, if that takes longer than prepareNotice. The caller calls done when it has
+// ended.
 func (w *work) prepare(program string) (done func()) {
 	name := "prepare " + program + " for this machine, once"
 	e := protocol.Event{PID: pir.Sum([]byte(name)), Name: name}
@@ -382,21 +347,4 @@ func (w *work) prepare(program string) (done func()) {
 			w.g.event(e)
 		}
 	}
-}
-
-func (l *buildLog) tell(line string) {
-	l.w.g.event(protocol.Event{Kind: protocol.EventLog, PID: l.w.id, Name: l.w.name, What: pir.Build, Text: line})
-}
-
-// close ends the log, with the build's error.
-func (l *buildLog) close(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.line) > 0 {
-		l.tell(string(l.line))
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintf(l.file, "error: %v\n", err)
-	}
-	l.file.Close()
 }

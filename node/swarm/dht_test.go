@@ -7,6 +7,7 @@ import (
 
 	"github.com/MordragT/nuka/node/swarm/peers"
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -51,7 +52,7 @@ func TestDHT(t *testing.T) {
 	a, b := nodes[4], nodes[5]
 	root := systems[4].tree(t, 10, 1000)
 	secret := systems[4].tree(t, 11, 1000)
-	ids := pids(3)
+	ids := routingtest.PIDs(3)
 	systems[4].say(t, signer, ids...)
 	systems[4].mu.Lock()
 	systems[4].shared = []routing.Announcement{{PID: ids[0], Root: root}}

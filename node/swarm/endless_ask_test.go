@@ -17,13 +17,14 @@ import (
 	p2pprotocol "github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/marcopolo/simnet"
 
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // Whatever a peer does with a request for statements, the call ends and returns the statements of other peers.
 func TestEndlessStatements(t *testing.T) {
-	ids := pids(40)
+	ids := routingtest.PIDs(40)
 	signer, stranger := newMemory(), newMemory()
 	signer.say(t, key(7), ids...)
 	stranger.say(t, key(8), ids...)

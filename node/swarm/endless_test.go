@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/marcopolo/simnet"
 
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -261,7 +262,7 @@ func TestSlowHonest(t *testing.T) {
 					t.Fatal(err)
 				}
 				there.add(blocks...)
-				ids := pids(400)
+				ids := routingtest.PIDs(400)
 				there.say(t, key(7), ids...)
 				a, _ := sim.node(here, 100*mbit, func(o *Options) {
 					o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7))} }

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -396,7 +397,7 @@ func TestBombs(t *testing.T) {
 // Case 9: statements of untrusted keys are dropped unread, and an answer with too many is refused.
 func TestStatementFlood(t *testing.T) {
 	signer := key(7)
-	ids := pids(20)
+	ids := routingtest.PIDs(20)
 	there := newMemory()
 	there.say(t, signer, ids...)
 	stranger := newMemory()
@@ -476,7 +477,7 @@ func TestAskFlood(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
 		there := newMemory()
 		signer := key(7)
-		ids := pids(protocol.MaxAsked)
+		ids := routingtest.PIDs(protocol.MaxAsked)
 		there.say(t, signer, ids[0])
 		b, _ := sim.node(there, 1000*mbit, nil)
 		greedy, _ := sim.node(newMemory(), 1000*mbit, nil)
@@ -588,7 +589,7 @@ func TestCablePulled(t *testing.T) {
 			o.Bootstrap = []string{"/ip4/1.2.3.4/udp/1/quic-v1/p2p/" + idText(t, key(200))}
 		})
 		d := took(func() {
-			if said, err := a.Statements(t.Context(), pids(400)); err != nil || len(said) > 0 {
+			if said, err := a.Statements(t.Context(), routingtest.PIDs(400)); err != nil || len(said) > 0 {
 				t.Errorf("got %v, %v", said, err)
 			}
 			if err := a.Fetch(t.Context(), newMemory().tree(t, 2, 2), 0, nil); protocol.CodeOf(err) != protocol.Unavailable {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/node/swarm/wire"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -80,7 +81,7 @@ func TestPIRsOldNode(t *testing.T) {
 	connect(t, a, old)
 	for from, to := range map[*Swarm]*Swarm{a: old, old: a} {
 		m := map[*Swarm]*memory{a: one, old: other}[from]
-		root, id := m.tree(t, 3, 1000+len(from.ID())), pids(1)[0]
+		root, id := m.tree(t, 3, 1000+len(from.ID())), routingtest.PIDs(1)[0]
 		m.say(t, key(7), id)
 		if said, err := to.Statements(t.Context(), []pir.PID{id}); err != nil || len(said) != 1 {
 			t.Errorf("statements: %v, %v", said, err)
@@ -90,7 +91,7 @@ func TestPIRsOldNode(t *testing.T) {
 		}
 	}
 	begin := time.Now()
-	if got, err := a.PIRs(t.Context(), pids(3)); err != nil || len(got) != 0 {
+	if got, err := a.PIRs(t.Context(), routingtest.PIDs(3)); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if d := time.Since(begin); d > 2*time.Second {
@@ -164,7 +165,7 @@ func TestPIRsHostile(t *testing.T) {
 				})
 				connect(t, a, bad)
 				d := took(func() {
-					if got, err := a.PIRs(t.Context(), []pir.PID{id, pids(1)[0]}); err != nil || len(got) > 0 {
+					if got, err := a.PIRs(t.Context(), []pir.PID{id, routingtest.PIDs(1)[0]}); err != nil || len(got) > 0 {
 						t.Errorf("from the liar alone: %v, %v", got, err)
 					}
 				})

@@ -15,6 +15,7 @@ import (
 	"github.com/marcopolo/simnet"
 
 	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -105,7 +106,7 @@ func took(do func()) time.Duration {
 // A closure of 400 PIDs is decided in three round trips at most.
 func TestRoundTrips(t *testing.T) {
 	simulate(t, func(t *testing.T, sim *simulation) {
-		ids := pids(400)
+		ids := routingtest.PIDs(400)
 		signers := func(o *Options) {
 			o.Signers = func() []protocol.Key { return []protocol.Key{protocol.KeyOf(key(7)), protocol.KeyOf(key(8))} }
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/MordragT/nuka/node/swarm/peers"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -64,7 +65,7 @@ func TestTwo(t *testing.T) {
 			root := there.tree(t, 300, 3_000_000/300)
 			big := there.tree(t, 2, 5<<20+3)
 			leaf := there.file("x", []byte("a file of one leaf")).CID
-			ids := pids(400)
+			ids := routingtest.PIDs(400)
 			there.say(t, key(7), ids...)
 			there.say(t, key(8), ids...)
 			b := start(t, 2, there, change)

@@ -29,6 +29,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -209,7 +210,7 @@ func TestSybils(t *testing.T) {
 	}
 	sy := newSybils(t, n)
 	signer := key(7)
-	ids := pids(30)
+	ids := routingtest.PIDs(30)
 	there := newMemory()
 	root, lost := there.tree(t, 3, size/3), newMemory().tree(t, 4, size/4)
 	there.say(t, signer, ids...)

@@ -12,10 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/MordragT/nuka/node/swarm/fetch"
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -319,26 +319,11 @@ func (m *memory) add(blocks ...cid.Block) {
 func (m *memory) say(t testing.TB, key ed25519.PrivateKey, ids ...pir.PID) {
 	t.Helper()
 	for _, id := range ids {
-		a := &protocol.Attestation{PID: id, CID: cid.Sum(cid.Raw, id[:]), Size: 1, Issued: time.Now()}
-		if err := a.Sign(key); err != nil {
-			t.Fatal(err)
-		}
-		b, err := a.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := routingtest.Statement(t, key, id)
 		m.mu.Lock()
-		m.statements[id] = append(m.statements[id], b)
+		m.statements[id] = append(m.statements[id], text)
 		m.mu.Unlock()
 	}
-}
-
-func pids(n int) []pir.PID {
-	ids := make([]pir.PID, n)
-	for i := range ids {
-		ids[i] = pir.Sum(fmt.Append(nil, "package ", i))
-	}
-	return ids
 }
 
 func key(n byte) ed25519.PrivateKey {

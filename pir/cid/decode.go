@@ -9,7 +9,7 @@ import (
 )
 
 // MaxNode is the greatest encoding of a node that is read:
-// a directory of DirSize, or a shard with the longest names; IPFS clients refuse blocks over 2 MiB as well.
+// a directory of dirSize, or a shard with the longest names; IPFS clients refuse blocks over 2 MiB as well.
 const MaxNode = 2 << 20
 
 // ErrNode is wrapped by errors about bytes that are no node.
@@ -196,7 +196,7 @@ func (n *Node) decodeFile(r *reader) (err error) {
 		return err
 	}
 	mode, err := r.uvarint()
-	if err == nil && mode != ExecMode {
+	if err == nil && mode != execMode {
 		err = fmt.Errorf("mode 0%o is not used", mode)
 	}
 	n.Exec = true
@@ -263,14 +263,14 @@ func (n *Node) checkDir() error {
 		}
 		size += linkLen(l.Name, l.Tsize)
 	}
-	if size > DirSize {
+	if size > dirSize {
 		return errors.New("it should be split into shards")
 	}
 	return nil
 }
 
 func (n *Node) checkShard() error {
-	if len(n.Links) == 0 || len(n.Links) > Fanout {
+	if len(n.Links) == 0 || len(n.Links) > fanout {
 		return fmt.Errorf("it has %d links", len(n.Links))
 	}
 	last := -1

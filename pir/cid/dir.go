@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/murmur3"
 )
 
-// MaxName is the greatest length of a name in a directory, in bytes.
-const MaxName = 255
+// maxName is the greatest length of a name in a directory, in bytes.
+const maxName = 255
 
-// MaxTarget is the greatest length of a symbolic link's target, in bytes.
-const MaxTarget = 4095
+// maxTarget is the greatest length of a symbolic link's target, in bytes.
+const maxTarget = 4095
 
 // ErrName is wrapped by errors about a name or target that no tree may hold.
 var ErrName = errors.New("not a name that a tree can hold")
@@ -36,8 +36,8 @@ func CheckName(name string) error {
 		return fmt.Errorf("empty name: %w", ErrName)
 	case name == "." || name == "..":
 		return fmt.Errorf("name %q: %w", name, ErrName)
-	case len(name) > MaxName:
-		return fmt.Errorf("name %q: %w: it has %d bytes, more than %d", clip(name), ErrName, len(name), MaxName)
+	case len(name) > maxName:
+		return fmt.Errorf("name %q: %w: it has %d bytes, more than %d", clip(name), ErrName, len(name), maxName)
 	case strings.ContainsAny(name, "/\x00"):
 		return fmt.Errorf("name %q: %w: it holds a slash or a zero byte", name, ErrName)
 	case !utf8.ValidString(name):
@@ -51,8 +51,8 @@ func CheckTarget(target string) error {
 	switch {
 	case target == "":
 		return fmt.Errorf("empty link target: %w", ErrName)
-	case len(target) > MaxTarget:
-		return fmt.Errorf("link target %q: %w: it has %d bytes, more than %d", clip(target), ErrName, len(target), MaxTarget)
+	case len(target) > maxTarget:
+		return fmt.Errorf("link target %q: %w: it has %d bytes, more than %d", clip(target), ErrName, len(target), maxTarget)
 	case strings.Contains(target, "\x00"):
 		return fmt.Errorf("link target %q: %w: it holds a zero byte", target, ErrName)
 	case !utf8.ValidString(target):
@@ -82,7 +82,7 @@ func Dir(entries []DirEntry) (CID, []Block, error) {
 			return CID{}, nil, fmt.Errorf("directory entry %q: it occurs twice", links[i].Name)
 		}
 	}
-	if size > DirSize {
+	if size > dirSize {
 		return shards(links)
 	}
 	b := (&Node{Kind: KindDir, Links: links}).Encode()

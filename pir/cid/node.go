@@ -11,12 +11,12 @@ const (
 	LeafSize = 1 << 20
 	// Width is the greatest number of links in a file's node.
 	Width = 1024
-	// DirSize is the greatest encoding of a directory in one node.
-	DirSize = 1 << 20
-	// Fanout is the greatest number of links in a shard.
-	Fanout = 256
-	// ExecMode is the mode in the root of an executable.
-	ExecMode = 0o555
+	// dirSize is the greatest encoding of a directory in one node.
+	dirSize = 1 << 20
+	// fanout is the greatest number of links in a shard.
+	fanout = 256
+	// execMode is the mode in the root of an executable.
+	execMode = 0o555
 )
 
 // hashMurmur3 is the multiformats code of the hash that chooses the slots of names in shards.
@@ -108,7 +108,7 @@ func (n *Node) encodeData() []byte {
 		}
 		if n.Exec {
 			b = append(b, 0x38)
-			b = binary.AppendUvarint(b, ExecMode)
+			b = binary.AppendUvarint(b, execMode)
 		}
 	case KindSymlink:
 		b = append(b, 0x12)
@@ -121,14 +121,14 @@ func (n *Node) encodeData() []byte {
 		b = append(b, field...)
 		b = append(b, 0x28, hashMurmur3)
 		b = append(b, 0x30)
-		b = binary.AppendUvarint(b, Fanout)
+		b = binary.AppendUvarint(b, fanout)
 	}
 	return b
 }
 
 // bitfield returns the used slots of a shard, as a big-endian number without leading zero bytes.
 func (n *Node) bitfield() []byte {
-	var f [Fanout / 8]byte
+	var f [fanout / 8]byte
 	for _, l := range n.Links {
 		if slot, ok := slotOf(l.Name); ok {
 			f[len(f)-1-slot/8] |= 1 << (slot % 8)

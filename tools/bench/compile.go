@@ -148,9 +148,17 @@ func compileChild(work, clangPID, luaPID string) error {
 		return err
 	}
 	host := &wasmrt.Host{Runtime: rt, FS: guest, Path: []string{at + "/bin"}, Limits: wasmrt.Limits{Running: runtime.NumCPU()}}
+	return compileAll(ctx, host, work, at)
+}
+
+// compileAll compiles all sources at the same time, with the clang at a path of the guest.
+func compileAll(ctx context.Context, host *wasmrt.Host, work, at string) error {
 	files, err := filepath.Glob(filepath.Join(work, "src", "*.c"))
 	if err != nil {
 		return err
+	}
+	if len(files) == 0 {
+		return errors.New("no sources")
 	}
 	errs := make([]error, len(files))
 	var wg sync.WaitGroup
@@ -168,9 +176,6 @@ func compileChild(work, clangPID, luaPID string) error {
 		})
 	}
 	wg.Wait()
-	if len(files) == 0 {
-		return errors.New("no sources")
-	}
 	return errors.Join(errs...)
 }
 

@@ -18,7 +18,6 @@ import (
 	"github.com/MordragT/nuka/node/swarm/routing/routingtest"
 	"github.com/MordragT/nuka/node/swarm/wire"
 	"github.com/MordragT/nuka/pir"
-	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -54,25 +53,9 @@ func start(t testing.TB, signers ...ed25519.PrivateKey) (*routingtest.Network, *
 func say(t testing.TB, key ed25519.PrivateKey, ids ...pir.PID) (lines []byte) {
 	t.Helper()
 	for _, id := range ids {
-		a := &protocol.Attestation{PID: id, CID: cid.Sum(cid.Raw, id[:]), Size: 1, Issued: time.Now()}
-		if err := a.Sign(key); err != nil {
-			t.Fatal(err)
-		}
-		b, err := a.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(append(lines, b...), '\n')
+		lines = append(append(lines, routingtest.Statement(t, key, id)...), '\n')
 	}
 	return lines
-}
-
-func pids(n int) []pir.PID {
-	ids := make([]pir.PID, n)
-	for i := range ids {
-		ids[i] = pir.Sum(fmt.Append(nil, "package ", i))
-	}
-	return ids
 }
 
 // tells answers requests for statements and heads with lines.
@@ -107,7 +90,7 @@ func silent(_ string, st *routingtest.Stream) {
 func TestStatements(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		signer, stranger := routingtest.Key(100), routingtest.Key(101)
-		ids := pids(5)
+		ids := routingtest.PIDs(5)
 		n, a, l := start(t, signer)
 		head := []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(signer)))
 		other := []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(stranger)))
@@ -142,7 +125,7 @@ func TestStatements(t *testing.T) {
 // A signer is asked even if strangers take all places, and one that cannot be reached is left alone.
 func TestSignersFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ids := pids(1)
+		ids := routingtest.PIDs(1)
 		signer := routingtest.Key(askPeers + 11)
 		n, a, _ := start(t, signer, routingtest.Key(200))
 		for range askPeers {

@@ -247,7 +247,7 @@ func nodeLinks(n *cid.Node) (links int) {
 func (f *Job) putNode(b []byte, c cid.CID, depth int) (*cid.Node, error) {
 	n, err := cid.Decode(b)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "fetch %s: %v", f.root, err).WithHint("the content was not made by nuka")
+		return nil, protocol.Errorf(protocol.Invalid, "fetch %s: %w", f.root, err).WithHint("the content was not made by nuka")
 	}
 	f.nodes.bytes += int64(len(b))
 	f.nodes.links += len(n.Links)

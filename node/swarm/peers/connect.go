@@ -2,7 +2,6 @@ package peers
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -48,7 +47,7 @@ func (h *Host) Connect(ctx context.Context, addr string) error {
 	h.book.Peer(key).Called()
 	h.retry(info.ID)
 	if err := h.dial(ctx, info); err != nil {
-		return protocol.Errorf(protocol.Unavailable, "connect to %s: %v", info.ID, oneLine(err)).
+		return protocol.Errorf(protocol.Unavailable, "connect to %s: %w", info.ID, oneLine{err}).
 			WithHint("is it running, and can its address be reached from here?")
 	}
 	return nil
@@ -74,7 +73,7 @@ func (h *Host) Dial(ctx context.Context, p routing.Provider) error {
 		}
 	}
 	if err := h.dial(ctx, info); err != nil {
-		return errors.New(oneLine(err))
+		return oneLine{err}
 	}
 	return nil
 }
@@ -104,7 +103,7 @@ func parseAddress(addr string) (peer.AddrInfo, error) {
 	if protocol.IsTicket(addr) {
 		t, err := protocol.ParseTicket(addr)
 		if err != nil {
-			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "%v", err)
+			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "%w", err)
 		}
 		return ticketAddress(t)
 	}
@@ -118,7 +117,7 @@ func parseAddress(addr string) (peer.AddrInfo, error) {
 			return *info, nil
 		}
 	}
-	return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "address %.200q: %v", addr, err).
+	return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "address %.200q: %w", addr, err).
 		WithHint("an address is a ticket, or looks like /ip4/192.0.2.1/tcp/4717/p2p/12D3…")
 }
 
@@ -129,23 +128,25 @@ func ticketAddress(t *protocol.Ticket) (peer.AddrInfo, error) {
 	}
 	id, err := idOf(t.Node)
 	if err != nil {
-		return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's node: %v", err)
+		return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's node: %w", err)
 	}
 	info := peer.AddrInfo{ID: id}
 	for _, text := range t.Addresses {
 		a, err := ma.NewMultiaddr(text)
 		if err != nil {
-			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's address %.100q: %v", text, err)
+			return peer.AddrInfo{}, protocol.Errorf(protocol.Invalid, "the ticket's address %.100q: %w", text, err)
 		}
 		info.Addrs = append(info.Addrs, a)
 	}
 	return info, nil
 }
 
-// oneLine joins the lines of a dial error, one for each address, into one.
-func oneLine(err error) string {
-	return strings.Join(strings.Fields(err.Error()), " ")
-}
+// A oneLine is an error without line breaks in its text: that of a dial has a line for each address.
+type oneLine struct{ error }
+
+func (o oneLine) Error() string { return strings.Join(strings.Fields(o.error.Error()), " ") }
+
+func (o oneLine) Unwrap() error { return o.error }
 
 // keepConnected connects to bootstrap peers while there are few others, and to signers, until ctx ends.
 func (h *Host) keepConnected(ctx context.Context) {
@@ -223,7 +224,7 @@ func (h *Host) call(ctx context.Context, wanted []peer.AddrInfo) <-chan struct{}
 		calls.Go(func() {
 			if err := h.dial(ctx, info); err != nil && ctx.Err() == nil {
 				p.Failed()
-				h.log.Debug("connect", "peer", info.ID, "error", oneLine(err))
+				h.log.Debug("connect", "peer", info.ID, "error", oneLine{err})
 			}
 		})
 	}

@@ -31,7 +31,7 @@ func (h *Host) Join(ctx context.Context, ticket string, request []byte) ([]byte,
 	defer cancel()
 	st, err := h.open(ctx, info.ID, protocol.JoinProtocol)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Unavailable, "the node of the ticket answers no invitations: %v", err)
+		return nil, protocol.Errorf(protocol.Unavailable, "the node of the ticket answers no invitations: %w", err)
 	}
 	defer st.Reset(0)
 	_, err = st.Write(request)
@@ -49,7 +49,7 @@ func (h *Host) Join(ctx context.Context, ticket string, request []byte) ([]byte,
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, protocol.Errorf(protocol.Denied, "the node of the ticket did not let us in: %v", err).
+		return nil, protocol.Errorf(protocol.Denied, "the node of the ticket did not let us in: %w", err).
 			WithHint("an invitation is for one key, and for a time: ask for another")
 	}
 	return answer, nil

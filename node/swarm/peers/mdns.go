@@ -95,7 +95,7 @@ func (h *Host) callLocal(ctx context.Context, info peer.AddrInfo, slots chan str
 			return
 		}
 		h.record(info.ID).Failed()
-		h.log.Debug("connect to a node of the local network", "peer", info.ID, "error", oneLine(err))
+		h.log.Debug("connect to a node of the local network", "peer", info.ID, "error", oneLine{err})
 		if try == mdnsTries-1 {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"net"
@@ -17,6 +18,8 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/node/swarm/routing"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -61,6 +64,29 @@ func Key(n int) ed25519.PrivateKey {
 	seed := make([]byte, ed25519.SeedSize)
 	seed[0] = byte(n)
 	return ed25519.NewKeyFromSeed(seed)
+}
+
+// PIDs returns the PIDs of n packages, always the same.
+func PIDs(n int) []pir.PID {
+	ids := make([]pir.PID, n)
+	for i := range ids {
+		ids[i] = pir.Sum(fmt.Append(nil, "package ", i))
+	}
+	return ids
+}
+
+// Statement returns the text of a signer's statement about a package.
+func Statement(t testing.TB, key ed25519.PrivateKey, id pir.PID) []byte {
+	t.Helper()
+	a := &protocol.Attestation{PID: id, CID: cid.Sum(cid.Raw, id[:]), Size: 1, Issued: time.Now()}
+	if err := a.Sign(key); err != nil {
+		t.Fatal(err)
+	}
+	text, err := a.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // Add adds a connected node.

@@ -1,0 +1,7 @@
+// Package worker runs builds, and unpacks archives of strangers, in processes of their own. It holds both ends.
+//
+// The daemon has a Builder and an Unpacker. Each job gets a fresh worker: the daemon's own program, started with Arg, which calls Run.
+// The first message to the worker is its job. A build worker then asks the daemon for machine code, for the folders and files of its inputs,
+// and for slots; the daemon answers only what a worker of its own could ask for, and ends every other.
+// A worker may have been taken over by what it runs: nothing that it says is trusted, and wasmrt.Spawn says what it cannot reach.
+package worker
