@@ -13,7 +13,7 @@ func Coded(err error) error {
 	case errors.Is(err, ErrNotFound):
 		return protocol.Errorf(protocol.NotFound, "%w", err)
 	case errors.Is(err, ErrDamaged):
-		return protocol.Errorf(protocol.Damaged, "%w", err).WithHint("it has been set aside; build the package again to heal it")
+		return protocol.Errorf(protocol.Damaged, "%w", err).WithHint("it is in quarantine; build the package again to repair the store")
 	}
 	return err
 }

@@ -82,7 +82,7 @@ func full[A, R any](fn func(*handler, context.Context, *request, A) (R, error)) 
 func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control.Call) (any, error) {
 	if !actor.Local && !protocol.Allows(actor.May, call.Op) {
 		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
-			WithHint("ask the node's user for a ticket that does; policy, keys and roots are theirs alone")
+			WithHint("ask the node's user for a ticket that does; only that user may change policy, keys and roots")
 	}
 	if !actor.Local {
 		limited, release, err := h.foreign.begin(ctx, actor.Grant, call)

@@ -25,7 +25,7 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 		return nil, err
 	}
 	if id.IsZero() {
-		return nil, protocol.Errorf(protocol.Invalid, "explain: %.60s is content, which needs no reason", a.ID).WithHint("give a PID; nuka show tells those that have this content")
+		return nil, protocol.Errorf(protocol.Invalid, "explain: %.60s is a CID, and only a PID has reasons", a.ID).WithHint("give a PID; nuka show lists those with this content")
 	}
 	d, err := h.realizer.Decide(id)
 	if err != nil {

@@ -38,15 +38,15 @@ func (h *handler) grant(_ context.Context, a protocol.GrantArgs) (*protocol.Gran
 
 func (h *handler) grantTicket(a protocol.GrantArgs) (*protocol.Ticket, error) {
 	if len(a.May) == 0 {
-		return nil, protocol.Errorf(protocol.Invalid, "a ticket must allow something").WithHint("the rights are: %v", protocol.Rights())
+		return nil, protocol.Errorf(protocol.Invalid, "a ticket needs at least one right").WithHint("the rights are: %v", protocol.Rights())
 	}
 	for _, may := range a.May {
 		if !slices.Contains(protocol.Rights(), may) {
-			return nil, protocol.Errorf(protocol.Invalid, "%q is no right", may).WithHint("the rights are: %v", protocol.Rights())
+			return nil, protocol.Errorf(protocol.Invalid, "%q is not a right", may).WithHint("the rights are: %v", protocol.Rights())
 		}
 	}
 	if a.For <= 0 || a.For > maxGrant {
-		return nil, protocol.Errorf(protocol.Invalid, "a ticket holds for %s: want up to %s", a.For, maxGrant)
+		return nil, protocol.Errorf(protocol.Invalid, "a ticket for %s: want at most %s", a.For, maxGrant)
 	}
 	addresses, err := controlAddresses(h.config.Get().Control)
 	if err != nil {

@@ -140,7 +140,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 		return p, c, err
 	}
 	if len(id) < 4 || len(id) >= pir.PIDLen {
-		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%.80q is no PID, no CID and no beginning of a PID of 4 characters or more", id).
+		return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%.80q is neither a PID or CID nor the first 4 or more characters of a PID", id).
 			WithHint("nuka build prints both")
 	}
 	var found []cas.Binding
@@ -158,7 +158,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 	case 1:
 		return found[0].PID, found[0].CID, nil
 	}
-	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more of it")
+	return pir.PID{}, cid.CID{}, protocol.Errorf(protocol.Invalid, "%d PIDs begin with %q", len(found), id).WithHint("give more characters")
 }
 
 // content is object for calls that need content. protocol.NotFound: there is none.

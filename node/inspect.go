@@ -36,7 +36,7 @@ func (h *handler) describe(ctx context.Context, a protocol.PathArgs) (*protocol.
 	}
 	if c.IsZero() {
 		if d.PIR == "" {
-			return nil, protocol.Errorf(protocol.NotFound, "nothing is known of %s", a.ID)
+			return nil, protocol.Errorf(protocol.NotFound, "this node knows nothing of %s", a.ID)
 		}
 		return d, nil
 	}
@@ -164,8 +164,8 @@ func (h *handler) buildLog(_ context.Context, out io.Writer, a protocol.PathArgs
 	}
 	f, err := os.Open(h.realizer.LogPath(id))
 	if errors.Is(err, os.ErrNotExist) {
-		return protocol.Errorf(protocol.NotFound, "no build of %s has left a log here", id.Short()).
-			WithHint("fetches and what was found have none")
+		return protocol.Errorf(protocol.NotFound, "this node has no build log of %s", id.Short()).
+			WithHint("only builds on this node have one")
 	}
 	if err != nil {
 		return err

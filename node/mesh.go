@@ -72,7 +72,7 @@ func (h *handler) joinMesh(ctx context.Context, a protocol.MeshArgs) (string, er
 		err = errors.New("the ticket is for something else")
 	}
 	if err != nil {
-		return "", protocol.Errorf(protocol.Invalid, "this is no invitation to a mesh: %w", err).WithHint("a member makes one: nuka mesh invite NAME")
+		return "", protocol.Errorf(protocol.Invalid, "this ticket is not an invitation to a mesh: %w", err).WithHint("ask a member for one: nuka mesh invite NAME")
 	}
 	m, release, err := h.swarms.Enter(ctx)
 	if err != nil {

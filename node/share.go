@@ -26,7 +26,7 @@ func (h *handler) share(ctx context.Context, a protocol.PathArgs) (*protocol.Sha
 	}
 	if id.IsZero() {
 		return nil, protocol.Errorf(protocol.Invalid, "share: %.60s is content, and no statement says what it is", a.ID).
-			WithHint("share a package; nuka show tells which have this content")
+			WithHint("share a package; nuka show lists those with this content")
 	}
 	m, release, err := h.swarms.Enter(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (h *handler) get(ctx context.Context, r *request, a protocol.GetArgs) (*pro
 	realized, err := h.realizer.Realize(ctx, &realize.Request{Wanted: []pir.PID{want.PID}, Offline: a.Offline, Event: r.Event})
 	if e := protocol.AsError(err); err != nil && e.Code == protocol.Unavailable && !want.Node.IsZero() &&
 		!slices.Contains(h.policy.Get().Signers(), want.Node) {
-		e.Message += "; the node of the ticket is " + want.Node.String() + ", whose word does not count here"
+		e.Message += "; the node of the ticket is " + want.Node.String() + ", whose statements do not count here"
 		e.Hint = "if you trust it: nuka trust add " + want.Node.String()
 		return nil, e
 	}
@@ -111,13 +111,13 @@ func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 	switch {
 	case errors.Is(err, cid.ErrForeign):
 		return nil, protocol.Errorf(protocol.Unsupported, "get: %w", err).
-			WithHint("nuka gets content whose id is of BLAKE3, with the codec raw or dag-pb, such as nuka show prints; another client of IPFS may have this one")
+			WithHint("nuka fetches CIDs with BLAKE3 and the codec raw or dag-pb, as nuka show prints them; use an IPFS client for others")
 	case err == nil && rest != "":
 		return nil, protocol.Errorf(protocol.Invalid, "get: %q is a path in %s", rest, c).WithHint("nuka get %s; then nuka cat %s %s", c, c, rest)
 	case err == nil:
 		return &protocol.Ticket{CID: c}, nil
 	}
-	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is no ticket, no PID and no CID", what).
+	return nil, protocol.Errorf(protocol.Invalid, "get: %.80q is not a ticket, a PID or a CID", what).
 		WithHint("another node makes a ticket with: nuka share PKG")
 }
 

@@ -77,7 +77,7 @@ func (h *handler) addBootstrap(ctx context.Context, address string) error {
 func (h *handler) removeBootstrap(address string) error {
 	bootstrap := h.config.Get().Bootstrap
 	if !slices.Contains(bootstrap, address) {
-		return protocol.Errorf(protocol.NotFound, "%.200s is no bootstrap peer", address).WithHint("list them: nuka swarm bootstrap")
+		return protocol.Errorf(protocol.NotFound, "%.200s is not a bootstrap peer", address).WithHint("list them: nuka swarm bootstrap")
 	}
 	return h.config.SetBootstrap(slices.DeleteFunc(slices.Clone(bootstrap), func(b string) bool { return b == address }))
 }

@@ -51,8 +51,8 @@ func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (*protocol.Tr
 // keyCall answers OpKey: it shows the key of the node, or gives it another one.
 func (h *handler) keyCall(ctx context.Context, a protocol.KeyArgs) (*protocol.KeyStatus, error) {
 	if !a.Key.IsZero() && a.Key != h.key {
-		return nil, protocol.Errorf(protocol.Invalid, "%s is not this node's key: only its holder can revoke it", a.Key).
-			WithHint("to let it count no longer here: nuka trust remove %s", a.Key)
+		return nil, protocol.Errorf(protocol.Invalid, "%s is not this node's key: only its owner can revoke it", a.Key).
+			WithHint("to stop trusting it here: nuka trust remove %s", a.Key)
 	}
 	switch a.Action {
 	case "":

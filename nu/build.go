@@ -16,7 +16,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// Where a build finds things.
+// Paths that a build sees.
 const (
 	StoreDir = "/nuka/store"
 	SrcDir   = "/nuka/src"
@@ -24,47 +24,47 @@ const (
 	OutDir   = "/nuka/out"
 )
 
-// A BuildSpec is one build closure and what it may use.
+// A BuildSpec is one build closure with its resources and limits.
 type BuildSpec struct {
 	// PIR is the canonical bytes of a PIR of kind build.
 	PIR []byte
-	// Kinds are those that it was evaluated with: a build closure may name their commands, which say that they do not run in a build.
+	// Kinds are the kinds of sources of the closure's evaluation. A closure may name their commands, which refuse to run in a build.
 	Kinds kind.Table
-	// Host runs the programs it calls; its Path has the bin folders of the inputs.
+	// Host runs the programs that the closure calls. Its Path holds the bin folders of the inputs.
 	Host *wasmrt.Host
-	// FS is the file system it sees: StoreDir/<PID> for every input, SrcDir or SrcDir/<name>, BuildDir and OutDir.
+	// FS is the build's file system: StoreDir/<PID> for every input, SrcDir or SrcDir/<name>, BuildDir and OutDir.
 	FS *wasmrt.FS
-	// Jobs is how many programs `run-all` runs at once; zero is one.
+	// Jobs is how many programs `run-all` runs at once; zero means one.
 	Jobs int
-	// Slot waits for a slot of the machine for a program beyond the first of those that `run-all` runs at once; nil: there are always some.
+	// Slot waits for one of the machine's slots. `run-all` calls it for each program beyond the first that it runs at once. Nil means no limit.
 	Slot func(context.Context) (release func(), err error)
-	// Stdout and Stderr get what the build and its programs write; nil drops it.
+	// Stdout and Stderr receive the output of the build and its programs; nil discards it.
 	Stdout, Stderr io.Writer
-	// Event is told of every program that starts and ends, from several goroutines. It must return quickly. Nil is told nothing.
+	// Event receives the start and end of every program, from several goroutines. It must return quickly. Nil discards the events.
 	Event func(BuildEvent)
-	// Unpack unpacks an archive of FS into a folder of it, which is there; nil refuses.
+	// Unpack unpacks an archive of FS into an existing folder of FS. If it is nil, the build cannot unpack.
 	Unpack func(context.Context, *Unpacking) error
-	// MemoryLimit bounds the memory of the script itself; zero is wasmrt's default.
+	// MemoryLimit bounds the memory of the script itself; zero means wasmrt's default.
 	MemoryLimit int64
 }
 
-// An Unpacking is one call of the command unpack; paths are absolute.
+// An Unpacking is one call of the command unpack. Its paths are absolute.
 type Unpacking struct {
 	Archive string `json:"archive"`
 	To      string `json:"to"`
 	Strip   int    `json:"strip"` // leading folders to drop from the names
 }
 
-// A BuildEvent says that a program was started, or that it ended.
+// A BuildEvent reports the start or the end of a program.
 type BuildEvent struct {
 	Args []string
-	// Ended says that it ended, with the code Exit after Took.
+	// Ended reports that the program ended, with the code Exit after Took.
 	Ended bool
 	Exit  int
 	Took  time.Duration
 }
 
-// RunBuild runs a build closure to its end. A script or program that fails is an *Error.
+// RunBuild runs a build closure. If a script or program fails, it returns an *Error.
 func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 	p, err := pir.Decode(spec.PIR)
 	if err != nil {
@@ -91,7 +91,7 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.As(b.fatal(), &limit): // even if the script went on
+	case errors.As(b.fatal(), &limit): // even if the script caught the error
 		return &Error{err: limit, Diags: []Diag{{Msg: "build of " + p.Name + " was ended: " + limit.What}}}
 	case err == nil:
 		return nil
@@ -104,7 +104,7 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 }
 
 func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
-	inputs := []string{} // not nil, which would be null on the way
+	inputs := []string{} // not nil, which JSON encodes as null
 	packages := nuon.Record{}
 	for _, name := range slices.Sorted(maps.Keys(p.Packages)) {
 		dir := StoreDir + "/" + p.Packages[name].String()
@@ -139,7 +139,7 @@ func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
 	}, nil
 }
 
-// lockedWriter lets several programs write.
+// lockedWriter is a writer for concurrent use.
 type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -154,7 +154,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// scriptWriter takes what the script itself writes. Too much of it ends the build, even if the script goes on.
+// scriptWriter receives the output of the script itself. If the output exceeds its limit, the build ends, even if the script ignores the error.
 type scriptWriter struct {
 	b *building
 	w io.Writer // metered

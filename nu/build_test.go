@@ -18,10 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// toolPackage is what the test packages depend on: tool is testdata/tool, hammer a link to it.
+// toolPackage is the package that test packages depend on: tool is testdata/tool, and hammer is a link to it.
 const toolPackage = `export def main [] { derivation {name: tool, version: "1", build: {|b| mkdir $b.out}} }`
 
-// built is the outcome of a build.
+// built is the result of a build.
 type built struct {
 	err            error
 	stdout, stderr string
@@ -47,19 +47,19 @@ func buildPIR(t *testing.T, ctx context.Context, res *Result) *built {
 	return buildIn(t, ctx, res, nil)
 }
 
-// buildIn is buildPIR with files in the folder that the closure starts in.
+// buildIn runs the build closure with files in the folder where the closure starts.
 func buildIn(t *testing.T, ctx context.Context, res *Result, files map[string]string) *built {
 	t.Helper()
 	return buildWith(t, ctx, res, files, nil)
 }
 
-// buildLimited is buildIn with limits for the programs.
+// buildLimited is buildIn with limits on programs.
 func buildLimited(t *testing.T, ctx context.Context, res *Result, files map[string]string, limits wasmrt.Limits) *built {
 	t.Helper()
 	return buildWith(t, ctx, res, files, func(s *BuildSpec) { s.Host.Limits = limits })
 }
 
-// buildWith is buildIn with a changed specification, unless change is nil.
+// buildWith is buildIn with a specification that change has modified, unless change is nil.
 func buildWith(t *testing.T, ctx context.Context, res *Result, files map[string]string, change func(*BuildSpec)) *built {
 	t.Helper()
 	b := &built{out: map[string]string{}}
@@ -160,7 +160,7 @@ func buildWith(t *testing.T, ctx context.Context, res *Result, files map[string]
 	return b
 }
 
-// script is a package whose build closure has the given lines.
+// script returns a package whose build closure has the given lines.
 func script(lines string) map[string]string {
 	return map[string]string{"a.nu": "use tool.nu\nexport def main [] {\n  derivation {name: a, version: \"1.2\", packages: [$tool], env: {LEVEL: 3}, build: {|b|\n" + lines + "\n} }\n}\n"}
 }
@@ -186,7 +186,7 @@ func TestRunBuild(t *testing.T) {
 		{"arguments", `let l = [x "y z"]; ^tool args -o $"($b.name).o" ...$l 3`, `["-o" "a.o" "x" "y z" "3"]` + "\n", nil},
 		{"folders", `cd /nuka/src; ^tool pwd; cd src; ^tool pwd; cd ..; print $env.PWD`, "/nuka/src\n/nuka/src/src\n/nuka/src\n", nil},
 		{"globs", `cd /nuka/src; ^tool echo src/*.c; print (glob **/*.c); print (ls src | get name | first)`, "src/main.c\n[\"/nuka/src/src/main.c\"]\nsrc/main.c\n", nil},
-		// Patterns to leave out are relative to the folders that the pattern begins with, as in Nushell.
+		// Patterns to exclude are relative to the leading folders of the glob, as in Nushell.
 		{"excluded", `
   mkdir w/x/test w/test; for f in [w/a.c w/a_x.c w/x/b.c w/x/test/t.c w/test/u.c other.c] { "" | save $f }
   let names = {|l| $l | each {|p| $p | str replace $"($env.PWD)/" "" } }
@@ -198,7 +198,7 @@ func TestRunBuild(t *testing.T) {
   print (do $names (glob w/*.c --exclude [$"($env.PWD)/w/a.c"]))
   print (do $names (glob *.{c,h} --exclude [other.*]))`,
 			"[\"w/a.c\"]\n[\"w/a.c\", \"w/x/b.c\"]\n[\"w/a.c\", \"w/a_x.c\"]\n[]\n2\n[\"w/a_x.c\"]\n[]\n", nil},
-		// What is in a folder that is left out is left out, whether or not it lies in a folder below.
+		// Everything in an excluded folder is excluded, in subfolders too.
 		{"excluded folders", `
   mkdir w/x/test/deep w/test w/bin; for f in [w/a.c w/x/b.c w/x/test/t.c w/x/test/deep/d.c w/test/u.c w/bin/test] { "" | save $f }
   let names = {|l| $l | each {|p| $p | str replace $"($env.PWD)/" "" } }
@@ -295,7 +295,7 @@ func TestRunBuildErrors(t *testing.T) {
 	}
 }
 
-// TestCalledFrom has errors in commands of other files, which name the lines that called them.
+// TestCalledFrom checks that errors in commands of other files name the lines that called these commands.
 func TestCalledFrom(t *testing.T) {
 	files := func(lines string) map[string]string {
 		return map[string]string{
@@ -324,10 +324,10 @@ export def again [n: int] {
 		{"two calls", "c all [x.c]", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:2:1"}},
 		{"in a closure", "[x.c] | each {|s|\n  c one $s\n} | ignore", "a > c one:1:21", []string{"a:3:3"}},
 		{"of its own file", "def here [] {\n  ^tool fail 1\n}\nprint x\nhere", "a:3:4", []string{"a:6:1"}},
-		// An error that was caught has no part in the one that comes after.
+		// A caught error does not appear in a later one.
 		{"after a caught one", "try { c compile [x.c] }\nc one y.c", "a > c one:1:21", []string{"a:3:1"}},
 		{"in the catch", "try { c compile [x.c] } catch {\n  let x = 1\n  c one y.c\n}", "a > c one:1:21", []string{"a:4:3"}},
-		// The error before "ignore" is a value for a while.
+		// The error before "ignore" is a value until the statement ends.
 		{"ignored output", "c one y.c | ignore", "a > c one:1:21", []string{"a:2:1"}},
 		{"ignored output of two calls", "print x\nc all [x.c] | ignore", "a > c all > compile:2:24", []string{"a > c all:3:3", "a:3:1"}},
 		{"used output", "c one y.c | length", "a > c one:1:21", []string{"a:2:1"}},
@@ -337,7 +337,7 @@ export def again [n: int] {
 		{"itself", "c again 20", "a > c again:2:17", []string{"a > c again:3:3", "a:2:1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.at == "" { // found before anything runs
+			if c.at == "" { // an error that is found before the closure runs
 				if _, err := eval(t, files(c.lines), "/work/a.nu"); err == nil {
 					t.Error("got no error")
 				}
@@ -368,7 +368,7 @@ export def again [n: int] {
 	}
 }
 
-// TestFreeze runs closures that use values, closures and commands from outside their text.
+// TestFreeze runs closures that use values, closures and commands defined outside their text.
 func TestFreeze(t *testing.T) {
 	b := build(t, map[string]string{
 		"packages/lib/c.nu": `
@@ -420,11 +420,11 @@ export def main [--tests] {
 	}
 }
 
-// What a script writes counts as what its programs write does, also when it goes on, and together with them.
+// TestScriptOutputLimit checks that a script's own output counts with the output of its programs, even if the script ignores the error.
 func TestScriptOutputLimit(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string
-		want bool // it fits
+		want bool // the output is within the limit
 	}{
 		"little":   {`for i in 0..3 { print "0123456789" }`, true},
 		"print":    {`for i in 0..2000 { print "0123456789012345678901234567890123456789" }`, false},

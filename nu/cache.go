@@ -22,8 +22,8 @@ import (
 //go:embed *.go gitignore/*.go statcache/*.go
 var ownSources embed.FS
 
-// codeVersion names the code that makes results of package files and that writes entries: with other code the same files may give
-// other results, and entries have another form. It follows from the sources, so nobody has to think of it; TestCodeVersion lists what
+// codeVersion identifies the code that evaluates package files and writes entries: other code may compute other results from the same files,
+// and entries may have another format. It is computed from the sources, so nobody needs to update it. TestCodeVersion lists the packages that
 // an evaluation runs.
 var codeVersion = sync.OnceValue(func() string {
 	return digest.Sources(ownSources) + " " + pir.SourcesDigest() + " " + EngineDigest()
@@ -32,7 +32,7 @@ var codeVersion = sync.OnceValue(func() string {
 // maxEntry bounds the size of an entry that is read back.
 const maxEntry = 256 << 20
 
-// cacheKey names the evaluation: everything it depends on except the content of files, which an entry lists.
+// cacheKey returns the key of an evaluation: everything it depends on except the content of files, which an entry lists.
 func (e *Engine) cacheKey(req *Request) string {
 	type mount struct {
 		Path, Host string
@@ -44,13 +44,13 @@ func (e *Engine) cacheKey(req *Request) string {
 	}
 	b, err := json.Marshal([]any{codeVersion(), e.opts.Kinds.Version, commandsOf(e.opts.Kinds), req.File, req.Args, req.Platform.String(), sets})
 	if err != nil {
-		panic(fmt.Sprintf("nu: cache key: %v", err)) // only strings are in it
+		panic(fmt.Sprintf("nu: cache key: %v", err)) // the value has only strings
 	}
 	sum := blake3.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
-// stats returns the cache of folders that `fetch path` names, or nil if nothing is kept.
+// stats returns the cache of folders that `fetch path` names, or nil if the engine has no cache folder.
 func (e *Engine) stats() *statcache.Cache {
 	if e.opts.CacheDir == "" {
 		return nil
@@ -58,7 +58,7 @@ func (e *Engine) stats() *statcache.Cache {
 	return &statcache.Cache{Dir: filepath.Join(e.opts.CacheDir, "stat")}
 }
 
-// entry is a result on disk. Sum is BLAKE3 of Result, so that a damaged file is noticed.
+// entry is a result on disk. Sum is the BLAKE3 hash of Result and detects a damaged file.
 type entry struct {
 	Sum    string          `json:"sum"`
 	Result json.RawMessage `json:"result"`
@@ -68,7 +68,7 @@ func (e *Engine) entryPath(key string) string {
 	return filepath.Join(e.opts.CacheDir, "eval", key[:2], key)
 }
 
-// cached returns the result of an earlier evaluation if every file it read is as it was, or nil.
+// cached returns the result of an earlier evaluation if every file it read is unchanged, or nil.
 func (e *Engine) cached(ctx context.Context, key string, req *Request, set *fileSet) *Result {
 	if e.opts.CacheDir == "" {
 		return nil
@@ -106,7 +106,7 @@ func (e *Engine) cached(ctx context.Context, key string, req *Request, set *file
 	return &res
 }
 
-// fresh reports whether the files that made res are as they were.
+// fresh reports whether the files that led to res are unchanged.
 func (e *Engine) fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
 	for _, p := range res.Missing {
 		m, name, ok := set.mount(p)
@@ -148,7 +148,7 @@ func (e *Engine) fresh(ctx context.Context, res *Result, req *Request, set *file
 	return true
 }
 
-// store writes a result for later. A cache that cannot be written is no error.
+// store writes a result to the cache. A failure is no error for the caller.
 func (e *Engine) store(key string, res *Result) {
 	if e.opts.CacheDir == "" {
 		return

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// cacheBox evaluates /work/a.nu with a cache, from files that can be changed.
+// cacheBox evaluates /work/a.nu with a cache, from files that a test can change.
 type cacheBox struct {
 	t    *testing.T
 	e    *Engine
@@ -73,7 +73,7 @@ func TestCache(t *testing.T) {
 		t.Error("another source gave the same package")
 	}
 	b.eval(true)
-	// A file where there was none comes before the library's.
+	// A new file in the user's folder takes precedence over the library's.
 	b.write("b.nu", "export def main [] { derivation {name: b, data: 3} }")
 	b.eval(false)
 	b.eval(true)
@@ -114,7 +114,7 @@ func TestCacheDamaged(t *testing.T) {
 	}
 }
 
-// TestCacheHitLoadsNothing evaluates from the cache with a runtime that cannot run anything.
+// TestCacheHitLoadsNothing evaluates from the cache with a runtime that cannot run modules.
 func TestCacheHitLoadsNothing(t *testing.T) {
 	b := newCacheBox(t)
 	b.eval(false)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestCodeVersion: all code that an evaluation runs is in the key of its cache.
+// TestCodeVersion checks that the cache key covers all code that an evaluation runs.
 func TestCodeVersion(t *testing.T) {
 	covered := map[string]string{
 		"nu": "", "nu/gitignore": "", "nu/statcache": "", "pir": "", "pir/cid": "", "pir/nuon": "", // codeVersion

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// chain returns n package files of which each uses the next one; the last one has the given text.
+// chain returns n package files. Each uses the next one, and the last one has the given text.
 func chain(n int, last string) map[string]string {
 	files := map[string]string{fmt.Sprintf("p%d.nu", n-1): last}
 	for i := range n - 1 {
@@ -20,7 +20,7 @@ export def main [] { derivation {name: p%[1]d, packages: [(p%[2]d)], build: {|b|
 	return files
 }
 
-// TestDeepChain evaluates chains that are longer than calls may be deep, and names their errors where they are.
+// TestDeepChain evaluates chains longer than the limit on nested calls, and checks the positions of their errors.
 func TestDeepChain(t *testing.T) {
 	n := 3000
 	if testing.Short() {
@@ -47,8 +47,8 @@ func TestDeepChain(t *testing.T) {
 	}
 }
 
-// TestDeepOnce: an evaluation that is repeated shows its messages once, in the order of the calls, reads a path once, and
-// takes an error of a deep package as any other.
+// TestDeepOnce checks that a repeated evaluation shows its messages once, in the order of the calls, reads each path once, and
+// reports an error of a deep package like any other.
 func TestDeepOnce(t *testing.T) {
 	files := chain(150, `export def main [] { print last; derivation {name: last, src: (fetch path ./src), build: {|b| mkdir $b.out } } }`)
 	files["src/a"] = "a"
@@ -84,7 +84,7 @@ export def main [] { print root; let q = q0; print after; derivation {name: root
 	}
 }
 
-// TestDeepWithoutEnd: calls that never end are an error, also where packages can be called again.
+// TestDeepWithoutEnd checks that endless recursion is an error, also where packages may be called repeatedly.
 func TestDeepWithoutEnd(t *testing.T) {
 	files := map[string]string{
 		"a.nu": `use b.nu

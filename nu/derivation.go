@@ -12,14 +12,14 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// policyFields are facts for policies; they go into the PIR's policy.
+// policyFields are the fields of a derivation that go into the PIR's policy.
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
 	"name", "version", "src", "packages", "build", "env", "run", "commands", "platform", "data",
 }, policyFields...)
 
-// derivation assembles the PIR that a `derivation` describes.
+// derivation returns the PIR for the argument of `derivation`.
 func (s *session) derivation(spec nuon.Record) (described, error) {
 	for _, field := range slices.Sorted(maps.Keys(spec)) {
 		if !slices.Contains(derivationFields, field) {
@@ -28,7 +28,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	}
 	p := &pir.PIR{Kind: kindOf(spec)}
 	if p.Kind == "" {
-		return nil, refuse("give it `build`, `data`, or `packages` to merge", "this derivation makes nothing")
+		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
 	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, running, facts}
 	for _, step := range steps {
@@ -58,7 +58,7 @@ func kindOf(spec nuon.Record) pir.Kind {
 	return ""
 }
 
-// asRefusal says which field an error is about, so that the message points at its value.
+// asRefusal adds the field that an error is about, so that the message can point at its value.
 func asRefusal(err error) error {
 	var field *pir.FieldError
 	if err == nil || !errors.As(err, &field) {
@@ -75,7 +75,7 @@ func wrong(field, help, format string, args ...any) error {
 	return &refusal{Msg: fmt.Sprintf("%s: %s", field, fmt.Sprintf(format, args...)), Field: field, Help: help}
 }
 
-// typeName names the type of a canonical value as Nushell does.
+// typeName returns Nushell's name for the type of a canonical value.
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:
@@ -169,7 +169,7 @@ func inputs(p *pir.PIR, spec nuon.Record) error {
 		return wrong("src", "fetch it: src: (fetch url …)", "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Env && !p.Src.IsZero() {
-		return wrong("src", "say what to do with it: build: {|b| … }", "is given, but no `build`")
+		return wrong("src", "add what to do with it: build: {|b| … }", "is given, but no `build`")
 	}
 	return nil
 }

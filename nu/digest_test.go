@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestEngineDigest recomputes the digest of the sources that build.sh recorded beside the artefact.
+// TestEngineDigest recomputes the digest of the engine's sources, which build.sh recorded beside the artefact.
 func TestEngineDigest(t *testing.T) {
 	names := []string{"Cargo.toml", "Cargo.lock", "build.sh"}
 	err := filepath.WalkDir("engine/src", func(name string, d fs.DirEntry, err error) error {
@@ -39,7 +39,7 @@ func TestEngineDigest(t *testing.T) {
 	}
 }
 
-// TestEngineMentionsNoMachine looks for paths of the machine that the artefact was built on.
+// TestEngineMentionsNoMachine searches the artefact for paths of the machine that built it.
 func TestEngineMentionsNoMachine(t *testing.T) {
 	code, err := engineCode()
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing/fstest"
 )
 
-// docsPage has the commands; docs/fetch.md, which package source makes, those of the kinds of sources.
+// docsPage lists the commands; docs/fetch.md, which package source generates, lists the commands for the kinds of sources.
 const (
 	docsPage  = "../docs/packages.md"
 	fetchPage = "../docs/fetch.md"
@@ -22,8 +22,8 @@ var (
 	section = regexp.MustCompile(`(?m)^#+ .*$`)
 )
 
-// TestPackagesPage runs each block of Nushell in docs/packages.md and docs/fetch.md: whole files are evaluated with the package set that comes
-// with nuka; blocks of "eval" are evaluated; blocks of "build" of one section are run as one build.
+// TestPackagesPage runs each block of Nushell in docs/packages.md and docs/fetch.md: it evaluates whole files with the embedded package set
+// and blocks of "eval", and it runs the "build" blocks of one section as one build.
 func TestPackagesPage(t *testing.T) {
 	page, err := os.ReadFile(docsPage)
 	if err != nil {
@@ -35,7 +35,7 @@ func TestPackagesPage(t *testing.T) {
 	}
 	text := string(page) + "\n" + string(kinds)
 	heads := append(section.FindAllStringIndex(text, -1), []int{len(text)})
-	var shown strings.Builder // what is run of nuka's own commands
+	var shown strings.Builder // the Nushell that is run; it must use every command of nuka's own
 	blocks := 0
 	for i, head := range heads[:len(heads)-1] {
 		title := strings.Trim(text[head[0]:head[1]], "# ")
@@ -101,7 +101,7 @@ func buildPage(t *testing.T, lines string) {
 	}
 }
 
-// checkCommands checks that what is run shows every command of nuka's own, and that the page lists all others.
+// checkCommands checks that the examples use each of nuka's own commands, and that the page lists all others.
 func checkCommands(t *testing.T, text, shown string) {
 	commands, err := allCommands(t.Context(), testEngine(t, nil))
 	if err != nil {

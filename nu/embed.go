@@ -15,10 +15,10 @@ var engineZstd []byte
 //go:embed engine.digest
 var engineDigest string
 
-// EngineDigest returns the digest of the sources that the embedded Nushell was built from.
+// EngineDigest returns the digest of the sources of the embedded Nushell.
 func EngineDigest() string { return strings.TrimSpace(engineDigest) }
 
-// EngineCode returns the module of the embedded Nushell, which must not be changed.
+// EngineCode returns the module of the embedded Nushell. The caller must not change it.
 func EngineCode() ([]byte, error) { return engineCode() }
 
 // engineCode returns the module of the embedded Nushell.

@@ -14,25 +14,25 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// The bounds of an evaluation that Options leaves open.
+// The default limits of an evaluation.
 const (
 	DefaultTimeout     = 30 * time.Second
 	DefaultMemoryLimit = 512 << 20
 )
 
-// Options configures an Engine; nil is all zero.
+// Options configures an Engine. A nil *Options is the zero value.
 type Options struct {
-	// CacheDir keeps machine code and evaluations between processes; empty keeps nothing.
+	// CacheDir is the folder for machine code and evaluations; if it is empty, nothing is cached on disk.
 	CacheDir string
-	// Timeout bounds one evaluation; zero is DefaultTimeout.
+	// Timeout bounds one evaluation; zero means DefaultTimeout.
 	Timeout time.Duration
-	// MemoryLimit bounds the memory of one evaluation in bytes; zero is DefaultMemoryLimit.
+	// MemoryLimit bounds the memory of one evaluation in bytes; zero means DefaultMemoryLimit.
 	MemoryLimit int64
-	// Runtime runs the embedded Nushell. Nil makes one when it is first needed, which Close then closes.
+	// Runtime runs the embedded Nushell. If it is nil, the engine creates one on first use, and Close closes that one.
 	Runtime *wasmrt.Runtime
 	// Kinds are the kinds of sources that package files can fetch; the zero Table is none.
 	Kinds kind.Table
-	// Log is told of damaged cache entries; nil discards.
+	// Log receives damaged cache entries; nil discards them.
 	Log *slog.Logger
 }
 
@@ -43,7 +43,7 @@ type Engine struct {
 	own  lazyRuntime
 }
 
-// New returns an engine. It does no work: the embedded Nushell is loaded when an evaluation is not in the cache.
+// New returns an engine. It loads nothing: an evaluation loads the embedded Nushell if its result is not in the cache.
 func New(_ context.Context, o *Options) (*Engine, error) {
 	e := &Engine{log: slog.New(slog.DiscardHandler)}
 	if o != nil {
@@ -68,7 +68,7 @@ func New(_ context.Context, o *Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close gives back what the engine holds. No evaluation may be running.
+// Close releases the engine's resources. No evaluation may be running.
 func (e *Engine) Close() error { return e.own.close() }
 
 func (e *Engine) runtime(ctx context.Context) (*wasmrt.Runtime, error) {
@@ -82,12 +82,12 @@ func (e *Engine) runtime(ctx context.Context) (*wasmrt.Runtime, error) {
 	return e.own.get(ctx, dir)
 }
 
-// answer is what the embedded Nushell replies.
+// answer is the reply of the embedded Nushell.
 type answer struct {
 	Value    *string         `json:"value"`
 	Errors   []Diag          `json:"errors"`
-	Commands json.RawMessage `json:"commands"` // for tests: every command that package files may use
-	Examples json.RawMessage `json:"examples"` // for tests: how their examples did
+	Commands json.RawMessage `json:"commands"` // for tests: every command that package files can use
+	Examples json.RawMessage `json:"examples"` // for tests: the outcomes of the commands' examples
 }
 
 // call sends one request to a fresh instance.
@@ -103,7 +103,7 @@ func (e *Engine) call(ctx context.Context, req map[string]any, host func(context
 	}
 	bounded, cancel := context.WithTimeoutCause(ctx, e.opts.Timeout, errTimeout)
 	defer cancel()
-	var said tailWriter // if it panics, why
+	var said tailWriter // the reason of a panic
 	a, err := callEngine(bounded, rt, mod, e.opts.Kinds, req, &wasmrt.ReactorConfig{
 		Name: "nushell", Host: host, Stderr: &said, MemoryLimit: e.opts.MemoryLimit,
 	})
@@ -119,7 +119,7 @@ func (e *Engine) call(ctx context.Context, req map[string]any, host func(context
 			Hint: "look for a loop that does not end",
 		}}}
 	case errors.As(err, &trap) && (strings.Contains(trap.Reason, "stack overflow") || strings.Contains(trap.Reason, "out of bounds")):
-		// The stack lies at the bottom of the memory.
+		// The stack is at the bottom of the memory, so its overflow can be an access out of bounds.
 		return nil, &Error{err: err, Diags: []Diag{{
 			Msg:  "evaluation was ended: closures call each other, or values are nested, too deep",
 			Hint: "end the recursion, or use `reduce`, `each` or `generate`",
@@ -133,7 +133,7 @@ func (e *Engine) call(ctx context.Context, req map[string]any, host func(context
 	return nil, err
 }
 
-// trapHint says what may be behind a trap: what the program said last, or memory.
+// trapHint returns a likely cause of a trap: the program's last output, or the memory limit.
 func trapHint(said []byte, limit int64) string {
 	if text := strings.TrimSpace(string(said)); text != "" && !strings.HasPrefix(text, "memory allocation of") {
 		return "it is an error of nuka itself, please report it: " + text
@@ -143,7 +143,7 @@ func trapHint(said []byte, limit int64) string {
 
 var errTimeout = errors.New("took too long")
 
-// loadEngine compiles the embedded Nushell, or takes its machine code from the runtime's cache.
+// loadEngine compiles the embedded Nushell, or loads its machine code from the runtime's cache.
 func loadEngine(ctx context.Context, rt *wasmrt.Runtime) (*wasmrt.Module, error) {
 	code, err := engineCode()
 	if err != nil {
@@ -182,7 +182,7 @@ func callEngine(ctx context.Context, rt *wasmrt.Runtime, mod *wasmrt.Module, kin
 	return &a, nil
 }
 
-// commandsOf returns the kinds with lists that are empty in JSON, not null.
+// commandsOf returns the kinds with empty lists in place of nil ones, which JSON encodes as null.
 func commandsOf(t kind.Table) []kind.Kind {
 	out := make([]kind.Kind, len(t.Kinds))
 	for i, k := range t.Kinds {
@@ -192,7 +192,7 @@ func commandsOf(t kind.Table) []kind.Kind {
 	return out
 }
 
-// hostAnswer encodes what a host operation returned.
+// hostAnswer encodes the result of a host operation.
 func hostAnswer(v any, err error) []byte {
 	var reply struct {
 		OK  any      `json:"ok,omitempty"`
@@ -210,7 +210,7 @@ func hostAnswer(v any, err error) []byte {
 	return b
 }
 
-// hostRequest is a question of the embedded Nushell.
+// hostRequest is a call of the embedded Nushell to the host.
 type hostRequest struct {
 	Op  string          `json:"op"`
 	Arg json.RawMessage `json:"arg"`

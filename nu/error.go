@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// A Diag is one thing that is wrong in a package file, and where.
-// File is empty when it is about no file, such as an unknown flag.
+// A Diag is one fault in a package file, with its position.
+// File is empty if the fault is not in a file, such as an unknown flag.
 type Diag struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"` // from 1
@@ -16,15 +16,15 @@ type Diag struct {
 	Msg    string `json:"msg"`
 	Label  string `json:"label"`
 	Hint   string `json:"hint"`
-	// Calls are the calls on the way to it, the innermost first, each on another line than the one before.
-	// Only the errors of builds have them.
+	// Calls are the calls that led to the fault, innermost first, each on another line than the one before.
+	// Only errors of builds have them.
 	Calls []Position `json:"calls,omitempty"`
 }
 
-// CalledFrom begins the line of a diagnostic that names a call on the way to it.
+// CalledFrom is the prefix of the lines in a diagnostic that name the calls.
 const CalledFrom = "called from "
 
-// String returns the diagnostic as people read it: path:line:col: message, the source line with a caret, the calls, the hint.
+// String formats the diagnostic for display: path:line:col: message, the source line with a caret, the calls, the hint.
 func (d Diag) String() string {
 	var b strings.Builder
 	if d.File != "" {
@@ -49,10 +49,10 @@ func (d Diag) String() string {
 	return b.String()
 }
 
-// maxWidth is how much of a long source line is shown.
+// maxWidth bounds the part of a long source line that is shown.
 const maxWidth = 120
 
-// picture returns the source line, cut around the place if it is long, and the line of carets below it.
+// picture returns the source line, cut around the position if it is long, and the line of carets below it.
 func (d Diag) picture() (source, under string) {
 	line := []rune(d.Source)
 	at := min(max(d.Col-1, 0), len(line))
@@ -77,13 +77,13 @@ func (d Diag) picture() (source, under string) {
 	return string(line), string(space) + strings.Repeat("^", n)
 }
 
-// An Error says what is wrong in package files, in the order of their text.
+// An Error holds the faults in package files, in the order of the text.
 type Error struct {
 	Diags []Diag
 	err   error
 }
 
-// Error returns all diagnostics, see Diag.String.
+// Error formats all diagnostics, see Diag.String.
 func (e *Error) Error() string {
 	texts := make([]string, len(e.Diags))
 	for i, d := range e.Diags {
@@ -92,14 +92,14 @@ func (e *Error) Error() string {
 	return strings.Join(texts, "\n")
 }
 
-// Unwrap returns what made the evaluation end, such as context.DeadlineExceeded; nil for mistakes in the text.
+// Unwrap returns the cause that ended the evaluation, such as context.DeadlineExceeded; nil for faults in the text.
 func (e *Error) Unwrap() error { return e.err }
 
-// refusal is the answer of a host operation that does not do what it was asked.
+// refusal is the answer of a host operation that failed.
 type refusal struct {
 	Msg   string `json:"msg"`
 	Help  string `json:"help,omitempty"`
-	Field string `json:"field,omitempty"` // which part of the request it is about, such as "env.CC"
+	Field string `json:"field,omitempty"` // the part of the request that is wrong, such as "env.CC"
 }
 
 func (r *refusal) Error() string { return r.Msg }

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write what errors are to testdata")
 
-// TestErrors compares what is said about broken package files: the first line of each scene is the file and its arguments.
+// TestErrors compares the errors for broken package files. The first line of each scene is the file and its arguments.
 func TestErrors(t *testing.T) {
 	scenes, err := filepath.Glob("testdata/errors/*.txtar")
 	if err != nil || len(scenes) == 0 {
@@ -37,7 +37,7 @@ func TestErrors(t *testing.T) {
 					files[f.Name] = string(f.Data)
 				}
 			}
-			timeout := time.Minute // on a machine that is busy no other limit may be reached later than the one of time
+			timeout := time.Minute // long, so that on a busy machine other limits are reached first
 			if strings.Contains(want, "longer than 2s") {
 				timeout = 2 * time.Second
 			}

@@ -15,53 +15,53 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// A Mount puts a tree of package files at a path that evaluation sees.
+// A Mount puts a tree of package files at a path inside the evaluation.
 type Mount struct {
 	// Path is absolute and clean, such as "/packages". Mounts do not lie inside each other.
 	Path string
-	// FS holds the files. Symbolic links are followed inside it, if it implements fs.ReadLinkFS.
+	// FS holds the files. If it implements fs.ReadLinkFS, symbolic links are followed within it.
 	FS fs.FS
-	// Host is where the tree is on this machine, for messages: a file x.nu is shown as Host/x.nu.
-	// Empty shows the path that evaluation sees.
+	// Host is the path of the tree on this machine, for messages: a file x.nu is shown as Host/x.nu.
+	// If it is empty, messages show the path inside the evaluation.
 	Host string
-	// Library says that `use toolchain/clang.nu` is looked up here from every file, after the folder of the file.
+	// Library makes `use toolchain/clang.nu` in every file look here, after the folder of the file.
 	Library bool
 }
 
-// A Request says what to evaluate.
+// A Request is the input of an evaluation.
 type Request struct {
-	// Sets are the package files that can be read; nothing else can.
+	// Sets are the package files that the evaluation can read; it can read nothing else.
 	Sets []Mount
 	// File is the package file, such as "/packages/lib/zlib.nu".
 	File string
 	// Args are the flags and arguments of its `main` as typed, such as "--minizip" or "--jobs=3".
 	Args []string
-	// Platform is what the result is for; it is part of the cache's key. The zero Platform is pir.Any.
+	// Platform is the platform of the result; it is part of the cache's key. The zero Platform is pir.Any.
 	Platform pir.Platform
-	// MissingHash is asked for the hash of a fetch without one, so that the error can tell it; nil tells how to get it.
+	// MissingHash returns the hash of a fetch that names none, for the error message. If it is nil, the message says how to get the hash.
 	MissingHash func(ctx context.Context, m *Missing) (pir.Hash, error)
 }
 
-// A Missing is a fetch that says no hash.
+// A Missing is a fetch without a hash.
 type Missing struct {
 	Origin nuon.Record
 	Unpack pir.Unpack
 	Strip  int
 }
 
-// A Package is one PIR of the closure of what was evaluated.
+// A Package is one PIR in the closure of an evaluated package.
 type Package struct {
 	PID pir.PID
 	// Canonical is the PIR's canonical bytes.
 	Canonical []byte
 	Name      string
 	Version   string
-	// Origins say where a fetch can be had: canonical NUON records such as {kind: npm, name, version}.
+	// Origins are the sources of a fetch: canonical NUON records such as {kind: npm, name, version}.
 	Origins [][]byte `json:",omitempty"`
-	// At is the call that described it first. It is not part of the PIR.
+	// At is the first call that described it. It is not part of the PIR.
 	At Position
-	// Texts are where the texts of its build closure begin: its own under "", that of a command it calls under " > name".
-	// A build names them after the package: "hello" and "hello > c compile".
+	// Texts are the positions where the texts of the build closure begin: its own under "", that of a command it calls under " > name".
+	// A build prefixes them with the package's name: "hello" and "hello > c compile".
 	Texts map[string]Position `json:",omitempty"`
 }
 
@@ -79,42 +79,42 @@ func (p Position) Diag(msg, hint string) Diag {
 	return Diag{File: p.File, Line: p.Line, Col: p.Col, Len: p.Len, Source: p.Source, Msg: msg, Hint: hint}
 }
 
-// A PathInput is a file or folder that `fetch path` named, which only this machine has.
+// A PathInput is a file or folder that `fetch path` names. Only this machine has it.
 type PathInput struct {
 	PID pir.PID
 	CID cid.CID
-	// Virtual is the path that evaluation sees, Host where it is here; Host is empty for a mount without one.
+	// Virtual is the path inside the evaluation. Host is the path on this machine; it is empty if the mount has none.
 	Virtual string
 	Host    string
-	// PathOptions are those that it was read with.
+	// PathOptions are the options it was read with.
 	PathOptions
 }
 
-// A Read is a file that was read.
+// A Read is a file that the evaluation read.
 type Read struct {
 	Path   string
 	Digest [32]byte // BLAKE3 of its text
 }
 
-// A Result is what an evaluation described.
+// A Result is the output of an evaluation.
 type Result struct {
 	Root    pir.PID
 	Name    string
 	Version string
-	// Packages are all PIRs that the root needs and the root itself, each once; a package comes after what it needs.
+	// Packages are the PIRs of the root and of all its inputs, each once, inputs first.
 	Packages []Package
 	Paths    []PathInput
-	// Reads are the files that were read, Missing the paths where one was looked for and was not. Both are sorted.
+	// Reads are the files that were read, Missing the paths at which no file was found. Both are sorted.
 	Reads   []Read
 	Missing []string
-	// Messages are what `print` wrote.
+	// Messages are the output of `print`.
 	Messages []string
-	// Cached says that it was not evaluated now.
+	// Cached reports that the result is from the cache.
 	Cached bool `json:"-"`
 }
 
 // Eval evaluates a package file.
-// What is wrong in the files is an *Error.
+// It returns faults in the files as an *Error.
 func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	set, err := newFileSet(req.Sets)
 	if err != nil {
@@ -149,19 +149,19 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	return res, nil
 }
 
-// session is one evaluation, seen from the host.
-// The embedded Nushell asks one question at a time.
+// session is the host's side of one evaluation.
+// The embedded Nushell makes one call at a time.
 type session struct {
 	req      *Request
 	files    *fileSet
 	kinds    kind.Table
-	stats    *statcache.Cache // nil: every file of `fetch path` is read
+	stats    *statcache.Cache // if nil, every file of `fetch path` is read
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput
-	fetched  map[pathCall]described // what was answered to each fetch path
+	fetched  map[pathCall]described // the answer to each fetch path
 	messages []string
-	// Where the call is that is being answered, and the texts of its closure.
+	// The position of the current call, and the texts of its closure.
 	at    Position
 	texts map[string]Position
 }
@@ -228,10 +228,10 @@ func (s *session) do(ctx context.Context, q *hostRequest) (any, error) {
 	return nil, refuse("", "%s runs only in a build closure", q.Op)
 }
 
-// described is what package files see of a package or source.
+// described is the value that package files get for a package or source.
 type described map[string]string
 
-// add notes a PIR, with where its bytes are if it is a fetch.
+// add records a PIR, and for a fetch its origin.
 func (s *session) add(p *pir.PIR, origin nuon.Record) (pir.PID, error) {
 	canonical, err := p.Encode()
 	if err != nil {
@@ -292,7 +292,7 @@ func (s *session) result(a *answer) (*Result, error) {
 	return res, nil
 }
 
-// closure returns what root needs, with root. A package can only be described after what it needs, so there are no circles.
+// closure returns root and all its inputs. There are no cycles, because inputs are described first.
 func (s *session) closure(root pir.PID) (map[pir.PID]bool, error) {
 	needed := map[pir.PID]bool{}
 	todo := []pir.PID{root}

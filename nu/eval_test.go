@@ -42,7 +42,7 @@ func testEngine(t *testing.T, o *Options) *Engine {
 	return e
 }
 
-// sets makes mounts from paths and texts: "packages/…" is the library, anything else the user's folder.
+// sets makes mounts from paths and texts: "packages/…" is the library, any other path is in the user's folder.
 func sets(files map[string]string) []Mount {
 	lib, work := fstest.MapFS{}, fstest.MapFS{}
 	for name, text := range files {
@@ -130,14 +130,14 @@ func pirs(t *testing.T, files map[string]string, file string, args ...string) ma
 	return out
 }
 
-// pkg is a package file with the given fields beside name and version.
+// pkg returns a package file with the given fields beside name and version.
 func pkg(name, fields string) string {
 	return "export def main [] {\n  derivation {name: " + name + ", version: \"1\", " + fields + "}\n}\n"
 }
 
 const makesOut = `build: {|b| mkdir $b.out }`
 
-// TestDependencies names dependencies in all the ways there are.
+// TestDependencies names dependencies in every way that the language has.
 func TestDependencies(t *testing.T) {
 	files := map[string]string{
 		"packages/lib/zlib.nu":      "export const version = \"1.3\"\n" + pkg("zlib", makesOut),
@@ -200,7 +200,7 @@ export def main [] {
 	}
 }
 
-// TestText checks what changes a package and what does not.
+// TestText checks which changes of a text change the package.
 func TestText(t *testing.T) {
 	pid := func(lib, text string) pir.PID {
 		t.Helper()
@@ -239,7 +239,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestWithEnvCaptures is a trap of the first engine: `with-env` was not declared in it, so its block was text and captured nothing.
+// TestWithEnvCaptures covers a bug of the first engine: it did not declare `with-env`, so the block was text and captured nothing.
 func TestWithEnvCaptures(t *testing.T) {
 	p := pirs(t, map[string]string{"a.nu": `export def main [] {
   let flags = [-O2]
@@ -254,7 +254,7 @@ func TestWithEnvCaptures(t *testing.T) {
 	}
 }
 
-// TestDiamonds evaluates a package set in which the number of ways to the lowest package is 2^40.
+// TestDiamonds evaluates a package set with 2^40 paths to the lowest package.
 func TestDiamonds(t *testing.T) {
 	files := map[string]string{"packages/d40/p40.nu": pkg("p40", makesOut)}
 	for i := range 40 {
@@ -274,7 +274,7 @@ func TestDiamonds(t *testing.T) {
 	t.Logf("81 packages in %v", time.Since(start))
 }
 
-// TestArgs gives arguments that would be code if they were put into source text.
+// TestArgs passes arguments that would be code if they were inserted into source text.
 func TestArgs(t *testing.T) {
 	files := map[string]string{"a.nu": `export def main [what: string = "none", ...rest: string, --flag (-f), --text: string, --count: int, --list: list<int>, --on: string] {
   derivation {name: a, data: {what: $what, rest: $rest, flag: $flag, text: $text, count: $count, list: $list}}
@@ -307,7 +307,7 @@ func TestArgs(t *testing.T) {
 	}
 }
 
-// TestEnvironment looks for anything that evaluation sees of the host, or of who called.
+// TestEnvironment checks that an evaluation sees nothing of the host or of the caller.
 func TestEnvironment(t *testing.T) {
 	t.Setenv("NUKA_CANARY", "seen")
 	files := map[string]string{
@@ -346,7 +346,7 @@ func TestOrigins(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	// The same bytes from several places are one PIR; archives of registries lose the folder around them.
+	// The same bytes from several origins are one PIR. Archives of registries lose the top folder.
 	want := []string{
 		`"strip":1,"unpack":"archive"} {"kind":"url","url":"https://example.org/a.tar.gz"} {"kind":"url","url":"https://example.org/b.tar.gz"} {"kind":"npm","name":"@scope/a","version":"1.20"} {"file":"*.tar.gz","kind":"pypi","name":"six","version":"1.17.0"} {"kind":"crate","name":"libz-sys","version":"1.1.20"} {"file":"*.orig.tar.*","kind":"debsrc","name":"zlib","version":"1:1.3"} {"kind":"debsrc","name":"zlib","patches":"true","version":"1:1.4"}`,
 		`"unpack":"archive"} {"kind":"url","url":"https://example.org/b.tar.gz"} {"kind":"npm","name":"b","version":"1"} {"kind":"url","url":"https://example.org/file.txt"} {"kind":"git","rev":"v1","url":"https://example.org/a.git"}`,

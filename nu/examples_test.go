@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// TestExamples runs what every bound command says of itself, inside the engine.
+// TestExamples runs the examples of every command inside the engine.
 func TestExamples(t *testing.T) {
 	outcomes, err := runExamples(t.Context(), testEngine(t, nil))
 	if err != nil {
@@ -24,7 +24,7 @@ func TestExamples(t *testing.T) {
 			continue
 		}
 		if o.Status == "failed" && o.Command == "attr deprecated" {
-			o.Status = "warns" // its result is the text of a warning, which is shown to nobody here
+			o.Status = "warns" // its result is the text of a warning, which nothing shows here
 		}
 		count[o.Status]++
 		switch o.Status {
@@ -34,12 +34,12 @@ func TestExamples(t *testing.T) {
 			skipped = append(skipped, fmt.Sprintf("%s: %s", o.Command, o.Reason))
 		}
 	}
-	// Their examples use commands that are left out on purpose.
+	// These examples use commands that are left out on purpose.
 	want := []string{
 		"def: `path expand` is not here",
 		"do: `nu` is not here",
 		"do: unknown command `thisisnotarealcommand`",
-		"export const: unknown command `foo`", // of Nushell's documentation: it is a constant
+		"export const: unknown command `foo`", // an example in Nushell's documentation, where foo is a constant
 		"into binary: `path expand` is not here",
 		"into string: `into datetime` is not here",
 		"metadata set: unknown command `pwd`",
@@ -51,7 +51,7 @@ func TestExamples(t *testing.T) {
 	if d := cmp.Diff(want, skipped); d != "" {
 		t.Errorf("skipped: -want +got:\n%s", d)
 	}
-	// "passed" gave the promised result, "ran" promises none, "parsed" needs a build; TestRunBuild has those.
+	// "passed" gave the promised result, "ran" promises none, "parsed" needs a build and is covered by TestRunBuild.
 	wantCount := map[string]int{"passed": 762, "ran": 72, "parsed": 72, "skipped": 10, "warns": 1}
 	if d := cmp.Diff(wantCount, count); d != "" {
 		t.Errorf("outcomes: -want +got:\n%s", d)
@@ -86,7 +86,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// isKind reports whether a command is that of a kind of source, of which there may be any number.
+// isKind reports whether a command belongs to a kind of source, of which there may be any number.
 func isKind(command string) bool {
 	name, ok := strings.CutPrefix(command, "fetch ")
 	return ok && source.Table().Find(name) != nil

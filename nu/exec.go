@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	// maxCapture bounds what one program may write where a script reads it.
+	// maxCapture bounds the output of one program that a script captures.
 	maxCapture = 128 << 20
-	// tailSize is how much of the end of a failing program's error output is shown.
+	// tailSize is how much of the end of a failing program's error output a message shows.
 	tailSize = 4 << 10
 )
 
-// building is one build, seen from the host.
+// building is the host's side of one build.
 type building struct {
 	spec           *BuildSpec
 	stdout, stderr *lockedWriter
-	print          *scriptWriter // stdout for the script itself
+	print          *scriptWriter // stdout of the script itself
 
 	mu  sync.Mutex
 	err error
 }
 
-// end notes an error that no script may catch.
+// end records an error that no script may catch.
 func (b *building) end(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -59,7 +59,7 @@ type execRequest struct {
 	Merge  bool              `json:"merge"` // one stream for both
 }
 
-// execReply is how it ended. Exit is nil if it was not run.
+// execReply is the result of a program. Exit is nil if it did not run.
 type execReply struct {
 	Exit   *int   `json:"exit"`
 	Stdout []byte `json:"stdout,omitempty"`
@@ -126,7 +126,7 @@ func (b *building) do(ctx context.Context, q *hostRequest) (any, error) {
 	return nil, refuse("call it outside the build closure", "%s is not for builds", q.Op)
 }
 
-// exec runs one program. It is an error only if it could not be run.
+// exec runs one program. It returns an error only if the program could not run.
 func (b *building) exec(ctx context.Context, r *execRequest) (*execReply, error) {
 	tail := &tailWriter{}
 	var stdout, stderr capture
@@ -170,7 +170,7 @@ func (b *building) exec(ctx context.Context, r *execRequest) (*execReply, error)
 	return &execReply{Exit: &exit, Stdout: stdout.b.Bytes(), Stderr: stderr.b.Bytes(), Tail: tail.b}, nil
 }
 
-// notRun turns the errors of Exec that are no way for a program to end into refusals.
+// notRun turns the errors of Exec other than a program's own failure into refusals.
 func (b *building) notRun(ctx context.Context, r *execRequest, err error) error {
 	var trap *wasmrt.TrapError
 	var missing *wasmrt.NotFoundError
@@ -192,7 +192,7 @@ func (b *building) notRun(ctx context.Context, r *execRequest, err error) error 
 	return refuse("", "%v", err)
 }
 
-// execAll runs programs at once. Unless keep is set, none is started after one has failed.
+// execAll runs programs concurrently. Unless keep is set, it starts none after one has failed.
 func (b *building) execAll(ctx context.Context, commands []execRequest, keep bool, jobs int) ([]execReply, error) {
 	if most := max(1, b.spec.Jobs); jobs <= 0 || jobs > most {
 		jobs = most
@@ -202,7 +202,7 @@ func (b *building) execAll(ctx context.Context, commands []execRequest, keep boo
 	g.SetLimit(jobs)
 	var mu sync.Mutex
 	failed := false
-	own := make(chan struct{}, 1) // the build's own slot
+	own := make(chan struct{}, 1) // the slot that the build holds
 	for i := range commands {
 		g.Go(func() error {
 			release, err := b.slot(ctx, own)
@@ -227,13 +227,13 @@ func (b *building) execAll(ctx context.Context, commands []execRequest, keep boo
 			failed = failed || *r.Exit != 0 && !keep
 			replies[i] = *r
 			if len(r.Stderr) == 0 {
-				replies[i].Stderr = r.Tail // why it was ended
+				replies[i].Stderr = r.Tail // the reason why it was ended
 			}
 			return nil
 		})
 	}
 	err := g.Wait()
-	// The log is in the order of the list, whoever finished first.
+	// The log has the order of the list, not the order in which programs finish.
 	for _, r := range replies {
 		_, _ = b.stdout.Write(r.Stdout)
 		_, _ = b.stderr.Write(r.Stderr)
@@ -244,7 +244,7 @@ func (b *building) execAll(ctx context.Context, commands []execRequest, keep boo
 	return replies, nil
 }
 
-// slot waits for a slot for one of several programs: the one that the build has, or another one of the machine.
+// slot waits for a slot for one of several programs: the slot of the build, or another one of the machine.
 func (b *building) slot(ctx context.Context, own chan struct{}) (release func(), err error) {
 	if b.spec.Slot == nil {
 		return func() {}, nil
@@ -292,7 +292,7 @@ func environ(env map[string]string) []string {
 	return out
 }
 
-// capture keeps what a program writes, up to a bound. Both streams of a program may share it.
+// capture keeps a program's output, up to a limit. Both streams of a program may share it.
 type capture struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -307,7 +307,7 @@ func (c *capture) Write(p []byte) (int, error) {
 	return c.b.Write(p)
 }
 
-// tailWriter keeps the end of what is written.
+// tailWriter keeps the end of its input.
 type tailWriter struct{ b []byte }
 
 func (t *tailWriter) Write(p []byte) (int, error) {

@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// fetch makes the PIR of a `fetch …`. Nothing is downloaded.
+// fetch makes the PIR of a `fetch …` command. It downloads nothing.
 func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file string) (described, error) {
 	k := s.kinds.Find(name)
 	if k == nil {
@@ -56,16 +56,16 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 		return nil, s.missingHash(ctx, k.Name, &Missing{Origin: origin, Unpack: p.Unpack, Strip: p.Strip})
 	}
 	if p.Hash, err = pir.ParseHash(text); err != nil {
-		return nil, &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then tells the right one"}
+		return nil, &refusal{Msg: err.Error(), Field: "hash", Help: "leave --hash out once: the error then prints the right one"}
 	}
-	// A name that is no field of the origin is one for messages.
+	// If the origin has no field "name", the argument is a name for messages.
 	if given, ok := args["name"].(string); ok && origin["name"] == nil {
 		return s.addFetch(p, origin, given)
 	}
 	return s.addFetch(p, origin, fetchName(origin))
 }
 
-// fieldsOf returns the fields of the origin that the arguments of a fetch say.
+// fieldsOf returns the fields of the origin that the arguments of a fetch set.
 func fieldsOf(k *kind.Kind, args nuon.Record) (kind.Fields, error) {
 	fields := kind.Fields{}
 	for _, param := range k.Fields() {
@@ -95,7 +95,7 @@ func (s *session) addFetch(p *pir.PIR, origin nuon.Record, name string) (describ
 	return described{"pid": pid.String(), "name": name}, nil
 }
 
-// fetchName is what a source is called when nobody names it.
+// fetchName returns the default name of a source.
 func fetchName(origin nuon.Record) string {
 	for _, field := range []string{"name", "url"} {
 		if text, ok := origin[field].(string); ok {
@@ -131,20 +131,20 @@ func (s *session) missingHash(ctx context.Context, kind string, m *Missing) erro
 	return refuse("add --hash "+hash.String(), "%s", what)
 }
 
-// A pathCall is what a `fetch path` names.
+// A pathCall identifies the arguments of a `fetch path`.
 type pathCall struct {
 	virtual string
 	PathOptions
 }
 
-// fetchPath makes the PIR of a file or folder beside the package file. What was named before is not read again.
+// fetchPath makes the PIR of a file or folder beside the package file. It reads each path once in an evaluation.
 func (s *session) fetchPath(ctx context.Context, name, file string, o PathOptions) (described, error) {
 	field := func(help, format string, args ...any) error {
 		return &refusal{Msg: "fetch path " + name + ": " + fmt.Sprintf(format, args...), Field: "path", Help: help}
 	}
 	m, _, ok := s.files.mount(file)
 	if !ok {
-		return nil, field("", "%s is no package file", file)
+		return nil, field("", "%s is not a package file", file)
 	}
 	if path.IsAbs(name) || strings.Contains(name, "\\") {
 		return nil, field("write it relative to the package file", "absolute paths mean something else on every machine")
@@ -205,7 +205,7 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 	return p, nil
 }
 
-// readPath returns the CID of what `fetch path` names. Of a folder of the host that it has read before, it reads the files that have changed.
+// readPath returns the CID of a path that `fetch path` names. For a folder on the host that was read before, it reads only the changed files.
 func (s *session) readPath(ctx context.Context, m Mount, rel string, o PathOptions) (cid.CID, error) {
 	if s.stats == nil || m.Host == "" {
 		return hashPath(ctx, m.FS, rel, o)
@@ -226,11 +226,11 @@ func (s *session) readPath(ctx context.Context, m Mount, rel string, o PathOptio
 		return cid.CID{}, err
 	}
 	return s.stats.Hash(ctx, &statcache.Tree{
-		Folder: folder, FS: Sources(sub, o), Variant: fmt.Sprintf("%+v", o), Listed: o.Gitignore, // a pattern may change and no folder
+		Folder: folder, FS: Sources(sub, o), Variant: fmt.Sprintf("%+v", o), Listed: o.Gitignore, // a pattern may change without a change of the folder
 	})
 }
 
-// hashPath returns the CID of a file, or of a folder as Sources has it.
+// hashPath returns the CID of a file, or of a folder as Sources lists it.
 func hashPath(ctx context.Context, fsys fs.FS, name string, o PathOptions) (cid.CID, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {

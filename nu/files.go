@@ -22,7 +22,7 @@ const (
 	maxLinks = 40
 )
 
-// fileSet reads package files from mounts and notes what was read.
+// fileSet reads package files from mounts and records which ones.
 type fileSet struct {
 	mounts  []Mount
 	reads   map[string][32]byte
@@ -43,7 +43,7 @@ func newFileSet(mounts []Mount) (*fileSet, error) {
 	return &fileSet{mounts: mounts, reads: map[string][32]byte{}, missing: map[string]bool{}}, nil
 }
 
-// shown returns the name of a file for people.
+// shown returns the name of a file for display.
 func (f *fileSet) shown(file string) string {
 	m, name, ok := f.mount(file)
 	if !ok || m.Host == "" {
@@ -65,14 +65,14 @@ func (f *fileSet) mount(p string) (Mount, string, bool) {
 	return Mount{}, "", false
 }
 
-// loaded is a package file for the embedded Nushell.
+// loaded is a package file in the form that the embedded Nushell reads.
 type loaded struct {
 	Path  string `json:"path"`
-	Shown string `json:"shown"` // its name for people
+	Shown string `json:"shown"` // its name for display
 	Text  string `json:"text"`
 }
 
-// load finds what `use name` in the file from means. An empty from is the file that is evaluated.
+// load resolves `use name` in the file from. An empty from means the file to evaluate.
 func (f *fileSet) load(from, name string) (*loaded, error) {
 	if strings.ContainsAny(name, "\\\x00") || !utf8.ValidString(name) || name == "" {
 		return nil, refuse("", "module %q: no such name can be a package file's", name)
@@ -121,7 +121,7 @@ func (f *fileSet) load(from, name string) (*loaded, error) {
 	return nil, refuse(help, "module %s not found", name)
 }
 
-// open reads the package file at a path, or the mod.nu of a folder. It notes what it found, or that there is nothing.
+// open reads the package file at a path, or the mod.nu of a folder. It records the file, or that there is none.
 func (f *fileSet) open(p string) (*loaded, error) {
 	m, name, ok := f.mount(p)
 	if !ok {
@@ -131,7 +131,7 @@ func (f *fileSet) open(p string) (*loaded, error) {
 	if err == nil {
 		var info fs.FileInfo
 		if info, err = fs.Stat(m.FS, name); err == nil && info.IsDir() {
-			f.missing[p] = true // a folder is no file; were it one, it would be read
+			f.missing[p] = true // if a file replaces the folder, the file would be read
 			return f.open(path.Join(m.Path, name, "mod.nu"))
 		}
 	}
@@ -151,7 +151,7 @@ func (f *fileSet) open(p string) (*loaded, error) {
 	}
 	full := path.Join(m.Path, name)
 	if full != p {
-		// The way through the link matters too: note that the name given leads there.
+		// The path through the link matters too: record that the given name leads there.
 		f.reads[p] = blake3.Sum256(text)
 	}
 	f.reads[full] = blake3.Sum256(text)
@@ -179,13 +179,13 @@ func readSource(fsys fs.FS, name string) ([]byte, error) {
 	return plainText(text), nil
 }
 
-// plainText takes the byte order mark off a text, and the carriage returns off the ends of its lines: editors and git add both on some
-// systems, and a package file is to mean the same, and to have the same PID, on all. Lines and columns stay what people see.
+// plainText removes a byte order mark and the carriage returns at line ends. Editors and git add both on some
+// systems, and a package file must have the same meaning and the same PID on all. Lines and columns stay as users see them.
 func plainText(text []byte) []byte {
 	return bytes.ReplaceAll(bytes.TrimPrefix(text, []byte("\uFEFF")), []byte("\r\n"), []byte("\n"))
 }
 
-// resolve follows the symbolic links of a name inside its mount.
+// resolve follows the symbolic links of a name within its mount.
 func resolve(m Mount, name string) (string, error) {
 	links, ok := m.FS.(fs.ReadLinkFS)
 	if !ok {
@@ -201,7 +201,7 @@ func resolve(m Mount, name string) (string, error) {
 		}
 		if part == ".." {
 			if done == "." {
-				return "", refuse("a package set must hold all its files", "%s: a symbolic link leads out of %s", name, m.Path)
+				return "", refuse("a package set must contain all its files", "%s: a symbolic link leads out of %s", name, m.Path)
 			}
 			done = path.Dir(done)
 			continue
@@ -223,14 +223,14 @@ func resolve(m Mount, name string) (string, error) {
 			return "", err
 		}
 		if n++; n > maxLinks || path.IsAbs(target) || strings.Contains(target, "\\") {
-			return "", refuse("a package set must hold all its files", "%s: a symbolic link leads out of %s", name, m.Path)
+			return "", refuse("a package set must contain all its files", "%s: a symbolic link leads out of %s", name, m.Path)
 		}
 		todo = append(strings.Split(target, "/"), todo...)
 	}
 	return done, nil
 }
 
-// trace returns what was read and what was not found, sorted.
+// trace returns the files that were read and the paths where none was found, sorted.
 func (f *fileSet) trace() ([]Read, []string) {
 	var reads []Read
 	for _, p := range slices.Sorted(maps.Keys(f.reads)) {

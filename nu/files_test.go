@@ -8,7 +8,7 @@ import (
 	"testing/fstest"
 )
 
-// TestLinks follows symbolic links inside a mount and refuses those that lead out of it.
+// TestLinks follows symbolic links within a mount and refuses those that lead out of it.
 func TestLinks(t *testing.T) {
 	top := t.TempDir()
 	root := filepath.Join(top, "set")

@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// FuzzLoad asks for names that may lead anywhere; nothing but the files of the mount may be read.
+// FuzzLoad loads arbitrary names and checks that only files of the mount are read.
 func FuzzLoad(f *testing.F) {
 	top := f.TempDir()
 	for name, text := range map[string]string{"set/a.nu": "ok", "set/lib/b.nu": "ok", "secret.nu": "secret", "set.nu": "secret"} {
@@ -39,7 +39,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzDerivation gives the host specs that the embedded Nushell would never send.
+// FuzzDerivation passes specs to the host that the embedded Nushell would never send.
 func FuzzDerivation(f *testing.F) {
 	for _, spec := range []string{
 		`{"build":{"nu":"{|b| 1}"},"name":"a","version":"1"}`, `{"data":[1],"name":"a"}`, `{"name":"a","packages":{"b":"x"}}`,

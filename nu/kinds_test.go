@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// floppy is a kind of source that nuka does not have.
+// floppy returns a kind of source that nuka does not have.
 func floppy() kind.Kind {
 	return kind.Kind{
 		Name: "floppy", About: "A disk.", More: "Slowly.",
@@ -24,7 +24,7 @@ func floppy() kind.Kind {
 	}
 }
 
-// TestNewKind: the engine knows a kind of source from the table alone.
+// TestNewKind checks that the engine supports a new kind of source from the table alone.
 func TestNewKind(t *testing.T) {
 	table := source.Table()
 	table.Kinds = append(table.Kinds, floppy())
@@ -81,7 +81,7 @@ func TestNewKind(t *testing.T) {
 	}
 }
 
-// TestCacheKeyOfKinds: another table of kinds, or other code behind it, finds no entries of the one before.
+// TestCacheKeyOfKinds checks that another table of kinds, or other code behind it, finds no entries of the previous one.
 func TestCacheKeyOfKinds(t *testing.T) {
 	keys := map[string]bool{}
 	table := source.Table()

@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// toolWasm is the program of testdata/tool.
+// toolWasm is the compiled program of testdata/tool.
 var toolWasm string
 
 // testRuntime is shared by all tests: compiling the embedded Nushell takes seconds.
@@ -20,7 +20,7 @@ var testRuntime *wasmrt.Runtime
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	// Machine code is kept between runs where the user's caches are.
+	// The user's cache folder keeps machine code between runs.
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		dir = os.TempDir()

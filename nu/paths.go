@@ -11,18 +11,18 @@ import (
 	"github.com/MordragT/nuka/nu/gitignore"
 )
 
-// PathOptions says what `fetch path` takes of a folder. Zero takes all but .git folders.
+// PathOptions choose what `fetch path` includes from a folder. The zero value excludes .git folders only.
 type PathOptions struct {
-	// All takes .git folders too.
+	// All includes .git folders.
 	All bool `json:",omitempty"`
-	// Gitignore leaves out what git ignores by the .gitignore files of the folder and those in it, and by .git/info/exclude.
+	// Gitignore excludes the names that git ignores by .gitignore files in the folder and its subfolders, and by .git/info/exclude.
 	Gitignore bool `json:",omitempty"`
 }
 
-// Sources returns a folder as `fetch path` takes it. It leaves out what git keeps of a repository's history, which is no
-// source and differs between clones, and sockets, pipes and devices, which no package can hold. What else is left out the
-// options say. Names that are left out are not listed, and can be opened all the same.
-// The patterns of .gitignore files are kept, so each walk of a folder wants a new one.
+// Sources returns the view of a folder that `fetch path` hashes. It excludes git's repository data, which is no
+// source and differs between clones, and sockets, pipes and devices, which a package cannot hold. The options exclude more.
+// Excluded names are not listed but can be opened.
+// Sources caches the patterns of .gitignore files, so each walk of a folder needs a new view.
 func Sources(folder fs.FS, o PathOptions) fs.FS {
 	return &sources{FS: folder, o: o, levels: map[string]*level{}}
 }
@@ -35,14 +35,14 @@ type sources struct {
 	levels map[string]*level // by folder
 }
 
-// A level is the patterns of a folder, and the level above it.
+// A level is the patterns that apply in a folder, and the level above.
 type level struct {
 	above    *level
-	dir      string // that names in the patterns are relative to
+	dir      string // names in the patterns are relative to it
 	patterns gitignore.Patterns
 }
 
-// ignores reports whether git ignores a name in the level's folder. The patterns nearest to it decide.
+// ignores reports whether git ignores a name in the level's folder. The nearest patterns that match decide.
 func (l *level) ignores(name string, isDir bool) bool {
 	for ; l != nil; l = l.above {
 		rel := name
@@ -84,7 +84,7 @@ func (s *sources) ReadDir(name string) ([]fs.DirEntry, error) {
 	}), nil
 }
 
-// level returns the patterns that count in a folder.
+// level returns the patterns that apply in a folder.
 func (s *sources) level(dir string) (*level, error) {
 	s.mu.Lock()
 	l, ok := s.levels[dir]
@@ -110,8 +110,8 @@ func (s *sources) level(dir string) (*level, error) {
 	return l, nil
 }
 
-// read returns the level of the patterns in a file for names below dir, or above if there is none.
-// As for git, a link is no file of patterns.
+// read returns the level of the patterns in a file, for names below dir, or above if there is no such file.
+// As git does, it ignores a pattern file that is a link.
 func (s *sources) read(above *level, dir, name string) (*level, error) {
 	info, err := fs.Lstat(s.FS, name)
 	if err != nil || !info.Mode().IsRegular() {

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// writeFiles writes files below dir. A text that begins with -> is a link.
+// writeFiles writes files below dir. A text that begins with -> makes a link.
 func writeFiles(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -51,7 +51,7 @@ func listed(t *testing.T, folder fs.FS) []string {
 	return names
 }
 
-// TestGitignore takes a folder without what git ignores in it, and compares with git where there is one.
+// TestGitignore lists a folder without ignored names, and compares with git if it is installed.
 func TestGitignore(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string]string
@@ -76,7 +76,7 @@ func TestGitignore(t *testing.T) {
 				c := exec.Command("git", append([]string{"-C", dir, "-c", "core.ignoreCase=false"}, args...)...)
 				c.Env, c.Stdin = env, strings.NewReader(stdin)
 				out, err := c.Output()
-				if err != nil && c.ProcessState.ExitCode() != 1 { // none is ignored
+				if err != nil && c.ProcessState.ExitCode() != 1 { // no name is ignored
 					t.Fatalf("git %v: %v", args, err)
 				}
 				return string(out)
@@ -100,7 +100,7 @@ func TestGitignore(t *testing.T) {
 			if d := cmp.Diff(fromGit, got, cmp.Transformer("", func(s []string) string { return strings.Join(s, " ") })); d != "" {
 				t.Errorf("-git +got:\n%s", d)
 			}
-			// With both options only names by which git keeps its history come back.
+			// With both options, the view adds only the names of git's repository data.
 			both := listed(t, Sources(os.DirFS(dir), PathOptions{All: true, Gitignore: true}))
 			both = slices.DeleteFunc(both, func(name string) bool { return name == ".git" || strings.HasPrefix(name, ".git/") })
 			if !slices.Equal(both, got) {
@@ -110,7 +110,7 @@ func TestGitignore(t *testing.T) {
 	}
 }
 
-// TestGitignoreTooLarge has a file of patterns that nobody wrote.
+// TestGitignoreTooLarge uses a pattern file of unreasonable size.
 func TestGitignoreTooLarge(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]string{"d/.gitignore": strings.Repeat("a\n", 1<<20)})
@@ -123,7 +123,7 @@ func TestGitignoreTooLarge(t *testing.T) {
 	}
 }
 
-// TestGitignoreCached changes what is ignored, and by what, between evaluations.
+// TestGitignoreCached changes ignored files and patterns between evaluations.
 func TestGitignoreCached(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]string{
@@ -163,7 +163,7 @@ func TestGitignoreCached(t *testing.T) {
 	}
 }
 
-// opening counts the source files that are opened.
+// opening counts how many source files are opened.
 type opening struct {
 	fs.FS
 	opens atomic.Int32
@@ -179,7 +179,7 @@ func (o *opening) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDi
 func (o *opening) ReadLink(name string) (string, error)       { return fs.ReadLink(o.FS, name) }
 func (o *opening) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(o.FS, name) }
 
-// TestPathStat evaluates a package again: `fetch path` reads the files that have changed, also those behind a link and below a link.
+// TestPathStat evaluates a package again and checks that `fetch path` reads only the changed files, also behind a link and below one.
 func TestPathStat(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("nuka reads every file there")
@@ -202,12 +202,12 @@ func testPathStat(t *testing.T, name string) {
 	if err := os.Symlink("src", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2100 * time.Millisecond) // until then a change might not show
+	time.Sleep(2100 * time.Millisecond) // before that, a change might not be visible in stat
 	last := ""
-	for i, want := range []int32{20, 0, 2} { // twice: it is known to be another, and racy
+	for i, want := range []int32{20, 0, 2} { // 2: the check of the cache entry reads the changed file, and the evaluation reads it again, because it is racy
 		fsys := &opening{FS: os.DirFS(dir)}
 		if i == 2 {
-			writeFiles(t, dir, map[string]string{"src/deep/f7": "x"}) // of the same length
+			writeFiles(t, dir, map[string]string{"src/deep/f7": "x"}) // the same length as before
 		}
 		res, err := testEngine(t, &Options{CacheDir: cache}).Eval(t.Context(), &Request{
 			Sets: []Mount{{Path: "/work", FS: fsys, Host: dir}}, File: "/work/a.nu",

@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// lazyRuntime makes a runtime when it is first asked for.
+// lazyRuntime creates a runtime on first use.
 type lazyRuntime struct {
 	mu sync.Mutex
 	rt *wasmrt.Runtime

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// A Param is a flag or an argument of a package, as its file writes it.
+// A Param is a flag or an argument of a package, as written in its file.
 type Param struct {
 	Text string // such as `--level (-l): int = 1`
-	Doc  string // the comment behind it
+	Doc  string // the comment after it
 }
 
-// Params reads the parameters of a package's main, and the comment above it, out of the text of its file, without evaluating it.
+// Params reads the parameters of a package's main, and the comment above it, from the text of the file, without evaluating it.
 // A file without a main has none.
 func Params(fsys fs.FS, name string) (doc string, params []Param, err error) {
 	text, err := readSource(fsys, name)
@@ -48,7 +48,7 @@ func Params(fsys fs.FS, name string) (doc string, params []Param, err error) {
 	return "", nil, nil
 }
 
-// A scanner divides Nushell into words, strings, brackets, comments and white space.
+// A scanner splits Nushell into words, strings, brackets, comments and white space.
 type scanner struct {
 	text string
 	at   int
@@ -56,13 +56,13 @@ type scanner struct {
 
 func (s *scanner) end() bool { return s.at >= len(s.text) }
 
-// blank reports whether the line that begins here has nothing on it.
+// blank reports whether the line that begins here is empty.
 func (s *scanner) blank() bool {
 	line, _, _ := strings.Cut(s.text[s.at:], "\n")
 	return strings.TrimSpace(line) == ""
 }
 
-// next returns the next token; the rest of a line behind # is one, and so is a line's end.
+// next returns the next token. A comment up to the end of its line is a token, and so is the end of a line.
 func (s *scanner) next() string {
 	begin, c := s.at, s.text[s.at]
 	switch {
@@ -105,7 +105,7 @@ func (s *scanner) quoted(quote byte) {
 	s.at = min(s.at, len(s.text))
 }
 
-// raw skips r#'…'#, with as many signs behind it as before.
+// raw skips r#'…'#, which ends with as many # signs as it begins with.
 func (s *scanner) raw() {
 	rest := s.text[s.at+1:]
 	signs := len(rest) - len(strings.TrimLeft(rest, "#"))
@@ -117,7 +117,7 @@ func (s *scanner) raw() {
 	s.at = len(s.text)
 }
 
-// words skips white space and the given tokens, in that order, or nothing.
+// words skips white space and the given tokens in that order, or nothing if they do not follow.
 func (s *scanner) words(want ...string) bool {
 	begin := s.at
 	for _, w := range want {
@@ -133,7 +133,7 @@ func (s *scanner) words(want ...string) bool {
 	return true
 }
 
-// params reads what follows the bracket that opens a signature.
+// params reads a signature after its opening bracket.
 func (s *scanner) params() []Param {
 	var list []Param
 	text := ""
@@ -143,7 +143,7 @@ func (s *scanner) params() []Param {
 		}
 		text = ""
 	}
-	types := 0 // list<…> and record<…> that are open
+	types := 0 // the number of open list<…> and record<…>
 	for depth := 1; !s.end(); {
 		token := s.next()
 		switch {
@@ -176,7 +176,7 @@ func (s *scanner) params() []Param {
 	return list
 }
 
-// startsParam reports whether what follows white space is another parameter, and not the rest of the one that has been read.
+// startsParam reports whether the text after white space starts another parameter or continues the current one.
 func (s *scanner) startsParam(before string) bool {
 	rest := strings.TrimLeft(s.text[s.at:], " \t\r")
 	before = strings.TrimSpace(before)

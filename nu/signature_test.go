@@ -59,7 +59,7 @@ export def main [
 	}
 }
 
-// The flags that are read out of the text are those that Nushell finds, in every package of the set.
+// TestParamsAsNushell checks, for every package of the set, that the flags read from the text are those that Nushell finds.
 func TestParamsAsNushell(t *testing.T) {
 	e := testEngine(t, nil)
 	flag := regexp.MustCompile(`--[a-z-]+`)

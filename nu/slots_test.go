@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A build runs one program by the slot that it has, and others at the same time by slots that it takes and gives back. With none to be had
-// it goes on by itself.
+// TestRunAllTakesSlots checks that a build runs one program in its own slot, and others in slots that it takes and releases. If no slot is free,
+// the build continues with its own.
 func TestRunAllTakesSlots(t *testing.T) {
 	for free, most := range map[int32]int32{0: 1, 1: 2, 9: 4} {
 		var taken, now, peak atomic.Int32

@@ -7,7 +7,7 @@ import (
 	"testing/fstest"
 )
 
-// A package file that an editor or git has written in its system's way is the package that its plain twin is.
+// TestPlainText checks that a file with the line ends or byte order mark of some systems gives the same package as without.
 func TestPlainText(t *testing.T) {
 	const plain = "# A package.\nexport def main [] {\n  derivation {name: a, build: {|b|\n    \"one\ntwo\" | save $\"($b.out)/x\"\n  }}\n}\n"
 	crlf := bytes.ReplaceAll([]byte(plain), []byte("\n"), []byte("\r\n"))

@@ -10,8 +10,8 @@ import (
 )
 
 // Decode reads a PIR from its canonical bytes.
-// It refuses bytes that are not canonical, unknown fields, and fields of another kind,
-// so that Encode of the result gives the same bytes.
+// It refuses bytes that are not canonical, unknown fields, and fields of the wrong type,
+// so Encode of the result returns the same bytes.
 func Decode(canonical []byte) (*PIR, error) {
 	if len(canonical) > MaxSize {
 		return nil, fmt.Errorf("decode pir: %d bytes are more than %d", len(canonical), MaxSize)
@@ -90,7 +90,7 @@ func fromRecord(rec nuon.Record) (*PIR, error) {
 	return p, r.err
 }
 
-// reader takes fields out of a record and keeps the first error.
+// reader reads fields from a record and keeps the first error.
 type reader struct{ err error }
 
 func (r *reader) fail(field string, err error) {
@@ -132,7 +132,7 @@ func (r *reader) refs(rec nuon.Record, field string) map[string]PID {
 }
 
 // Resolve returns the resolved PIR of p and its PID:
-// p with every input's PID replaced by the CID that content gives for it.
+// p with the PID of every input replaced by the CID that content returns for it.
 // A fetch, a value and a build without inputs resolve to themselves.
 func (p *PIR) Resolve(content func(PID) (cid.CID, error)) (PID, []byte, error) {
 	var failed error

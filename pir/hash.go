@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// A HashAlgorithm says what a Hash was computed over and how.
+// A HashAlgorithm is a hash function and the bytes that it is computed over.
 type HashAlgorithm string
 
 // The hash algorithms of fixed outputs.
@@ -24,7 +24,7 @@ const (
 var digestSize = map[HashAlgorithm]int{B3: 32, SHA256: 32, SHA512: 64, H1: 32}
 
 // A Hash fixes the output of a fetch.
-// Hashes are comparable; the zero Hash fixes nothing.
+// Hashes are comparable. The zero Hash fixes nothing.
 type Hash struct {
 	Algorithm HashAlgorithm
 	digest    string
@@ -39,7 +39,7 @@ func NewHash(a HashAlgorithm, digest []byte) Hash {
 	return Hash{a, string(digest)}
 }
 
-// ParseHash reads a hash as package files, registries and lock files print it:
+// ParseHash reads a hash in the forms that package files, registries and lock files use:
 // b3-<base32>, sha256-<hex>, sha256:<hex>, sha256-<base64> (Subresource Integrity), sha512-…, h1:<base64>.
 func ParseHash(s string) (Hash, error) {
 	algorithm, text, ok := strings.Cut(s, "-")

@@ -7,10 +7,10 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// A Kind says how a PIR becomes content.
+// A Kind is the way in which a PIR becomes content.
 type Kind string
 
-// The kinds of PIR. Each is a row of kinds; a test looks at every switch over them and every map of them (internal/floors).
+// The kinds of PIR. Each is a row of the table kinds. A test checks every switch over kinds and every map of them (internal/floors).
 const (
 	// Fetch is a fixed output: bytes from outside that must have a given hash.
 	Fetch Kind = "fetch"
@@ -18,21 +18,21 @@ const (
 	Build Kind = "build"
 	// Env is a merged tree of packages: a profile or a runtime.
 	Env Kind = "env"
-	// Data is a value.
+	// Data is a canonical value, written down.
 	Data Kind = "data"
 )
 
 // Kinds returns the kinds, sorted.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(kinds)) }
 
-// rules are what a kind of PIR is.
+// rules are the properties of a kind of PIR.
 type rules struct {
-	verb   string // what making it is called
-	long   bool   // people wait for it
+	verb   string // the verb for making it
+	long   bool   // users wait for it
 	inputs bool   // it is made from other packages
-	// check reports the first field that does not fit.
+	// check returns an error about the first wrong field.
 	check func(p *PIR) error
-	// record adds the fields to rec, with the inputs written by ref.
+	// record adds the fields to rec; ref writes the inputs.
 	record func(p *PIR, rec nuon.Record, ref func(PID) string)
 }
 
@@ -43,10 +43,10 @@ var kinds = map[Kind]rules{
 	Data:  {verb: "write", check: (*PIR).checkData, record: (*PIR).recordData},
 }
 
-// Verb returns what making a PIR of the kind is called: fetch, build, merge, write; "" for what is no kind.
+// Verb returns the verb for making a PIR of the kind: fetch, build, merge, write; "" if k is not a kind.
 func (k Kind) Verb() string { return kinds[k].verb }
 
-// Long reports whether people wait for a PIR of the kind to be made, so that it counts as a step.
+// Long reports whether making a PIR of the kind takes long enough to count as a step of progress.
 func (k Kind) Long() bool { return kinds[k].long }
 
 // HasInputs reports whether a PIR of the kind is made from other packages.
@@ -54,7 +54,7 @@ func (k Kind) HasInputs() bool { return kinds[k].inputs }
 
 func (p *PIR) checkFetch() error {
 	if !slices.Contains([]Unpack{UnpackFile, UnpackArchive, UnpackDeb}, p.Unpack) {
-		return fieldErr("unpack", "%q is none of file, archive, deb", p.Unpack)
+		return fieldErr("unpack", "%q is not one of file, archive, deb", p.Unpack)
 	}
 	if p.Hash.IsZero() {
 		return fieldErr("hash", "missing")
@@ -72,7 +72,7 @@ func (p *PIR) recordFetch(rec nuon.Record, _ func(PID) string) {
 	}
 }
 
-// checkName is a part of checkBuild, checkEnv and checkData.
+// checkName checks the name for checkBuild, checkEnv and checkData.
 func (p *PIR) checkName() error {
 	if !namePattern.MatchString(p.Name) {
 		return fieldErr("name", "%.100q: want letters, digits and . _ + -, beginning with a letter or digit, 100 at most", p.Name)
@@ -94,7 +94,7 @@ func (p *PIR) recordData(rec nuon.Record, _ func(PID) string) {
 	rec["name"], rec["data"] = p.Name, p.Data
 }
 
-// checkPackage is what checkBuild and checkEnv share.
+// checkPackage checks the fields that a build and an env have in common.
 func (p *PIR) checkPackage() error {
 	if err := p.checkName(); err != nil {
 		return err
@@ -145,7 +145,7 @@ func (p *PIR) checkBuild() error {
 	}
 	for k := range p.Env {
 		if !envPattern.MatchString(k) {
-			return fieldErr("env", "%.100q is no name of an environment variable", k)
+			return fieldErr("env", "%.100q is not the name of an environment variable", k)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 const keyContext = "nuka pir 1"
 
 // A PID identifies a PIR: BLAKE3 in derive-key mode over its canonical bytes.
-// PIDs are comparable; the zero PID names nothing.
+// PIDs are comparable. The zero PID identifies nothing.
 type PID [32]byte
 
 // PIDLen is the length of a PID's text in bytes.
@@ -38,13 +38,13 @@ func ParsePID(s string) (PID, error) {
 	return PID(id), nil
 }
 
-// parseDigest reads the one base32 text of 32 bytes.
+// parseDigest parses the only base32 text of a digest of 32 bytes.
 func parseDigest(s string) (digest [32]byte, err error) {
 	if len(s) != PIDLen {
 		return digest, errBase32
 	}
 	b, err := base32Lower.DecodeString(s)
-	// 52 characters carry 4 bits more than 32 bytes: they must be zero, or two texts would name one PID.
+	// 52 characters carry 4 bits more than 32 bytes. These must be zero, or two texts would identify one PID.
 	if err != nil || base32Lower.EncodeToString(b) != s {
 		return digest, errBase32
 	}
@@ -54,10 +54,10 @@ func parseDigest(s string) (digest [32]byte, err error) {
 // String returns the text form of id.
 func (id PID) String() string { return base32Lower.EncodeToString(id[:]) }
 
-// Short returns the first characters of id, for people.
+// Short returns the first 10 characters of id, for display.
 func (id PID) Short() string { return id.String()[:10] }
 
-// IsZero reports whether id names nothing.
+// IsZero reports whether id is the zero PID.
 func (id PID) IsZero() bool { return id == PID{} }
 
 // MarshalText implements encoding.TextMarshaler.

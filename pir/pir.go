@@ -18,26 +18,26 @@ const (
 	MaxSize = 4 << 20
 )
 
-// Unpack says how the fetched bytes become a tree.
+// An Unpack is the way in which fetched bytes become a tree.
 type Unpack string
 
 // The ways to unpack.
 const (
 	// UnpackFile keeps the bytes as one file.
 	UnpackFile Unpack = "file"
-	// UnpackArchive unpacks a tar (plain, gzip, xz, zstd, bzip2) or a zip, told apart by their first bytes.
+	// UnpackArchive unpacks a tar (plain, gzip, xz, zstd, bzip2) or a zip, recognised by its first bytes.
 	UnpackArchive Unpack = "archive"
 	// UnpackDeb unpacks the data of a Debian binary package.
 	UnpackDeb Unpack = "deb"
 )
 
 // A PIR describes one repeatable computation.
-// Which fields are set depends on Kind; Encode and Decode check it.
+// Kind determines which fields are set. Encode and Decode check that.
 type PIR struct {
 	Kind     Kind
 	Name     string   // of build, env, data
 	Version  string   // of build, env; may be empty
-	Platform Platform // of build, env: what the output needs
+	Platform Platform // of build, env: what the output needs to run
 
 	Packages map[string]PID    // of build, env: inputs, by the name the closure uses
 	Src      Src               // of build
@@ -53,7 +53,7 @@ type PIR struct {
 	Data any // of data: a canonical value
 }
 
-// Src is the sources of a build: one, or several by name; the zero Src is none.
+// Src holds the sources of a build: one source, or several with names. The zero Src is none.
 type Src struct {
 	One   PID
 	Named map[string]PID
@@ -68,7 +68,7 @@ var (
 	envPattern     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 )
 
-// A FieldError says which field of a PIR is wrong, and why.
+// A FieldError names the wrong field of a PIR and the reason.
 type FieldError struct {
 	Field string
 	Err   error
@@ -98,18 +98,18 @@ func (p *PIR) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// record returns p as a record, with the inputs written by ref.
+// record returns p as a record; ref writes the inputs.
 func (p *PIR) record(ref func(PID) string) nuon.Record {
 	rec := nuon.Record{"pir": int64(Version), "kind": string(p.Kind)}
 	kinds[p.Kind].record(p, rec, ref)
 	return rec
 }
 
-// check reports the first field that does not fit the kind.
+// check returns an error about the first field that is wrong for the kind.
 func (p *PIR) check() error {
 	rules, ok := kinds[p.Kind]
 	if !ok {
-		return fieldErr("kind", "%q is none of %s", p.Kind, Kinds())
+		return fieldErr("kind", "%q is not one of %s", p.Kind, Kinds())
 	}
 	return rules.check(p)
 }
@@ -137,14 +137,14 @@ func checkRun(run nuon.Record) error {
 	}
 	for _, c := range list {
 		if name, ok := c.(string); !ok || !namePattern.MatchString(name) {
-			return fieldErr("run", "commands: %.100v is no name of a program", c)
+			return fieldErr("run", "commands: %.100v is not the name of a program", c)
 		}
 	}
 	return nil
 }
 
-// Commands returns the names of the programs p offers, first the one that is run when none is named.
-// It is empty where p leaves it to the output's bin folder.
+// Commands returns the names of the programs in p. The first is the default.
+// If p declares no commands, the result is empty and the output's bin folder decides.
 func (p *PIR) Commands() []string {
 	var names []string
 	list, _ := p.Run["commands"].(nuon.List)
@@ -156,7 +156,7 @@ func (p *PIR) Commands() []string {
 	return names
 }
 
-// Inputs returns the PIDs p needs to be realized before it can be built, sorted, each once.
+// Inputs returns the PIDs that must be realized before p can be built, sorted, each once.
 func (p *PIR) Inputs() []PID {
 	seen := map[PID]bool{}
 	for _, id := range p.Packages {

@@ -49,7 +49,7 @@ func samples(t testing.TB) map[string]*PIR {
 	}
 }
 
-// TestVectors holds the canonical bytes and PIDs that may never change.
+// TestVectors compares canonical bytes and PIDs with frozen ones, which must never change.
 func TestVectors(t *testing.T) {
 	for name, p := range samples(t) {
 		canonical, err := p.Encode()
@@ -82,7 +82,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// TestDerivation ties PIDs to BLAKE3's derive-key mode with our context, computed by the reference implementation.
+// TestDerivation compares a PID with BLAKE3's derive-key mode in our context, as the reference implementation computes it.
 func TestDerivation(t *testing.T) {
 	const want = "36b43226d6262f613b62234bb41de56da6fb904c839b122683ab46170c420e4c"
 	digest := Sum([]byte("abc"))
@@ -150,7 +150,7 @@ func TestResolve(t *testing.T) {
 	if !bytes.Contains(text, []byte(contents[id(1)].String())) || bytes.Contains(text, []byte(id(1).String())) {
 		t.Errorf("resolved PIR names PIDs or misses CIDs: %s", text)
 	}
-	// Another PID for an input with the same content resolves to the same: early cutoff.
+	// If an input's PID changes and its content does not, the resolved PIR stays the same: early cutoff.
 	b := samples(t)["build"]
 	b.Packages["clang"] = id(8)
 	contents[id(8)] = contents[id(1)]
@@ -248,7 +248,7 @@ func TestFieldError(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that whatever Decode accepts encodes to the same bytes.
+// FuzzDecode checks that Encode writes the same bytes for whatever Decode accepts.
 func FuzzDecode(f *testing.F) {
 	for _, p := range samples(f) {
 		b, err := p.Encode()
@@ -269,7 +269,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzParse checks that each accepted text of an identifier is its only text.
+// FuzzParse checks that each text that a parser accepts is the only text of its identifier.
 func FuzzParse(f *testing.F) {
 	f.Add(id(1).String())
 	f.Add("linux-x86_64_v3-gnu")

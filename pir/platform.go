@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// A Platform says what an output needs of the machine it runs on, not where it was built.
-// Platforms are comparable; the zero Platform is Any, which runs everywhere (WebAssembly and data).
+// A Platform describes what an output needs from the machine it runs on, not where it was built.
+// Platforms are comparable. The zero Platform is Any, which runs everywhere (WebAssembly and data).
 type Platform struct {
 	OS   string // "linux", "darwin", "windows", "freebsd"
-	CPU  CPU    // the lowest CPU that will do
+	CPU  CPU    // the lowest sufficient CPU
 	Libc string // "gnu" or "musl" on Linux, "" elsewhere and for static programs
 }
 
@@ -21,8 +21,8 @@ var Any = Platform{}
 // (https://github.com/archspec/archspec-json): x86_64, x86_64_v3, aarch64, armv8.2a.
 type CPU string
 
-// parents lists, for each CPU, the one whose programs it runs as well.
-// The order is archspec's compatible-with relation, cut to the levels without a vendor's name.
+// parents maps each CPU to the one whose programs it also runs.
+// The order is archspec's compatible-with relation, restricted to the levels without a vendor's name.
 var parents = map[CPU]CPU{
 	"x86_64":    "",
 	"x86_64_v2": "x86_64",
@@ -59,7 +59,7 @@ func ParsePlatform(s string) (Platform, error) {
 	}
 	p := Platform{OS: fields[0], CPU: CPU(fields[1])}
 	if !slices.Contains(systems, p.OS) {
-		return Platform{}, fmt.Errorf("parse platform %.60q: operating system %q is none of %s", s, p.OS, strings.Join(systems, ", "))
+		return Platform{}, fmt.Errorf("parse platform %.60q: operating system %q is not one of %s", s, p.OS, strings.Join(systems, ", "))
 	}
 	if _, ok := parents[p.CPU]; !ok {
 		return Platform{}, fmt.Errorf("parse platform %.60q: cpu %q is unknown", s, p.CPU)
@@ -85,16 +85,16 @@ func (p Platform) String() string {
 	return s
 }
 
-// RunsOn reports whether an output that needs p runs on a machine that is m.
+// RunsOn reports whether an output for platform p runs on machine m.
 func (p Platform) RunsOn(m Platform) bool {
 	return p == Any || p.OS == m.OS && (p.Libc == "" || p.Libc == m.Libc) && m.CPU.Runs(p.CPU)
 }
 
-// Runs reports whether cpu executes programs made for level.
+// Runs reports whether cpu executes programs compiled for level.
 func (cpu CPU) Runs(level CPU) bool { return slices.Contains(cpu.Levels(), level) }
 
-// Levels returns what cpu executes, best first: x86_64_v3, x86_64_v2, x86_64.
-// It is the order in which optimised outputs are looked for.
+// Levels returns the levels that cpu executes, best first: x86_64_v3, x86_64_v2, x86_64.
+// Optimised outputs are looked up in this order.
 func (cpu CPU) Levels() []CPU {
 	var levels []CPU
 	for cpu != "" {

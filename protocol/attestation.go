@@ -16,7 +16,7 @@ import (
 )
 
 // A Key identifies a signer: an ed25519 public key (RFC 8032).
-// Keys are comparable; the zero Key signs nothing.
+// Keys are comparable. The zero Key identifies no signer.
 type Key [ed25519.PublicKeySize]byte
 
 var keyText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -36,7 +36,7 @@ func ParseKey(s string) (Key, error) {
 // String returns the text form of k.
 func (k Key) String() string { return keyPrefix + keyText.EncodeToString(k[:]) }
 
-// IsZero reports whether k is no key.
+// IsZero reports whether k is the zero Key.
 func (k Key) IsZero() bool { return k == Key{} }
 
 // KeyOf returns the Key of a private key.
@@ -54,16 +54,16 @@ const (
 )
 
 // An Attestation is one signer's claim that realizing PID gave CID.
-// Claims of several signers for one PID may differ; policy decides.
+// Several signers may claim different CIDs for one PID; the policy decides.
 type Attestation struct {
 	PID     pir.PID
 	CID     cid.CID
 	Refs    []pir.PID // what the content needs at run time, sorted, each once
-	Size    int64     // bytes of content, for budgets
+	Size    int64     // bytes of content; budgets count it
 	Issued  time.Time // whole seconds
 	Expires time.Time // whole seconds; zero means never
-	// Via is set when the signer has not made the content: PID resolves to the PID Via, and that Via has this content is
-	// the word of others. Such a statement is a note of a node to itself: it is no vote and is not given to others.
+	// Via is set if the signer has not made the content itself: PID resolves to the PID Via, and only other signers claim that Via has this
+	// content. Such an attestation is a record for the node itself: it is no vote, and the node does not send it to others.
 	Via pir.PID
 
 	Signer    Key
@@ -84,7 +84,7 @@ func (a *Attestation) Sign(private ed25519.PrivateKey) error {
 }
 
 // Verify reports whether the signature is Signer's over the claim.
-// Whether the claim counts (time, policy) is not its concern.
+// It does not check whether the claim counts (time, policy).
 func (a *Attestation) Verify() error {
 	claim, err := a.claim()
 	if err != nil {
@@ -163,8 +163,8 @@ func DecodeAttestation(canonical []byte) (*Attestation, error) {
 	return a, a.Verify()
 }
 
-// DecodeVerifiedAttestation is DecodeAttestation of bytes that went through it before: it does not verify the signature again, which
-// takes most of the time.
+// DecodeVerifiedAttestation decodes bytes that DecodeAttestation has accepted before. It does not verify the signature again,
+// which takes most of the time.
 func DecodeVerifiedAttestation(canonical []byte) (*Attestation, error) {
 	rec, err := nuon.DecodeRecord(canonical)
 	if err != nil {
@@ -223,7 +223,7 @@ func attestationFrom(rec nuon.Record) (*Attestation, error) {
 	return a, nil
 }
 
-// SortRefs sorts ids and drops repetitions, as Attestation.Refs wants them.
+// SortRefs sorts ids and drops duplicates, as Attestation.Refs requires.
 func SortRefs(ids []pir.PID) []pir.PID {
 	slices.SortFunc(ids, func(a, b pir.PID) int { return bytes.Compare(a[:], b[:]) })
 	return slices.Compact(ids)

@@ -7,25 +7,25 @@ import (
 	"syscall"
 )
 
-// A Code says, for programs, why something did not work.
+// A Code is the reason of a failure, for programs.
 type Code string
 
 // The closed list of codes.
 const (
 	Invalid     Code = "invalid"     // the request, or a package in it, is wrong; the same call fails again
 	NotFound    Code = "not-found"   // no such package, content, path or log
-	Denied      Code = "denied"      // the caller may not
+	Denied      Code = "denied"      // the caller lacks the right
 	Unavailable Code = "unavailable" // no source answers; a later call may succeed
-	Offline     Code = "offline"     // it needs the network and may not use it
-	Mismatch    Code = "mismatch"    // fetched bytes are not what the hash says
+	Offline     Code = "offline"     // the call needs the network, which it may not use
+	Mismatch    Code = "mismatch"    // fetched bytes do not have the expected hash
 	Failed      Code = "failed"      // a build ran and failed
-	Differs     Code = "differs"     // a rebuild gave other content
-	Damaged     Code = "damaged"     // stored content is not what its name says
+	Differs     Code = "differs"     // a rebuild gave different content
+	Damaged     Code = "damaged"     // stored content does not match its name
 	Exhausted   Code = "exhausted"   // a limit was reached, or the disk is full
-	Busy        Code = "busy"        // another process holds what is needed
-	Canceled    Code = "canceled"    // the caller gave up
-	Unsupported Code = "unsupported" // this platform or version cannot
-	Internal    Code = "internal"    // a fault of nuka's own
+	Busy        Code = "busy"        // another process holds a resource that the call needs
+	Canceled    Code = "canceled"    // the caller cancelled the call
+	Unsupported Code = "unsupported" // this platform or version cannot do it
+	Internal    Code = "internal"    // a bug in nuka
 )
 
 // An Error is a failure that crosses the wire.
@@ -40,7 +40,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap returns the cause: what Errorf wrapped, or the error that AsError got. It is nil of an error that came over the wire.
+// Unwrap returns the error that Errorf wrapped or that AsError received. For an error received over the wire it returns nil.
 func (e *Error) Unwrap() error { return e.cause }
 
 // Errorf returns an Error with a formatted message. As with fmt.Errorf, the verb %w wraps an error.
@@ -64,7 +64,7 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 }
 
 // AsError returns the Error in err's chain, with the message of the whole chain.
-// An error that holds none becomes Canceled, Exhausted if the disk is full, or Internal.
+// If the chain has none, it returns one with the code Canceled, Exhausted if the disk is full, or Internal.
 func AsError(err error) *Error {
 	var e *Error
 	switch {
@@ -80,7 +80,7 @@ func AsError(err error) *Error {
 	return &Error{Code: Internal, Message: err.Error(), cause: err}
 }
 
-// CodeOf returns the code of err: "" for nil.
+// CodeOf returns the code of err, or "" if err is nil.
 func CodeOf(err error) Code {
 	if e := AsError(err); e != nil {
 		return e.Code

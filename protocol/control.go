@@ -20,83 +20,83 @@ type Op string
 const (
 	OpStatus   Op = "status"   // none → Status
 	OpRealize  Op = "realize"  // RealizeArgs → Realized, with events
-	OpPlan     Op = "plan"     // RealizeArgs → Plan; nothing is made
+	OpPlan     Op = "plan"     // RealizeArgs → Plan; changes nothing
 	OpUpload   Op = "upload"   // UploadArgs and a tar stream → Uploaded
 	OpDescribe Op = "describe" // PathArgs → Description
-	OpFind     Op = "find"     // PathArgs, whose ID is the beginning of PIDs → []Found
+	OpFind     Op = "find"     // PathArgs, whose ID is a prefix of PIDs → []Found
 	OpList     Op = "list"     // PathArgs → []Entry
-	OpFolder   Op = "folder"   // FolderArgs → bytes: a JSON Entry a line, for each that the folder holds
+	OpFolder   Op = "folder"   // FolderArgs → bytes: a line of JSON for each Entry of the folder
 	OpFiles    Op = "files"    // FilesArgs → []string
 	OpRead     Op = "read"     // PathArgs → data
 	OpLog      Op = "log"      // PathArgs → data
 	OpProgram  Op = "program"  // ProgramArgs → Program
 	OpVerify   Op = "verify"   // none → Verified, with events
 	OpStats    Op = "stats"    // none → Stats
-	OpStop     Op = "stop"     // none → nothing; the daemon ends when its work is done
+	OpStop     Op = "stop"     // none → nothing; the daemon exits after its running work
 )
 
-// Status says how a daemon is.
+// Status describes a running daemon.
 type Status struct {
 	Version string        `json:"version"`
 	Home    string        `json:"home"`
 	Key     string        `json:"key"` // the node's key
 	Process int           `json:"process"`
 	Uptime  time.Duration `json:"uptime"`  // nanoseconds
-	Running []string      `json:"running"` // what is being fetched or built
-	// Confinement says how worker processes are confined, and what this platform lacks.
+	Running []string      `json:"running"` // names of the packages that are being fetched or built
+	// Confinement describes how worker processes are confined, and what this platform lacks.
 	Confinement []string `json:"confinement"`
-	// MissingWalls are the walls around build workers that are missing, each with what to do. If there are any, the daemon
-	// builds nothing that others described, unless Partial says that the configuration allows it.
+	// MissingWalls lists the confinement that build workers lack, each with what to do about it. If it is not empty, the daemon
+	// builds only what its own user described, unless the configuration allows more; Partial reports that.
 	MissingWalls []string `json:"missing_walls"`
 	Partial      bool     `json:"partial"`
 }
 
-// A Package is a PIR on its way to a daemon.
+// A Package is a PIR that a light peer sends to a daemon.
 type Package struct {
 	PIR     string   `json:"pir"`               // canonical NUON
-	Origins []string `json:"origins,omitempty"` // of a fetch: where to get it, canonical NUON each
-	Name    string   `json:"name,omitempty"`    // for people
+	Origins []string `json:"origins,omitempty"` // of a fetch: origins to download from, canonical NUON each
+	Name    string   `json:"name,omitempty"`    // name for display
 }
 
-// RealizeArgs asks for content.
+// RealizeArgs requests the content of PIDs.
 type RealizeArgs struct {
 	Wanted   []pir.PID `json:"wanted"`
-	Packages []Package `json:"packages"` // the wanted PIDs and all they are made from; what the daemon knows may be left out
-	// Check rebuilds the wanted packages and compares.
+	Packages []Package `json:"packages"` // the wanted PIDs and their inputs, transitively; those that the daemon has may be left out
+	// Check rebuilds the wanted packages and compares the results.
 	Check bool `json:"check,omitempty"`
-	// KeepFailed leaves the build folder of a failed build in place and says where.
+	// KeepFailed keeps the build folder of a failed build and reports its path.
 	KeepFailed bool `json:"keep_failed,omitempty"`
-	// Jobs is how many builds of this call may run at once, and Cores how many programs each; 0 is no bound but the daemon's own.
+	// Jobs bounds the builds of this call that run at once, and Cores the programs of each; 0 leaves only the daemon's bounds.
 	Jobs  int `json:"jobs,omitempty"`
 	Cores int `json:"cores,omitempty"`
 	// Offline forbids the network.
 	Offline bool `json:"offline,omitempty"`
-	// Registries is what the requester's client configuration says about the registries that the packages need, credentials among it
-	// (source.Registries). A daemon takes it from its own user only, keeps it for this call, and neither stores nor logs it.
+	// Registries is the requester's client configuration for the registries that the packages need, including credentials
+	// (source.Registries). A daemon accepts it only from its own user, keeps it for this call, and neither stores nor logs it.
 	Registries json.RawMessage `json:"registries,omitempty"`
 }
 
-// A Way says how a PID came to its content.
+// A Way is how a PID got its content.
 type Way string
 
 // The ways.
 const (
-	Present  Way = "present"  // it was in the store
-	Fetched  Way = "fetched"  // from its origin
-	Built    Way = "built"    // here
-	Cutoff   Way = "cutoff"   // another PID with the same resolved PIR had been built
-	Merged   Way = "merged"   // an environment or a value, assembled here
+	Present  Way = "present"  // the store had it
+	Fetched  Way = "fetched"  // downloaded from its origin
+	Built    Way = "built"    // built on this node
+	Cutoff   Way = "cutoff"   // another PID with the same resolved PIR was built before
+	Merged   Way = "merged"   // an environment or a value, assembled on this node
 	Checked  Way = "checked"  // rebuilt, with the same content
-	Received Way = "received" // from other nodes, by their word
+	Received Way = "received" // received from other nodes, on claims that the policy counts
 )
 
-// Realized is the end of a realize call.
+// Realized is the result of a realize call.
 type Realized struct {
-	Outputs []Output    `json:"outputs"` // of the wanted PIDs, in their order
-	Counts  map[Way]int `json:"counts"`  // over everything that was touched
+	Outputs []Output    `json:"outputs"` // of the wanted PIDs, in the order of the request
+	Counts  map[Way]int `json:"counts"`  // over all PIDs of the call
 }
 
-// An Output is content for a PID.
+// An Output is the content of a PID.
 type Output struct {
 	PID  pir.PID `json:"pid"`
 	CID  string  `json:"cid"`
@@ -105,38 +105,38 @@ type Output struct {
 	Size int64   `json:"size"` // bytes
 }
 
-// An EventKind says what an Event tells.
+// An EventKind is the kind of an Event.
 type EventKind string
 
 // The kinds of events.
 const (
 	EventWait     EventKind = "wait"     // PID waits for a slot; a start follows
-	EventStart    EventKind = "start"    // PID is being fetched or built, as number Done of the Total that are needed, as far as is known; 0 counts nothing
-	EventProgress EventKind = "progress" // Done of Total bytes of PID; Total 0 is unknown
+	EventStart    EventKind = "start"    // the fetch or build of PID starts; it is number Done of the Total needed, as far as is known; 0: not counted
+	EventProgress EventKind = "progress" // Done of Total bytes of PID; Total 0: unknown
 	EventLog      EventKind = "log"      // a line of a build's output
-	EventDone     EventKind = "done"     // PID has content; Way says how
-	EventFail     EventKind = "fail"     // PID has none; Text says why
-	EventNote     EventKind = "note"     // something the user should know
+	EventDone     EventKind = "done"     // PID has content, obtained in the way Way
+	EventFail     EventKind = "fail"     // PID failed; Text is the reason
+	EventNote     EventKind = "note"     // a message for the user
 )
 
-// An Event tells how a call goes.
+// An Event reports progress of a call.
 type Event struct {
 	Kind  EventKind `json:"kind"`
 	PID   pir.PID   `json:"pid"`
-	Name  string    `json:"name,omitempty"` // name and version, for people
-	What  pir.Kind  `json:"what,omitempty"` // what PID's PIR is
+	Name  string    `json:"name,omitempty"` // name and version, for display
+	What  pir.Kind  `json:"what,omitempty"` // the kind of PID's PIR
 	Way   Way       `json:"way,omitempty"`
 	CID   string    `json:"cid,omitempty"`
 	Text  string    `json:"text,omitempty"`
 	Done  int64     `json:"done,omitempty"`
 	Total int64     `json:"total,omitempty"`
-	// Same is the PID whose content serves by early cutoff.
+	// Same is the PID whose content PID gets by early cutoff.
 	Same string `json:"same,omitempty"`
 }
 
-// UploadArgs announces a tree; a tar stream follows.
+// UploadArgs announces a tree. A tar stream follows.
 type UploadArgs struct {
-	CID string `json:"cid"` // what the sender thinks it is; the daemon hashes for itself
+	CID string `json:"cid"` // the CID that the sender computed; the daemon computes its own
 }
 
 // Uploaded names the tree that was received.
@@ -146,18 +146,18 @@ type Uploaded struct {
 
 // PathArgs names content and a path in it.
 type PathArgs struct {
-	ID   string `json:"id"`             // a PID, a CID, or the unique beginning of a PID
+	ID   string `json:"id"`             // a PID, a CID, or a unique prefix of a PID
 	Path string `json:"path,omitempty"` // "" is the root
 }
 
-// A Found is a PID that has content, and what it is called.
+// A Found is a PID that has content, with its name.
 type Found struct {
 	PID  pir.PID  `json:"pid"`
 	Kind pir.Kind `json:"kind,omitempty"`
-	Name string   `json:"name,omitempty"` // name and version, for people; a source has none
+	Name string   `json:"name,omitempty"` // name and version, for display; a source has none
 }
 
-// An EntryKind is what stands at a path.
+// An EntryKind is the type of an entry.
 type EntryKind string
 
 // The kinds of entries.
@@ -175,29 +175,29 @@ type Entry struct {
 	Size   int64     `json:"size,omitempty"`
 	Target string    `json:"target,omitempty"` // of a symlink
 	CID    string    `json:"cid,omitempty"`
-	// File is the path of the bytes on the daemon's machine; only in a Program for a light peer of that machine.
+	// File is the path of the file's bytes on the daemon's machine. It is set only in a Program for a light peer on that machine.
 	File string `json:"file,omitempty"`
 }
 
-// FolderArgs asks for what a folder holds, and nothing below it: the paths of the entries are their names.
+// FolderArgs requests the entries of one folder, without subfolders. The path of each entry is its name.
 type FolderArgs struct {
 	CID string `json:"cid"`
 }
 
-// MaxFiles is how many files FilesArgs may name.
+// MaxFiles bounds the files that FilesArgs may name.
 const MaxFiles = 64
 
-// FilesArgs asks for the paths of files' bytes on the daemon's machine. The first file must have one; the others are those that may be
-// opened next, and have the path "" if theirs cannot be had.
+// FilesArgs requests the paths of files' bytes on the daemon's machine. If the first file has none, the call fails. The others are files that
+// may be opened next; the path of one that is not available is "".
 type FilesArgs struct {
 	CIDs []string `json:"cids"`
 }
 
-// A Description is what a daemon knows of a PID or CID.
+// A Description is what a daemon knows about a PID or CID.
 type Description struct {
 	PID          string     `json:"pid,omitempty"`
 	CID          string     `json:"cid,omitempty"`
-	PIDs         []string   `json:"pids,omitempty"` // of a CID: all that have it
+	PIDs         []string   `json:"pids,omitempty"` // of a CID: all PIDs bound to it
 	Kind         pir.Kind   `json:"kind,omitempty"`
 	Name         string     `json:"name,omitempty"`
 	Version      string     `json:"version,omitempty"`
@@ -209,7 +209,7 @@ type Description struct {
 	Root         *Entry     `json:"root,omitempty"`
 }
 
-// Attested is an attestation for people and programs.
+// Attested is an attestation in a form for display and for programs.
 type Attested struct {
 	Signer  string    `json:"signer"`
 	CID     string    `json:"cid"`
@@ -217,46 +217,46 @@ type Attested struct {
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// ProgramArgs asks for what is needed to run a program of a package.
+// ProgramArgs requests what a light peer needs to run a program of a package.
 type ProgramArgs struct {
 	PID     pir.PID `json:"pid"`
-	Command string  `json:"command,omitempty"` // "" is the package's first
+	Command string  `json:"command,omitempty"` // "" is the package's default command
 }
 
-// A Program is what a light peer needs to start a command itself. What its trees hold is asked for by OpFolder when the program looks, and
-// where files' bytes lie by OpFiles, or OpRead on another machine.
+// A Program is what a light peer needs to start a command itself. When the program looks into its trees, the light peer requests folders by
+// OpFolder and the paths of files' bytes by OpFiles, or on another machine their bytes by OpRead.
 type Program struct {
-	Command string   `json:"command"` // the guest path of the program
-	Path    []string `json:"path"`    // the guest folders in which programs are looked up
+	Command string   `json:"command"` // path of the program inside the guest
+	Path    []string `json:"path"`    // folders inside the guest in which programs are looked up
 	Mounts  []Mount  `json:"mounts"`
-	Folders []Folder `json:"folders,omitempty"` // those on the way to the program, unless they are large
+	Folders []Folder `json:"folders,omitempty"` // the folders on the path to the program, unless they are large
 }
 
-// A Mount is a tree and where a program sees it.
+// A Mount is a tree and the path at which a program sees it.
 type Mount struct {
 	Path string `json:"path"`
 	Root Entry  `json:"root"`
 }
 
-// A Folder is what a folder holds.
+// A Folder is a folder and its entries.
 type Folder struct {
 	CID     string  `json:"cid"`
 	Entries []Entry `json:"entries"`
 }
 
-// Stats counts what a store holds.
+// Stats counts the content of a store.
 type Stats struct {
 	Files        int64 `json:"files"`
-	FileBytes    int64 `json:"file_bytes"`    // on disk, each file once
-	LogicalBytes int64 `json:"logical_bytes"` // as if nothing were shared
+	FileBytes    int64 `json:"file_bytes"`    // on disk, each file counted once
+	LogicalBytes int64 `json:"logical_bytes"` // the size if trees shared no files
 	Blocks       int64 `json:"blocks"`
 	PIRs         int64 `json:"pirs"`
 	Bindings     int64 `json:"bindings"`
 	Attestations int64 `json:"attestations"`
-	Damaged      int64 `json:"damaged"` // files that were set aside
+	Damaged      int64 `json:"damaged"` // quarantined files
 }
 
-// Verified is the end of a verify call.
+// Verified is the result of a verify call.
 type Verified struct {
 	Files    int64    `json:"files"`
 	Bytes    int64    `json:"bytes"`

@@ -10,52 +10,52 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// A Question is what a Policy decides about.
+// A Question is the input of Policy.Decide: a PID and what is known about it.
 type Question struct {
 	PID pir.PID
-	// Described says that Name and Platform are those of the PID's description.
-	// Without it they do not count: the package may have any name, and every rule that could be about it must be satisfied.
+	// Described reports that Name and Platform are those in the PID's PIR.
+	// If it is false, they are ignored: the package may have any name, so every rule that could apply to it must be satisfied.
 	Described bool
 	Name      string
 	Platform  pir.Platform
 	Own       Key // the node's key
-	// Statements are all that is known to have been said about the PID, with verified signatures, in any order.
+	// Statements are all known attestations about the PID, with verified signatures, in any order.
 	Statements []Attestation
-	// Heads are the newest known heads of signers.
+	// Heads are the newest known signed heads of signers.
 	Heads map[Key]*Head
 	Now   time.Time
 }
 
-// A Vote is one signer's word and whether it counts.
+// A Vote is one signer's claim, and whether it counts.
 type Vote struct {
 	Signer  Key
 	Label   string
 	CID     cid.CID
 	Counts  bool
-	Because string // why it does not count
-	// Ahead is how far its signer's clock is ahead of this machine's, or this one's behind, if it is worth telling.
+	Because string // the reason if it does not count
+	// Ahead is how far the signer's clock is ahead of this machine's, or this machine's behind; 0 if the difference is small.
 	Ahead time.Duration
 }
 
-// A Decision is what a policy makes of a question.
+// A Decision is the result of Policy.Decide.
 type Decision struct {
-	// CID is what the PID's content is; zero if undecided.
+	// CID is the content of the PID; zero if undecided.
 	CID cid.CID
-	// Statement is one that counted; nil if undecided.
+	// Statement is one of the attestations that counted; nil if undecided.
 	Statement *Attestation
-	// Refs are the references that as many signers have named as must agree about the content.
+	// Refs are the references that at least as many signers name as must agree on the content.
 	Refs  []pir.PID
 	Votes []Vote
-	// Need and Missing say how many signers must agree and how many more it takes for the best supported content.
+	// Need is how many signers must agree. Missing is how many more the best supported content needs.
 	Need, Missing int
-	// Why says in words what decided.
+	// Why explains the decision, for display.
 	Why string
 }
 
-// Decide says which content a PID has, by whose word.
-// A signer that has said two things about a PID has no vote there, and one whose key was revoked has none anywhere.
-// When two contents have enough votes, neither is taken.
-// While the package's name is not known, a content counts only if it would count whatever the name is: see Policy.about.
+// Decide decides which content a PID has.
+// A signer that claims two contents for the PID has no vote there. A signer whose key is revoked has no vote at all.
+// If two contents have enough votes, Decide takes neither.
+// If the package's name is not known, a content counts only if it would count under every possible name: see Policy.about.
 func (p *Policy) Decide(q *Question) *Decision {
 	d := &Decision{}
 	rules := p.about(q)
@@ -79,7 +79,7 @@ func (p *Policy) Decide(q *Question) *Decision {
 		label, named := labelOf(rules, key)
 		switch head := q.Heads[key]; {
 		case key == q.Own && a.current(q.Now):
-			// What was built here twice with two results is known here; the newer one counts.
+			// This node itself built it twice with two results; the newer one counts.
 			v.Because, v.Label = "", "this node"
 			d.CID, d.Statement, d.Refs, d.Why = a.CID, a, a.Refs, "this node has built it"
 		case len(rules) == 0:
@@ -111,10 +111,10 @@ func (p *Policy) Decide(q *Question) *Decision {
 	return d
 }
 
-// about returns the rules that a content must satisfy to count for a package; none: nothing counts but the node's own word.
-// If the package is described, that is the first rule about it. If not, it is each rule that could be the first about it:
-// those up to the first rule for every name and platform. If the policy has no such rule, the package may be one that
-// no rule is about, so none is returned.
+// about returns the rules that a content must satisfy. If there are none, only the node's own attestation counts.
+// If the package is described, that is the first rule that matches it. Otherwise it is each rule that could be the first to match:
+// those up to the first rule for every name and platform. If the policy has no such rule, no rule may match the package,
+// so about returns none.
 func (p *Policy) about(q *Question) []*Rule {
 	if q.Described {
 		if rule := p.Rule(q.Name, q.Platform); rule != nil {
@@ -132,18 +132,18 @@ func (p *Policy) about(q *Question) []*Rule {
 	return nil
 }
 
-// general reports whether the rule is about every package.
+// general reports whether the rule matches every package.
 func (r *Rule) general() bool { return strings.Trim(r.Names, "*") == "" && r.Platform == "" }
 
-// silence says why no rule is about a package.
+// silence returns the reason why no rule applies to a package.
 func (p *Policy) silence(q *Question) string {
 	if !q.Described && len(p.Rules) > 0 {
-		return "its name is not known here, so no rule for names can apply"
+		return "this node does not know its name, so no rule for names can apply"
 	}
-	return "the policy trusts nobody for this package"
+	return "the policy trusts no signer for this package"
 }
 
-// labelOf returns what the rules call a signer, and whether one of them names it.
+// labelOf returns the label of a signer in the rules, and whether one of them names the signer.
 func labelOf(rules []*Rule, key Key) (label string, named bool) {
 	for _, rule := range rules {
 		if i := slices.IndexFunc(rule.Signers, func(s Signer) bool { return s.Key == key }); i >= 0 {
@@ -156,12 +156,12 @@ func labelOf(rules []*Rule, key Key) (label string, named bool) {
 	return "", named
 }
 
-// count takes the content that has enough votes by each of the rules.
+// count takes the content that has enough votes under each of the rules.
 func (d *Decision) count(votes []*Attestation, rules []*Rule) {
 	for i, rule := range rules {
 		one := rule.count(votes)
 		if len(rules) > 1 {
-			one.Why = fmt.Sprintf("its name is not known here, so each rule that could be about it must agree; the rule for %s: %s", rule.Names, one.Why)
+			one.Why = fmt.Sprintf("this node does not know its name, so each rule that could match must agree; the rule for %s: %s", rule.Names, one.Why)
 		}
 		switch {
 		case one.Statement == nil:
@@ -171,16 +171,16 @@ func (d *Decision) count(votes []*Attestation, rules []*Rule) {
 			d.CID, d.Statement, d.Refs, d.Why = one.CID, one.Statement, one.Refs, one.Why
 		case one.CID != d.CID:
 			d.CID, d.Statement, d.Refs = cid.CID{}, nil, nil
-			d.Why = fmt.Sprintf("its name is not known here, and the rules for %s and %s take different contents", rules[0].Names, rule.Names)
+			d.Why = fmt.Sprintf("this node does not know its name, and the rules for %s and %s accept different contents", rules[0].Names, rule.Names)
 			return
-		default: // a reference, too, must be one by each rule
+		default: // each rule must take a reference, too
 			d.Refs = slices.DeleteFunc(d.Refs, func(ref pir.PID) bool { return !slices.Contains(one.Refs, ref) })
 			d.Why = one.Why
 		}
 	}
 }
 
-// count takes the content with enough votes of the rule's signers.
+// count takes the content with enough votes from the rule's signers.
 func (r *Rule) count(votes []*Attestation) *Decision {
 	d := &Decision{}
 	support := map[cid.CID][]*Attestation{}
@@ -211,15 +211,15 @@ func (r *Rule) count(votes []*Attestation) *Decision {
 		d.Refs = SortRefs(d.Refs)
 		d.Why = fmt.Sprintf("%d of %d signers agree, %d are needed", best, len(r.Signers), r.Need)
 	case len(agreed) > 1:
-		d.Why = fmt.Sprintf("%d different contents have the %d votes that are needed", len(agreed), r.Need)
+		d.Why = fmt.Sprintf("%d different contents have the %d required votes", len(agreed), r.Need)
 	default:
 		d.Missing = r.Need - best
-		d.Why = fmt.Sprintf("%d of the %d votes that are needed", best, r.Need)
+		d.Why = fmt.Sprintf("%d of %d required votes", best, r.Need)
 	}
 	return d
 }
 
-// Ahead is how far the clock of who issued something is ahead, at least; 0 if it is so little that it need not be told.
+// Ahead returns a lower bound of how far an issuer's clock is ahead; 0 if that is at most toldSkew.
 func Ahead(issued, now time.Time) time.Duration {
 	if ahead := issued.Sub(now); ahead > toldSkew {
 		return ahead.Round(time.Second)
@@ -227,12 +227,12 @@ func Ahead(issued, now time.Time) time.Duration {
 	return 0
 }
 
-// current reports whether a statement is valid at a time.
+// current reports whether an attestation is valid at a time.
 func (a *Attestation) current(now time.Time) bool {
 	return (a.Expires.IsZero() || now.Before(a.Expires)) && a.Issued.Before(now.Add(MaxSkew))
 }
 
-// newest returns what one signer says about a PID, and why that does not count, if so.
+// newest returns one signer's newest claim about a PID and, if that does not count, the reason.
 func newest(statements []*Attestation, now time.Time) (*Attestation, string) {
 	var valid []*Attestation
 	contents := map[cid.CID]bool{}
@@ -258,7 +258,7 @@ func newest(statements []*Attestation, now time.Time) (*Attestation, string) {
 		}
 		return a, "it expired " + a.Expires.UTC().Format(time.DateTime)
 	case len(contents) > 1:
-		return last(valid), fmt.Sprintf("it says %d different things about this package", len(contents))
+		return last(valid), fmt.Sprintf("its statements name %d different contents", len(contents))
 	}
 	return last(valid), ""
 }

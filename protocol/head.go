@@ -16,42 +16,42 @@ const (
 	headDomain = "nuka head 1\x00"
 	// MaxHead bounds the bytes of one head.
 	MaxHead = 4 << 10
-	// HeadLifetime is how long a head is valid after it was issued, unless it says less.
+	// HeadLifetime is how long a signed head is valid after it was issued, unless it expires earlier.
 	HeadLifetime = 7 * 24 * time.Hour
-	// MaxSkew is how far ahead of this machine's clock a signer's may be.
+	// MaxSkew is how far a signer's clock may be ahead of this machine's.
 	MaxSkew = 24 * time.Hour
-	// toldSkew is from when on users are told of it.
+	// toldSkew is the clock difference above which users are warned.
 	toldSkew = 2 * time.Minute
 )
 
-// A Head is a signer's newest word about all it has said: how many times it has spoken, until when that is fresh, and where
-// the list of its attestations is. Of two heads the one with the larger number counts.
+// A Head is a signer's newest signed checkpoint of its attestations: its number, how long it is fresh, and
+// the CID of the list of attestations. Of two heads the one with the larger number counts.
 type Head struct {
 	Number  int64     // from 1, one more with each head
-	Root    cid.CID   // of the list of its attestations, see EncodeStatements; zero if it has none
+	Root    cid.CID   // of the list of its attestations, see EncodeStatements; zero if there are none
 	Issued  time.Time // whole seconds
 	Expires time.Time // whole seconds
-	// Revoked says that the key counts no longer; it is the key's last word.
+	// Revoked revokes the key. No head of the key may follow.
 	Revoked bool
-	// Next is the key that takes over from a revoked one; zero if none does.
+	// Next is the key that replaces a revoked one; zero if there is none.
 	Next Key
 
 	Signer    Key
 	Signature [ed25519.SignatureSize]byte
 }
 
-// ErrBackward is wrapped by the errors of Head.After: a signer, or whoever brings its word, goes back or says two things.
+// ErrBackward is wrapped by the errors of Head.After: the signer, or the peer that sent the head, contradicts a known head.
 var ErrBackward = errors.New("the head goes back")
 
-// After reports whether h replaces old, which may be nil.
-// The same head again does not. ErrBackward: old has a larger number, or the same and another content, or was the key's last word.
+// After reports whether h replaces old, which may be nil. An equal head does not replace it.
+// The error wraps ErrBackward if old has a larger number, has the same number and other content, or revokes the key.
 func (h *Head) After(old *Head) (bool, error) {
 	switch {
 	case old == nil:
 		return true, nil
 	case h.Signer != old.Signer:
 		return false, fmt.Errorf("heads of %s and %s cannot be compared", h.Signer, old.Signer)
-	case h.Number == old.Number && h.Signature == old.Signature: // ed25519 signs the same words the same way
+	case h.Number == old.Number && h.Signature == old.Signature: // ed25519 is deterministic: the same content has the same signature
 		return false, nil
 	case old.Revoked && !h.Revoked:
 		return false, fmt.Errorf("head %d of %s: its key was revoked by head %d: %w", h.Number, h.Signer, old.Number, ErrBackward)
@@ -63,7 +63,7 @@ func (h *Head) After(old *Head) (bool, error) {
 	return true, nil
 }
 
-// Fresh reports whether the head is valid at a time; a head from more than MaxSkew ahead is not.
+// Fresh reports whether the head is valid at a time. A head issued more than MaxSkew ahead is not.
 func (h *Head) Fresh(now time.Time) bool {
 	return now.Before(h.Expires) && h.Issued.Before(now.Add(MaxSkew))
 }

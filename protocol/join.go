@@ -21,8 +21,8 @@ const (
 	maxNames = 200
 )
 
-// memberScripts are the scripts whose letters a member's name may have: none that is written from right to left,
-// which could exchange what stands beside it on a line.
+// memberScripts are the scripts whose letters a member's name may contain. None is written from right to left:
+// such letters could reorder neighbouring text on a line.
 var memberScripts = []*unicode.RangeTable{
 	unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul,
 }
@@ -50,38 +50,38 @@ func MemberName(s string) string {
 	return text
 }
 
-// A JoinRequest shows an invitation.
+// A JoinRequest presents an invitation.
 type JoinRequest struct {
-	Token []byte // of the ticket
-	// Name is what the node calls itself, or "".
+	Token []byte // from the ticket
+	// Name is the name that the node chooses for itself, or "".
 	Name string
 }
 
-// A JoinAnswer lets a node into a mesh.
+// A JoinAnswer admits a node to a mesh.
 type JoinAnswer struct {
 	Mesh       Mesh
 	Credential []byte   // of the new member
-	Addresses  []string // multiaddrs in the mesh of who has let it in, with its peer id
-	// Names are what the node that answers calls members, the new one among them. They are for display only.
+	Addresses  []string // multiaddrs of the responder in the mesh, with its peer id
+	// Names are the responder's names for members, including the new one. They are for display only.
 	Names map[Key]string
 }
 
-// A RefusalReason says why an invitation lets a node in no more.
+// A RefusalReason is the reason why an invitation is refused.
 type RefusalReason string
 
-// The reasons. Who shows a token that is not known is told nothing but RefusedInvalid.
+// The reasons. A requester with an unknown token only learns RefusedInvalid.
 const (
 	RefusedInvalid RefusalReason = "invalid"
-	RefusedUsed    RefusalReason = "used"        // by another node
-	RefusedExpired RefusalReason = "expired"     // JoinRefusal.Expired says when
-	RefusedRevoked RefusalReason = "revoked"     // the invitation
-	RefusedKey     RefusalReason = "key-revoked" // the key of who shows it
+	RefusedUsed    RefusalReason = "used"        // another node has used it
+	RefusedExpired RefusalReason = "expired"     // it expired; JoinRefusal.Expired says when
+	RefusedRevoked RefusalReason = "revoked"     // the invitation was revoked
+	RefusedKey     RefusalReason = "key-revoked" // the requester's key was revoked
 )
 
-// A JoinRefusal lets a node not into a mesh, and is the error that says so.
+// A JoinRefusal is the responder's refusal to admit a node to a mesh, as an error.
 type JoinRefusal struct {
 	Reason  RefusalReason
-	Expired time.Time // if that is the reason
+	Expired time.Time // set if that is the reason
 }
 
 func (r *JoinRefusal) Error() string {
@@ -107,7 +107,7 @@ func (r *JoinRequest) Encode() ([]byte, error) {
 	return nuon.Encode(rec)
 }
 
-// DecodeJoinRequest reads a request. Fields that it does not know are those of later versions.
+// DecodeJoinRequest reads a request. It ignores unknown fields, which later versions may add.
 func DecodeJoinRequest(b []byte) (*JoinRequest, error) {
 	rec, err := nuon.DecodeRecord(b)
 	if err != nil {
@@ -142,7 +142,7 @@ func (a *JoinAnswer) Encode() ([]byte, error) {
 	return nuon.Encode(rec)
 }
 
-// Encode returns the canonical bytes of a refusal, which stand in place of an answer.
+// Encode returns the canonical bytes of a refusal, which are sent in place of an answer.
 func (r *JoinRefusal) Encode() ([]byte, error) {
 	rec := nuon.Record{"refused": int64(1), "reason": string(r.Reason)}
 	if r.Reason == RefusedExpired {

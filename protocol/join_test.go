@@ -48,7 +48,7 @@ func TestJoinMessages(t *testing.T) {
 	}
 }
 
-// What earlier versions read and write stays as it was: without names nothing is different, and an answer's are left out by them.
+// TestJoinVectors checks that messages of earlier versions keep their bytes: a message without names is unchanged, and earlier versions ignore names.
 func TestJoinVectors(t *testing.T) {
 	b, err := (&JoinRequest{Token: []byte{1, 2}}).Encode()
 	if want := `{"join":1,"token":0x[0102]}`; err != nil || string(b) != want {

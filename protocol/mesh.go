@@ -17,7 +17,7 @@ const (
 	// certificateDomain and revocationDomain separate these signatures from every other use of the key.
 	certificateDomain = "nuka certificate 1\x00"
 	revocationDomain  = "nuka revocations 1\x00"
-	// CertificateLifetime is how long a membership lasts; in its last third it is renewed by who has given it, or by the authority.
+	// CertificateLifetime is how long a membership lasts. In its last third, the member that issued it or the authority renews it.
 	CertificateLifetime = 365 * 24 * time.Hour
 	// MaxRevoked bounds the keys of one list of revocations.
 	MaxRevoked = 200
@@ -31,14 +31,14 @@ var (
 	meshText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 )
 
-// A Mesh is a private swarm. Who knows its secret finds it; who has a certificate of its authority is let in.
+// A Mesh is a private swarm. A node needs its secret to find it, and a certificate from its authority to be admitted.
 type Mesh struct {
-	Name      string // what its members call it
+	Name      string // its name among members
 	Secret    [meshSecretSize]byte
-	Authority Key // the key that lets members in, or lets them let others in
+	Authority Key // the key that admits members, directly or through members that may invite
 }
 
-// Check reports what is wrong with m.
+// Check returns an error about the first fault in m, or nil.
 func (m *Mesh) Check() error {
 	if !meshName.MatchString(m.Name) {
 		return fmt.Errorf("mesh %.40q: a name has up to 32 of a-z, 0-9 and -, and begins with a letter", m.Name)
@@ -49,12 +49,12 @@ func (m *Mesh) Check() error {
 	return nil
 }
 
-// ID identifies the mesh to those who know it, and tells nothing to others.
+// ID returns an identifier of the mesh, which reveals nothing to those that do not know the mesh.
 func (m *Mesh) ID() [32]byte {
 	return derive("nuka mesh id 1", slices.Concat(m.Secret[:], m.Authority[:]))
 }
 
-// Prefix is what the protocol ids of the mesh begin with, and by which its nodes find each other on a local network.
+// Prefix returns the prefix of the mesh's protocol ids. Its nodes also find each other by it on a local network.
 func (m *Mesh) Prefix() string {
 	sum := derive("nuka mesh prefix 1", m.Secret[:])
 	return "/nuka-" + meshText.EncodeToString(sum[:15])
@@ -64,7 +64,7 @@ func (m *Mesh) Prefix() string {
 type Certificate struct {
 	Mesh    [32]byte // Mesh.ID
 	Member  Key
-	Invites bool // the member may let others in; only the authority gives that
+	Invites bool // the member may admit others; only the authority grants that
 	Issued  time.Time
 	Expires time.Time
 
@@ -259,11 +259,11 @@ func decodeRevocations(canonical []byte) (*Revocations, error) {
 	return r, nil
 }
 
-// A Credential is what a member of a mesh shows to another: its certificate, that of the member who has signed it unless
-// the authority has, and the newest revocations that it knows.
+// A Credential is what one member of a mesh presents to another: its certificate, the certificate of the member that signed it (if
+// that was not the authority), and the newest revocations that it knows.
 type Credential struct {
 	Chain   []Certificate
-	Revoked *Revocations // nil: it knows none
+	Revoked *Revocations // nil if it knows none
 }
 
 // Encode returns a line of canonical bytes for each part.
@@ -314,9 +314,9 @@ func DecodeCredential(b []byte) (*Credential, error) {
 	return c, nil
 }
 
-// Admits says why a key may not be in a mesh, by what it shows; revoked are the newest revocations that are known, or nil.
-// A certificate counts when the authority has signed it, or a member whom the authority lets invite; when it and that
-// member's are valid now; and when neither key was revoked.
+// Admits returns an error that says why a key may not be in a mesh with this credential, or nil; revoked are the newest known
+// revocations, or nil. A certificate counts if the authority signed it, or a member that the authority lets invite; if it and that
+// member's certificate are valid now; and if neither key is revoked.
 func (c *Credential) Admits(m *Mesh, key Key, revoked *Revocations, now time.Time) error {
 	if len(c.Chain) == 0 || c.Chain[0].Member != key {
 		return fmt.Errorf("mesh %s: the certificate is another's", m.Name)
@@ -331,9 +331,9 @@ func (c *Credential) Admits(m *Mesh, key Key, revoked *Revocations, now time.Tim
 		case revoked != nil && slices.Contains(revoked.Keys, cert.Member):
 			return fmt.Errorf("mesh %s: %s was revoked", m.Name, cert.Member)
 		case i > 0 && (!cert.Invites || cert.Member != c.Chain[i-1].Signer):
-			return fmt.Errorf("mesh %s: %s may not let others in", m.Name, cert.Member)
+			return fmt.Errorf("mesh %s: %s may not invite others", m.Name, cert.Member)
 		case i > 0 && c.Chain[i-1].Invites:
-			return fmt.Errorf("mesh %s: only the authority says who may let others in", m.Name)
+			return fmt.Errorf("mesh %s: only the authority decides who may invite others", m.Name)
 		}
 	}
 	if last := c.Chain[len(c.Chain)-1]; last.Signer != m.Authority {
@@ -342,7 +342,7 @@ func (c *Credential) Admits(m *Mesh, key Key, revoked *Revocations, now time.Tim
 	return nil
 }
 
-// Newer reports whether r replaces old, which may be nil. ErrBackward: it goes back.
+// Newer reports whether r replaces old, which may be nil. The error wraps ErrBackward if r contradicts old.
 func (r *Revocations) Newer(m *Mesh, old *Revocations) (bool, error) {
 	switch {
 	case r.Mesh != m.ID() || r.Signer != m.Authority:
@@ -350,7 +350,7 @@ func (r *Revocations) Newer(m *Mesh, old *Revocations) (bool, error) {
 	case old == nil:
 		return true, nil
 	case r.Number < old.Number:
-		return false, nil // of somebody who has not heard
+		return false, nil // from a peer that has not received the newer list
 	case r.Number == old.Number && r.Signature != old.Signature:
 		return false, fmt.Errorf("mesh %s: two lists of revocations have the number %d: %w", m.Name, r.Number, ErrBackward)
 	}

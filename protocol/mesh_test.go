@@ -73,8 +73,8 @@ func TestAdmits(t *testing.T) {
 		"revoked":                 {chain: []Certificate{member}, key: 2, revoked: revoke(t, m, 1, 1, 2), want: "was revoked"},
 		"invited by one revoked":  {chain: []Certificate{invited, inviter}, key: 4, revoked: revoke(t, m, 1, 1, 3), want: "was revoked"},
 		"another revoked":         {chain: []Certificate{member}, key: 2, revoked: revoke(t, m, 1, 1, 3)},
-		"by one who may not":      {chain: []Certificate{certify(t, m, 2, 4, nil), member}, key: 4, want: "may not let others in"},
-		"by another's permission": {chain: []Certificate{certify(t, m, 5, 4, nil), inviter}, key: 4, want: "may not let others in"},
+		"by one who may not":      {chain: []Certificate{certify(t, m, 2, 4, nil), member}, key: 4, want: "may not invite others"},
+		"by another's permission": {chain: []Certificate{certify(t, m, 5, 4, nil), inviter}, key: 4, want: "may not invite others"},
 		"handing invitations on":  {chain: []Certificate{certify(t, m, 3, 4, func(c *Certificate) { c.Invites = true }), inviter}, key: 4, want: "only the authority"},
 	} {
 		if c.now.IsZero() {
@@ -109,7 +109,7 @@ func TestRevocationsOnlyGoForward(t *testing.T) {
 	}
 }
 
-// The bytes of a credential are frozen: other versions read them.
+// TestCredentialVector compares the bytes of a credential with frozen ones, which other versions read.
 func TestCredentialVector(t *testing.T) {
 	m := testMesh()
 	c := &Credential{

@@ -6,17 +6,17 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// A Part is what has become of a leaf where its tree is being fetched.
+// A Part is the state of a leaf at a node that is fetching its tree.
 type Part byte
 
-// What an answer to AskParts says of a leaf that was missing when the fetch began.
+// The states, in an answer to AskParts, of a leaf that was missing when the fetch began.
 const (
-	PartMissing Part = 1 // it is not here
-	PartComing  Part = 2 // it is not here, and was asked for
-	PartHere    Part = 3 // it is here
+	PartMissing Part = 1 // not received and not requested
+	PartComing  Part = 2 // requested and not received
+	PartHere    Part = 3 // received
 )
 
-// A PartKey stands for a leaf in what is told of parts: the first bytes of its hash. Two leaves of a tree may have the same one.
+// A PartKey identifies a leaf in an answer to AskParts: the first bytes of its hash. Two leaves of a tree may have the same one.
 type PartKey [8]byte
 
 // PartKeyOf returns the key of a leaf.
@@ -25,19 +25,19 @@ func PartKeyOf(leaf cid.CID) PartKey {
 	return PartKey(d[:])
 }
 
-// partSize is how many bytes tell of one leaf: its Part and its PartKey.
+// partSize is the size of one entry: a Part and a PartKey.
 const partSize = 1 + len(PartKey{})
 
-// MaxParts is of how many leaves one answer tells at most.
+// MaxParts bounds the leaves in one answer.
 const MaxParts = MaxBlock / partSize
 
-// AppendPart adds what has become of a leaf to an answer to AskParts.
+// AppendPart appends the state of a leaf to an answer to AskParts.
 func AppendPart(b []byte, p Part, leaf cid.CID) []byte {
 	k := PartKeyOf(leaf)
 	return append(append(b, byte(p)), k[:]...)
 }
 
-// Parts returns what an answer to AskParts tells: the leaves, and what has become of each.
+// Parts decodes an answer to AskParts: the leaves and the state of each.
 func Parts(b []byte) ([]PartKey, []Part, error) {
 	if len(b)%partSize != 0 {
 		return nil, nil, fmt.Errorf("parts: %d bytes are no whole number of leaves", len(b))

@@ -6,7 +6,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// The calls of control that are about other nodes.
+// The calls of control that concern other nodes.
 const (
 	OpTrust   Op = "trust"   // TrustArgs → Trust
 	OpShare   Op = "share"   // PathArgs → Shared
@@ -15,15 +15,15 @@ const (
 	OpSwarm   Op = "swarm"   // SwarmArgs → SwarmStatus
 	OpExplain Op = "explain" // PathArgs → Explanation
 	OpKey     Op = "key"     // KeyArgs → KeyStatus
-	OpAttach  Op = "attach"  // AttachArgs → nothing; the first call of a light peer that is not of this machine
+	OpAttach  Op = "attach"  // AttachArgs → nothing; the first call of a light peer on another machine
 	OpGrant   Op = "grant"   // GrantArgs → Granted
 	OpMesh    Op = "mesh"    // MeshArgs → Meshes
 )
 
-// An Action is what is to be done with a thing that a call is about.
+// An Action is the operation that a call performs.
 type Action string
 
-// The actions; each call says which it knows. The zero Action only looks.
+// The actions. Each call documents which of them it supports. The zero Action only reads.
 const (
 	ActionAdd     Action = "add"
 	ActionRemove  Action = "remove"
@@ -43,13 +43,13 @@ type TrustArgs struct {
 	Label    string `json:"label,omitempty"`
 	Names    string `json:"names,omitempty"`    // the rule's pattern of package names; "" is every package
 	Platform string `json:"platform,omitempty"` // the rule's platform; "" is every platform
-	Need     int    `json:"need,omitempty"`     // how many signers of the rule must agree from now on; 0 leaves it
+	Need     int    `json:"need,omitempty"`     // how many signers of the rule must agree; 0 leaves the number unchanged
 }
 
-// A Trust is the policy as it is.
+// A Trust is the current policy.
 type Trust struct {
 	Rules []TrustRule `json:"rules"`
-	// Resting are the packages that are here by the word of revoked keys only.
+	// Resting are the packages in the store whose content only revoked keys claim.
 	Resting []Resting `json:"resting,omitempty"`
 }
 
@@ -65,102 +65,102 @@ type TrustRule struct {
 type TrustSigner struct {
 	Key     Key    `json:"key"`
 	Label   string `json:"label,omitempty"`
-	Revoked bool   `json:"revoked,omitempty"` // by its own last word
-	Next    Key    `json:"next,omitzero"`     // the key that it says takes over
-	// Stale says until when its last word was valid, when that is over: who brings no newer one may be holding it back.
+	Revoked bool   `json:"revoked,omitempty"` // by its own last head
+	Next    Key    `json:"next,omitzero"`     // the key that replaces it, as its last head says
+	// Stale is when the signer's newest known head expired, if it has. A peer that sends no newer one may be withholding it.
 	Stale time.Time `json:"stale,omitzero"`
-	// Backward says how the signer, or whoever brought its word, contradicted an earlier one.
+	// Backward describes how the signer, or the peer that sent its head, contradicted an earlier head.
 	Backward string `json:"backward,omitempty"`
-	// Ahead is how far its clock is ahead of this node's, when that is minutes or more: one of the two is wrong.
-	// With more than MaxSkew nothing that it says counts.
+	// Ahead is how far the signer's clock is ahead of this node's, if by minutes or more: one of the two is wrong.
+	// Beyond MaxSkew none of its claims count.
 	Ahead time.Duration `json:"ahead,omitempty"`
 }
 
-// A Resting package is here by the word of keys that were revoked since, and by nobody's that counts.
+// A Resting package is in the store, and only keys that were revoked since claim its content.
 type Resting struct {
 	PID  pir.PID `json:"pid"`
 	Name string  `json:"name,omitempty"`
 	CID  string  `json:"cid"`
-	Keys []Key   `json:"keys"` // the revoked ones
+	Keys []Key   `json:"keys"` // the revoked keys
 	// Roots are the roots whose closures need it.
 	Roots []string `json:"roots,omitempty"`
 }
 
-// Shared is what others need to get something from this node.
+// Shared is what other nodes need to get a package or content from this node.
 type Shared struct {
 	Ticket string `json:"ticket"`
-	// Reachable says that the node has an address that is not of this machine alone.
+	// Reachable reports whether the node has an address that other machines can use.
 	Reachable bool `json:"reachable"`
 }
 
-// GetArgs asks for what a ticket, a PID or a CID names.
+// GetArgs requests the content of a ticket, a PID or a CID.
 type GetArgs struct {
 	What    string `json:"what"`
 	Offline bool   `json:"offline,omitempty"`
 }
 
-// A Peer is a node that this one is connected to.
+// A Peer is a node to which this one is connected.
 type Peer struct {
 	Key       Key           `json:"key"`
 	Mesh      string        `json:"mesh,omitempty"` // the mesh it is in with this node; "" is the public swarm
 	Address   string        `json:"address"`
 	Transport string        `json:"transport"` // quic or tcp
-	Inbound   bool          `json:"inbound"`   // it has called, not we
+	Inbound   bool          `json:"inbound"`   // the peer opened the connection
 	Latency   time.Duration `json:"latency"`   // nanoseconds; 0 is unknown
-	Received  int64         `json:"received"`  // bytes, since it is connected
+	Received  int64         `json:"received"`  // bytes, since the connection was opened
 	Sent      int64         `json:"sent"`
 }
 
-// SwarmArgs joins others: Action is connect, add (a node to begin with, from now on), remove (such a node), or none.
+// SwarmArgs connects to peers: Action is connect, add (a bootstrap peer), remove (a bootstrap peer), or none.
 type SwarmArgs struct {
 	Action  Action `json:"action,omitempty"`
 	Address string `json:"address,omitempty"` // a multiaddr with the node's peer id, or a ticket
 }
 
-// SwarmStatus is how a node stands in the swarm.
+// SwarmStatus describes a node's membership of the public swarm.
 type SwarmStatus struct {
-	Running   bool     `json:"running"` // false: nothing is shared, nobody trusted and nobody known, so no socket is open
+	Running   bool     `json:"running"` // false: no socket is open, because nothing is shared, no signer is trusted and no bootstrap peer is configured
 	Addresses []string `json:"addresses"`
-	Bootstrap []string `json:"bootstrap"` // nodes to begin with
+	Bootstrap []string `json:"bootstrap"` // bootstrap peers
 	Peers     int      `json:"peers"`
 	Table     int      `json:"table"`    // nodes in the routing table of the DHT
-	Provided  int      `json:"provided"` // keys that are announced in the DHT
+	Provided  int      `json:"provided"` // keys announced in the DHT
 	Ticket    string   `json:"ticket"`   // of the node itself
 }
 
-// An Explanation says why a PID has, or has not, the content that it has.
+// An Explanation says why a PID has its content, or why it has none.
 type Explanation struct {
 	PID     pir.PID       `json:"pid"`
 	Name    string        `json:"name,omitempty"`
-	CID     string        `json:"cid,omitempty"` // what it is bound to
-	Way     Way           `json:"way,omitempty"` // present: by whose word it is here
+	CID     string        `json:"cid,omitempty"` // the CID that it is bound to
+	Way     Way           `json:"way,omitempty"` // how the PID got its content; empty if the store does not have it
 	Why     string        `json:"why"`
-	Rests   []Key         `json:"rests,omitempty"` // the revoked keys by whose word alone it is here
+	Rests   []Key         `json:"rests,omitempty"` // the revoked keys, if only they claim the content
 	Need    int           `json:"need"`            // how many signers must agree
-	Missing int           `json:"missing"`         // how many more votes it takes
+	Missing int           `json:"missing"`         // how many more votes are needed
 	Votes   []ExplainVote `json:"votes"`
 	Inputs  []ExplainItem `json:"inputs"`
-	// Resolved is the PID of the PIR with its inputs' contents, if they are known, and what that is bound to.
+	// Resolved is the resolved PID, if the inputs' contents are known, with the CID that it is bound to.
 	Resolved    string `json:"resolved,omitempty"`
 	ResolvedCID string `json:"resolved_cid,omitempty"`
-	// Plan says how it would get its content now, if it is not here.
+	// Plan is the plan for getting the content now, if it is not in the store.
 	Plan *Plan `json:"plan,omitempty"`
-	// Similar are other PIDs of the same name and version, and how their descriptions differ from this one.
+	// Similar are other PIDs of the same name and version, each with the differences between its PIR and this one.
 	Similar []Similar `json:"similar"`
 }
 
-// An ExplainVote is a Vote.
+// An ExplainVote is a Vote in a form for display and for programs.
 type ExplainVote struct {
 	Signer  Key    `json:"signer"`
 	Label   string `json:"label,omitempty"`
 	CID     string `json:"cid"`
 	Counts  bool   `json:"counts"`
 	Because string `json:"because,omitempty"`
-	// Ahead is how far the signer's clock is ahead of this node's, when that is minutes or more; one of the two is wrong.
+	// Ahead is how far the signer's clock is ahead of this node's, if by minutes or more: one of the two is wrong.
 	Ahead time.Duration `json:"ahead,omitempty"`
 }
 
-// An ExplainItem is an input and whether it is here.
+// An ExplainItem is an input and whether it is in the store.
 type ExplainItem struct {
 	Name string  `json:"name"`
 	PID  pir.PID `json:"pid"`
@@ -177,49 +177,49 @@ type Similar struct {
 // KeyArgs changes the node's key: Action is rotate, revoke or none.
 type KeyArgs struct {
 	Action Action `json:"action,omitempty"`
-	// Key to revoke; zero is the node's own.
+	// Key is the key to revoke; zero is the node's own.
 	Key Key `json:"key,omitzero"`
 }
 
-// KeyStatus is the node's key and its last word about itself.
+// KeyStatus is the node's key and the key's newest signed head.
 type KeyStatus struct {
 	Key     Key       `json:"key"`
 	Peer    string    `json:"peer"`             // the libp2p peer id of the same key
-	Number  int64     `json:"number,omitempty"` // of its head
-	Expires time.Time `json:"expires,omitzero"` // of its head
-	Before  []Key     `json:"before,omitempty"` // keys that this one took over from
+	Number  int64     `json:"number,omitempty"` // of its signed head
+	Expires time.Time `json:"expires,omitzero"` // of its signed head
+	Before  []Key     `json:"before,omitempty"` // earlier keys of the node, which this key replaced
 }
 
-// MeshArgs changes a mesh, or looks at all (no Name) or one: Action is create, invite, join, leave, revoke or none.
+// MeshArgs changes a mesh, or shows one (Name) or all (no Name): Action is create, invite, join, leave, revoke or none.
 type MeshArgs struct {
 	Action  Action        `json:"action,omitempty"`
 	Name    string        `json:"name,omitempty"`
-	Member  string        `json:"member,omitempty"`  // what this node is called in the mesh, or whom the invitation is for
+	Member  string        `json:"member,omitempty"`  // this node's name in the mesh, or the name of the invited member
 	Ticket  string        `json:"ticket,omitempty"`  // to join
 	Key     Key           `json:"key,omitzero"`      // of the member to revoke
 	Offer   string        `json:"offer,omitempty"`   // id of the invitation to revoke instead
-	Invites bool          `json:"invites,omitempty"` // whom the invitation is for may let others in
-	For     time.Duration `json:"for,omitempty"`     // how long an invitation holds, in nanoseconds; 0 is a week
+	Invites bool          `json:"invites,omitempty"` // the invited member may admit others
+	For     time.Duration `json:"for,omitempty"`     // how long the invitation is valid, in nanoseconds; 0 is a week
 }
 
-// Meshes are what a node is in, and the ticket of a new invitation.
+// Meshes are the meshes that a node is in, and the ticket of a new invitation.
 type Meshes struct {
 	Ticket string       `json:"ticket,omitempty"`
 	Meshes []MeshStatus `json:"meshes"`
 }
 
-// A MeshStatus is what a node knows of a mesh that it is in.
+// A MeshStatus is what a node knows about a mesh that it is in.
 type MeshStatus struct {
 	Name      string    `json:"name"`
 	Authority Key       `json:"authority"`
-	Invites   bool      `json:"invites"` // this node may let others in
+	Invites   bool      `json:"invites"` // this node may admit others
 	Expires   time.Time `json:"expires"` // when its own membership ends
 	Peers     int       `json:"peers"`   // members that it is connected to
-	Members   []Member  `json:"members"` // that it has let in, or seen
+	Members   []Member  `json:"members"` // members that this node has admitted or met
 	Revoked   []Key     `json:"revoked,omitempty"`
-	// Offers are its invitations that still let somebody in.
+	// Offers are this node's invitations that are still valid.
 	Offers []Offer `json:"offers,omitempty"`
-	// Names are what members and revoked keys are called: by who has invited them, or by themselves. Several may have one name.
+	// Names are the names of members and of revoked keys, given by the inviting member or by themselves. Several may have the same name.
 	Names map[Key]string `json:"names,omitempty"`
 }
 
@@ -227,13 +227,13 @@ type MeshStatus struct {
 type Member struct {
 	Key     Key       `json:"key"`
 	Invites bool      `json:"invites,omitempty"`
-	Seen    time.Time `json:"seen"` // when it was let in, or met last
+	Seen    time.Time `json:"seen"` // when it was admitted or last met
 }
 
-// An Offer is an invitation that nobody has used.
+// An Offer is an unused invitation.
 type Offer struct {
-	ID      string    `json:"id"`            // derived from the token, which it does not tell
-	For     string    `json:"for,omitempty"` // the name of whom it is for
+	ID      string    `json:"id"`            // derived from the token, and does not reveal it
+	For     string    `json:"for,omitempty"` // the name of the invited member
 	Invites bool      `json:"invites,omitempty"`
 	Expires time.Time `json:"expires"`
 }

@@ -17,32 +17,32 @@ const (
 	maxSigners = 1000
 )
 
-// A Policy says whose attestations count. Its rules are tried in order and the first that is about a package decides;
-// a package that none is about is built here. A zero Policy trusts nobody.
-// The node's own attestations always count, alone.
+// A Policy says whose attestations count. The first of its rules that matches a package decides;
+// a package that no rule matches is built here. The zero Policy trusts no signer.
+// The node's own attestations always count, each alone.
 type Policy struct {
 	Rules []Rule
 }
 
-// A Rule says for some packages which signers count and how many of them must agree.
+// A Rule says which signers count for some packages and how many of them must agree.
 type Rule struct {
-	Names    string   // pattern of package names as path.Match has it, such as "*" or "lib*"
-	Platform string   // as pir.Platform prints it; "" is every platform
-	Signers  []Signer // whose word counts, each key once
-	Need     int      // how many of them must have said the same, at least 1; with fewer Signers than that nobody's word counts
+	Names    string   // a pattern of package names for path.Match, such as "*" or "lib*"
+	Platform string   // a platform as pir.Platform prints it; "" matches every platform
+	Signers  []Signer // the signers whose claims count, each key once
+	Need     int      // how many of them must agree, at least 1; if it exceeds the number of Signers, no claim counts
 }
 
-// A Signer is a key and what its user calls it.
+// A Signer is a key and the user's label for it.
 type Signer struct {
 	Key   Key
 	Label string
 }
 
-// Check reports what is wrong with the policy.
+// Check returns an error about the first fault in the policy, or nil.
 func (p *Policy) Check() error {
 	for i, r := range p.Rules {
 		if _, err := path.Match(r.Names, "x"); err != nil || r.Names == "" {
-			return fmt.Errorf("policy: rule %d: names %q is no pattern", i+1, r.Names)
+			return fmt.Errorf("policy: rule %d: names %q is not a pattern", i+1, r.Names)
 		}
 		if len(r.Signers) > maxSigners {
 			return fmt.Errorf("policy: rule %d: more than %d signers", i+1, maxSigners)
@@ -61,7 +61,7 @@ func (p *Policy) Check() error {
 	return nil
 }
 
-// Rule returns the rule for a package, or nil.
+// Rule returns the first rule that matches a package, or nil.
 func (p *Policy) Rule(name string, platform pir.Platform) *Rule {
 	for i := range p.Rules {
 		r := &p.Rules[i]
@@ -72,7 +72,7 @@ func (p *Policy) Rule(name string, platform pir.Platform) *Rule {
 	return nil
 }
 
-// Signers returns every key that counts for anything, sorted.
+// Signers returns every key in the rules, sorted.
 func (p *Policy) Signers() []Key {
 	var keys []Key
 	for _, r := range p.Rules {

@@ -40,11 +40,11 @@ func TestDecide(t *testing.T) {
 		want       string // content, or "" for undecided
 		why        string
 	}{
-		{"nothing said", two, "lua", nil, nil, "", "0 of the 2 votes"},
+		{"nothing said", two, "lua", nil, nil, "", "0 of 2 required votes"},
 		{"two agree", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 2, "p", "good", -day)}, nil, "good", "2 of 3 signers agree"},
 		{"a liar is outvoted", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 3, "p", "bad", 0), said(t, 2, "p", "good", 0)}, nil, "good", ""},
-		{"a liar alone", two, "lua", []Attestation{said(t, 3, "p", "bad", 0)}, nil, "", "1 of the 2 votes"},
-		{"one says it twice", two, "lua", []Attestation{said(t, 1, "p", "bad", 0), said(t, 1, "p", "bad", -day)}, nil, "", "1 of the 2 votes"},
+		{"a liar alone", two, "lua", []Attestation{said(t, 3, "p", "bad", 0)}, nil, "", "1 of 2 required votes"},
+		{"one says it twice", two, "lua", []Attestation{said(t, 1, "p", "bad", 0), said(t, 1, "p", "bad", -day)}, nil, "", "1 of 2 required votes"},
 		{"strangers do not count", two, "lua", []Attestation{said(t, 1, "p", "good", 0), said(t, 7, "p", "good", 0), said(t, 8, "p", "good", 0)}, nil, "", ""},
 		{"equivocation is no vote", two, "lua", []Attestation{said(t, 1, "p", "a", 0), said(t, 1, "p", "b", -time.Hour), said(t, 2, "p", "a", 0)}, nil, "", ""},
 		{"expired", two, "lua", []Attestation{said(t, 1, "p", "a", -91*day), said(t, 2, "p", "a", 0)}, nil, "", ""},
@@ -52,11 +52,11 @@ func TestDecide(t *testing.T) {
 		{"a clock that is ahead", two, "lua", []Attestation{said(t, 1, "p", "a", 23*time.Hour), said(t, 2, "p", "a", 0)}, nil, "a", ""},
 		{"replayed about another", two, "lua", []Attestation{said(t, 1, "q", "a", 0), said(t, 2, "q", "a", 0)}, nil, "", ""},
 		{"revoked", two, "lua", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, map[Key]*Head{KeyOf(key(1)): {Revoked: true}}, "", ""},
-		{"the first rule decides", two, "secret-thing", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "", "0 of the 1 votes"},
+		{"the first rule decides", two, "secret-thing", []Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "", "0 of 1 required votes"},
 		{"own build", two, "lua", []Attestation{said(t, 5, "p", "mine", 0), said(t, 1, "p", "a", 0), said(t, 2, "p", "a", 0)}, nil, "mine", "this node"},
 		{"more needed than there are", &Policy{Rules: []Rule{{Names: "*", Signers: two.Rules[1].Signers[:1], Need: 2}}}, "lua",
-			[]Attestation{said(t, 1, "p", "good", 0)}, nil, "", "1 of the 2 votes"},
-		{"trusts nobody", &Policy{}, "lua", []Attestation{said(t, 1, "p", "a", 0)}, nil, "", "trusts nobody"},
+			[]Attestation{said(t, 1, "p", "good", 0)}, nil, "", "1 of 2 required votes"},
+		{"trusts nobody", &Policy{}, "lua", []Attestation{said(t, 1, "p", "a", 0)}, nil, "", "trusts no signer"},
 		{"a tie", &Policy{Rules: []Rule{{Names: "*", Signers: two.Rules[1].Signers, Need: 1}}}, "lua",
 			[]Attestation{said(t, 1, "p", "a", 0), said(t, 2, "p", "b", 0)}, nil, "", "2 different contents"},
 	} {
@@ -80,7 +80,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// While the name of a package is not known, a content counts only if it would count by every rule that could be about it.
+// TestDecideUnknownName checks that, while the name of a package is not known, a content counts only if it counts under every rule that could apply.
 func TestDecideUnknownName(t *testing.T) {
 	signers := func(seeds ...byte) (list []Signer) {
 		for _, s := range seeds {
@@ -94,20 +94,20 @@ func TestDecideUnknownName(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		rules  []Rule
-		signed map[byte]string // by a signer: the content
+		signed map[byte]string // from each signer: the content it claims
 		want   string
 		why    string
 	}{
 		{"one rule for all", []Rule{all}, map[byte]string{1: "a"}, "a", "1 of 2 signers"},
 		{"every rule agrees", []Rule{lib, all}, map[byte]string{1: "a", 2: "a"}, "a", ""},
-		{"the strict rule is not satisfied", []Rule{lib, all}, map[byte]string{1: "a"}, "", "the rule for lib*: 1 of the 2 votes"},
-		{"the lax rule is not satisfied", []Rule{lib, {Names: "*", Need: 1, Signers: signers(3)}}, map[byte]string{1: "a", 2: "a"}, "", "the rule for *: 0 of the 1"},
+		{"the strict rule is not satisfied", []Rule{lib, all}, map[byte]string{1: "a"}, "", "the rule for lib*: 1 of 2 required votes"},
+		{"the lax rule is not satisfied", []Rule{lib, {Names: "*", Need: 1, Signers: signers(3)}}, map[byte]string{1: "a", 2: "a"}, "", "the rule for *: 0 of 1"},
 		{"rules take different contents", []Rule{{Names: "lib*", Need: 1, Signers: signers(2)}, all}, map[byte]string{1: "a", 2: "b"}, "", "different contents"},
-		{"a rule for a platform is one of them", []Rule{here, all}, map[byte]string{1: "a"}, "", "the rule for *: 0 of the 1"},
+		{"a rule for a platform is one of them", []Rule{here, all}, map[byte]string{1: "a"}, "", "the rule for *: 0 of 1"},
 		{"rules behind the one for all", []Rule{all, lib}, map[byte]string{1: "a"}, "a", ""},
 		{"more stars than one", []Rule{{Names: "***", Need: 1, Signers: signers(1)}, lib}, map[byte]string{1: "a"}, "a", ""},
-		{"no rule for all", []Rule{lib}, map[byte]string{1: "a", 2: "a"}, "", "its name is not known here, so no rule for names can apply"},
-		{"no rule", nil, map[byte]string{1: "a"}, "", "trusts nobody"},
+		{"no rule for all", []Rule{lib}, map[byte]string{1: "a", 2: "a"}, "", "this node does not know its name, so no rule for names can apply"},
+		{"no rule", nil, map[byte]string{1: "a"}, "", "trusts no signer"},
 		{"own work", []Rule{lib}, map[byte]string{5: "a", 1: "b", 2: "b"}, "a", "this node"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +123,7 @@ func TestDecideUnknownName(t *testing.T) {
 			if d.CID != want || (d.Statement == nil) != want.IsZero() || !strings.Contains(d.Why, c.why) {
 				t.Errorf("got %s, %q; want %q and %q", d.CID, d.Why, c.want, c.why)
 			}
-			// What counts without a name counts with any.
+			// Content that counts without a name counts with every name.
 			for _, name := range []string{"lib", "libx", "zlib", ""} {
 				named := *q
 				named.Described, named.Name = true, name
@@ -135,7 +135,7 @@ func TestDecideUnknownName(t *testing.T) {
 	}
 }
 
-// A note by which a node stands on the word of others is no vote, of its own or of another.
+// TestDecideVia checks that an attestation with Via is no vote, whether its signer is this node or another.
 func TestDecideVia(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
 	for _, signer := range []byte{1, 5} {
@@ -180,14 +180,14 @@ func TestPolicyText(t *testing.T) {
 	}
 }
 
-// Case 10: clocks that differ by a day are tolerated, and users are told of those that are ahead.
+// TestDecideClock checks that clocks may differ by a day, and that users are warned of those that are ahead.
 func TestDecideClock(t *testing.T) {
 	p := &Policy{Rules: []Rule{{Names: "*", Signers: []Signer{{KeyOf(key(1)), ""}}, Need: 1}}}
 	for ahead, want := range map[time.Duration]struct {
 		counts bool
 		ahead  time.Duration
 	}{
-		-MaxSkew:              {true, 0}, // this machine's clock is ahead, or the signer's behind: it looks like an older statement
+		-MaxSkew:              {true, 0}, // this machine's clock is ahead or the signer's is behind: that looks like an older attestation
 		0:                     {true, 0},
 		time.Minute:           {true, 0},
 		5 * time.Hour:         {true, 5 * time.Hour},

@@ -137,7 +137,7 @@ func TestAsError(t *testing.T) {
 	}
 }
 
-// TestErrorCause wraps one error and two, and sends an Error over the wire, where the cause ends.
+// TestErrorCause wraps one error and two, and sends an Error over the wire, which drops the cause.
 func TestErrorCause(t *testing.T) {
 	two := Errorf(Failed, "%w and %w", fs.ErrNotExist, syscall.ENOSPC).WithHint("look")
 	for _, err := range []error{Errorf(Failed, "open x: %w", fs.ErrNotExist), two, fmt.Errorf("outside: %w", two)} {

@@ -11,7 +11,7 @@ func TestAllows(t *testing.T) {
 		{nil, OpStatus, false}, {Rights(), OpStatus, true}, {[]Right{RightRun}, OpRead, true}, {[]Right{RightRun}, OpRealize, false},
 		{[]Right{RightBuild}, OpRealize, true}, {[]Right{RightBuild}, OpPlan, true}, {[]Right{RightRun}, OpPlan, false}, {[]Right{RightBuild}, OpDescribe, true}, {[]Right{RightBuild}, OpRead, false},
 		{[]Right{RightGet}, OpGet, true}, {[]Right{RightGet}, OpDescribe, false},
-		// Whatever the right, these are the node's own user's.
+		// These calls are the node's own user's, whatever the rights.
 		{Rights(), OpTrust, false}, {Rights(), OpShare, false}, {Rights(), OpKey, false}, {Rights(), OpSwarm, false},
 		{Rights(), OpGrant, false}, {Rights(), OpStop, false}, {Rights(), OpVerify, false}, {Rights(), "anything", false},
 	} {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// EncodeStatements writes the list that a head's Root names: the canonical bytes of attestations, one to a line,
+// EncodeStatements writes the list that a head's Root identifies: the canonical bytes of attestations, one on each line,
 // sorted by PID, then by signer, then by their bytes, each once.
 func EncodeStatements(w io.Writer, statements []Attestation) error {
 	lines := make([]struct {

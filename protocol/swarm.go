@@ -13,44 +13,44 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// Prefix is what the protocol ids of the public swarm begin with. A mesh has its own, see MeshPrefix.
+// Prefix is the prefix of the public swarm's protocol ids. A mesh has its own, see MeshPrefix.
 const Prefix = "/nuka"
 
-// The protocols of a swarm, to be put behind its prefix.
+// The protocols of a swarm, without the prefix.
 const (
-	AttProtocol  = "/att/1"  // what has been said about PIDs
+	AttProtocol  = "/att/1"  // attestations about PIDs
 	WantProtocol = "/want/1" // blocks
-	HintProtocol = "/hint/1" // a signer's newest head, unasked
-	PIRProtocol  = "/pir/1"  // descriptions of packages
-	JoinProtocol = "/join/1" // an invitation to a mesh, in the public swarm
-	// MemberProtocol is spoken in a mesh only, before any other: a peer shows its credential.
+	HintProtocol = "/hint/1" // a signer's newest head, sent unasked
+	PIRProtocol  = "/pir/1"  // PIRs of packages
+	JoinProtocol = "/join/1" // an invitation to a mesh, presented in the public swarm
+	// MemberProtocol is used in a mesh only, before any other protocol: each peer presents its credential.
 	MemberProtocol = "/member/1"
 )
 
 // Limits of the protocols of a swarm.
 const (
-	// MaxAsked is how many PIDs, keys or blocks one request asks for.
+	// MaxAsked bounds the PIDs, keys or blocks of one request.
 	MaxAsked = 512
-	// MaxBlock bounds a block in bytes: the interoperable bound of IPFS.
+	// MaxBlock bounds a block in bytes; it is the interoperable bound of IPFS.
 	MaxBlock = 2 << 20
 	// MaxJoin bounds the request and the answer of JoinProtocol in bytes.
 	MaxJoin = 64 << 10
-	// MaxStatements bounds the answers to one PID.
+	// MaxStatements bounds the statements about one PID in an answer.
 	MaxStatements = 256
 	// MaxLines bounds the bytes of the lines of one answer.
 	MaxLines = 2 << 20
-	// MaxNodes bounds the bytes of nodes in the answer to one AskNodes; the rest is asked for again, by its roots.
+	// MaxNodes bounds the bytes of nodes in the answer to one AskNodes. The requester asks again for the rest, by its roots.
 	MaxNodes = 64 << 20
 )
 
 const (
-	// MaxPIRAsked is how many PIRs one request of PIRProtocol asks for.
+	// MaxPIRAsked bounds the PIDs of one request of PIRProtocol.
 	MaxPIRAsked = 64
-	// MaxPIRs bounds the bytes of PIRs in answer to one request, before compression; the rest is asked for again.
+	// MaxPIRs bounds the bytes of PIRs in the answer to one request, before compression. The requester asks again for the rest.
 	MaxPIRs = 8 << 20
 )
 
-// WrongBytes is the code with which a stream of WantProtocol is reset by who was given what is not the block.
+// WrongBytes is the code with which a requester resets a stream of WantProtocol after it received bytes that do not match the block's hash.
 const WrongBytes = 1
 
 // MaxAnswer bounds the bytes of the answer to a request for statements about n PIDs, or for n heads.
@@ -59,21 +59,21 @@ func MaxAnswer(n int) int { return 2<<20 + n*16<<10 }
 // An Ask is the kind of a request of a swarm.
 type Ask byte
 
-// The kinds of requests. Each is followed by what it asks for.
-// After AskStatements, AskHeads and AskNodes the answers end in End; after AskBlocks and AskSmall there is one for each block,
-// after AskParts there is one.
-// The answers to AskStatements and AskHeads hold lines, one statement or head each; a line ends in "\n" and holds no other.
+// The kinds of requests. Each is followed by a list of items.
+// The answers to AskStatements, AskHeads and AskNodes end in End. AskBlocks and AskSmall have one answer for each block,
+// AskParts has one.
+// The answers to AskStatements and AskHeads hold lines, one statement or head each. A line ends in "\n" and contains no other "\n".
 const (
 	AskStatements Ask = 1 // att: PIDs → attestations about them
 	AskHeads      Ask = 2 // att: keys → the newest head of each
-	AskNodes      Ask = 3 // want: roots → for each its nodes, breadth first and each once; Missing for what is not here
+	AskNodes      Ask = 3 // want: roots → for each its nodes, breadth first and each once; Missing for a node that the responder lacks
 	AskBlocks     Ask = 4 // want: blocks → each, in order
-	AskSmall      Ask = 5 // want: like AskBlocks; compressed where it helps
-	AskParts      Ask = 6 // want: a root → one Plain with news of its leaves, see Part; Missing if it is not being fetched
-	AskPIRs       Ask = 7 // pir: PIDs, at most MaxPIRAsked → the canonical PIR of each, in order; End once there were MaxPIRs bytes
+	AskSmall      Ask = 5 // want: like AskBlocks; compressed if that helps
+	AskParts      Ask = 6 // want: a root → one Plain with changes of its leaves, see Part; Missing if the responder is not fetching it
+	AskPIRs       Ask = 7 // pir: PIDs, at most MaxPIRAsked → the canonical PIR of each, in order; End after MaxPIRs bytes
 )
 
-// width is the size of what a request of a kind lists.
+// width returns the size of an item in a request of the kind.
 func (a Ask) width() int {
 	switch a {
 	case AskStatements, AskPIRs:
@@ -86,7 +86,7 @@ func (a Ask) width() int {
 	return 0
 }
 
-// WriteAsk writes a request: its kind in one byte, how many in a uvarint, and each item.
+// WriteAsk writes a request: its kind in one byte, the number of items in a uvarint, and the items.
 func WriteAsk(w io.Writer, kind Ask, items [][]byte) error {
 	if len(items) > MaxAsked {
 		return fmt.Errorf("ask for %d things: at most %d", len(items), MaxAsked)
@@ -102,7 +102,7 @@ func WriteAsk(w io.Writer, kind Ask, items [][]byte) error {
 	return err
 }
 
-// ReadAsk reads a request. io.EOF means that there is none.
+// ReadAsk reads a request. It returns io.EOF if the stream has ended.
 func ReadAsk(r *bufio.Reader) (Ask, [][]byte, error) {
 	first, err := r.ReadByte()
 	if err != nil {
@@ -127,7 +127,7 @@ func ReadAsk(r *bufio.Reader) (Ask, [][]byte, error) {
 	return kind, items, nil
 }
 
-// An Encoding says how the bytes of an answer are written.
+// An Encoding is the encoding of an answer's bytes.
 type Encoding byte
 
 // The encodings of an answer.
@@ -135,7 +135,7 @@ const (
 	End     Encoding = 0 // nothing follows
 	Plain   Encoding = 1 // the bytes
 	Zstd    Encoding = 2 // a zstd frame (RFC 8878) of the bytes
-	Missing Encoding = 3 // this is not here, no bytes
+	Missing Encoding = 3 // the responder does not have it; no bytes follow
 )
 
 // WriteAnswer writes one answer: its encoding in one byte, and for Plain and Zstd the length in a uvarint and the bytes.
@@ -147,7 +147,7 @@ func WriteAnswer(w *bufio.Writer, e Encoding, b []byte) error {
 	return err
 }
 
-// BeginAnswer writes what is in front of the bytes of an answer, which the caller writes.
+// BeginAnswer writes the part of an answer before the bytes, which the caller writes.
 func BeginAnswer(w *bufio.Writer, e Encoding, size int) error {
 	if err := w.WriteByte(byte(e)); err != nil || e == End || e == Missing {
 		return err
@@ -157,7 +157,7 @@ func BeginAnswer(w *bufio.Writer, e Encoding, size int) error {
 	return err
 }
 
-// ReadAnswer reads one answer into buf, which grows as far as most. What it returns is of buf.
+// ReadAnswer reads one answer into buf, which grows up to most bytes. The returned slice shares memory with buf.
 func ReadAnswer(r *bufio.Reader, buf []byte, most int) (Encoding, []byte, error) {
 	first, err := r.ReadByte()
 	if err != nil {
@@ -193,10 +193,10 @@ func noEOF(err error) error {
 	return err
 }
 
-// StatementsKey is the key in the DHT under which nodes say that they hold statements about a PID.
+// StatementsKey returns the key in the DHT under which nodes announce that they have statements about a PID.
 func StatementsKey(p pir.PID) [32]byte { return derive("nuka dht statements 1", p[:]) }
 
-// ContentKey is the key in the DHT under which nodes say that they hold the whole content of a root.
+// ContentKey returns the key in the DHT under which nodes announce that they have the whole content of a root.
 func ContentKey(c cid.CID) [32]byte { return derive("nuka dht content 1", c.Bytes()) }
 
 func derive(context string, material []byte) (out [32]byte) {

@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// vector compares what encode gives with a file of testdata, and what decode makes of it with want.
+// vector compares the output of encode with a file of testdata, and what decode returns for that file with want.
 func vector(t *testing.T, name string, encode func() ([]byte, error), decode func([]byte) (any, error), want any) {
 	t.Helper()
 	got, err := encode()
@@ -104,7 +104,7 @@ func TestHead(t *testing.T) {
 			t.Errorf("%s changed: it still decodes", name)
 		}
 	}
-	// A signature over a head is none over an attestation, and the other way round.
+	// A signature over a head does not verify for an attestation, nor the other way round.
 	claim, err := h.claim()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// The bytes of an exchange about PIRs, as two nodes of different versions must write them.
+// TestPIRExchange compares the bytes of an exchange about PIRs with frozen ones: nodes of different versions must write the same.
 func TestPIRExchange(t *testing.T) {
 	lib := &pir.PIR{Kind: pir.Data, Name: "lib", Data: int64(7)}
 	canonical, err := lib.Encode()

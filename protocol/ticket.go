@@ -18,7 +18,7 @@ const (
 	ticketPrefix = "nuka-"
 	// maxTicket bounds the characters of a ticket.
 	maxTicket = 8 << 10
-	// ticketSum is how many bytes of BLAKE3 end a ticket, so that one that was copied in part is told from one that is wrong.
+	// ticketSum is the number of bytes of BLAKE3 at the end of a ticket. They tell an incompletely copied ticket from an invalid one.
 	ticketSum = 4
 	// maxAddresses bounds the addresses of a ticket.
 	maxAddresses = 32
@@ -26,20 +26,20 @@ const (
 
 var ticketText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// A Ticket is all it takes to get something from a node, as one string: what, and where the node is.
-// A ticket with a Right is a secret: whoever has it may do what the right allows.
+// A Ticket is one string with everything needed to get something from a node: what to get, and where the node is.
+// A ticket with a Right is a secret: its bearer may do what the right allows.
 type Ticket struct {
-	PID       pir.PID  // of the package; zero if it is about content, a node or a mesh
-	CID       cid.CID  // its content; zero likewise
+	PID       pir.PID  // of the package; zero if the ticket is about content, a node or a mesh
+	CID       cid.CID  // of the content; zero likewise
 	Node      Key      // the key of the node that has it
 	Addresses []string // multiaddrs of the node, without its peer id
 	// Right is a bearer secret of up to 64 bytes: to attach to the node as a light peer, or to join its mesh.
 	Right []byte
-	// Mesh is the name of the mesh that the ticket is about.
+	// Mesh is the name of the mesh, if the ticket is about one.
 	Mesh string
 }
 
-// String returns the text form: "nuka-", and in lower-case base32 the binary form and a checksum.
+// String returns the text form: "nuka-" and, in lower-case base32, the binary form and a checksum.
 func (t *Ticket) String() string { return ticketOf(t.encode()) }
 
 func ticketOf(b []byte) string {
@@ -47,11 +47,11 @@ func ticketOf(b []byte) string {
 	return ticketPrefix + ticketText.EncodeToString(append(b, sum[:ticketSum]...))
 }
 
-// first returns the text form of the first version, of which tickets are still about: canonical NUON instead of the binary form.
+// first returns the text form of version 1, which is still in use: canonical NUON in place of the binary form.
 func (t *Ticket) first() string {
 	b, err := nuon.Encode(t.record())
 	if err != nil {
-		panic("protocol: ticket: " + err.Error()) // it holds strings and bytes only
+		panic("protocol: ticket: " + err.Error()) // all its values are strings and bytes
 	}
 	return ticketOf(b)
 }
@@ -86,7 +86,7 @@ func (t *Ticket) record() nuon.Record {
 // IsTicket reports whether a text looks like a ticket.
 func IsTicket(s string) bool { return strings.HasPrefix(s, ticketPrefix) }
 
-// ParseTicket reads a text form that String returns, or returned in an earlier version, and no other.
+// ParseTicket reads the text form that String returns now, or returned in an earlier version, and no other form.
 func ParseTicket(s string) (*Ticket, error) {
 	text, ok := strings.CutPrefix(s, ticketPrefix)
 	if !ok || len(s) > maxTicket {
@@ -114,7 +114,7 @@ func ParseTicket(s string) (*Ticket, error) {
 	return t, nil
 }
 
-// ticketFrom reads the first version.
+// ticketFrom reads version 1.
 func ticketFrom(b []byte) (*Ticket, error) {
 	rec, err := nuon.DecodeRecord(b)
 	if err != nil {
@@ -126,7 +126,7 @@ func ticketFrom(b []byte) (*Ticket, error) {
 	t.Right = right
 	list, _ := rec["addresses"].(nuon.List)
 	if len(list) > maxAddresses || len(right) > 64 {
-		return nil, errors.New("it says more than a ticket may")
+		return nil, errors.New("it has more addresses than a ticket may, or too long a right")
 	}
 	for _, v := range list {
 		a, _ := v.(string)

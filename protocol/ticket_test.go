@@ -18,7 +18,7 @@ func sampleTicket() *Ticket {
 	}
 }
 
-// Tickets of the first version are still about: they are read, and no longer written.
+// TestTicketFirst checks that tickets of version 1, which are still in use, can be read; they are no longer written.
 func TestTicketFirst(t *testing.T) {
 	text, err := os.ReadFile("testdata/ticket.txt")
 	if err != nil {
@@ -38,7 +38,7 @@ func TestTicketFirst(t *testing.T) {
 
 func TestTicket(t *testing.T) {
 	ticket := sampleTicket()
-	// Each way in which an address is written: alike, of the same host, and of no common shape.
+	// Addresses for each encoding: of the common shape, with the host of the address before, and of no common shape.
 	ticket.Addresses = append(ticket.Addresses, "/ip4/192.0.2.1/tcp/4001", "/ip6/2001:db8::1/udp/4001/quic-v1", "/ip6/2001:db8::1/tcp/65535",
 		"/dns4/node.example/tcp/4001", "/ip4/192.0.2.1/tcp/04001", "/ip4/192.0.2.1/udp/1", "/ip6/::ffff:192.0.2.1/tcp/1", "/ip6/fe80::1%eth0/tcp/1", "")
 	text := func() ([]byte, error) { return []byte(ticket.String()), nil }
@@ -57,7 +57,7 @@ func TestTicket(t *testing.T) {
 	}
 }
 
-// Each ticket has one writing: one that says the same in another is refused, and no cut or flipped byte is taken for a ticket.
+// TestTicketForm checks that each ticket has one text form: another form of the same content is refused, and so is a ticket with a cut or flipped byte.
 func TestTicketForm(t *testing.T) {
 	b := sampleTicket().encode()
 	for i := range b {
@@ -84,7 +84,7 @@ func TestTicketForm(t *testing.T) {
 	}
 }
 
-// A ticket is pasted into chats: with two hosts and two ways to each it is shorter than 300 characters.
+// TestTicketLength checks that a ticket with two hosts and two addresses each is shorter than 300 characters, because users paste tickets into chats.
 func TestTicketLength(t *testing.T) {
 	ticket := sampleTicket()
 	ticket.Right, ticket.Mesh = nil, ""

@@ -13,10 +13,10 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// The binary form of a ticket begins with its version and a byte of flags, one for each field that is there.
-// The fields follow in the order of the flags, and behind them the addresses up to the end.
+// The binary form of a ticket begins with its version and a byte of flags, one for each field that is present.
+// The fields follow in the order of the flags, then the addresses up to the end.
 const (
-	// ticketVersion differs from the first byte of the first version, which is a brace.
+	// ticketVersion differs from the first byte of version 1, which is a brace.
 	ticketVersion = 2
 
 	flagPID   = 1 << 0 // 32 bytes
@@ -26,13 +26,13 @@ const (
 	flagMesh  = 1 << 4 // length and text
 )
 
-// An address is one byte, and what that byte says: an IP address unless it is the one before, and a port; or a text with its length.
+// An address begins with a byte of flags. Then follow an IP address (unless it is the previous one) and a port, or a length and a text.
 const (
 	addrText = 0
 	addrTCP  = 1 << 0 // /tcp/PORT
 	addrQUIC = 1 << 1 // /udp/PORT/quic-v1
-	addrIP4  = 1 << 2 // the IP address is of version 4, else of version 6
-	addrSame = 1 << 3 // the IP address is that of the address before
+	addrIP4  = 1 << 2 // the IP address is version 4, otherwise version 6
+	addrSame = 1 << 3 // the IP address is that of the previous address
 )
 
 var errTicket = errors.New("it is cut off, or malformed")
@@ -73,7 +73,7 @@ func (t *Ticket) encode() []byte {
 	return b
 }
 
-// splitAddress reads a multiaddr of the common shape. Of any other, or one that is written in another way, the kind is addrText.
+// splitAddress parses a multiaddr of the common shape in its usual spelling. For any other, the kind is addrText.
 func splitAddress(a string) (ip netip.Addr, port uint16, kind byte) {
 	parts := strings.Split(a, "/")
 	if len(parts) < 5 {
@@ -108,7 +108,7 @@ func joinAddress(ip netip.Addr, port uint16, kind byte) string {
 	return "/" + version + "/" + ip.String() + "/" + rest
 }
 
-// decodeTicket reads the binary form. What it takes more than one writing for is refused by ParseTicket, which writes it again.
+// decodeTicket reads the binary form. It accepts several encodings of one ticket; ParseTicket encodes the result again and refuses all but one.
 func decodeTicket(b []byte) (*Ticket, error) {
 	t, flags, rest := &Ticket{}, byte(0), b
 	take := func(n int) []byte {
@@ -164,7 +164,7 @@ func decodeTicket(b []byte) (*Ticket, error) {
 	var last netip.Addr
 	for len(rest) > 0 {
 		if len(t.Addresses) == maxAddresses {
-			return nil, errors.New("it says more than a ticket may")
+			return nil, errors.New("it has more addresses than a ticket may, or too long a right")
 		}
 		kind := take(1)[0]
 		if kind == addrText {

@@ -16,10 +16,10 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// TestOddAnswers has servers and proxies that end early, or answer a request for a part with another one.
-// The bytes must be those that are wanted, with a hash and without, and nothing may stay in the way of a later try.
+// TestOddAnswers has servers and proxies that end early, or answer a range request with another range.
+// The bytes must be the wanted ones, with a hash and without, and nothing may prevent a later attempt.
 func TestOddAnswers(t *testing.T) {
-	var body []byte // no part of it is like another
+	var body []byte // no part of it equals another
 	for i := range 1 << 11 {
 		body = append(body, sha(fmt.Append(nil, i)).Digest()...)
 	}
@@ -34,7 +34,7 @@ func TestOddAnswers(t *testing.T) {
 		io.WriteString(conn, text)
 		conn.Write(content)
 	}
-	chunked := func(w http.ResponseWriter, content []byte) { // whose end is missing
+	chunked := func(w http.ResponseWriter, content []byte) { // without the final chunk
 		hijack(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: \"e\"\r\n\r\n"+fmt.Sprintf("%x\r\n", len(content)), append(bytes.Clone(content), "\r\n"...))
 	}
 	part := func(w http.ResponseWriter, from, to int, tag, says string) {
@@ -43,7 +43,7 @@ func TestOddAnswers(t *testing.T) {
 		w.WriteHeader(http.StatusPartialContent)
 		w.Write(body[from:to])
 	}
-	short := func(w http.ResponseWriter) { // fewer bytes than its length
+	short := func(w http.ResponseWriter) { // fewer bytes than Content-Length
 		hijack(w, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\nETag: \"e\"\r\n\r\n", len(body)), body[:half])
 	}
 	for name, answer := range map[string]func(w http.ResponseWriter, ranged bool, n int){
@@ -137,7 +137,7 @@ func TestOddAnswers(t *testing.T) {
 	}
 }
 
-// TestRetryAfter reads both forms of the header, and bounds what it asks for.
+// TestRetryAfter reads both forms of the header and checks the bound on the delay.
 func TestRetryAfter(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"": 0, "0": 0, "7": 7 * time.Second, "86400": maxPause, "-1": 0, "soon": 0, "99999999999999999999": 0,
@@ -163,7 +163,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// TestCredentialsStay has registries whose files lie on another server, by their record or behind a redirect.
+// TestCredentialsStay has registries whose files are on another server, by their metadata or behind a redirect.
 func TestCredentialsStay(t *testing.T) {
 	archive := makeTar(t, file("p-1/a", "A"))
 	leaked := ""
@@ -212,7 +212,7 @@ func TestCredentialsStay(t *testing.T) {
 	}
 }
 
-// TestRegistriesOfTheRequest compares whom a fetch asks, and with which credentials, by whose request it is.
+// TestRegistriesOfTheRequest checks which registries a fetch uses, and with which credentials, depending on the requester.
 func TestRegistriesOfTheRequest(t *testing.T) {
 	archive := makeTar(t, file("p/a", "A"))
 	var seen []string

@@ -36,7 +36,7 @@ func crateKind() Kind {
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
 		Doc:     "```nu eval\nfetch crate libz-sys 1.1.20 --hash sha256-d2d16453e800a8cf6dd2fc3eb4bc99b786a9b90c663b8559a5b1a041bf89e472\n```",
-		Finds: "`.cargo/config.toml` of the folders above, of `CARGO_HOME`: `replace-with`, as long as a chain is; `[registries]`, " +
+		Finds: "`.cargo/config.toml` of the folders above, of `CARGO_HOME`: `replace-with`, also in chains; `[registries]`, " +
 			"`CARGO_REGISTRIES_NAME_INDEX`; then what cargo keeps of its own registry",
 		Credentials: "`credentials.toml`, `CARGO_REGISTRY_TOKEN`, `CARGO_REGISTRIES_NAME_TOKEN`",
 		Config:      &ConfigKind{"cargo", "CARGO_REGISTR", func(c *Client) Config { return c.cargo() }, func() Config { return new(CargoConfig) }},
@@ -53,18 +53,18 @@ func (c *CargoConfig) anonymous() Config {
 	return &out
 }
 
-// CargoConfig says where crates are.
+// CargoConfig is cargo's configuration of registries.
 type CargoConfig struct {
-	Home  string `json:"home,omitempty"`  // where cargo keeps what it learnt about its own registry
-	Index string `json:"index,omitempty"` // a sparse index; "" is cargo's own
+	Home  string `json:"home,omitempty"`  // cargo's home folder, with the cache of its own registry
+	Index string `json:"index,omitempty"` // a sparse index; "" is cargo's default
 	Token string `json:"token,omitempty"` // for the index and its crates
-	// Problem says why nuka cannot take crates from where cargo takes them; "" if it can.
+	// Problem is the reason why nuka cannot fetch crates from cargo's source; "" if it can.
 	Problem string `json:"problem,omitempty"`
-	// Others are the hosts of registries that are not the source of crates that name none.
+	// Others are the hosts of registries other than the default source of crates.
 	Others []string `json:"others,omitempty"`
 }
 
-// A cargoFile is the part of cargo's configuration and credentials that says where crates are.
+// A cargoFile is the part of cargo's configuration and credentials that concerns registries.
 type cargoFile struct {
 	Source map[string]struct {
 		ReplaceWith   string `toml:"replace-with"`
@@ -82,7 +82,7 @@ type cargoFile struct {
 	} `toml:"registry"`
 }
 
-// cargoFiles lists cargo's files of a name, the one that counts most first: those of the folders above, then the user's.
+// cargoFiles lists cargo's files of a name, in order of precedence: those of the folders above, then the user's.
 func (c *Client) cargoFiles(home, name string) (files []string) {
 	var folders []string
 	for dir := c.Dir; dir != ""; dir = filepath.Dir(dir) {
@@ -99,7 +99,7 @@ func (c *Client) cargoFiles(home, name string) (files []string) {
 	return files
 }
 
-// cargo reads cargo's configuration, without asking cargo.
+// cargo reads cargo's configuration files. It does not run cargo.
 func (c *Client) cargo() *CargoConfig {
 	home := first(c.env("CARGO_HOME"), c.home(".cargo"))
 	out := &CargoConfig{Home: home}
@@ -144,7 +144,7 @@ func (c *Client) cargo() *CargoConfig {
 			out.Token = first(out.Token, conf.Registry.Token)
 		}
 	}
-	for _, conf := range files { // a source without a name among the registries has the token of the one at its address
+	for _, conf := range files { // a source that is not a named registry has the token of the registry with the same address
 		for _, registry := range conf.Registries {
 			if registry.Index == out.Index && out.Index != "" {
 				for _, secrets := range files {
@@ -170,10 +170,10 @@ func (c *Client) cargo() *CargoConfig {
 	return out
 }
 
-// cargoEnv is a registry's name as variables have it.
+// cargoEnv returns a registry's name in the form used in variables.
 func cargoEnv(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
 
-// crateConfigs returns the config.json files that cargo keeps of its own registry.
+// crateConfigs returns the config.json files in cargo's cache of its own registry.
 func (f *Fetcher) crateConfigs(ctx context.Context, c *CargoConfig, name, version string) (contents [][]byte) {
 	read := func() {
 		matches, _ := fs.Glob(os.DirFS(first(c.Home, ".nothing")), "registry/index/*/config.json")
@@ -188,7 +188,7 @@ func (f *Fetcher) crateConfigs(ctx context.Context, c *CargoConfig, name, versio
 		}
 	}
 	if read(); len(contents) == 0 && c.Home != "" {
-		// Cargo writes down where its registry is when it is first asked for a crate.
+		// Cargo records the address of its registry when it first looks up a crate.
 		f.o.Client.ask(ctx, "cargo", "info", "--quiet", name+"@"+version)
 		read()
 	}
@@ -249,12 +249,12 @@ func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, reg
 		}
 	}
 	if len(at) == 0 {
-		return nil, errors.New("the crate index does not say where crates are downloaded")
+		return nil, errors.New("the crate index has no address for downloads")
 	}
 	return at, nil
 }
 
-// crateChecksum returns the SHA-256 of a crate's archive, in hexadecimal, as the index has it. It fails for a version that the index does not have.
+// crateChecksum returns the SHA-256 of a crate's archive in hexadecimal, from the index. It fails for a version that the index does not have.
 func (f *Fetcher) crateChecksum(ctx context.Context, o Origin, index string, header http.Header) (string, error) {
 	name := strings.ToLower(o.Name)
 	body, err := f.get(ctx, place{index + "/" + cratePrefix(name) + "/" + name, header})
@@ -280,7 +280,7 @@ func (f *Fetcher) crateChecksum(ctx context.Context, o Origin, index string, hea
 	return "", noVersion(o, newest, versions)
 }
 
-// newestRelease returns the last of some sorted versions that is no pre-release, or the last one.
+// newestRelease returns the last of some sorted versions that is not a pre-release, or else the last one.
 func newestRelease(sorted []string) string {
 	for _, v := range slices.Backward(sorted) {
 		if semver.Prerelease("v"+strings.TrimPrefix(v, "v")) == "" {
@@ -293,7 +293,7 @@ func newestRelease(sorted []string) string {
 	return sorted[len(sorted)-1]
 }
 
-// cratePrefix is the folder of a crate in an index.
+// cratePrefix returns the folder of a crate in an index.
 func cratePrefix(name string) string {
 	switch len(name) {
 	case 1, 2:
@@ -309,7 +309,7 @@ func (c crateDownload) address(name, version, checksum string) (string, error) {
 		return strings.TrimRight(c.DL, "/") + "/" + name + "/" + version + "/download", nil
 	}
 	if strings.Contains(c.DL, "{sha256-checksum}") && checksum == "" {
-		return "", protocol.Errorf(protocol.Unavailable, "the registry finds crates by their checksum, and none is known for %s %s", name, version).
+		return "", protocol.Errorf(protocol.Unavailable, "the registry finds crates by their checksum, and nuka has none for %s %s", name, version).
 			WithHint("write the crate's --hash sha256-…, or the registry's sparse+ address in ~/.cargo/config.toml")
 	}
 	prefix := cratePrefix(name)

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// TestCargo has the configurations that people have.
+// TestCargo has typical configurations.
 func TestCargo(t *testing.T) {
 	archive := makeTar(t, file("demo-1.0.0/a", "A"))
 	checksum := hex.EncodeToString(sha(archive).Digest())
@@ -62,8 +62,8 @@ func TestCargo(t *testing.T) {
 		"a circle":              {files: map[string]string{"home/.cargo/config.toml": "[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nreplace-with = \"crates-io\"\n"}, want: "replaced with itself"},
 		"a git index":           {files: map[string]string{"home/.cargo/config.toml": "[source.crates-io]\nreplace-with = \"x\"\n[source.x]\nregistry = \"https://u:hidden@h/index\"\n"}, want: "git repository"},
 		"a folder":              {files: map[string]string{"home/.cargo/config.toml": "[source.crates-io]\nreplace-with = \"x\"\n[source.x]\ndirectory = \"vendor\"\n"}, want: "vendor"},
-		"a wrong version":       {files: map[string]string{"home/.cargo/config.toml": chain}, version: "9.9.9", want: "there is no demo 9.9.9; the newest is 1.10.0"},
-		"a part of a version":   {files: map[string]string{"home/.cargo/config.toml": chain}, version: "1.0", want: "there is no demo 1.0;"},
+		"a wrong version":       {files: map[string]string{"home/.cargo/config.toml": chain}, version: "9.9.9", want: "the registry has no demo 9.9.9; the newest is 1.10.0"},
+		"a part of a version":   {files: map[string]string{"home/.cargo/config.toml": chain}, version: "1.0", want: "the registry has no demo 1.0;"},
 		"latest":                {files: map[string]string{"home/.cargo/config.toml": chain}, version: "latest", want: "1.10.0 now"},
 		"a checksum is missing": {files: map[string]string{"home/.cargo/registry/index/h-1/config.json": `{"dl":"BASE/dl/{sha256-checksum}"}`}, want: "checksum"},
 		"another's, kept":       {files: map[string]string{"home/.cargo/config.toml": "[registries.x]\nindex = \"sparse+https://h/i/\"\n", "home/.cargo/registry/index/h-1/config.json": `{"dl":"BASE/api"}`}, crate: "abc", want: "no crate registry"},
@@ -87,7 +87,7 @@ func TestCargo(t *testing.T) {
 	}
 }
 
-// TestGoProxies has the lists that GOPROXY may be.
+// TestGoProxies has the kinds of lists that GOPROXY may contain.
 func TestGoProxies(t *testing.T) {
 	module := makeZip(t, "example.org/m@v1.0.0/a")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -117,7 +117,7 @@ func TestGoProxies(t *testing.T) {
 	for list, want := range map[string]string{
 		"BASE/good": "", "BASE/empty,BASE/good,direct": "", "BASE/broken|BASE/good": "", "BASE/denied|BASE/good": "", " BASE/good/ , direct": "",
 		"BASE/denied,BASE/good": "403", "BASE/broken,BASE/good": "500", "off": "forbids", "direct": "direct has go fetch", "BASE/empty,off": "404",
-		"BASE/empty,direct": "404", "file:///tmp": "no https or http", "http://me:hidden@" + host + "/secret": "", "http://you:hidden@" + host + "/secret,direct": "403",
+		"BASE/empty,direct": "404", "file:///tmp": "not an https or http", "http://me:hidden@" + host + "/secret": "", "http://you:hidden@" + host + "/secret,direct": "403",
 	} {
 		c := &Client{Getenv: environment(map[string]string{"GOPROXY": strings.ReplaceAll(list, "BASE", server.URL)})}
 		err := fetchOrigin(t, c, Origin{Kind: Go, Name: "example.org/m", Version: "v1.0.0"})
@@ -135,7 +135,7 @@ func TestGoProxies(t *testing.T) {
 	}{
 		{Origin{Kind: Go, Name: "example.org/m", Version: "main"}, "v1.0.1-0.20200101000000-abcdefabcdef now"},
 		{Origin{Kind: Go, Name: "example.org/m", Version: "latest"}, "v1.10.0 now"},
-		{Origin{Kind: Go, Name: "example.org/m", Version: "v9.0.0"}, "there is no example.org/m v9.0.0; the newest is v1.10.0"},
+		{Origin{Kind: Go, Name: "example.org/m", Version: "v9.0.0"}, "the registry has no example.org/m v9.0.0; the newest is v1.10.0"},
 		{Origin{Kind: Go, Name: "corp.example/secret", Version: "v1.0.0"}, "GOPRIVATE"},
 	} {
 		if err := fetchOrigin(t, client, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -167,7 +167,7 @@ func TestApt(t *testing.T) {
 			return
 		}
 		if strings.HasSuffix(r.URL.Path, ".gz") {
-			w.Header().Set("Content-Encoding", "x-gzip") // as servers say of files that end so; the file is compressed once
+			w.Header().Set("Content-Encoding", "x-gzip") // as servers send for files with such a suffix; the file is compressed once
 		}
 		w.Write([]byte(body))
 	}))
@@ -187,10 +187,10 @@ func TestApt(t *testing.T) {
 			t.Errorf("%s: %v", version, err)
 		}
 	}
-	if err := fetch("9", ""); err == nil || !strings.Contains(err.Error(), "there is no x 9; the newest is 4") {
+	if err := fetch("9", ""); err == nil || !strings.Contains(err.Error(), "the registry has no x 9; the newest is 4") {
 		t.Errorf("got %v, want the newest version", err)
 	}
-	// A name and a password in an address are for the user only, and in no error.
+	// The name and password in an address are for the user's requests only, and never appear in an error.
 	secret := t.TempDir()
 	writeFiles(t, secret, strings.Replace(server.URL, "http://", "http://me:hidden@", 1), map[string]string{"etc/apt/sources.list": "deb BASE/flat ./\n"})
 	for _, stranger := range []bool{false, true} {

@@ -13,19 +13,19 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Client is the user's configuration of the language and system package managers.
-// Settings in the environment and in files are read first; where there are none, the client program itself is asked,
-// because each knows a default of its own. The zero Client has no settings.
+// A Client reads the user's configuration of the language and system package managers.
+// It reads settings from the environment and from files first. If there are none, it runs the client program,
+// because each program has a default of its own. The zero Client has no settings.
 type Client struct {
-	// Home is the user's home folder; "" reads no file of it.
+	// Home is the user's home folder; if it is "", no file of it is read.
 	Home string
-	// Dir is the folder that a project's configuration is looked for in, and above; "" reads none.
+	// Dir is the folder where the search for a project's configuration starts and goes upwards; if it is "", none is read.
 	Dir string
-	// System is the folder below which system-wide settings are found (/etc/apt, /etc/npmrc, …), normally "/"; "" reads none.
+	// System is the root of system-wide settings (/etc/apt, /etc/npmrc, …), normally "/"; if it is "", none are read.
 	System string
-	// Getenv looks up an environment variable; nil finds none.
+	// Getenv looks up an environment variable; if it is nil, none is set.
 	Getenv func(string) string
-	// Run runs a client program and returns what it prints; nil asks none.
+	// Run runs a client program and returns its output; if it is nil, no program is run.
 	Run func(ctx context.Context, argv ...string) (string, error)
 }
 
@@ -49,9 +49,9 @@ func (c *Client) system(elem ...string) string {
 	return below(c.System, elem...)
 }
 
-// RunClient is the usual Client.Run: it runs the program for a minute at the most.
-// The variables that configure registries are not the program's to see: they are read before it is asked, and
-// those of this process may be another command's than those of the request.
+// RunClient is the usual Client.Run: it runs the program for at most a minute.
+// It hides the variables that configure registries from the program: Client reads them before,
+// and those of this process may belong to another command than the request.
 func RunClient(ctx context.Context, argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -61,14 +61,14 @@ func RunClient(ctx context.Context, argv ...string) (string, error) {
 	return string(out), err
 }
 
-// configuresRegistry reports whether a variable says where packages are.
+// configuresRegistry reports whether a variable configures a registry.
 func configuresRegistry(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	name = strings.ToUpper(name)
 	return slices.ContainsFunc(Kinds(), func(k Kind) bool { return k.Config != nil && strings.HasPrefix(name, k.Config.Variables) })
 }
 
-// ask runs a client program; what it cannot answer is "".
+// ask runs a client program and returns its output, or "" if it fails.
 func (c *Client) ask(ctx context.Context, argv ...string) string {
 	if c.Run == nil {
 		return ""
@@ -80,7 +80,7 @@ func (c *Client) ask(ctx context.Context, argv ...string) string {
 	return strings.TrimSpace(out)
 }
 
-// ErrNoRegistry says that the user's configuration names no registry of a kind, and no client program is here that knows one.
+// ErrNoRegistry reports that the user's configuration names no registry of a kind, and that no installed client program knows one.
 var ErrNoRegistry = errors.New("no registry is configured")
 
 // A noRegistryError is ErrNoRegistry with the hint for its kind.
@@ -96,7 +96,7 @@ func noRegistry(what, setting string) error {
 // settings reads "key = value" lines of an ini-like file, with "[section]" before the key as "section.key".
 func settings(path string) map[string]string { return readSettings(path, false) }
 
-// continuedSettings is settings of a file in which an indented line goes on with the value before it.
+// continuedSettings is settings for a file in which an indented line continues the value before it.
 func continuedSettings(path string) map[string]string { return readSettings(path, true) }
 
 func readSettings(path string, continued bool) map[string]string {
@@ -123,7 +123,7 @@ func readSettings(path string, continued bool) map[string]string {
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if other, rest, colon := strings.Cut(line, ":"); continued && colon && (!ok || len(other) < len(key)) {
-			key, value, ok = other, rest, true // either stands between a key and its value
+			key, value, ok = other, rest, true // either character may separate a key from its value
 		}
 		if last = ""; ok {
 			last = section + strings.TrimSpace(key)
@@ -133,7 +133,7 @@ func readSettings(path string, continued bool) map[string]string {
 	return out
 }
 
-// below joins a folder's name and more, unless the folder is "".
+// below joins a folder and further elements, or returns "" if the folder is "".
 func below(dir string, elem ...string) string {
 	if dir == "" {
 		return ""
@@ -141,7 +141,7 @@ func below(dir string, elem ...string) string {
 	return filepath.Join(append([]string{dir}, elem...)...)
 }
 
-// first returns the first text that is not empty.
+// first returns the first non-empty text.
 func first(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {

@@ -22,7 +22,7 @@ import (
 // Deb is the kind of a Debian binary package.
 const Deb OriginKind = "deb"
 
-// aptFiles is where apt's sources are, for people.
+// aptFiles names the files of apt's sources, for display.
 const aptFiles = "`/etc/apt/sources.list`, `/etc/apt/sources.list.d`: both forms, suites and flat repositories"
 
 func debKind() Kind {
@@ -43,14 +43,14 @@ func debKind() Kind {
 	}
 }
 
-// An aptSource is one place apt gets packages from (sources.list(5)).
+// An aptSource is one repository of apt's configuration (sources.list(5)).
 type aptSource struct {
 	base       string // without a slash at the end
-	suite      string // of a flat repository: a folder, with a slash at the end
+	suite      string // of a flat repository: a folder with a slash at the end
 	components []string
 }
 
-// indexes returns the addresses of a source's indexes, without the endings of compressed ones.
+// indexes returns the addresses of a source's indexes, without the suffixes of compressed ones.
 func (s aptSource) indexes(o Origin) (out []string) {
 	names := []string{"source/Sources"}
 	flat := "Sources"
@@ -71,8 +71,8 @@ func (s aptSource) indexes(o Origin) (out []string) {
 	return out
 }
 
-// debianArchs returns the architectures whose indexes may have a package: of this machine if none is given.
-// An index of an architecture has the packages for all as well; some repositories have those by themselves.
+// debianArchs returns the architectures whose indexes may list a package; the default is this machine's.
+// The index of an architecture also lists the packages for all; some repositories list those separately.
 func debianArchs(arch string) []string {
 	if arch != "" {
 		return []string{arch}
@@ -104,7 +104,7 @@ func (c *Client) aptSources() []aptSource {
 			sources = append(sources, deb822Sources(content)...)
 		}
 	}
-	// Distributions have "main"; third parties often do not, and often do not answer either.
+	// Distributions have "main"; third-party repositories often lack it, and often do not answer.
 	slices.SortStableFunc(sources, func(a, b aptSource) int {
 		rank := func(s aptSource) int {
 			if slices.Contains(s.components, "main") {
@@ -117,7 +117,7 @@ func (c *Client) aptSources() []aptSource {
 	return sources
 }
 
-// aptSources returns apt's sources; for a stranger's request without the names and passwords in their addresses.
+// aptSources returns apt's sources. For another user's request it drops the names and passwords in their addresses.
 func (f *Fetcher) aptSources(stranger bool) []aptSource {
 	sources := f.o.Client.aptSources()
 	for i := range sources {
@@ -142,7 +142,7 @@ func oneLineSources(content []byte) []aptSource {
 			continue
 		}
 		if flat := strings.HasSuffix(f[2], "/"); flat != (len(f) == 3) {
-			continue // apt takes no components for a folder, and none but those for a suite
+			continue // apt allows no components for a folder, and requires some for a suite
 		}
 		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:]})
 	}
@@ -207,7 +207,7 @@ func noDebian() error {
 	return noRegistry("Debian package", "apt's sources are read from /etc/apt/sources.list and /etc/apt/sources.list.d")
 }
 
-// resolveDebian finds a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
+// resolveDebian looks up a binary package, or the upstream archive of a source package, in the indexes of apt's sources.
 func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
 	sources := f.aptSources(regs.stranger)
 	if len(sources) == 0 {
@@ -235,7 +235,7 @@ func (f *Fetcher) resolveDebian(ctx context.Context, o Origin, want pir.Hash, re
 	return nil, protocol.Errorf(protocol.NotFound, "debian source %s %s has no such file", o.Name, o.Version).WithHint("%s", src.hint())
 }
 
-// resolveDebianSource finds one archive of a source package without the index of everything, or returns nothing.
+// resolveDebianSource finds one archive of a source package without the full index, or returns nothing.
 func (f *Fetcher) resolveDebianSource(ctx context.Context, sources []aptSource, o Origin, want pir.Hash) ([]place, error) {
 	src, err := f.debianSource(ctx, sources, o)
 	if err != nil {
@@ -247,13 +247,13 @@ func (f *Fetcher) resolveDebianSource(ctx context.Context, sources []aptSource, 
 		}
 		return nil, protocol.Errorf(protocol.NotFound, "debian source %s %s has no such file", o.Name, o.Version).WithHint("%s", src.hint())
 	}
-	if o.Flags["file"] == "" { // the original stays when its revision has gone
+	if o.Flags["file"] == "" { // the original archive remains when its revision is removed
 		return f.guessPool(ctx, sources, o), nil
 	}
 	return nil, nil
 }
 
-// hint names the files that there are.
+// hint lists the files of the source package.
 func (s *debianSource) hint() string {
 	var names []string
 	for _, file := range s.files {
@@ -262,7 +262,7 @@ func (s *debianSource) hint() string {
 	return "choose one with --file: " + strings.Join(names, ", ")
 }
 
-// debianStanza returns what an index says about a package, and the base of the archive that the index is of.
+// debianStanza returns a package's stanza in an index, and the base address of the index's repository.
 func (f *Fetcher) debianStanza(ctx context.Context, sources []aptSource, o Origin) (stanza map[string]string, base string, err error) {
 	var failure error
 	var versions []string
@@ -295,8 +295,8 @@ func (f *Fetcher) debianStanza(ctx context.Context, sources []aptSource, o Origi
 		WithHint("a distribution keeps one version at a time: see which with apt-cache policy %s", o.Name)
 }
 
-// guessPool tries where Debian's archive keeps the upstream archive of a source package,
-// which spares the index of everything.
+// guessPool tries the address at which Debian's archive keeps the upstream archive of a source package,
+// which avoids downloading the full index.
 func (f *Fetcher) guessPool(ctx context.Context, sources []aptSource, o Origin) []place {
 	seen := map[string]bool{}
 	for _, s := range sources {
@@ -331,7 +331,7 @@ func upstreamVersion(v string) string {
 	return v
 }
 
-// debianIndex returns an index, trying its compressed forms.
+// debianIndex returns an index. It tries the compressed forms.
 func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, error) {
 	var failure error
 	for _, ext := range []string{".xz", ".gz", ""} {
@@ -351,7 +351,7 @@ func (f *Fetcher) debianIndex(ctx context.Context, address string) (io.Reader, e
 	return nil, failure
 }
 
-// findDebian returns the stanza of the package that o names, or the versions that the index has of it.
+// findDebian returns the stanza of the package that o names, or the package's versions in the index.
 func findDebian(index io.Reader, o Origin) (found map[string]string, versions []string) {
 	for s := range eachStanza(index) {
 		if s["package"] != o.Name {

@@ -40,19 +40,19 @@ func debsrcKind() Kind {
 			Stripped: func(kind.Fields) int { return 1 },
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
-		Doc: "It takes the originals of a source package: the one, or all of them if there are several, each in the folder that dpkg gives it.\n" +
-			"A native package has one archive. `--file` picks one file, such as `'*.debian.tar.xz'`, and so does the digest of an archive; `b3-…` names the\n" +
+		Doc: "nuka fetches the original archives of a source package. If there are several, each has the folder that dpkg gives it.\n" +
+			"A native package has one archive. `--file`, or the digest of an archive, picks one file, such as `'*.debian.tar.xz'`; `b3-…` names the\n" +
 			"whole tree.\n\n" +
 			"```nu eval\nfetch debsrc zlib 1:1.2.13.dfsg-1 --hash b3-mxtqyrmjd432t54plwhkwuli7bxvzdwjg3isa5d6dnlc5mmmgghq\n```\n\n" +
-			"`--patches` gives the source as Debian builds it: it adds Debian's own folder `debian` and applies its patches in their order, so that\n" +
-			"the tree is what `dpkg-source -x` makes. It is fixed by `b3-…` alone.",
+			"With `--patches` the tree is the source as Debian builds it: nuka adds Debian's folder `debian` and applies its patches in their order, so\n" +
+			"the tree equals the output of `dpkg-source -x`. Only `b3-…` can fix it.",
 		Finds: aptFiles,
 		Find:  (*Fetcher).resolveDebian,
 		Fetch: (*Fetcher).fetchDebianSource,
 	}
 }
 
-// A debianSource is a Debian source package: the files that its .dsc lists (dsc(5)).
+// A debianSource is a Debian source package: the files listed in its .dsc (dsc(5)).
 type debianSource struct {
 	name, version string
 	format        string
@@ -65,7 +65,7 @@ type debianFile struct {
 	place  place
 }
 
-// parseDebianSource reads a .dsc, or a stanza of an index of sources; folder is the address that its files are below.
+// parseDebianSource reads a .dsc, or a stanza of an index of sources; folder is the address of its files' folder.
 func parseDebianSource(stanza map[string]string, folder string) (*debianSource, error) {
 	s := &debianSource{name: first(stanza["source"], stanza["package"]), version: stanza["version"], format: stanza["format"]}
 	for line := range strings.Lines(stanza["checksums-sha256"]) {
@@ -75,14 +75,14 @@ func parseDebianSource(stanza map[string]string, folder string) (*debianSource, 
 		}
 		sum, err := hex.DecodeString(f[0])
 		if err != nil || len(sum) != 32 || strings.ContainsAny(f[2], "/\\") {
-			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: a file entry that is none: %.100q", s.name, line)
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: an invalid file entry: %.100q", s.name, line)
 		}
 		s.files = append(s.files, debianFile{f[2], pir.NewHash(pir.SHA256, sum), place{url: folder + "/" + url.PathEscape(f[2])}})
 	}
 	return s, nil
 }
 
-// dscStanza returns the fields of a .dsc, which is signed in clear text.
+// dscStanza returns the fields of a .dsc, which is clear-signed.
 func dscStanza(body []byte) map[string]string {
 	for stanza := range eachStanza(bytes.NewReader(body)) {
 		if stanza["checksums-sha256"] != "" {
@@ -92,7 +92,7 @@ func dscStanza(body []byte) map[string]string {
 	return nil
 }
 
-// debianSource finds a source package: by its .dsc where Debian's archive keeps it, or in the index of everything.
+// debianSource finds a source package: by its .dsc in Debian's archive, or in the full index.
 func (f *Fetcher) debianSource(ctx context.Context, sources []aptSource, o Origin) (*debianSource, error) {
 	tried := map[string]bool{}
 	for _, s := range sources {
@@ -131,7 +131,7 @@ func withoutEpoch(version string) string {
 	return version
 }
 
-// find returns the files whose name is the given part of the source's name, one of another kind, or several components.
+// find returns the files whose names begin with a prefix, without signatures: one for each compression, or several components.
 func (s *debianSource) find(middle string) []debianFile {
 	var out []debianFile
 	for _, file := range s.files {
@@ -142,7 +142,7 @@ func (s *debianSource) find(middle string) []debianFile {
 	return out
 }
 
-// main returns the original archive, or the only one of a native package.
+// main returns the original archive, or the only archive of a native package.
 func (s *debianSource) main() (debianFile, bool) {
 	for _, prefix := range []string{
 		s.name + "_" + upstreamVersion(s.version) + ".orig.tar.",
@@ -155,21 +155,21 @@ func (s *debianSource) main() (debianFile, bool) {
 	return debianFile{}, false
 }
 
-// components returns the further originals by the folder that each is unpacked into.
+// components returns the further originals, keyed by the folder into which each is unpacked.
 func (s *debianSource) components() (map[string]debianFile, error) {
 	out := map[string]debianFile{}
 	prefix := s.name + "_" + upstreamVersion(s.version) + ".orig-"
 	for _, file := range s.find(prefix) {
 		component, _, ok := strings.Cut(strings.TrimPrefix(file.name, prefix), ".tar.")
 		if !ok || component == "" || component == "debian" || strings.Trim(component, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
-			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: %.100q is no name of a component", s.name, file.name)
+			return nil, protocol.Errorf(protocol.Invalid, "debian source %s: %.100q is not a component's name", s.name, file.name)
 		}
 		out[component] = file
 	}
 	return out, nil
 }
 
-// file returns the one file that o asks for by name, or by the digest that fixes the output, or the main one.
+// file returns the file that o selects by name, or by the digest that fixes the output, or else the main one.
 func (s *debianSource) file(o Origin, want pir.Hash) (debianFile, bool) {
 	for _, file := range s.files {
 		if o.Flags["file"] == "" && file.sha256 == want {
@@ -185,10 +185,10 @@ func (s *debianSource) file(o Origin, want pir.Hash) (debianFile, bool) {
 	return s.main()
 }
 
-// fetchDebianSource makes r.Dir/out of all originals of a source package, and of Debian's patches if o wants them,
-// as dpkg-source -x does. It returns false for what is one archive, which is fetched as any other.
+// fetchDebianSource makes r.Dir/out from all originals of a source package, with Debian's patches if o selects them,
+// as dpkg-source -x does. It returns false for a single archive, which is fetched like any other.
 func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (bool, error) {
-	// A digest of an archive fixes this one alone.
+	// A digest of an archive fixes only this archive.
 	one := o.Flags["file"] != "" || r.Unpack != pir.UnpackArchive || r.Hash.Algorithm != "" && r.Hash.Algorithm != pir.B3
 	if one && o.Flags["patches"] == "" {
 		return false, nil
@@ -199,7 +199,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 	}
 	s, err := f.findDebianSource(ctx, o, f.registries(r).stranger)
 	if err != nil {
-		if o.Flags["patches"] == "" && ctx.Err() == nil { // one original may be there all the same
+		if o.Flags["patches"] == "" && ctx.Err() == nil { // the original may exist nevertheless
 			return false, nil
 		}
 		return false, err
@@ -235,7 +235,7 @@ func (f *Fetcher) fetchDebianSource(ctx context.Context, o Origin, r *Request) (
 	return true, err
 }
 
-// findDebianSource finds a source package in any way.
+// findDebianSource finds a source package by its .dsc or in the full index.
 func (f *Fetcher) findDebianSource(ctx context.Context, o Origin, stranger bool) (*debianSource, error) {
 	sources := f.aptSources(stranger)
 	s, err := f.debianSource(ctx, sources, o)
@@ -249,8 +249,8 @@ func (f *Fetcher) findDebianSource(ctx context.Context, o Origin, stranger bool)
 	return parseDebianSource(stanza, base+"/"+stanza["directory"])
 }
 
-// debianPart downloads one archive of a source package, compares its digest, and unpacks it to the folder out,
-// without its top folder if everything is in one.
+// debianPart downloads one archive of a source package, checks its digest, and unpacks it to the folder out,
+// without its top folder if that contains everything.
 func (f *Fetcher) debianPart(ctx context.Context, file debianFile, r *Request, out string) error {
 	part := *r
 	part.Hash, part.Unpack, part.Strip = file.sha256, pir.UnpackArchive, 0
@@ -277,7 +277,7 @@ func (f *Fetcher) debianPart(ctx context.Context, file debianFile, r *Request, o
 	return os.Rename(whole, out)
 }
 
-// debianChanges applies what Debian changes in the originals.
+// debianChanges applies Debian's changes to the originals.
 func (f *Fetcher) debianChanges(ctx context.Context, s *debianSource, r *Request, root *os.Root) error {
 	prefix := s.name + "_" + withoutEpoch(s.version)
 	if diffs := s.find(prefix + ".diff."); len(diffs) == 1 {
@@ -305,7 +305,7 @@ func (f *Fetcher) debianChanges(ctx context.Context, s *debianSource, r *Request
 	if err := root.RemoveAll("debian"); err != nil {
 		return err
 	}
-	// The archive's one folder is debian itself.
+	// The archive's only folder is debian itself.
 	if err := f.debianPart(ctx, files[0], r, filepath.Join(r.Dir, Out, "debian")); err != nil {
 		return err
 	}
@@ -327,7 +327,7 @@ func (f *Fetcher) debianChanges(ctx context.Context, s *debianSource, r *Request
 	return rulesExecutable(root)
 }
 
-// patchSeries returns the names of Debian's patches in their order (dpkg-source(1), format 3.0 (quilt)).
+// patchSeries returns the names of Debian's patches in order (dpkg-source(1), format 3.0 (quilt)).
 func patchSeries(root *os.Root) ([]string, error) {
 	text, err := root.ReadFile("debian/patches/debian.series")
 	if errors.Is(err, os.ErrNotExist) {
@@ -367,7 +367,7 @@ func applyReader(ctx context.Context, root *os.Root, name string, r io.Reader) e
 	return nil
 }
 
-// rulesExecutable is dpkg's own rule: a patch has no bits.
+// rulesExecutable makes debian/rules executable, as dpkg does: a patch has no mode bits.
 func rulesExecutable(root *os.Root) error {
 	if info, err := root.Lstat("debian/rules"); err != nil || !info.Mode().IsRegular() {
 		return nil

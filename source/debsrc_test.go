@@ -23,7 +23,7 @@ import (
 	"github.com/MordragT/nuka/source/patch"
 )
 
-// aptServer serves source packages as Debian's archive does, and returns a fetcher whose apt is configured for it.
+// aptServer serves source packages like Debian's archive and returns a fetcher whose apt configuration names it.
 func aptServer(t *testing.T, name, version, format string, files map[string][]byte) *Fetcher {
 	t.Helper()
 	dsc := "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nFormat: " + format + "\nSource: " + name + "\nVersion: " + version + "\nChecksums-Sha256:\n"
@@ -146,7 +146,7 @@ func TestDebianNative(t *testing.T) {
 	}
 }
 
-// TestHostilePatch has patches that lead out of the source, or do not fit.
+// TestHostilePatch has patches that lead out of the source, or that do not apply.
 func TestHostilePatch(t *testing.T) {
 	hunk := "@@ -1 +1 @@\n-untouched\n+touched\n"
 	for name, text := range map[string]string{
@@ -197,7 +197,7 @@ func TestHostilePatch(t *testing.T) {
 	}
 }
 
-// FuzzPatch compares nothing: no patch may panic or leave its folder, and each ends.
+// FuzzPatch checks that no patch panics, leaves its folder, or runs forever.
 func FuzzPatch(f *testing.F) {
 	f.Add([]byte("--- a/file\n+++ b/file\n@@ -1 +1,2 @@\n-content\n+1\n+2\n"))
 	f.Add([]byte("--- a/up/x\n+++ b/up/x\n@@ -0,0 +1 @@\n+1\n\\ No newline\n"))
@@ -225,7 +225,7 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-// TestRealDebianSources fetches whole sources with Debian's patches, and compares them with what dpkg-source makes of the same files.
+// TestRealDebianSources fetches whole sources with Debian's patches, and compares them with the result of dpkg-source for the same files.
 func TestRealDebianSources(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("NUKA_LONG=1 downloads 32 source packages")
@@ -267,7 +267,7 @@ func TestRealDebianSources(t *testing.T) {
 	}
 }
 
-// filesOf downloads the files of a source package, and writes the .dsc that dpkg-source wants.
+// filesOf downloads the files of a source package, and writes the .dsc that dpkg-source needs.
 func filesOf(t *testing.T, f *Fetcher, s *debianSource) string {
 	t.Helper()
 	dir := t.TempDir()

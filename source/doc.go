@@ -1,11 +1,11 @@
-// Package source gets the bytes of fixed outputs from outside and unpacks them.
+// Package source fetches the bytes of fixed outputs and unpacks them.
 //
-// An Origin says where bytes can be had: a URL, a git revision, or a package of a language's or system's registry.
-// Origins are not part of a PIR, so a mirror changes no PID; what fixes the output is a pir.Hash,
-// which is checked while the bytes stream in, before anything is unpacked.
+// An Origin names a place to fetch from: a URL, a git revision, or a package of a language's or system's registry.
+// Origins are not part of a PIR, so a mirror changes no PID. A pir.Hash fixes the output;
+// it is checked while the bytes stream in, before they are unpacked.
 //
-// Registries are found through the user's own client configuration (Client): npm, pip, cargo, go and apt.
-// This package knows no registry by name.
+// The user's own client configuration (Client) names the registries: npm, pip, cargo, go and apt.
+// This package contains no registry's name.
 //
-// What is downloaded is unpacked by package archive.
+// Package archive unpacks the downloads.
 package source

@@ -9,9 +9,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Answers asks the registry of a kind, as the client's configuration names it, for a package that does not exist, and returns nil if the
-// registry says so. It is ErrNoRegistry if none is configured; any other error says what is wrong with the registry, the network or the
-// user's credentials. Nothing is downloaded but that answer: of Debian's repositories their Release files.
+// Answers asks the registry of a kind that the client's configuration names for a package that does not exist. It returns nil if the
+// registry says so, and ErrNoRegistry if none is configured. Any other error describes a fault of the registry, the network or the
+// user's credentials. It downloads only that answer; from Debian's repositories it downloads their Release files.
 func (f *Fetcher) Answers(ctx context.Context, kind OriginKind) error {
 	k := kind.find()
 	if k == nil || k.Registry == "" {
@@ -27,9 +27,9 @@ func (f *Fetcher) Answers(ctx context.Context, kind OriginKind) error {
 	o.Kind = kind
 	r := &Request{Origins: []Origin{o}}
 	places, err := k.Find(f, ctx, o, r.Hash, f.registries(r))
-	stored := false // the server may be one of plain files, some of which say 403 of what they have not
+	stored := false // a server of plain files may answer 403 for a missing file
 	for _, p := range places {
-		_, err = f.get(ctx, p) // its address was put together without a question
+		_, err = f.get(ctx, p) // the address was computed without a request
 		stored = p.header == nil
 	}
 	if protocol.CodeOf(err) == protocol.NotFound {

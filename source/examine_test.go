@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A registry answers if it says that there is no such package, in whatever way those of its kind do.
+// TestAnswers checks that a registry passes if it reports a missing package, in any of the ways of its kind.
 func TestAnswers(t *testing.T) {
 	status := http.StatusOK
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -22,7 +22,7 @@ func TestAnswers(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	defer server.Close()
-	nobody := "http://127.0.0.1:1" // nothing listens there
+	nobody := "http://127.0.0.1:1" // no server listens there
 	client := func(kind OriginKind, base string) *Client {
 		dir := t.TempDir()
 		write := func(name, text string) {

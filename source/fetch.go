@@ -25,30 +25,30 @@ import (
 	"github.com/MordragT/nuka/source/archive"
 )
 
-// Options configures a Fetcher; nil means all zero.
+// Options configures a Fetcher. A nil *Options is the zero value.
 type Options struct {
-	// Client finds registries; nil finds none.
+	// Client finds registries; if it is nil, none is found.
 	Client *Client
-	// Partial is the folder in which unfinished downloads wait to be resumed; "" resumes within one call only.
+	// Partial is the folder for unfinished downloads that can be resumed; if it is "", downloads are resumed within one call only.
 	Partial string
-	// Offline refuses everything that needs the network.
+	// Offline refuses every request that needs the network.
 	Offline bool
 	// Transport replaces the network in tests; nil is the real one.
 	Transport http.RoundTripper
-	// Limits bounds what is accepted; zero fields take the defaults.
+	// Limits bounds downloads and archives. Zero fields mean the defaults.
 	Limits Limits
-	// Retries is how often a download is tried again after a failure that may pass; 0 means 4, negative none.
+	// Retries is how often a download is retried after a temporary failure; 0 means 4, negative means none.
 	Retries int
-	// Backoff is the first pause before a retry; it doubles each time. 0 means 500 ms.
+	// Backoff is the delay before the first retry; it doubles each time. 0 means 500 ms.
 	Backoff time.Duration
-	// Unpack unpacks an archive, which lies in a folder of the request's own, into an existing folder;
-	// nil does it in this process.
+	// Unpack unpacks an archive, which is in a folder of this request only, into an existing folder.
+	// If it is nil, this process unpacks.
 	Unpack func(ctx context.Context, archive, out string, o *archive.Options) (*archive.Result, error)
-	// Log tells operators what is tried; nil discards.
+	// Log receives the attempts, for operators; nil discards them.
 	Log *slog.Logger
 }
 
-// Limits bounds what is accepted from outside.
+// Limits bounds downloads and archives.
 type Limits struct {
 	Download       int64 // bytes of one download; 0 means 8 GiB
 	archive.Limits       // of an unpacked archive
@@ -61,17 +61,17 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// A Fetcher gets fixed outputs. It is safe for use by several goroutines.
+// A Fetcher fetches fixed outputs. It is safe for concurrent use.
 type Fetcher struct {
 	o    Options
 	http *http.Client
 	log  *slog.Logger
 
-	quiet, stall time.Duration // see there; tests are more impatient
-	modules      int           // submodules of one fetch; tests allow fewer
+	quiet, stall time.Duration // see the constants; tests use shorter times
+	modules      int           // bound on the submodules of one fetch; tests use a smaller one
 
 	mu      sync.Mutex
-	flights map[string]*flight // downloads into Options.Partial
+	flights map[string]*flight // downloads in Options.Partial
 }
 
 // New returns a Fetcher.
@@ -98,33 +98,33 @@ func New(o *Options) *Fetcher {
 	return f
 }
 
-// A Request asks for one fixed output.
+// A Request is a request for one fixed output.
 type Request struct {
 	Origins []Origin   // tried in order
-	Hash    pir.Hash   // zero accepts anything: to learn the hash
+	Hash    pir.Hash   // zero accepts any content, to learn its hash
 	Unpack  pir.Unpack // "" means UnpackArchive
 	Strip   int
-	// Dir is an empty folder that receives the output as the entry "out", a file or a folder,
+	// Dir is an empty folder. Fetch creates the output in it as the entry "out", a file or a folder,
 	// and temporary files beside it.
 	Dir string
-	// Progress is told the bytes so far and their total (0: unknown); nil is told nothing. It must return quickly.
+	// Progress receives the bytes so far and their total (0: unknown). It must return quickly. It may be nil.
 	Progress func(done, total int64)
-	// Notice is told in a sentence what became of the archive beside its tree, such as entries that were left out;
-	// nil is told nothing.
+	// Notice receives sentences about the unpacked archive that the tree does not show, such as entries that were left out.
+	// It may be nil.
 	Notice func(text string)
-	// Registries is the configuration of the user who asks; nil takes that of this process (Options.Client).
+	// Registries is the requester's configuration; nil means that of this process (Options.Client).
 	Registries *Registries
-	// Anonymous uses no credentials of this process's configuration: the request is not its user's.
+	// Anonymous omits the credentials of this process's configuration, because the requester is another user.
 	Anonymous bool
 }
 
-// notice passes on what is to be known about an unpacked archive.
+// notice reports what the user should know about an unpacked archive.
 func (r *Request) notice(u *archive.Result) {
 	if r.Notice == nil {
 		return
 	}
 	if u.Omitted > 0 {
-		r.Notice(fmt.Sprintf("%d entries are left out, because no tree holds them: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
+		r.Notice(fmt.Sprintf("left out %d entries, which a tree cannot hold: %s", u.Omitted, strings.Join(u.LeftOut, ", ")))
 	}
 	for _, o := range u.Obstacles {
 		r.Notice(o.String())
@@ -140,12 +140,12 @@ func (r *Request) progress(done, total int64) {
 // Out is the name of the output in Request.Dir.
 const Out = "out"
 
-// Fetch gets the output and returns the hash of its tree (pir.B3).
-// On an error nothing usable stays in Dir.
+// Fetch fetches and unpacks the output and returns the hash of its tree (pir.B3).
+// After an error, Dir contains nothing usable.
 func (f *Fetcher) Fetch(ctx context.Context, r *Request) (pir.Hash, error) {
 	if len(r.Origins) == 0 {
-		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "fetch: no origin is known").
-			WithHint("evaluate the package that fetches it: its file says where")
+		return pir.Hash{}, protocol.Errorf(protocol.Unavailable, "fetch: this node knows no origin").
+			WithHint("evaluate the package that fetches it: its file names the origin")
 	}
 	var failures []error
 	for _, o := range r.Origins {
@@ -218,7 +218,7 @@ func (f *Fetcher) fetchFrom(ctx context.Context, o Origin, r *Request) (pir.Hash
 	return f.checkTree(ctx, r)
 }
 
-// checkTree hashes the output as it lies on disk and compares.
+// checkTree computes the hash of the output on disk and compares it with the wanted one.
 func (f *Fetcher) checkTree(ctx context.Context, r *Request) (pir.Hash, error) {
 	id, err := HashOut(ctx, r.Dir)
 	if err != nil {
@@ -265,7 +265,7 @@ func mismatch(want, got pir.Hash) error {
 		WithHint("if the new content is what you expect, write --hash %s", got)
 }
 
-// checkH1 compares the hash of a Go module's zip, of the same open file that is unpacked afterwards.
+// checkH1 compares the hash of a Go module's zip. It reads the open file that is unpacked afterwards.
 func checkH1(module io.ReaderAt, size int64, want pir.Hash) error {
 	z, err := zip.NewReader(module, size)
 	if err != nil {
@@ -291,7 +291,7 @@ func checkH1(module io.ReaderAt, size int64, want pir.Hash) error {
 	return nil
 }
 
-// archiveHash returns the hash that is computed while an archive streams in, or nil.
+// archiveHash returns the hash to compute while an archive streams in, or nil.
 func archiveHash(want pir.Hash) hash.Hash {
 	switch want.Algorithm {
 	case pir.SHA256:

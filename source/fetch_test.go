@@ -78,7 +78,7 @@ func TestFetchHash(t *testing.T) {
 	}
 }
 
-// TestRetryAndResume breaks the connection several times; each try must ask for the rest only.
+// TestRetryAndResume breaks the connection several times; each retry must request only the remaining bytes.
 func TestRetryAndResume(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	var served atomic.Int64
@@ -121,7 +121,7 @@ func TestRetryAndResume(t *testing.T) {
 	}
 }
 
-// TestResumeLater gives up in the first call and goes on in a second one, as after a restart.
+// TestResumeLater gives up in the first call and resumes in a second one, as after a restart.
 func TestResumeLater(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1<<20)
 	etag, broken := `"v1"`, true
@@ -150,7 +150,7 @@ func TestResumeLater(t *testing.T) {
 	if served.Load() != int64(len(body)/2) {
 		t.Errorf("served %d bytes, want the other half of %d", served.Load(), len(body))
 	}
-	// When the content changed meanwhile, the old half is thrown away.
+	// If the content has changed, the old half is discarded.
 	broken = true
 	if _, _, err := fetchURL(t, f, server.URL, sha(body)); err == nil {
 		t.Fatal("broken download succeeded")
@@ -186,12 +186,12 @@ func TestRedirects(t *testing.T) {
 	} {
 		target = to
 		f := fetcher(Options{Transport: secure.Client().Transport})
-		// Our own refusal, not that of a transport that happens not to know the scheme or the way.
+		// The error must be our own refusal, not that of a transport that does not know the scheme or the address.
 		if got, _, err := fetchURL(t, f, secure.URL, pir.Hash{}); !errors.Is(err, errRefused) || got != "" {
 			t.Errorf("%s: got %q, %v; want a refusal", name, got, err)
 		}
 	}
-	// From an address outside to one inside.
+	// A redirect from a public address to a private one.
 	outside := fetcher(Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Host == "outside.invalid" {
 			return &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {plain.URL}}, Body: http.NoBody, Request: r}, nil
@@ -230,7 +230,7 @@ func TestOfflineAndCancel(t *testing.T) {
 
 func TestDownloadLimit(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for range 64 { // no length is declared
+		for range 64 { // no Content-Length
 			w.Write(make([]byte, 1<<16))
 			w.(http.Flusher).Flush()
 		}
@@ -242,7 +242,7 @@ func TestDownloadLimit(t *testing.T) {
 	}
 }
 
-// TestCaptivePortal serves a login page with 200 instead of the archive.
+// TestCaptivePortal serves a login page with status 200 instead of the archive.
 func TestCaptivePortal(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Write([]byte("<html>please log in</html>"))
@@ -255,7 +255,7 @@ func TestCaptivePortal(t *testing.T) {
 	}
 }
 
-// TestRegistries resolves and fetches from registries that are found through client configuration alone.
+// TestRegistries resolves and fetches from registries that only client configuration names.
 func TestRegistries(t *testing.T) {
 	archive := makeTar(t, file("p/a", "A"))
 	module := makeZip(t, "example.org/m@v1.0.0/a")

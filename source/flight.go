@@ -15,30 +15,30 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A flight is one download that several requests wait for.
-// It runs as long as one of them waits, whichever began it.
+// A flight is one download that several requests share.
+// It runs as long as one of them waits for it, even if the request that began it has ended.
 type flight struct {
 	done   chan struct{} // closed when the download has ended
 	cancel context.CancelFunc
-	err    error // valid once done is closed, as file is
+	err    error // valid after done is closed, like file
 
-	// file holds the bytes that were hashed.
-	// Its name is locked until the last request has left, so nobody writes to it.
+	// file holds the downloaded bytes, which have been hashed.
+	// Its name is locked until the last request leaves, so no other download writes to it.
 	file *os.File
 
-	// Below the Fetcher's lock.
+	// The Fetcher's lock protects these.
 	waiting  int
 	bytes    int64
 	progress map[*Request]bool
 }
 
-// A fetched is a downloaded file that belongs to one request: nothing but that request knows its name,
-// and nobody writes to it any more.
+// A fetched is a downloaded file that belongs to one request: only that request knows its name,
+// and nothing writes to it any more.
 type fetched struct {
 	file   *os.File
 	path   string
 	size   int64
-	commit string // of a git pack: the commit whose tree is wanted
+	commit string // of a git pack: the commit whose tree is requested
 }
 
 func (a *fetched) close() { a.file.Close() }
@@ -56,7 +56,7 @@ func openFetched(path string) (*fetched, error) {
 	return &fetched{file: file, path: path, size: info.Size()}, nil
 }
 
-// downloadOne brings the bytes at p into r.Dir.
+// downloadOne downloads the bytes at p into r.Dir.
 // Requests for the same bytes share one download.
 func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetched, error) {
 	if f.o.Partial == "" {
@@ -81,7 +81,7 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetche
 	key := flightKey(p, r)
 	a, err := f.share(ctx, key, p, r)
 	if errors.Is(err, errQuiet) {
-		// Another connection may do better; who else waits for the quiet one shares this one as well.
+		// Another connection may be faster; other requests that wait for the stalled download share this one as well.
 		f.log.Info("begin a second download", "address", shownText(p.url))
 		a, err = f.share(ctx, key+"-2", p, r)
 	}
@@ -91,10 +91,10 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetche
 // quiet is how long a request waits for bytes of a download that another request began.
 const quiet = 3 * time.Second
 
-// errQuiet is returned for a download of another request that brings nothing.
+// errQuiet is returned if a download that another request began receives no bytes.
 var errQuiet = errors.New("the download that is shared brings no byte")
 
-// share waits for the download of key and takes its bytes into r.Dir.
+// share waits for the download of key and puts its bytes into r.Dir.
 func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*fetched, error) {
 	for {
 		fl, role := f.join(ctx, key, p, r)
@@ -103,7 +103,7 @@ func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*
 			if err != nil && ctx.Err() != nil {
 				return nil, err
 			}
-			continue // that one had been given up; now its file is free
+			continue // that download was ending; now its file is free
 		}
 		if err == nil {
 			err = fl.err
@@ -122,7 +122,7 @@ func (f *Fetcher) share(ctx context.Context, key string, p place, r *Request) (*
 	}
 }
 
-// wait waits for the end of fl, and only while it brings bytes if impatient.
+// wait waits for the end of fl. If impatient, it stops waiting when fl receives no bytes.
 func (f *Fetcher) wait(ctx context.Context, fl *flight, impatient bool) error {
 	tick := time.NewTicker(f.quiet)
 	defer tick.Stop()
@@ -145,7 +145,7 @@ func (f *Fetcher) wait(ctx context.Context, fl *flight, impatient bool) error {
 	}
 }
 
-// flightKey names the bytes that r wants of p: an address with other credentials may have others.
+// flightKey identifies the bytes that r requests from p. An address may return other bytes for other credentials.
 func flightKey(p place, r *Request) string {
 	sum := sha256.New()
 	put := func(text string) { sum.Write([]byte(text + "\x00")) }
@@ -160,7 +160,7 @@ func flightKey(p place, r *Request) string {
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }
 
-// A role is what a request is to a download.
+// A role is the relation of a request to a download.
 type role int
 
 const (
@@ -169,8 +169,8 @@ const (
 	joined
 )
 
-// join adds r to the download of key, and begins it if there is none.
-// It is refused if that download is being given up: its end has to be waited for.
+// join adds r to the download of key, and begins the download if there is none.
+// If the download is being cancelled, join refuses and the caller must wait for its end.
 func (f *Fetcher) join(ctx context.Context, key string, p place, r *Request) (*flight, role) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,7 +181,7 @@ func (f *Fetcher) join(ctx context.Context, key string, p place, r *Request) (*f
 	as := joined
 	if fl == nil {
 		as = began
-		// The download lives as long as a request waits for it, which need not be the one that begins it.
+		// The download lives as long as any request waits for it, not only the request that began it.
 		running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		fl = &flight{done: make(chan struct{}), cancel: cancel, progress: map[*Request]bool{}}
 		if f.flights == nil {
@@ -199,7 +199,7 @@ func (f *Fetcher) join(ctx context.Context, key string, p place, r *Request) (*f
 	return fl, as
 }
 
-// tell passes progress on to every request that waits.
+// tell passes progress on to every waiting request.
 func (f *Fetcher) tell(fl *flight, done, total int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -209,7 +209,7 @@ func (f *Fetcher) tell(fl *flight, done, total int64) {
 	}
 }
 
-// leave ends r's part in fl. The last one to leave ends the download and forgets its file.
+// leave removes r from fl. The last request that leaves ends the download and removes its file.
 func (f *Fetcher) leave(key string, fl *flight, r *Request) {
 	f.mu.Lock()
 	delete(fl.progress, r)
@@ -230,7 +230,7 @@ func (f *Fetcher) leave(key string, fl *flight, r *Request) {
 }
 
 // fly downloads into the file of key in the folder of unfinished downloads, and returns it locked.
-// If another process is writing that file, a file of its own is used.
+// If another process is writing that file, fly uses a file of its own.
 func (f *Fetcher) fly(ctx context.Context, key string, p place, r *Request, progress func(done, total int64)) (*os.File, error) {
 	path := filepath.Join(f.o.Partial, key)
 	file, err := openLocked(path)
@@ -268,7 +268,7 @@ func openLocked(path string) (*os.File, error) {
 			file.Close()
 			return nil, err
 		}
-		// Whoever had the lock before may have removed the name meanwhile.
+		// The previous owner of the lock may have removed the name meanwhile.
 		mine, err := file.Stat()
 		if err != nil {
 			file.Close()
@@ -281,7 +281,7 @@ func openLocked(path string) (*os.File, error) {
 	}
 }
 
-// handOver gives a request its own name for the downloaded file, or a copy where a file has one name only.
+// handOver gives a request its own name for the downloaded file, or a copy on systems without hard links.
 func handOver(file *os.File, to string) error {
 	if err := os.Link(file.Name(), to); err == nil {
 		mine, err1 := file.Stat()

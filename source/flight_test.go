@@ -24,7 +24,7 @@ func randomTar(t *testing.T) (archive, content []byte) {
 	return makeTar(t, file("top/data", string(content))), content
 }
 
-// fetchTar fetches the archive at address, and compares what was unpacked with content.
+// fetchTar fetches the archive at address and compares the unpacked bytes with content.
 func fetchTar(ctx context.Context, f *Fetcher, address string, archive, content []byte, strip int, dir string) error {
 	_, err := f.Fetch(ctx, &Request{
 		Origins: []Origin{{Kind: URL, URL: address}}, Hash: sha(archive), Unpack: pir.UnpackArchive, Strip: strip, Dir: dir,
@@ -66,7 +66,7 @@ func emptyDir(t *testing.T, dir string) {
 	}
 }
 
-// TestOneDownload makes eight requests at once for one archive, which differ in what they make of it.
+// TestOneDownload makes eight concurrent requests for one archive, which unpack it differently.
 func TestOneDownload(t *testing.T) {
 	archive, content := randomTar(t)
 	release := make(chan struct{})
@@ -102,7 +102,7 @@ func TestOneDownload(t *testing.T) {
 	emptyDir(t, partial)
 }
 
-// TestDownloadOutlivesItsBeginner cancels the request that began the download; another one that waits gets it.
+// TestDownloadOutlivesItsBeginner cancels the request that began the download; another waiting request gets the bytes.
 func TestDownloadOutlivesItsBeginner(t *testing.T) {
 	archive, content := randomTar(t)
 	release := make(chan struct{})
@@ -135,7 +135,7 @@ func TestDownloadOutlivesItsBeginner(t *testing.T) {
 	}
 	emptyDir(t, partial)
 
-	// When nobody waits any more, the download ends.
+	// When no request waits any more, the download ends.
 	ctx, cancel = context.WithCancel(t.Context())
 	release = make(chan struct{})
 	defer close(release)
@@ -148,8 +148,8 @@ func TestDownloadOutlivesItsBeginner(t *testing.T) {
 	}
 }
 
-// TestDownloadOfTwoProcesses lets two fetchers that share a folder download one archive, the bytes of one among those of the other.
-// The lock of a file is the same between two processes as between two that opened it.
+// TestDownloadOfTwoProcesses lets two fetchers that share a folder download the same archive at the same time.
+// A lock on a file works between two opens of it as it does between two processes.
 func TestDownloadOfTwoProcesses(t *testing.T) {
 	archive, content := randomTar(t)
 	half, quarter := len(archive)/2, len(archive)/4
@@ -193,7 +193,7 @@ func TestDownloadOfTwoProcesses(t *testing.T) {
 	emptyDir(t, partial)
 }
 
-// TestQuietDownload shares a download whose server says nothing until it is asked again.
+// TestQuietDownload shares a download whose server sends nothing until a second request.
 func TestQuietDownload(t *testing.T) {
 	archive, content := randomTar(t)
 	second := make(chan struct{})

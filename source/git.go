@@ -27,7 +27,7 @@ func gitKind() Kind {
 			Name: string(Git), About: "A commit of a git repository.", More: kind.Downloaded,
 			Args: []kind.Param{{Name: "url", Type: kind.String, About: "The repository."}},
 			Flags: []kind.Param{
-				{Name: "rev", Type: kind.String, About: "The commit or tag.", Needed: &kind.Need{What: "revision", Hint: "say which commit: --rev v1.2 or a commit's hash"}},
+				{Name: "rev", Type: kind.String, About: "The commit or tag.", Needed: &kind.Need{What: "revision", Hint: "name the commit: --rev v1.2 or a commit's hash"}},
 				kind.Hash,
 				{Name: "submodules", Type: kind.Switch, About: "Take its submodules too, each at the commit that the tree names."},
 			},
@@ -36,16 +36,16 @@ func gitKind() Kind {
 				{Text: example + "--submodules --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", About: "With its submodules."},
 			},
 		},
-		Doc: "It comes without its history. `--rev` is a commit's whole id, also of a commit that no branch has;\n" +
-			"a tag; a branch; or a ref such as `refs/pull/1/head`. The hash fixes what it is. The address is an https one: for a repository\n" +
-			"on this machine there is `fetch path`. Files come as the repository has them: attributes turn no line ends, large file storage (LFS)\n" +
-			"keeps its pointers, links keep their text.\n\n" +
+		Doc: "nuka fetches the commit without its history. `--rev` is a commit's whole id, even if no branch contains the commit;\n" +
+			"a tag; a branch; or a ref such as `refs/pull/1/head`. The hash fixes the content. The address must be https; for a repository\n" +
+			"on this machine, use `fetch path`. Files keep the repository's bytes: nuka converts no line ends, large files (LFS)\n" +
+			"stay pointers, and links keep their text.\n\n" +
 			"```nu eval\nfetch git https://example.org/a.git --rev v1.0 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```\n\n" +
-			"A repository with submodules is refused, unless `--submodules` takes them: each at the commit that the tree names, with its own submodules.\n" +
-			"A URL in `.gitmodules` may be relative to the repository's; what it leads to is an https address as well, and no address of a\n" +
-			"private network unless the repository has one. Where a submodule is elsewhere, such as at `git@host:…`, fetch it as a source of its own.\n\n" +
+			"nuka refuses a repository with submodules unless `--submodules` asks for them: each at the commit that the tree names, with its own submodules.\n" +
+			"A URL in `.gitmodules` may be relative to the repository's. It must lead to an https address, and to no address of a\n" +
+			"private network unless the repository has one. If a submodule has another kind of address, such as `git@host:…`, fetch it as a source of its own.\n\n" +
 			"```nu eval\nfetch git https://example.org/a.git --rev v1.0 --submodules --hash b3-mxtqyrmjd432t54plwhkwuli7bxvzdwjg3isa5d6dnlc5mmmgghq\n```",
-		Finds:       "at its address, which is asked in git's smart HTTP protocol",
+		Finds:       "at its address, by git's smart HTTP protocol",
 		Credentials: "as for `url`",
 		Check:       checkGit,
 		Show:        func(o Origin) string { return shownText(o.URL) + " at " + o.Flags["rev"] },
@@ -72,15 +72,15 @@ func checkGit(o Origin) error {
 	return nil
 }
 
-// maxRefs bounds the list of a repository's refs, in bytes. Of protocol version 2 only those that are asked for come.
+// maxRefs bounds the bytes of a repository's list of refs. With protocol version 2 a server sends only the requested refs.
 const maxRefs = 128 << 20
 
 // fetchGit writes the tree of one revision to r.Dir/out.
-// The repository's bytes are taken as they are: attributes and filters change no line end, and large file storage keeps its pointers.
+// It writes the repository's bytes unchanged: attributes and filters change no line ends, and Git LFS pointers stay pointers.
 func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	if !r.Hash.IsZero() && r.Hash.Algorithm != pir.B3 {
-		return protocol.Errorf(protocol.Invalid, "fetch git is fixed by a b3- hash, and %s is none", r.Hash).
-			WithHint("leave --hash out once: the error then tells the right one")
+		return protocol.Errorf(protocol.Invalid, "fetch git needs a b3- hash, and %s is not one", r.Hash).
+			WithHint("leave --hash out once: the error then prints the right one")
 	}
 	if o.Flags["submodules"] != "" && r.Strip != 0 {
 		return protocol.Errorf(protocol.Invalid, "fetch git: submodules have their paths, and folders cannot be stripped")
@@ -94,7 +94,7 @@ func (f *Fetcher) fetchGit(ctx context.Context, o Origin, r *Request) error {
 	return c.repository(ctx, o, Out, 0)
 }
 
-// tree writes the tree of a revision to the folder at of r.Dir, which it makes.
+// tree writes the tree of a revision to the folder at in r.Dir, which it creates.
 func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*archive.Result, error) {
 	pack, err := os.OpenFile(filepath.Join(r.Dir, "pack"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*
 	remote := git.Remote{
 		URL: o.URL, MaxRefs: maxRefs, MaxPack: c.left.Download,
 		Do: func(req *http.Request) (*http.Response, error) {
-			p, err := c.regs.withLogin(place{url: req.URL.String()}) // behind a redirect, another host's
+			p, err := c.regs.withLogin(place{url: req.URL.String()}) // after a redirect, those of the other host
 			if err != nil {
 				return nil, err
 			}
@@ -139,7 +139,7 @@ func (c *checkout) tree(ctx context.Context, o Origin, at string, r *Request) (*
 	return u, err
 }
 
-// gitError says which errors of package git another try may change.
+// gitError marks the errors of package git that a retry may fix.
 func (f *Fetcher) gitError(o Origin, err error) error {
 	var coded *protocol.Error
 	var said *git.ServerError
@@ -160,7 +160,7 @@ func (f *Fetcher) gitError(o Origin, err error) error {
 	return protocol.Errorf(protocol.Unavailable, "get %s: %v", o.URL, err)
 }
 
-// A countedWriter tells how many bytes were written, with the n of before.
+// A countedWriter reports the number of bytes written, added to the initial n.
 type countedWriter struct {
 	w        io.Writer
 	n        int64

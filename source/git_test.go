@@ -25,15 +25,15 @@ import (
 	"github.com/MordragT/nuka/source/archive"
 )
 
-// A gitRepo is a repository that the machine's own git serves over smart HTTP.
+// A gitRepo is a repository that this machine's git serves over smart HTTP.
 type gitRepo struct {
 	t       *testing.T
 	dir     string
 	address string
-	// oldProtocol is of a server that does not hand git the header about the protocol's version.
+	// oldProtocol makes the server hide the header with the protocol version from git.
 	oldProtocol atomic.Bool
 	authorized  atomic.Bool  // a request had credentials
-	packs       atomic.Int64 // bytes of answers to requests for packs
+	packs       atomic.Int64 // bytes of responses to requests for packs
 }
 
 func newGitRepo(t *testing.T, init ...string) *gitRepo {
@@ -60,7 +60,7 @@ func newGitRepo(t *testing.T, init ...string) *gitRepo {
 		if !r.oldProtocol.Load() {
 			env = append(env, "GIT_PROTOCOL="+req.Header.Get("Git-Protocol"))
 		}
-		// The request has no length that CGI would take, were it chunked; ours is not.
+		// CGI needs a Content-Length, which our requests have because they are not chunked.
 		(&cgi.Handler{Path: filepath.Join(programs, "git-http-backend"), Env: env, Stderr: io.Discard, Logger: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)}).ServeHTTP(w, req)
 	}))
 	t.Cleanup(server.Close)
@@ -102,7 +102,7 @@ func (r *gitRepo) write(name, content string) {
 	}
 }
 
-// commit commits all there is and returns the commit's id.
+// commit commits everything and returns the commit's id.
 func (r *gitRepo) commit() string {
 	r.t.Helper()
 	r.git("add", "-A")
@@ -173,7 +173,7 @@ func TestGit(t *testing.T) {
 	if protocol.CodeOf(err) != protocol.Mismatch {
 		t.Errorf("got %v, want a mismatch", err)
 	}
-	// A hash of an archive fixes no commit, so it must not pass unchecked.
+	// A hash of an archive does not fix a commit, so the fetch must fail.
 	_, err = fetcher(Options{}).Fetch(t.Context(), &Request{
 		Origins: []Origin{{Kind: Git, URL: r.address, Flags: kind.Fields{"rev": "v1"}}}, Hash: sha([]byte("x")), Dir: t.TempDir(),
 	})
@@ -182,7 +182,7 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// TestGitTree compares a tree of everything that git has with the one that git checks out.
+// TestGitTree compares a tree with every kind of entry with git's own checkout.
 func TestGitTree(t *testing.T) {
 	for _, format := range []string{"sha1", "sha256"} {
 		r := newGitRepo(t, "--object-format="+format)
@@ -193,7 +193,7 @@ func TestGitTree(t *testing.T) {
 		r.write("ünï", "u")
 		r.write(".gitattributes", "*.txt text eol=crlf export-subst\n")
 		r.write("a.txt", "$Format:%H$\n")
-		// Large texts that differ little, so that packs have deltas of deltas.
+		// Large texts with small differences, so that packs have deltas of deltas.
 		text := strings.Repeat("a line of some length that is the same in each of them\n", 3000)
 		for i := range 20 {
 			r.write(fmt.Sprintf("big/%d", i), fmt.Sprintf("%s%d\n%s%d", text[:i*5000], i, text, i))
@@ -207,7 +207,7 @@ func TestGitTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.commit()
-		for range 3 { // history that must not come
+		for range 3 { // history that must not be sent
 			r.write("noise", strings.Repeat(time.Now().String(), 1000))
 			r.commit()
 		}
@@ -229,7 +229,7 @@ func TestGitTree(t *testing.T) {
 	}
 }
 
-// describe returns what a tree has, without .git.
+// describe returns the entries of a tree, without .git.
 func describe(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -265,7 +265,7 @@ func describe(t *testing.T, dir string) map[string]string {
 	return out
 }
 
-// TestGitDepth checks that the history stays where it is.
+// TestGitDepth checks that no history is fetched.
 func TestGitDepth(t *testing.T) {
 	r := newGitRepo(t)
 	noise := make([]byte, 2<<20)
@@ -288,7 +288,7 @@ func TestGitDepth(t *testing.T) {
 	}
 }
 
-// TestGitLimits fetches repositories beyond each limit: none may bring more than the limit to the disk.
+// TestGitLimits fetches repositories that exceed each limit: none may put more than the limit on disk.
 func TestGitLimits(t *testing.T) {
 	r := newGitRepo(t)
 	r.write("zeros", strings.Repeat("\x00", 32<<20))
@@ -371,7 +371,7 @@ func TestGitNames(t *testing.T) {
 	}
 }
 
-// TestGitAddresses refuses what git could reach and fetches must not.
+// TestGitAddresses checks that fetches refuse addresses that git could reach.
 func TestGitAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		"file:///srv/x": "fetch path", "/srv/x": "fetch path", "../x": "fetch path",
@@ -383,7 +383,7 @@ func TestGitAddresses(t *testing.T) {
 			t.Errorf("%s: got %v, want an error with %q", address, err, want)
 		}
 	}
-	// Redirects follow the rules of every fetch, and the pack is asked for where the first answer came from.
+	// Redirects follow the rules of every fetch, and the request for the pack goes to the server that answered the first request.
 	r := newGitRepo(t)
 	r.write("a", "a")
 	r.commit()
@@ -401,7 +401,7 @@ func TestGitAddresses(t *testing.T) {
 	if err := fetch(fetcher(Options{}), moved.URL+"/old"); err != nil {
 		t.Error(err)
 	}
-	// Credentials for the old address do not go to the new one.
+	// Credentials for the old address are not sent to the new one.
 	var given atomic.Int32
 	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Authorization") != "" {
@@ -430,13 +430,13 @@ func TestGitAddresses(t *testing.T) {
 	}
 }
 
-// TestGitHostileServers answers as no git does. Each fetch must end, with an error that says why.
+// TestGitHostileServers has servers that do not follow git's protocol. Each fetch must end, with an error that says why.
 func TestGitHostileServers(t *testing.T) {
 	pkt := func(text string) string { return fmt.Sprintf("%04x%s", len(text)+4, text) }
 	advertise := pkt("# service=git-upload-pack\n") + "0000" + pkt("version 2\n") + pkt("fetch=shallow\n") + "0000"
 	for name, c := range map[string]struct {
 		advertisement, pack string
-		endless             string // sent again and again
+		endless             string // sent without end
 		want                protocol.Code
 	}{
 		"a web page":           {advertisement: "<html>", want: protocol.Invalid},
@@ -478,7 +478,7 @@ func TestGitHostileServers(t *testing.T) {
 			}
 		})
 	}
-	// An answer that stops in the middle ends by itself.
+	// A response that stalls in the middle must time out.
 	hang := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")

@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// Go is the kind of a Go module; the name of its origins is the module's path.
+// Go is the kind of a Go module. The name of an origin is the module's path.
 const Go OriginKind = "go"
 
 func goKind() Kind {
@@ -49,20 +49,20 @@ func (g *GoConfig) anonymous() Config {
 	return &GoConfig{Proxy: list.String(), NoProxy: g.NoProxy}
 }
 
-// GoConfig says where Go modules are.
+// GoConfig is go's configuration of module proxies.
 type GoConfig struct {
-	Proxy   string `json:"proxy,omitempty"`    // GOPROXY; "" is what go has by itself
-	NoProxy string `json:"no_proxy,omitempty"` // GONOPROXY, or GOPRIVATE: patterns of modules that no proxy is asked for
+	Proxy   string `json:"proxy,omitempty"`    // GOPROXY; "" is go's default
+	NoProxy string `json:"no_proxy,omitempty"` // GONOPROXY, or GOPRIVATE: patterns of modules that are not requested from a proxy
 }
 
-// goModules reads go's configuration, without asking go.
+// goModules reads go's configuration. It does not run go.
 func (c *Client) goModules() *GoConfig {
 	file := settings(first(c.env("GOENV"), below(c.env("XDG_CONFIG_HOME"), "go", "env"), c.home(".config", "go", "env")))
 	get := func(name string) string { return first(c.env(name), file[name]) }
 	return &GoConfig{Proxy: get("GOPROXY"), NoProxy: first(get("GONOPROXY"), get("GOPRIVATE"))}
 }
 
-// eachProxy yields the entries of a GOPROXY list, each with the separator behind it.
+// eachProxy yields the entries of a GOPROXY list, each with the separator after it.
 func eachProxy(list string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for list != "" {
@@ -79,7 +79,7 @@ func eachProxy(list string) iter.Seq2[string, string] {
 	}
 }
 
-// goSetting is what helps where no proxy is asked.
+// goSetting is the hint if no proxy can be used.
 const goSetting = "set GOPROXY to the address of a module proxy, or fetch the repository with fetch git"
 
 func (f *Fetcher) resolveGo(ctx context.Context, o Origin, regs *Registries) ([]place, error) {
@@ -117,7 +117,7 @@ func (f *Fetcher) resolveGo(ctx context.Context, o Origin, regs *Registries) ([]
 			return []place{p}, nil
 		}
 		if code := protocol.CodeOf(err); ctx.Err() != nil || code == protocol.Invalid || separator != "|" && code != protocol.NotFound {
-			return nil, err // go.dev/ref/mod#goproxy-protocol: behind a comma, only "not found" leads on
+			return nil, err // go.dev/ref/mod#goproxy-protocol: after a comma, only "not found" continues with the next proxy
 		}
 		if failure == nil || protocol.CodeOf(failure) == protocol.NotFound {
 			failure = err
@@ -126,7 +126,7 @@ func (f *Fetcher) resolveGo(ctx context.Context, o Origin, regs *Registries) ([]
 	return nil, goEnd(failure, noRegistry("Go module", goSetting))
 }
 
-// goEnd returns what a proxy said, if one was asked, or what is wrong with the list.
+// goEnd returns the last proxy's error if there is one, otherwise the error about the list.
 func goEnd(said, list error) error {
 	if said != nil {
 		return said
@@ -142,10 +142,10 @@ func shownProxies(list string) string {
 	return out.String()
 }
 
-// goPlace returns where a proxy has the zip of a version.
+// goPlace returns the address of a version's zip on a proxy.
 func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, regs *Registries) (place, error) {
 	if !strings.HasPrefix(base, "http") {
-		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is no https or http address", base).WithHint(goSetting)
+		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is not an https or http address", base).WithHint(goSetting)
 	}
 	p, err := regs.withLogin(place{url: base})
 	if err != nil {
@@ -168,7 +168,7 @@ func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, r
 	return place{p.url + "/@v/" + version + ".zip", p.header}, nil
 }
 
-// noGoVersion says which versions a proxy has, if it has the module.
+// noGoVersion returns an error with the versions that a proxy has, if it has the module.
 func (f *Fetcher) noGoVersion(ctx context.Context, o Origin, p place, missing error) error {
 	body, err := f.get(ctx, place{p.url + "/@v/list", p.header})
 	if err != nil {

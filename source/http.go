@@ -20,18 +20,18 @@ import (
 const (
 	userAgent    = "nuka"
 	maxRedirects = 10
-	// maxIndex bounds what a registry may answer about a package.
+	// maxIndex bounds a registry's response about a package.
 	maxIndex = 256 << 20
-	// stall is how long an answer may bring no byte.
+	// stall is how long a response may deliver no bytes.
 	stall = 60 * time.Second
 )
 
-// errRefused marks what another try will not change.
+// errRefused marks errors that a retry cannot fix.
 var errRefused = errors.New("refused")
 
-// newHTTPClient returns a client that follows redirects only where they cannot lead inside:
+// newHTTPClient returns a client that does not follow redirects into private networks:
 // never from https to http, never to another scheme, never to a link-local address,
-// and to a loopback or private one only from such an address.
+// and to a loopback or private address only from such an address.
 func newHTTPClient(transport http.RoundTripper) *http.Client {
 	if transport == nil {
 		dialer := &net.Dialer{Timeout: 20 * time.Second, ControlContext: refuseLinkLocal}
@@ -52,12 +52,12 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 				return fmt.Errorf("%w: redirect to scheme %q", errRefused, to.URL.Scheme)
 			case from.Scheme == "https" && to.URL.Scheme == "http":
 				return fmt.Errorf("%w: redirect from https to http", errRefused)
-			case isLinkLocal(to.URL.Hostname()): // a name that leads there is refused when it is dialled
+			case isLinkLocal(to.URL.Hostname()): // a name that resolves to one is refused when it is dialled
 				return fmt.Errorf("%w: redirect to %s, a link-local address", errRefused, to.URL.Hostname())
 			case isInside(to.URL.Hostname()) && !isInside(via[0].URL.Hostname()):
 				return fmt.Errorf("%w: redirect to %s, an address inside", errRefused, to.URL.Hostname())
 			}
-			if to.URL.Host != via[0].URL.Host { // Go itself would keep them for another port and for names below the host's
+			if to.URL.Host != via[0].URL.Host { // Go itself would keep the headers for another port and for subdomains
 				to.Header.Del("Authorization")
 			}
 			return nil
@@ -65,7 +65,7 @@ func newHTTPClient(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// refuseLinkLocal stops connections to link-local addresses, where clouds serve their machines' secrets.
+// refuseLinkLocal refuses connections to link-local addresses, where clouds serve the secrets of their machines.
 func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err == nil && ap.Addr().Unmap().IsLinkLocalUnicast() {
@@ -88,19 +88,19 @@ func isInside(host string) bool {
 	return err == nil && (addr.IsLoopback() || addr.IsPrivate() || addr.IsLinkLocalUnicast() || addr.IsUnspecified())
 }
 
-// A place is a URL that an origin was resolved to, with the request headers it needs.
+// A place is a resolved URL of an origin, with the request headers it needs.
 type place struct {
 	url    string
 	header http.Header
 }
 
-// get returns the body of a small answer, such as a registry's record of a package.
+// get returns the body of a small response, such as a registry's metadata of a package.
 func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
 	body, _, err := f.getFrom(ctx, p)
 	return body, err
 }
 
-// getFrom is get, and returns the address that the answer came from, behind redirects.
+// getFrom does what get does, and also returns the final address, after redirects.
 func (f *Fetcher) getFrom(ctx context.Context, p place) (body []byte, at *url.URL, err error) {
 	p.header = addHeader(p.header, http.Header{"Accept-Encoding": {"gzip"}})
 	return f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) {
@@ -111,7 +111,7 @@ func (f *Fetcher) getFrom(ctx context.Context, p place) (body []byte, at *url.UR
 	})
 }
 
-// getFile returns the body of a small file. A file that is compressed stays so, whatever its server says about encodings.
+// getFile returns the body of a small file. A compressed file stays compressed, whatever encoding the server declares.
 func (f *Fetcher) getFile(ctx context.Context, p place) ([]byte, error) {
 	body, _, err := f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) { return resp.Body, nil })
 	return body, err
@@ -144,7 +144,7 @@ func (f *Fetcher) getBody(ctx context.Context, p place, decode func(*http.Respon
 	return body, at, err
 }
 
-// retry calls try until it succeeds, fails for good, or has failed too often.
+// retry calls try until it succeeds, fails permanently, or has failed too often.
 func (f *Fetcher) retry(ctx context.Context, what string, try func() error) error {
 	pause := f.o.Backoff
 	for n := 0; ; n++ {
@@ -169,13 +169,13 @@ func (f *Fetcher) retry(ctx context.Context, what string, try func() error) erro
 	}
 }
 
-// open sends a GET that asks for the bytes from offset on, if the content is still the one tagged etag.
+// open sends a GET request for the bytes from offset on, on condition that the content still has the entity tag etag.
 func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", errRefused, err)
 	}
-	req.Header.Set("Accept-Encoding", "identity") // ranges are of the bytes that the hash is of
+	req.Header.Set("Accept-Encoding", "identity") // a range counts the bytes that are hashed
 	if offset > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
 		req.Header.Set("If-Range", etag)
@@ -183,7 +183,7 @@ func (f *Fetcher) open(ctx context.Context, p place, offset int64, etag string) 
 	return f.send(req, p.header)
 }
 
-// send sends a request and returns an answer that has what was asked for; other answers are errors.
+// send sends a request and returns a successful response; other responses become errors.
 func (f *Fetcher) send(req *http.Request, header http.Header) (*http.Response, error) {
 	address := shown(req.URL)
 	req.Header.Set("User-Agent", userAgent)
@@ -212,7 +212,7 @@ func (f *Fetcher) send(req *http.Request, header http.Header) (*http.Response, e
 	return nil, statusError(address, resp)
 }
 
-// shown returns an address as errors and logs show it: without a password.
+// shown formats an address for errors and logs, without a password.
 func shown(u *url.URL) string {
 	if u.User == nil {
 		return u.String()
@@ -222,7 +222,7 @@ func shown(u *url.URL) string {
 	return plain.String()
 }
 
-// shownText is shown of an address that may be none.
+// shownText is shown for a text that may not be an address.
 func shownText(address string) string {
 	if u, err := url.Parse(address); err == nil {
 		return shown(u)
@@ -230,7 +230,7 @@ func shownText(address string) string {
 	return address
 }
 
-// statusError says what an answer's status means to the caller.
+// statusError returns the error for a response's status.
 func statusError(address string, resp *http.Response) error {
 	said := func(code protocol.Code, hint string) error {
 		return &httpError{err: protocol.Errorf(code, "get %s: %s", address, resp.Status).WithHint("%s", hint), status: resp.StatusCode, pause: retryAfter(resp)}
@@ -250,18 +250,18 @@ func statusError(address string, resp *http.Response) error {
 	return h
 }
 
-// An httpError is an answer that is none of those that were asked for.
+// An httpError is an unexpected response.
 type httpError struct {
 	err    error
 	status int
-	pause  time.Duration // that the server asks for before the next try
-	size   int64         // of 416: how many bytes the content has; -1: unknown
+	pause  time.Duration // from Retry-After
+	size   int64         // of 416: the content's size in bytes; -1: unknown
 }
 
 func (h *httpError) Error() string { return h.err.Error() }
 func (h *httpError) Unwrap() error { return h.err }
 
-// statusOf returns the HTTP status that an error is about, or 0.
+// statusOf returns the HTTP status in an error, or 0.
 func statusOf(err error) int {
 	var h *httpError
 	if errors.As(err, &h) {
@@ -270,10 +270,10 @@ func statusOf(err error) int {
 	return 0
 }
 
-// maxPause bounds how long a server may let a fetch wait.
+// maxPause bounds how long a server may delay a retry.
 const maxPause = 2 * time.Minute
 
-// retryAfter returns what the header Retry-After asks for, in either of its forms.
+// retryAfter returns the delay of the header Retry-After, in either of its forms.
 func retryAfter(resp *http.Response) time.Duration {
 	text := resp.Header.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
@@ -285,8 +285,8 @@ func retryAfter(resp *http.Response) time.Duration {
 	return 0
 }
 
-// download brings the bytes of the first place that has them into a file of r.Dir.
-// The upstream digest, if that is what fixes the output, is checked before the file is handed on.
+// download downloads the bytes from the first place that has them into a file of r.Dir.
+// If an upstream digest fixes the output, it is checked before the file is used.
 func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*fetched, error) {
 	var errs []error
 	for _, p := range places {

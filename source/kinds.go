@@ -11,43 +11,43 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// A Kind is one kind of source: what package files see of it, and how its bytes are found. Each is one file of this package.
+// A Kind is one kind of source: its form for package files, and how its bytes are found. Each kind is one file of this package.
 type Kind struct {
 	kind.Kind
-	// Digests are those that can fix an output, beside b3 of its tree: what its registry prints.
+	// Digests are the hash algorithms, beside b3 of the tree, that can fix an output: those that the registry prints.
 	Digests []pir.HashAlgorithm
-	// Doc is what docs/fetch.md says of it, in Markdown; Finds is where its registry is found, Credentials where those for it may be.
+	// Doc is the kind's text in docs/fetch.md, in Markdown. Finds describes how its registry is found, Credentials where credentials may be.
 	Doc, Finds, Credentials string
 
-	// Check reports what is wrong with an origin whose fields are those of the kind; nil is checkRelease.
+	// Check returns an error about a wrong origin whose fields are valid for the kind; nil means checkRelease.
 	Check func(Origin) error
-	// Show is an origin for people; nil is its kind, name and version.
+	// Show formats an origin for display; nil means its kind, name and version.
 	Show func(Origin) string
-	// Find returns the addresses at which the bytes of an origin are, in the order to try them.
+	// Find returns the addresses of an origin's bytes, in the order to try them.
 	Find func(f *Fetcher, ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error)
-	// Fetch makes the output, where that is more than to download and unpack a file. It returns false for what is one file all the same.
-	// Nil is never more.
+	// Fetch makes the output, if that takes more than downloading and unpacking one file. It returns false if one file is enough for the origin.
+	// If it is nil, one file is always enough.
 	Fetch func(f *Fetcher, ctx context.Context, o Origin, r *Request) (bool, error)
 
-	// Config reads the configuration of the client of the registry; nil reads nothing.
+	// Config reads the configuration of the registry's client; if it is nil, there is none.
 	Config *ConfigKind
-	// Netrc says that the logins of the user's netrc file are used.
+	// Netrc enables the logins of the user's netrc file.
 	Netrc bool
 
-	// Registry is what its registry is called; "" is for a kind that has none of its own.
+	// Registry is the registry's name for display; "" if the kind has no registry.
 	Registry string
-	// Nothing is an origin that the registry does not have; the zero Origin is a name and version that hardly any has.
+	// Nothing is an origin that the registry does not have; the zero Origin means a name and version that registries hardly ever have.
 	Nothing Origin
-	// Answers asks the registry whether it answers; nil asks for Nothing.
+	// Answers checks whether the registry answers; if it is nil, the check requests Nothing.
 	Answers func(f *Fetcher, ctx context.Context) error
 }
 
-// Kinds returns the kinds of sources, in the order of help and documentation. They must not be changed.
+// Kinds returns the kinds of sources, in the order of help and documentation. The caller must not change them.
 func Kinds() []Kind {
 	return []Kind{urlKind(), gitKind(), pathKind(), npmKind(), pypiKind(), crateKind(), goKind(), debKind(), debsrcKind()}
 }
 
-// find returns the kind of a name, or nil.
+// find returns the kind with a name, or nil.
 func (k OriginKind) find() *Kind {
 	kinds := Kinds()
 	i := slices.IndexFunc(kinds, func(one Kind) bool { return one.Name == string(k) })
@@ -62,7 +62,7 @@ var sources embed.FS
 
 var sourcesDigest = sync.OnceValue(func() string { return digest.Sources(sources) })
 
-// Table returns the kinds as package files see them.
+// Table returns the kinds in the form for package files.
 func Table() kind.Table {
 	t := kind.Table{Version: sourcesDigest()}
 	for _, k := range Kinds() {

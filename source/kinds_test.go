@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
-// TestFetchPage: docs/fetch.md is made from the kinds.
+// TestFetchPage checks that docs/fetch.md is generated from the kinds.
 func TestFetchPage(t *testing.T) {
 	const file = "../docs/fetch.md"
 	if *update {
@@ -32,7 +32,7 @@ func TestFetchPage(t *testing.T) {
 	}
 }
 
-// TestKinds: each kind says all that a kind must say.
+// TestKinds checks that each kind sets every required field.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
 	configs := map[string]*ConfigKind{}
@@ -67,7 +67,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestOriginFields refuses fields that a kind does not have, as an origin of another machine may have them.
+// TestOriginFields checks that fields that a kind does not have are refused; an origin from another machine may have them.
 func TestOriginFields(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"arch":"amd64","kind":"npm","name":"a","version":"1"}`:   `field "arch" is unknown`,
@@ -75,7 +75,7 @@ func TestOriginFields(t *testing.T) {
 		`{"kind":"path","path":"/etc"}`:                            `field "path" is unknown`,
 		`{"kind":"debsrc","name":"a","patches":"1","version":"1"}`: `want "true"`,
 		`{"kind":"floppy","name":"a","version":"1"}`:               `kind "floppy" is unknown`,
-		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is no string`,
+		`{"kind":"npm","name":"a","version":1}`:                    `field "version" is not a string`,
 	} {
 		if o, err := ParseOrigin([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %+v, %v, want %q", text, o, err, want)
@@ -83,14 +83,14 @@ func TestOriginFields(t *testing.T) {
 	}
 }
 
-// page returns docs/fetch.md.
+// page returns the text of docs/fetch.md.
 func page() string {
 	var b strings.Builder
 	b.WriteString(`# Kinds of sources
 
-This page is made from the kinds in package source, one file each: change it there, and run ` + "`go test ./source -run TestFetchPage -update`" + `.
-[packages.md](packages.md) says what sources are to a package, and what is unpacked how; [registries.md](registries.md) how registries and
-credentials are found, and what the daemon is given of them.
+The kinds in package source, one file each, generate this page. To change it, edit them and run ` + "`go test ./source -run TestFetchPage -update`" + `.
+[packages.md](packages.md) describes how a package uses sources and how nuka unpacks them; [registries.md](registries.md) how nuka finds registries
+and credentials, and which of them the command sends to the daemon.
 
 | kind | what it is | fixed by | without --unpack and --strip |
 |---|---|---|---|
@@ -116,7 +116,7 @@ credentials are found, and what the daemon is given of them.
 	return b.String()
 }
 
-// phrase is a sentence as a part of another.
+// phrase turns a sentence into a part of another sentence.
 func phrase(sentence string) string {
 	return strings.ToLower(sentence[:1]) + strings.TrimSuffix(sentence[1:], ".")
 }
@@ -138,7 +138,7 @@ func usage(k kind.Kind) string {
 
 func digests(k Kind) string {
 	if k.Local {
-		return "what it holds"
+		return "its content"
 	}
 	names := []string{"`b3-…` of its tree"}
 	for _, a := range k.Digests {
@@ -147,20 +147,20 @@ func digests(k Kind) string {
 	return strings.Join(names, ", ")
 }
 
-// unpacked says how a kind is unpacked if nothing else is said, by what it does with an origin that has nothing special.
+// unpacked describes how a kind is unpacked by default, computed from a plain origin.
 func unpacked(k Kind) string {
 	if _, ok := paramOf(k, "unpack"); !ok {
-		return "as it is"
+		return "kept as it is"
 	}
 	how := pir.UnpackArchive
 	if k.Unpacked != nil {
 		how = k.Unpacked(kind.Fields{})
 	}
 	text := map[pir.Unpack]string{
-		pir.UnpackArchive: "unpacked", pir.UnpackDeb: "its data is unpacked", pir.UnpackFile: "unpacked if its address has the ending of an archive",
+		pir.UnpackArchive: "unpacked", pir.UnpackDeb: "its data is unpacked", pir.UnpackFile: "unpacked if its address has the extension of an archive",
 	}[how]
 	if k.Stripped != nil && k.Stripped(kind.Fields{}) > 0 {
-		text += ", without the folder around all"
+		text += ", without the top folder"
 	}
 	return text
 }
@@ -174,7 +174,7 @@ func paramOf(k Kind, name string) (kind.Param, bool) {
 	return kind.Param{}, false
 }
 
-// TestVariablesOfRegistries: a client program that is asked for its registry sees no variable that names one.
+// TestVariablesOfRegistries checks that a client program does not see variables that name registries.
 func TestVariablesOfRegistries(t *testing.T) {
 	for variable, want := range map[string]bool{
 		"npm_config_registry=x": true, "NPM_CONFIG_USERCONFIG=x": true, "PIP_INDEX_URL=x": true, "GOPROXY=x": true,

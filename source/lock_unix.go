@@ -24,7 +24,7 @@ func lock(f *os.File) error {
 	return nil
 }
 
-// removeLocked removes the file's name before its lock goes.
+// removeLocked removes the file's name while it is still locked.
 func removeLocked(f *os.File) {
 	os.Remove(f.Name())
 	f.Close()

@@ -10,9 +10,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Login is what a netrc file says about a host.
+// A Login is a netrc file's entry for a host.
 type Login struct {
-	Host     string `json:"host"` // "" is any other
+	Host     string `json:"host"` // "" matches any other host
 	User     string `json:"user"`
 	Password string `json:"password"`
 }
@@ -110,11 +110,11 @@ func netrcQuoted(text string) (word, rest string) {
 	return b.String(), ""
 }
 
-// withLogin takes a name and a password out of a place's address, and adds the user's credentials for its host if there are none.
+// withLogin removes a name and a password from a place's address. If the address has none, it adds the user's credentials for the host.
 func (r *Registries) withLogin(p place) (place, error) {
 	u, err := url.Parse(p.url)
 	if err != nil {
-		return p, protocol.Errorf(protocol.Invalid, "an address that is none: %v", shownError(err))
+		return p, protocol.Errorf(protocol.Invalid, "an invalid address: %v", shownError(err))
 	}
 	if u.User != nil {
 		password, _ := u.User.Password()
@@ -146,7 +146,7 @@ func addHeader(to, more http.Header) http.Header {
 	return to
 }
 
-// shownError drops the address, which may have a password, from an error of net/url.
+// shownError removes the address, which may contain a password, from an error of net/url.
 func shownError(err error) error {
 	if u, ok := err.(*url.Error); ok { //nolint:errorlint // url.Parse returns it as it is
 		return u.Err
@@ -154,7 +154,7 @@ func shownError(err error) error {
 	return err
 }
 
-// sameHost reports whether two addresses are of one server, which may see the credentials for either.
+// sameHost reports whether two addresses belong to the same server, so that both may receive the same credentials.
 func sameHost(a, b string) bool {
 	ua, err := url.Parse(a)
 	if err != nil {

@@ -33,8 +33,8 @@ func npmKind() Kind {
 		Digests: []pir.HashAlgorithm{pir.SHA512},
 		Doc:     "```nu eval\nfetch npm is-odd 3.0.1 --hash sha512-CQpnWPrDwmP1+SMHXZhtLtJv90yiyVfluGsX5iNCVkrhQtU3TQHsUWPG9wkdk9Lgd5yNpAg9jQEo90CBaXgWMA==\n```",
 		Finds:   "`npm_config_registry`; `.npmrc` of the project, of the user (`NPM_CONFIG_USERCONFIG`), global (`NPM_CONFIG_GLOBALCONFIG`, the prefix, `/etc/npmrc`); then `npm config get registry`",
-		Credentials: "`_authToken`, `_auth`, `username` with `_password`, for a host or a path: the longest path counts. `${NAME}` is a variable, " +
-			"`${NAME?}` is nothing if it is not set. A variable that is not set is an error, and is not sent",
+		Credentials: "`_authToken`, `_auth`, `username` with `_password`, for a host or a path; the longest path wins. `${NAME}` is a variable, " +
+			"and `${NAME?}` is empty if the variable is not set. Otherwise an unset variable is an error, and nuka sends nothing",
 		Check:    func(o Origin) error { return checkRelease(o, true) },
 		Config:   &ConfigKind{"npm", "NPM_CONFIG_", func(c *Client) Config { return c.npm() }, func() Config { return new(NPMConfig) }},
 		Registry: "npm registry",
@@ -54,16 +54,16 @@ func (n *NPMConfig) anonymous() Config {
 	return out
 }
 
-// NPMConfig says where npm's packages are: what npmrc files and variables say, the nearest one first.
+// NPMConfig is npm's configuration of registries, from npmrc files and variables; nearer settings override others.
 type NPMConfig struct {
-	// Settings has the keys that name registries and credentials: registry, @scope:registry, //host/path/:_authToken, …
+	// Settings holds the keys about registries and credentials: registry, @scope:registry, //host/path/:_authToken, …
 	Settings map[string]string `json:"settings,omitempty"`
 }
 
-// npmVariable is ${NAME} or ${NAME?} in an npmrc file, with backslashes before it (@npmcli/config, env-replace.js).
+// npmVariable matches ${NAME} or ${NAME?} in an npmrc file, with backslashes before it (@npmcli/config, env-replace.js).
 var npmVariable = regexp.MustCompile(`(\\*)\$\{([^${}?]+)(\?)?\}`)
 
-// npmExpand puts variables into a text of an npmrc file. A variable that is not set stays as it is, or is nothing with a question mark.
+// npmExpand expands variables in a text of an npmrc file. An unset variable stays unexpanded, or becomes "" if it has a question mark.
 func (c *Client) npmExpand(text string) string {
 	return npmVariable.ReplaceAllStringFunc(text, func(m string) string {
 		parts := npmVariable.FindStringSubmatch(m)
@@ -79,7 +79,7 @@ func (c *Client) npmExpand(text string) string {
 	})
 }
 
-// npmFiles lists the npmrc files, the one that counts most first.
+// npmFiles lists the npmrc files in order of precedence.
 func (c *Client) npmFiles() []string {
 	files := []string{npmProject(c.Dir), first(c.env("NPM_CONFIG_USERCONFIG", "npm_config_userconfig"), c.home(".npmrc"))}
 	if global := c.env("NPM_CONFIG_GLOBALCONFIG", "npm_config_globalconfig"); global != "" {
@@ -91,7 +91,7 @@ func (c *Client) npmFiles() []string {
 	return append(files, c.system("usr", "local", "etc", "npmrc"), c.system("usr", "etc", "npmrc"), c.system("etc", "npmrc"))
 }
 
-// npmProject returns the npmrc file of the project that dir is in: the nearest folder that npm takes for one.
+// npmProject returns the npmrc file of the project that contains dir: the nearest folder that npm considers a project.
 func npmProject(dir string) string {
 	for ; dir != ""; dir = filepath.Dir(dir) {
 		for _, sign := range []string{"package.json", "node_modules"} {
@@ -106,7 +106,7 @@ func npmProject(dir string) string {
 	return ""
 }
 
-// npm reads npm's configuration, without asking npm.
+// npm reads npm's configuration. It does not run npm.
 func (c *Client) npm() *NPMConfig {
 	n := &NPMConfig{Settings: map[string]string{}}
 	if base := c.env("npm_config_registry", "NPM_CONFIG_REGISTRY"); base != "" {
@@ -125,7 +125,7 @@ func (c *Client) npm() *NPMConfig {
 	return n
 }
 
-// npmValue drops a comment behind a value, as npm's reader of ini files does.
+// npmValue drops a comment after a value, as npm's reader of ini files does.
 func npmValue(value string) string {
 	for i := range len(value) {
 		if (value[i] == ';' || value[i] == '#') && (i == 0 || value[i-1] != '\\') {
@@ -135,7 +135,7 @@ func npmValue(value string) string {
 	return value
 }
 
-// base returns the registry of a scope ("@scope" or ""), without a slash at its end, or "" if no setting says.
+// base returns the registry of a scope ("@scope" or ""), without a slash at its end, or "" if no setting names one.
 func (n *NPMConfig) base(scope string) string {
 	base := n.Settings["registry"]
 	if scope != "" {
@@ -147,8 +147,8 @@ func (n *NPMConfig) base(scope string) string {
 	return strings.TrimRight(base, "/")
 }
 
-// header returns the credentials for an address: those of the longest path that leads to it (npm-registry-fetch, auth.js).
-// Those without an address are of the registry that is set without a scope.
+// header returns the credentials for an address: those of its longest configured prefix (npm-registry-fetch, auth.js).
+// Credentials without an address belong to the registry without a scope.
 func (n *NPMConfig) header(address string) (http.Header, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -173,7 +173,7 @@ func (n *NPMConfig) header(address string) (http.Header, error) {
 	return nil, nil
 }
 
-// login returns the credentials whose keys begin with a text.
+// login returns the credentials in the keys with a prefix.
 func (n *NPMConfig) login(prefix string) (http.Header, error) {
 	authorize := func(kind, secret string) (http.Header, error) {
 		if strings.Contains(secret, "${") {
@@ -207,13 +207,13 @@ func basicAuth(user, password string) http.Header {
 	return http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}}
 }
 
-// npmRecord is what a registry says about one version of a package.
+// npmRecord is a registry's metadata of one version of a package.
 type npmRecord struct {
 	Version string
 	Dist    struct{ Tarball string }
 }
 
-// packument is what a registry says about a package.
+// packument is a registry's metadata of a package.
 type packument struct {
 	DistTags map[string]string `json:"dist-tags"`
 	Versions map[string]npmRecord
@@ -244,14 +244,14 @@ func (f *Fetcher) resolveNPM(ctx context.Context, o Origin, regs *Registries) ([
 	if err != nil {
 		return nil, err
 	}
-	if tarball == nil && sameHost(base, record.Dist.Tarball) { // else credentials stay with the registry they are for
+	if tarball == nil && sameHost(base, record.Dist.Tarball) { // otherwise the registry's credentials must not be sent
 		tarball = header
 	}
 	return []place{{record.Dist.Tarball, tarball}}, nil
 }
 
-// npmRecord returns the record of one version: by itself (npm registry API, "package version"),
-// or out of the record of the package, which is all that some registries give.
+// npmRecord returns the metadata of one version: from its own address (npm registry API, "package version"),
+// or from the metadata of the package, because some registries answer only that.
 func (f *Fetcher) npmRecord(ctx context.Context, o Origin, address string, header http.Header) (*npmRecord, error) {
 	var record npmRecord
 	body, err := f.get(ctx, place{address + "/" + url.PathEscape(o.Version), header})
@@ -271,7 +271,7 @@ func (f *Fetcher) npmRecord(ctx context.Context, o Origin, address string, heade
 	}
 	var all packument
 	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, protocol.Errorf(protocol.Unavailable, "npm registry: its answer about %s is no record of a package", o.Name)
+		return nil, protocol.Errorf(protocol.Unavailable, "npm registry: its answer about %s is not a record of a package", o.Name)
 	}
 	if record, ok := all.Versions[o.Version]; ok && record.Dist.Tarball != "" {
 		return &record, nil
@@ -291,25 +291,25 @@ func (f *Fetcher) npmRecord(ctx context.Context, o Origin, address string, heade
 	return nil, noVersion(o, newest, versions)
 }
 
-// movingVersion refuses a word that names another version tomorrow.
+// movingVersion refuses a dist-tag, which may name another version later.
 func movingVersion(o Origin, now string) error {
-	return protocol.Errorf(protocol.Invalid, "%s is no version of %s: it is the version %s now, and another one tomorrow", o.Version, o.Name, now).
+	return protocol.Errorf(protocol.Invalid, "%s is not a version of %s: it means the version %s now, and can change", o.Version, o.Name, now).
 		WithHint("write %s", now)
 }
 
-// noVersion says which versions there are. They are sorted, the newest one last.
+// noVersion returns an error that lists the existing versions. They are sorted, the newest one last.
 func noVersion(o Origin, newest string, versions []string) error {
 	if len(versions) == 0 {
-		return protocol.Errorf(protocol.NotFound, "there is no %s %s", o.Name, o.Version).WithHint("check the name and the version")
+		return protocol.Errorf(protocol.NotFound, "the registry has no %s %s", o.Name, o.Version).WithHint("check the name and the version")
 	}
 	slices.Reverse(versions)
 	more := ""
 	if len(versions) > maxVersions {
 		versions, more = versions[:maxVersions], ", …"
 	}
-	return protocol.Errorf(protocol.NotFound, "there is no %s %s; the newest is %s", o.Name, o.Version, newest).
-		WithHint("there are %s%s", strings.Join(versions, ", "), more)
+	return protocol.Errorf(protocol.NotFound, "the registry has no %s %s; the newest is %s", o.Name, o.Version, newest).
+		WithHint("it has %s%s", strings.Join(versions, ", "), more)
 }
 
-// maxVersions is how many versions an error names.
+// maxVersions bounds the versions that an error lists.
 const maxVersions = 10

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// writeFiles writes files below dir; BASE in them is an address, ADDRESS is it without its scheme.
+// writeFiles writes files below dir. In their texts it replaces BASE by an address, and ADDRESS by the address without its scheme.
 func writeFiles(t *testing.T, dir, base string, files map[string]string) {
 	t.Helper()
 	_, address, _ := strings.Cut(base, ":")
@@ -39,7 +39,7 @@ func fetchOrigin(t *testing.T, c *Client, o Origin) error {
 	return err
 }
 
-// TestNPMCredentials has each way to write credentials in npmrc files.
+// TestNPMCredentials has each form of credentials in npmrc files.
 func TestNPMCredentials(t *testing.T) {
 	tarball := makeTar(t, file("p/a", "A"))
 	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("me:pass:word"))
@@ -108,7 +108,7 @@ func TestNPMCredentials(t *testing.T) {
 			}
 		})
 	}
-	// A variable that is not set is not sent.
+	// An unset variable is not sent.
 	dir := t.TempDir()
 	writeFiles(t, dir, base, map[string]string{".npmrc": "registry=BASE/npm/\nADDRESS/npm/:_authToken=${TOK}\n"})
 	err := fetchOrigin(t, &Client{Home: dir}, Origin{Kind: NPM, Name: "x", Version: "1.0.0"})
@@ -117,7 +117,7 @@ func TestNPMCredentials(t *testing.T) {
 	}
 }
 
-// TestNPMVersions has registries that answer the packument only, compressed answers, and versions that there are not.
+// TestNPMVersions has registries that only answer with the packument, compressed responses, and missing versions.
 func TestNPMVersions(t *testing.T) {
 	tarball := makeTar(t, file("p/a", "A"))
 	status := 0
@@ -160,7 +160,7 @@ func TestNPMVersions(t *testing.T) {
 				t.Errorf("status %d: %v", status, err)
 			}
 			for version, want := range map[string]string{
-				"9.9.9": "there is no x 9.9.9; the newest is 1.10.0", "1.10": "there is no x 1.10", "latest": "the version 1.10.0 now", "next": "2.0.0-rc.1 now", "^1": "there is no x ^1",
+				"9.9.9": "the registry has no x 9.9.9; the newest is 1.10.0", "1.10": "the registry has no x 1.10", "latest": "the version 1.10.0 now", "next": "2.0.0-rc.1 now", "^1": "the registry has no x ^1",
 			} {
 				if err := fetchOrigin(t, client, Origin{Kind: NPM, Name: "x", Version: version}); err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("status %d: %s: got %v, want %q", status, version, err, want)

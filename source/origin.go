@@ -8,20 +8,20 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// An OriginKind says what an Origin's fields mean: the name of one of Kinds.
+// An OriginKind is the name of one of Kinds. It determines the meaning of an Origin's fields.
 type OriginKind string
 
-// An Origin says where bytes can be had.
+// An Origin names a place from which bytes can be fetched.
 type Origin struct {
 	Kind    OriginKind
 	URL     string
 	Name    string // of a package in its registry
 	Version string
-	// Flags are the further fields of its kind, such as rev of git. A field that is not given is missing, not empty.
+	// Flags are the other fields of its kind, such as rev of git. A field without a value is missing, not empty.
 	Flags kind.Fields
 }
 
-// fields returns the fields of o that are given.
+// fields returns the fields of o that are set.
 func (o Origin) fields() kind.Fields {
 	all := kind.Fields{"url": o.URL, "name": o.Name, "version": o.Version}
 	for name, text := range o.Flags {
@@ -45,7 +45,7 @@ func ParseOrigin(canonical []byte) (Origin, error) {
 	for name, v := range rec {
 		text, isText := v.(string)
 		if !isText {
-			return Origin{}, fmt.Errorf("parse origin: field %q is no string", name)
+			return Origin{}, fmt.Errorf("parse origin: field %q is not a string", name)
 		}
 		switch name {
 		case "kind":
@@ -92,7 +92,7 @@ func (o Origin) check() error {
 	return checkRelease(o, false)
 }
 
-// checkRelease reports what is wrong with the name or version of a package in a registry; slash says that names may have slashes.
+// checkRelease returns an error about a wrong name or version of a package in a registry; slash allows slashes in names.
 func checkRelease(o Origin, slash bool) error {
 	for what, text := range map[string]string{"name": o.Name, "version": o.Version} {
 		if text == "" || strings.ContainsAny(text, "\\?#%\x00 ") || strings.Contains(text, "..") {
@@ -105,7 +105,7 @@ func checkRelease(o Origin, slash bool) error {
 	return nil
 }
 
-// String returns a short text for people.
+// String returns a short text for display.
 func (o Origin) String() string {
 	if k := o.Kind.find(); k != nil && k.Show != nil {
 		return k.Show(o)

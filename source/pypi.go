@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/source/pyversion"
 )
 
-// PyPI is the kind of a file of a release on a Python package index.
+// PyPI is the kind of a file in a release on a Python package index.
 const PyPI OriginKind = "pypi"
 
 func pypiKind() Kind {
@@ -29,14 +29,14 @@ func pypiKind() Kind {
 			Flags:    kind.Archive(kind.Param{Name: "file", Type: kind.String, About: "Which file of the release: a pattern such as *.tar.gz."}),
 			Examples: []kind.Example{{Text: "fetch pypi six 1.17.0 --file *.tar.gz --hash sha256-aaaa", About: "The source of a release."}},
 			Stripped: func(fields kind.Fields) int {
-				if strings.HasSuffix(fields["file"], ".whl") { // a wheel has no folder around what it holds
+				if strings.HasSuffix(fields["file"], ".whl") { // a wheel has no top folder
 					return 0
 				}
 				return 1
 			},
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
-		Doc: "`--file` is a pattern for which file of the release; without it the source archive is taken.\n\n" +
+		Doc: "`--file` is a pattern that selects a file of the release. Without it nuka takes the source archive.\n\n" +
 			"```nu eval\nfetch pypi six 1.17.0 --file *.tar.gz --hash sha256-ff70335d468e7eb6ec65b95b99d3a2836546063f63acc5171de367e834932a81\n```",
 		Finds: "`PIP_INDEX_URL`, `PIP_EXTRA_INDEX_URL`; `index-url` and `extra-index-url` of `PIP_CONFIG_FILE`, the virtual environment, the user, " +
 			"the system; then pip's own index",
@@ -58,14 +58,14 @@ func (p *PyPIConfig) anonymous() Config {
 	return out
 }
 
-// PyPIConfig says where Python packages are: simple indexes (PEP 503), in the order to ask them.
-// A name and a password in an address are the credentials for it.
+// PyPIConfig is pip's configuration of package indexes: simple indexes (PEP 503), in order of precedence.
+// A name and a password in an address are its credentials.
 type PyPIConfig struct {
-	Index string   `json:"index,omitempty"` // "" is the one that pip has by itself
+	Index string   `json:"index,omitempty"` // "" is pip's default
 	Extra []string `json:"extra,omitempty"`
 }
 
-// pypi reads pip's configuration, without asking pip.
+// pypi reads pip's configuration. It does not run pip.
 func (c *Client) pypi() *PyPIConfig {
 	files := []string{
 		c.env("PIP_CONFIG_FILE"),
@@ -92,7 +92,7 @@ func (c *Client) pypi() *PyPIConfig {
 	return p
 }
 
-// pypiIndexes returns the indexes to ask.
+// pypiIndexes returns the indexes to use.
 func (f *Fetcher) pypiIndexes(ctx context.Context, p *PyPIConfig) ([]string, error) {
 	base := p.Index
 	for _, python := range []string{"python3", "python"} {
@@ -106,7 +106,7 @@ func (f *Fetcher) pypiIndexes(ctx context.Context, p *PyPIConfig) ([]string, err
 	return append([]string{base}, p.Extra...), nil
 }
 
-// A pyLink is a file that an index has.
+// A pyLink is a file on an index.
 type pyLink struct {
 	name, version string
 	source        bool
@@ -142,7 +142,7 @@ func (f *Fetcher) resolvePyPI(ctx context.Context, o Origin, regs *Registries) (
 	return pickPyPI(o, links)
 }
 
-// pypiLinks returns the files of a project that one index has.
+// pypiLinks returns a project's files on one index.
 func (f *Fetcher) pypiLinks(ctx context.Context, o Origin, address string, regs *Registries) ([]pyLink, error) {
 	at, err := regs.withLogin(place{url: address})
 	if err != nil {
@@ -169,7 +169,7 @@ func (f *Fetcher) pypiLinks(ctx context.Context, o Origin, address string, regs 
 			if err != nil {
 				return nil, err
 			}
-			if p.header == nil && sameHost(at.url, p.url) { // else credentials stay with the index they are for
+			if p.header == nil && sameHost(at.url, p.url) { // otherwise the index's credentials must not be sent
 				p.header = at.header
 			}
 			if !slices.ContainsFunc(links, func(l pyLink) bool { return l.name == name }) {
@@ -181,7 +181,7 @@ func (f *Fetcher) pypiLinks(ctx context.Context, o Origin, address string, regs 
 	return links, nil
 }
 
-// A pyTarget is a link of an index.
+// A pyTarget is a link on an index.
 type pyTarget struct {
 	url  *url.URL
 	text string
@@ -252,7 +252,7 @@ func pyTargets(body []byte, at *url.URL) (out []pyTarget) {
 	}
 }
 
-// pickPyPI picks the one file that an origin wants.
+// pickPyPI picks the file that an origin selects.
 func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 	var of []pyLink
 	for _, l := range links {
@@ -298,7 +298,7 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 		WithHint("choose one with --file: %s", strings.Join(names, ", "))
 }
 
-// noPyVersion says which versions there are.
+// noPyVersion returns an error that lists the existing versions.
 func noPyVersion(o Origin, links []pyLink) error {
 	var all []pyversion.Version
 	spelled := map[string]string{}

@@ -53,7 +53,7 @@ func FuzzPyTargets(f *testing.F) {
 	})
 }
 
-// TestPyPI has the indexes that people configure.
+// TestPyPI has typical configurations of indexes.
 func TestPyPI(t *testing.T) {
 	archive := makeTar(t, file("p/a", "A"))
 	pages := map[string]string{
@@ -95,11 +95,11 @@ func TestPyPI(t *testing.T) {
 	for name, c := range map[string]struct {
 		client *Client
 		o      Origin
-		want   string // in the error; "" is none
-		file   string // that was downloaded
+		want   string // a part of the error; "" means none
+		file   string // the downloaded file
 	}{
 		"another case":          {configured, Origin{Kind: PyPI, Name: "PyYaml", Version: "6.0.1"}, "", "/f/PyYAML-6.0.1.tar.gz"},
-		"a part of a version":   {configured, Origin{Kind: PyPI, Name: "six", Version: "7.3", Flags: kind.Fields{"file": "*.whl"}}, "there is no six 7.3; the newest is 1.17.0", ""},
+		"a part of a version":   {configured, Origin{Kind: PyPI, Name: "six", Version: "7.3", Flags: kind.Fields{"file": "*.whl"}}, "the registry has no six 7.3; the newest is 1.17.0", ""},
 		"a pre-release":         {configured, Origin{Kind: PyPI, Name: "ansible-core", Version: "2.16.3", Flags: kind.Fields{"file": "ansible-core-*.tar.gz"}}, "", "/f/ansible-core-2.16.3.tar.gz"},
 		"no file":               {configured, Origin{Kind: PyPI, Name: "six", Version: "1.17.0", Flags: kind.Fields{"file": "*.whl"}}, "six-1.17.0.tar.gz", ""},
 		"latest":                {configured, Origin{Kind: PyPI, Name: "six", Version: "latest"}, "1.17.0 now", ""},

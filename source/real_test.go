@@ -21,11 +21,11 @@ import (
 	"github.com/MordragT/nuka/source/archive"
 )
 
-// refusedReal has the archives of testdata/archives.txt that are refused, each with a reason.
+// refusedReal maps the archives of testdata/archives.txt that are refused to the reasons.
 var refusedReal = map[string]string{}
 
-// TestRealArchives unpacks the archives of testdata/archives.txt, as they come from the registries that this user's
-// clients are configured for, and compares each tree with those of the archive's own tools.
+// TestRealArchives fetches the archives of testdata/archives.txt from the registries in this user's client configuration,
+// unpacks them, and compares each tree with those that the archive's own tools make.
 // NUKA_ARCHIVES names a folder that keeps the downloads.
 func TestRealArchives(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
@@ -54,7 +54,7 @@ func TestRealArchives(t *testing.T) {
 			if _, err := os.Stat(path); err != nil {
 				dir := t.TempDir()
 				if _, err := f.Fetch(t.Context(), &Request{Origins: []Origin{o}, Unpack: pir.UnpackFile, Dir: dir}); err != nil {
-					// Registries of distributions keep one version at a time.
+					// Registries of distributions have one version at a time.
 					absent++
 					t.Skipf("not to be had: %v", err)
 				}
@@ -95,7 +95,7 @@ func TestRealArchives(t *testing.T) {
 	}
 }
 
-// toolsFor returns the tools of this machine that unpack the archive, each with its command; DIR stands for the folder.
+// toolsFor returns the installed tools that unpack the archive, each with its command; DIR stands for the folder.
 func toolsFor(t *testing.T, path string, kind OriginKind) map[string][]string {
 	t.Helper()
 	head := make([]byte, 4)
@@ -136,7 +136,7 @@ func runTool(t *testing.T, command []string) (map[string]string, error) {
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	out, err := cmd.CombinedOutput()
 	if err != nil && command[0] == "bsdtar" && strings.Contains(string(out), "Skipping hardlink pointing to itself") {
-		err = nil // which is what everybody does with it
+		err = nil // ignored, as users ignore it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %.500s", err, out)
@@ -144,7 +144,7 @@ func runTool(t *testing.T, command []string) (map[string]string, error) {
 	return readTree(t, dir), nil
 }
 
-// treeOf unpacks the archive and returns what it became.
+// treeOf unpacks the archive and returns the result.
 func treeOf(t *testing.T, path string, deb bool) (*archive.Result, map[string]string, error) {
 	t.Helper()
 	out := t.TempDir()
@@ -162,7 +162,7 @@ func treeOf(t *testing.T, path string, deb bool) (*archive.Result, map[string]st
 	return u, readTree(t, out), err
 }
 
-// readTree returns names, kinds, executable bits, link targets and contents, as far as a tree of nuka's has them.
+// readTree returns names, kinds, executable bits, link targets and contents: the properties that a tree has.
 func readTree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	tree := map[string]string{}
@@ -198,7 +198,7 @@ func readTree(t *testing.T, dir string) map[string]string {
 	return tree
 }
 
-// inUTF8 turns a name as unpacking does: what is no UTF-8 is ISO 8859-1.
+// inUTF8 converts a name as unpacking does: a name that is not UTF-8 is ISO 8859-1.
 func inUTF8(name string) string {
 	parts := strings.Split(name, "/")
 	for i, p := range parts {

@@ -8,36 +8,36 @@ import (
 	"strings"
 )
 
-// Registries is what a user's client configuration says about the registries of some origins, with the user's credentials for them.
-// The command reads it and hands it to the daemon with a request, so that both ask the same registries.
-// It is for the memory of one request: it must not be stored, logged or given to others.
+// Registries is a user's client configuration for the registries of some origins, including the user's credentials.
+// The command reads it and sends it to the daemon with a request, so both use the same registries.
+// It may be kept in memory for one request, and must not be stored, logged or sent to others.
 type Registries struct {
-	// Clients are the configurations by the name of their ConfigKind.
+	// Clients maps the names of ConfigKinds to configurations.
 	Clients map[string]Config
 	Logins  []Login
 
-	stranger bool // see anonymous
+	stranger bool // see the method anonymous
 }
 
-// A Config is the configuration of the client of a kind of registry.
+// A Config is the client configuration for a kind of registry.
 type Config interface {
-	// anonymous returns the addresses without the credentials.
+	// anonymous returns a copy without the credentials.
 	anonymous() Config
 }
 
 // A ConfigKind reads one kind of configuration.
 type ConfigKind struct {
-	Name string // the name of its field in JSON
-	// Variables is what the names of environment variables that name registries begin with, in capitals.
+	Name string // the name of its JSON field
+	// Variables is the prefix, in capitals, of environment variables that name registries.
 	Variables string
 	Read      func(*Client) Config
-	New       func() Config // an empty one, to decode into
+	New       func() Config // returns an empty one, to decode into
 }
 
-// netrcField is the name of the logins in JSON.
+// netrcField is the JSON field of the logins.
 const netrcField = "logins"
 
-// configOf returns the configuration of a name, or an empty one.
+// configOf returns the configuration with a name, or an empty one.
 func configOf[T any](r *Registries, name string) *T {
 	if c, ok := r.Clients[name].(any).(*T); ok && c != nil {
 		return c
@@ -57,7 +57,7 @@ func (r *Registries) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// UnmarshalJSON reads the configurations of the kinds that there are, and takes no notice of others.
+// UnmarshalJSON reads the configurations of known kinds and ignores others.
 func (r *Registries) UnmarshalJSON(b []byte) error {
 	var all map[string]json.RawMessage
 	if err := json.Unmarshal(b, &all); err != nil {
@@ -113,7 +113,7 @@ func (c *Client) Registries(origins ...Origin) *Registries {
 	return r
 }
 
-// anonymous returns the addresses without the credentials.
+// anonymous returns a copy without the credentials.
 func (r *Registries) anonymous() *Registries {
 	out := &Registries{stranger: true}
 	for name, c := range r.Clients {
@@ -122,8 +122,8 @@ func (r *Registries) anonymous() *Registries {
 	return out
 }
 
-// registries returns the configuration that a request is served by.
-// Its own, if it brings one; else that of the process, without credentials if the request is a stranger's.
+// registries returns the configuration for a request: its own if it has one,
+// otherwise that of this process, without credentials if the requester is another user.
 func (f *Fetcher) registries(r *Request) *Registries {
 	if r.Registries != nil {
 		return r.Registries
@@ -135,12 +135,12 @@ func (f *Fetcher) registries(r *Request) *Registries {
 	return own
 }
 
-// withoutUser drops a name and a password from an address.
+// withoutUser removes a name and a password from an address.
 func withoutUser(address string) string {
 	prefix, rest, _ := strings.Cut(address, "://")
 	if u, err := url.Parse(address); err == nil && u.User != nil {
 		return shown(u)
-	} else if err != nil && strings.Contains(rest, "@") { // whatever it is, what stands before the last @ may be a password
+	} else if err != nil && strings.Contains(rest, "@") { // not a valid address, but the part before the last @ may be a password
 		return prefix + "://" + rest[strings.LastIndex(rest, "@")+1:]
 	}
 	return address

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// maxSubmodules is how many submodules a fetch takes, with those of submodules; maxSubmoduleDepth how many lie in one another.
+	// maxSubmodules bounds the submodules of a fetch, including nested ones. maxSubmoduleDepth bounds how deep they may be nested.
 	maxSubmodules     = 1000
 	maxSubmoduleDepth = 16
 	// maxGitmodules bounds a .gitmodules file.
 	maxGitmodules = 1 << 20
-	// moduleDir is the folder of a request in which a submodule is unpacked before it is put into its place.
+	// moduleDir is the folder of a request where a submodule is unpacked before it is moved into place.
 	moduleDir = "module"
 )
 
-// A checkout makes one tree of a repository and its submodules. All repositories together are within the limits of one fetch.
+// A checkout makes one tree from a repository and its submodules. The limits of one fetch apply to all repositories together.
 type checkout struct {
 	f          *Fetcher
 	r          *Request
@@ -36,12 +36,12 @@ type checkout struct {
 	root       *os.Root // r.Dir
 	submodules bool
 
-	left  Limits // what may still come
+	left  Limits // the remaining limits
 	done  int64  // bytes of packs
 	count int    // submodules
 }
 
-// repository writes the tree of a revision to the folder at of r.Dir, and into it those of its submodules.
+// repository writes the tree of a revision, with those of its submodules, to the folder at in r.Dir.
 func (c *checkout) repository(ctx context.Context, o Origin, at string, depth int) error {
 	into, r := at, *c.r
 	if depth > 0 {
@@ -56,7 +56,7 @@ func (c *checkout) repository(ctx context.Context, o Origin, at string, depth in
 	if err != nil {
 		return err
 	}
-	if into != at { // an empty folder is in its place
+	if into != at { // an empty folder is there
 		if err := c.root.Remove(at); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func (c *checkout) repository(ctx context.Context, o Origin, at string, depth in
 	return nil
 }
 
-// modules reads the file .gitmodules of a tree. As for git, a link is none.
+// modules reads the file .gitmodules of a tree. As git does, it ignores a link of that name.
 func (c *checkout) modules(at string) ([]git.Module, error) {
 	name := path.Join(at, ".gitmodules")
 	info, err := c.root.Lstat(name)
@@ -101,7 +101,7 @@ func (c *checkout) modules(at string) ([]git.Module, error) {
 		return nil, nil
 	}
 	if err == nil && !info.Mode().IsRegular() {
-		err = protocol.Errorf(protocol.Invalid, "git: .gitmodules is no plain file").WithHint("the repository is broken or hostile; do not use it")
+		err = protocol.Errorf(protocol.Invalid, "git: .gitmodules is not a plain file").WithHint("the repository is broken or hostile; do not use it")
 	}
 	if err == nil && info.Size() > maxGitmodules {
 		err = protocol.Errorf(protocol.Exhausted, "git: .gitmodules is larger than %d bytes", maxGitmodules)
@@ -125,8 +125,8 @@ func (c *checkout) modules(at string) ([]git.Module, error) {
 	return modules, nil
 }
 
-// submoduleOrigin says where a submodule of the repository at o is. What a redirect may not do, an address in a repository may not either:
-// it leads from https to https, and inside only from inside.
+// submoduleOrigin returns the origin of a submodule of the repository at o. The rules of redirects apply to addresses in repositories as well:
+// from https only to https, and into private networks only from there.
 func submoduleOrigin(o Origin, modules []git.Module, sub archive.Submodule) (Origin, error) {
 	refuse := func(format string, args ...any) (Origin, error) {
 		return Origin{}, protocol.Errorf(protocol.Invalid, format, args...).
@@ -134,7 +134,7 @@ func submoduleOrigin(o Origin, modules []git.Module, sub archive.Submodule) (Ori
 	}
 	i := slices.IndexFunc(modules, func(m git.Module) bool { return m.Path == sub.Path })
 	if i < 0 || modules[i].URL == "" {
-		return refuse(".gitmodules does not say where it is")
+		return refuse(".gitmodules has no address for it")
 	}
 	address, err := git.ResolveURL(o.URL, modules[i].URL)
 	if err != nil {

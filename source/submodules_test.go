@@ -30,7 +30,7 @@ func (r *gitRepo) fetchAll(o Options, rev string) (string, error) {
 	return filepath.Join(dir, Out), err
 }
 
-// link makes a commit with a submodule at a path, and the text of .gitmodules.
+// link makes a commit with a submodule at a path and the given text of .gitmodules.
 func (r *gitRepo) link(path, commit, gitmodules string) string {
 	r.t.Helper()
 	r.write(".gitmodules", gitmodules)
@@ -40,7 +40,7 @@ func (r *gitRepo) link(path, commit, gitmodules string) string {
 	return strings.TrimSpace(r.git("rev-parse", "HEAD"))
 }
 
-// TestGitSubmodules compares a tree with submodules in submodules with the one that git clones.
+// TestGitSubmodules compares a tree with nested submodules with git's own clone.
 func TestGitSubmodules(t *testing.T) {
 	r := newGitRepo(t)
 	deep, lib := r.beside("deep.git"), r.beside("lib")
@@ -56,7 +56,7 @@ func TestGitSubmodules(t *testing.T) {
 	r.git("submodule", "--quiet", "add", "./../deep.git", "deep")
 	r.git("submodule", "--quiet", "add", deep.address, "libs/absolute")
 	r.commit()
-	lib.write("lib.c", "new") // not what the tree names
+	lib.write("lib.c", "new") // not the commit that the tree names
 	lib.commit()
 
 	clone := filepath.Join(t.TempDir(), "clone")
@@ -67,7 +67,7 @@ func TestGitSubmodules(t *testing.T) {
 	}
 	want := describe(t, clone)
 	for name := range want {
-		if filepath.Base(name) == ".git" { // where git keeps the history of a submodule
+		if filepath.Base(name) == ".git" { // where git keeps the data of a submodule
 			delete(want, name)
 		}
 	}
@@ -87,7 +87,7 @@ func TestGitSubmodules(t *testing.T) {
 	if protocol.CodeOf(err) != protocol.Invalid || !strings.Contains(err.Error(), "submodule") {
 		t.Errorf("without the option: got %v", err)
 	}
-	// A repository without any is the same with the option.
+	// For a repository without submodules the option changes nothing.
 	_, plain, err := deep.fetch(Options{}, "main")
 	dir := t.TempDir()
 	got, err2 := fetcher(Options{}).Fetch(t.Context(), &Request{
@@ -98,7 +98,7 @@ func TestGitSubmodules(t *testing.T) {
 	}
 }
 
-// TestGitSubmodulesRefused has .gitmodules files that lead where no fetch goes, and trees that they do not fit.
+// TestGitSubmodulesRefused has .gitmodules files with forbidden addresses, or that do not match the tree.
 func TestGitSubmodulesRefused(t *testing.T) {
 	r := newGitRepo(t)
 	sub := r.beside("sub")
@@ -109,9 +109,9 @@ func TestGitSubmodulesRefused(t *testing.T) {
 		return fmt.Sprintf("[submodule %q]\n\tpath = %s\n\turl = %s\n", name, path, url)
 	}
 	for name, c := range map[string]struct{ text, want string }{
-		"no section":        {"", "does not say where"},
-		"another path":      {module("s", "other", "../sub"), "does not say where"},
-		"no url":            {"[submodule \"s\"]\n\tpath = s\n", "does not say where"},
+		"no section":        {"", "has no address for it"},
+		"another path":      {module("s", "other", "../sub"), "has no address for it"},
+		"no url":            {"[submodule \"s\"]\n\tpath = s\n", "has no address for it"},
 		"file":              {module("s", "s", "file://"+secret), "fetch path"},
 		"a folder":          {module("s", "s", secret), "fetch path"},
 		"an option":         {module("s", "s", "-u./payload"), "fetch path"},
@@ -143,7 +143,7 @@ func TestGitSubmodulesRefused(t *testing.T) {
 	if _, err := r.fetchAll(Options{}, "main"); protocol.CodeOf(err) != protocol.NotFound || !strings.Contains(err.Error(), `submodule "s"`) {
 		t.Errorf("a commit that is not there: got %v", err)
 	}
-	// A link in the place of the file, of which git makes no tree.
+	// A link in place of .gitmodules, which git does not accept.
 	r.write("rules", module("s", "s", "../sub"))
 	r.write("link", "rules")
 	var tree strings.Builder
@@ -164,7 +164,7 @@ func TestGitSubmodulesRefused(t *testing.T) {
 	}
 }
 
-// TestSubmoduleOrigin holds addresses in repositories to the rules of redirects.
+// TestSubmoduleOrigin checks that the rules of redirects apply to addresses in repositories.
 func TestSubmoduleOrigin(t *testing.T) {
 	sub := archive.Submodule{Path: "s", Commit: strings.Repeat("1", 40)}
 	for _, c := range []struct{ from, to, want, err string }{
@@ -188,7 +188,7 @@ func TestSubmoduleOrigin(t *testing.T) {
 	}
 }
 
-// TestGitSubmodulesLimits has repositories that are within each limit alone, and not together.
+// TestGitSubmodulesLimits has repositories that keep each limit alone but exceed it together.
 func TestGitSubmodulesLimits(t *testing.T) {
 	r := newGitRepo(t)
 	sub := r.beside("sub")
@@ -230,7 +230,7 @@ func TestGitSubmodulesLimits(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, c.want)
 		}
 	}
-	// Each commit has the one before as a submodule.
+	// Each commit has the previous one as a submodule.
 	chain := r.beside("chain")
 	chain.write("a", "a")
 	last := chain.commit()
@@ -243,7 +243,7 @@ func TestGitSubmodulesLimits(t *testing.T) {
 		}
 		last = chain.link("s", last, module)
 	}
-	// Of 18 commits the third has two submodules, and the fourth three.
+	// Of 18 commits the third has two submodules, and the fourth has three.
 	few := fetcher(Options{})
 	few.modules = 2
 	for rev, want := range map[string]protocol.Code{"main~15": "", "main~14": protocol.Exhausted} {
@@ -258,7 +258,7 @@ func TestGitSubmodulesLimits(t *testing.T) {
 	}
 }
 
-// TestSubmodulesOrigin keeps the records of origins without submodules as they are.
+// TestSubmodulesOrigin checks that the NUON of origins without submodules has not changed.
 func TestSubmodulesOrigin(t *testing.T) {
 	for _, c := range []struct {
 		o    Origin

@@ -14,24 +14,24 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A transfer is one download, which may take several connections.
+// A transfer is one download, which may need several connections.
 type transfer struct {
 	f        *Fetcher
 	place    place
-	want     pir.Hash // checked if it is of the archive
+	want     pir.Hash // checked if it is a hash of the archive
 	file     *os.File
-	tag      string // file with the entity tag of the bytes in file; "" resumes nothing from before
+	tag      string // file with the entity tag of the bytes in file; "" disables resuming from an earlier call
 	progress func(done, total int64)
 
 	done int64 // bytes in file
 	etag string
-	sum  hash.Hash // over the bytes in file; nil if not needed
+	sum  hash.Hash // over the bytes in file; nil if no hash is needed
 }
 
-// errWrongBytes is wrapped by the error about a whole download that has another hash.
+// errWrongBytes is wrapped by the error about a complete download that has another hash.
 var errWrongBytes = errors.New("the bytes are not those that are wanted")
 
-// all transfers until the file is whole, and checks its hash.
+// all transfers until the file is complete, and checks its hash.
 func (d *transfer) all(ctx context.Context) error {
 	if err := d.resume(); err != nil {
 		return err
@@ -42,8 +42,8 @@ func (d *transfer) all(ctx context.Context) error {
 	return d.check()
 }
 
-// resume counts and hashes what an earlier transfer left in the file.
-// Without the entity tag of that content the file is begun anew.
+// resume counts and hashes the bytes that an earlier transfer left in the file.
+// Without the entity tag of that content, it starts again from zero.
 func (d *transfer) resume() error {
 	d.sum = archiveHash(d.want)
 	if etag, err := os.ReadFile(d.tag); d.tag != "" && err == nil && len(etag) > 0 {
@@ -90,7 +90,7 @@ func (d *transfer) run(ctx context.Context) error {
 		if err := d.restart(); err != nil {
 			return err
 		}
-		if d.etag = resp.Header.Get("ETag"); len(d.etag) < 1 || d.etag[0] != '"' { // a weak tag does not do for ranges
+		if d.etag = resp.Header.Get("ETag"); len(d.etag) < 1 || d.etag[0] != '"' { // a weak tag does not allow ranges
 			d.etag = ""
 		}
 		if d.tag != "" {
@@ -109,7 +109,7 @@ func (d *transfer) run(ctx context.Context) error {
 	return d.copy(resp.Body, total, func() { cancel(errStalled) })
 }
 
-// goesOn reports whether an answer with a part of the content has the part behind the bytes in the file.
+// goesOn reports whether a partial response continues the bytes in the file.
 func (d *transfer) goesOn(resp *http.Response) bool {
 	if tag := resp.Header.Get("ETag"); tag != "" && tag != d.etag {
 		return false
@@ -119,8 +119,8 @@ func (d *transfer) goesOn(resp *http.Response) bool {
 	return err == nil && first == d.done && last >= first
 }
 
-// atEnd is called when the server has no bytes behind those in the file.
-// If it says that these are all, the transfer is done: the connection broke between the last byte and the end of the answer.
+// atEnd is called if the server has no bytes after those in the file.
+// If the server reports this as the total size, the transfer is complete: the connection broke between the last byte and the end of the response.
 func (d *transfer) atEnd(refused error) error {
 	var answer *httpError
 	if errors.As(refused, &answer) && answer.size == d.done {
@@ -129,7 +129,7 @@ func (d *transfer) atEnd(refused error) error {
 	return d.anew(protocol.Errorf(protocol.Unavailable, "%v", refused))
 }
 
-// anew forgets the bytes in the file, so that the next try asks for all, and returns why.
+// anew discards the bytes in the file, so that the next attempt requests everything, and returns why.
 func (d *transfer) anew(why error) error {
 	d.etag = ""
 	if d.tag != "" {
@@ -138,7 +138,7 @@ func (d *transfer) anew(why error) error {
 	return why
 }
 
-var errStalled = errors.New("no byte came for a minute")
+var errStalled = errors.New("no byte arrived for a minute")
 
 func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 	watchdog := time.AfterFunc(d.f.stall, abort)
@@ -172,7 +172,7 @@ func (d *transfer) copy(body io.Reader, total int64, abort func()) error {
 	}
 }
 
-// check compares the digest of the bytes that were transferred.
+// check compares the hash of the transferred bytes.
 func (d *transfer) check() error {
 	if d.tag != "" {
 		os.Remove(d.tag)
@@ -186,7 +186,7 @@ func (d *transfer) check() error {
 	return nil
 }
 
-// wrongBytes is a mismatch of a download, which must not be resumed.
+// wrongBytes is the error about a download with another hash, which must not be resumed.
 type wrongBytes struct{ error }
 
 func (w *wrongBytes) Unwrap() []error { return []error{w.error, errWrongBytes} }

@@ -9,7 +9,7 @@ import (
 	"github.com/MordragT/nuka/source/archive"
 )
 
-// unpack makes r.Dir/out of the downloaded file and removes the file.
+// unpack makes r.Dir/out from the downloaded file and removes the file.
 func (f *Fetcher) unpack(ctx context.Context, a *fetched, r *Request) error {
 	out := filepath.Join(r.Dir, Out)
 	if r.Unpack == pir.UnpackFile {
@@ -22,7 +22,7 @@ func (f *Fetcher) unpack(ctx context.Context, a *fetched, r *Request) error {
 	return f.unpackInto(ctx, a, out, r)
 }
 
-// unpackInto makes the folder out of an archive.
+// unpackInto unpacks an archive into the folder out.
 func (f *Fetcher) unpackInto(ctx context.Context, a *fetched, out string, r *Request) error {
 	_, err := f.unpackWithin(ctx, a, out, r, f.o.Limits.Limits)
 	return err

@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/source/archive"
 )
 
-// TestNotice shows what is said about a tree: what is left out, and where it cannot be checked out.
+// TestNotice checks the messages about a tree: entries that were left out, and names that prevent a checkout.
 func TestNotice(t *testing.T) {
 	var told []string
 	(&Request{Notice: func(text string) { told = append(told, text) }}).notice(&archive.Result{

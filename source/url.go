@@ -17,7 +17,7 @@ func urlKind() Kind {
 	return Kind{
 		Kind: kind.Kind{
 			Name: string(URL), About: "A file or archive from a URL.", More: kind.Downloaded,
-			Args:  []kind.Param{{Name: "url", Type: kind.String, About: "Where it is."}},
+			Args:  []kind.Param{{Name: "url", Type: kind.String, About: "Its address."}},
 			Flags: kind.Archive(kind.Param{Name: "name", Type: kind.String, About: "A name for messages.", Aside: true}),
 			Examples: []kind.Example{{
 				Text:  "fetch url https://example.org/a-1.tar.gz --hash b3-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --strip 1",
@@ -26,10 +26,10 @@ func urlKind() Kind {
 			Unpacked: unpackedURL,
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256, pir.SHA512},
-		Doc: "An address with the ending of an archive is unpacked; anything else is kept as one file.\n\n" +
+		Doc: "nuka unpacks a file whose address has the extension of an archive, and keeps any other file as it is.\n\n" +
 			"```nu eval\nfetch url https://example.org/a-1.tar.gz --strip 1 --hash sha256-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n```",
 		Finds:       "at its address",
-		Credentials: "netrc. An address in a package file has neither name nor password: it is kept and given to others",
+		Credentials: "netrc. An address in a package file may not contain a name or password, because nuka stores it and sends it to other nodes",
 		Check:       func(o Origin) error { return checkAddress(o, o.URL) },
 		Show:        func(o Origin) string { return shownText(o.URL) },
 		Netrc:       true,
@@ -44,7 +44,7 @@ var archiveEndings = []string{
 	".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.lzma", ".zip", ".crate", ".whl", ".jar",
 }
 
-// unpackedURL tells an archive by the ending of its address.
+// unpackedURL recognises an archive by the suffix of its address.
 func unpackedURL(fields kind.Fields) pir.Unpack {
 	address, _, _ := strings.Cut(fields["url"], "?")
 	for _, ending := range archiveEndings {
@@ -55,7 +55,7 @@ func unpackedURL(fields kind.Fields) pir.Unpack {
 	return pir.UnpackFile
 }
 
-// checkAddress reports what is wrong with the address of an origin.
+// checkAddress returns an error about a wrong address of an origin, or nil.
 func checkAddress(o Origin, address string) error {
 	u, err := url.Parse(address)
 	switch {
@@ -64,7 +64,7 @@ func checkAddress(o Origin, address string) error {
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
 		return fmt.Errorf("origin %s %q: want an http or https address", o.Kind, address)
 	case u.User != nil:
-		return fmt.Errorf("origin %s %s: origins are kept and given to others, so no name and no password stands in them: write them in ~/.netrc",
+		return fmt.Errorf("origin %s %s: nuka stores origins and sends them to other nodes, so they may not contain a name or password: put these into ~/.netrc",
 			o.Kind, shown(u))
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// sendWatched is send, of an answer whose body ends with an error when it brings no byte for a while.
+// sendWatched is send with a response whose body returns an error if it delivers no bytes for a while.
 func (f *Fetcher) sendWatched(req *http.Request, header http.Header) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	resp, err := f.send(req.WithContext(ctx), header)
@@ -19,7 +19,7 @@ func (f *Fetcher) sendWatched(req *http.Request, header http.Header) (*http.Resp
 	return resp, nil
 }
 
-// A watchedBody is ended by its timer.
+// A watchedBody is a response body that its timer can end.
 type watchedBody struct {
 	io.ReadCloser
 	timer  *time.Timer

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// netProcesses returns the net daemons of a node.
+// netProcesses returns the processes of a node's net daemons.
 func netProcesses(d *Node) []int {
 	var pids []int
 	parent := d.Process()
@@ -30,7 +30,7 @@ func netProcesses(d *Node) []int {
 	return pids
 }
 
-// A net daemon is killed again and again while a package comes: whoever asked for it sees nothing of that.
+// TestNetDaemonDies kills a net daemon repeatedly while a package is received: the requester must notice nothing.
 func TestNetDaemonDies(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node(`{up: 10mib, apart: true}`), n.Node("{apart: true}")

@@ -23,11 +23,11 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// liarEnv names a home whose store this program shows to others with every leaf changed, in place of running tests.
+// liarEnv names a home. If it is set, this program serves the home's store with every leaf changed, instead of running tests.
 const liarEnv = "NUKA_TESTNET_LIAR"
 
-// A liar is a swarm.System that tells what it has read in another's store, so that all that is signed is genuine, and all that
-// can be checked without the files as well. The bytes of the files are wrong.
+// A liar is a swarm.System that answers from another node's store, so all its signatures are genuine, and everything passes that
+// can be checked without the files. The bytes of the files are wrong.
 type liar struct{ store *cas.Store }
 
 func (l *liar) Block(ctx context.Context, c cid.CID, _ routing.Requester) ([]byte, error) {
@@ -78,7 +78,7 @@ func (l *liar) Shared(context.Context) iter.Seq2[routing.Announcement, error] {
 	}
 }
 
-// lieForever is what this program does as a liar: its address is on standard output, and it ends when it is killed.
+// lieForever runs this program as a liar. It prints its address on standard output, and runs until it is killed.
 func lieForever(home, ip string, seed byte) error {
 	store, err := cas.Open(protocol.Home{Data: home}.Store(), nil)
 	if err != nil {
@@ -93,8 +93,8 @@ func lieForever(home, ip string, seed byte) error {
 	return s.Run(context.Background())
 }
 
-// liar starts a liar on a machine that runs nothing else, about what is in a folder that is like the home of another, and
-// returns its address. It ends with the machine.
+// liar starts a liar on a machine that runs nothing else, and returns the liar's address. The liar serves a folder that is like the home
+// of another node. It ends with the machine.
 func (d *Node) liar(t *testing.T, home string, seed byte) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -119,9 +119,9 @@ func (d *Node) liar(t *testing.T, home string, seed byte) string {
 	return strings.TrimSpace(address)
 }
 
-// Case 7: all nodes that a node begins with are hostile: they tell what is genuinely signed, find themselves in the DHT, and
-// give wrong bytes. A new node does not get the package, which is said, and nothing of it is there. One that was up before
-// calls those who were of use then, and gets it.
+// TestEclipse is case 7: all bootstrap peers of a node are hostile. They send genuine attestations, find only each other in the DHT, and
+// send wrong bytes. A new node must not get the package, must say so, and must keep nothing of it. A node that ran before the attack
+// connects to peers that were useful then, and gets the package.
 func TestEclipse(t *testing.T) {
 	n := New(t, programs)
 	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false, relay: false, bootstrap: [%s]}`
@@ -158,7 +158,7 @@ func TestEclipse(t *testing.T) {
 		t.Errorf("nobody lied to it:\n%s", fresh.Log())
 	}
 	t.Logf("a new node: exit %d after %s: %s", r.Code, r.Took, r.Err)
-	// Its description may have come, which is checked against its hash; its content must not.
+	// It may have received the PIR, which is checked against the PID, but must not have received the content.
 	if r := fresh.Nuka(packages, "show", pid); r.Code == 0 && !strings.Contains(r.Out, "not in the store") {
 		t.Errorf("something of it is visible: %s", r.Out)
 	}

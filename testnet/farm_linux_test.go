@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// long skips what takes minutes, unless it is asked for.
+// long skips a test that takes minutes, unless such tests are enabled.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("NUKA_LONG") == "" {
@@ -21,7 +21,7 @@ func long(t *testing.T) {
 	}
 }
 
-// eventually tries until it succeeds.
+// eventually retries until try returns "".
 func eventually(t *testing.T, limit time.Duration, try func() string) {
 	t.Helper()
 	var failed string
@@ -33,7 +33,7 @@ func eventually(t *testing.T, limit time.Duration, try func() string) {
 	t.Fatalf("not within %s: %s", limit, failed)
 }
 
-// Two halves of a network that cannot reach each other build and sign; then they can, and know of each other's work.
+// TestPartitionHeals lets two halves of a network build and sign while they cannot reach each other. After they can, each must learn of the other's work.
 func TestPartitionHeals(t *testing.T) {
 	n := New(t, programs)
 	var nodes []*Node
@@ -70,7 +70,7 @@ func TestPartitionHeals(t *testing.T) {
 	}
 }
 
-// A machine is killed while it receives; afterwards it goes on where it was.
+// TestKilledWhileReceiving kills a machine while it receives; afterwards it must resume where it was.
 func TestKilledWhileReceiving(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node(`{up: 10mib}`), n.Node("{}")
@@ -104,7 +104,7 @@ func bigPackage(t *testing.T, a *Node, size int) (dir, ticket string) {
 	t.Helper()
 	dir = t.TempDir()
 	big := make([]byte, size)
-	if _, err := rand.NewChaCha8([32]byte{}).Read(big); err != nil { // no two leaves are the same
+	if _, err := rand.NewChaCha8([32]byte{}).Read(big); err != nil { // so that all leaves differ
 		t.Fatal(err)
 	}
 	write(t, dir, "data", string(big))
@@ -120,12 +120,12 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// Thirty nodes that begin with one of them, and find each other's work over the DHT; then a third of them dies.
+// TestFarm has thirty nodes with one of them as the bootstrap peer. They find each other's work over the DHT; then a third of them dies.
 func TestFarm(t *testing.T) {
 	long(t)
 	size := 30
 	if n, err := strconv.Atoi(os.Getenv("NUKA_FARM")); err == nil {
-		size = n // to look into it on a smaller one
+		size = n // smaller, for debugging
 	}
 	n := New(t, programs)
 	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false, relay: false%s}`
@@ -148,7 +148,7 @@ func TestFarm(t *testing.T) {
 			t.Logf("the first one built in %s", time.Since(start))
 		}
 	}
-	time.Sleep(5 * time.Second) // announcing goes on behind the answer
+	time.Sleep(5 * time.Second) // announcements go on after the answer
 	keys := make([]string, size)
 	for i, d := range nodes {
 		keys[i] = d.Key()
@@ -175,9 +175,9 @@ func TestFarm(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("found, decided and fetched: p50 %s, p90 %s, max %s", took[len(took)/2], took[len(took)*9/10], took[len(took)-1])
 
-	// A third dies. What another one holds is not lost: each package is on three nodes by now.
+	// A third of the nodes dies. Packages that others also have are not lost: each package is on three nodes by now.
 	for i := 0; i < size; i += 3 {
-		if i > 0 { // the one that the others begin with stays: who comes new needs one
+		if i > 0 { // the bootstrap peer stays, because new nodes need one
 			nodes[i].Kill()
 		}
 	}
@@ -200,7 +200,7 @@ func peerOf(t *testing.T, d *Node) string {
 	return s.Peer
 }
 
-// What a node that has died had built is found at another that has got it and shares it, by somebody who came later.
+// TestHeldByAnother checks that a node that joined late finds a dead node's package at another node, which got it and shares it.
 func TestHeldByAnother(t *testing.T) {
 	n := New(t, programs)
 	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false, relay: false%s}`

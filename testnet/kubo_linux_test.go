@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// An ipfs is a kubo on a machine of the net.
+// An ipfs is a kubo node on a machine of the net.
 type ipfs struct {
 	t             *testing.T
 	d             *Node
@@ -60,7 +60,7 @@ func (k *ipfs) start() {
 	for lines.Scan() {
 		if lines.Text() == "Daemon is ready" {
 			go func() {
-				for lines.Scan() { // it would wait for somebody to read
+				for lines.Scan() { // the daemon blocks unless its output is read
 				}
 			}()
 			return
@@ -69,7 +69,7 @@ func (k *ipfs) start() {
 	k.t.Fatal("kubo's daemon has ended")
 }
 
-// IPFS's own node, which knows nothing of nuka, fetches a package by its CID from a nukad: files of all kinds of trees.
+// TestKubo lets kubo, IPFS's own node, which knows nothing of nuka, fetch packages with files of every kind from a nukad, by their CIDs.
 func TestKubo(t *testing.T) {
 	long(t)
 	n := New(t, programs)
@@ -135,7 +135,7 @@ func TestKubo(t *testing.T) {
 	t.Logf("%d files of %d bytes, %d bytes of blocks", files, size, len(car))
 }
 
-// same compares what is in two folders, and returns how many files that are, and their bytes.
+// same compares the files in two folders, and returns their number and total size.
 func same(t *testing.T, want, got string) (files int, size int64) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(want), ".", func(path string, e fs.DirEntry, err error) error {

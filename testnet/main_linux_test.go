@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"testing"
 
-	_ "github.com/MordragT/nuka/node" // what the programs are made of: a change of it makes a result stale
+	_ "github.com/MordragT/nuka/node" // the code of the programs: a change makes cached test results stale
 )
 
 var (
@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	os.Exit(func() int {
 		if os.Getuid() != 0 {
-			return m.Run() // all is skipped
+			return m.Run() // every test is skipped
 		}
 		dir, err := os.MkdirTemp("", "nuka-testnet-")
 		if err != nil {
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// prepare builds the programs, and a package whose program is one of WebAssembly, from a file and not from the network.
+// prepare builds the programs, and a package with a WebAssembly program from a file, without network access.
 func prepare(dir string) error {
 	programs, packages = filepath.Join(dir, "bin"), filepath.Join(dir, "packages")
 	gobuild := func(env []string, args ...string) error {
@@ -59,7 +59,7 @@ func prepare(dir string) error {
 	if err := gobuild([]string{"GOOS=wasip1", "GOARCH=wasm"}, "-o", filepath.Join(packages, "tool.wasm"), "../cmd/nuka/testdata/tool"); err != nil {
 		return err
 	}
-	for _, pattern := range []string{"../cmd/nuka/*.go", "../cmd/nukad/*.go"} { // the same, for what cannot be imported
+	for _, pattern := range []string{"../cmd/nuka/*.go", "../cmd/nukad/*.go"} { // the same for the packages that cannot be imported
 		sources, err := filepath.Glob(pattern)
 		if err != nil {
 			return err

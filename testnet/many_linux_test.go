@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// All machines of a network want the same at the same moment, and one has it: they give it to each other.
+// TestManyAtOnce lets all machines of a network fetch the same package at the same moment from one seeder: they must exchange parts of it.
 func TestManyAtOnce(t *testing.T) {
-	// The first one gives what a cable carries, as on any network: a machine that is fast enough would otherwise be through
-	// with all of them before they have looked for each other.
+	// The seeder's upload rate is that of a cable, as on a real network. A machine without that limit could serve
+	// all of them before they have found each other.
 	size, mib, up := 6, 24, 32<<20
 	if os.Getenv("NUKA_LONG") != "" {
 		size, mib, up = 20, 200, 120<<20
@@ -67,7 +67,7 @@ func peersOf(t *testing.T, d *Node) (peers []struct{ Sent, Received int64 }) {
 	return peers
 }
 
-// sentBy returns how many bytes a node has given to its peers.
+// sentBy returns how many bytes a node has sent to its peers.
 func sentBy(t *testing.T, d *Node) (sum int64) {
 	t.Helper()
 	for _, p := range peersOf(t, d) {

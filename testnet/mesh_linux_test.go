@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A mesh on a network whose machines know no address: members get each other's packages, others get nothing, packages of
-// the mesh do not leave it, and who is revoked is out.
+// TestMesh has a mesh on a network where no machine knows an address: members get each other's packages, other nodes get none, packages of
+// the mesh do not leave it, and a revoked member is excluded.
 func TestMesh(t *testing.T) {
 	n := New(t, programs)
 	const team = `{listen: [/ip4/0.0.0.0/tcp/0, /ip4/0.0.0.0/udp/0/quic-v1], share: [{names: "app", with: "mesh:team"}]}`
@@ -15,7 +15,7 @@ func TestMesh(t *testing.T) {
 	a.Must(packages, "mesh", "create", "team")
 	ticket := a.Must(packages, "mesh", "invite", "team")
 	b.Must(packages, "mesh", "join", ticket)
-	// An invitation is for one.
+	// An invitation can be used once.
 	if r := c.Nuka(packages, "mesh", "join", ticket); r.Code != 4 {
 		t.Errorf("a ticket was used twice: exit %d, %s", r.Code, r.Err)
 	}
@@ -35,7 +35,7 @@ func TestMesh(t *testing.T) {
 	if out := b.Must(packages, "mesh", "members"); !strings.Contains(out, a.Key()) {
 		t.Errorf("b does not know a:\n%s", out)
 	}
-	// The stranger is connected to both in the public swarm, and is told nothing.
+	// The stranger is connected to both in the public swarm, but they answer it nothing about the mesh.
 	stranger.Must(packages, "swarm", "connect", ticketOf(t, a))
 	stranger.Must(packages, "swarm", "connect", ticketOf(t, b))
 	if r := stranger.Nuka(packages, "get", pid); r.Code == 0 {
@@ -47,13 +47,13 @@ func TestMesh(t *testing.T) {
 		}
 	}
 
-	// c, which may invite, lets a fourth one in: it is found by a without an address.
+	// c, which may invite, admits a fourth node; a finds it without an address.
 	fourth := n.Node("{}")
 	fourth.Must(packages, "mesh", "join", c.Must(packages, "mesh", "invite", "team"))
 	fourth.Must(packages, "trust", "add", a.Key(), "--yes")
 	eventually(t, 20*time.Second, func() string { return failure(fourth.Nuka(packages, "get", pid)) })
 
-	// b is revoked: the others learn it, and b gets nothing new.
+	// b is revoked: the others learn of it, and b gets nothing new.
 	a.Must(packages, "mesh", "revoke", "team", b.Key(), "--yes")
 	next := strings.Fields(a.Must(packages, "build", "./app.nu", "--text", "secret"))[0]
 	c.Must(packages, "trust", "add", a.Key(), "--yes")

@@ -9,12 +9,12 @@ import (
 	"github.com/MordragT/nuka/internal/skip"
 )
 
-// Two machines behind routers that translate addresses, and four that everybody can call. The two find each other, through a
+// TestBehindRouters has two machines behind NAT routers and four reachable ones. The two find each other, connect through a
 // relay at first, and then punch a hole.
 func TestBehindRouters(t *testing.T) {
 	long(t)
 	n := New(t, programs)
-	n.prefix = "31.7" // addresses of the internet: libp2p's ways through a router are for those
+	n.prefix = "31.7" // public addresses: libp2p uses relays and hole punching only for those
 	const config = `{listen: [/ip4/0.0.0.0/tcp/4717, /ip4/0.0.0.0/udp/4717/quic-v1], mdns: false%s}`
 	first := n.Node(fmt.Sprintf(config, ""))
 	first.Must(packages, "daemon", "start")

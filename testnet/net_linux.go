@@ -21,7 +21,7 @@ import (
 // nets numbers the nets of this process.
 var nets atomic.Int64
 
-// A Net is a switch with nodes on it. Its methods end the test when they cannot do what they say.
+// A Net is a switch with nodes on it. If a method fails, it ends the test.
 type Net struct {
 	t        testing.TB
 	programs string // folder of nuka and nukad
@@ -40,7 +40,7 @@ type Node struct {
 	IP   string
 }
 
-// New makes a net with the programs of a folder. It is taken down when the test ends.
+// New makes a net with the programs in a folder. It is removed when the test ends.
 func New(t testing.TB, programs string) *Net {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -59,7 +59,7 @@ func New(t testing.TB, programs string) *Net {
 		skip.Wall(t, "network namespaces cannot be made here:", string(out))
 	}
 	t.Cleanup(n.close)
-	for _, bridge := range []string{"br0", "br1"} { // br1 is for those who are cut off
+	for _, bridge := range []string{"br0", "br1"} { // br1 is for nodes that are cut off
 		n.ip("-n", n.name, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0")
 		n.ip("-n", n.name, "link", "set", bridge, "up")
 	}
@@ -89,7 +89,7 @@ func (n *Net) ip(args ...string) {
 	}
 }
 
-// Node adds a machine with a configuration, NUON.
+// Node adds a machine with the given configuration in NUON.
 func (n *Net) Node(config string) *Node {
 	n.t.Helper()
 	d := n.machine(config)
@@ -102,8 +102,8 @@ func (n *Net) Node(config string) *Node {
 	return d
 }
 
-// Hidden adds a machine behind a router of its own that translates addresses: it calls others, and nobody calls it.
-// The second result is false when the system cannot do that.
+// Hidden adds a machine behind a NAT router of its own: it can open connections to others, but no other machine can connect to it.
+// The second result is false if the system does not support that.
 func (n *Net) Hidden(config string) (*Node, bool) {
 	n.t.Helper()
 	if _, err := exec.LookPath("nft"); err != nil {
@@ -144,7 +144,7 @@ func (n *Net) machine(config string) *Node {
 	if err := os.WriteFile(filepath.Join(d.Home, "config.nuon"), []byte(config), 0o600); err != nil {
 		n.t.Fatal(err)
 	}
-	// Machine code is made once for all machines, not by each.
+	// All machines share the machine code, so that it is compiled once.
 	if err := os.Mkdir(filepath.Join(d.Home, "cache"), 0o700); err != nil {
 		n.t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func (n *Net) machine(config string) *Node {
 	}
 	ns := d.namespace()
 	n.ip("netns", "add", ns)
-	// Without IPv6 a machine that has nothing to say says nothing.
+	// With IPv6 disabled, an idle machine sends nothing.
 	n.ip("netns", "exec", ns, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
 	n.ip("-n", ns, "link", "set", "lo", "up")
 	return d
@@ -168,28 +168,28 @@ func (n *Net) machine(config string) *Node {
 func (d *Node) namespace() string { return fmt.Sprintf("%s-%d", d.net.name, d.n) }
 func (d *Node) port() string      { return fmt.Sprintf("port%d", d.n) }
 
-// Cut takes nodes off the switch, to one of their own: they still reach each other.
+// Cut moves nodes from the switch to another one: they still reach each other.
 func (n *Net) Cut(nodes ...*Node) {
 	for _, d := range nodes {
 		n.ip("-n", n.name, "link", "set", d.port(), "master", "br1")
 	}
 }
 
-// Heal puts all nodes on one switch again.
+// Heal moves all nodes back to one switch.
 func (n *Net) Heal() {
 	for _, d := range n.nodes {
 		n.ip("-n", n.name, "link", "set", d.port(), "master", "br0")
 	}
 }
 
-// A Result is what a command did.
+// A Result is the outcome of a command.
 type Result struct {
 	Out, Err string
 	Code     int
 	Took     time.Duration
 }
 
-// Nuka runs the command on the node, in a folder.
+// Nuka runs the command nuka on the node, in a folder.
 func (d *Node) Nuka(dir string, args ...string) Result {
 	d.net.t.Helper()
 	c := exec.Command("ip", append([]string{"netns", "exec", d.namespace(), filepath.Join(d.net.programs, "nuka")}, args...)...)
@@ -209,7 +209,7 @@ func (d *Node) Nuka(dir string, args ...string) Result {
 	return r
 }
 
-// Must is Nuka for what must succeed; it returns what was printed.
+// Must runs Nuka and fails the test if the command fails; it returns the command's output.
 func (d *Node) Must(dir string, args ...string) string {
 	d.net.t.Helper()
 	r := d.Nuka(dir, args...)
@@ -235,7 +235,7 @@ func (d *Node) Key() string {
 	return s.Key
 }
 
-// Process returns the process of the node's daemon, 0 when none runs.
+// Process returns the process id of the node's daemon, or 0 if none runs.
 func (d *Node) Process() int {
 	r := d.Nuka(d.Home, "status", "--json")
 	var s struct{ Process int }
@@ -245,7 +245,7 @@ func (d *Node) Process() int {
 	return s.Process
 }
 
-// Kill ends the node's daemon and all that runs in its namespace, at once.
+// Kill kills the node's daemon and every process in its namespace, at once.
 func (d *Node) Kill() {
 	out, err := exec.Command("ip", "netns", "pids", d.namespace()).Output()
 	if err != nil {
@@ -256,7 +256,7 @@ func (d *Node) Kill() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
-	for range 500 { // until they are gone: the store's lock goes with them
+	for range 500 { // until they have ended, because the store's lock ends with them
 		out, err := exec.Command("ip", "netns", "pids", d.namespace()).Output()
 		if err != nil || len(bytes.TrimSpace(out)) == 0 {
 			return
@@ -265,22 +265,22 @@ func (d *Node) Kill() {
 	}
 }
 
-// Traffic returns how many bytes the node's interface has received and sent since it was made.
+// Traffic returns how many bytes the node's interface has received and sent since it was created.
 func (d *Node) Traffic() int64 {
 	d.net.t.Helper()
 	count := d.counters()
 	return count["received bytes"] + count["sent bytes"]
 }
 
-// Sent returns how many packets have left the node's interface since it was made.
-// ICMPv6 is not counted: with it the kernel looks for routers and says its groups by itself, at any time.
+// Sent returns how many packets the node's interface has sent since it was created.
+// It excludes ICMPv6, with which the kernel itself searches for routers and announces its groups at any time.
 func (d *Node) Sent() int64 {
 	d.net.t.Helper()
 	count := d.counters()
 	return count["sent packets"] - count["Icmp6OutMsgs"]
 }
 
-// counters returns what the kernel has counted at the node's interface.
+// counters returns the kernel's counters of the node's interface.
 func (d *Node) counters() map[string]int64 {
 	d.net.t.Helper()
 	out, err := exec.Command("ip", "netns", "exec", d.namespace(),

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// By mDNS alone: two machines of one network that know nothing of each other but a key.
+// TestFoundByMDNS has two machines on one network that know only a key of each other, and find each other by mDNS.
 func TestFoundByMDNS(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node("{}"), n.Node("{}")
@@ -19,7 +19,7 @@ func TestFoundByMDNS(t *testing.T) {
 	t.Logf("found and run in %s", r.Took)
 }
 
-// No packet leaves a node that has no reason to, nor one that has all it is asked for.
+// TestSilence checks that a node sends no packet if it has no reason to, or if it has everything that is requested of it.
 func TestSilence(t *testing.T) {
 	n := New(t, programs)
 	a := n.Node("{}")
@@ -34,7 +34,7 @@ func TestSilence(t *testing.T) {
 		t.Errorf("got %d packets sent, want none", sent)
 	}
 	a.Must(packages, "share", "./app.nu")
-	for range 100 { // until it has said something, so that what is counted above can be something
+	for range 100 { // until it has sent something, which proves that the counter works
 		if a.Sent() != 0 {
 			return
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// lie has a node that does not run say, with its own key, that a package is something else, and hold that.
+// lie makes a stopped node attest, with its own key, another content for a package, and store that content.
 func lie(t *testing.T, d *Node, pkg string, says ...string) {
 	t.Helper()
 	id, err := pir.ParsePID(pkg)
@@ -47,7 +47,7 @@ func lie(t *testing.T, d *Node, pkg string, says ...string) {
 	}
 }
 
-// A network of two builders that agree, one that lies, and those who ask.
+// TestLyingBuilder has two builders that agree, one that lies, and nodes that request the package.
 func TestLyingBuilder(t *testing.T) {
 	n := New(t, programs)
 	a, b, liar := n.Node("{}"), n.Node("{}"), n.Node("{}")
@@ -59,7 +59,7 @@ func TestLyingBuilder(t *testing.T) {
 	lie(t, liar, pid, "a lie")
 	liar.Must(packages, "share", pid)
 
-	// 2 of 3: the agreed content is taken, and the disagreement is shown.
+	// 2 of 3: the node takes the content with two votes, and shows the disagreement.
 	c := n.Node("{}")
 	c.Must(packages, "trust", "add", a.Key(), "--yes", "--label", "ann")
 	c.Must(packages, "trust", "add", b.Key(), "--yes", "--label", "ben")
@@ -82,7 +82,7 @@ func TestLyingBuilder(t *testing.T) {
 		t.Errorf("trust why does not show who said what:\n%s", why)
 	}
 
-	// The liar's vote alone is too little: the package is built.
+	// The liar's vote alone is not enough: the node builds the package.
 	d := n.Node("{}")
 	absent := protocol.KeyOf(ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))).String()
 	d.Must(packages, "trust", "add", liar.Key(), "--yes")
@@ -92,7 +92,7 @@ func TestLyingBuilder(t *testing.T) {
 		t.Errorf("the liar alone: got %d %q, %s", r.Code, r.Out, r.Err)
 	}
 
-	// Who says two things has no vote, whatever is needed.
+	// A signer that claims two contents has no vote, however few are needed.
 	e, twice := n.Node("{}"), n.Node("{}")
 	lie(t, twice, pid, "a lie", "another lie")
 	twice.Must(packages, "share", pid)
@@ -101,15 +101,15 @@ func TestLyingBuilder(t *testing.T) {
 	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
 		t.Errorf("equivocation: got %d %q, %s", r.Code, r.Out, r.Err)
 	}
-	if why := e.Must(packages, "explain", pid); !strings.Contains(why, "two-faced") || !strings.Contains(why, "it says 2 different things") {
+	if why := e.Must(packages, "explain", pid); !strings.Contains(why, "two-faced") || !strings.Contains(why, "its statements name 2 different contents") {
 		t.Errorf("explain does not tell the equivocation:\n%s", why)
 	}
 }
 
-// squeeze makes runs of blanks one.
+// squeeze replaces each run of white space by one space.
 func squeeze(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// A signer that trusts a builder for some packages only takes the others from nobody.
+// TestTrustByName has a policy that trusts a builder for some packages only: the node takes the others from no one.
 func TestTrustByName(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node("{}"), n.Node("{}")
@@ -121,7 +121,7 @@ func TestTrustByName(t *testing.T) {
 	}
 }
 
-// What is shared with nobody stays, though its holder is on the same network and trusted.
+// TestOff checks that a package with scope off is not sent, even if its owner is trusted and on the same network.
 func TestOff(t *testing.T) {
 	n := New(t, programs)
 	a, b := n.Node(`{share: [{names: "app", with: off}]}`), n.Node("{}")
@@ -129,13 +129,13 @@ func TestOff(t *testing.T) {
 	if r := a.Nuka(packages, "share", "./app.nu"); r.Code != 4 {
 		t.Errorf("share: got %d, %s; want denied", r.Code, r.Err)
 	}
-	a.Must(packages, "share", "./tool.nu") // it is in the swarm
+	a.Must(packages, "share", "./tool.nu") // now it is in the swarm
 	b.Must(packages, "trust", "add", a.Key(), "--yes")
 	r := b.Nuka(packages, "build", "./app.nu")
 	if r.Code != 0 || !strings.Contains(r.Err, "built app") {
 		t.Errorf("got %d, %s; want it built", r.Code, r.Err)
 	}
-	// By its content neither, when a is the only one who has it.
+	// Nor by its CID, if only a has it.
 	b.Kill()
 	c := n.Node("{}")
 	c.Must(packages, "swarm", "connect", ticketOf(t, a))

@@ -191,7 +191,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 			return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
 		}
 	}
-	return nil, nil, nil, fmt.Errorf("program %q: more than %d scripts and wrappers behind it", name, maxHops)
+	return nil, nil, nil, fmt.Errorf("program %q: a chain of more than %d scripts and wrappers", name, maxHops)
 }
 
 // overlay sets variables over a list, in the order of their names.

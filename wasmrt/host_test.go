@@ -103,7 +103,7 @@ func TestHostErrors(t *testing.T) {
 		{"text", `program "text": not a program: neither a WebAssembly module nor a script`, false},
 		{"broken", `program "broken": load program: truncated WebAssembly module`, false},
 		{"moved", `program "moved": wrapper: it was made for bin/placed of its package and is at /nuka/store/p/bin/moved`, false},
-		{"ring", `program "ring": more than 8 scripts and wrappers behind it`, false},
+		{"ring", `program "ring": a chain of more than 8 scripts and wrappers`, false},
 		{"", `program "": not found in any input package`, true},
 		{"..", `program "..": not found in any input package`, true},
 	} {

@@ -185,7 +185,7 @@ func adoptFile(root *os.Root, from, to string) error {
 		return err
 	}
 	if _, _, names, ok := hostID(st); !st.Mode().IsRegular() || ok && names != 1 || st.Size() > maxMachineCode {
-		return fmt.Errorf("%s is no plain file of its own", from)
+		return fmt.Errorf("%s is not a plain file with one name", from)
 	}
 	in, err := root.OpenFile(from, os.O_RDONLY|hostOpenFlags, 0)
 	if err != nil {

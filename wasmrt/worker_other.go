@@ -46,7 +46,7 @@ func Confinement() []string {
 	)
 	if runtime.GOOS == "windows" {
 		out = append(out, "links and the executable bit of files that builds make are as this system has them",
-			"who enrols a key is told by the rights of the socket's folder alone")
+			"only the permissions of the socket's folder decide who may enrol a key")
 	}
 	return out
 }

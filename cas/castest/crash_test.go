@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crashChild imports and binds numbered trees for ever and prints each number when it is bound.
+// crashChild imports and binds numbered trees forever, and prints each number after binding it.
 func crashChild(spec string) error {
 	parts := strings.Split(spec, "\n")
 	first, err := strconv.Atoi(parts[1])
@@ -113,7 +113,7 @@ func TestKill(t *testing.T) {
 		if kill%2 == 1 {
 			dieAt, after = 0, time.Duration(r.IntN(60_000))*time.Microsecond
 		}
-		if kill%7 == 6 { // also while the index is rebuilt
+		if kill%7 == 6 { // also during a rebuild of the index
 			lose(t, filepath.Join(dir, "index"))
 		}
 		acked := runChild(t, exe, fmt.Sprintf("%s\n%d\n%d", dir, next, dieAt), after)
@@ -141,7 +141,7 @@ func TestKill(t *testing.T) {
 			if got, _, err := s.PIR(p); err != nil || string(got) != string(pirBytes) {
 				t.Errorf("kill %d: pir of package %d: %v", kill, i, err)
 			}
-			if i < next-20 && kill%10 != 0 { // the older ones now and then
+			if i < next-20 && kill%10 != 0 { // check the older ones only sometimes
 				continue
 			}
 			want, err := cid.HashTree(context.Background(), numberedTree(i), nil)
@@ -158,7 +158,7 @@ func TestKill(t *testing.T) {
 		if len(states) > 0 {
 			received++
 		}
-		if len(states) > 0 && kill%3 == 0 { // too old: then it is removed
+		if len(states) > 0 && kill%3 == 0 { // declare it too old, so that it is removed
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -190,7 +190,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// runChild returns the last number that the child has printed.
+// runChild returns the last number that the child printed.
 func runChild(t *testing.T, exe, spec string, after time.Duration) int {
 	t.Helper()
 	cmd := exec.Command(exe)
@@ -223,7 +223,7 @@ func runChild(t *testing.T, exe, spec string, after time.Duration) int {
 	return acked
 }
 
-// checkNothingLeft looks for files that a cut-off import left.
+// checkNothingLeft looks for files that an interrupted import left.
 func checkNothingLeft(t *testing.T, s *cas.Store, dir string) {
 	t.Helper()
 	st, err := s.Stats(context.Background())

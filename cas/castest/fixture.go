@@ -20,7 +20,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// OnDisk makes a cas.Store a Store.
+// OnDisk adapts a cas.Store to Store.
 type OnDisk struct{ *cas.Store }
 
 // ReadFile reads a whole file.
@@ -49,7 +49,7 @@ func ReadFile(ctx context.Context, s Files, c cid.CID) ([]byte, error) {
 	return b, err
 }
 
-// Key returns a signing key that is always the same for one number.
+// Key returns a signing key that depends only on n.
 func Key(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(slices.Repeat([]byte{n}, ed25519.SeedSize))
 }
@@ -140,7 +140,7 @@ func PID(n int) (pir.PID, []byte) {
 	return pir.Sum(b), b
 }
 
-// Collect turns a sequence into a slice, up to its first error.
+// Collect collects a sequence in a slice, up to its first error.
 func Collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
 	var all []T
 	for v, err := range seq {
@@ -152,7 +152,7 @@ func Collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
 	return all, nil
 }
 
-// Tree returns a tree with one of everything.
+// Tree returns a tree with one entry of every kind.
 func Tree() fstest.MapFS {
 	big := pattern(9, 2<<20+12345)
 	t := fstest.MapFS{
@@ -173,7 +173,7 @@ func Tree() fstest.MapFS {
 	return t
 }
 
-// WideTree returns a tree whose directory needs shards.
+// WideTree returns a tree with a directory that needs shards.
 func WideTree() fstest.MapFS {
 	t := fstest.MapFS{}
 	for i := range 4500 {

@@ -19,8 +19,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Model is a store in memory. It keeps entries of trees as they were listed, and finds nothing by its hash.
-// It is for one goroutine.
+// A Model is a store in memory. It keeps the entries of trees as a list, and looks up nothing by hash.
+// One goroutine may use it at a time.
 type Model struct {
 	trees  map[cid.CID][]cas.Entry // root → entries
 	files  map[cid.CID][]byte
@@ -69,7 +69,7 @@ func (m *Model) Import(ctx context.Context, fsys fs.FS, o *cas.ImportOptions) (c
 	return entries[0].CID, nil
 }
 
-// dir lists a directory and everything below it, with paths below the directory itself.
+// dir lists a directory and everything below it, with paths relative to the directory.
 func (m *Model) dir(fsys fs.FS, name string, o *cas.ImportOptions) ([]cas.Entry, error) {
 	list, err := fs.ReadDir(fsys, name)
 	if err != nil {
@@ -134,13 +134,13 @@ func (m *Model) dir(fsys fs.FS, name string, o *cas.ImportOptions) ([]cas.Entry,
 	return entries, nil
 }
 
-// tsize adds up a block and all blocks below it.
+// tsize returns the total size of a block and all blocks below it.
 func (m *Model) tsize(c cid.CID) int64 {
 	size := int64(len(m.blocks[c]))
 	if c.Codec() == cid.DagPB {
 		n, err := cid.Decode(m.blocks[c])
 		if err != nil {
-			panic(err) // it was just encoded
+			panic(err) // the block was just encoded
 		}
 		for _, l := range n.Links {
 			size += m.tsize(l.CID)
@@ -193,7 +193,7 @@ func (m *Model) Entries(_ context.Context, root cid.CID) iter.Seq2[cas.Entry, er
 			return
 		}
 		entries = slices.Clone(entries)
-		// Depth first is by components of the path, not by its bytes.
+		// Depth first order compares the components of paths, not their bytes.
 		slices.SortFunc(entries, func(a, b cas.Entry) int {
 			return slices.Compare(strings.Split(a.Path, "/"), strings.Split(b.Path, "/"))
 		})
@@ -297,7 +297,7 @@ func (m *Model) Bind(_ context.Context, a protocol.Attestation) error {
 	return nil
 }
 
-// attest keeps the newest statement of a signer for each content, and of four contents the newest.
+// attest keeps a signer's newest attestation for each content, for at most four contents.
 func (m *Model) attest(a protocol.Attestation) {
 	var kept, same []protocol.Attestation
 	for _, old := range m.atts[a.PID] {

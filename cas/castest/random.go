@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// RandomTree returns a small tree. Contents and names come from small pools, so that trees share much.
+// RandomTree returns a small tree. Contents and names come from small pools, so trees have much in common.
 func RandomTree(r *rand.Rand) fstest.MapFS {
 	t := fstest.MapFS{}
 	for range r.IntN(12) {
@@ -53,7 +53,7 @@ func RandomTree(r *rand.Rand) fstest.MapFS {
 	return t
 }
 
-// pattern returns n bytes that look random and are the same for one seed, whatever n is.
+// pattern returns n bytes that look random. For one seed, a shorter result is a prefix of a longer one.
 func pattern(seed, n int) []byte {
 	b := make([]byte, n)
 	rand.NewChaCha8([32]byte{byte(seed)}).Read(b) //nolint:errcheck // never fails
@@ -62,7 +62,7 @@ func pattern(seed, n int) []byte {
 
 // A Compare runs random operations on a store and on a model.
 type Compare struct {
-	// Store is compared with a Model. Reopen closes it and opens it again; nil: it stays open.
+	// Store is compared with a Model. Reopen closes the store and opens it again; if it is nil, the store stays open.
 	Store  Store
 	Reopen func(t *testing.T, r *rand.Rand) Store
 
@@ -70,7 +70,7 @@ type Compare struct {
 	trees []cid.CID
 }
 
-// Run does n operations. Each result must be the model's, and now and then everything is compared.
+// Run does n operations. Each result must equal the model's. Sometimes Run compares everything.
 func (c *Compare) Run(t *testing.T, r *rand.Rand, n int) {
 	t.Helper()
 	c.model = NewModel()
@@ -151,7 +151,7 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 		})
 	case 11:
 		return both("block", func(s Store) (any, error) { return s.Block(ctx, root) })
-	case 13, 14: // the model has no blocks to wait for
+	case 13, 14: // the model imports instead
 		tree := RandomTree(r)
 		return both("receive", func(s Store) (any, error) {
 			to, ok := s.(Receiver)
@@ -175,7 +175,7 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 	return "nothing"
 }
 
-// everything compares all that can be asked.
+// everything compares the results of all queries.
 func (c *Compare) everything(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
@@ -241,7 +241,7 @@ func (c *Compare) everything(t *testing.T) {
 	}
 }
 
-// Check fails the test for each problem that the store finds in itself.
+// Check reports each problem that the store finds in itself as a test error.
 func Check(t testing.TB, s *cas.Store) {
 	t.Helper()
 	if err := s.Verify(context.Background(), func(p cas.Problem) { t.Errorf("verify: %s", p) }); err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/MordragT/nuka/cas/castest"
 )
 
-// long is set for the long tests: NUKA_LONG=1.
+// long reports whether the long tests are enabled: NUKA_LONG=1.
 func long() bool { return os.Getenv("NUKA_LONG") != "" }
 
-// The store does what the model does, also after it was opened again, after its index was lost,
-// and after its journal was.
+// TestMetamorphic checks that the store behaves as the model does, also after it is opened again, after its index is lost,
+// and after its journal is lost.
 func TestMetamorphic(t *testing.T) {
 	seeds, ops := 4, 150
 	if testing.Short() {

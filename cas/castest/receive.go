@@ -16,28 +16,28 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// A Receiver is a store that takes in trees block by block.
+// A Receiver is a store that receives trees block by block.
 type Receiver interface {
 	Receive(ctx context.Context, root cid.CID, o *receive.Options) (*receive.Receiving, error)
 }
 
-// Blocks gives the bytes of blocks, as a peer would.
+// Blocks returns the bytes of blocks, as a peer would.
 type Blocks interface {
 	Block(ctx context.Context, c cid.CID) ([]byte, error)
 }
 
-// Peer returns a Model that holds one tree, and the root of the tree.
+// Peer returns a Model with one tree, and the root of the tree.
 func Peer(tree fs.FS) (*Model, cid.CID) {
 	m := NewModel()
 	root, err := m.Import(context.Background(), tree, nil)
 	if err != nil {
-		panic(err) // such a tree is no tree
+		panic(err) // the tree is invalid
 	}
 	return m, root
 }
 
-// Feed puts up to n wanted blocks in random order, with wrong ones and repeated ones among them.
-// It says whether nothing is wanted any more.
+// Feed puts up to n wanted blocks in random order, mixed with wrong and repeated ones.
+// It reports whether the tree is complete.
 func Feed(r *receive.Receiving, from Blocks, rnd *rand.Rand, n int) (complete bool, err error) {
 	ctx := context.Background()
 	for {
@@ -91,19 +91,19 @@ func feedOne(r *receive.Receiving, b cid.Block, rnd *rand.Rand) error {
 	if err := put(cid.Block{CID: b.CID, Data: data}); err != nil {
 		return err
 	}
-	clear(data) // Put keeps nothing of it
+	clear(data) // Put must not keep it
 	if rnd.IntN(4) == 0 {
 		return r.Put(b)
 	}
 	return nil
 }
 
-// isWanted says whether no other caller has put a block meanwhile.
+// isWanted reports whether a block is still missing: another caller may have put it.
 func isWanted(r *receive.Receiving, c cid.CID) bool {
 	return slices.Contains(r.WantNodes(), c) || slices.ContainsFunc(r.WantLeaves(), func(l cid.Leaf) bool { return l.CID == c })
 }
 
-// Receive takes a tree into a store as a peer would give it, closing and beginning again now and then.
+// Receive receives a tree into a store as from a peer. It sometimes closes the receiving and begins it again.
 func Receive(s Receiver, from Blocks, root cid.CID, rnd *rand.Rand) error {
 	ctx := context.Background()
 	for {
@@ -125,7 +125,7 @@ func Receive(s Receiver, from Blocks, root cid.CID, rnd *rand.Rand) error {
 	}
 }
 
-// testReceive checks that a tree that came block by block is the tree that was imported elsewhere.
+// testReceive checks that a tree received block by block equals the tree that another store imported.
 func testReceive(t *testing.T, s Store) {
 	to, ok := s.(Receiver)
 	if !ok {
@@ -139,7 +139,7 @@ func testReceive(t *testing.T, s Store) {
 		}
 		CheckTree(t, s, root, tree)
 	}
-	// A root that is a file of one leaf is received as well.
+	// A root can also be a file of one leaf.
 	leaf, data := cid.Sum(cid.Raw, []byte("a file")), []byte("a file")
 	r, err := to.Receive(context.Background(), leaf, nil)
 	if err != nil {
@@ -153,7 +153,7 @@ func testReceive(t *testing.T, s Store) {
 	}
 }
 
-// testGive checks that Block finds the blocks received so far once no node is missing, and no others.
+// testGive checks that Block returns the blocks received so far if no node is missing, and no others.
 func testGive(t *testing.T, s Store) {
 	to, ok := s.(Receiver)
 	if !ok {

@@ -1,6 +1,6 @@
-// Package castest has what tests of content stores share.
+// Package castest holds shared code for tests of content stores.
 //
-// TestStore is the conformance suite: what every store promises, written once.
+// TestStore is the conformance suite for every store.
 // A Model is a store in memory that is too simple to be wrong, for tests that compare.
 // Compare runs the same random operations on a store and on a Model, reopening the store in between.
 package castest
@@ -45,7 +45,7 @@ type Store interface {
 	DeleteRoot(ctx context.Context, name string) error
 }
 
-// TestStore checks what every store promises. make returns a new, empty store.
+// TestStore checks the contract of a store. newStore returns a new, empty store.
 func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"Tree": testTree, "Wide": testWide, "File": testFile, "Absent": testAbsent, "Names": testNames, "Types": testTypes,
@@ -120,7 +120,7 @@ func testBind(t *testing.T, s Store) {
 	check(p2, c2, 3)
 	pids(c1, p1)
 	pids(c2, p2)
-	// One signer claims another content: both claims are kept. An older claim of the same content changes nothing.
+	// A signer claims another content: both claims are kept. An older claim of the same content changes nothing.
 	again := Attest(1, p2, c2)
 	bind(again)
 	check(p2, c2, 4)

@@ -39,7 +39,7 @@ func checkTree(t *testing.T, s Store, tree fstest.MapFS) {
 	CheckTree(t, s, c, tree)
 }
 
-// CheckTree compares a tree in the store with what was imported, down to the bytes.
+// CheckTree compares a tree in the store with the imported one, including the bytes of files.
 func CheckTree(t *testing.T, s Store, c cid.CID, tree fs.FS) {
 	t.Helper()
 	ctx := context.Background()
@@ -154,7 +154,7 @@ func testNames(t *testing.T, s Store) {
 	}
 }
 
-// oddName is a tree with one file whose name fstest.MapFS would not hold.
+// oddName is a tree with one file whose name fstest.MapFS does not support.
 type oddName struct{ name string }
 
 func (o oddName) Open(name string) (fs.File, error) {

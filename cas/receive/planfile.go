@@ -116,7 +116,7 @@ func (p *planning) parts(n *cid.Node, size int64, height int, leaves *[]cid.Leaf
 			continue
 		}
 		if child.Kind != cid.KindFile || child.Exec {
-			return fmt.Errorf("%w: part %d of a file is no part", ErrBadTree, i)
+			return fmt.Errorf("%w: part %d of a file is invalid", ErrBadTree, i)
 		}
 		if err := p.parts(child, part, height-1, leaves); err != nil {
 			return err

@@ -40,7 +40,7 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
-			return usage("build: %q: nothing is run, so there is nobody to give it to", rest[0])
+			return usage("build: %q: no program runs, so nothing takes this argument", rest[0])
 		}
 		if *dryRun {
 			return a.dryRun(c.Context(), pkg, args)
@@ -188,9 +188,9 @@ func (a *app) beforeClang(result *nu.Result) func(pir.PID) []string {
 		}
 		said = true
 		return []string{
-			"this is the first build here that needs clang: it downloads about 30 MiB and makes clang ready for this machine, " +
+			"the first build here that needs clang downloads about 30 MiB and compiles clang for this machine, " +
 				"which takes a minute or more and about 500 MiB, once",
-			"all of it is kept below " + a.home.Data + " and " + a.home.Cache,
+			"the files are kept below " + a.home.Data + " and " + a.home.Cache,
 		}
 	}
 }
@@ -234,7 +234,7 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 		err = client.Call(ctx, protocol.OpUpload, protocol.UploadArgs{CID: p.CID.String()}, &got, &control.CallOptions{Data: r})
 		r.Close()
 		if err != nil {
-			return fmt.Errorf("hand over %s: %w", p.Host, err)
+			return fmt.Errorf("send %s: %w", p.Host, err)
 		}
 		if got.CID != p.CID.String() {
 			return protocol.Errorf(protocol.Invalid, "%s changed while it was read", p.Host).WithHint("try again when nothing writes to it")

@@ -110,16 +110,16 @@ func (a *app) writeStatus(s *protocol.Status) error {
 // walls says in a line how builds are confined.
 func walls(s *protocol.Status) string {
 	if len(s.MissingWalls) == 0 {
-		return "all there"
+		return "complete"
 	}
 	names := make([]string, 0, len(s.MissingWalls))
 	for _, m := range s.MissingWalls {
 		name, _, _ := strings.Cut(m, ":")
 		names = append(names, name)
 	}
-	what := "packages that others described are not built"
+	what := "this node builds no packages that other users described"
 	if s.Partial {
-		what = "packages of others are built all the same, as config.nuon says"
+		what = "it builds packages of other users without this wall, as config.nuon allows"
 	}
 	return "missing: " + strings.Join(names, ", ") + "; " + what + " (nuka doctor)"
 }

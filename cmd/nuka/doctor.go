@@ -76,15 +76,15 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		file := a.home.Config()
 		_, err := config.Open(file)
 		if _, missing := os.Stat(file); errors.Is(missing, fs.ErrNotExist) {
-			file = "none, so all is as by default"
+			file = "no file: all settings have their defaults"
 		}
-		add("settings", err, file, "docs/config.md has all settings with an example of each")
+		add("settings", err, file, "docs/config.md lists all settings with examples")
 		program, err := daemonProgram()
 		add("daemon's program", err, program, "install nukad beside nuka")
 	}
 	client, err := a.connect(c.Context())
 	if elsewhere {
-		add("node of the ticket", err, "it answers", "ask the node's user whether it runs, and whether the ticket still holds")
+		add("node of the ticket", err, "it answers", "ask the node's user whether it runs and whether the ticket is still valid")
 	} else {
 		add("daemon", err, "it answers", "its log: "+a.home.DaemonLog())
 	}
@@ -99,12 +99,12 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		for _, line := range s.Confinement {
 			var missing error
 			if slices.Contains(s.MissingWalls, line) && !s.Partial {
-				missing = errors.New("lacks: " + line)
+				missing = errors.New("missing: " + line)
 			}
-			add("sandbox", missing, "lacks: "+line, "until then this node builds nothing that others described; confine: partial in config.nuon allows it")
+			add("sandbox", missing, "missing: "+line, "without it this node builds no packages that other users described; confine: partial in config.nuon allows them")
 		}
 		if err == nil && len(s.Confinement) == 0 {
-			add("sandbox", nil, "Landlock, seccomp and all else is there", "")
+			add("sandbox", nil, "Landlock, seccomp and all other walls are complete", "")
 		}
 		if elsewhere {
 			return findings // a ticket is about builds, not about that node's store
@@ -112,9 +112,9 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		var stats protocol.Stats
 		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
 		if err == nil && stats.Damaged > 0 {
-			err = fmt.Errorf("%d damaged files were set aside", stats.Damaged)
+			err = fmt.Errorf("%d damaged files are in quarantine", stats.Damaged)
 		}
-		add("store", err, fmt.Sprintf("%d files, %s", stats.Files, size(stats.FileBytes)), "build again what needs them; nuka store verify names them")
+		add("store", err, fmt.Sprintf("%d files, %s", stats.Files, size(stats.FileBytes)), "nuka store verify lists them; build the packages that need them again")
 	}
 	if elsewhere {
 		return findings
@@ -150,7 +150,7 @@ func (a *app) examineRegistries(ctx context.Context) []finding {
 			f := finding{What: r.Registry, OK: true, Detail: "answers"}
 			switch err := fetcher.Answers(ctx, source.OriginKind(r.Name)); {
 			case errors.Is(err, source.ErrNoRegistry):
-				f.Detail = "none is configured on this machine, so packages cannot be fetched from one"
+				f.Detail = "none is configured on this machine, so nuka cannot fetch from one"
 			case ctx.Err() != nil:
 				f.OK, f.Detail, f.Hint = false, fmt.Sprintf("no answer within %s", registryTimeout), "check the network and the registry setting"
 			case err != nil:

@@ -39,7 +39,7 @@ It downloads and builds nothing, with one exception: if a fetch has no hash, eva
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
-			return usage("eval: %q: nothing is run, so there is nobody to give it to", rest[0])
+			return usage("eval: %q: no program runs, so nothing takes this argument", rest[0])
 		}
 		result, err := a.eval(c.Context(), pkg, args)
 		if err != nil {
@@ -134,7 +134,7 @@ func (a *app) find(pkg string) (mounts []nu.Mount, file string, err error) {
 	}
 	info, err := os.Stat(at)
 	if err != nil || info.IsDir() {
-		return nil, "", protocol.Errorf(protocol.NotFound, "there is no package file %s", pkg).
+		return nil, "", protocol.Errorf(protocol.NotFound, "no package file %s", pkg).
 			WithHint("a package file ends in .nu; a name of the package set is written without a path")
 	}
 	if rel, err := filepath.Rel(host, at); host != "" && err == nil && filepath.IsLocal(rel) {
@@ -206,7 +206,7 @@ func findInSet(set fs.FS, name string) (string, error) {
 			WithHint("it has %s; a file of your own is written with its path, ./%s.nu", strings.Join(slices.Compact(all), ", "), name)
 	}
 	return "", protocol.Errorf(protocol.Invalid, "the package set has several packages %q", name).
-		WithHint("say which: %s", strings.ReplaceAll(strings.Join(found, ", "), ".nu", ""))
+		WithHint("choose one: %s", strings.ReplaceAll(strings.Join(found, ", "), ".nu", ""))
 }
 
 // eval evaluates a package.

@@ -106,7 +106,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 	root.SetFlagErrorFunc(a.flagError)
 	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "What is there:"},
+	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "Inspection:"},
 		&cobra.Group{ID: "peers", Title: "Other nodes:"}, &cobra.Group{ID: "node", Title: "The node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {

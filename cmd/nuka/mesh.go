@@ -97,9 +97,9 @@ func (a *app) confirmLeave(c *cobra.Command, name string) error {
 	if err := a.call(c, protocol.OpKey, protocol.KeyArgs{}, &key, nil); err != nil {
 		return err
 	}
-	loss := "this node leaves the mesh " + name + ": it needs a new invitation to come back, and what came out of the mesh is given to nobody any more"
+	loss := "this node leaves the mesh " + name + ": it needs a new invitation to come back, and it serves content of the mesh to nobody"
 	if len(m.Meshes) > 0 && m.Meshes[0].Authority == key.Key {
-		loss += "; this node is the authority, so no member can ever be revoked again, and its members' certificates end without renewal"
+		loss += "; this node is the authority, so nobody can revoke a member again, and nobody renews the members' certificates"
 	}
 	return a.confirm(c, loss)
 }

@@ -52,16 +52,16 @@ func (a *app) inviteCommand(call meshCall) *cobra.Command {
 			}
 			who := "one node"
 			if args.Member != "" {
-				who += ", which will be called " + args.Member + ","
+				who += " with the name " + args.Member
 			}
-			a.say("the ticket lets %s in, until %s", who, time.Now().Add(args.For).Format(time.DateTime))
+			a.say("the ticket admits %s until %s", who, time.Now().Add(args.For).Format(time.DateTime))
 			fmt.Fprintln(a.out, m.Ticket)
 			return nil
 		},
 	}
 	c.Flags().StringVar(&args.Member, "name", "", "the name of the node, `MEMBER`; the default is its own choice")
 	c.Flags().DurationVar(&args.For, "for", 7*24*time.Hour, "the ticket expires after `DURATION`")
-	c.Flags().BoolVar(&args.Invites, "may-invite", false, "let the new member invite others")
+	c.Flags().BoolVar(&args.Invites, "may-invite", false, "allow the new member to invite others")
 	return c
 }
 
@@ -85,10 +85,10 @@ if no other member has that name. The name of an unused invitation revokes the i
 			if name := m.Meshes[0].Names[key]; name != "" {
 				who += " (" + name + ")"
 			}
-			loss := fmt.Sprintf("%s is revoked in the mesh %s for good: a node with this key is never let in again", who, words[0])
+			loss := fmt.Sprintf("this revokes %s in the mesh %s for ever: the mesh never admits this key again", who, words[0])
 			if offer != nil {
 				args.Offer = offer.ID
-				loss = fmt.Sprintf("the invitation for %s to the mesh %s lets nobody in any more", offer.For, words[0])
+				loss = fmt.Sprintf("this revokes the invitation for %s to the mesh %s", offer.For, words[0])
 			}
 			if err := a.confirm(c, loss); err != nil {
 				return err
@@ -146,5 +146,5 @@ func findMember(s *protocol.MeshStatus, word string) (protocol.Key, *protocol.Of
 		all = append(all, "an invitation")
 	}
 	return protocol.Key{}, nil, protocol.Errorf(protocol.Invalid, "mesh %s: %d are called %s: %s", s.Name, len(all), word, strings.Join(all, ", ")).
-		WithHint("give the key, or its beginning; %s", hint)
+		WithHint("give the key or its first characters; %s", hint)
 }

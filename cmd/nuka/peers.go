@@ -27,7 +27,7 @@ unless a rule in config.nuon says otherwise.`,
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
-			return usage("share: %q: nothing is run, so there is nobody to give it to", rest[0])
+			return usage("share: %q: no program runs, so nothing takes this argument", rest[0])
 		}
 		var client *control.Client
 		id := pkg
@@ -52,7 +52,7 @@ unless a rule in config.nuon says otherwise.`,
 			return a.terminal.json(s)
 		}
 		if !s.Reachable {
-			a.say("no address of this node is known beyond this machine: the ticket is of use here only")
+			a.say("this node knows none of its addresses beyond this machine, so the ticket works only here")
 		}
 		fmt.Fprintln(a.out, s.Ticket)
 		return nil
@@ -114,7 +114,7 @@ func (a *app) peersCommand() *cobra.Command {
 				return a.terminal.json(peers)
 			}
 			if len(peers) == 0 {
-				a.say("this node is connected to no other")
+				a.say("this node is connected to no other node")
 				return nil
 			}
 			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -198,7 +198,7 @@ func (a *app) showSwarm(s *protocol.SwarmStatus) error {
 		return a.terminal.json(s)
 	}
 	if !s.Running {
-		a.say("this node is in no swarm: nothing is shared, nobody is trusted, and no node to begin with is known")
+		a.say("this node is in no swarm: it shares no package, trusts no signer and has no bootstrap peer")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -206,7 +206,7 @@ func (a *app) showSwarm(s *protocol.SwarmStatus) error {
 		fmt.Fprintf(w, "address\t%s\n", printable(address))
 	}
 	for _, b := range s.Bootstrap {
-		fmt.Fprintf(w, "begins with\t%s\n", printable(b))
+		fmt.Fprintf(w, "bootstrap\t%s\n", printable(b))
 	}
 	fmt.Fprintf(w, "peers\t%d\n", s.Peers)
 	fmt.Fprintf(w, "routing table\t%d\n", s.Table)
@@ -245,16 +245,16 @@ After a change the node restarts with the new key and signs its statements again
 		return sub
 	}
 	c.AddCommand(command("show", "show the node's key", "", ""),
-		command("rotate", "take another key, and tell others that it takes over", protocol.ActionRotate, rotateLoss),
-		command("revoke", "take another key, and tell others that the old one counts no longer", protocol.ActionRevoke, revokeLoss))
+		command("rotate", "replace the key and announce the new key as its successor", protocol.ActionRotate, rotateLoss),
+		command("revoke", "replace the key and announce that the old key is void", protocol.ActionRevoke, revokeLoss))
 	return c
 }
 
 // What a change of the key takes away. Both are for ever: other nodes keep what they were told about the old key.
 const (
-	rotateLoss = "the node gives up its key for another one, for good: who trusts this node must trust the new key, and each mesh has to invite it again"
-	revokeLoss = "the node gives up its key for another one and tells all that the old one is void, for good: " +
-		"nothing signed by the old key counts anywhere any more, who trusts this node must trust the new key, and each mesh has to invite it again"
+	rotateLoss = "this replaces the node's key for ever: users who trust this node must trust the new key, and each mesh must invite it again"
+	revokeLoss = "this replaces the node's key and announces that the old key is void, for ever: " +
+		"statements signed by the old key count nowhere, users who trust this node must trust the new key, and each mesh must invite it again"
 )
 
 func (a *app) showKey(s *protocol.KeyStatus) error {

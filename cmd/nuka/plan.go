@@ -28,9 +28,9 @@ func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 	}
 	switch {
 	case len(plan.Steps) == 0:
-		fmt.Fprintf(a.out, "nothing is to be done: %s is here\n", result.Root)
+		fmt.Fprintf(a.out, "nothing to do: the store has %s\n", result.Root)
 	case plan.Reused > 0:
-		fmt.Fprintf(a.out, "reuse    %d that are here\n", plan.Reused)
+		fmt.Fprintf(a.out, "reuse    %d from the store\n", plan.Reused)
 	}
 	return nil
 }
@@ -61,13 +61,13 @@ func stepText(s *protocol.PlanStep, maybe bool) string {
 		if s.What == pir.Fetch {
 			return line("take", "which is in the store")
 		}
-		return line("keep", "as its inputs have the content they had")
+		return line("keep", "because the content of its inputs is unchanged")
 	case protocol.Impossible:
-		return line("lack", "which nobody here has described, and of which nothing counts that was said")
+		return line("missing", "which has neither a description here nor statements that count")
 	}
 	unless := ""
 	if maybe {
-		unless = "unless its inputs get the content they had"
+		unless = "unless the content of its inputs stays unchanged"
 	}
 	return line(s.What.Verb(), unless)
 }

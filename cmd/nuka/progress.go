@@ -223,7 +223,7 @@ func (p *progress) done(e protocol.Event) {
 	case protocol.Checked:
 		p.line("checked %s: the rebuild is byte-identical (%s)", e.Name, took)
 	case protocol.Cutoff:
-		p.line("kept %s: its inputs have the content they had", e.Name)
+		p.line("kept %s: the content of its inputs is unchanged", e.Name)
 	case protocol.Merged:
 		if p.verbose {
 			p.line("made %s", e.Name)

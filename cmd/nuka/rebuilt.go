@@ -60,9 +60,9 @@ func (a *app) replaceRebuilt(ctx context.Context) error {
 		return nil // connecting says what is wrong with it
 	}
 	if len(s.Running) > 0 {
-		a.say("nukad was rebuilt: the daemon of before goes on, as it works on %s", strings.Join(s.Running, ", "))
+		a.say("nukad was rebuilt: the old daemon keeps running, because it works on %s", strings.Join(s.Running, ", "))
 		return nil
 	}
-	a.say("nukad was rebuilt: the daemon is replaced")
+	a.say("nukad was rebuilt: replacing the daemon")
 	return a.stopDaemon(ctx, false)
 }

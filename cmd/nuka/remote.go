@@ -22,7 +22,7 @@ import (
 func (a *app) attach(ctx context.Context) (*control.Client, error) {
 	ticket, err := protocol.ParseTicket(a.node)
 	if err != nil {
-		return nil, protocol.Errorf(protocol.Invalid, "--node: %w", err).WithHint("the node's user makes one: nuka daemon ticket")
+		return nil, protocol.Errorf(protocol.Invalid, "--node: %w", err).WithHint("ask the node's user for one: nuka daemon ticket")
 	}
 	key, err := control.LoadKey(a.home.UserKey())
 	if err != nil {
@@ -98,7 +98,7 @@ No ticket gives access to the node's policy, key or roots.`,
 	revoke := &cobra.Command{
 		Use: "revoke ID", Short: "revoke a ticket", Args: exactArgs("ID"),
 		RunE: func(c *cobra.Command, words []string) error {
-			if err := a.confirm(c, "who uses the ticket "+words[0]+" loses this node at once; the ticket never holds again"); err != nil {
+			if err := a.confirm(c, "this revokes the ticket "+words[0]+" for ever: its users lose access to this node at once"); err != nil {
 				return err
 			}
 			var out protocol.Granted

@@ -155,7 +155,7 @@ func behindDashes(err error, pkg string, args, rest []string) error {
 		return err
 	}
 	d := &diags.Diags[0]
-	d.Hint = strings.TrimPrefix(d.Hint+"; what the program takes comes behind --: nuka run "+pkg+" -- "+strings.Join(args, " "), "; ")
+	d.Hint = strings.TrimPrefix(d.Hint+"; arguments of the program go after --: nuka run "+pkg+" -- "+strings.Join(args, " "), "; ")
 	return err
 }
 
@@ -196,7 +196,7 @@ func (a *app) hintUnseen(args, dirs []string) {
 			}
 			return
 		}
-		a.hint(arg + " is outside of what the program sees; let it see the folder, and name the file with its whole path: nuka run --dir " +
+		a.hint(arg + " is outside the folders that the program sees; add its folder, and write the full path of the file: nuka run --dir " +
 			shellWord(dir) + " … " + shellWord(target))
 		return
 	}

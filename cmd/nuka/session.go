@@ -74,7 +74,7 @@ func (a *app) unreachable(ctx context.Context, err error) error {
 		return protocol.Errorf(protocol.Unavailable, "%s does not answer", who).WithHint("its log: %s; end it: nuka daemon stop", a.home.DaemonLog())
 	}
 	return protocol.Errorf(protocol.Unavailable, "%s runs in another network namespace, such as a container's", who).
-		WithHint("end it: nuka daemon stop; or give this place a home of its own: NUKA_HOME")
+		WithHint("end it: nuka daemon stop; or set NUKA_HOME to use another home here")
 }
 
 // startDaemon starts a daemon in the background and waits until it answers.

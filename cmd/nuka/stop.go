@@ -39,7 +39,7 @@ Stop kills a node that does not answer.`,
 // stopDaemon ends the home's daemon. It goes over the socket, which reaches a daemon of any network namespace.
 func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	if a.node != "" {
-		return protocol.Errorf(protocol.Denied, "a node of another machine is not stopped from here")
+		return protocol.Errorf(protocol.Denied, "cannot stop a node on another machine")
 	}
 	a.awaitFolder(ctx)
 	pid, err := control.Process(ctx, a.home.Run)

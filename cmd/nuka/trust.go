@@ -34,7 +34,7 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 		RunE: func(c *cobra.Command, words []string) error {
 			var err error
 			if args.Key, err = protocol.ParseKey(words[0]); err != nil {
-				return protocol.Errorf(protocol.Invalid, "%w", err).WithHint("the other node tells its key: nuka key show")
+				return protocol.Errorf(protocol.Invalid, "%w", err).WithHint("print the key on the other node: nuka key show")
 			}
 			if action == protocol.ActionRemove {
 				if err := a.confirm(c, removeLoss(&args)); err != nil {
@@ -42,8 +42,8 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 				}
 			}
 			if c.Flags().Changed("need") && args.Need < 1 {
-				return protocol.Errorf(protocol.Invalid, "trust: --need %d: at least one signer must say what a package's content is", args.Need).
-					WithHint("to trust nobody: nuka trust remove KEY")
+				return protocol.Errorf(protocol.Invalid, "trust: --need %d: want 1 signer or more", args.Need).
+					WithHint("to stop trusting a signer: nuka trust remove KEY")
 			}
 			if action == protocol.ActionAdd && args.Names == "" {
 				if err := a.confirm(c, addMeans(&args)); err != nil {
@@ -83,15 +83,15 @@ func (a *app) sayAdded(args *protocol.TrustArgs, t *protocol.Trust) {
 		}
 		a.say("added %s to the rule for %s", strings.TrimSpace(args.Key.String()+" "+args.Label), names)
 		if r.Need > len(r.Signers) {
-			a.say("nobody's word counts for %s yet: %d signers must agree, and %d is named", names, r.Need, len(r.Signers))
+			a.say("no statement counts for %s yet: %d signers must agree, and the rule has %d", names, r.Need, len(r.Signers))
 		}
 	}
 }
 
 // addMeans says what trust in a key means when no names are given.
 func addMeans(args *protocol.TrustArgs) string {
-	return "without --names the word of " + args.Key.String() +
-		" counts for every package: programs that you run may then be what its owner says they are. Narrower: --names 'lib*'; all of them: --names '*'"
+	return "without --names you trust " + args.Key.String() +
+		" for every package: its owner can then replace programs that you run. To trust it for some packages: --names 'lib*'; for all: --names '*'"
 }
 
 // removeLoss says what the removal of a signer takes away.
@@ -100,7 +100,7 @@ func removeLoss(args *protocol.TrustArgs) string {
 	if args.Names != "" {
 		from = "the rule for " + args.Names
 	}
-	return args.Key.String() + " is taken out of " + from + ", with its label: packages that are here by its word alone no longer count as present"
+	return "this removes " + args.Key.String() + " and its label from " + from + ": packages that no other statement supports no longer count as present"
 }
 
 func (a *app) trustList() *cobra.Command {
@@ -125,7 +125,7 @@ func (a *app) showTrust(t *protocol.Trust) error {
 		return a.terminal.json(t)
 	}
 	if len(t.Rules) == 0 {
-		a.say("nobody is trusted: everything is built here")
+		a.say("no signer is trusted: this node builds everything")
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
@@ -136,7 +136,7 @@ func (a *app) showTrust(t *protocol.Trust) error {
 		}
 		agree := fmt.Sprintf("%d of %d must agree", r.Need, len(r.Signers))
 		if r.Need > len(r.Signers) {
-			agree += ", so nobody's word counts until more are added"
+			agree += ", so no statement counts until you add more"
 		}
 		fmt.Fprintf(w, "%s%s\t%s\n", printable(r.Names), printable(platform), agree)
 		for _, s := range r.Signers {
@@ -151,7 +151,7 @@ func (a *app) showTrust(t *protocol.Trust) error {
 				note += " (nothing new since it expired " + s.Stale.Format(time.DateOnly) + ")"
 			}
 			if s.Ahead > protocol.MaxSkew {
-				note += " (its clock is " + s.Ahead.String() + " ahead of this one: what it says now does not count)"
+				note += " (its clock is " + s.Ahead.String() + " ahead of this one: its new statements do not count)"
 			} else if s.Ahead > 0 {
 				note += " (its clock is " + s.Ahead.String() + " ahead of this one)"
 			}
@@ -162,7 +162,7 @@ func (a *app) showTrust(t *protocol.Trust) error {
 		}
 	}
 	if len(t.Resting) > 0 {
-		fmt.Fprintln(w, "by the word of revoked keys only:")
+		fmt.Fprintln(w, "supported by revoked keys only:")
 	}
 	for _, r := range t.Resting {
 		needed := "no root needs it"
@@ -176,7 +176,7 @@ func (a *app) showTrust(t *protocol.Trust) error {
 
 func (a *app) trustWhy() *cobra.Command {
 	c := a.explainCommand()
-	c.Use, c.Short, c.GroupID = "why PID", "tell who has said what about a package, and what came of it", ""
+	c.Use, c.Short, c.GroupID = "why PID", "explain which statements decided about a package", ""
 	return c
 }
 
@@ -218,7 +218,7 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 	}
 	line("why\t%s", e.Why)
 	for _, key := range e.Rests {
-		line("rests\ton the word of %s, whose key was revoked, and on nobody's that counts", key)
+		line("rests\ton statements of %s, whose key was revoked, and on none that counts", key)
 	}
 	if e.Missing > 0 {
 		line("missing\t%d of %d votes", e.Missing, e.Need)

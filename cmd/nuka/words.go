@@ -32,7 +32,7 @@ func unknownCommand(c *cobra.Command, word string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	err := protocol.Errorf(protocol.Invalid, "%q is no command of %s", word, c.CommandPath())
+	err := protocol.Errorf(protocol.Invalid, "%q is not a command of %s", word, c.CommandPath())
 	near := nearest(word, names)
 	switch {
 	case near != "" && c.HasParent():
@@ -92,7 +92,7 @@ func (a *app) packageHelp(c *cobra.Command, pkg string) error {
 	if len(params) == 0 {
 		fmt.Fprintf(a.out, "%s has no flags of its own.\n\n", pkg)
 	} else {
-		fmt.Fprintf(a.out, "Flags of %s, behind it:\n", pkg)
+		fmt.Fprintf(a.out, "Flags of %s, after its name:\n", pkg)
 		w := tabwriter.NewWriter(a.out, 0, 0, 3, ' ', 0)
 		for _, p := range params {
 			fmt.Fprintf(w, "  %s\t%s\n", printable(p.Text), printable(p.Doc))
@@ -132,7 +132,7 @@ func (f nodeFlag) Set(s string) error {
 func (a *app) checkNode() error {
 	if a.nodeEmpty && a.node == "" {
 		return protocol.Errorf(protocol.Invalid, "NUKA_NODE is set and empty").
-			WithHint("unset it to use the node of this machine; a ticket comes from: nuka daemon ticket")
+			WithHint("unset it to use the node of this machine; to make a ticket: nuka daemon ticket")
 	}
 	return nil
 }

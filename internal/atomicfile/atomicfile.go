@@ -1,6 +1,6 @@
-// Package atomicfile replaces files as a whole, durably.
+// Package atomicfile replaces whole files durably.
 //
-// When a function returns nil, except Replace, its effect survives a power cut. A call that a crash interrupts took effect completely or not at all.
+// When a function other than Replace returns nil, its effect survives a power cut. A call interrupted by a crash took effect completely or not at all.
 package atomicfile
 
 import (
@@ -10,19 +10,19 @@ import (
 	"path/filepath"
 )
 
-// Write makes b the content of the file at path, which only its user may read; the folder must exist.
+// Write sets the content of the file at path to b. Only the file's user may read it. The folder must exist.
 func Write(path string, b []byte) error {
 	return (&writer{}).write(path, b, os.Rename)
 }
 
-// Replace makes b the content of a file of a cache: other processes see the old content or b. It waits for no disk, so after a
+// Replace sets the content of a cache file to b: other processes see the old content or b. It does not sync, so after a
 // power cut the file may be empty or damaged, and its readers must check it.
 func Replace(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // unless it got the other name
+	defer os.Remove(f.Name()) // fails after the rename
 	_, err = f.Write(b)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
@@ -30,13 +30,13 @@ func Replace(path string, b []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Create writes the file at path unless there is one. The error is os.ErrExist then.
-// Of several processes that create it at once, one wins.
+// Create writes the file at path. If the file exists, the error wraps os.ErrExist.
+// If several processes create it at once, one succeeds.
 func Create(path string, b []byte) error {
 	return (&writer{}).write(path, b, os.Link)
 }
 
-// Rename gives a file, whose content is durable, the name of another in the same folder.
+// Rename renames a file, whose content is durable, within its folder and makes the new name durable.
 func Rename(from, to string) error {
 	if err := os.Rename(from, to); err != nil {
 		return err
@@ -52,19 +52,19 @@ func Remove(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// A step is one change of the disk.
+// A step is one change on disk.
 type step string
 
 const (
-	stepCreate  step = "create"  // a file of another name is made
-	stepSync    step = "sync"    // its bytes are made durable
-	stepName    step = "name"    // it gets its name
-	stepSyncDir step = "syncdir" // the name is made durable
+	stepCreate  step = "create"  // create a file with a temporary name
+	stepSync    step = "sync"    // make its bytes durable
+	stepName    step = "name"    // rename it
+	stepSyncDir step = "syncdir" // make the name durable
 )
 
 // A writer writes one file.
 type writer struct {
-	// before is called before each step, and its error becomes the step's; nil is not called. For tests of power cuts.
+	// before is called before each step; its error becomes the step's. It may be nil. Tests of power cuts use it.
 	before func(step) error
 }
 
@@ -87,7 +87,7 @@ func (w *writer) write(path string, b []byte, name func(from, to string) error) 
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	defer os.Remove(f.Name()) // unless it got the other name
+	defer os.Remove(f.Name()) // fails after the rename
 	_, err = f.Write(b)
 	if err == nil {
 		err = w.do(stepSync, f.Sync)

@@ -17,7 +17,7 @@ func TestWrite(t *testing.T) {
 			t.Errorf("got %q, %v; want %q", b, err, text)
 		}
 	}
-	// What cannot be replaced stays, and nothing half-written is left.
+	// If a path cannot be replaced, it stays as it is, and no temporary file is left.
 	folder := filepath.Join(dir, "folder")
 	if err := os.MkdirAll(filepath.Join(folder, "in it"), 0o755); err != nil {
 		t.Fatal(err)

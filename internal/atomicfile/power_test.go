@@ -10,8 +10,8 @@ import (
 
 var errPower = errors.New("power cut")
 
-// The power is cut before each step, and takes with it what was not made durable: all of it, or only the bytes, or only the name.
-// The file has the old content or the new; when Write has returned nil, it has the new.
+// TestPowerCut cuts the power before each step, and discards what is not durable: all of it, only the bytes, or only the name.
+// The file then has the old content or the new. After Write has returned nil, it has the new.
 func TestPowerCut(t *testing.T) {
 	steps := []step{stepCreate, stepSync, stepName, stepSyncDir, "none"}
 	for _, cut := range steps {
@@ -21,7 +21,7 @@ func TestPowerCut(t *testing.T) {
 				if err := Write(path, []byte("old content")); err != nil {
 					t.Fatal(err)
 				}
-				var done []step // steps that were begun; all but the last have ended
+				var done []step // steps that were begun; all but the last are complete
 				w := &writer{before: func(s step) error {
 					if s == cut {
 						return errPower

@@ -1,4 +1,4 @@
 package atomicfile
 
-// syncDir does nothing: this system does not open folders for that, and its file system writes names to a log of its own.
+// syncDir does nothing: Windows cannot sync a folder, and its file system journals names itself.
 func syncDir(string) error { return nil }

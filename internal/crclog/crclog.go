@@ -11,7 +11,7 @@ import (
 	"io"
 )
 
-// ErrTorn says that a log ends with a record that is incomplete or damaged.
+// ErrTorn reports that a log ends with an incomplete or damaged record.
 var ErrTorn = errors.New("the record is torn or damaged")
 
 // A Record is one change: Key is set to Value, or deleted.
@@ -24,16 +24,16 @@ type Record struct {
 type Format interface {
 	// Append appends the encoding of a record to b. The key must not be empty.
 	Append(b []byte, r Record) []byte
-	// Fits says whether Read accepts a record with a key and a value of these lengths.
+	// Fits reports whether Read accepts a record with a key and a value of these lengths.
 	Fits(key, value int) bool
 	// next reads one record and returns its length.
-	// The error is io.EOF if nothing follows, ErrTorn for anything else that is no record, or that of the reader.
+	// The error is io.EOF if nothing follows, the reader's error if it failed, and ErrTorn for anything else that is not a record.
 	next(in *bufio.Reader) (Record, int64, error)
 }
 
-// Read calls fn for each record of a log and returns the length of the records for which fn returned nil.
-// The error is nil if the log ends with a whole record, ErrTorn if a torn or damaged record follows, and otherwise that of
-// fn or of the reader. Nothing behind a torn record is read. fn may keep the record.
+// Read calls fn for each record of a log and returns the total length of the records for which fn returned nil.
+// The error is nil if the log ends after a whole record, and ErrTorn if a torn or damaged record follows. Otherwise it is the error of
+// fn or of the reader. Read stops at a torn record. fn may keep the record.
 func Read(f Format, in io.Reader, fn func(Record) error) (good int64, err error) {
 	buffered := bufio.NewReaderSize(in, 1<<20)
 	for {

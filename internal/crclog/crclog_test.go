@@ -19,7 +19,7 @@ var records = []crclog.Record{
 	{Deleted: true, Key: []byte("/k")},
 }
 
-// frozen has the bytes of records, as the programs of earlier releases wrote them. They must never change.
+// frozen holds the bytes of records from earlier releases. They must never change.
 var frozen = map[string]struct {
 	format crclog.Format
 	log    string
@@ -69,7 +69,7 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
-// A log that was cut off or changed gives the records before the damage, and their length.
+// TestTorn checks that a truncated or damaged log gives the records before the damage, and their length.
 func TestTorn(t *testing.T) {
 	for name, tt := range frozen {
 		var log []byte
@@ -104,7 +104,7 @@ func TestTorn(t *testing.T) {
 	}
 }
 
-// The errors of the reader and of the callback are not those of a torn log.
+// TestReadErrors checks that errors of the reader and of the callback are not reported as a torn log.
 func TestReadErrors(t *testing.T) {
 	boom := errors.New("boom")
 	for name, tt := range frozen {
@@ -123,7 +123,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// What fits is read again, and what does not fit is not.
+// TestFits checks that a record can be read if and only if it fits.
 func TestFits(t *testing.T) {
 	for name, tt := range map[string]struct {
 		format     crclog.Format
@@ -155,7 +155,7 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// A decoded record is encoded to a record that is decoded alike; a summed one to the same bytes.
+// FuzzRead checks that a decoded record survives encoding and decoding; a summed one has the same bytes again.
 func FuzzRead(f *testing.F) {
 	for _, tt := range frozen {
 		log, err := hex.DecodeString(tt.log)

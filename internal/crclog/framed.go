@@ -17,7 +17,7 @@ var Framed Format = framed{}
 type framed struct{}
 
 const (
-	// maxBody bounds the memory that a damaged length can cost.
+	// maxBody bounds the memory used for a damaged length.
 	maxBody = 64 << 20
 
 	opSet    = '+'
@@ -57,7 +57,7 @@ func (framed) next(in *bufio.Reader) (Record, int64, error) {
 	if size < 2 || size > maxBody {
 		return Record{}, 0, ErrTorn
 	}
-	// A damaged length must not cost its size in memory: the buffer grows with the bytes that follow.
+	// A damaged length must not allocate its size: the buffer grows with the bytes that follow.
 	body, err := io.ReadAll(io.LimitReader(in, int64(size)))
 	if err != nil {
 		return Record{}, 0, err

@@ -17,7 +17,7 @@ var Summed Format = summed{}
 
 type summed struct{}
 
-// maxSummed bounds the length of a key, and of a value with one added.
+// maxSummed bounds the length of a key, and the length of a value plus one.
 const maxSummed = 1 << 20
 
 func (summed) Fits(key, value int) bool { return key > 0 && key <= maxSummed && value < maxSummed }
@@ -59,7 +59,7 @@ func (summed) next(in *bufio.Reader) (Record, int64, error) {
 	if !r.Deleted {
 		r.Value = b[keyLen : keyLen+size : keyLen+size]
 	}
-	// Encoding it again also finds lengths in more bytes than they need.
+	// Comparing with the encoding also detects lengths that use more bytes than necessary.
 	again := summed{}.Append(make([]byte, 0, len(b)+2*binary.MaxVarintLen32), r)
 	if binary.BigEndian.Uint32(again[len(again)-4:]) != binary.BigEndian.Uint32(b[keyLen+size:]) {
 		return Record{}, 0, ErrTorn

@@ -1,4 +1,4 @@
-// Package digest says which code a program was built from, so that caches of what the code computed follow it by themselves.
+// Package digest computes digests of the code of a program, so that caches of its results change with the code.
 package digest
 
 import (
@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Sources returns a digest of the Go files in fsys that end up in a program: of their names and texts.
-// fsys is the embedded files of a package; an error of it is a broken program, so Sources panics.
+// Sources returns a digest of the names and texts of the Go files in fsys, without tests.
+// fsys holds the embedded files of a package. An error of fsys means a broken program, so Sources panics.
 func Sources(fsys fs.FS) string {
 	h := sha256.New()
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {

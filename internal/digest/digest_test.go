@@ -5,7 +5,7 @@ import (
 	"testing/fstest"
 )
 
-// TestSources follows the code of a program, and not that of its tests.
+// TestSources checks that the digest depends on the code of a program, and not on its tests.
 func TestSources(t *testing.T) {
 	fsys := fstest.MapFS{"a.go": {Data: []byte("a")}, "b/b.go": {Data: []byte("b")}, "a_test.go": {Data: []byte("t")}}
 	first := Sources(fsys)

@@ -1,5 +1,5 @@
-// Package floors holds the tests that keep the shape of the project: which package may import which, which one owns
-// which module of others, and what no file may contain.
+// Package floors holds tests of the project's structure: which package may import which, which package owns
+// which third-party module, and what files must not contain.
 //
-// The tests read the files themselves, so that the go command knows what they depend on and serves no stale result.
+// The tests read the files themselves, so that the go command records them as dependencies and serves no stale results.
 package floors

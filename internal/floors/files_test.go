@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// TestPackageComments: each package has exactly one package comment, which begins as go doc shows it.
+// TestPackageComments checks that each package has exactly one package comment, which begins in the form of go doc.
 func TestPackageComments(t *testing.T) {
 	comments := map[string][]*source{}
 	for _, s := range sources(t) {
@@ -128,15 +128,15 @@ func TestLength(t *testing.T) {
 	}
 }
 
-// A rule says what no file may contain, and which files may after all: a name, or a folder that ends in "/".
+// A rule names text that files must not contain. Except lists the exceptions: a file, or a folder with a "/" at the end.
 type rule struct {
 	text   *regexp.Regexp
 	why    string
 	except map[string]string
-	code   bool // only Go that ends up in a program is looked at
+	code   bool // check only Go files that are part of a program
 }
 
-// The patterns are written so that they do not find themselves.
+// The patterns are written so that they do not match themselves.
 var rules = []rule{
 	{
 		text: regexp.MustCompile(`\b(TODO|FIXME|XX[X])\b`),
@@ -206,10 +206,10 @@ var rules = []rule{
 	},
 }
 
-// machine begins an absolute path, and no part of a longer one or of a URL.
+// machine matches the start of an absolute path, but not of a part of a longer path or of a URL.
 const machine = `(^|[^\w.}$/-])/`
 
-// numbered is a note that says what it waits for.
+// numbered matches a TODO with the number of an issue.
 var numbered = regexp.MustCompile(`TODO\(#\d+\): \S`)
 
 func TestWords(t *testing.T) {
@@ -242,7 +242,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// TestHostilePage: what docs/hostile.md calls a test is one.
+// TestHostilePage checks that every test named in docs/hostile.md exists.
 func TestHostilePage(t *testing.T) {
 	page, _ := text(t, "docs/hostile.md")
 	have := map[string]bool{}

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// floor gives each package the floor it stands on. A package may import only packages of lower floors,
-// and those of its own floor that lie in its own folder, as pir does with pir/nuon. Tests may import what they need.
-// Packages that are designed and not built yet have their floor already.
+// floor maps each package to its floor. A package may import only packages of lower floors,
+// and those of its own floor in its own folder, as pir imports pir/nuon. Tests may import any package.
+// Packages that are designed but not written yet have a floor already.
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "source/kind": 1, "ecosystem": 1, "sandbox": 1,
@@ -23,7 +23,7 @@ var floor = map[string]int{
 }
 
 // rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
-// The package itself is the last one. Rooms that are not open are imported only by rooms of the same list, and by tests.
+// The package itself is the last room. A room that is not open may be imported only by rooms of the same list, and by tests.
 var rooms = map[string][]room{
 	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
@@ -37,7 +37,7 @@ type room struct {
 	open bool
 }
 
-// roomOf returns the package whose rooms a package is one of, and which.
+// roomOf returns the package to whose rooms pkg belongs, its place in the list, and whether it is open.
 func roomOf(pkg string) (house string, number int, open bool) {
 	for house, list := range rooms {
 		for i, r := range list {
@@ -78,7 +78,7 @@ func TestRooms(t *testing.T) {
 	}
 }
 
-// floorOf returns the floor of a package. What is below tools is a program of its own, beside the commands.
+// floorOf returns the floor of a package. Packages below tools are programs beside the commands.
 func floorOf(pkg string) (int, bool) {
 	if f, ok := floor[pkg]; ok {
 		return f, true
@@ -110,7 +110,7 @@ func TestFloors(t *testing.T) {
 			d, ok := floorOf(dep)
 			house, _, _ := roomOf(dep)
 			here, _, _ := roomOf(s.pkg)
-			beside := house != "" && house == here // TestRooms says which may import which
+			beside := house != "" && house == here // TestRooms checks imports among rooms
 			if inside := d == f && strings.HasPrefix(dep, s.pkg+"/"); !ok || d >= f && !inside && !beside {
 				t.Errorf("%s: %s (floor %d) imports %s (floor %d)", s.name, s.pkg, f, dep, d)
 			}
@@ -128,8 +128,8 @@ var noNetwork = map[string]string{
 	"github.com/quic-go/quic-go": "only node/swarm/peers speaks QUIC to peers",
 }
 
-// barred names what must not reach a program, or one of our packages, by whatever way, and why: packages of ours, and modules of others with all
-// below them. The longest name that fits counts, and no reason means that it may.
+// barred maps programs and packages to what they must not import, even indirectly, each with the reason: packages of the project, and third-party modules with
+// everything below them. The longest matching name counts. An empty reason allows the import.
 var barred = map[string]map[string]string{
 	"node/swarm/routing": noNetwork, "node/swarm/wire": noNetwork, "node/swarm/fetch": noNetwork, "node/swarm/serve": noNetwork, "node/swarm/claims": noNetwork,
 	"node/worker": noNetwork, "node/sharing": noNetwork,
@@ -148,14 +148,14 @@ var barred = map[string]map[string]string{
 		"github.com/hanwen/go-fuse":                    "the command mounts nothing",
 		"github.com/ipfs":                              "the command exchanges no blocks",
 		"github.com/libp2p":                            "the command is no peer",
-		"github.com/libp2p/go-libp2p/core/crypto":      "", // its key, which is its identity
+		"github.com/libp2p/go-libp2p/core/crypto":      "", // the command's key, which is its identity
 		"github.com/libp2p/go-libp2p/core/peer":        "",
-		"github.com/libp2p/go-libp2p/p2p/security/tls": "", // how it and the daemon know one another
+		"github.com/libp2p/go-libp2p/p2p/security/tls": "", // how the command and the daemon authenticate each other
 	},
 }
 
 func TestBarred(t *testing.T) {
-	all := map[string]map[string]bool{} // what a package imports, ours and others
+	all := map[string]map[string]bool{} // all imports of a package, of the project and third-party
 	for _, s := range sources(t) {
 		if s.test {
 			continue
@@ -196,27 +196,27 @@ func TestBarred(t *testing.T) {
 	}
 }
 
-// A door says which packages may import a module of others: those of the code, and those whose tests may.
-// A package's tests may always import what the package may. "*" is any package.
+// A door lists the packages that may import a third-party module: in code, and only in tests.
+// A package's tests may also import what its code may. "*" means any package.
 type door struct{ code, tests []string }
 
-// doors has every module of others, or part of one: the longest name that fits counts.
-// One owner each keeps them replaceable, and keeps what they can do in one place.
+// doors lists every third-party module, or part of one. The longest matching name counts.
+// One owner for each module keeps it replaceable, and keeps its effects in one place.
 var doors = map[string]door{
 	// The store's index. Its test file system simulates power cuts.
 	"github.com/cockroachdb/pebble/v2": {code: []string{"cas/index"}, tests: []string{"cas"}},
-	// WebAssembly, and what confines the processes it runs in.
+	// WebAssembly, and the confinement of the processes that run it.
 	"github.com/tetratelabs/wazero":       {code: []string{"wasmrt"}},
 	"github.com/landlock-lsm/go-landlock": {code: []string{"wasmrt", "sandbox"}},
 	"github.com/hanwen/go-fuse/v2":        {code: []string{"fsmount"}},
-	// The peer. Light peers use libp2p's identities and its TLS handshake, and nothing else of it.
+	// The peer. Light peers use only libp2p's identities and its TLS handshake.
 	"github.com/libp2p":                            {code: []string{"node/swarm/peers"}, tests: []string{"testnet", "node/swarm"}},
 	"github.com/libp2p/go-libp2p/core/crypto":      {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
 	"github.com/libp2p/go-libp2p/core/peer":        {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"testnet", "node", "node/swarm"}},
 	"github.com/libp2p/go-libp2p/p2p/security/tls": {code: []string{"node/swarm/peers", "node/control"}, tests: []string{"node/swarm"}},
 	"github.com/libp2p/go-libp2p/x/simlibp2p":      {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
 	"github.com/marcopolo/simnet":                  {code: []string{"testnet"}, tests: []string{"node/swarm", "node"}},
-	"github.com/ipfs":                              {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}}, // pir/cid is compared with it
+	"github.com/ipfs":                              {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}}, // the tests of pir/cid compare with it
 	"github.com/multiformats":                      {code: []string{"node/swarm/peers"}, tests: []string{"pir/cid", "testnet", "node/swarm"}},
 	"github.com/prometheus/client_golang":          {code: []string{"node/metrics", "node/swarm", "node/netd"}},                      // node/metrics serves what node/swarm counts
 	"github.com/quic-go/quic-go":                   {code: []string{"node/control", "node/swarm/peers"}, tests: []string{"testnet"}}, // the swarm: types of its sockets
@@ -241,9 +241,9 @@ var doors = map[string]door{
 	"golang.org/x/sync":      {code: []string{"*"}},
 	"golang.org/x/time/rate": {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
 	"golang.org/x/net/html":  {code: []string{"source"}},
-	"golang.org/x/net/ipv4":  {code: []string{"node/swarm/peers"}}, // in the terms of quic-go's sockets
+	"golang.org/x/net/ipv4":  {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
 	// Tests.
-	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers speak the DHT's protocol by themselves
+	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers in tests speak the DHT's protocol themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
 	"github.com/rogpeppe/go-internal": {tests: []string{"*"}},
 	"go.uber.org/goleak":              {tests: []string{"*"}},
@@ -270,7 +270,7 @@ func TestDoors(t *testing.T) {
 	}
 }
 
-// longest returns the longest of the names that is a package or holds it.
+// longest returns the longest of the names that equals pkg or is a folder above it.
 func longest(names iter.Seq[string], pkg string) (best string, ok bool) {
 	for name := range names {
 		if (name == pkg || strings.HasPrefix(pkg, name+"/")) && len(name) >= len(best) {

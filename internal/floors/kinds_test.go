@@ -13,8 +13,8 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// TestKindsOfPIR: a switch over the kinds of PIR, and a map of them, names every kind. A default is no answer: it is there for kinds
-// that nobody has thought of.
+// TestKindsOfPIR checks that every switch over the kinds of PIR, and every map of them, names every kind. A default case does not count:
+// it would handle future kinds without a decision.
 func TestKindsOfPIR(t *testing.T) {
 	want := kindNames()
 	found := 0
@@ -59,12 +59,12 @@ func kindNames() (names []string) {
 	return names
 }
 
-// choices returns what a switch compares with, or the keys of a map.
+// choices returns the values that a switch compares with, or the keys of a map.
 func choices(n ast.Node) (all []ast.Expr) {
 	switch n := n.(type) {
 	case *ast.SwitchStmt:
 		if n.Tag == nil {
-			return nil // a list of conditions, which are about more than a kind
+			return nil // conditions, which may not concern kinds
 		}
 		for _, c := range n.Body.List {
 			all = append(all, c.(*ast.CaseClause).List...)
@@ -82,7 +82,7 @@ func choices(n ast.Node) (all []ast.Expr) {
 	return all
 }
 
-// kindName returns the name of a kind that an expression of a package is.
+// kindName returns the name of the kind if an expression in a package is one.
 func kindName(e ast.Expr, pkg string) (string, bool) {
 	name := ""
 	switch e := e.(type) {

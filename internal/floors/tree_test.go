@@ -18,7 +18,7 @@ const (
 	module = "github.com/MordragT/nuka"
 )
 
-// A source is one Go file that is not below a testdata folder.
+// A source is one Go file outside of testdata folders.
 type source struct {
 	name string // slash-separated, relative to the root of the project
 	pkg  string // folder
@@ -26,7 +26,7 @@ type source struct {
 	ast  *ast.File // package comment and imports
 }
 
-// imports returns what the file imports: packages of ours relative to the root, others by their full path.
+// imports returns the imports of the file: packages of the project relative to the root, others by their full path.
 func (s *source) imports() (ours, others []string) {
 	for _, spec := range s.ast.Imports {
 		p, _ := strconv.Unquote(spec.Path.Value)
@@ -39,7 +39,7 @@ func (s *source) imports() (ours, others []string) {
 	return ours, others
 }
 
-// files returns the names of all files of the project, but for what .gitignore names.
+// files returns the names of all files of the project, without those that .gitignore names.
 func files(t *testing.T) []string {
 	ignored, err := os.ReadFile(root + "/.gitignore")
 	if err != nil {
@@ -72,7 +72,7 @@ func files(t *testing.T) []string {
 	return names
 }
 
-// text returns a file, and whether it is text.
+// text returns the content of a file, and whether it is text.
 func text(t *testing.T, name string) (string, bool) {
 	b, err := os.ReadFile(path.Join(root, name))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package frame is the framing of the protocols between processes of nuka: each message is its length, four bytes in big-endian order, and
-// as many bytes.
+// Package frame implements the framing of the protocols between nuka's processes: each message is its length, four bytes in big-endian order,
+// followed by as many bytes.
 package frame
 
 import (
@@ -11,21 +11,21 @@ import (
 )
 
 const (
-	// headSize is how long the length is.
+	// headSize is the size of the length field.
 	headSize = 4
-	// smallBody is how long a body is at most that Write sends in one piece with its head.
+	// smallBody bounds the body that Write sends in one piece with its head.
 	smallBody = 16 << 10
 )
 
-// A LengthError says that a message is longer than the limit. Nothing of it was written, or read beyond its length.
+// A LengthError reports a message longer than the limit. Write has written none of it, and Read has read only its length.
 type LengthError struct{ Length, Limit int64 }
 
 func (e *LengthError) Error() string {
 	return fmt.Sprintf("a message of %d bytes is longer than %d", e.Length, e.Limit)
 }
 
-// Write writes prefix, and one message, which is head and body, one behind the other. It writes a small message in one piece, and does not copy a large body.
-// A message longer than limit is a *LengthError.
+// Write writes prefix and one message, which is head followed by body. It writes a small message in one piece, and does not copy a large body.
+// If the message is longer than limit, the error is a *LengthError.
 func Write(w io.Writer, limit int, prefix, head []byte, body ...byte) error {
 	n := len(head) + len(body)
 	if n > limit {
@@ -50,7 +50,7 @@ func Write(w io.Writer, limit int, prefix, head []byte, body ...byte) error {
 	return nil
 }
 
-// Read reads one message. Before its bytes arrive it takes at most first bytes of memory for them, whatever length they claim.
+// Read reads one message. It allocates at most first bytes before the message's bytes arrive, whatever length the message claims.
 // Errors: io.EOF if the reader ends before the message, io.ErrUnexpectedEOF if it ends in the message, and a *LengthError for a length above limit.
 func Read(r io.Reader, limit, first int) ([]byte, error) {
 	var head [headSize]byte

@@ -41,7 +41,7 @@ func TestFrame(t *testing.T) {
 	}
 }
 
-// TestEncoding freezes the bytes.
+// TestEncoding compares the encoding with frozen bytes.
 func TestEncoding(t *testing.T) {
 	var wire bytes.Buffer
 	if err := Write(&wire, 10, []byte{'q'}, []byte("ab"), 'c'); err != nil {
@@ -52,7 +52,7 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
-// TestClaim reads messages that claim to be long and are not: memory follows what arrives.
+// TestClaim reads short messages that claim to be long: memory must grow with the bytes that arrive, not with the claim.
 func TestClaim(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

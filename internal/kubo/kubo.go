@@ -1,5 +1,5 @@
-// Package kubo builds IPFS's own node, kubo, for tests and benchmarks that have it speak with nuka.
-// It is not part of nuka's module: what is built is a program.
+// Package kubo builds kubo, IPFS's own node, for tests and benchmarks in which it exchanges data with nuka.
+// Kubo is not a dependency of nuka's module: the package builds a program.
 package kubo
 
 import (
@@ -13,11 +13,11 @@ import (
 // version is the release that is built.
 const version = "v0.43.1"
 
-// Build builds kubo below a folder, unless it is there, and returns where its command is. It takes some minutes, and
-// modules out of Go's registry. The working folder must be in nuka's module.
+// Build builds kubo below a folder, unless it exists there, and returns the path of its command. This takes some minutes and
+// downloads modules from Go's registry. The working folder must be in nuka's module.
 //
-// Kubo's own go.mod replaces libp2p by a fork, so go install refuses it. It is built as a part of a module that does not
-// do that, with the libp2p that nuka has.
+// Kubo's own go.mod replaces libp2p by a fork, so go install refuses it. Build therefore builds it as a part of a module that does not
+// do that, with nuka's version of libp2p.
 func Build(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -48,7 +48,7 @@ func Build(dir string) (string, error) {
 	return ipfs, os.Rename(ipfs+".new", ipfs)
 }
 
-// Setup returns the commands, without the program's name, that make a repository whose daemon knows nobody, asks nobody and
+// Setup returns the commands, without the program's name, that create a repository. Its daemon has no bootstrap peers, searches for none, and
 // listens at one address for peers.
 func Setup(listen string) [][]string {
 	return [][]string{
@@ -70,7 +70,7 @@ func Setup(listen string) [][]string {
 	}
 }
 
-// Env returns the variables with which its command uses a repository.
+// Env returns the environment variables with which kubo's command uses a repository.
 func Env(repo string) []string {
 	return []string{"IPFS_PATH=" + repo, "HOME=" + filepath.Dir(repo), "IPFS_TELEMETRY=off"}
 }

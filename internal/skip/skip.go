@@ -1,4 +1,4 @@
-// Package skip leaves tests out where a machine lacks what they need, and lets none be left out in CI unseen.
+// Package skip skips tests on machines that lack what they need, and fails them in CI, where a skip would go unnoticed.
 package skip
 
 import (
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Wall skips a test of a defence that this machine cannot show. In CI, where the variable CI is set, the test fails:
-// a skip there would hide that nobody looks at the defence.
+// Wall skips a test of a defence that this machine does not support. In CI, where the variable CI is set, the test fails:
+// a skip there would hide that the defence is not tested.
 func Wall(t testing.TB, why ...any) {
 	t.Helper()
 	if os.Getenv("CI") != "" {

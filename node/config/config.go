@@ -136,7 +136,7 @@ func (f *File) Get() *Config {
 	return f.c
 }
 
-// SetBootstrap replaces the nodes to begin with, in the file too; comments in it are lost.
+// SetBootstrap replaces the bootstrap peers, in the file too; comments in it are lost.
 func (f *File) SetBootstrap(addresses []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -38,7 +38,7 @@ func TestConfig(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"[]":                                     "want a record",
-		"{lissen: []}":                           "there is no setting lissen: they are listen, bootstrap",
+		"{lissen: []}":                           "unknown setting lissen; the settings are listen, bootstrap",
 		"{listen: 5}":                            "listen: want a list of multiaddrs",
 		"{connections: 5b}":                      "such as {connections: 50}",
 		`{listen: ["127.0.0.1:0"]}`:              `got ["127.0.0.1:0"]; such as {listen: ["/ip4/0.0.0.0/udp/4717/quic-v1"`,
@@ -90,16 +90,16 @@ func page() string {
 	var b strings.Builder
 	b.WriteString(`# Settings
 
-The file ` + "`config.nuon`" + ` configures a node. It lies in the node's home, beside the store: in the folder that NUKA_HOME names, else in
-` + "`$XDG_DATA_HOME/nuka`" + `, which is ` + "`~/.local/share/nuka`" + ` by default. ` + "`nuka status`" + ` prints the home. All settings may be left out. A node reads the file when it
-starts: ` + "`nuka daemon stop`" + `, and the next command starts it again.
+The file ` + "`config.nuon`" + ` configures a node. It is in the node's home, beside the store: in the folder that NUKA_HOME names, else in
+` + "`$XDG_DATA_HOME/nuka`" + `, which is ` + "`~/.local/share/nuka`" + ` by default. ` + "`nuka status`" + ` prints the path of the home. All settings are optional. A node reads the
+file when it starts. To apply a change, run ` + "`nuka daemon stop`" + `; the next command starts the node again.
 
 `)
 	for _, s := range settings {
 		fmt.Fprintf(&b, "## %s\n\n%s\n\nWant: %s.\n\n    %s\n\n", s.name, s.doc, s.want, s.example)
 	}
-	b.WriteString("Caches, logs and unfinished downloads are bounded without a setting: [operating.md](operating.md#disk) has the bounds.\n\n")
-	b.WriteString("This page is made from node/config/settings.go: `go test ./node/config -run TestConfigPage -update` writes it.\n")
+	b.WriteString("Caches, logs and unfinished downloads have fixed limits: [operating.md](operating.md#disk) lists them.\n\n")
+	b.WriteString("`go test ./node/config -run TestConfigPage -update` writes this page from node/config/settings.go.\n")
 	return b.String()
 }
 

@@ -14,76 +14,76 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// A setting is one field of config.nuon: what people read about it, and how it is read.
+// A setting is one field of config.nuon: its documentation, and the function that reads it.
 type setting struct {
 	name    string
-	doc     string // what it does, and what counts without it
-	want    string // what belongs there
+	doc     string // its effect and its default
+	want    string // the values that it accepts
 	example string // NUON of the whole file
 	read    func(v any, c *Config) bool
 }
 
-// settings are all there are, in the order in which people read about them.
+// settings lists all settings, in the order of docs/config.md.
 var settings = []setting{
 	{
-		"listen", "Where the node can be reached; with it the node is in the swarm from the beginning, not only when there is a reason. " +
-			"By default the system chooses the ports. Meshes take other ports of the same addresses.",
-		"a list of multiaddrs, of an address of this machine and a port for tcp or quic-v1",
+		"listen", "The addresses at which the node accepts connections. With this setting the node joins the public swarm at its start; otherwise it joins " +
+			"when it has a reason. By default the system chooses the ports. Meshes use other ports of the same addresses.",
+		"a list of multiaddrs, each with an address of this machine and a port for tcp or quic-v1",
 		`{listen: ["/ip4/0.0.0.0/udp/4717/quic-v1", "/ip4/0.0.0.0/tcp/4717"]}`,
 		func(v any, c *Config) bool { c.Listens = true; return multiaddrs(v, &c.Listen) },
 	},
 	{
-		"bootstrap", "Nodes to begin with, where none is found on the local network. `nuka swarm bootstrap` writes it.",
+		"bootstrap", "Bootstrap peers: nodes through which this node finds others, where multicast DNS finds none. `nuka swarm bootstrap` writes this setting.",
 		"a list of tickets, or of multiaddrs with the peer id of the node", `{bootstrap: ["/ip4/192.0.2.1/tcp/4717/p2p/12D3KooWJ5Z5rkWBzHs2ycUtnMKTPuWAsPQBsq3cLKt3vZTUWiBr"]}`,
 		func(v any, c *Config) bool { return texts(v, &c.Bootstrap) },
 	},
 	{
-		"mdns", "Whether the node finds others on the local network by multicast DNS, and is found. By default it does.",
+		"mdns", "Whether nodes on the local network find each other by multicast DNS. By default they do.",
 		"true or false", `{mdns: false}`, func(v any, c *Config) bool { return set(v, &c.MDNS) },
 	},
 	{
-		"share", "How far packages go that `nuka share` was not said of. The first rule whose pattern matches the name of a package decides: " +
-			"off gives it to nobody, mesh to the members of each mesh that this node is in, mesh:NAME to those of one, lan to nodes on private addresses, too, public to all. " +
-			"A rule for * is also about content without a name, which goes no farther than the local network. What no rule is about goes to meshes, and to the local network, too, if it came out of the public swarm.",
+		"share", "The scope of packages that you did not share with `nuka share`. The first rule whose pattern matches the name of a package decides: " +
+			"off serves it to nobody, mesh to the members of each mesh that this node is in, mesh:NAME to the members of one mesh, lan also to nodes on private addresses, public to all nodes. " +
+			"A rule for * also covers content without a name, but never with a wider scope than lan. Without a matching rule the scope is mesh, or lan for content that this node fetched from the public swarm.",
 		"a list of {names: PATTERN, with: off|mesh|mesh:NAME|lan|public}", `{share: [{names: "work-*", with: "mesh:team"}, {names: "*", with: lan}]}`,
 		func(v any, c *Config) bool { return shares(v, &c.Share) },
 	},
 	{
-		"relay", "Whether the node can be reached through others where there is no direct way, and lets others be reached through it. By default it does.",
+		"relay", "Whether other nodes relay connections to this node where no direct connection is possible, and this node relays theirs. By default yes.",
 		"true or false", `{relay: false}`, func(v any, c *Config) bool { return set(v, &c.Relay) },
 	},
 	{
-		"up", "The most bytes that the node sends to others in a second. By default, and with 0b, there is no bound.",
+		"up", "The most bytes that the node sends to other nodes in a second. By default, and with 0b, there is no limit.",
 		"a file size", `{up: 10MiB}`, func(v any, c *Config) bool { return bytesSet(v, &c.Up) },
 	},
 	{
-		"down", "The most bytes that the node gets from others in a second. By default, and with 0b, there is no bound.",
+		"down", "The most bytes that the node receives from other nodes in a second. By default, and with 0b, there is no limit.",
 		"a file size", `{down: 10MiB}`, func(v any, c *Config) bool { return bytesSet(v, &c.Down) },
 	},
 	{
-		"connections", "The most connections to other nodes in each swarm. By default 200.",
+		"connections", "The most connections to other nodes in each swarm. The default is 200.",
 		"a number from 1 to 999999", `{connections: 50}`,
 		func(v any, c *Config) bool { n, ok := v.(int64); c.Connections = int(n); return ok && n > 0 && n < 1e6 },
 	},
 	{
-		"jobs", "How many programs of builds run at once on this machine, those of all builds together. By default one for each processor.",
+		"jobs", "The most programs that run at once on this machine in all builds together. By default one for each processor.",
 		"a number from 1 to 999", `{jobs: 2}`,
 		func(v any, c *Config) bool { n, ok := v.(int64); c.Jobs = int(n); return ok && n > 0 && n < 1000 },
 	},
 	{
-		"metrics", "Where Prometheus reads the node's metrics, at /metrics. Anybody who reaches the address reads them. By default nowhere.",
+		"metrics", "The address at which the node serves metrics for Prometheus, at /metrics. Anybody who can reach the address can read them. By default the node serves none.",
 		"an address and a port", `{metrics: "127.0.0.1:9464"}`, func(v any, c *Config) bool { return address(v, &c.Metrics) },
 	},
 	{
-		"control", "Where light peers of other machines attach by a ticket of `nuka daemon ticket`, such as CI jobs. By default nowhere.",
+		"control", "The address at which light peers on other machines, such as CI jobs, attach with a ticket of `nuka daemon ticket`. By default none can.",
 		"an address and a port", `{control: "0.0.0.0:4718"}`, func(v any, c *Config) bool { return address(v, &c.Control) },
 	},
 	{
-		"apart", "Whether each swarm runs in a process of its own, to which neither the store nor the node's key is open. By default not; `nukad system` does it always.",
+		"apart", "Whether each swarm runs in a process of its own, which can access neither the store nor the node's key. By default not; `nukad system` always does this.",
 		"true or false", `{apart: true}`, func(v any, c *Config) bool { return set(v, &c.Apart) },
 	},
 	{
-		"confine", "What packages that others described are built with: full, the default, refuses them where a wall around builds is missing on this machine; partial builds them all the same. `nuka doctor` names missing walls.",
+		"confine", "Whether the node builds packages that other users described on a machine where a wall around builds is missing. full, the default, refuses such builds; partial allows them. `nuka doctor` names missing walls.",
 		"full or partial", `{confine: partial}`, func(v any, c *Config) bool { c.Partial = v == "partial"; return c.Partial || v == "full" },
 	},
 }
@@ -106,7 +106,7 @@ func parse(text []byte) (*Config, error) {
 			for _, s := range settings {
 				names = append(names, s.name)
 			}
-			return nil, fmt.Errorf("there is no setting %s: they are %s", name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("unknown setting %s; the settings are %s", name, strings.Join(names, ", "))
 		}
 		if s := settings[i]; !s.read(rec[name], c) {
 			return nil, fmt.Errorf("%s: want %s, got %s; such as %s", name, s.want, written(rec[name]), s.example)
@@ -115,7 +115,7 @@ func parse(text []byte) (*Config, error) {
 	return c, nil
 }
 
-// written returns a value as people write it in the file.
+// written returns a value in the form of the file.
 func written(v any) string {
 	b, err := nuon.Encode(v)
 	if err != nil {
@@ -163,7 +163,7 @@ func texts(v any, to *[]string) bool {
 	return ok
 }
 
-// multiaddrs reads addresses that a swarm can listen at.
+// multiaddrs reads addresses at which a swarm can listen.
 func multiaddrs(v any, to *[]string) bool {
 	ok := texts(v, to)
 	for _, text := range *to {
@@ -172,7 +172,7 @@ func multiaddrs(v any, to *[]string) bool {
 	return ok
 }
 
-// canListen says whether a swarm can be told to listen at a multiaddr: an address of this machine, and a port of tcp or quic-v1.
+// canListen reports whether a swarm can listen at a multiaddr: an address of this machine, and a port of tcp or quic-v1.
 func canListen(text string) bool {
 	parts := strings.Split(text, "/")
 	if len(parts) != 5 && len(parts) != 6 || parts[0] != "" {

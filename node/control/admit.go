@@ -152,8 +152,8 @@ func (s *server) attach(ctx context.Context, conn *quic.Conn, c *caller) error {
 	out := &frameWriter{w: stream}
 	grant := grantID(args.Right)
 	if err != nil || kind != frameRequest || req.Op != protocol.OpAttach || len(s.o.Grants.may(grant, s.now())) == 0 {
-		refusal := protocol.Errorf(protocol.Denied, "this node does not know the right that was shown").
-			WithHint("it may have expired or been taken back: ask the node's user for another ticket")
+		refusal := protocol.Errorf(protocol.Denied, "this node does not know the right of this ticket").
+			WithHint("it may have expired or been revoked: ask the node's user for another ticket")
 		return errors.Join(refusal, err, out.writeJSON(frameError, refusal), lastWord(conn, stream))
 	}
 	if err := out.writeJSON(frameResult, nil); err != nil {

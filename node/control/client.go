@@ -63,7 +63,7 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 func Attach(ctx context.Context, t *protocol.Ticket, key ed25519.PrivateKey) (*Client, error) {
 	if len(t.Right) == 0 || t.Node.IsZero() || len(t.Addresses) == 0 {
 		return nil, protocol.Errorf(protocol.Invalid, "this ticket is not one to attach to a node with").
-			WithHint("the node's user makes one: nuka daemon ticket")
+			WithHint("ask the node's user for one: nuka daemon ticket")
 	}
 	var errs []error
 	for _, a := range t.Addresses {

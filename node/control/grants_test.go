@@ -135,7 +135,7 @@ func TestAttachIsRefused(t *testing.T) {
 		t.Errorf("another node: got %v", err)
 	}
 	ticket.Addresses = []string{"/ip4/127.0.0.1/tcp/1"}
-	if _, err := Attach(t.Context(), ticket, newKey(t)); err == nil || !strings.Contains(err.Error(), "no address for control") {
+	if _, err := Attach(t.Context(), ticket, newKey(t)); err == nil || !strings.Contains(err.Error(), "not an address for control") {
 		t.Errorf("address: got %v", err)
 	}
 	if _, err := Attach(t.Context(), &protocol.Ticket{}, newKey(t)); protocol.CodeOf(err) != protocol.Invalid || errors.Is(err, context.Canceled) {

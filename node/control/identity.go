@@ -61,7 +61,7 @@ func peerID(key protocol.Key) (peer.ID, error) {
 func udpAddress(address string) (string, error) {
 	parts := strings.Split(address, "/")
 	if len(parts) != 6 || parts[0] != "" || !slices.Contains([]string{"ip4", "ip6", "dns", "dns4", "dns6"}, parts[1]) || parts[3] != "udp" || parts[5] != "quic-v1" {
-		return "", fmt.Errorf("%.100q is no address for control: want /ip4/HOST/udp/PORT/quic-v1", address)
+		return "", fmt.Errorf("%.100q is not an address for control: want /ip4/HOST/udp/PORT/quic-v1", address)
 	}
 	return net.JoinHostPort(parts[2], parts[4]), nil
 }
@@ -99,7 +99,7 @@ func callerKey(conn *quic.Conn) (protocol.Key, error) {
 	}
 	raw, err := public.Raw()
 	if err != nil || len(raw) != len(protocol.Key{}) || public.Type() != crypto.Ed25519 {
-		return protocol.Key{}, errors.New("control: the caller's key is no ed25519 key")
+		return protocol.Key{}, errors.New("control: the caller's key is not an ed25519 key")
 	}
 	return protocol.Key(raw), nil
 }

@@ -49,7 +49,7 @@ func (m *Meshes) Invite(name, member string, invites bool, lifetime time.Duratio
 	}
 	own := protocol.KeyOf(m.key)
 	if !s.credential.Chain[0].Invites || invites && s.mesh.Authority != own {
-		return nil, protocol.Errorf(protocol.Denied, "mesh %s: this node may not let others in so", name).
+		return nil, protocol.Errorf(protocol.Denied, "mesh %s: this node may not make such an invitation", name).
 			WithHint("%s is its authority", s.mesh.Authority)
 	}
 	if lifetime == 0 {
@@ -129,7 +129,7 @@ func (m *Meshes) Invited(key protocol.Key, request []byte, addresses func(mesh s
 	defer m.mu.Unlock()
 	s, i := m.invitation(tokenSum(r.Token))
 	if refusal := s.refusal(i, key, now); refusal != nil {
-		m.log.Info("a node was not let in", "key", key, "reason", refusal.Reason)
+		m.log.Info("refused a node", "key", key, "reason", refusal.Reason)
 		return refusal.Encode()
 	}
 	given, err := m.certify(s, key, i.invites, now)

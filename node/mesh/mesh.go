@@ -57,7 +57,7 @@ func Open(dir string, key ed25519.PrivateKey, log *slog.Logger) (*Meshes, error)
 		}
 		s, err := decodeState(b)
 		if err != nil {
-			return nil, protocol.Errorf(protocol.Damaged, "%s: %w", path, err).WithHint("move it away and join the mesh again by another invitation")
+			return nil, protocol.Errorf(protocol.Damaged, "%s: %w", path, err).WithHint("move it away and join the mesh again with another invitation")
 		}
 		m.list[s.mesh.Name] = s
 	}
@@ -156,7 +156,7 @@ func (m *Meshes) Revoke(name string, key protocol.Key) error {
 	}
 	if len(next.Keys) > protocol.MaxRevoked {
 		return protocol.Errorf(protocol.Exhausted, "mesh %s: %d members were revoked, more cannot be", name, protocol.MaxRevoked).
-			WithHint("begin a new mesh with those who stay")
+			WithHint("create another mesh and invite the members who stay")
 	}
 	if err := next.Sign(m.key); err != nil {
 		return err

@@ -26,8 +26,8 @@ func (d *Daemon) do(ctx context.Context, method string, args, result any, body [
 			return answer, err
 		}
 	}
-	return nil, protocol.Errorf(protocol.Unavailable, "%s: %d net daemons have ended over it", method, tries).
-		WithHint("the daemon's log says why: nuka status")
+	return nil, protocol.Errorf(protocol.Unavailable, "%s: %d net daemons ended during this call", method, tries).
+		WithHint("see the daemon's log; nuka status prints its path")
 }
 
 // settled waits until a process that follows another has a peer, or settle has passed.

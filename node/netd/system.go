@@ -145,7 +145,7 @@ func (s *served) memberHandlers() map[string]handler {
 		},
 		callInvited: with(func(ctx context.Context, a keyArgs, request []byte) (any, []byte, error) {
 			if s.o.Invited == nil {
-				return nil, nil, protocol.Errorf(protocol.Denied, "nobody is invited here")
+				return nil, nil, protocol.Errorf(protocol.Denied, "this swarm has no invitations")
 			}
 			answer, err := s.o.Invited(ctx, a.Key, request)
 			return nil, answer, err

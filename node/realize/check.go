@@ -42,7 +42,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 		if err != nil {
 			return err
 		}
-		return protocol.Errorf(protocol.Differs, "check %s: a rebuild gives other content: %s\n  first %s\n  again %s", w.name, where, t.cid, again.cid).
+		return protocol.Errorf(protocol.Differs, "check %s: the rebuild has other content: %s\n  first %s\n  again %s", w.name, where, t.cid, again.cid).
 			WithHint("compare them: nuka ls %s", again.cid)
 	}
 	t.way = protocol.Checked

@@ -139,7 +139,7 @@ func (k *known) description(id pir.PID) *description {
 	} else {
 		d.canonical, d.origins, d.err = k.r.o.Store.PIR(id)
 		if errors.Is(d.err, cas.ErrNotFound) || d.err == nil && d.origins == nil {
-			d.err = protocol.Errorf(protocol.NotFound, "no description of %s is known", id.Short()).
+			d.err = protocol.Errorf(protocol.NotFound, "this node has no description of %s", id.Short()).
 				WithHint("build it by its package's name or file")
 		}
 	}

@@ -49,8 +49,8 @@ func TestPolicyByName(t *testing.T) {
 		old bool
 		why string
 	}{
-		"PIRs travel":            {false, "the policy takes no content for it: 1 of the 2 votes that are needed"},
-		"PIRs are not to be had": {true, "its name is not known here, so each rule that could be about it must agree; the rule for lib: 1 of the 2 votes"},
+		"PIRs travel":            {false, "the policy accepts no content for it: 1 of 2 required votes"},
+		"PIRs are not to be had": {true, "this node does not know its name, so each rule that could match must agree; the rule for lib: 1 of 2 required votes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, n := joined(t, policy, liar)
@@ -93,7 +93,7 @@ func TestPolicyByNameNeedsNoFile(t *testing.T) {
 	b, n = joined(t, rules(rule("work-*", 1, 1)), a)
 	n.old = true
 	_, err = b.get(note)
-	if err == nil || !strings.HasSuffix(err.Error(), "its name is not known here, so no rule for names can apply") || protocol.AsError(err).Hint != "try: nuka build FILE" {
+	if err == nil || !strings.HasSuffix(err.Error(), "this node does not know its name, so no rule for names can apply") || protocol.AsError(err).Hint != "try: nuka build FILE" {
 		t.Errorf("without its PIR: got %v", err)
 	}
 }

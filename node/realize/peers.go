@@ -213,7 +213,7 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
-			g.event(protocol.Event{Kind: protocol.EventNote, PID: id, Name: t.name, Text: t.name + " could not be had from others: " + err.Error()})
+			g.event(protocol.Event{Kind: protocol.EventNote, PID: id, Name: t.name, Text: t.name + ": fetching from peers failed: " + err.Error()})
 			return false, nil
 		}
 	}
@@ -297,7 +297,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 			}
 			if len(seen) > g.r.o.MaxReferences {
 				return protocol.Errorf(protocol.Exhausted, "%s refers to more than %d packages", ids[0].Short(), g.r.o.MaxReferences).
-					WithHint("no package needs so many; do not trust who has signed it: nuka trust why %s", id)
+					WithHint("no package needs so many; do not trust its signers: nuka trust why %s", id)
 			}
 		}
 		for _, ref := range next {
@@ -381,14 +381,14 @@ func (g *graph) unavailable(id pir.PID) error {
 	case err != nil:
 		return err
 	case len(g.r.policy().Signers()) == 0:
-		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: it cannot be built, as nobody here has given its description, and the policy trusts nobody", id.Short()).
-			WithHint("build it from its file: nuka build FILE, or trust who has built it: nuka trust add KEY")
+		return protocol.Errorf(protocol.Unavailable, "cannot get %s: this node has no description to build it from, and the policy trusts no signer", id.Short()).
+			WithHint("build it from its file: nuka build FILE, or trust a signer that has built it: nuka trust add KEY")
 	case d.Statement == nil && !g.r.described(id):
-		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: %s", id.Short(), d.Why).WithHint("try: nuka build FILE")
+		return protocol.Errorf(protocol.Unavailable, "cannot get %s: %s", id.Short(), d.Why).WithHint("try: nuka build FILE")
 	case d.Statement == nil:
-		return protocol.Errorf(protocol.Unavailable, "%s cannot be had: it cannot be built, as nobody here has given its description, and the policy takes no content for it: %s", id.Short(), d.Why).
-			WithHint("see who has said what: nuka trust why %s", id)
+		return protocol.Errorf(protocol.Unavailable, "cannot get %s: this node has no description to build it from, and the policy accepts no content for it: %s", id.Short(), d.Why).
+			WithHint("see the statements about it: nuka trust why %s", id)
 	}
-	return protocol.Errorf(protocol.Unavailable, "%s cannot be had: nobody gave its content, which the policy takes (%s)", id.Short(), d.Why).
+	return protocol.Errorf(protocol.Unavailable, "cannot get %s: no peer sent the content that the policy accepts (%s)", id.Short(), d.Why).
 		WithHint("connect to a node that has it: nuka swarm connect ADDRESS, or try: nuka build FILE")
 }

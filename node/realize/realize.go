@@ -245,7 +245,7 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 		}
 		w, err := r.word(id)
 		if err == nil && w.cid != content {
-			err = protocol.Errorf(protocol.NotFound, "its content here is no longer what counts for it").WithHint("get it again")
+			err = protocol.Errorf(protocol.NotFound, "its stored content does not count any more").WithHint("fetch or build it again")
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", id.Short(), err)
@@ -328,7 +328,7 @@ func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.Fil
 	dir, file := at, ""
 	info, err := os.Lstat(at)
 	if err != nil {
-		return cid.CID{}, protocol.Errorf(protocol.Failed, "no output was made: %w", err)
+		return cid.CID{}, protocol.Errorf(protocol.Failed, "no output: %w", err)
 	}
 	if !info.IsDir() {
 		dir, file = filepath.Split(at)
@@ -340,7 +340,7 @@ func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.Fil
 	defer root.Close()
 	content, err := r.o.Store.Import(ctx, root.FS(), &cas.ImportOptions{File: file, Exec: exec})
 	if err != nil {
-		return cid.CID{}, fmt.Errorf("take in: %w", err)
+		return cid.CID{}, fmt.Errorf("import: %w", err)
 	}
 	return content, nil
 }

@@ -169,7 +169,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	digest := content.Digest()
 	kept := pir.NewHash(pir.B3, digest[:])
 	if kept != checked || w.pir.Hash.Algorithm == pir.B3 && kept != w.pir.Hash {
-		return made{}, protocol.Errorf(protocol.Mismatch, "fetch %s: the files changed while they were taken in", w.name)
+		return made{}, protocol.Errorf(protocol.Mismatch, "fetch %s: the files changed during the import", w.name)
 	}
 	return made{cid: content, way: protocol.Fetched}, nil
 }

@@ -151,8 +151,8 @@ func (s *Sharing) addClosure(id pir.PID, refs func(pir.PID) ([]pir.PID, error)) 
 // Share makes a package of the store public, and all that it refers to, and returns their PIDs. It is durable when Share returns.
 func (s *Sharing) Share(ctx context.Context, id pir.PID, root cid.CID, refs func(pir.PID) ([]pir.PID, error)) ([]pir.PID, error) {
 	if reach := s.Reach(id); strings.HasPrefix(string(reach), config.MeshPrefix) || reach == config.Off {
-		return nil, protocol.Errorf(protocol.Denied, "%s goes no farther than %s", id.Short(), reach).
-			WithHint("the share rules of config.nuon, or the mesh that it came from, say so")
+		return nil, protocol.Errorf(protocol.Denied, "the scope of %s is %s", id.Short(), reach).
+			WithHint("the share rules in config.nuon set the scope, or the mesh that the package came from")
 	}
 	if err := s.store.PutRoot(ctx, cas.Root{Name: shareRoot + id.String(), CID: root, PID: id, Created: time.Now()}); err != nil {
 		return nil, err

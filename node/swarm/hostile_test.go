@@ -268,7 +268,7 @@ func TestVanish(t *testing.T) {
 		if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), root.String()) {
 			t.Errorf("got %v, want an error that names the root", err)
 		}
-		if hint := protocol.AsError(err).Hint; !strings.Contains(hint, "are here and are kept") {
+		if hint := protocol.AsError(err).Hint; !strings.Contains(hint, "are in the store") {
 			t.Errorf("got the hint %q, want what is here", hint)
 		}
 		if len(here.blocks) > 0 {

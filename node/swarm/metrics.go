@@ -20,7 +20,7 @@ func (s *Swarm) measure(r prometheus.Registerer) error {
 	}
 	provider := func(result string, value func() int64) prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "nuka", Subsystem: "swarm", Name: "providers_total",
-			Help: "Peers that the DHT named as providers of a root, by what they turned out to be. Many without the root or unreachable: somebody lies.", ConstLabels: prometheus.Labels{"result": result}},
+			Help: "Peers that the DHT named as providers of a root, by the result of asking them. Many without the root or unreachable mean that some peers lie.", ConstLabels: prometheus.Labels{"result": result}},
 			func() float64 { return float64(value()) })
 	}
 	book := s.host.Book()
@@ -32,11 +32,11 @@ func (s *Swarm) measure(r prometheus.Registerer) error {
 		counter("received_bytes_total", "Bytes from peers.", book.Received.Load),
 		counter("sent_bytes_total", "Bytes to peers.", book.Sent.Load),
 		counter("lies_total", "Times a peer sent what an honest peer cannot send.", book.Lies.Load),
-		counter("stalls_total", "Times a provider was late with a leaf, which was then asked of others.", s.fetcher.Stalls.Load),
+		counter("stalls_total", "Times a provider was late with a leaf and the node asked other providers for it.", s.fetcher.Stalls.Load),
 		provider("holder", s.fetcher.Proved.Load),
 		provider("without", s.fetcher.Without.Load),
 		provider("unreachable", s.fetcher.Unreachable.Load),
-		counter("failures_total", "Times a peer was left alone because it failed.", book.Failures.Load),
+		counter("failures_total", "Times the node stopped asking a peer because it failed.", book.Failures.Load),
 	} {
 		errs = append(errs, r.Register(c))
 	}

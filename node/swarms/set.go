@@ -251,7 +251,7 @@ func (s *Set) Enter(ctx context.Context) (m *Membership, release func(), err err
 		case <-joined:
 		case <-late:
 			release()
-			return nil, nil, protocol.Errorf(protocol.Unavailable, "the swarm cannot be joined").WithHint("the daemon's log says why: nuka status")
+			return nil, nil, protocol.Errorf(protocol.Unavailable, "the swarm cannot be joined").WithHint("see the daemon's log; nuka status prints its path")
 		case <-ctx.Done():
 			release()
 			return nil, nil, ctx.Err()

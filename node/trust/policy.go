@@ -88,7 +88,7 @@ func addSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 		return protocol.Errorf(protocol.Invalid, "trust: %d signers cannot agree", a.Need)
 	}
 	if a.Key.IsZero() {
-		return protocol.Errorf(protocol.Invalid, "trust: no key").WithHint("the other node tells it: nuka key show")
+		return protocol.Errorf(protocol.Invalid, "trust: no key").WithHint("print it on the other node: nuka key show")
 	}
 	names := a.Names
 	if names == "" {
@@ -136,7 +136,7 @@ func removeSigner(p *protocol.Policy, a *protocol.TrustArgs) error {
 		}
 		if len(r.Signers) > 0 && r.Need > len(r.Signers) && r.Need <= n {
 			return protocol.Errorf(protocol.Invalid, "trust: the rule for %s needs %d signers that agree and would have %d", r.Names, r.Need, len(r.Signers)).
-				WithHint("say how many must agree then: --need %d", len(r.Signers))
+				WithHint("set how many must agree: --need %d", len(r.Signers))
 		}
 	}
 	if !found {

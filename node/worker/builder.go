@@ -111,8 +111,8 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	})
 	var walls *wasmrt.WallError
 	if errors.As(err, &walls) {
-		return protocol.Errorf(protocol.Denied, "the build was described by others, and %w", err).
-			WithHint("put the wall up (nuka doctor says how), fetch the package from a peer, or allow it all the same with confine: partial in config.nuon")
+		return protocol.Errorf(protocol.Denied, "another user described the build, and %w", err).
+			WithHint("add the missing wall (see nuka doctor), fetch the package from a peer, or allow the build with confine: partial in config.nuon")
 	}
 	if err != nil {
 		return err

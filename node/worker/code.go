@@ -76,7 +76,7 @@ func (a *answerer) answer(ctx context.Context, want *wantCode) error {
 		name, known = "Nushell", true
 	}
 	if !known {
-		return fmt.Errorf("the worker asks for machine code of %.200q, which is none of its inputs", want.File)
+		return fmt.Errorf("the worker asks for machine code of %.200q, which is not one of its inputs", want.File)
 	}
 	if a.times[want.File] > maxCompiles {
 		return fmt.Errorf("the worker asks for machine code of %.200q again and again", want.File)

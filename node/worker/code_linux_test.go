@@ -288,7 +288,7 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 	if err := os.WriteFile(stranger, exits(3), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.build(t, t.TempDir(), "ask "+stranger, true); err == nil || !strings.Contains(err.Error(), "none of its inputs") {
+	if _, err := x.build(t, t.TempDir(), "ask "+stranger, true); err == nil || !strings.Contains(err.Error(), "not one of its inputs") {
 		t.Errorf("a file that is no input: got %v", err)
 	}
 	x.b.Machine.Work = filepath.Join(t.TempDir(), "none") // so that it fails at once

@@ -117,7 +117,7 @@ func (t *treeServer) answer(ctx context.Context, want *wantTree) error {
 	for i, text := range asked {
 		c, err := cid.Parse(text)
 		if _, named := t.named[c]; err != nil || !named {
-			return fmt.Errorf("the worker asks for %.80q, which is none of its inputs", text)
+			return fmt.Errorf("the worker asks for %.80q, which is not one of its inputs", text)
 		}
 		list[i] = c
 	}

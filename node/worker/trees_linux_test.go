@@ -212,7 +212,7 @@ func TestWorkerLooksAtItsInputsOnly(t *testing.T) {
 	}
 	x.see("/p", root)
 	top, d, sub, f := root.String(), at(root, "d"), at(root, "d/sub"), at(root, "d/sub/f")
-	const stranger = "none of its inputs"
+	const stranger = "not one of its inputs"
 	for _, c := range []struct{ what, err string }{
 		{"look " + top + " " + d + " " + sub + " file:" + f, ""},
 		{"look " + top + " file:" + at(root, "g") + " " + top, ""},

@@ -42,6 +42,6 @@ func unpackInside(guest *wasmrt.FS, folders map[string]string) func(context.Cont
 			_, err = archive.Unpack(ctx, bytes.NewReader(packed), int64(len(packed)), archive.Folder{Root: to}, &archive.Options{Strip: u.Strip})
 			return err
 		}
-		return protocol.Errorf(protocol.Invalid, "unpack to %s: builds do not write there", u.To)
+		return protocol.Errorf(protocol.Invalid, "unpack to %s: a build cannot write to this folder", u.To)
 	}
 }

@@ -69,7 +69,7 @@ func (u *Unpacker) Unpack(ctx context.Context, path, out string, o *archive.Opti
 	}
 	defer worker.Close()
 	watch := time.AfterFunc(stall, func() {
-		worker.Kill(&wasmrt.LimitError{What: fmt.Sprintf("nothing came out of the archive for %v", stall)})
+		worker.Kill(&wasmrt.LimitError{What: fmt.Sprintf("no progress in the archive for %v", stall)})
 	})
 	defer watch.Stop()
 	err = worker.SendValue(message)

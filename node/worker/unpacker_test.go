@@ -112,7 +112,7 @@ func TestUnpackWorkerFails(t *testing.T) {
 		code   protocol.Code
 		says   string
 	}{
-		"hangs":   {"exec sleep 600", protocol.Exhausted, "nothing came out"},
+		"hangs":   {"exec sleep 600", protocol.Exhausted, "no progress"},
 		"ends":    {"head -c 10 >/dev/null; sleep 0.2; echo 'panic: a fault' >&2; exit 2", protocol.Failed, "a fault"},
 		"garbage": {"printf 'garbage garbage garbage'; exec sleep 600", "", ""},
 	} {

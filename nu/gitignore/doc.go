@@ -1,5 +1,5 @@
-// Package gitignore reads files of patterns such as .gitignore, and says which names git ignores by them (gitignore(5)).
+// Package gitignore reads pattern files such as .gitignore and reports which names git ignores (gitignore(5)).
 //
-// Patterns are compared byte by byte and with their case, as git does where file systems tell cases apart,
-// so that a folder has the same files on every system.
+// Patterns are compared byte by byte and case-sensitively, as git does on case-sensitive file systems,
+// so a folder has the same files on every system.
 package gitignore

@@ -6,31 +6,31 @@ import (
 	"strings"
 )
 
-// Max is how many bytes of patterns one file may have.
+// Max bounds the bytes of one pattern file.
 const Max = 1 << 20
 
-// A Verdict is what patterns say of a name.
+// A Verdict is the result of matching a name with patterns.
 type Verdict int
 
 // The verdicts.
 const (
 	Undecided Verdict = iota // no pattern matches
 	Ignored
-	Kept // by a pattern that begins with !
+	Kept // a pattern that begins with ! matches
 )
 
-// A Patterns is the patterns of one file, in their order. The zero Patterns match nothing.
+// A Patterns is the patterns of one file, in their order. The zero Patterns matches nothing.
 type Patterns []pattern
 
 // A pattern is one line.
 type pattern struct {
 	kept     bool // it begins with !
-	anywhere bool // it has no slash: it matches names in all folders below
-	folders  bool // it ended in a slash: it matches folders only
+	anywhere bool // it has no slash and matches names in all folders below
+	folders  bool // it ended in a slash and matches folders only
 	text     glob
 }
 
-// Parse reads a file of patterns. Every text is one.
+// Parse reads a pattern file. Every text is valid.
 func Parse(text []byte) Patterns {
 	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
 	var all Patterns
@@ -47,7 +47,7 @@ func Parse(text []byte) Patterns {
 	return all
 }
 
-// trimSpaces drops the spaces at the end, but for one behind a backslash.
+// trimSpaces drops the spaces at the end, except one after a backslash.
 func trimSpaces(line string) string {
 	end := 0
 	for i := 0; i < len(line); i++ {
@@ -61,7 +61,7 @@ func trimSpaces(line string) string {
 	return line[:end]
 }
 
-// parseLine reads a pattern. One that nothing matches is false.
+// parseLine reads a pattern. It returns false for one that matches nothing.
 func parseLine(line string) (p pattern, ok bool) {
 	line, p.kept = strings.CutPrefix(line, "!")
 	line, p.folders = strings.CutSuffix(line, "/")
@@ -70,9 +70,9 @@ func parseLine(line string) (p pattern, ok bool) {
 	return p, ok && len(p.text) > 0
 }
 
-// Match says what the patterns of a file say of a name, which is relative to the file's folder, slash-separated and clean.
-// The last pattern that matches decides. Whether a folder above the name is ignored is for the caller to ask first:
-// what lies in it is not kept by any pattern.
+// Match matches the patterns of a file with a name, which is relative to the file's folder, slash-separated and clean.
+// The last pattern that matches decides. The caller must first check the folders above the name:
+// no pattern keeps a name in an ignored folder.
 func (all Patterns) Match(name string, isDir bool) Verdict {
 	for i := len(all) - 1; i >= 0; i-- {
 		p := &all[i]

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// cases are patterns with the names that git ignores by them; a folder ends in a slash. All others in names are not ignored.
+// cases are patterns with the names that git ignores by them. A folder ends in a slash. All other names of the variable names are not ignored.
 var cases = []struct{ patterns, want string }{
 	{"a", "a d/a d/e/a"},
 	{"/a", "a"},
 	{"d/a", "d/a"},
 	{"d/", "d/ d/a d/b d/e/ d/e/a d/e/b.o"},
-	{"a/", ""}, // it is a file
+	{"a/", ""}, // a is a file
 	{"/d/e/", "d/e/ d/e/a d/e/b.o"},
 	{"*.o", "d/e/b.o x.o"},
 	{"/*.o", "x.o"},
@@ -42,7 +42,7 @@ var cases = []struct{ patterns, want string }{
 	{"[a", ""},
 	{"*.o\n!x.o", "d/e/b.o"},
 	{"!x.o\n*.o", "d/e/b.o x.o"},
-	{"d\n!d/a", "d/ d/a d/b d/e/ d/e/a d/e/b.o"}, // what lies in an ignored folder is not kept
+	{"d\n!d/a", "d/ d/a d/b d/e/ d/e/a d/e/b.o"}, // a name in an ignored folder is not kept
 	{"d/*\n!d/a", "d/b d/e/ d/e/a d/e/b.o"},
 	{"# a\n#\n\n\\#x", "#x"},
 	{"\\!y", "!y"},
@@ -72,17 +72,17 @@ var cases = []struct{ patterns, want string }{
 	{"*/a", "d/a"},
 	{"A", ""},
 	{"\xc3\xbc*", "ünï"},
-	{"?n*", ""}, // the name begins with two bytes
+	{"?n*", ""}, // the name's first character has two bytes
 	{"[-a]", "- a d/a d/e/a"},
 	{"[]a]", "] a d/a d/e/a"},
 	{"l", "l"},
-	{"l/", ""}, // a link to a folder is none
+	{"l/", ""}, // a link to a folder is not a folder
 }
 
-// names are those that every case is tried with.
+// names are the names that each case is matched with.
 var names = []string{"a", "b", "d/", "d/a", "d/b", "d/e/", "d/e/a", "d/e/b.o", "x.o", "#x", "!y", "sp ", "*", "ünï", "-", "]", "l"}
 
-// ignored reports whether a name is ignored, or a folder above it.
+// ignored reports whether a name, or a folder above it, is ignored.
 func ignored(p Patterns, name string) bool {
 	for i := range name {
 		if name[i] == '/' && i < len(name)-1 && p.Match(name[:i], true) == Ignored {
@@ -93,7 +93,7 @@ func ignored(p Patterns, name string) bool {
 	return p.Match(plain, isDir) == Ignored
 }
 
-// TestMatch compares with what is written above, and above with git.
+// TestMatch compares Match with cases, and cases with git.
 func TestMatch(t *testing.T) {
 	texts := make([]string, len(cases))
 	for i, c := range cases {
@@ -118,7 +118,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// askGit returns which names git ignores by each text of patterns, or nil where there is no git.
+// askGit returns the names that git ignores for each text of patterns, or nil if git is not installed.
 func askGit(t *testing.T, texts []string) []map[string]bool {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
@@ -131,7 +131,7 @@ func askGit(t *testing.T, texts []string) []map[string]bool {
 		c.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "HOME="+dir, "XDG_CONFIG_HOME="+dir)
 		c.Stdin = strings.NewReader(stdin)
 		out, err := c.Output()
-		if err != nil && c.ProcessState.ExitCode() != 1 { // none is ignored
+		if err != nil && c.ProcessState.ExitCode() != 1 { // no name is ignored
 			t.Fatalf("git %v: %v", args, err)
 		}
 		return string(out)
@@ -170,10 +170,10 @@ func askGit(t *testing.T, texts []string) []map[string]bool {
 	return out
 }
 
-// unclear is what releases of git read differently: two stars behind another character, in a pattern with a slash.
+// unclear matches patterns that git versions read differently: two stars after another character, in a pattern with a slash.
 var unclear = regexp.MustCompile(`[^/*]\*\*.*/.|/.*[^/*]\*\*`)
 
-// TestAgainstGit compares with git by patterns that chance makes.
+// TestAgainstGit compares with git for random patterns.
 func TestAgainstGit(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
@@ -204,7 +204,7 @@ func TestAgainstGit(t *testing.T) {
 	}
 }
 
-// TestLongPatterns has patterns that take a matcher that tries each way far too long.
+// TestLongPatterns uses patterns that need exponential time in a backtracking matcher.
 func TestLongPatterns(t *testing.T) {
 	begin := time.Now()
 	name := strings.Repeat("a", 200)
@@ -235,7 +235,7 @@ func FuzzParse(f *testing.F) {
 		}
 		Parse(text).Match(name, false)
 		Parse(text).Match(name, true)
-		// A name whose characters are all escaped matches itself alone.
+		// A pattern whose characters are all escaped matches exactly one name.
 		if name == "" || strings.ContainsAny(name, "\n\x00") || strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || strings.HasSuffix(name, "\r") {
 			return
 		}

@@ -16,14 +16,14 @@ type kind byte
 
 const (
 	char     kind = iota // that byte
-	question             // ?: one byte but no slash
+	question             // ?: one byte other than a slash
 	oneOf                // […]: one byte of a set
 	star                 // *: bytes without a slash
-	rest                 // ** at the end: all bytes
-	folders              // **/: any number of folders, with the slash behind each
+	rest                 // ** at the end: any bytes
+	folders              // **/: any number of folders, each with its slash
 )
 
-// parseGlob reads a pattern as git does (gitignore(5), "Pattern format"). One that matches nothing is false.
+// parseGlob parses a pattern as git does (gitignore(5), "Pattern format"). It returns false for one that matches nothing.
 func parseGlob(text string) (g glob, ok bool) {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; c {
@@ -65,7 +65,7 @@ func parseGlob(text string) (g glob, ok bool) {
 	return g, true
 }
 
-// classes are the names of sets of ASCII characters.
+// classes maps the names of character classes to sets of ASCII characters.
 var classes = map[string]func(c byte) bool{
 	"alnum":  func(c byte) bool { return isAlpha(c) || isDigit(c) },
 	"alpha":  isAlpha,
@@ -87,10 +87,10 @@ func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
 func isAlpha(c byte) bool { return isLower(c) || isUpper(c) }
 func isGraph(c byte) bool { return ' ' < c && c < 0x7f }
 
-// parseSet reads a set that begins with its bracket, and returns how long it is. One that does not end is false.
+// parseSet parses a set at the start of text and returns its length. It returns false if the set has no end.
 func parseSet(text string) (set *[256]bool, n int, ok bool) {
 	set = &[256]bool{}
-	at := func(i int) byte { // no byte of a pattern is zero
+	at := func(i int) byte { // patterns have no zero bytes
 		if i < len(text) {
 			return text[i]
 		}
@@ -101,7 +101,7 @@ func parseSet(text string) (set *[256]bool, n int, ok bool) {
 	if negated {
 		i++
 	}
-	last := byte(0) // where a range may begin
+	last := byte(0) // the possible start of a range
 	for first := true; first || at(i) != ']'; first = false {
 		c := at(i)
 		switch {
@@ -130,7 +130,7 @@ func parseSet(text string) (set *[256]bool, n int, ok bool) {
 				return nil, 0, false
 			}
 			name, named := strings.CutSuffix(text[i+2:i+2+end], ":")
-			if !named { // a bracket like any other character
+			if !named { // not a class, so the bracket is an ordinary character
 				set['['], last = true, '['
 				break
 			}
@@ -156,16 +156,16 @@ func parseSet(text string) (set *[256]bool, n int, ok bool) {
 	return set, i + 1, true
 }
 
-// match reports whether g matches all of text. It takes time in proportion to their product, whatever they are.
+// match reports whether g matches all of text. Its time is proportional to the product of their lengths at worst.
 func (g glob) match(text string) bool {
 	if len(g) == 0 || text == "" || g.least() > len(text) {
 		return len(g) == 0 && text == ""
 	}
-	// Most patterns and names part here.
+	// A quick check rejects most names.
 	if first, last := g[0], g[len(g)-1]; first.kind == char && first.char != text[0] || last.kind == char && last.char != text[len(text)-1] {
 		return false
 	}
-	// now has the parts that may match next.
+	// now holds the parts that may match next.
 	now, next := make([]bool, len(g)+1), make([]bool, len(g)+1)
 	g.enter(now, 0)
 	for i := range len(text) {
@@ -194,7 +194,7 @@ func (g glob) match(text string) bool {
 				}
 			case rest:
 				g.enter(next, at)
-			case folders: // it goes on behind a slash only
+			case folders: // the following parts match only after a slash
 				next[at] = true
 				if c == '/' {
 					g.enter(next, at+1)
@@ -206,14 +206,14 @@ func (g glob) match(text string) bool {
 	return now[len(g)]
 }
 
-// enter notes that the part at may match next, and those behind it if it may match nothing.
+// enter adds the part at to the parts that may match next, and the parts after it if it can match nothing.
 func (g glob) enter(set []bool, at int) {
 	for set[at] = true; at < len(g) && (g[at].kind == star || g[at].kind == rest || g[at].kind == folders); set[at] = true {
 		at++
 	}
 }
 
-// least returns how many bytes g matches at least.
+// least returns the minimum number of bytes that g matches.
 func (g glob) least() int {
 	n := 0
 	for _, p := range g {

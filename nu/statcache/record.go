@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// raceWindow is how long ago a change must be for the next one to show in mtime or ctime. The coarsest clock of a file system in
+	// raceWindow is how old a change must be for the next one to show in mtime or ctime. The coarsest clock of a file system in
 	// use, that of FAT, ticks every two seconds.
 	raceWindow = 2 * time.Second
 	// maxRecord bounds a record in bytes; 200,000 files take about 25 MB.
 	maxRecord = 256 << 20
-	// magic begins a record, and changes with its format.
+	// magic is the start of a record. It changes with the format.
 	magic = "nuka stat cache 1\n"
 )
 
-// record is what is known of a tree.
+// record holds the known state of a tree.
 type record struct {
 	root cid.CID
 	dirs map[string]*dirRecord // by path, "." for the root
 }
 
-// dirRecord is a folder and what it holds, sorted by name.
+// dirRecord is a folder and its entries, sorted by name.
 type dirRecord struct {
 	name    string
 	stat    stat
@@ -44,7 +44,7 @@ const (
 	kindLink
 )
 
-// entryRecord is a name in a folder. What stat says of a folder is in its own dirRecord.
+// entryRecord is a name in a folder. The stat of a folder is in its own dirRecord.
 type entryRecord struct {
 	name  string
 	kind  kind
@@ -53,16 +53,16 @@ type entryRecord struct {
 	tsize int64   // of a file; see cid.Tsize
 }
 
-// stat is what the system says of a file: times are in nanoseconds since 1970.
+// stat is the result of stat for a file. Times are in nanoseconds since 1970.
 type stat struct {
 	dev, ino     uint64
 	size         int64
 	mtime, ctime int64
 	mode         uint32
-	never        bool // it is the same as nothing, not even itself
+	never        bool // it equals nothing, not even itself
 }
 
-// same reports whether a file that had the stat s, and has the stat t now, is unchanged.
+// same reports whether a file is unchanged that had the stat s and now has the stat t.
 func (s *stat) same(t *stat) bool { return !s.never && withoutNever(*s) == withoutNever(*t) }
 
 func withoutNever(s stat) stat {
@@ -70,14 +70,14 @@ func withoutNever(s stat) stat {
 	return s
 }
 
-// racy reports whether the file may change after now without a change of its stat.
+// racy reports whether the file could change after now without a change of its stat.
 func (s *stat) racy(now time.Time) bool {
 	return now.Add(-raceWindow).UnixNano() <= max(s.mtime, s.ctime)
 }
 
 const (
 	statSize  = 5*8 + 4 + 1
-	entrySize = 1 + statSize + cid.Size + 8 // and its name
+	entrySize = 1 + statSize + cid.Size + 8 // and the name
 )
 
 // encode writes a record: the magic, the root, and the folders sorted by path; then the BLAKE3 hash of all that. Numbers are little-endian.
@@ -114,7 +114,7 @@ func (r *record) encode() []byte {
 	return sealed(b)
 }
 
-// sealed returns b with its hash behind it.
+// sealed returns b followed by its hash.
 func sealed(b []byte) []byte {
 	sum := blake3.Sum256(b)
 	return append(b, sum[:]...)
@@ -135,7 +135,7 @@ func (s *stat) append(b []byte) []byte {
 	return append(b, 0)
 }
 
-// readRecord reads a file of the cache. It returns nil if there is none, or none that is whole.
+// readRecord reads a file of the cache. It returns nil if the file is missing or damaged.
 func readRecord(name string) *record {
 	info, err := os.Stat(name)
 	if err != nil || info.Size() > maxRecord {
@@ -148,7 +148,7 @@ func readRecord(name string) *record {
 	return decodeRecord(b)
 }
 
-// decodeRecord returns nil if b is no whole record.
+// decodeRecord decodes a record. It returns nil if b is not one.
 func decodeRecord(b []byte) *record {
 	if len(b) < 32 {
 		return nil
@@ -183,10 +183,10 @@ func decodeRecord(b []byte) *record {
 	return r
 }
 
-// decoder reads a record from its beginning. After an error bad is set and everything reads as zero.
+// decoder reads a record from its beginning. After an error bad is set and every read returns zero.
 type decoder struct {
 	b    []byte
-	text string // the same bytes, so that names need no memory of their own
+	text string // the same bytes as a string, so that names need no memory of their own
 	bad  bool
 }
 
@@ -205,7 +205,7 @@ func (d *decoder) uint8() byte    { return d.take(1)[0] }
 func (d *decoder) uint32() uint32 { return binary.LittleEndian.Uint32(d.take(4)) }
 func (d *decoder) uint64() uint64 { return binary.LittleEndian.Uint64(d.take(8)) }
 
-// count reads how many things follow, each of which takes at least size bytes.
+// count reads the number of items that follow, each at least size bytes long.
 func (d *decoder) count(size int) int {
 	n := int(d.uint32())
 	if n > len(d.b)/size {

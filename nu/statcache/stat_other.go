@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// supported: without inodes and the time of the last change of a file's metadata, a file that was replaced looks unchanged.
+// supported is false: without inodes and the time of a file's last metadata change, a replaced file looks unchanged.
 const supported = false
 
 func lstat(string) (stat, error) { return stat{}, errors.ErrUnsupported }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// supported says that this system tells enough of a file.
+// supported reports that stat on this system gives enough information about a file.
 const supported = true
 
 func lstat(name string) (stat, error) {
@@ -32,13 +32,13 @@ func statOf(st *unix.Stat_t) stat {
 // maxPart is how many entries of a folder one goroutine compares at a time.
 const maxPart = 4096
 
-// part is a folder, and those of its entries that are compared at a time.
+// part is a folder and a range of its entries that one goroutine compares.
 type part struct {
 	dir     *dirRecord
 	entries []entryRecord
 }
 
-// unchanged reports whether everything below a folder is as the record says.
+// unchanged reports whether everything below a folder matches the record.
 // It opens each folder once and looks its names up there: full paths cost twice as much.
 func (r *record) unchanged(ctx context.Context, folder string) bool {
 	var parts []part
@@ -67,7 +67,7 @@ func (r *record) unchanged(ctx context.Context, folder string) bool {
 			return nil
 		})
 	}
-	_ = g.Wait() // there are no errors
+	_ = g.Wait() // the functions return no errors
 	return !changed.Load()
 }
 
@@ -87,7 +87,7 @@ func (p *part) unchanged(folder string) bool {
 	for i := range p.entries {
 		e := &p.entries[i]
 		if e.kind == kindDir {
-			continue // it is a part of its own
+			continue // a folder is a part of its own
 		}
 		if unix.Fstatat(dir, e.name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 			return false

@@ -18,27 +18,27 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// A Cache is a folder of records, which it makes when it writes the first one. Several processes may use it.
-// Nobody whom the user does not trust may write there, for a record decides which content a package gets.
+// A Cache is a folder of records. It creates the folder when it writes the first record. Several processes may use it.
+// Only users that its owner trusts may write there, because a record decides which content a package gets.
 type Cache struct {
 	Dir string
 
 	now func() time.Time // for tests; nil is time.Now
 }
 
-// A Tree is a folder of the host, or the part of it that counts.
+// A Tree is a folder of the host, or a part of it.
 type Tree struct {
 	Folder string // its absolute path
-	// FS is the folder as it counts; it must list names as os.DirFS(Folder) does, or fewer.
+	// FS is the view of the folder that is hashed. It must list the names that os.DirFS(Folder) lists, or fewer.
 	FS fs.FS
-	// Variant tells apart different FS of one folder.
+	// Variant distinguishes several views of one folder.
 	Variant string
-	// Listed says that what FS lists depends on something else than the names in the folder, so that each folder must be listed again.
+	// Listed reports that the names in FS depend on more than the names in the folder, so that each folder must be listed again.
 	Listed bool
 }
 
-// Hash returns the CID of a tree, as cid.HashTree does and with its errors.
-// A record that is missing, damaged or cannot be written costs time and is no error.
+// Hash returns the CID of a tree, with the result and the errors of cid.HashTree.
+// A record that is missing, damaged or cannot be written costs time but is no error.
 func (c *Cache) Hash(ctx context.Context, t *Tree) (cid.CID, error) {
 	if !supported {
 		return cid.HashTree(ctx, t.FS, nil)
@@ -46,7 +46,7 @@ func (c *Cache) Hash(ctx context.Context, t *Tree) (cid.CID, error) {
 	name := c.path(t)
 	old := readRecord(name)
 	if old != nil && !t.Listed && old.unchanged(ctx, t.Folder) {
-		_ = os.Chtimes(name, time.Time{}, time.Now()) // so that it is not removed for its age
+		_ = os.Chtimes(name, time.Time{}, time.Now()) // so that cleanup by age does not remove it
 		return old.root, nil
 	}
 	r := &reading{FS: t.FS, folder: t.Folder, old: old, now: c.now, dirs: map[string]*dirRecord{}}
@@ -64,13 +64,13 @@ func (c *Cache) Hash(ctx context.Context, t *Tree) (cid.CID, error) {
 	return root, nil
 }
 
-// path returns the name of a tree's record.
+// path returns the path of a tree's record.
 func (c *Cache) path(t *Tree) string {
 	sum := blake3.Sum256([]byte(t.Folder + "\x00" + t.Variant))
 	return filepath.Join(c.Dir, hex.EncodeToString(sum[:16]))
 }
 
-// reading is the file system of a tree that is being read. It notes what stat says of everything that HashTree reads, before HashTree
+// reading is the file system of a tree during a read. It records the stat of everything that HashTree reads, before HashTree
 // reads it.
 type reading struct {
 	fs.FS
@@ -119,7 +119,7 @@ func (r *reading) ReadLink(name string) (string, error) {
 // Lstat implements fs.ReadLinkFS.
 func (r *reading) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(r.FS, name) }
 
-// known implements cid.HashOptions.Known: it returns what the old record says of a file that has not changed.
+// known implements cid.HashOptions.Known: it returns the old record's entry of an unchanged file.
 func (r *reading) known(name string) (cid.DirEntry, int64, bool) {
 	e := r.entry(name)
 	if e == nil {
@@ -144,7 +144,7 @@ func (r *reading) hashed(name string, d cid.DirEntry) {
 	}
 }
 
-// entry returns the entry of a name whose folder has been listed.
+// entry returns the entry of a name in a listed folder.
 func (r *reading) entry(name string) *entryRecord {
 	r.mu.Lock()
 	d := r.dirs[path.Dir(name)]
@@ -152,7 +152,7 @@ func (r *reading) entry(name string) *entryRecord {
 	return d.entry(path.Base(name))
 }
 
-// stat returns what stat says of a name now. If there is no such file, or it is racy, nothing will ever be the same.
+// stat returns the current stat of a name. If the file does not exist or is racy, the result equals no other.
 func (r *reading) stat(name string) stat {
 	now := r.now()
 	s, err := lstat(filepath.Join(r.folder, filepath.FromSlash(name)))

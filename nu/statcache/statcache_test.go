@@ -39,7 +39,7 @@ func write(t *testing.T, name, text string, mode fs.FileMode) {
 	}
 }
 
-// hash returns the CID that the cache gives, which must be that of cid.HashTree, and how many files were opened for it.
+// hash compares the CID of the cache with that of cid.HashTree, and returns how many files were opened for it.
 func hash(t *testing.T, c *Cache, dir, what string) int64 {
 	t.Helper()
 	var opens atomic.Int64
@@ -57,7 +57,7 @@ func hash(t *testing.T, c *Cache, dir, what string) int64 {
 	return opens.Load()
 }
 
-// TestChanges hashes a tree after each kind of change, and counts which files are read for it.
+// TestChanges hashes a tree after each kind of change and counts the files that are read.
 func TestChanges(t *testing.T) {
 	if !supported {
 		t.Skip("no cache on this system")
@@ -136,7 +136,7 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestRandomChanges makes random changes and compares with cid.HashTree each time.
+// TestRandomChanges makes random changes and compares with cid.HashTree after each.
 func TestRandomChanges(t *testing.T) {
 	dir := t.TempDir()
 	c := &Cache{Dir: t.TempDir(), now: later}
@@ -150,7 +150,7 @@ func TestRandomChanges(t *testing.T) {
 		return b.String()
 	}
 	for i := range 300 {
-		for range 1 + rng.IntN(3) { // each may fail: there may be a file where a folder is needed
+		for range 1 + rng.IntN(3) { // a change may fail, because there may be a file in place of a folder
 			n := name()
 			switch rng.IntN(6) {
 			case 0, 1:
@@ -170,7 +170,7 @@ func TestRandomChanges(t *testing.T) {
 	}
 }
 
-// TestRacy changes a file at once after it was read, again and again: a change within one tick of the clock does not show in stat.
+// TestRacy changes a file immediately after it was read, many times: a change within one tick of the clock does not show in stat.
 func TestRacy(t *testing.T) {
 	dir := t.TempDir()
 	c := &Cache{Dir: t.TempDir()}
@@ -195,7 +195,7 @@ func TestRacy(t *testing.T) {
 	}
 }
 
-// TestListed hides a name by something that no folder's stat shows.
+// TestListed hides a name by a rule that does not show in any folder's stat.
 func TestListed(t *testing.T) {
 	dir, c := t.TempDir(), &Cache{Dir: t.TempDir(), now: later}
 	write(t, filepath.Join(dir, "a"), "a", 0o644)
@@ -229,7 +229,7 @@ func (w without) ReadDir(name string) ([]fs.DirEntry, error) {
 	return out, err
 }
 
-// TestDamage damages a record at each byte, and cuts it at each length: none is believed.
+// TestDamage damages a record at each byte and cuts it at each length. Every damaged record must be refused.
 func TestDamage(t *testing.T) {
 	dir, c := t.TempDir(), &Cache{Dir: t.TempDir(), now: later}
 	write(t, filepath.Join(dir, "d/f"), "content", 0o644)
@@ -271,7 +271,7 @@ func FuzzRecord(f *testing.F) {
 	}}}}
 	whole := r.encode()
 	f.Add(whole[:len(whole)-32])
-	f.Fuzz(func(t *testing.T, b []byte) { // the hash is right, for the one who damages a record could make it
+	f.Fuzz(func(t *testing.T, b []byte) { // the hash is valid, because whoever damages a record could compute it
 		if r := decodeRecord(sealed(bytes.Clone(b))); r != nil && !bytes.Equal(r.encode(), sealed(bytes.Clone(b))) {
 			t.Errorf("%q is read as something else", b)
 		}

@@ -34,8 +34,8 @@ func newDAG() ipld.DAGService {
 	return merkledag.NewDAGService(blockservice.New(bs, offline.Exchange(bs)))
 }
 
-// boxoFile imports a file as boxo does. For an executable of one leaf boxo's layout keeps no mode,
-// so the node is put together from boxo's parts.
+// boxoFile imports a file with boxo. Boxo's layout drops the mode of an executable of one leaf,
+// so for that case boxoFile assembles the node from boxo's parts.
 func boxoFile(t *testing.T, dag ipld.DAGService, data []byte, exec bool) ipld.Node {
 	t.Helper()
 	p := helpers.DagBuilderParams{Maxlinks: 1024, RawLeaves: true, CidBuilder: builder, Dagserv: dag}
@@ -91,7 +91,7 @@ func TestFileAsBoxo(t *testing.T) {
 				dag := newDAG()
 				want := boxoFile(t, dag, data, exec)
 				b := cid.NewFile(exec)
-				for rest := data; len(rest) > 0; { // odd pieces
+				for rest := data; len(rest) > 0; { // odd lengths
 					n := min(len(rest), 77_777)
 					b.Write(rest[:n])
 					rest = rest[n:]
@@ -136,7 +136,7 @@ func TestFileAsBoxo(t *testing.T) {
 	}
 }
 
-// More than 1024 and more than 1024² leaves, from leaves that are only names.
+// TestManyLeavesAsBoxo compares files of more than 1024 and more than 1024² leaves; their leaves are CIDs without bytes.
 func TestManyLeavesAsBoxo(t *testing.T) {
 	for _, n := range []int{1024, 1025, 2048, 2049, 1024*1024 + 1} {
 		if n > 5000 && testing.Short() {
@@ -211,7 +211,7 @@ func TestDirAsBoxo(t *testing.T) {
 			d.SetHAMTShardingSize(1 << 20)
 			n := tt.n
 			if tt.name == "last basic" || tt.name == "first hamt" {
-				for size := 4; size <= 1<<20; n++ { // one more than fits, or exactly full
+				for size := 4; size <= 1<<20; n++ { // the entries exceed the limit by one or fill it exactly
 					size += 3 + 2 + 36 + 3 + 240 + 2
 				}
 				n += tt.n - 1
@@ -323,7 +323,7 @@ func (z *zeros) NextBytes() ([]byte, error) {
 
 func (z *zeros) Reader() io.Reader { return nil }
 
-// A discardDAG forgets what is added.
+// A discardDAG discards the nodes that are added to it.
 type discardDAG struct{ ipld.DAGService }
 
 func (discardDAG) Add(context.Context, ipld.Node) error { return nil }

@@ -37,7 +37,7 @@ type CID struct {
 }
 
 // New returns the CID with the given codec and digest.
-// Another codec than Raw and DagPB is an error.
+// It returns an error if codec is neither Raw nor DagPB.
 func New(codec uint64, digest [32]byte) (CID, error) {
 	if codec != Raw && codec != DagPB {
 		return CID{}, fmt.Errorf("codec 0x%x: %w", codec, ErrSyntax)
@@ -46,7 +46,7 @@ func New(codec uint64, digest [32]byte) (CID, error) {
 }
 
 // Sum returns the CID of a block.
-// It panics when codec is neither Raw nor DagPB.
+// It panics if codec is neither Raw nor DagPB.
 func Sum(codec uint64, block []byte) CID {
 	c, err := New(codec, blake3.Sum256(block))
 	if err != nil {
@@ -55,7 +55,7 @@ func Sum(codec uint64, block []byte) CID {
 	return c
 }
 
-// Parse reads the text form that String writes and no other.
+// Parse reads the text form that String writes, and no other form.
 func Parse(s string) (CID, error) {
 	if len(s) == 0 || s[0] != 'b' {
 		return CID{}, fmt.Errorf("parse cid %q: %w: it must start with b", clip(s), ErrSyntax)
@@ -77,7 +77,7 @@ func Parse(s string) (CID, error) {
 	return c, nil
 }
 
-// FromBytes reads the binary form that Bytes writes and no other.
+// FromBytes reads the binary form that Bytes writes, and no other form.
 func FromBytes(b []byte) (CID, error) {
 	if len(b) != Size {
 		return CID{}, fmt.Errorf("cid of %d bytes: %w: it must have %d", len(b), ErrSyntax, Size)
@@ -88,7 +88,7 @@ func FromBytes(b []byte) (CID, error) {
 	return New(uint64(b[1]), [32]byte(b[4:]))
 }
 
-// String returns the text form: multibase base32, 59 characters; of the zero CID it is empty.
+// String returns the text form: multibase base32, 59 characters. For the zero CID it returns "".
 func (c CID) String() string {
 	if c.IsZero() {
 		return ""
@@ -96,7 +96,7 @@ func (c CID) String() string {
 	return "b" + encoding.EncodeToString(c.Bytes())
 }
 
-// Bytes returns the binary form in a new slice; of the zero CID it is nil.
+// Bytes returns the binary form in a new slice. For the zero CID it returns nil.
 func (c CID) Bytes() []byte {
 	if c.IsZero() {
 		return nil
@@ -109,7 +109,7 @@ func (c CID) append(b []byte) []byte {
 	return append(b, c.digest[:]...)
 }
 
-// IsZero says whether c is no CID.
+// IsZero reports whether c is the zero CID.
 func (c CID) IsZero() bool { return c.codec == 0 }
 
 // Codec returns Raw or DagPB, and 0 for the zero CID.
@@ -121,7 +121,7 @@ func (c CID) Digest() [32]byte { return c.digest }
 // MarshalText returns the text form.
 func (c CID) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// UnmarshalText reads the text form; empty text gives the zero CID.
+// UnmarshalText reads the text form. Empty text gives the zero CID.
 func (c *CID) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*c = CID{}
@@ -135,7 +135,7 @@ func (c *CID) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// clip keeps an error message short when it quotes what a stranger sent.
+// clip shortens untrusted text that an error message quotes.
 func clip(s string) string {
 	if len(s) > 80 {
 		return s[:80] + "…"
@@ -143,7 +143,7 @@ func clip(s string) string {
 	return s
 }
 
-// A Block is the bytes that a CID names.
+// A Block is a CID and the bytes that it names.
 type Block struct {
 	CID  CID
 	Data []byte

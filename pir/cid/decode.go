@@ -16,9 +16,9 @@ const MaxNode = 2 << 20
 var ErrNode = errors.New("not a node of a file or tree")
 
 // Decode reads a node of a file or tree.
-// It accepts what Encode writes for a node that keeps the rules, and nothing else,
-// so that the bytes of a node and the node itself stand for each other.
-// The work and memory it takes are in proportion to len(b).
+// It accepts exactly the bytes that Encode writes for a valid node,
+// so the bytes of a node and the node itself determine each other.
+// Its time and memory are proportional to len(b).
 func Decode(b []byte) (*Node, error) {
 	if len(b) > MaxNode {
 		return nil, fmt.Errorf("decode node: %w: it has %d bytes, more than %d", ErrNode, len(b), MaxNode)
@@ -38,7 +38,7 @@ func Decode(b []byte) (*Node, error) {
 
 var errShort = errors.New("it ends too early")
 
-// A reader takes protobuf fields off the front of b.
+// A reader consumes protobuf fields from the front of b.
 type reader struct{ b []byte }
 
 func (r *reader) uvarint() (uint64, error) {
@@ -144,8 +144,8 @@ func decodeLink(b []byte) (l Link, err error) {
 	return l, nil
 }
 
-// decodeData reads the UnixFS message. Encode's fields are all it knows;
-// the comparison in Decode finds what is left over or in another order.
+// decodeData reads the UnixFS message. It knows only the fields that Encode writes;
+// the comparison in Decode detects extra fields and another order.
 func (n *Node) decodeData(b []byte) error {
 	r := reader{b}
 	if err := r.expect(0x08); err != nil {
@@ -156,7 +156,7 @@ func (n *Node) decodeData(b []byte) error {
 		return err
 	}
 	switch Kind(kind) {
-	case KindDir, KindShard: // the links say the rest
+	case KindDir, KindShard: // the links hold the rest
 		n.Kind = Kind(kind)
 		return nil
 	case KindSymlink:
@@ -203,7 +203,7 @@ func (n *Node) decodeFile(r *reader) (err error) {
 	return err
 }
 
-// check says which rule a decoded node breaks, or returns nil.
+// check returns an error that names the rule a decoded node breaks, or nil.
 func (n *Node) check() error {
 	switch n.Kind {
 	case KindFile:
@@ -282,7 +282,7 @@ func (n *Node) checkShard() error {
 		last = slot
 		if len(l.Name) == 2 {
 			if l.CID.Codec() != DagPB {
-				return fmt.Errorf("link %d is no shard", i)
+				return fmt.Errorf("link %d is not a shard", i)
 			}
 			continue
 		}

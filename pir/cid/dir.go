@@ -22,14 +22,14 @@ const maxTarget = 4095
 var ErrName = errors.New("not a name that a tree can hold")
 
 // A DirEntry is one name in a directory.
-// Tsize is the total size of what it names: see Tsize.
+// Its field Tsize is the total size of the block that it names and of everything below: see the function Tsize.
 type DirEntry struct {
 	Name  string
 	CID   CID
 	Tsize int64
 }
 
-// CheckName says why a directory cannot hold the name, or returns nil.
+// CheckName returns an error that says why a directory cannot hold the name, or nil.
 func CheckName(name string) error {
 	switch {
 	case name == "":
@@ -46,7 +46,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckTarget says why a symbolic link cannot have the target, or returns nil.
+// CheckTarget returns an error that says why a symbolic link cannot have the target, or nil.
 func CheckTarget(target string) error {
 	switch {
 	case target == "":
@@ -62,10 +62,10 @@ func CheckTarget(target string) error {
 }
 
 // Dir returns the CID of a directory and its blocks, the root last.
-// The entries may come in any order; they are not changed.
+// The entries may be in any order. Dir does not change them.
 func Dir(entries []DirEntry) (CID, []Block, error) {
 	links := make([]Link, len(entries))
-	size := 4 // the message that says "directory"
+	size := 4 // the UnixFS message of a directory
 	for i, e := range entries {
 		if err := CheckName(e.Name); err != nil {
 			return CID{}, nil, err
@@ -97,7 +97,7 @@ func Symlink(target string) (CID, Block) {
 	return c, Block{c, b}
 }
 
-// A hashed is a link and the bits that place it, level by level, in shards.
+// A hashed is a link and the hash bits that choose its slot in the shard of each level.
 type hashed struct {
 	Link
 	hash uint64
@@ -117,7 +117,7 @@ func shards(links []Link) (CID, []Block, error) {
 	return root.CID, blocks, nil
 }
 
-// shard encodes the shard of the links, which share the first depth bytes of their hashes.
+// shard encodes the shard of the given links, whose hashes share their first depth bytes.
 func shard(links []hashed, depth int, blocks *[]Block) (Link, error) {
 	if depth == 8 {
 		return Link{}, fmt.Errorf("directory entries %q and %q: %w: their hashes are equal, rename one", links[0].Name, links[1].Name, ErrName)
@@ -148,7 +148,7 @@ func shard(links []hashed, depth int, blocks *[]Block) (Link, error) {
 	return Link{CID: c, Tsize: tsize + int64(len(b))}, nil
 }
 
-// nameHash is the first half of MurmurHash3 x64 128, as UnixFS has it.
+// nameHash returns the first half of MurmurHash3 x64 128, as UnixFS requires.
 func nameHash(name string) uint64 {
 	h, _ := murmur3.Sum128([]byte(name))
 	return h
@@ -166,7 +166,7 @@ func slotName(slot int) string {
 	return string([]byte{hexDigits[slot>>4], hexDigits[slot&15]})
 }
 
-// slotOf returns the slot in the first two characters of a shard's link.
+// slotOf parses the slot from the first two characters of the name of a shard's link.
 func slotOf(name string) (int, bool) {
 	if len(name) < 2 {
 		return 0, false
@@ -178,8 +178,8 @@ func slotOf(name string) (int, bool) {
 	return hi<<4 | lo, true
 }
 
-// ShardPath returns the prefix of the link in each shard on the way to the name, from the root on.
-// A reader follows the link that is the prefix alone, until it finds the link that is prefix and name.
+// ShardPath returns the link prefix in each shard on the path from the root to the name.
+// A reader follows the link that consists of the prefix alone, until it finds the link that consists of prefix and name.
 func ShardPath(name string) [8]string {
 	h := nameHash(name)
 	var p [8]string

@@ -2,25 +2,25 @@ package cid
 
 import "github.com/zeebo/blake3"
 
-// A Leaf is a raw block of a file and where it lies in the file.
+// A Leaf is a raw block of a file, with its place in the file.
 type Leaf struct {
 	CID    CID
 	Offset int64
 	Size   int64
 }
 
-// A FileBuilder finds the CID of a file while its bytes go by.
+// A FileBuilder computes the CID of a file from its bytes as they are written.
 // It keeps the list of leaves, not the bytes.
-// It is for one goroutine.
+// One goroutine may use it at a time.
 type FileBuilder struct {
 	exec   bool
 	size   int64
 	leaves []Leaf
 	hash   *blake3.Hasher
-	filled int // bytes of the current leaf that hash has seen
+	filled int // bytes of the current leaf written to hash
 }
 
-// NewFile starts a file.
+// NewFile returns a FileBuilder for an empty file.
 func NewFile(exec bool) *FileBuilder { return &FileBuilder{exec: exec} }
 
 // Write adds bytes to the file. It never fails.
@@ -46,8 +46,8 @@ func (f *FileBuilder) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// AddLeaf adds a leaf whose digest the caller knows, after the bytes written so far.
-// Every leaf but the last must have LeafSize bytes and none may be empty; it panics otherwise.
+// AddLeaf appends a leaf whose digest the caller knows.
+// Every leaf but the last must have LeafSize bytes and none may be empty; otherwise AddLeaf panics.
 func (f *FileBuilder) AddLeaf(digest [32]byte, size int64) {
 	f.flush()
 	if size <= 0 || size > LeafSize || f.size%LeafSize != 0 {
@@ -70,7 +70,7 @@ func (f *FileBuilder) flush() {
 }
 
 // Finish ends the file and returns its CID, its length, its nodes and its leaves.
-// The last node is the root; a file without nodes is its only leaf.
+// The last node is the root. A file without nodes is its only leaf.
 // An empty file that is not executable is the empty leaf, which is returned too.
 // Nodes and leaves that occur twice are returned twice.
 func (f *FileBuilder) Finish() (c CID, size int64, nodes []Block, leaves []Leaf) {
@@ -84,7 +84,7 @@ func (f *FileBuilder) Finish() (c CID, size int64, nodes []Block, leaves []Leaf)
 }
 
 // FileNodes returns the root and the nodes over the given leaves, as Finish does.
-// A store uses it to find a file's executable twin.
+// A store computes the executable variant of a file with it.
 func FileNodes(leaves []Leaf, exec bool) (CID, []Block) {
 	if len(leaves) == 1 && leaves[0].Size == 0 {
 		leaves = nil
@@ -130,7 +130,7 @@ func fileNodes(leaves []Leaf, exec bool) (CID, []Block) {
 	}
 }
 
-// A part is a leaf or a finished node on its way into the node above.
+// A part is a leaf or a finished node that the node above will link to.
 type part struct {
 	cid         CID
 	size, tsize int64

@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// ErrForeign is wrapped by errors about CIDs that are well formed, and of another hash, codec or version than this package's.
+// ErrForeign is wrapped by errors about CIDs that are well formed but have a hash, codec or version that this package does not support.
 var ErrForeign = errors.New("no content id of BLAKE3")
 
-// maxForm bounds the characters of a form that ParseForm reads.
+// maxForm bounds the characters that ParseForm reads.
 const maxForm = 512
 
 const base58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 
-// ParseForm reads a CID in any form in which people of IPFS write it: in the multibase forms of base 16, 32, 36, 58 and 64, of version 0,
-// as a path that begins with /ipfs/, or as an ipfs:// address. Rest is the path behind it. A CID that this package cannot be about
-// is an error that wraps ErrForeign, any other text one that wraps ErrSyntax.
+// ParseForm reads a CID in any form that is usual in IPFS: multibase base 16, 32, 36, 58 or 64, version 0,
+// a path that begins with /ipfs/, or an ipfs:// address. Rest is the path after the CID. For a CID that this package does not support
+// the error wraps ErrForeign, for any other text ErrSyntax.
 func ParseForm(s string) (c CID, rest string, err error) {
 	syntax := func(why string) (CID, string, error) {
 		return CID{}, "", fmt.Errorf("parse cid %q: %w: %s", clip(s), ErrSyntax, why)
@@ -77,7 +77,7 @@ func ParseForm(s string) (c CID, rest string, err error) {
 	return CID{}, "", fmt.Errorf("%s: %w: %s", clip(text), ErrForeign, what)
 }
 
-// decodeBase reads a multibase text.
+// decodeBase decodes a multibase text.
 func decodeBase(s string) ([]byte, error) {
 	if len(s) < 2 {
 		return nil, errors.New("it is too short")
@@ -106,13 +106,13 @@ func decodeBase(s string) ([]byte, error) {
 	return nil, fmt.Errorf("no base begins with %q", s[:1])
 }
 
-// decodeDigits reads a number in the given digits. Zeros in front are bytes of their own.
+// decodeDigits decodes a number in the given digits. Each leading zero digit is a zero byte.
 func decodeDigits(s, digits string) ([]byte, error) {
 	n, base, zeros := new(big.Int), big.NewInt(int64(len(digits))), 0
 	for i := range len(s) {
 		d := strings.IndexByte(digits, s[i])
 		if d < 0 {
-			return nil, fmt.Errorf("%q is no digit of its base", s[i])
+			return nil, fmt.Errorf("%q is not a digit of its base", s[i])
 		}
 		if d == 0 && i == zeros {
 			zeros++

@@ -10,7 +10,7 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// All forms that go-cid writes are read, and mean the same.
+// TestParseForm reads every form that go-cid writes and expects the same CID from each.
 func TestParseForm(t *testing.T) {
 	want := Sum(DagPB, []byte("some content"))
 	other, err := ipfs.Decode(want.String())

@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// What Decode accepts is what Encode writes, whatever comes.
+// FuzzDecode checks that Encode writes the same bytes for whatever Decode accepts.
 func FuzzDecode(f *testing.F) {
 	leaf := cid.Sum(cid.Raw, []byte("x"))
 	for _, n := range []*cid.Node{

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Sizes that are part of the format: another value gives other CIDs.
+// Sizes that are part of the format: changing one changes CIDs.
 const (
 	// LeafSize is the length of every leaf of a file but the last.
 	LeafSize = 1 << 20
@@ -19,13 +19,13 @@ const (
 	execMode = 0o555
 )
 
-// hashMurmur3 is the multiformats code of the hash that places names in shards.
+// hashMurmur3 is the multiformats code of the hash that chooses the slots of names in shards.
 const hashMurmur3 = 0x22
 
-// Kind says what a node is. The values are those of UnixFS.
+// A Kind is the type of a node. The values are those of UnixFS.
 type Kind uint8
 
-// The kinds of nodes that are used.
+// The kinds of nodes that trees use.
 const (
 	KindDir     Kind = 1
 	KindFile    Kind = 2
@@ -33,7 +33,7 @@ const (
 	KindShard   Kind = 5
 )
 
-// String returns the kind in words.
+// String returns the name of the kind in English.
 func (k Kind) String() string {
 	switch k {
 	case KindDir:
@@ -49,8 +49,8 @@ func (k Kind) String() string {
 }
 
 // A Link points from a node to a block.
-// Tsize is the size of that block and of everything below it, each occurrence counted.
-// In a shard the name starts with two hexadecimal digits, and a link to another shard has nothing after them.
+// Tsize is the size of that block and of everything below it, counting each occurrence.
+// In a shard the name starts with two hexadecimal digits; a link to another shard has only those.
 type Link struct {
 	Name  string
 	CID   CID
@@ -61,17 +61,17 @@ type Link struct {
 type Node struct {
 	Kind  Kind
 	Links []Link
-	// Size and BlockSizes are the length of a file and of the part below each link.
+	// Size is the length of a file; BlockSizes are the lengths of its parts, one for each link.
 	Size       int64
 	BlockSizes []int64
 	// Exec is set in the root of an executable.
 	Exec bool
-	// Target is what a symbolic link points to.
+	// Target is the path that a symbolic link points to.
 	Target string
 }
 
-// Encode returns the one encoding of n.
-// It does not check n; Decode refuses an encoding whose node breaks the rules.
+// Encode returns the only encoding of n.
+// It does not check n; Decode refuses the encoding of a node that breaks the rules.
 func (n *Node) Encode() []byte {
 	data := n.encodeData()
 	size := 1 + uvarintLen(uint64(len(data))) + len(data)
@@ -126,7 +126,7 @@ func (n *Node) encodeData() []byte {
 	return b
 }
 
-// bitfield returns the slots that a shard uses, as a big-endian number without leading zero bytes.
+// bitfield returns the used slots of a shard, as a big-endian number without leading zero bytes.
 func (n *Node) bitfield() []byte {
 	var f [fanout / 8]byte
 	for _, l := range n.Links {
@@ -153,7 +153,7 @@ func linkLen(name string, tsize int64) int {
 
 func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
-// Tsize returns the total size of a file or link made of size raw bytes and the given nodes.
+// Tsize returns the total size of a file or link that consists of size raw bytes and the given nodes.
 func Tsize(size int64, nodes []Block) int64 {
 	for _, b := range nodes {
 		size += int64(len(b.Data))

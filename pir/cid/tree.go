@@ -14,21 +14,21 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ErrFileType is wrapped by errors about files that no tree may hold:
-// devices, sockets, pipes, and files that run as another user.
+// ErrFileType is wrapped by errors about files that a tree cannot hold:
+// devices, sockets, pipes, and setuid or setgid files.
 var ErrFileType = errors.New("not a file, directory or symbolic link that a tree can hold")
 
 // ErrLimit is wrapped by errors about trees larger than the limits.
 var ErrLimit = errors.New("tree is larger than the limit")
 
-// Limits bound a tree. A zero field has the value it names.
+// Limits bound a tree. A zero field means the value in its comment.
 type Limits struct {
 	Entries int   // files, directories and links: 10 million
 	Depth   int   // directories inside one another: 256
 	Bytes   int64 // all files together: 1 TiB
 }
 
-// WithDefaults returns the limits with the values that zero fields stand for.
+// WithDefaults returns the limits with zero fields replaced by their defaults.
 func (l Limits) WithDefaults() Limits {
 	if l.Entries == 0 {
 		l.Entries = 10_000_000
@@ -42,25 +42,25 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// HashOptions change how HashTree reads a tree. Nil is all zero.
+// HashOptions change how HashTree reads a tree. A nil *HashOptions is the zero value.
 type HashOptions struct {
-	// Exec says whether a file is executable; nil: when any of its execute bits is set.
-	// It is called from several goroutines.
+	// Exec reports whether a file is executable. If it is nil, a file is executable if any of its execute bits is set.
+	// Several goroutines call it at once.
 	Exec func(path string, info fs.FileInfo) bool
 	// Limits bound the tree.
 	Limits Limits
-	// Workers is how many files are read at once; 0: one for each processor.
+	// Workers is the number of files read at once; 0 means one for each processor.
 	Workers int
-	// Known returns the CID, the total size and the length of a file that need not be read; nil: each file is read.
-	// It is called from several goroutines.
+	// Known returns the CID, the total size and the length of a file that need not be read. If it is nil, HashTree reads each file.
+	// Several goroutines call it at once.
 	Known func(path string) (e DirEntry, size int64, ok bool)
-	// Hashed is told the CID and the total size of each file that HashTree has read; nil discards.
-	// It is called from several goroutines.
+	// Hashed receives the CID and the total size of each file that HashTree has read; nil discards them.
+	// Several goroutines call it at once.
 	Hashed func(path string, e DirEntry)
 }
 
-// HashTree returns the CID that the tree has in any store.
-// The names in it must satisfy CheckName, and fsys must implement fs.ReadLinkFS when it has symbolic links.
+// HashTree returns the CID that a store would give the tree.
+// The names in the tree must satisfy CheckName. If it has symbolic links, fsys must implement fs.ReadLinkFS.
 func HashTree(ctx context.Context, fsys fs.FS, o *HashOptions) (CID, error) {
 	if o == nil {
 		o = &HashOptions{}
@@ -72,7 +72,7 @@ func HashTree(ctx context.Context, fsys fs.FS, o *HashOptions) (CID, error) {
 			buffers[worker] = make([]byte, LeafSize)
 		}
 		b := NewFile(exec)
-		// The struct keeps CopyBuffer from a shortcut that would read in small pieces.
+		// The struct hides the file's WriteTo, which would read in small pieces.
 		if _, err := io.CopyBuffer(b, struct{ io.Reader }{&limited{ctx, f, o.Limits.WithDefaults().Bytes}}, buffers[worker]); err != nil {
 			return DirEntry{}, 0, err
 		}
@@ -94,7 +94,7 @@ func (o *HashOptions) workers() int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// A limited reader ends with an error at the limit or when ctx is done.
+// A limited reader returns an error at the limit or when ctx is done.
 type limited struct {
 	ctx  context.Context
 	r    io.Reader
@@ -112,14 +112,14 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A FileFunc takes in one file and returns its CID and total size, and its length.
-// It is called by workers in parallel, each with its number; the file is closed by the caller.
+// A FileFunc reads one file and returns its CID and total size, and its length.
+// Workers call it in parallel, each with its number. The caller closes the file.
 type FileFunc func(worker int, name string, f fs.File, info fs.FileInfo, exec bool) (DirEntry, int64, error)
 
-// BuildTree reads a tree, gives each file to file and each node of a directory or link to node.
-// node is called by one goroutine, children before their parents, after all files.
-// HashTree and stores are built on it. It returns when everything it started has ended.
-// The entry it returns has the tree's CID and total size and no name.
+// BuildTree reads a tree. It passes each file to file, and each node of a directory or link to node.
+// One goroutine calls node, after all files, children before their parents.
+// HashTree and stores are built on it. When it returns, all its goroutines have ended.
+// The returned entry has the tree's CID and total size and no name.
 func BuildTree(ctx context.Context, fsys fs.FS, o *HashOptions, file FileFunc, node func(Block) error) (DirEntry, error) {
 	if o == nil {
 		o = &HashOptions{}
@@ -157,13 +157,13 @@ type tree struct {
 	o       *HashOptions
 	limits  Limits
 	file    FileFunc
-	entries int // of the walking goroutine
+	entries int // only the walking goroutine uses it
 
 	mu    sync.Mutex
 	bytes int64
 }
 
-// A dir is a directory on its way to its node. Workers fill in the entries of files.
+// A dir is a directory whose node is not made yet. Workers fill in the entries of files.
 type dir struct {
 	entries []DirEntry
 	subdirs []subdir
@@ -257,7 +257,7 @@ func (t *tree) readFile(worker int, j job) error {
 	return nil
 }
 
-// open opens a file and gives it to the tree's FileFunc.
+// open opens a file and passes it to the tree's FileFunc.
 func (t *tree) open(worker int, name string) (DirEntry, int64, error) {
 	f, err := t.fsys.Open(name)
 	if err != nil {
@@ -278,7 +278,7 @@ func (t *tree) open(worker int, name string) (DirEntry, int64, error) {
 	return t.file(worker, name, f, info, exec)
 }
 
-// CheckFile says why a tree cannot hold the file, or returns nil.
+// CheckFile returns an error that says why a tree cannot hold the file, or nil.
 func CheckFile(info fs.FileInfo) error {
 	m := info.Mode()
 	switch {
@@ -339,6 +339,6 @@ func (t *tree) nodes(ctx context.Context, d *dir, node func(Block) error) (DirEn
 			return DirEntry{}, err
 		}
 	}
-	d.entries, d.subdirs, d.links = nil, nil, nil // large trees: free what is done
+	d.entries, d.subdirs, d.links = nil, nil, nil // free memory early in large trees
 	return e, nil
 }

@@ -22,7 +22,7 @@ func Decode(text []byte) (any, error) {
 	return v, nil
 }
 
-// DecodeRecord is Decode for a text that must be a record.
+// DecodeRecord decodes a text that must be a record.
 func DecodeRecord(text []byte) (Record, error) {
 	v, err := Decode(text)
 	if err != nil {

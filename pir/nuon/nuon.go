@@ -1,7 +1,7 @@
 // Package nuon is the strict codec of canonical NUON, Nushell's object notation.
 //
-// Every value has exactly one canonical text, and Decode accepts that text and nothing else,
-// so bytes can be hashed as they were received and a hash cannot be moved to other bytes.
+// Every value has exactly one canonical text, and Decode accepts only that text.
+// So bytes can be hashed as received, and no other bytes decode to the same value.
 // Every canonical text is also valid input for Nushell's own `from nuon`.
 //
 // The form: UTF-8, no white space, "," between items;
@@ -36,17 +36,17 @@ type (
 )
 
 const (
-	// MaxDepth is how deep lists and records may be nested.
+	// MaxDepth bounds how deep lists and records may be nested.
 	MaxDepth = 100
 	// maxUnit bounds durations and file sizes.
 	maxUnit = 1<<53 - 1
 )
 
-// ErrNotCanonical says that bytes are not the canonical text of any value.
+// ErrNotCanonical is wrapped by errors about bytes that are not the canonical text of any value.
 var ErrNotCanonical = errors.New("not canonical NUON")
 
 // Encode returns the canonical text of v.
-// It accepts the types named above and, for the caller's ease, int, []any, []string, map[string]any and map[string]string.
+// It accepts the types above and, for convenience, int, []any, []string, map[string]any and map[string]string.
 func Encode(v any) ([]byte, error) { return appendValue(nil, v, 0) }
 
 // Append appends the canonical text of v to b.

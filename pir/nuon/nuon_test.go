@@ -63,7 +63,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-// TestRoundTrip checks that random values survive, with strings made of what trips parsers.
+// TestRoundTrip checks that random values survive encoding and decoding; their strings contain characters that confuse parsers.
 func TestRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	for range 2000 {

@@ -10,8 +10,8 @@ import (
 
 // Parse reads NUON as people write it: with white space, comments from # to the end of a line, items divided by commas or
 // lines, words without quotes, quotes of either kind, durations from ns to day and file sizes from b to PiB.
-// It is for configuration, and never for what is hashed: that is for Decode. Canonical text has the same value in both.
-// Errors begin with line and column, from 1, in characters.
+// Use it for configuration and never for bytes that are hashed: those need Decode. Both read a canonical text as the same value.
+// Errors begin with line and column, counted from 1, in characters.
 func Parse(text []byte) (any, error) {
 	if !utf8.Valid(text) {
 		return nil, errors.New("1:1: not UTF-8")
@@ -37,7 +37,7 @@ type parser struct {
 	pos  int
 }
 
-// skip passes white space and comments, and commas where items are divided.
+// skip skips white space and comments, and between items also commas.
 func (p *parser) skip(commas bool) {
 	for p.pos < len(p.text) {
 		switch c := p.text[p.pos]; {
@@ -146,7 +146,7 @@ var units = map[string]int64{
 	"kib": -(1 << 10), "mib": -(1 << 20), "gib": -(1 << 30), "tib": -(1 << 40), "pib": -(1 << 50),
 }
 
-// plain is the value of a word without quotes.
+// plain returns the value of a word without quotes.
 func plain(word string) (any, error) {
 	switch word {
 	case "null":

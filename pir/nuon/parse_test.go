@@ -48,7 +48,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzParse: what Decode reads, Parse reads alike, and what Parse reads can be written.
+// FuzzParse checks that Parse and Decode agree on canonical text, and that Encode can write what Parse reads.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"a":[1,"b",0x[00FF],5ns,6b,true,null]}`))
 	f.Add([]byte("{a: 1 # c\n b: [x 'y']}"))
@@ -63,7 +63,7 @@ func FuzzParse(f *testing.F) {
 		}
 		text, err := Encode(v)
 		if err != nil {
-			return // text that canonical NUON does not hold
+			return // a value that canonical NUON cannot express
 		}
 		if again, err := Parse(text); err != nil {
 			t.Fatalf("%q is written as %q, which does not parse: %v, %v", b, text, again, err)

@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// TestAccepted has what tar unpacks to one tree: each row is the tree that GNU tar makes, with what no tree holds left out.
+// TestAccepted unpacks archives that tar accepts. Each row gives the tree that GNU tar makes, without the entries that a tree cannot hold.
 func TestAccepted(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("some of these names are for Linux only; TestObstacles is about that")
@@ -63,7 +63,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// TestRealFormats unpacks files that tar, npm, git, xz, zstd, bzip2 and Python have made, of a kind that was refused once.
+// TestRealFormats unpacks files written by tar, npm, git, xz, zstd, bzip2 and Python, of kinds that an earlier version refused.
 func TestRealFormats(t *testing.T) {
 	one := map[string]string{"p": "dir", "p/a": "a\n"}
 	sparse := make([]byte, 1_000_000)
@@ -110,7 +110,7 @@ func TestRealFormats(t *testing.T) {
 
 func digest(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
-// TestPAXSize gives a size that only the PAX record has right, which counts for tar and bsdtar (a reader that took the other fell for it: CVE-2025-62518).
+// TestPAXSize has a size that only the PAX record gives correctly; tar and bsdtar use it. Readers of the other size were vulnerable: CVE-2025-62518.
 func TestPAXSize(t *testing.T) {
 	got, err := unpackIn(t, withPAXSize(t), nil)
 	if diff := cmp.Diff(map[string]string{"two-sizes": "1234"}, got); diff != "" || err != nil {
@@ -137,7 +137,7 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// TestZipNames has names in the encodings of a zip, and a backslash as the systems write it.
+// TestZipNames has names in the encodings of a zip, and a backslash as each system writes it.
 func TestZipNames(t *testing.T) {
 	made := func(host uint16, flags uint16, name string) []byte {
 		var b bytes.Buffer
@@ -175,19 +175,19 @@ func TestZipNames(t *testing.T) {
 	}
 }
 
-// TestResult shows what is said about a tree: what is left out, and where it cannot be checked out.
+// TestResult checks what a Result reports: entries that were left out, and names that prevent a checkout.
 func TestResult(t *testing.T) {
 	archive := makeTar(t, file("p/Makefile", ""), file("p/makefile", ""), special("p/f", tar.TypeFifo, ""))
 	u, err := Unpack(t.Context(), bytes.NewReader(archive), int64(len(archive)), &cancelSink{cancel: func() {}}, nil)
 	want := &Result{LeftOut: []string{`"p/f" (a named pipe)`}, Omitted: 1, Obstacles: []Obstacle{
-		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition do not count`, Systems: []string{"darwin", "windows"}},
+		{Path: "p/makefile", Why: `it is "p/Makefile" where case and composition are ignored`, Systems: []string{"darwin", "windows"}},
 	}}
 	if diff := cmp.Diff(want, u); diff != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 }
 
-// A panicSink has a fault, as a decompressor may have.
+// A panicSink panics, as a faulty decompressor may.
 type panicSink struct{ cancelSink }
 
 func (panicSink) Mkdir(string) error { panic("a fault") }

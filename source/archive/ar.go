@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// An arReader reads the members of an ar archive, in the variants of GNU and BSD (ar(5)), as Debian's packages are (deb(5)).
-// Each step moves forward by at least one header, so it ends.
+// An arReader reads the members of an ar archive, in the GNU and BSD variants (ar(5)). Debian packages are ar archives (deb(5)).
+// Each step advances by at least one header, so reading terminates.
 type arReader struct {
 	r    io.ReaderAt
 	size int64
@@ -56,7 +56,7 @@ func (a *arReader) next() (*arMember, error) {
 	name := strings.TrimRight(string(header[:16]), " ")
 	content := io.NewSectionReader(a.r, start, size)
 	a.at = start + size + size%2
-	if long, ok := strings.CutPrefix(name, "#1/"); ok { // BSD: the content begins with the name
+	if long, ok := strings.CutPrefix(name, "#1/"); ok { // BSD: the name is at the start of the content
 		length, err := arNumber([]byte(long))
 		if err != nil || length > size || length > 4096 {
 			return nil, fmt.Errorf("ar: a name of an impossible length, %.16q", name)
@@ -73,14 +73,14 @@ func (a *arReader) next() (*arMember, error) {
 	return &arMember{name, content}, nil
 }
 
-// arNumber reads a decimal number that is padded with spaces. It has digits only: no sign, which would be a way back.
+// arNumber reads a decimal number padded with spaces. It accepts digits only: a sign could lead back.
 func arNumber(field []byte) (int64, error) {
 	text := strings.TrimRight(string(field), " ")
 	n, err := strconv.ParseUint(text, 10, 62)
 	return int64(n), err
 }
 
-// unpackDeb unpacks the data of a Debian binary package, whose members come in the order that dpkg wants (deb(5)).
+// unpackDeb unpacks the data of a Debian binary package. It requires the order of members that dpkg requires (deb(5)).
 func unpackDeb(w *treeWriter, file io.ReaderAt, size int64) error {
 	a, err := newArReader(file, size)
 	if err != nil {
@@ -108,7 +108,7 @@ func unpackDeb(w *treeWriter, file io.ReaderAt, size int64) error {
 				return fmt.Errorf("debian package: it begins with %.16q %.16q, want debian-binary with 2.0", m.name, version)
 			}
 			want = "control.tar"
-		case strings.HasPrefix(m.name, "_"): // dpkg passes them over
+		case strings.HasPrefix(m.name, "_"): // dpkg ignores them
 		case isMember(m.name, "control.tar") && want == "control.tar":
 			want = "data.tar"
 		case isMember(m.name, "data.tar") && want == "data.tar":
@@ -122,7 +122,7 @@ func unpackDeb(w *treeWriter, file io.ReaderAt, size int64) error {
 // maxDebMembers bounds the members before the data; dpkg itself makes two.
 const maxDebMembers = 100
 
-// isMember reports whether name is that of a tar, which may be compressed.
+// isMember reports whether name is that of the given tar, compressed or not.
 func isMember(name, tar string) bool {
 	rest, ok := strings.CutPrefix(name, tar)
 	return ok && (rest == "" || rest[0] == '.')

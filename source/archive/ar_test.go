@@ -58,7 +58,7 @@ func TestAr(t *testing.T) {
 	}
 }
 
-// TestHostileAr gives sizes that lead back, nowhere or past the end. A reader that adds a negative size goes in circles.
+// TestHostileAr has sizes that lead back, nowhere or past the end. A reader that adds a negative size loops forever.
 func TestHostileAr(t *testing.T) {
 	orderly := map[string]bool{"other first": true, "other order": true, "version": true, "many": true, "only begun": true}
 	deb := func(header string) []byte {
@@ -87,7 +87,7 @@ func TestHostileAr(t *testing.T) {
 			if got, err := unpackIn(t, archive, &Options{Deb: true}); err == nil {
 				t.Errorf("accepted: %v", got)
 			}
-			// The order of a package's members is a second wall; the reader has to end by itself.
+			// The check of the members' order is a second defence; the reader must terminate without it.
 			if members, err := readAr(archive); err == nil && !orderly[name] {
 				t.Errorf("read: %v", members)
 			}
@@ -95,7 +95,7 @@ func TestHostileAr(t *testing.T) {
 	}
 }
 
-// FuzzAr checks that reading ends, moves forward, and stays within the archive.
+// FuzzAr checks that reading terminates, advances, and stays within the archive.
 func FuzzAr(f *testing.F) {
 	f.Add(makeAr(arEntry{"debian-binary", "2.0\n"}, arEntry{"#1/4", "namex"}))
 	f.Add(append(makeAr(), arHeader("x", "-60")...))

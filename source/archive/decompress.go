@@ -17,15 +17,15 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// The memory that a decompressor may take to remember what it has written: what the tools allow, too.
+// Bounds on a decompressor's window. The tools accept the same sizes.
 const (
 	maxXZDictionary = 64 << 20  // xz -9
 	maxZstdWindow   = 128 << 20 // zstd --long=27
 )
 
-// Decompress tells the compression by the first bytes and returns what was compressed, all streams one after the other.
+// Decompress detects the compression from the first bytes and returns the decompressed content, all streams one after the other.
 // Packed is false for a tar that is not compressed.
-// Everything runs in the caller's goroutine, so that a panic can be caught there.
+// Everything runs in the caller's goroutine, so the caller can recover from a panic.
 func Decompress(in io.Reader) (plain io.Reader, packed bool, closeReader func(), err error) {
 	buffered := bufio.NewReaderSize(in, 256<<10)
 	magic, _ := buffered.Peek(13)
@@ -56,12 +56,12 @@ func Decompress(in io.Reader) (plain io.Reader, packed bool, closeReader func(),
 		WithHint("if it is to stay one file: --unpack file")
 }
 
-// isSkippableFrame reports whether a zstd file begins with a frame that holds no content (RFC 8878, 3.1.2).
+// isSkippableFrame reports whether a zstd file begins with a frame without content (RFC 8878, 3.1.2).
 func isSkippableFrame(magic []byte) bool {
 	return len(magic) >= 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:4], []byte{0x2a, 0x4d, 0x18})
 }
 
-// isLZMA reports whether a file begins as one of the format before xz does, with the settings that its tools write:
+// isLZMA reports whether a file begins like one in the format that preceded xz, with the settings that its tools write:
 // the format has no magic number.
 func isLZMA(magic []byte) bool {
 	if len(magic) < 13 || magic[0] != 0x5d {
@@ -73,7 +73,7 @@ func isLZMA(magic []byte) bool {
 
 const tarBlock = 512
 
-// isTarHeader reports whether a block's checksum is right, which every kind of tar has, and v7 nothing else.
+// isTarHeader reports whether a block has a valid checksum. Every kind of tar has one, and v7 has nothing else to recognise it by.
 func isTarHeader(block []byte) bool {
 	if len(block) < tarBlock {
 		return false
@@ -100,7 +100,7 @@ func isTarHeader(block []byte) bool {
 
 var errTrailing = errors.New("data after the end of the compressed stream")
 
-// gzipStreams reads several gzip streams as one, and zeros behind them as nothing, as gzip does.
+// gzipStreams reads several gzip streams as one and ignores zeros after them, as gzip does.
 type gzipStreams struct {
 	in *bufio.Reader
 	z  *gzip.Reader
@@ -120,7 +120,7 @@ func (g *gzipStreams) Read(p []byte) (int, error) {
 		n, err := g.z.Read(p)
 		if n > 0 || err != io.EOF {
 			if err == io.EOF {
-				err = nil // the next call looks what follows
+				err = nil // the next call examines what follows
 			}
 			return n, err
 		}
@@ -143,10 +143,10 @@ func (g *gzipStreams) Read(p []byte) (int, error) {
 	}
 }
 
-// maxPadding is how many zeros may follow an archive; tar pads to its blocking factor.
+// maxPadding bounds the zeros after an archive; tar pads to its blocking factor.
 const maxPadding = 16 << 20
 
-// zerosToEnd returns io.EOF if only zeros follow, and otherwise the given error or that of reading.
+// zerosToEnd returns io.EOF if only zeros follow. Otherwise it returns the read error or the given error.
 func zerosToEnd(r io.Reader, otherwise error) error {
 	buf := make([]byte, 32<<10)
 	for total := 0; ; {

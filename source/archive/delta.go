@@ -9,7 +9,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// resolve finds the ids of the deltas. A base comes before its deltas, so that it is often still in memory.
+// resolve computes the ids of the deltas. It handles a base before its deltas, so that the base is often still in memory.
 func (p *gitPack) resolve() error {
 	byOffset, byID := map[int32][]int32{}, map[string][]int32{}
 	var next []int32
@@ -67,7 +67,7 @@ func (p *gitPack) resolveDelta(at, base int32) error {
 
 // content returns the bytes of an object, which the caller must not change.
 func (p *gitPack) content(at int32) ([]byte, error) {
-	var chain []int32 // the deltas to apply, the last one first
+	var chain []int32 // the deltas to apply, last one first
 	base := at
 	content, held := p.cached[base]
 	for !held && p.objects[base].base >= 0 {
@@ -95,7 +95,7 @@ func (p *gitPack) content(at int32) ([]byte, error) {
 	return content, nil
 }
 
-// stored inflates what the pack has of an object: its bytes or its delta.
+// stored inflates the stored bytes of an object: its content or its delta.
 func (p *gitPack) stored(at int32) ([]byte, error) {
 	o := &p.objects[at]
 	if o.stored > maxInMemory {
@@ -112,7 +112,7 @@ func (p *gitPack) stored(at int32) ([]byte, error) {
 	return out, nil
 }
 
-// reader inflates what the pack has of an object, piece by piece. It is valid until the next call.
+// reader returns a reader of the stored bytes of an object. It is valid until the next call.
 func (p *gitPack) reader(at int32) (io.Reader, error) {
 	o := &p.objects[at]
 	if err := p.spend(o.stored); err != nil {
@@ -122,7 +122,7 @@ func (p *gitPack) reader(at int32) (io.Reader, error) {
 	return movingReader{p, r}, err
 }
 
-// keep holds an object's bytes for a while.
+// keep caches an object's bytes.
 func (p *gitPack) keep(at int32, content []byte) {
 	if _, held := p.cached[at]; held || len(content) > packCache/2 {
 		return
@@ -138,7 +138,7 @@ func (p *gitPack) keep(at int32, content []byte) {
 	}
 }
 
-// apply makes an object of its base and a delta (gitformat-pack(5), "Deltified representation").
+// apply computes an object from its base and a delta (gitformat-pack(5), "Deltified representation").
 func (p *gitPack) apply(base, delta []byte) ([]byte, error) {
 	in := bytes.NewReader(delta)
 	from, err := deltaSize(in)
@@ -204,7 +204,7 @@ func deltaSize(in io.ByteReader) (int64, error) {
 	}
 }
 
-// deltaCopy reads the rest of an instruction to copy: which bytes of the offset and of the size follow is in the low bits of op.
+// deltaCopy reads the rest of a copy instruction. The low bits of op say which bytes of the offset and of the size follow.
 func deltaCopy(op byte, in io.ByteReader) (at, n int64, err error) {
 	for bit := range 7 {
 		if op&(1<<bit) == 0 {

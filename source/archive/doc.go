@@ -1,7 +1,7 @@
-// Package archive unpacks tar, zip, Debian packages and git packs that come from strangers.
+// Package archive unpacks untrusted tar, zip, Debian packages and git packs.
 //
-// It takes what tar, unzip and dpkg would make one tree of, and keeps what a tree has:
+// It accepts archives from which tar, unzip and dpkg make one and the same tree, and keeps the parts that a tree has:
 // names, contents, links as text, and whether a file is executable.
-// It refuses, and names, each entry that leaves the folder or that two tools would write differently,
-// and headers that disagree; it has limits on bytes, entries, names and memory.
+// It refuses each entry that leaves the folder or that two tools would write differently, and names it in the error.
+// It also refuses contradictory headers, and bounds bytes, entries, names and memory.
 package archive

@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A strictSink is a folder that complains about names that are none, and about more than the limits.
+// A strictSink is a folder that fails on invalid names and beyond the limits.
 type strictSink struct {
 	Folder
 	t       *testing.T
@@ -55,8 +55,8 @@ func (c countWritten) Write(b []byte) (int, error) {
 	return c.WriteCloser.Write(b)
 }
 
-// fuzzUnpack checks of each input: it ends, in an error with a code if not in a tree; there is no panic, also none that was caught;
-// names are names; the limits hold; nothing is beside the folder.
+// fuzzUnpack checks for each input that unpacking terminates with a tree or with an error that has a code; that nothing panics, not even
+// with a recovery; that names are valid; that the limits hold; and that nothing is written outside the folder.
 func fuzzUnpack(f *testing.F, o Options, seeds ...[]byte) {
 	for _, seed := range seeds {
 		f.Add(seed)
@@ -79,7 +79,7 @@ func fuzzUnpack(f *testing.F, o Options, seeds ...[]byte) {
 		if errors.As(err, &coded) && coded.Code == protocol.Failed {
 			t.Errorf("a panic was caught: %v", err)
 		}
-		// One byte more than declared is read of each file to see that there is none.
+		// Unpacking reads one byte more than declared from each file, to check that there is none.
 		if sink.written > o.Limits.Unpacked+int64(o.Limits.Files) || sink.entries > 2*o.Limits.Files {
 			t.Errorf("%d bytes, %d entries", sink.written, sink.entries)
 		}
@@ -89,7 +89,7 @@ func fuzzUnpack(f *testing.F, o Options, seeds ...[]byte) {
 	})
 }
 
-// realFiles returns the test archives with such an ending, without gzip.
+// realFiles returns the test archives with the given suffix, without gzip.
 func realFiles(f *testing.F, ending string) (out [][]byte) {
 	names, err := filepath.Glob("testdata/real/*" + ending)
 	if err != nil || len(names) == 0 {
@@ -103,14 +103,14 @@ func realFiles(f *testing.F, ending string) (out [][]byte) {
 		if strings.HasSuffix(ending, "gz") {
 			z, err := gzip.NewReader(bytes.NewReader(body))
 			if err == nil {
-				z.Multistream(false) // what follows may be zeros
+				z.Multistream(false) // zeros may follow
 				body, err = io.ReadAll(z)
 			}
 			if err != nil {
 				f.Fatal(name, err)
 			}
 		}
-		if len(body) < 1<<16 { // larger ones would keep the fuzzer busy
+		if len(body) < 1<<16 { // larger ones would slow the fuzzer down
 			out = append(out, body)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// treeOf returns the id of the tree of a commit, which may be named by a tag.
+// treeOf returns the id of a commit's tree. Id may be a tag of the commit.
 func (p *gitPack) treeOf(id string) (string, error) {
 	for range maxTags + 1 {
 		at, ok := p.ids[id]
@@ -54,7 +54,7 @@ const (
 )
 
 // writeTree writes a git tree below the folder at prefix, which is "" or ends with a slash.
-// Each entry counts against the limits, so a tree that has others again and again ends as any large one.
+// Each entry counts against the limits, so a tree that repeats another one many times ends like any large tree.
 func (p *gitPack) writeTree(id, prefix string) error {
 	at, ok := p.ids[id]
 	if !ok || p.objects[at].kind != objTree {
@@ -135,10 +135,10 @@ func (p *gitPack) writeEntry(mode uint64, id, name string) error {
 	return refuse(name, "an entry of mode "+strconv.FormatUint(mode, 8))
 }
 
-// maxModules is how many submodules a tree may have.
+// maxModules bounds the submodules of a tree.
 const maxModules = 1000
 
-// module writes an empty folder in the place of a submodule, and notes it.
+// module writes an empty folder in place of a submodule and records it.
 func (p *gitPack) module(name, id string) error {
 	if err := p.w.admit(name, 0); err != nil {
 		return err
@@ -150,10 +150,10 @@ func (p *gitPack) module(name, id string) error {
 	return p.w.dir(name)
 }
 
-// maxLinkTarget is checked before a link's target is in memory; cid.CheckTarget decides.
+// maxLinkTarget bounds a link's target before it is read into memory; cid.CheckTarget decides.
 const maxLinkTarget = 1 << 20
 
-// blob returns the content of a file: in pieces if it is no delta.
+// blob returns a reader of a file's content. If the file is not a delta, the reader streams it.
 func (p *gitPack) blob(at int32) (io.Reader, error) {
 	if content, held := p.cached[at]; held {
 		return bytes.NewReader(content), nil
@@ -165,8 +165,8 @@ func (p *gitPack) blob(at int32) (io.Reader, error) {
 	return bytes.NewReader(content), err
 }
 
-// badGitName says why git makes no such entry, or "".
-// Beside what no path is, these are the names that some system takes for .git, where programs keep commands that git runs.
+// badGitName returns the reason why git refuses a name, or "".
+// Apart from names that no path has, it refuses those that some system treats as .git, where git finds commands to run.
 func badGitName(name string) string {
 	if name == "" || name == "." || name == ".." || strings.Contains(name, "/") {
 		return "git trees have no such name"
@@ -175,7 +175,7 @@ func badGitName(name string) string {
 		// NTFS: a stream after a colon, a short name, spaces and dots at the end.
 		part, _, _ = strings.Cut(part, ":")
 		short := strings.ToLower(strings.TrimRight(part, " ."))
-		// HFS+: characters that do not count.
+		// HFS+: ignored characters.
 		plain := strings.ToLower(strings.Map(func(r rune) rune {
 			if unicode.Is(unicode.Cf, r) {
 				return -1

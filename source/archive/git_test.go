@@ -17,7 +17,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A packWriter makes a git packfile, also one that git would not.
+// A packWriter writes git packfiles, including ones that git would not write.
 type packWriter struct {
 	bytes.Buffer
 	count int
@@ -37,7 +37,7 @@ func packHeader(kind byte, size int) []byte {
 	return b
 }
 
-// add appends an object or a delta, whose header has base behind it, and returns where it begins.
+// add appends an object, or a delta whose header is followed by base, and returns the offset at which it begins.
 func (p *packWriter) add(kind byte, size int, base string, stored string) int {
 	at := p.Len() + 12
 	p.count++
@@ -96,13 +96,13 @@ func unpackPack(t *testing.T, pack []byte, commit string, limits Limits) (string
 	return out, err
 }
 
-// TestPackDeltas makes a file of a chain of deltas by id and by offset, whose bases come before and behind them.
+// TestPackDeltas makes a file from a chain of deltas by id and by offset, whose bases come before and after them.
 func TestPackDeltas(t *testing.T) {
 	base := strings.Repeat("0123456789", 10)
 	var p packWriter
 	one := base[:20] + "new"
 	two := one + one
-	// By id, and the base comes later.
+	// By id, with the base after the delta.
 	p.refDelta(gitID(objBlob, base), varint(len(base))+varint(len(one))+"\x90\x14"+"\x03new")
 	at := p.Len() + 12
 	p.add(objOfsDelta, len(varint(len(one))+varint(len(two))+"\x90\x17\x90\x17"), string([]byte{byte(at - 12)}),
@@ -121,7 +121,7 @@ func TestPackDeltas(t *testing.T) {
 	}
 }
 
-// TestHostilePacks has packs beyond each limit, or that lie. Each must end soon, in an error.
+// TestHostilePacks has packs that exceed each limit or contradict themselves. Each must end soon, with an error.
 func TestHostilePacks(t *testing.T) {
 	blob := func(p *packWriter) string { return p.object(objBlob, "x") }
 	limits := Limits{Unpacked: 1 << 20, Files: 1000}
@@ -130,7 +130,7 @@ func TestHostilePacks(t *testing.T) {
 		want protocol.Code
 	}{
 		"a bomb of trees": {func(p *packWriter) string {
-			id := p.object(objTree, "") // folders alone: no file is ever counted
+			id := p.object(objTree, "") // only folders, so no file is ever counted
 			for range 30 {
 				var tree strings.Builder
 				for i := range 10 {
@@ -247,7 +247,7 @@ func TestHostilePacks(t *testing.T) {
 	}
 }
 
-// TestPackModules notes submodules, of which a tree has no more than there may be.
+// TestPackModules checks that submodules are recorded and that their number is bounded.
 func TestPackModules(t *testing.T) {
 	for _, c := range []struct {
 		n    int
@@ -287,7 +287,7 @@ func TestPackModules(t *testing.T) {
 	}
 }
 
-// FuzzGitPack has the objects of a pack, behind the header and before the checksum.
+// FuzzGitPack varies the objects of a pack, between the header and the checksum.
 func FuzzGitPack(f *testing.F) {
 	var p packWriter
 	base := "0123456789"
@@ -300,7 +300,7 @@ func FuzzGitPack(f *testing.F) {
 	})
 }
 
-// FuzzGitTree has a tree and a delta, in a pack that is whole otherwise.
+// FuzzGitTree varies a tree and a delta in an otherwise valid pack.
 func FuzzGitTree(f *testing.F) {
 	base := "0123456789"
 	f.Add([]byte("100644 a\x00"+gitID(objBlob, base)), []byte(varint(10)+varint(11)+"\x90\x0a\x01x"))

@@ -23,7 +23,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// TestFolderIsASecondWall writes past the checks, as an entry would that they let through.
+// TestFolderIsASecondWall writes entries that bypass the checks, and expects Folder to refuse them.
 func TestFolderIsASecondWall(t *testing.T) {
 	parent := t.TempDir()
 	canary, out := filepath.Join(parent, "canary"), filepath.Join(parent, "out")
@@ -61,7 +61,7 @@ func TestFolderIsASecondWall(t *testing.T) {
 	}
 }
 
-// TestTruncated cuts an archive of each format at many lengths: what is missing must not go unnoticed.
+// TestTruncated cuts an archive of each format at many lengths. Unpacking must detect every cut.
 func TestTruncated(t *testing.T) {
 	plain := makeTar(t, file("a", strings.Repeat("a", 700)), file("b", strings.Repeat("b", 700)))
 	whole := map[string][]byte{"tar": plain, "zip": makeZip(t, "a", "b"), "deb": makeDeb(t, plain)}
@@ -84,7 +84,7 @@ func TestTruncated(t *testing.T) {
 		}
 		for cut := 0; cut < len(archive); cut += max(1, len(archive)/20) {
 			if (name == "deb" || name == "tar") && cut >= len(archive)-512 {
-				break // one block of zeros is end enough
+				break // one block of zeros is a sufficient end
 			}
 			if got, err := unpackIn(t, archive[:cut], o); err == nil {
 				t.Errorf("%s: %d of %d bytes are accepted: %v", name, cut, len(archive), got)
@@ -115,7 +115,7 @@ func makeDeb(t testing.TB, data []byte) []byte {
 	return makeAr(arEntry{"debian-binary", "2.0\n"}, arEntry{"control.tar", string(makeTar(t, file("./control", "Package: x\n")))}, arEntry{"data.tar", string(data)})
 }
 
-// TestBombs gives small archives that say they are large, or are, one for each way to cost more than a limit.
+// TestBombs has small archives that claim to be large, or are: one for each way to exceed a limit.
 func TestBombs(t *testing.T) {
 	zeros := strings.Repeat("\x00", 1<<20)
 	big := makeTar(t, file("top/bomb", zeros))
@@ -175,7 +175,7 @@ func TestBombs(t *testing.T) {
 			}
 		})
 	}
-	// What is no entry at all.
+	// Input that has no entries.
 	endless := func(head []byte, more func(b []byte)) error {
 		w := newTreeWriter(t.Context(), &cancelSink{cancel: func() {}}, &Options{Limits: small})
 		return unpackTar(w, io.MultiReader(bytes.NewReader(head), endlessReader(more)), false)
@@ -188,7 +188,7 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-// longName is a header that gives the next header's name, again and again.
+// longName is a header that gives the next header's name; the archive repeats it without end.
 var longName = func() []byte {
 	h := make([]byte, 512)
 	copy(h, "././@LongLink")
@@ -205,7 +205,7 @@ var longName = func() []byte {
 	return h
 }()
 
-// An endlessReader gives blocks of a tar for ever.
+// An endlessReader returns blocks of a tar without end.
 type endlessReader func(b []byte)
 
 func (r endlessReader) Read(b []byte) (int, error) {
@@ -216,7 +216,7 @@ func (r endlessReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestUnpackCancel cancels while one entry is being written.
+// TestUnpackCancel cancels while an entry is being written.
 func TestUnpackCancel(t *testing.T) {
 	archive := makeTar(t, file("a", strings.Repeat("x", 1<<20)))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -227,7 +227,7 @@ func TestUnpackCancel(t *testing.T) {
 	}
 }
 
-// A cancelSink cancels at the first byte that it gets.
+// A cancelSink cancels when it receives the first byte.
 type cancelSink struct {
 	cancel  func()
 	n       int
@@ -246,11 +246,11 @@ func (s *cancelSink) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestDecompressorMemory has headers that ask for much memory: what a decompressor remembers is bounded before it is taken.
+// TestDecompressorMemory has headers that demand much memory: a decompressor must check its window before it allocates it.
 func TestDecompressorMemory(t *testing.T) {
 	small := makeTar(t, file("a", "x"))
 	packed := pack(t, small, func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) })
-	const block = 12 // behind the stream's header
+	const block = 12 // after the stream's header
 	header := packed[block : block+4*(int(packed[block])+1)]
 	if header[2] != 0x21 || header[3] != 1 {
 		t.Fatalf("the block's header is % x", header)

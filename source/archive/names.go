@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// A name is where an entry goes. Its raw parts are those that the archive has, in its own encoding.
+// A name is the path of an entry. Raw holds its parts in the archive's own encoding.
 type name struct {
 	parts, raw []string
 }
@@ -19,7 +19,7 @@ type name struct {
 func (n name) String() string { return strings.Join(n.parts, "/") }
 
 // splitName returns the parts of an entry's name, as tar and unzip read it:
-// leading slashes, empty parts and dots are nothing.
+// leading slashes, empty parts and dots are dropped.
 func splitName(text string) (name, error) {
 	var n name
 	if text == "" || len(text) > 4096 {
@@ -44,16 +44,16 @@ func splitName(text string) (name, error) {
 	return n, nil
 }
 
-// toUTF8 turns one part of a path into UTF-8, which the store wants of names.
-// A tar does not say in which encoding its names are. What is no UTF-8 is read as ISO 8859-1:
-// each byte is one character, so two names stay two names. Links are turned part by part as names are, and still lead to them.
+// toUTF8 converts one part of a path to UTF-8, which the store requires for names.
+// A tar does not declare the encoding of its names. A part that is not UTF-8 is read as ISO 8859-1:
+// each byte becomes one character, so different names stay different. Links are converted part by part like names, so they still lead to them.
 func toUTF8(part string) string {
 	if utf8.ValidString(part) {
 		return part
 	}
 	turned, err := charmap.ISO8859_1.NewDecoder().String(part)
 	if err != nil {
-		return part // which no store takes; it does not happen with this encoding
+		return part // no store accepts it; this encoding never gets here
 	}
 	return turned
 }
@@ -70,7 +70,7 @@ func linkTarget(target string) string {
 	return strings.Join(parts, "/")
 }
 
-// clean returns the entry's name below the root, "" if stripping leaves nothing.
+// clean returns the entry's name below the root, or "" if stripping leaves nothing.
 func (w *treeWriter) clean(text string) (string, error) {
 	n, err := splitName(text)
 	if err != nil {
@@ -86,7 +86,7 @@ func (w *treeWriter) clean(text string) (string, error) {
 	return n.String(), nil
 }
 
-// checkTurned refuses a name that was turned into UTF-8 and became that of another entry.
+// checkTurned refuses a name whose conversion to UTF-8 equals another entry's name.
 func (w *treeWriter) checkTurned(text string, n name) error {
 	if len(w.turned) == 0 && slices.Equal(n.parts, n.raw) {
 		return nil

@@ -30,35 +30,35 @@ const (
 
 var objNames = map[byte]string{objCommit: "commit", objTree: "tree", objBlob: "blob", objTag: "tag"}
 
-// Bounds on a pack, beside those of Limits. Git itself makes no longer chains, and no deltas of larger objects.
+// Bounds on a pack, beside those of Limits. Git itself writes no longer chains, and no deltas of larger objects.
 const (
 	maxChain    = 4095
-	maxInMemory = 512 << 20 // bytes of an object that has to be in memory: a delta, its base, its result, a tree
-	maxTags     = 16        // tags that are of tags
-	packCache   = 96 << 20  // bytes of objects that are kept for the next delta
-	packWork    = 16        // bytes that may be inflated or copied, for each byte that the tree may have
+	maxInMemory = 512 << 20 // bytes of an object that must be in memory: a delta, its base, its result, a tree
+	maxTags     = 16        // tags of tags
+	packCache   = 96 << 20  // bytes of objects cached for later deltas
+	packWork    = 16        // bytes that may be inflated or copied for each byte that the tree may have
 )
 
 // A packObject is one object of a pack.
 type packObject struct {
-	at     int64 // where its compressed bytes begin
-	stored int64 // bytes there once inflated: of the object or of the delta
-	size   int64 // bytes of the object; known once it is resolved
-	base   int32 // index of the object that it is a delta of; -1: none
-	depth  int32 // deltas below it
+	at     int64 // offset of its compressed bytes
+	stored int64 // inflated size of the stored bytes: of the object or of the delta
+	size   int64 // size of the object; known after it is resolved
+	base   int32 // index of the delta's base; -1: the object is not a delta
+	depth  int32 // length of the delta chain
 	kind   byte
-	id     string // raw; "" until it is resolved
+	id     string // raw; "" until the object is resolved
 }
 
-// A gitPack reads a git packfile whose objects are complete among themselves.
-// Each object is found by the id that its bytes have, so no object can stand for another one.
+// A gitPack reads a git packfile in which all bases of deltas are included.
+// It computes the id of each object from the bytes, so no object can stand in for another.
 type gitPack struct {
 	w       *treeWriter
 	file    io.ReaderAt
-	end     int64 // where the objects end and the checksum begins
+	end     int64 // offset of the end of the objects, where the checksum begins
 	newHash func() hash.Hash
 	objects []packObject
-	starts  []int64          // where the objects' headers begin, in order
+	starts  []int64          // offsets of the objects' headers, in order
 	refs    map[int32]string // the bases of deltas that name them by id
 	ids     map[string]int32
 	work    int64 // bytes that may still be inflated or copied
@@ -74,7 +74,7 @@ func badPack(format string, args ...any) error {
 		WithHint("the repository or the server is broken or hostile")
 }
 
-// unpackGit writes the tree of a commit that lies in a pack.
+// unpackGit writes the tree of a commit in a pack.
 func unpackGit(w *treeWriter, file io.ReaderAt, size int64, commit string) error {
 	id, err := hex.DecodeString(commit)
 	p := &gitPack{w: w, file: file, ids: map[string]int32{}, cached: map[int32][]byte{}}
@@ -84,7 +84,7 @@ func unpackGit(w *treeWriter, file io.ReaderAt, size int64, commit string) error
 	case err == nil && len(id) == sha256.Size:
 		p.newHash = sha256.New
 	default:
-		return badPack("%.80q is no commit's id", commit)
+		return badPack("%.80q is not a commit id", commit)
 	}
 	p.end = size - int64(len(id))
 	p.work = math.MaxInt64
@@ -106,13 +106,13 @@ func unpackGit(w *treeWriter, file io.ReaderAt, size int64, commit string) error
 	return err
 }
 
-// most is how many bytes objects may have: those of the files, and those of trees.
+// most returns how many bytes objects may have: those of files and those of trees.
 func (p *gitPack) most() int64 {
 	metadata := int64(p.w.limits.Files) * headerBytes
 	return metadata + min(p.w.limits.Unpacked, math.MaxInt64-metadata)
 }
 
-// spend counts work, and ends it with its context.
+// spend adds n to the work and returns an error if the work exceeds its bound or the context is done.
 func (p *gitPack) spend(n int64) error {
 	if err := p.w.ctx.Err(); err != nil {
 		return err
@@ -127,7 +127,7 @@ func (p *gitPack) spend(n int64) error {
 	return nil
 }
 
-// scan finds the objects, and the ids of those that are no deltas.
+// scan locates the objects and computes the ids of those that are not deltas.
 func (p *gitPack) scan() error {
 	var head [12]byte
 	if p.end < int64(len(head)) {
@@ -182,7 +182,7 @@ func (p *gitPack) scan() error {
 	return nil
 }
 
-// header reads what stands before an object's compressed bytes, and the id of the base if there is one.
+// header reads an object's header, and the id of the base if there is one.
 func (p *gitPack) header(in *countingBytes) (o packObject, ref string, err error) {
 	begin := in.n
 	o.base = -1
@@ -240,7 +240,7 @@ func (p *gitPack) startingAt(offset int64) (int32, error) {
 	return int32(i), nil //nolint:gosec // an index of at most a 32-bit number of objects
 }
 
-// pass inflates an object, which finds where the next one begins, and hashes it if it is no delta.
+// pass inflates an object, which shows where the next one begins, and hashes it if it is not a delta.
 func (p *gitPack) pass(in *countingBytes, o *packObject) error {
 	if err := p.spend(o.stored); err != nil {
 		return err
@@ -269,7 +269,7 @@ func (p *gitPack) pass(in *countingBytes, o *packObject) error {
 	return nil
 }
 
-// inflater returns a reader of the zlib stream that begins in r. There is one at a time.
+// inflater returns a reader of the zlib stream at the start of r. Only the newest one is valid.
 func (p *gitPack) inflater(r io.Reader) (io.Reader, error) {
 	if p.inflate == nil {
 		z, err := zlib.NewReader(r)
@@ -294,7 +294,7 @@ func inflateErr(err error) error {
 	return badPack("an object does not inflate: %v", err)
 }
 
-// checksum compares the hash of all bytes with the one at the end.
+// checksum compares the hash of all bytes with the hash at the end.
 func (p *gitPack) checksum() error {
 	sum := p.newHash()
 	if _, err := io.Copy(sum, movingReader{p, io.NewSectionReader(p.file, 0, p.end)}); err != nil {
@@ -310,7 +310,7 @@ func (p *gitPack) checksum() error {
 	return nil
 }
 
-// A movingReader lets the unpacking's watcher know that it gets on, and ends with its context.
+// A movingReader reports progress to the unpacking's watchdog, and ends with its context.
 type movingReader struct {
 	p *gitPack
 	r io.Reader
@@ -323,7 +323,7 @@ func (m movingReader) Read(b []byte) (int, error) {
 	return m.r.Read(b)
 }
 
-// A countingBytes counts what is read. It is an io.ByteReader, so that nothing is read beyond the end of a zlib stream.
+// A countingBytes counts the bytes read. It is an io.ByteReader, so that a decompressor reads nothing beyond the end of a zlib stream.
 type countingBytes struct {
 	r *bufio.Reader
 	n int64

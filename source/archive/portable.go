@@ -12,22 +12,22 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// An Obstacle is a name that a system's usual file system cannot hold beside the other names of a tree.
-// The store and programs in WebAssembly are not concerned: both keep any name that cid.CheckName takes.
+// An Obstacle is a name that a system's usual file system cannot hold together with the other names of a tree.
+// It does not affect the store or WebAssembly programs: both accept any name that cid.CheckName accepts.
 type Obstacle struct {
 	Path    string   `json:"path"`
 	Why     string   `json:"why"`
-	Systems []string `json:"systems"` // as GOOS names them: darwin, windows
+	Systems []string `json:"systems"` // GOOS names: darwin, windows
 }
 
-// String returns a short text for people.
+// String returns a short text for display.
 func (o Obstacle) String() string {
 	return fmt.Sprintf("%q cannot be written on %s: %s", o.Path, strings.Join(o.Systems, " and "), o.Why)
 }
 
-// Obstacles says on which systems a tree cannot be checked out as it is, and why.
-// The paths of everything in the tree are slash-separated, in any order; there is no obstacle on Linux.
-// The result is sorted by path and has at most that many obstacles.
+// Obstacles returns the names that prevent a checkout of the tree on some systems, with the reasons.
+// Paths are all paths of the tree, slash-separated, in any order. Linux has no obstacles.
+// The result is sorted by path and has no more than most obstacles.
 func Obstacles(paths iter.Seq[string], most int) []Obstacle {
 	var out []Obstacle
 	fold := cases.Fold()
@@ -41,7 +41,7 @@ func Obstacles(paths iter.Seq[string], most int) []Obstacle {
 		}
 		folded := fold.String(norm.NFC.String(p))
 		if other, taken := seen[folded]; taken {
-			out = append(out, Obstacle{p, fmt.Sprintf("it is %q where case and composition do not count", other), []string{"darwin", "windows"}})
+			out = append(out, Obstacle{p, fmt.Sprintf("it is %q where case and composition are ignored", other), []string{"darwin", "windows"}})
 			continue
 		}
 		seen[folded] = p
@@ -49,7 +49,7 @@ func Obstacles(paths iter.Seq[string], most int) []Obstacle {
 	return out[:min(len(out), most)]
 }
 
-// windowsName says why Windows has no file of that name, or "".
+// windowsName returns the reason why Windows cannot have a file of that name, or "".
 func windowsName(name string) string {
 	for _, r := range name {
 		switch {

@@ -9,7 +9,7 @@ import (
 )
 
 // unpackTar unpacks a tar that may be compressed.
-// Whole says that in is known not to be cut off.
+// Whole reports that in is known to be complete.
 func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
 	r, packed, closeReader, err := Decompress(in)
 	if err != nil {
@@ -30,12 +30,12 @@ func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
 			return err
 		}
 	}
-	// Tools stop at the end of the first archive, or read a second one, as they are told.
+	// Depending on their options, tools stop at the end of the first archive or read a second one.
 	if err := zerosToEnd(plain, errors.New("tar: data after the end of the archive")); err != io.EOF {
 		return err
 	}
 	// Compressed streams have an end of their own.
-	// Of others only the blocks of zeros tell the end from a cut between two entries.
+	// In others only the blocks of zeros distinguish the end from a cut between two entries.
 	if !packed && !whole && plain.zero < tarBlock {
 		return errors.New("tar: it has no end, so it is not all there")
 	}
@@ -43,7 +43,7 @@ func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
 }
 
 // tarEntry writes one entry of a tar.
-// Owners, times and the bits that make a program run as another user are nothing that a tree has.
+// It drops owners, times, and setuid and setgid bits, which a tree does not have.
 func (w *treeWriter) tarEntry(h *tar.Header, content io.Reader) error {
 	if err := w.admit(h.Name, h.Size); err != nil {
 		return err
@@ -56,12 +56,12 @@ func (w *treeWriter) tarEntry(h *tar.Header, content io.Reader) error {
 			}
 		}
 		return nil
-	case 'V': // GNU's name of a volume
+	case 'V': // GNU's volume name
 		return nil
-	case tar.TypeDir, 'D': // 'D' has a listing as its content
+	case tar.TypeDir, 'D': // 'D' has a directory listing as its content
 		return w.dir(h.Name)
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		if strings.HasSuffix(h.Name, "/") { // as before there was a type for folders
+		if strings.HasSuffix(h.Name, "/") { // a folder, from before there was a type for folders
 			return w.dir(h.Name)
 		}
 		return w.file(h.Name, h.Size, h.Mode&0o111 != 0, content)

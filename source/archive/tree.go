@@ -13,17 +13,17 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// The kinds of what stands at a name.
+// The kinds of entries.
 const (
 	isDir        = 'd'
 	isFile       = 'f'
 	isExecutable = 'x'
 	isLink       = 'l'
-	isLeftOut    = 'o' // a device or another file that no tree holds
+	isLeftOut    = 'o' // a device or another file that a tree cannot hold
 )
 
-// A treeWriter writes an archive's entries into a sink, as the tools that the archive is made for would,
-// and refuses what two of them would write differently or outside of the folder.
+// A treeWriter writes an archive's entries to a sink, as the archive's own tools would.
+// It refuses entries that two of these tools would write differently, or outside of the folder.
 type treeWriter struct {
 	ctx    context.Context
 	sink   Sink
@@ -36,8 +36,8 @@ type treeWriter struct {
 	bytes   int64
 	kinds   map[string]byte
 	sizes   map[string]int64  // of files
-	targets map[string]string // of links, which are written last, so that nothing is written through them
-	turned  map[string]string // names that the archive has in another encoding, with their bytes there
+	targets map[string]string // of links; finish writes them last, so that nothing is written through them
+	turned  map[string]string // names in an encoding other than UTF-8, with their raw bytes
 	result  Result
 }
 
@@ -53,23 +53,23 @@ func refuse(name, why string) error {
 		WithHint("the archive is broken or hostile; do not use it")
 }
 
-// ambiguous refuses what two tools would write differently.
+// ambiguous returns the error for an entry that two tools would write differently.
 func ambiguous(name, why string) error {
 	return protocol.Errorf(protocol.Invalid, "archive entry %.200q: %s", name, why).
 		WithHint("tools differ about it: take the archive as it is with --unpack file, and unpack it in the build with the tool that is meant")
 }
 
-// maxDepth is how many folders may lie in one another, nameBytes how long names may be on average.
-// Both bound what names cost in memory and time, which the number of entries alone does not.
-// maxNamed is how many entries a result names one by one.
+// maxDepth bounds how deep folders may be nested, nameBytes the average length of names.
+// Both bound the memory and time that names cost, which the number of entries alone does not bound.
+// maxNamed bounds the entries that a result lists by name.
 const (
 	maxDepth  = 256
 	nameBytes = 256
 	maxNamed  = 100
 )
 
-// admit counts an entry of the archive and its bytes against the limits, whether or not anything becomes of it:
-// what is stripped or repeated takes time as well.
+// admit counts an entry of the archive and its bytes against the limits, even if the tree will not contain it:
+// stripped and repeated entries take time as well.
 func (w *treeWriter) admit(raw string, size int64) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
@@ -90,12 +90,12 @@ func (w *treeWriter) admit(raw string, size int64) error {
 	return nil
 }
 
-// headerBytes is how much of an archive may be anything but content, for each entry that is allowed.
+// headerBytes bounds the bytes of an archive that are not content, for each entry that the limits allow.
 const headerBytes = 4 << 10
 
-// A boundedReader is an archive as it was before it was compressed.
-// It ends when the context does, and where no archive within the limits can be that long:
-// headers and skipped content are entries only after they have been read.
+// A boundedReader reads a decompressed archive.
+// It ends when the context is done, and at a length that no archive within the limits can have:
+// headers and skipped content count as entries only after they have been read.
 type boundedReader struct {
 	ctx   context.Context
 	moved func()
@@ -127,15 +127,15 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// claim takes a name for an entry of the given kind, with the folders above it.
-// What the name had before is gone: of the same entry twice the later one counts.
+// claim takes a name for an entry of the given kind, and the names of the folders above it.
+// It replaces an earlier entry of the same name: the last one counts.
 func (w *treeWriter) claim(raw, name string, kind byte) error {
 	if dir := path.Dir(name); dir != "." && w.kinds[dir] != isDir {
 		if w.kinds[dir] == isLink {
 			return refuse(raw, fmt.Sprintf("it is written through the link %.200q", dir))
 		}
 		if w.kinds[dir] != 0 {
-			return refuse(raw, fmt.Sprintf("it lies below %.200q, which is no folder", dir))
+			return refuse(raw, fmt.Sprintf("it is below %.200q, which is not a folder", dir))
 		}
 		if err := w.admit(dir, 0); err != nil {
 			return err
@@ -193,7 +193,7 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 		return fmt.Errorf("entry %.200q: %w", raw, err)
 	}
 	defer f.Close()
-	// One byte more than declared shows a content that does not match its header.
+	// If there is one byte more than declared, the content does not match its header.
 	n, err := io.Copy(f, io.LimitReader(content, size+1))
 	if err == nil && n != size {
 		return refuse(raw, fmt.Sprintf("%d bytes of content, %d declared", n, size))
@@ -204,8 +204,8 @@ func (w *treeWriter) file(raw string, size int64, executable bool, content io.Re
 	return f.Close()
 }
 
-// symlink keeps a link as the text that it is.
-// Where it leads is not asked: links are followed in the programs' own name space, where the root is not this machine's.
+// symlink records a link as text.
+// It does not check the target: programs follow links in their own name space, whose root is not this machine's.
 func (w *treeWriter) symlink(raw, target string) error {
 	name, err := w.clean(raw)
 	if err != nil || name == "" {
@@ -222,8 +222,8 @@ func (w *treeWriter) symlink(raw, target string) error {
 	return nil
 }
 
-// leaveOut drops an entry that no tree holds.
-// As the archive's own tool would, it takes the name from what had it before.
+// leaveOut drops an entry that a tree cannot hold.
+// Like the archive's own tool, it replaces an earlier entry of the same name.
 func (w *treeWriter) leaveOut(raw, what string) error {
 	name, err := w.clean(raw)
 	if err != nil || name == "" {
@@ -239,7 +239,7 @@ func (w *treeWriter) leaveOut(raw, what string) error {
 	return nil
 }
 
-// hardLink repeats an entry that the archive has already brought. A file is copied: the store keeps it once.
+// hardLink repeats an earlier entry of the archive. It copies a file, and the store keeps one copy.
 func (w *treeWriter) hardLink(raw, target string) error {
 	from, err := w.clean(target)
 	if err != nil {
@@ -252,7 +252,7 @@ func (w *treeWriter) hardLink(raw, target string) error {
 	kind := w.kinds[from]
 	switch {
 	case kind == 0 || kind == isDir:
-		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is no file before it in the archive", target))
+		return refuse(raw, fmt.Sprintf("hard link to %.100q, which is not an earlier file of the archive", target))
 	case from == to:
 		return nil
 	case kind == isLink:

@@ -12,8 +12,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Sink is the set of operations that unpacking needs of the place it writes to.
-// Names are relative, slash-separated and clean; folders are made before what lies in them.
+// A Sink is the set of operations that unpacking needs from its destination.
+// Names are relative, slash-separated and clean. Unpacking makes a folder before its entries.
 type Sink interface {
 	Mkdir(name string) error
 	Create(name string, executable bool) (io.WriteCloser, error)
@@ -23,7 +23,7 @@ type Sink interface {
 	Open(name string) (io.ReadCloser, error)
 }
 
-// Limits bounds what is accepted; zero fields have the value that they name.
+// Limits bounds an archive. A zero field means the value in its comment.
 type Limits struct {
 	Unpacked int64 `json:"unpacked,omitempty"` // bytes of all files: 32 GiB
 	Files    int   `json:"files,omitempty"`    // entries: 1,000,000
@@ -39,7 +39,7 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Without returns what the limits leave when a tree was unpacked that counted so much. It is an error if nothing is left.
+// Without returns the limits reduced by the entries and bytes of an unpacked tree. It returns an error if nothing is left.
 func (l Limits) Without(u *Result) (Limits, error) {
 	l = l.withDefaults()
 	if l.Files -= u.Entries; l.Files <= 0 {
@@ -51,31 +51,31 @@ func (l Limits) Without(u *Result) (Limits, error) {
 	return l, nil
 }
 
-// Options says how an archive becomes a tree; nil means all zero.
+// Options choose how an archive becomes a tree. A nil *Options is the zero value.
 type Options struct {
-	// Deb takes the data of a Debian binary package.
+	// Deb unpacks the data of a Debian binary package.
 	Deb bool
-	// Commit takes the tree of the commit with this id, in hexadecimal, out of a git packfile. A tag of a commit does as well.
+	// Commit unpacks the tree of the commit with this id, in hexadecimal, from a git packfile. The id may also be a tag of a commit.
 	Commit string
-	// Strip drops leading path components of every name.
+	// Strip drops this many leading path components from every name.
 	Strip int
-	// Limits bounds the tree; zero fields take the defaults.
+	// Limits bounds the tree. Zero fields mean the defaults.
 	Limits Limits
-	// Progress is called again and again while unpacking goes on; nil is not called. It must return quickly.
+	// Progress is called repeatedly during unpacking; it must return quickly. It may be nil.
 	Progress func()
 }
 
-// Result says what became of an archive beside its tree.
+// Result describes an unpacked archive, beside its tree.
 type Result struct {
-	// LeftOut names entries that no tree holds, such as devices, each with what it is; Omitted is how many there are.
+	// LeftOut lists entries that a tree cannot hold, such as devices, each with its type. Omitted counts them.
 	LeftOut []string `json:"left_out,omitempty"`
 	Omitted int      `json:"omitted,omitempty"`
-	// Obstacles says where the tree cannot be checked out, and why.
+	// Obstacles lists the names that prevent a checkout of the tree on some systems.
 	Obstacles []Obstacle `json:"obstacles,omitempty"`
 
-	// Submodules are the entries of a git tree that are commits of other repositories. In their place are empty folders.
+	// Submodules are the entries of a git tree that are commits of other repositories. The tree has empty folders in their place.
 	Submodules []Submodule `json:"submodules,omitempty"`
-	// Entries and Bytes are what a git tree counted against the limits; other archives have none.
+	// Entries and Bytes are the amounts that a git tree counted against the limits. For other archives they are zero.
 	Entries int   `json:"entries,omitempty"`
 	Bytes   int64 `json:"bytes,omitempty"`
 }
@@ -87,9 +87,9 @@ type Submodule struct {
 }
 
 // Unpack unpacks the archive of the given size into sink.
-// The format is told by the first bytes.
-// On an error sink has some of the entries.
-// A panic of a decompressor is an error like any other.
+// It detects the format from the first bytes.
+// After an error, sink contains some of the entries.
+// A panic of a decompressor becomes an error.
 func Unpack(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *Options) (u *Result, err error) {
 	if o == nil {
 		o = &Options{}
@@ -121,7 +121,7 @@ func Unpack(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *
 }
 
 // UnpackFile unpacks an archive into an existing folder in this process.
-// It is what a fetcher does that has nobody else to do it.
+// A fetcher without a worker uses it.
 func UnpackFile(ctx context.Context, path, out string, o *Options) (*Result, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -140,10 +140,10 @@ func UnpackFile(ctx context.Context, path, out string, o *Options) (*Result, err
 	return Unpack(ctx, file, info.Size(), Folder{root}, o)
 }
 
-// A Folder is a Sink on disk that cannot be left.
+// A Folder is a Sink on disk. Nothing can be written outside of it.
 type Folder struct{ Root *os.Root }
 
-// holds says why this system cannot hold a name that a tree can, such as one with a backslash on Windows,
+// holds returns an error if this system cannot hold a name that a tree can, such as one with a backslash on Windows,
 // where it would be another name.
 func holds(name string) error {
 	if why := windowsName(path.Base(name)); runtime.GOOS == "windows" && why != "" {
@@ -188,7 +188,7 @@ func (f Folder) Create(name string, executable bool) (io.WriteCloser, error) {
 	return f.Root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 }
 
-// unpackArchive tells the format by the first bytes, and of a zip with data before it by the last ones.
+// unpackArchive detects the format from the first bytes, and a zip with data before it from the last bytes.
 func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
 	var magic [4]byte
 	if _, err := archive.ReadAt(magic[:], 0); err != nil {

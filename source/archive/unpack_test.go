@@ -76,7 +76,7 @@ func makeZip(t testing.TB, names ...string) []byte {
 	return b.Bytes()
 }
 
-// unpackIn unpacks into a folder with a neighbour that must not change, and returns what was unpacked.
+// unpackIn unpacks into a folder with a sibling that must not change, and returns the files in the folder.
 func unpackIn(t *testing.T, archive []byte, o *Options) (map[string]string, error) {
 	t.Helper()
 	parent := t.TempDir()
@@ -169,7 +169,7 @@ func TestUnpackFormats(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("plain: %v (-want +got)\n%s", err, diff)
 	}
-	// bzip2 is only read by the standard library: this is `printf z | tar`'s smallest relative, a tar with one file.
+	// The standard library cannot write bzip2, so this is a file: a tar with one file.
 	packed, err := os.ReadFile("testdata/one.tar.bz2")
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestUnpackDeb(t *testing.T) {
 	}
 }
 
-// TestHostileTar gives each trick that some tool has fallen for; the error must name the entry.
+// TestHostileTar has an archive for each trick that has deceived some tool. The error must name the entry.
 func TestHostileTar(t *testing.T) {
 	global := entry{tar.Header{Typeflag: tar.TypeXGlobalHeader, Name: "g", PAXRecords: map[string]string{"path": "other"}}, ""}
 	for name, tt := range map[string]struct {
@@ -243,7 +243,7 @@ func TestHostileTar(t *testing.T) {
 			if !strings.Contains(err.Error(), tt.named) {
 				t.Errorf("error %q does not name the entry %q", err, tt.named)
 			}
-			// The folder is a second wall: it refuses with an error of its own.
+			// The folder is a second defence, with errors of its own; the first one must refuse.
 			if e := protocol.AsError(err); tt.named != "" && (e == nil || e.Code != protocol.Invalid || e.Hint == "") {
 				t.Errorf("got %+v, want a refusal", e)
 			}
@@ -341,8 +341,8 @@ func overlapping(archive []byte) []byte {
 	return out
 }
 
-// quoting makes the first entry's data hold the second entry whole, header and all, so that every byte of it counts twice:
-// with a thousand entries this makes a bomb of a small file. Both headers of each entry agree.
+// quoting makes the first entry's data contain the second entry completely, with its header, so that each of its bytes counts twice.
+// With a thousand entries, a small file becomes a bomb. Both headers of each entry agree.
 func quoting(t *testing.T, good []byte) []byte {
 	t.Helper()
 	second := good[bytes.LastIndex(good, []byte("PK\x03\x04")):bytes.Index(good, []byte("PK\x01\x02"))]

@@ -24,7 +24,7 @@ const (
 )
 
 // unpackZip unpacks a zip after checking that its two lists of entries,
-// the central directory and the local headers, say the same:
+// the central directory and the local headers, agree:
 // tools that read different ones would unpack different files.
 func unpackZip(w *treeWriter, file io.ReaderAt, size int64) error {
 	d, err := findZipDirectory(file, size)
@@ -46,7 +46,7 @@ func unpackZip(w *treeWriter, file io.ReaderAt, size int64) error {
 	return nil
 }
 
-// File types in a zip's attributes, as Unix has them (stat.h).
+// File types in a zip's attributes, with Unix values (stat.h).
 const (
 	unixType   = 0o170000
 	unixDir    = 0o040000
@@ -91,7 +91,7 @@ func (w *treeWriter) zipEntry(file io.ReaderAt, e *zipEntry) error {
 	return w.file(e.name, e.size, fs.FileMode(mode)&0o111 != 0, w.bounded(content))
 }
 
-// open returns the content, whose length and checksum are compared at its end.
+// open returns a reader of the content that checks length and checksum at the end.
 func (e *zipEntry) open(file io.ReaderAt) (io.ReadCloser, error) {
 	if e.flags&(zipEncrypted|zipStrongEncryption) != 0 {
 		return nil, protocol.Errorf(protocol.Invalid, "archive entry %.200q: it is encrypted", e.name).
@@ -120,7 +120,7 @@ func (e *zipEntry) open(file io.ReaderAt) (io.ReadCloser, error) {
 	return checked, nil
 }
 
-// A checkedReader compares the length and the CRC-32 of what it has read.
+// A checkedReader checks the length and the CRC-32 of the bytes that it reads.
 type checkedReader struct {
 	name        string
 	r           io.Reader

@@ -38,25 +38,25 @@ const (
 // Flags of an entry.
 const (
 	zipEncrypted        = 1 << 0
-	zipDescriptor       = 1 << 3 // sizes are behind the data
+	zipDescriptor       = 1 << 3 // sizes follow the data
 	zipStrongEncryption = 1 << 6
 	zipUTF8             = 1 << 11
 )
 
 var le = binary.LittleEndian
 
-// A zipDirectory says where the central directory is.
+// A zipDirectory is the location of the central directory.
 type zipDirectory struct {
 	start, size int64
-	base        int64 // what has to be added to offsets: data before the zip
+	base        int64 // added to offsets if there is data before the zip
 	count       uint64
 	exact       bool // count is not modulo 65,536
 }
 
-// A zipEntry is a file of a zip, as its central directory has it.
+// A zipEntry is a file of a zip, as listed in its central directory.
 type zipEntry struct {
 	name         string // UTF-8
-	raw          string // as the archive has it
+	raw          string // raw bytes from the archive
 	flags        uint16
 	method       uint16
 	host         byte
@@ -66,7 +66,7 @@ type zipEntry struct {
 	header, data int64 // offsets in the file
 }
 
-// unixMode is the entry's mode where a Unix or macOS made it.
+// unixMode returns the entry's mode if a Unix or macOS made it, otherwise 0.
 func (e *zipEntry) unixMode() uint32 {
 	if e.host == 3 || e.host == 19 {
 		return e.attributes >> 16
@@ -74,14 +74,14 @@ func (e *zipEntry) unixMode() uint32 {
 	return 0
 }
 
-// endsAsZip reports whether a file that does not begin as a zip ends as one, as self-extracting archives do.
+// endsAsZip reports whether a file that does not begin like a zip ends like one, as self-extracting archives do.
 func endsAsZip(file io.ReaderAt, size int64) bool {
 	_, err := findZipDirectory(file, size)
 	return err == nil
 }
 
-// findZipDirectory finds the end record, which has a comment behind it, and the central directory before it.
-// It refuses what has two such ends: tools look for them in different ways.
+// findZipDirectory finds the end record, which a comment may follow, and the central directory before it.
+// It refuses a file with two end records: tools search for them in different ways.
 func findZipDirectory(file io.ReaderAt, size int64) (*zipDirectory, error) {
 	tail := make([]byte, min(size, endLen+maxComment))
 	if _, err := file.ReadAt(tail, size-int64(len(tail))); err != nil {
@@ -124,9 +124,9 @@ func findZipDirectory(file io.ReaderAt, size int64) (*zipDirectory, error) {
 		return nil, protocol.Errorf(protocol.Exhausted, "zip: its directory is longer than the limit of %d bytes", maxZipDirectory)
 	}
 	if d.start < 0 || d.base < 0 {
-		return nil, errors.New("zip: the directory is not where the end record says")
+		return nil, errors.New("zip: the directory is not at the place that the end record names")
 	}
-	// Tools either add what lies before the zip to each offset or do not, as they find a directory there.
+	// Some tools add the length of data before the zip to each offset, others do not: refuse a file in which both find a directory.
 	var sig [4]byte
 	if _, err := file.ReadAt(sig[:], offset); d.base > 0 && d.size > 0 && err == nil && string(sig[:]) == centralSig {
 		return nil, ambiguous("", "zip: it has two directories, of which tools take different ones")
@@ -134,7 +134,7 @@ func findZipDirectory(file io.ReaderAt, size int64) (*zipDirectory, error) {
 	return d, nil
 }
 
-// findEnd64 returns the zip64 end record that a locator right before the end record points to, or nil.
+// findEnd64 returns the zip64 end record to which a locator directly before the end record points, or nil.
 func findEnd64(file io.ReaderAt, endAt int64) (int64, []byte, error) {
 	locator := make([]byte, locatorLen)
 	if endAt < locatorLen+end64Len {
@@ -144,7 +144,7 @@ func findEnd64(file io.ReaderAt, endAt int64) (int64, []byte, error) {
 		return 0, nil, err
 	}
 	record := make([]byte, end64Len)
-	// With data before the zip the locator's offset is too small by their length; the record without extensions is here.
+	// If there is data before the zip, the locator's offset is too small by its length; the second place is right for a record without extensions.
 	for _, at := range []int64{int64(le.Uint64(locator[8:])), endAt - locatorLen - end64Len} {
 		if at < 0 || at > endAt-locatorLen-end64Len {
 			continue
@@ -156,7 +156,7 @@ func findEnd64(file io.ReaderAt, endAt int64) (int64, []byte, error) {
 			return at, record, nil
 		}
 	}
-	return 0, nil, errors.New("zip: no zip64 end record where its locator says")
+	return 0, nil, errors.New("zip: no zip64 end record at the place that its locator names")
 }
 
 // entries reads the central directory.
@@ -198,7 +198,7 @@ func (d *zipDirectory) entries(file io.ReaderAt, limit int) ([]zipEntry, error) 
 	return out, nil
 }
 
-// readCentral reads an entry of the central directory.
+// readCentral decodes an entry of the central directory.
 func readCentral(h []byte, raw string, extra []byte) (zipEntry, error) {
 	e := zipEntry{
 		raw: raw, host: h[5], flags: le.Uint16(h[8:]), method: le.Uint16(h[10:]), crc: le.Uint32(h[16:]), attributes: le.Uint32(h[38:]),
@@ -212,7 +212,7 @@ func readCentral(h []byte, raw string, extra []byte) (zipEntry, error) {
 		}
 		field := extra[4 : 4+n]
 		switch id {
-		case 0x0001: // zip64: what has no room in the header, in this order
+		case 0x0001: // zip64: the fields that do not fit into the header, in this order
 			for _, v := range []*int64{&e.size, &e.packed, &e.header} {
 				if *v != marker32 {
 					continue
@@ -222,7 +222,7 @@ func readCentral(h []byte, raw string, extra []byte) (zipEntry, error) {
 				}
 				*v, field = int64(le.Uint64(field)), field[8:]
 			}
-		case 0x7075: // Unicode Path: counts if it was made for this name
+		case 0x7075: // Unicode Path: valid if it was made for this name
 			if len(field) > 5 && field[0] == 1 && le.Uint32(field[1:]) == crc32.ChecksumIEEE([]byte(raw)) {
 				unicodeName = string(field[5:])
 			}
@@ -236,7 +236,7 @@ func readCentral(h []byte, raw string, extra []byte) (zipEntry, error) {
 	return e, e.decodeName(unicodeName)
 }
 
-// decodeName turns the name into UTF-8 as unzip does: by the flag, by the Unicode Path, by the system that made the archive.
+// decodeName converts the name to UTF-8 as unzip does: it uses the flag, the Unicode Path, and the system that made the archive.
 func (e *zipEntry) decodeName(unicodeName string) error {
 	switch {
 	case strings.Contains(e.raw, "\x00"):
@@ -253,7 +253,7 @@ func (e *zipEntry) decodeName(unicodeName string) error {
 		e.name = name
 	}
 	if !utf8.ValidString(e.name) {
-		return refuse(e.raw, "a name that is said to be UTF-8 and is not")
+		return refuse(e.raw, "a name that is marked as UTF-8 and is not")
 	}
 	if (e.host == 0 || e.host == 10 || e.host == 11) && strings.Contains(e.name, `\`) && !strings.Contains(e.name, "/") {
 		return ambiguous(e.raw, `a backslash, which unzip takes for a folder's end, and Python for a part of the name`)
@@ -265,7 +265,7 @@ func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
-// checkLocalHeaders compares each local header with its central one, finds the data,
+// checkLocalHeaders compares each local header with its central one, locates the data,
 // and refuses entries whose data overlap (a bomb that counts the same bytes many times).
 func checkLocalHeaders(file io.ReaderAt, d *zipDirectory, entries []zipEntry) error {
 	type span struct {

@@ -34,7 +34,7 @@ func Compare(a, b string) int {
 	return cmp.Or(part(upstreamA, upstreamB), part(revisionA, revisionB))
 }
 
-// part compares what is no number and what is one in turns.
+// part compares alternating non-numeric and numeric parts.
 func part(a, b string) int {
 	for a != "" || b != "" {
 		textA, restA := splitWhile(a, func(c byte) bool { return !isDigit(c) })
@@ -65,7 +65,7 @@ func splitWhile(text string, is func(byte) bool) (begin, rest string) {
 	return text[:i], text[i:]
 }
 
-// order is the place of a character among others: a tilde comes before the end, letters before the rest.
+// order returns a character's rank: a tilde is before the end, letters are before other characters.
 func order(text string, i int) int {
 	if i >= len(text) {
 		return 0

@@ -1,8 +1,8 @@
 // Package git fetches one commit of a repository over git's smart HTTP protocol, without its history.
 //
-// It speaks the protocol's version 2, and version 0 to servers that answer with it (gitprotocol-http(5), gitprotocol-v2(5)).
-// It asks for one commit with depth 1, and writes the packfile that the server sends, which package archive unpacks.
-// The HTTP client is the caller's, so its rules on addresses, redirects and credentials hold.
+// It uses protocol version 2, or version 0 if the server answers with it (gitprotocol-http(5), gitprotocol-v2(5)).
+// It requests one commit with depth 1, and writes the packfile that the server sends, which package archive unpacks.
+// The caller supplies the HTTP client, so the caller's rules for addresses, redirects and credentials apply.
 //
-// Where the submodules of a commit are is said by its .gitmodules file, which ParseModules reads.
+// A commit's .gitmodules file, which ParseModules reads, gives the addresses of its submodules.
 package git

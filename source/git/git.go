@@ -15,7 +15,7 @@ import (
 type Remote struct {
 	// URL is the repository's address, with https or http.
 	URL string
-	// Do sends a request; it returns an answer with status 200 or an error.
+	// Do sends a request. It returns a response with status 200 or an error.
 	Do func(*http.Request) (*http.Response, error)
 	// MaxRefs and MaxPack bound the bytes of the list of refs and of the pack.
 	MaxRefs, MaxPack int64
@@ -24,18 +24,18 @@ type Remote struct {
 // ErrNotFound is wrapped by errors about revisions that a repository does not have.
 var ErrNotFound = errors.New("the repository has no such revision")
 
-// ErrTooLong is wrapped by errors about answers beyond the limits.
+// ErrTooLong is wrapped by errors about responses that exceed the limits.
 var ErrTooLong = errTooLong
 
 // ErrWrite is wrapped by errors of the writer that receives the pack.
 var ErrWrite = errors.New("write the pack")
 
-// ErrProtocol is wrapped by errors about answers that are not git's.
+// ErrProtocol is wrapped by errors about responses that do not follow git's protocol.
 var ErrProtocol = errors.New("no git repository answers over smart HTTP")
 
-// A server is what a remote says about itself.
+// A server is what a remote announces about itself.
 type server struct {
-	base         string // where the requests go: behind redirects
+	base         string // the base of request addresses, after redirects
 	version      int
 	objectFormat string
 	capabilities map[string]string
@@ -44,12 +44,12 @@ type server struct {
 
 type ref struct {
 	name, id string
-	peeled   string // of an annotated tag: what it is a tag of
+	peeled   string // of an annotated tag: the id of the tagged object
 }
 
-// Fetch writes the pack of one commit, with no history, and returns the commit's id in hexadecimal.
-// The revision is a commit's whole id, a tag, a branch, or a ref such as refs/pull/1/head.
-// The id may be that of an annotated tag, whose commit is in the pack.
+// Fetch writes the pack of one commit, without history, and returns the commit's id in hexadecimal.
+// The revision is a full commit id, a tag, a branch, or a ref such as refs/pull/1/head.
+// If the revision is the id of an annotated tag, Fetch writes the pack of the tag and its commit.
 func (r *Remote) Fetch(ctx context.Context, revision string, to io.Writer) (id string, err error) {
 	s, err := r.discover(ctx)
 	if err != nil {
@@ -66,13 +66,13 @@ func (r *Remote) Fetch(ctx context.Context, revision string, to io.Writer) (id s
 	return id, r.fetch(ctx, s, id, to)
 }
 
-// isID reports whether text is the whole id of an object.
+// isID reports whether text is the full id of an object.
 func isID(text string) bool {
 	_, err := hex.DecodeString(text)
 	return err == nil && (len(text) == 40 || len(text) == 64)
 }
 
-// discover asks the server what it speaks.
+// discover requests the server's protocol version and capabilities.
 func (r *Remote) discover(ctx context.Context) (*server, error) {
 	base := strings.TrimRight(r.URL, "/")
 	const suffix = "/info/refs"
@@ -90,7 +90,7 @@ func (r *Remote) discover(ctx context.Context) (*server, error) {
 		return nil, fmt.Errorf("%w: the answer is of type %.100q", ErrProtocol, got)
 	}
 	s := &server{base: base, objectFormat: "sha1", capabilities: map[string]string{}}
-	if resp.Request != nil { // the last one, behind redirects
+	if resp.Request != nil { // the last one, after redirects
 		at := *resp.Request.URL
 		at.RawQuery = ""
 		if moved, ok := strings.CutSuffix(at.String(), suffix); ok {
@@ -112,7 +112,7 @@ func (s *server) readAdvertisement(in *pktReader) error {
 		return advertisementErr(err)
 	}
 	if !isData {
-		return nil // version 0, of a repository with no ref
+		return nil // version 0, and the repository has no refs
 	}
 	switch text {
 	case "version 2":
@@ -149,7 +149,7 @@ func advertisementErr(err error) error {
 	return fmt.Errorf("%w: %v", ErrProtocol, err)
 }
 
-// addRef reads a line of version 0: the first one has the capabilities behind a zero byte.
+// addRef reads a line of version 0. In the first line, the capabilities follow a zero byte.
 func (s *server) addRef(line string) {
 	line, capabilities, first := strings.Cut(line, "\x00")
 	if first {
@@ -171,7 +171,7 @@ func (s *server) addRef(line string) {
 	s.refs = append(s.refs, ref{name: name, id: id})
 }
 
-// candidates lists the refs that a revision may mean, in git's order (gitrevisions(7)).
+// candidates lists the refs that a revision may name, in git's order (gitrevisions(7)).
 func candidates(revision string) []string {
 	if revision == "HEAD" || strings.HasPrefix(revision, "refs/") {
 		return []string{revision}
@@ -234,7 +234,7 @@ func (r *Remote) listRefs(ctx context.Context, s *server, names []string) ([]ref
 				found.peeled = id
 			}
 		}
-		if slices.Contains(names, found.name) { // others begin with one of the names
+		if slices.Contains(names, found.name) { // other names begin with one of the requested ones
 			refs = append(refs, found)
 		}
 	}
@@ -252,7 +252,7 @@ func (s *server) command(b []byte, name string) []byte {
 	return b
 }
 
-// fetch writes the pack of one object and what belongs to it.
+// fetch writes the pack of one object and the objects that it needs.
 func (r *Remote) fetch(ctx context.Context, s *server, id string, to io.Writer) error {
 	request := s.wantV0(id)
 	if s.version == 2 {
@@ -287,7 +287,7 @@ func fetchErr(id string, err error) error {
 	return err
 }
 
-// toPack reads what stands before the pack.
+// toPack reads the sections before the pack.
 func (s *server) toPack(in *pktReader) error {
 	for {
 		text, isData, kind, err := in.line()
@@ -304,7 +304,7 @@ func (s *server) toPack(in *pktReader) error {
 	}
 }
 
-// wantV0 makes the request of version 0.
+// wantV0 returns the request of version 0.
 func (s *server) wantV0(id string) []byte {
 	want := "want " + id
 	for _, c := range []string{"side-band-64k", "ofs-delta", "no-progress", "shallow"} {

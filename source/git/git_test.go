@@ -34,7 +34,7 @@ func FuzzPktLine(f *testing.F) {
 	f.Add([]byte("0008ERR no"))
 	f.Add([]byte("000e# service=\n0000000fversion 2\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// What is read, written again, is what was read.
+		// Writing again what was read gives the same bytes.
 		in, read, out := newPktReader(bytes.NewReader(b), 1<<20), 0, []byte(nil)
 		for {
 			kind, content, err := in.next()

@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// A Module is a submodule as a .gitmodules file has it (gitmodules(5)).
+// A Module is a submodule in a .gitmodules file (gitmodules(5)).
 type Module struct {
 	Name, Path, URL string
 }
 
-// ParseModules reads a .gitmodules file. Of what it says of submodules only the path and the URL count.
-// Names that git could mistake for a way out of its folder, and what has two meanings, are errors.
+// ParseModules reads a .gitmodules file. It ignores all variables of a submodule but the path and the URL.
+// It returns an error for names that git could read as a path out of its folder, and for contradictory entries.
 func ParseModules(text []byte) ([]Module, error) {
 	var modules []Module
 	err := parseConfig(string(text), func(name, value string) error {
@@ -64,8 +64,8 @@ func leaves(name string) bool {
 	return name == "" || slices.Contains(parts, "..")
 }
 
-// ResolveURL returns the address that a URL in a .gitmodules file means: one that begins with ./ or ../ is relative to
-// the address of the repository that the file is in. It cannot leave that repository's server.
+// ResolveURL resolves a URL in a .gitmodules file: one that begins with ./ or ../ is relative to
+// the address of the repository with the file. The result stays on that repository's server.
 func ResolveURL(repository, relative string) (string, error) {
 	if !strings.HasPrefix(relative, "./") && !strings.HasPrefix(relative, "../") {
 		return relative, nil
@@ -96,8 +96,8 @@ func ResolveURL(repository, relative string) (string, error) {
 	return strings.TrimSuffix(base+"/"+rest, "/"), nil
 }
 
-// parseConfig reads a text of git's configuration (git-config(1), "Syntax") and calls set for each variable,
-// whose name is section.subsection.key. One without a value has the value "".
+// parseConfig reads a git configuration (git-config(1), "Syntax") and calls set for each variable,
+// whose name is section.subsection.key. A variable without a value gets "".
 func parseConfig(text string, set func(name, value string) error) error {
 	text = strings.TrimPrefix(text, "\uFEFF")
 	c := &config{text: strings.ReplaceAll(text, "\r\n", "\n"), line: 1}
@@ -130,7 +130,7 @@ func parseConfig(text string, set func(name, value string) error) error {
 	}
 }
 
-// A config is a text of configuration while it is read.
+// A config is a reader of a git configuration.
 type config struct {
 	text string
 	line int
@@ -140,7 +140,7 @@ func (c *config) wrong() error { return fmt.Errorf("line %d: %w", c.line, errSyn
 
 var errSyntax = errors.New("it is not in the syntax of git's configuration")
 
-// next returns the next byte. At the end it is the end of a line, and false.
+// next returns the next byte. At the end it returns a line feed and false.
 func (c *config) next() (b byte, ok bool) {
 	if c.text == "" {
 		return '\n', false
@@ -152,7 +152,7 @@ func (c *config) next() (b byte, ok bool) {
 	return b, true
 }
 
-// section reads what stands behind an opening bracket, up to the closing one.
+// section reads a section header after its opening bracket, up to the closing one.
 func (c *config) section() (name string, ok bool) {
 	var out strings.Builder
 	b, ok := c.next()
@@ -211,10 +211,10 @@ func (c *config) variable(first byte) (key, value string, ok bool) {
 	return "", "", false
 }
 
-// value reads what stands behind the equals sign.
+// value reads a value after the equals sign.
 func (c *config) value() (string, bool) {
 	var out []byte
-	end := 0 // without the spaces at the end
+	end := 0 // without trailing spaces
 	quoted, comment := false, false
 	for {
 		b, _ := c.next()

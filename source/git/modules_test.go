@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// gitIn runs git in a folder, with nothing of the user's configuration.
+// gitIn runs git in a folder, without the user's configuration.
 func gitIn(t *testing.T, dir, stdin string, args ...string) (string, error) {
 	t.Helper()
 	c := exec.Command("git", append([]string{"-C", dir}, args...)...)
@@ -19,7 +19,7 @@ func gitIn(t *testing.T, dir, stdin string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// configs are texts of configuration, with what they say or "" if they are wrong.
+// configs are configurations with their parsed variables, or "" for invalid ones.
 var configs = []struct{ text, want string }{
 	{"[submodule \"a\"]\n\tpath = lib/a\n\turl = ../a\n", "a lib/a ../a"},
 	{"\uFEFF[SubModule \"A b\"] PATH=p ; note\n url = \"u # v\" # note\n", "A b p u # v"},
@@ -46,7 +46,7 @@ var configs = []struct{ text, want string }{
 	{"[submodule \"a\"", ""},
 }
 
-// shownModules returns modules as configs has them.
+// shownModules formats modules as in configs.
 func shownModules(modules []Module) string {
 	var all []string
 	for _, m := range modules {
@@ -55,7 +55,7 @@ func shownModules(modules []Module) string {
 	return strings.Join(all, ", ")
 }
 
-// TestParseModules reads what git reads.
+// TestParseModules compares ParseModules with git.
 func TestParseModules(t *testing.T) {
 	for _, c := range configs {
 		modules, err := ParseModules([]byte(c.text))
@@ -91,7 +91,7 @@ func TestParseModules(t *testing.T) {
 	}
 }
 
-// TestResolveURL resolves addresses as git does.
+// TestResolveURL compares ResolveURL with git.
 func TestResolveURL(t *testing.T) {
 	for _, c := range []struct{ repository, url, want string }{
 		{"https://host/o/r.git", "../s.git", "https://host/o/s.git"},
@@ -122,7 +122,7 @@ func TestResolveURL(t *testing.T) {
 			t.Errorf("%s from %s: git says %s, %v, want %s", c.url, c.repository, out, err, c.want)
 		}
 	}
-	// Git goes on up, and takes what comes next for the host.
+	// Git goes further up and takes the next part as the host.
 	for _, c := range []struct{ repository, url string }{
 		{"https://host/r", "../../s"}, {"https://host", "../s"}, {"https://host/o/r/", "../../../other.invalid/s"},
 		{"https://host/r", "../../../../:other.invalid/s"}, {"https://host/r", "./../././../s"},
@@ -149,7 +149,7 @@ func FuzzParseModules(f *testing.F) {
 				}
 			}
 		}
-		// What is written as git would, reads as it was.
+		// A file with escapes as git writes them parses to the same module.
 		if leaves(name) || strings.ContainsAny(name, "\n\x00") || strings.ContainsAny(path+url, "\n\x00\r") || strings.Contains(name, "\r") {
 			return
 		}

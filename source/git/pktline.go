@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// The packets that have no content (gitprotocol-common(5), gitprotocol-v2(5)).
+// The packets without content (gitprotocol-common(5), gitprotocol-v2(5)).
 const (
 	flushPkt = iota
 	delimPkt
@@ -16,13 +16,13 @@ const (
 	dataPkt
 )
 
-// maxPkt is how many bytes a packet may have, its length among them.
+// maxPkt bounds the bytes of a packet, including its length.
 const maxPkt = 65520
 
 // A pktReader reads pkt-lines and bounds their bytes.
 type pktReader struct {
 	r    *bufio.Reader
-	left int64 // bytes that may still come; what is too many is errTooLong
+	left int64 // bytes that may still arrive; more is errTooLong
 	buf  [maxPkt]byte
 }
 
@@ -33,8 +33,8 @@ func newPktReader(r io.Reader, limit int64) *pktReader {
 }
 
 // next returns the kind of the next packet and its content, which is valid until the next call.
-// The end of the stream between packets is io.EOF; within one it is io.ErrUnexpectedEOF.
-// What a server reports with an ERR packet is a *ServerError.
+// If the stream ends between packets, next returns io.EOF; if it ends within one, io.ErrUnexpectedEOF.
+// For an ERR packet it returns a *ServerError.
 func (p *pktReader) next() (kind int, content []byte, err error) {
 	head := p.buf[:4]
 	if _, err := io.ReadFull(p.r, head); err != nil {
@@ -42,7 +42,7 @@ func (p *pktReader) next() (kind int, content []byte, err error) {
 	}
 	n, err := strconv.ParseUint(string(head), 16, 16)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%q is no length of a packet", head)
+		return 0, nil, fmt.Errorf("%q is not the length of a packet", head)
 	}
 	if p.left -= max(int64(n), 4); p.left < 0 {
 		return 0, nil, errTooLong
@@ -66,7 +66,7 @@ func (p *pktReader) next() (kind int, content []byte, err error) {
 	return dataPkt, content, nil
 }
 
-// line returns the next packet as a line without its end, and whether it is one: else it is of another kind.
+// line returns the next packet as a line without its end if it has data; otherwise isData is false and kind tells which packet it is.
 func (p *pktReader) line() (text string, isData bool, kind int, err error) {
 	kind, content, err := p.next()
 	if err != nil || kind != dataPkt {
@@ -90,7 +90,7 @@ const (
 	bandError    = 3
 )
 
-// copyPack writes the pack that packets of bands bring, up to the flush packet that ends it.
+// copyPack writes the pack from sideband packets, up to the flush packet that ends it.
 func (p *pktReader) copyPack(to io.Writer) error {
 	for {
 		kind, content, err := p.next()
@@ -123,13 +123,13 @@ func (p *pktReader) copyPack(to io.Writer) error {
 	}
 }
 
-// A writeError is an error of this machine's, not of the server's.
+// A writeError is an error of this machine, not of the server.
 type writeError struct{ err error }
 
 func (w *writeError) Error() string { return w.err.Error() }
 func (w *writeError) Unwrap() error { return w.err }
 
-// A ServerError is what a server says about a request that it refuses.
+// A ServerError is a server's message about a request that it refuses.
 type ServerError struct{ Text string }
 
 func (s *ServerError) Error() string { return "the server says: " + s.Text }

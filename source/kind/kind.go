@@ -1,7 +1,7 @@
-// Package kind says what a kind of source is to package files: the command `fetch NAME`, its flags, and what it takes if they say nothing.
+// Package kind describes the kinds of sources for package files: the command `fetch NAME`, its flags and their defaults.
 //
-// A Kind is data. The engine of package files makes a command of each Kind in the Table that it is given, so a new kind needs no
-// new engine. How the bytes of a kind are found and unpacked is for package source, which holds the table.
+// A Kind is data. The engine of package files makes a command from each Kind in its Table, so a new kind needs no
+// new engine. Package source holds the table, and finds and unpacks the bytes of each kind.
 package kind
 
 import (
@@ -18,7 +18,7 @@ type Type string
 const (
 	String Type = "string"
 	Int    Type = "int"
-	// Switch is a flag without a value. The field of an origin says "true" if it is given, and is left out otherwise.
+	// Switch is a flag without a value. If the flag is given, the origin's field is "true"; otherwise the origin lacks the field.
 	Switch Type = "switch"
 )
 
@@ -27,56 +27,56 @@ type Param struct {
 	Name  string `json:"name"`
 	Type  Type   `json:"type"`
 	About string `json:"about"` // one sentence
-	// Aside says that it is not a field of the origin: it does not say where the bytes are.
+	// Aside reports that the parameter is not a field of the origin, which only says where the bytes are.
 	Aside bool `json:"-"`
-	// Needed says that a fetch without this flag is refused; its hint is what to write.
+	// Needed makes a fetch without this flag an error, with the hint.
 	Needed *Need `json:"-"`
 }
 
-// A Need says what a fetch lacks without a flag, and what to write.
+// A Need is the error for a missing flag, with a hint.
 type Need struct{ What, Hint string }
 
-// The flags that most kinds share.
+// Flags that most kinds have.
 var (
 	Hash = Param{
 		Name: "hash", Type: String, Aside: true,
-		About: "What it must be: b3-… for the tree, or sha256-…, sha512-…, h1:… as its registry prints it.",
+		About: "The expected hash: b3-… for the tree, or sha256-…, sha512-…, h1:… as the registry prints it.",
 	}
 	Strip  = Param{Name: "strip", Type: Int, Aside: true, About: "Leading folders to drop from every name of an archive."}
 	Unpack = Param{Name: "unpack", Type: String, Aside: true, About: "file keeps it as one file, archive unpacks it."}
 )
 
-// Archive returns the flags of a kind whose outputs are archives: the shared ones, then its own.
+// Archive returns the flags of a kind whose outputs are archives: the common ones, then its own.
 func Archive(own ...Param) []Param { return append([]Param{Hash, Strip, Unpack}, own...) }
 
-// Release returns the parameters of a kind that takes a release of a registry; about says what the name is.
+// Release returns the parameters of a kind that fetches a release from a registry; about describes the name.
 func Release(about string) []Param {
 	return []Param{{Name: "name", Type: String, About: about}, {Name: "version", Type: String, About: "Its exact version."}}
 }
 
-// Downloaded is what the help of each kind says whose outputs are downloaded.
-const Downloaded = "Nothing is downloaded while package files are evaluated. Without --hash the error tells the hash to paste."
+// Downloaded is part of the help of each kind whose outputs are downloaded.
+const Downloaded = "Evaluation downloads nothing. Without --hash the error prints the hash to paste."
 
-// An Example shows what a command is good for.
+// An Example is one example in a command's help.
 type Example struct {
 	Text  string `json:"example"`
 	About string `json:"about"`
 }
 
-// A Kind is one kind of source, as package files see it.
+// A Kind is one kind of source, in the form that package files need.
 type Kind struct {
-	// Name is the name of the command behind `fetch`, and the field kind of origins.
+	// Name is the name of the command after `fetch`, and the field kind of origins.
 	Name     string    `json:"name"`
 	About    string    `json:"about"` // one sentence, for help
-	More     string    `json:"more"`  // more of it
-	Args     []Param   `json:"args"`  // what must be given, in this order
+	More     string    `json:"more"`  // further sentences
+	Args     []Param   `json:"args"`  // required arguments, in this order
 	Flags    []Param   `json:"flags"`
 	Examples []Example `json:"examples"`
-	// Local says that the source lies beside the package file and is read while the file is evaluated.
+	// Local reports that the source is beside the package file and is read during evaluation.
 	Local bool `json:"-"`
-	// Unpacked is how its bytes become a tree if --unpack does not say; nil is pir.UnpackArchive.
+	// Unpacked returns the default of --unpack; nil means pir.UnpackArchive.
 	Unpacked func(Fields) pir.Unpack `json:"-"`
-	// Stripped is how many leading folders are dropped from the names of an archive if --strip does not say; nil is none.
+	// Stripped returns the default of --strip, the number of leading folders to drop from an archive's names; nil means none.
 	Stripped func(Fields) int `json:"-"`
 }
 
@@ -98,7 +98,7 @@ func (k *Kind) Fields() []Param {
 	return slices.DeleteFunc(slices.Concat(k.Args, k.Flags), func(p Param) bool { return p.Aside })
 }
 
-// Check reports the first field that no origin of the kind can have.
+// Check returns an error about the first field that an origin of the kind cannot have.
 func (k *Kind) Check(fields Fields) error {
 	for name, text := range fields {
 		p, ok := k.Field(name)
@@ -112,14 +112,14 @@ func (k *Kind) Check(fields Fields) error {
 	return nil
 }
 
-// A Table is the kinds of sources that there are. The zero Table has none.
+// A Table holds the kinds of sources. The zero Table has none.
 type Table struct {
 	Kinds []Kind
-	// Version names the code behind the kinds: with another one, the same package files may give other packages.
+	// Version identifies the code of the kinds: with other code, the same package files may give other packages.
 	Version string
 }
 
-// Find returns the kind of a name, or nil.
+// Find returns the kind with a name, or nil.
 func (t Table) Find(name string) *Kind {
 	i := slices.IndexFunc(t.Kinds, func(k Kind) bool { return k.Name == name })
 	if i < 0 {

@@ -16,18 +16,18 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A filePatch is the part of a unified diff that is about one file.
+// A filePatch is the part of a unified diff for one file.
 type filePatch struct {
 	from, to string // "" for /dev/null
 	mode     string // of git's header: 100755 or 100644
 	hunks    []hunk
 }
 
-// A hunk changes lines of a file. Each line has its end, if it has one.
+// A hunk changes lines of a file. Lines include their ends; the last line of a file may have none.
 type hunk struct {
-	at                   int // in the old file, from 1; 0 with no old lines is the beginning
+	at                   int // line in the old file, counted from 1; 0 without old lines is the beginning
 	before, after        []string
-	leading, trailing    int // lines of context around the change
+	leading, trailing    int // lines of context before and after the change
 	oldLength, newLength int
 }
 
@@ -35,14 +35,14 @@ func badPatch(format string, args ...any) error {
 	return protocol.Errorf(protocol.Invalid, format, args...)
 }
 
-// Max bounds a patch, and each file that it changes, in bytes.
+// Max bounds the bytes of a patch, and of each file that it changes.
 const Max = 256 << 20
 
-// Create makes a file below the folder, which must not be there.
+// Create creates a file below the folder; it fails if the file exists.
 type Create func(name string, executable bool) (io.WriteCloser, error)
 
-// Apply applies a unified diff as dpkg-source does (patch -p1 -F0): without fuzz, but wherever the lines are.
-// Nothing is read or written through a link.
+// Apply applies a unified diff as dpkg-source does (patch -p1 -F0): without fuzz, but lines may have moved.
+// It reads and writes nothing through a link.
 func Apply(ctx context.Context, root *os.Root, create Create, text []byte) error {
 	patches, err := parsePatch(text)
 	if err != nil {
@@ -59,7 +59,7 @@ func Apply(ctx context.Context, root *os.Root, create Create, text []byte) error
 	return nil
 }
 
-// parsePatch reads a unified diff. What is between the files is text for people.
+// parsePatch reads a unified diff. It ignores the text between the files.
 func parsePatch(text []byte) ([]filePatch, error) {
 	lines := strings.SplitAfter(string(text), "\n")
 	var out []filePatch
@@ -169,7 +169,7 @@ func parseHunk(lines []string) (hunk, int, error) {
 		switch {
 		case line == "":
 			return h, 0, badPatch("a hunk that is cut off")
-		case line == "\n" || line == "\r\n" || line[0] == ' ': // editors remove the space of an empty line
+		case line == "\n" || line == "\r\n" || line[0] == ' ': // some editors remove the space of an empty context line
 			text := strings.TrimPrefix(line, " ")
 			h.before, h.after, last = append(h.before, text), append(h.after, text), nil
 			if changed {
@@ -183,7 +183,7 @@ func parseHunk(lines []string) (hunk, int, error) {
 		case line[0] == '+':
 			h.after, last = append(h.after, line[1:]), &h.after
 		default:
-			return h, 0, badPatch("a line that is none of a hunk: %.100q", line)
+			return h, 0, badPatch("a line that is not part of a hunk: %.100q", line)
 		}
 		changed, h.trailing = true, 0
 	}
@@ -220,7 +220,7 @@ func (p *filePatch) apply(root *os.Root, create Create) error {
 	case err != nil:
 		return err
 	case !info.Mode().IsRegular():
-		return badPatch("%s: it is no file", name)
+		return badPatch("%s: it is not a file", name)
 	case info.Size() > Max:
 		return protocol.Errorf(protocol.Exhausted, "%s: more than the limit of %d bytes", name, Max)
 	default:
@@ -230,7 +230,7 @@ func (p *filePatch) apply(root *os.Root, create Create) error {
 		}
 	}
 	if !exists && p.hunks[0].oldLength > 0 {
-		return badPatch("%s: there is no such file", name)
+		return badPatch("%s: no such file", name)
 	}
 	if p.from == "" && len(content) > 0 {
 		return badPatch("%s: it is to be made, and is there already", name)
@@ -261,7 +261,7 @@ func (p *filePatch) apply(root *os.Root, create Create) error {
 	return errors.Join(err, f.Close())
 }
 
-// removeEmpty removes folders that a removed file leaves empty, as patch -E does.
+// removeEmpty removes the folders that are empty after a file was removed, as patch -E does.
 func removeEmpty(root *os.Root, dir string) error {
 	for ; dir != "."; dir = path.Dir(dir) {
 		if root.Remove(dir) != nil {
@@ -271,7 +271,7 @@ func removeEmpty(root *os.Root, dir string) error {
 	return nil
 }
 
-// target returns the file that is meant: the one that exists, or is to be made.
+// target returns the file to change: the one that exists, or the one to create.
 func (p *filePatch) target(root *os.Root) (string, error) {
 	names := []string{p.to, p.from}
 	if len(p.from) < len(p.to) && p.from != "" { // such as Makefile before Makefile.orig
@@ -300,14 +300,14 @@ func (p *filePatch) target(root *os.Root) (string, error) {
 	return best, nil
 }
 
-// change returns the content after all hunks. Their lines must be as they are in the patch, and may have moved.
+// change returns the content after all hunks. Old lines must match the patch exactly, but may have moved.
 func (p *filePatch) change(content []byte) ([]byte, error) {
 	lines := strings.SplitAfter(string(content), "\n")
 	if lines[len(lines)-1] == "" {
 		lines = lines[:len(lines)-1]
 	}
 	var out bytes.Buffer
-	done, moved := 0, 0 // lines of the old file that are written; how far the last hunk was from its place
+	done, moved := 0, 0 // done: lines of the old file that are written; moved: how far the last hunk was from its stated position
 	for i, h := range p.hunks {
 		guess := h.at - 1 + moved
 		if h.oldLength == 0 {
@@ -332,8 +332,8 @@ func (p *filePatch) change(content []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// find returns where the old lines are, the nearest to guess, at or after done.
-// With less context before than behind the change they are at the beginning of the file, the other way round at its end.
+// find returns the position of the old lines nearest to guess, at or after done.
+// If a hunk has less context before the change than after it, it must match at the beginning of the file; the other way round, at the end.
 func (h *hunk) find(lines []string, guess, done int) (int, bool) {
 	last := len(lines) - len(h.before)
 	fits := func(at int) bool {

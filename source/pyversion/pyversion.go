@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-// A Version is a version as PEP 440 orders them. Two spellings of one version are equal.
+// A Version is a version in the order of PEP 440. Two spellings of one version are equal.
 type Version struct {
 	epoch   int
-	release []int // without zeros at the end
-	phase   int   // see there
+	release []int // without trailing zeros
+	phase   int   // one of the phases below
 	pre     int
 	post    int // -1: none
 	dev     int // -1: none
@@ -23,14 +23,14 @@ type Version struct {
 
 // The phases of a release, in order.
 const (
-	phaseDev = iota // of a version that has a dev part only
+	phaseDev = iota // a version with a dev part only
 	phaseAlpha
 	phaseBeta
 	phaseCandidate
 	phaseFinal
 )
 
-// pattern is the pattern of PEP 440, appendix B.
+// pattern is the regular expression of PEP 440, appendix B.
 var pattern = regexp.MustCompile(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?` +
 	`(?:-(\d+)|[-_.]?(post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?$`)
 
@@ -80,7 +80,7 @@ func Parse(text string) (v Version, ok bool) {
 
 // Compare orders versions. It returns a negative number, zero or a positive number, as cmp.Compare.
 func (v Version) Compare(w Version) int {
-	dev := func(n int) int { // no dev part comes last
+	dev := func(n int) int { // no dev part orders last
 		if n < 0 {
 			return 1 << 30
 		}
@@ -91,15 +91,15 @@ func (v Version) Compare(w Version) int {
 		cmp.Compare(v.post, w.post), cmp.Compare(dev(v.dev), dev(w.dev)), cmp.Compare(v.local, w.local))
 }
 
-// Key is the same text for all spellings of a version, and for no other version.
+// Key returns the same text for all spellings of a version, and another text for every other version.
 func (v Version) Key() string {
 	return fmt.Sprintf("%d!%v %d.%d post%d dev%d+%s", v.epoch, v.release, v.phase, v.pre, v.post, v.dev, v.local)
 }
 
-// Final reports whether it is a release, and no version before one.
+// Final reports whether v is a final or post-release, not a pre-release.
 func (v Version) Final() bool { return v.phase == phaseFinal && v.dev < 0 }
 
-// Same reports whether two texts are one version. Texts that are no versions are compared as they are.
+// Same reports whether two texts are the same version. Texts that are not versions are compared as they are.
 func Same(a, b string) bool {
 	v, okV := Parse(a)
 	w, okW := Parse(b)
@@ -111,13 +111,13 @@ func Same(a, b string) bool {
 
 var separators = regexp.MustCompile(`[-_.]+`)
 
-// Name returns a project's name as indexes compare it (PEP 503).
+// Name returns a project's name in the normalised form of indexes (PEP 503).
 func Name(name string) string {
 	return strings.ToLower(separators.ReplaceAllString(name, "-"))
 }
 
-// File splits a file's name into the project's name, normalised, and the version.
-// A source archive of an earlier tool may have hyphens in both, so the name must be known.
+// File returns the version in a file's name, given the normalised name of the project.
+// A source archive of an earlier tool may have hyphens in both, so the project must be known.
 func File(file, project string) (version string, source, ok bool) {
 	if stem, isWheel := strings.CutSuffix(file, ".whl"); isWheel {
 		parts := strings.Split(stem, "-")

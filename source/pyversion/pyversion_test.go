@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// TestPEP440 has the examples of PEP 440, and spellings of one version.
+// TestPEP440 has the examples of PEP 440, and several spellings of one version.
 func TestPEP440(t *testing.T) {
 	sorted := []string{
 		"1.0.dev456", "1.0a1", "1.0a2.dev456", "1.0a12.dev456", "1.0a12", "1.0b1.dev456", "1.0b2", "1.0b2.post345.dev456", "1.0b2.post345",
@@ -50,7 +50,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// FuzzPEP440 checks that versions are ordered, whatever they are.
+// FuzzPEP440 checks that Compare orders arbitrary versions.
 func FuzzPEP440(f *testing.F) {
 	f.Add("1.0", "1!1.0a1.post2.dev3+x")
 	f.Fuzz(func(t *testing.T, a, b string) {

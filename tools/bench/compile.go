@@ -22,8 +22,8 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// The sources are compiled for the same target by both, with the flags of packages/app/lua.nu
-// but for the one that Debian's clang does not know.
+// Both compile the sources for the same target, with the flags of packages/app/lua.nu
+// except one that Debian's clang does not support.
 const luaHeader = `#include <stdio.h>
 #include <stdlib.h>
 #define system(command) ((void)(command), -1)
@@ -36,7 +36,7 @@ var luaFlags = []string{
 	"-O2", "-mllvm", "-wasm-enable-sjlj", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS", "--target=wasm32-wasip1",
 }
 
-// compile measures the compilation of Lua's sources by clang in our runtime against clang as a native program:
+// compile measures the compilation of Lua's sources by clang in nuka's runtime and by a native clang:
 // processor time, and how many cores were busy.
 func (b *bench) compile() error {
 	if b.home == "" {
@@ -50,7 +50,7 @@ func (b *bench) compile() error {
 	if err != nil {
 		return err
 	}
-	// The child opens the store itself, which only one process can.
+	// The child opens the store itself, which only one process can do.
 	if err := b.stop(b.home); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (b *bench) compile() error {
 		return err
 	}
 	ours := task{args: []string{self, "compile", work, clang, lua}, env: b.at(b.home)}
-	if _, err := ours.measure(); err != nil { // also exports what the native one needs
+	if _, err := ours.measure(); err != nil { // also exports the files that the native one needs
 		return err
 	}
 	tasks := []task{ours}
@@ -90,7 +90,7 @@ func (b *bench) compile() error {
 	return nil
 }
 
-// compileChild compiles Lua's sources as a build does: one host, as many programs at once as there are cores.
+// compileChild compiles Lua's sources as a build does: in one host, with one program per core at once.
 func compileChild(work, clangPID, luaPID string) error {
 	ctx := context.Background()
 	home, err := protocol.FindHome(os.Getenv, "")
@@ -179,7 +179,7 @@ func compileAll(ctx context.Context, host *wasmrt.Host, work, at string) error {
 	return errors.Join(errs...)
 }
 
-// sourcesOf returns the folder src of what a package is built from.
+// sourcesOf returns the folder src of a package's sources.
 func sourcesOf(store *cas.Store, text string) (cid.CID, error) {
 	p, err := pir.ParsePID(text)
 	if err != nil {
@@ -223,7 +223,7 @@ func treeOf(ctx context.Context, store *cas.Store, c cid.CID) (*wasmrt.Tree, err
 	return wasmrt.NewTree(slices.Values(entries))
 }
 
-// exportTo writes a tree so that files can be made in it.
+// exportTo writes a tree in which files can be created.
 func exportTo(ctx context.Context, store *cas.Store, c cid.CID, dir string) error {
 	if err := store.Export(ctx, c, dir); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A daemon is a program that runs beside what is measured, and is measured itself.
+// A daemon is a background program of a measurement that is measured too.
 type daemon struct {
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -22,7 +22,7 @@ type daemon struct {
 	ended chan error
 }
 
-// launch starts a program. It is the caller's to stop; what it says on standard error is kept in a file.
+// launch starts a program, which the caller must stop. Its standard error goes to a file.
 func (t task) launch(log string) (*daemon, error) {
 	cmd := exec.Command(t.args[0], t.args[1:]...)
 	cmd.Env, cmd.Dir = append(os.Environ(), t.env...), t.dir
@@ -46,7 +46,7 @@ func (t task) launch(log string) (*daemon, error) {
 	return &daemon{cmd: cmd, in: in, out: bufio.NewReader(out), log: log, ended: make(chan error, 1)}, nil
 }
 
-// line reads the next line that the daemon prints.
+// line returns the next line of the daemon's output.
 func (d *daemon) line() (string, error) {
 	s, err := d.out.ReadString('\n')
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *daemon) line() (string, error) {
 	return strings.TrimSpace(s), nil
 }
 
-// stop ends the daemon: by the end of its input, by an interrupt, or else at once.
+// stop ends the daemon: it closes its input, interrupts it, and finally kills it.
 func (d *daemon) stop() {
 	d.in.Close()
 	_ = d.cmd.Process.Signal(os.Interrupt) // it may have ended
@@ -94,7 +94,7 @@ func (d *daemon) cpu() time.Duration {
 	return time.Duration(used) * tick
 }
 
-// status returns a size of /proc/PID/status: VmHWM is the most memory that was resident, VmRSS what is.
+// status returns a size from /proc/PID/status: VmHWM is the peak of resident memory, VmRSS its current size.
 func (d *daemon) status(name string) int64 {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
 	for line := range strings.Lines(string(b)) {
@@ -106,8 +106,8 @@ func (d *daemon) status(name string) int64 {
 	return 0
 }
 
-// between measures a task while daemons serve it: their processor time counts, and the memory of the one that receives,
-// nil when it is the task itself that does.
+// between measures a task while daemons serve it. It counts the daemons' processor time, and the memory of receiver,
+// or of the task itself if receiver is nil.
 func between(ready func() error, t task, receiver *daemon, all ...*daemon) (sample, error) {
 	if err := ready(); err != nil {
 		return sample{}, err
@@ -127,7 +127,7 @@ func between(ready func() error, t task, receiver *daemon, all ...*daemon) (samp
 	return s, err
 }
 
-// until asks again and again until the answer is there.
+// until calls ask repeatedly until it returns true.
 func until(what string, limit time.Duration, ask func() bool) error {
 	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if ask() {

@@ -7,7 +7,7 @@ import (
 
 func (b *bench) at(home string) []string { return []string{"NUKA_HOME=" + home} }
 
-// eval measures the evaluation of a package: first of all in a new home, and with a daemon and the cache.
+// eval measures the evaluation of a package: the first one in a new home, and one with a daemon and the cache.
 func (b *bench) eval() error {
 	cold := task{args: []string{b.nuka, "eval", "lua"}}
 	samples := make([]sample, 0, b.rounds)
@@ -48,7 +48,7 @@ func (b *bench) eval() error {
 	return nil
 }
 
-// stop stops the daemon of a home, if there is one.
+// stop stops the daemon of a home if one runs.
 func (b *bench) stop(home string) error {
 	if _, err := (task{args: []string{b.nuka, "status"}, env: b.at(home)}).measure(); err != nil {
 		return nil
@@ -57,7 +57,7 @@ func (b *bench) stop(home string) error {
 	return err
 }
 
-// daemonMemory returns the peak memory of a home's daemon, "" where the system does not tell.
+// daemonMemory returns the peak memory of a home's daemon, or "" if the system does not report it.
 func (b *bench) daemonMemory(home string) (string, error) {
 	daemon, err := b.daemonOf(home)
 	if err != nil {

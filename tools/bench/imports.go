@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 )
 
-// An input is a tree of files of one size, a hundred to a folder.
+// An input is a tree of files of one size, with a hundred files in each folder.
 type input struct {
 	name  string
 	files int
@@ -47,7 +47,7 @@ func (in input) make(dir string) error {
 	return nil
 }
 
-// importChild imports a tree into a new store and prints how long that took, without opening the store.
+// importChild imports a tree into a new store and prints how long that took, without the time to open the store.
 func importChild(dst, src string) error {
 	store, err := cas.Open(dst, nil)
 	if err != nil {
@@ -62,8 +62,8 @@ func importChild(dst, src string) error {
 	return nil
 }
 
-// imports measures imports into a content store against cp and sync, and against nix-store where it is installed.
-// Nix writes without syncing unless told to, so a second row makes it as durable as the others.
+// imports measures imports into a content store against cp and sync, and against nix-store if it is installed.
+// By default Nix does not sync, so a second row makes it as durable as the others.
 func (b *bench) imports() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -87,9 +87,9 @@ func (b *bench) imports() error {
 		all := make([][]sample, len(tasks))
 		for r := range b.rounds {
 			for i := range base {
-				// Every round has a folder of its own, and small files are not removed before the end:
-				// ext4 makes files slowly where many have just been deleted, whoever makes them.
-				// Large ones are, or the memory that caches them would be another one each time.
+				// Every round has a folder of its own, and small files are removed at the end only:
+				// ext4 creates files slowly after many were deleted, for every candidate.
+				// Large files are removed at once; otherwise each one would be cached in other memory.
 				dst := filepath.Join(b.dir, fmt.Sprintf("destination-%d-%d-%d", in.files, r, i))
 				if i >= 2 {
 					if _, err := shell(`nix-store --store "` + dst + `" --init`).measure(); err != nil {
@@ -129,8 +129,8 @@ func (b *bench) imports() error {
 	return nil
 }
 
-// warm fills memory with a file and removes the file. A virtual machine gives free memory back, and who touches it
-// next waits for it, several times longer than for the copy: each candidate finds the same that has just been freed.
+// warm fills memory with a file and removes the file. A virtual machine returns free memory to its host, and touching such memory
+// again takes several times longer than the copy. With warm, each candidate gets memory that was just freed.
 func warm(path string, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -147,7 +147,7 @@ func warm(path string, size int64) error {
 	return nil
 }
 
-// remove removes a folder; nix's are read-only.
+// remove removes a folder. Nix's folders are read-only.
 func remove(dir string) {
 	_ = exec.Command("chmod", "-R", "u+w", dir).Run()
 	_ = os.RemoveAll(dir)

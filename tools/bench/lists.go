@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	manyFiles    = 200_000 // of a source
-	manyPackages = 2_000   // of a closure
+	manyFiles    = 200_000 // files of a source
+	manyPackages = 2_000   // packages of a closure
 )
 
-// lists measures what grows with the number of files that a program could see and does not look at: a build with a source of many
-// files that writes one byte, and the run of a program whose closure has many packages.
+// lists measures costs that could grow with the number of files that a program can see but does not read: a build that writes one byte
+// and has a source of many files, and the run of a program whose closure has many packages.
 func (b *bench) lists() error {
 	home := filepath.Join(b.dir, "lists")
 	defer b.stop(home) //nolint:errcheck // the folder goes anyway
@@ -27,7 +27,7 @@ func (b *bench) lists() error {
 	return b.closure(home)
 }
 
-// oneByte measures builds of a package that writes one byte, beside sources of two files and of many.
+// oneByte measures builds of a package that writes one byte, with sources of two files and of many.
 func (b *bench) oneByte(home string) error {
 	for _, n := range []int{2, manyFiles} {
 		dir := filepath.Join(b.dir, fmt.Sprint("files-", n))
@@ -49,10 +49,10 @@ func (b *bench) oneByte(home string) error {
 		if err := write(9); err != nil {
 			return err
 		}
-		if _, err := build.measure(); err != nil { // the source is taken in
+		if _, err := build.measure(); err != nil { // uploads the source
 			return err
 		}
-		// What is there already takes the time of evaluating and planning, which the command does not count as that of the build.
+		// A repeated build takes the time of evaluation and planning, which the command does not count as build time.
 		var took, idle []sample
 		for round := range b.rounds {
 			s, err := build.measure()
@@ -78,14 +78,14 @@ func (b *bench) oneByte(home string) error {
 		}
 		what := fmt.Sprintf("build of one byte beside %d files", n)
 		b.table.add(what, round(wall(took)), "all but the build", round(wall(idle)), "", "", "", memory(took))
-		if err := b.stop(home); err != nil { // so that the memory of one is not that of the other
+		if err := b.stop(home); err != nil { // so that each has a memory peak of its own
 			return err
 		}
 	}
 	return nil
 }
 
-// builtIn returns how long a build took, as the command says.
+// builtIn returns the build time that the command reports.
 func builtIn(said string) (time.Duration, error) {
 	for line := range strings.Lines(said) {
 		if _, took, ok := strings.Cut(strings.TrimSpace(line), "built one ("); ok {
@@ -95,7 +95,7 @@ func builtIn(said string) (time.Duration, error) {
 	return 0, fmt.Errorf("no build in %q", said)
 }
 
-// closure measures the run of a program alone and with a closure of many packages, each of which has a tree.
+// closure measures the run of a program alone, and with a closure of many packages with a tree each.
 func (b *bench) closure(home string) error {
 	dir := filepath.Join(b.dir, "closure")
 	if err := os.MkdirAll(filepath.Join(dir, "tree"), 0o755); err != nil {
@@ -150,7 +150,7 @@ export def main [] {
 	return nil
 }
 
-// A process is one that runs.
+// A process is the id of a running process.
 type process int
 
 // daemonOf returns the process of a home's daemon.
@@ -166,7 +166,7 @@ func (b *bench) daemonOf(home string) (process, error) {
 	return status.Process, err
 }
 
-// forgetPeak makes the peak of the memory what it is now, where the system can.
+// forgetPeak resets the peak of a process's memory to its current size, if the system supports that.
 func (p process) forgetPeak() error {
 	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p), []byte("5"), 0o200)
 	if errors.Is(err, os.ErrNotExist) {
@@ -175,7 +175,7 @@ func (p process) forgetPeak() error {
 	return err
 }
 
-// peak is the most memory that was resident, 0 where the system does not tell.
+// peak returns the peak of resident memory, or 0 if the system does not report it.
 func (p process) peak() int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
 	if err != nil {

@@ -1,9 +1,9 @@
-// Bench measures nuka beside the programs it is compared with, in the same run and in turn,
+// Bench measures nuka and the programs it is compared with, in the same run and in turn,
 // and prints medians as a table: figure, peer's figure, ratio, target, memory.
 //
-// It is run by tools/bench.sh, which installs the peers and builds the packages.
-// All inputs are made here, below one temporary folder, which is removed at the end.
-// A figure whose peer is missing is printed without it.
+// Run it with tools/bench.sh, which installs the peers and builds the packages.
+// Bench creates all inputs below one temporary folder, which it removes at the end.
+// If a peer is missing, the figure is printed without it.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/internal/kubo"
 )
 
-// bench is what all figures are measured with.
+// bench holds the settings and results of all measurements.
 type bench struct {
 	nuka, wazero string // programs; wazero may be ""
 	home         string // NUKA_HOME in which the packages are built
@@ -28,10 +28,10 @@ type bench struct {
 	verbose      bool
 	table        table
 
-	// What is fetched, and by what beside nuka. A program that is "" is left out.
+	// The input of fetches, and the programs compared with nuka. A program that is "" is left out.
 	size       int64  // of the one large file
-	files      int    // how many small ones; 0 is none
-	with       string // only these candidates; "" is all
+	files      int    // the number of small files; 0 is none
+	with       string // only these candidates; "" means all
 	ipfs       string
 	iroh       string // the script
 	irohModule string
@@ -127,7 +127,7 @@ func parseSize(s string) (int64, error) {
 	return 0, fmt.Errorf("%q is no size: write 64MiB or 4GiB", s)
 }
 
-// child is the part of this program that is measured as a process of its own.
+// child runs the part of this program that is measured as a separate process.
 func child(args []string, profile string) error {
 	if profile != "" {
 		f, err := os.Create(profile)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// A sample is what one run of a program took, with all it started and waited for.
+// A sample is what one run of a program used, including its children.
 type sample struct {
 	wall, cpu time.Duration
 	memory    int64 // bytes
@@ -26,14 +26,14 @@ type task struct {
 	env   []string // added to ours
 	dir   string
 	stdin string
-	// own has the program print how many nanoseconds count, in place of all it took.
+	// own makes the program print the nanoseconds that count, instead of its whole run.
 	own bool
 }
 
-// limit is how long a program may take. None is meant to: what takes longer hangs.
+// limit is a timeout for programs. None should reach it; one that does hangs.
 const limit = 10 * time.Minute
 
-// synced is t and then the disk's sync, for programs that do not sync what they write.
+// synced returns t followed by a sync of the disk, for programs that do not sync the files they write.
 func (t task) synced() task {
 	t.args = append([]string{"sh", "-c", `"$@" && sync`, "sh"}, t.args...)
 	return t
@@ -65,8 +65,8 @@ func (t task) measure() (sample, error) {
 	return s, nil
 }
 
-// inTurn measures tasks one after the other, again and again, and returns the samples of each.
-// before is called ahead of each and not measured; nil is not.
+// inTurn measures tasks one after the other, in several rounds, and returns the samples of each.
+// It calls before ahead of each task and does not measure it; before may be nil.
 func inTurn(rounds int, tasks []task, before func(round, i int) error) ([][]sample, error) {
 	all := make([][]sample, len(tasks))
 	for r := range rounds {
@@ -134,7 +134,7 @@ func (t table) print(w io.Writer, head ...string) {
 		}
 		fmt.Fprintln(tw, strings.Join(row, "\t"))
 	}
-	_ = tw.Flush() // the terminal has nobody to tell
+	_ = tw.Flush() // an error of the terminal cannot be reported
 }
 
 func met(ok bool) string {

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// maxRSS is the largest resident memory of a process that has ended, in bytes.
-// A child counts from what this process had when it was started, which is little.
+// maxRSS returns the largest resident memory of a process that has ended, in bytes.
+// It includes the memory that this process had when it started the child, which is little.
 func maxRSS(usage any) int64 {
 	u, ok := usage.(*syscall.Rusage)
 	if !ok {

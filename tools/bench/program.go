@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// program measures the run of a small program that is built, against wazero's own command with its cache.
+// program measures the run of a small program that is already built, against wazero's own command with its cache.
 func (b *bench) program() error {
 	if b.home == "" {
 		return nil
@@ -51,7 +51,7 @@ func (b *bench) program() error {
 	return nil
 }
 
-// pid returns the PID of a package, which it builds first if need be.
+// pid returns the PID of a package, which it builds if needed.
 func (b *bench) pid(pkg string) (string, error) {
 	if _, err := (task{args: []string{b.nuka, "build", pkg}, env: b.at(b.home)}).measure(); err != nil {
 		return "", err

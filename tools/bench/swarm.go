@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// A peer is a way to bring a tree from one place of this machine to another, disk to disk.
+// A peer is a program that copies a tree from one place on this machine to another, from disk to disk.
 type peer interface {
 	name() string
-	// give puts the tree below src into the giver's store, in a new folder of its own.
+	// give imports the tree below src into the provider's store, in a new folder.
 	give(dir, src string) error
-	// take fetches it into a new folder and measures that; ready is called just before, when all else is up.
+	// take fetches the tree into a new folder and returns the measurement; it calls ready directly before, when everything else is running.
 	take(dst string, ready func() error) (sample, error)
 }
 
-// errLeftOut is why a peer cannot be compared with.
+// errLeftOut is wrapped by the reasons why a peer cannot be compared.
 var errLeftOut = errors.New("left out")
 
-// fetches measures how trees come from a peer of this machine: nuka's way, and those of others.
+// fetches measures transfers of trees from a peer on this machine, by nuka and by others.
 func (b *bench) fetches() error {
 	inputs := []input{{binary(b.size), 1, int(b.size)}}
 	if b.files > 0 {
@@ -70,7 +70,7 @@ func (b *bench) fetch(in input) error {
 	all := map[string][]sample{}
 	for r := range b.rounds {
 		for i, p := range peers {
-			// As with imports: what is large is removed at once, what is many at the end.
+			// As with imports: large files are removed at once, many small ones at the end.
 			dst := filepath.Join(dir, fmt.Sprintf("t%d-%d", r, i))
 			if err := os.Mkdir(dst, 0o755); err != nil {
 				return err
@@ -102,8 +102,8 @@ func (b *bench) fetch(in input) error {
 	return nil
 }
 
-// readAll reads all files below the folders that the patterns match. Some machines take what was not used for a minute out of the
-// page cache, and everyone's giver is to find its files there.
+// readAll reads all files below the folders that match the patterns. Some machines evict files that were not used for a minute from the
+// page cache, and every provider should find its files there.
 func readAll(patterns ...string) error {
 	for _, pattern := range patterns {
 		dirs, err := filepath.Glob(pattern)
@@ -131,7 +131,7 @@ func readAll(patterns ...string) error {
 	return nil
 }
 
-// report adds what was measured of an input to the tables.
+// report adds the measurements of an input to the tables.
 func (b *bench) report(in input, peers []peer, all map[string][]sample) {
 	for _, p := range peers {
 		list := all[p.name()]
@@ -181,7 +181,7 @@ func (b *bench) report(in input, peers []peer, all map[string][]sample) {
 	}
 }
 
-// peers returns everything that can bring an input.
+// peers returns every peer that can transfer an input.
 func (b *bench) peers(in input) []peer {
 	wanted := func(name string) bool {
 		return b.with == "" || strings.Contains(","+b.with+",", ","+name+",")
@@ -193,7 +193,7 @@ func (b *bench) peers(in input) []peer {
 			list = append(list, &nukaPeer{b: b, transport: t, giver: home})
 		}
 	}
-	if in.files == 1 && wanted("raw") { // small files would need a protocol, and then it were no bare stream
+	if in.files == 1 && wanted("raw") { // small files would need a protocol, and the stream would not be bare any more
 		for _, t := range transports {
 			list = append(list, &rawPeer{b: b, transport: t}, &rawPeer{b: b, transport: t, alone: true})
 		}
@@ -219,7 +219,7 @@ func (b *bench) say(format string, args ...any) {
 	}
 }
 
-// installed reports whether the programs are; the error names those that are not.
+// installed reports whether the programs are installed; the error names missing ones.
 func installed(programs ...string) error {
 	for _, p := range programs {
 		if p == "" {

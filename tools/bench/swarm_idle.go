@@ -12,12 +12,12 @@ import (
 
 const (
 	idlePeers  = 30
-	idleSettle = 30 * time.Second // what has just met has something to say, which is not what idle means
+	idleSettle = 30 * time.Second // two peers that have just met exchange messages, so they are not idle yet
 	idleTime   = 30 * time.Second
 )
 
-// idle measures what a node costs that has peers and nothing to do: a network of two cables' ends, one of which it has alone,
-// so that the bytes on it are its own. Both transports are listened on, as without a configuration.
+// idle measures the cost of a node with peers and no work. The node has one end of a virtual cable to itself,
+// so all bytes on the cable are its own. It listens on both transports, as it does by default.
 func (b *bench) idle() error {
 	if !alone() {
 		fmt.Fprintln(os.Stderr, "bench: idle is left out: it takes a network namespace")
@@ -28,7 +28,7 @@ func (b *bench) idle() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	// A process that holds the namespace: it ends with its input, and the namespace and the cable with it.
+	// This process keeps the namespace: when its input ends, it ends, and the namespace and the cable with it.
 	holder, err := task{args: []string{"unshare", "-n", "sh", "-c", "ip link set lo up && echo ready && cat"}}.launch(filepath.Join(dir, "holder.log"))
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "bench: idle is left out: %v\n", err)
@@ -51,14 +51,14 @@ func (b *bench) idle() error {
 			return nil
 		}
 	}
-	defer func() { _ = exec.Command("ip", "link", "del", "bench0").Run() }() // it ends with the namespace anyway
+	defer func() { _ = exec.Command("ip", "link", "del", "bench0").Run() }() // the namespace removes it anyway
 	node, err := b.node(filepath.Join(dir, "n"), inside, listen("QUIC", "10.78.0.1"), listen("TCP", "10.78.0.1"))
 	if err != nil {
 		return err
 	}
 	defer node.stop()
 	for i := range idlePeers {
-		// Each has an address of its own, and is called: few connections are taken from one address.
+		// Each peer has an address of its own and is dialled by the node, because a node accepts few connections from one address.
 		ip := fmt.Sprintf("10.78.0.%d", 2+i)
 		if out, err := exec.Command("ip", "addr", "add", ip+"/24", "dev", "bench0").CombinedOutput(); err != nil {
 			return fmt.Errorf("ip addr add: %w: %s", err, out)
@@ -88,7 +88,7 @@ func (b *bench) idle() error {
 	return nil
 }
 
-// traffic is how many bytes an interface of a process's network has received and sent.
+// traffic returns how many bytes an interface in a process's network namespace has received and sent.
 func traffic(pid, name string) int64 {
 	text, err := os.ReadFile("/proc/" + pid + "/net/dev")
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// transports are what nuka's peers speak over.
+// transports are the transports of nuka's peers.
 var transports = []string{"TCP", "QUIC"}
 
-// listen is where a node listens for a transport, at an address.
+// listen returns the listen address for a transport.
 func listen(transport, ip string) string {
 	if transport == "QUIC" {
 		return "/ip4/" + ip + "/udp/0/quic-v1"
@@ -28,10 +28,10 @@ type nukaNode struct {
 	*daemon
 	b    *bench
 	home string
-	in   []string // what runs its programs, such as nsenter
+	in   []string // the command that runs its programs, such as nsenter
 }
 
-// node starts a daemon that listens at addresses only, in a home that is made if need be.
+// node starts a daemon that listens only at the given addresses, in a home that it creates if needed.
 func (b *bench) node(home string, in []string, addresses ...string) (*nukaNode, error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (n *nukaNode) task(program string, args ...string) task {
 	return task{args: append(append(n.in[:len(n.in):len(n.in)], program), args...), env: env, dir: n.home}
 }
 
-// nuka is the command at the node.
+// nuka returns a task that runs the command with the node's home.
 func (n *nukaNode) nuka(args ...string) task { return n.task(n.b.nuka, args...) }
 
 type swarmStatus struct {
@@ -83,14 +83,14 @@ func (n *nukaNode) swarm() (s swarmStatus) {
 	return s
 }
 
-// A nukaGiver is the home that has the tree as a package; both transports are measured with it.
+// A nukaGiver is the home that has the tree as a package. Both transports are measured with it.
 type nukaGiver struct {
 	b    *bench
 	home string
 	cid  string
 }
 
-// build makes a package of the tree, once.
+// build makes a package from the tree, once.
 func (g *nukaGiver) build(dir, src string) error {
 	if g.home != "" {
 		return nil
@@ -107,7 +107,7 @@ func (g *nukaGiver) build(dir, src string) error {
 		return err
 	}
 	home := filepath.Join(dir, "h")
-	for _, name := range []string{"code", "machine"} { // the engine's machine code is made once for all inputs
+	for _, name := range []string{"code", "machine"} { // compile the engine's machine code once for all inputs
 		shared := filepath.Join(g.b.dir, name)
 		if err := errors.Join(os.MkdirAll(shared, 0o700), os.MkdirAll(filepath.Join(home, "cache"), 0o700)); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (g *nukaGiver) build(dir, src string) error {
 	return nil
 }
 
-// A nukaPeer fetches from one daemon to another, by the command.
+// A nukaPeer fetches from one daemon to another with the command.
 type nukaPeer struct {
 	b         *bench
 	transport string
@@ -148,7 +148,7 @@ func nukaName(transport string) string { return "nuka, " + transport }
 func (p *nukaPeer) name() string               { return nukaName(p.transport) }
 func (p *nukaPeer) give(dir, src string) error { return p.giver.build(dir, src) }
 
-// take starts both daemons anew: the giver's has nothing in its memory that the receiver's transport did not bring there.
+// take restarts both daemons, so that the provider's memory holds only what transfers over this transport have put there.
 func (p *nukaPeer) take(dst string, ready func() error) (sample, error) {
 	from, err := p.b.node(p.giver.home, nil, listen(p.transport, "127.0.0.1"))
 	if err != nil {
@@ -166,8 +166,8 @@ func (p *nukaPeer) take(dst string, ready func() error) (sample, error) {
 	return between(ready, to.nuka("get", p.giver.cid), to.daemon, from.daemon, to.daemon)
 }
 
-// A rawPeer is a bare stream of libp2p from file to file, of which node/swarm has a benchmark: nothing else may use libp2p.
-// Its ends are two processes, as those of the others are, or one, which has no handovers between processes.
+// A rawPeer is a bare stream of libp2p from file to file, a benchmark of node/swarm, because only that package may use libp2p.
+// Its ends are two processes, as with the other peers, or one process, which saves the switches between processes.
 type rawPeer struct {
 	b         *bench
 	transport string
@@ -175,7 +175,7 @@ type rawPeer struct {
 	src       string
 }
 
-// rawName begins the names of them all.
+// rawName is the prefix of their names.
 const rawName = "libp2p stream"
 
 func (p *rawPeer) name() string {

@@ -13,15 +13,15 @@ import (
 	"github.com/MordragT/nuka/internal/kubo"
 )
 
-// A kuboGiver has a repository of IPFS's own node.
+// A kuboGiver is a repository of kubo, IPFS's own node.
 type kuboGiver struct {
 	b    *bench
 	repo string
-	cid  string // of the tree, once it is in it
+	cid  string // of the tree, after it was added
 }
 
-// A kuboPeer is that node, with one repository and one daemon for each end, over TCP, which it is faster with.
-// It does not sync what it has written by default, so there is one that does.
+// A kuboPeer is kubo with one repository and one daemon for each end, over TCP, its faster transport.
+// By default it does not sync what it writes, so one variant does.
 type kuboPeer struct {
 	*kuboGiver
 	sync bool
@@ -38,7 +38,7 @@ func (p *kuboGiver) ipfs(repo string, args ...string) task {
 	return task{args: append([]string{p.b.ipfs}, args...), env: kubo.Env(repo)}
 }
 
-// init makes a repository whose daemon knows nobody and asks nobody.
+// init creates a repository whose daemon has no bootstrap peers and searches for none.
 func (p *kuboGiver) init(repo string) error {
 	for _, args := range kubo.Setup("/ip4/127.0.0.1/tcp/0") {
 		if _, err := p.ipfs(repo, args...).measure(); err != nil {
@@ -107,7 +107,7 @@ func (p *kuboPeer) take(dst string, ready func() error) (sample, error) {
 	return between(ready, t, to, from, to)
 }
 
-// An irohPeer is iroh's blobs, from npm, by a script. The way to the giver is found before the clock starts.
+// An irohPeer is iroh-blobs, from npm, run by a script. It connects to the provider before the clock starts.
 type irohPeer struct {
 	b           *bench
 	store, what string
@@ -138,7 +138,7 @@ func (p *irohPeer) give(dir, src string) error {
 	return err
 }
 
-// single reports whether there is one file only: iroh has it as a blob, and not as a collection.
+// single reports whether the tree is one file: iroh stores it as a blob, not as a collection.
 func (p *irohPeer) single(src string) bool {
 	list, err := os.ReadDir(filepath.Join(src, "0"))
 	return err == nil && len(list) == 1
@@ -159,7 +159,7 @@ func (p *irohPeer) take(dst string, ready func() error) (sample, error) {
 	return between(ready, t, nil, from)
 }
 
-// alone reports whether this machine has no network but loopback.
+// alone reports whether this machine has only a loopback network.
 func alone() bool {
 	list, err := net.Interfaces()
 	for _, i := range list {
@@ -170,7 +170,7 @@ func alone() bool {
 	return err == nil
 }
 
-// serveChild serves a folder over HTTP until its input ends, and prints where.
+// serveChild serves a folder over HTTP until its input ends, and prints the address.
 func serveChild(dir string) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -188,7 +188,7 @@ func serveChild(dir string) error {
 	return nil
 }
 
-// serve starts a child that serves a folder, and returns where.
+// serve starts a child that serves a folder, and returns the address.
 func serve(dir, log string) (*daemon, string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -205,10 +205,10 @@ func serve(dir, log string) (*daemon, string, error) {
 	return d, url, err
 }
 
-// A nixGiver has a binary cache, which a server of ours serves; nothing is compressed, as with the others.
+// A nixGiver is a binary cache, served by our own HTTP server. Nothing is compressed, as with the other peers.
 type nixGiver struct{ cache, path string }
 
-// A nixPeer is nix copy. It does not sync what it has written, so there is one that does.
+// A nixPeer is nix copy. It does not sync what it writes, so one variant does.
 type nixPeer struct {
 	giver *nixGiver
 	sync  bool

@@ -56,7 +56,7 @@ func (a *Asker) tell(ctx context.Context, p *routing.Peer, head []byte) error {
 	}
 	e, _, err := protocol.ReadAnswer(bufio.NewReader(st), nil, 0)
 	if err == nil && e != protocol.End {
-		err = fmt.Errorf("an answer that is none: %w", routing.ErrLied)
+		err = fmt.Errorf("an invalid answer: %w", routing.ErrLied)
 	}
 	return err
 }
@@ -76,7 +76,7 @@ func (a *Asker) ServeHint(ctx context.Context, st routing.Stream, p *routing.Pee
 	key, err := signedBy(head)
 	if err != nil || e != protocol.Plain {
 		p.Lied()
-		return fmt.Errorf("a hint that is none: %w", errors.Join(err, routing.ErrLied))
+		return fmt.Errorf("an invalid hint: %w", errors.Join(err, routing.ErrLied))
 	}
 	if slices.Contains(a.o.Signers(), key) { // heads of other signers are dropped
 		if err := a.o.Heads.Learn(ctx, head); err != nil {

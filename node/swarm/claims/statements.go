@@ -305,7 +305,7 @@ func (q *inquiry) heard(p *routing.Peer, b []byte) (useful bool, err error) {
 func (q *inquiry) learn(ctx context.Context, p *routing.Peer, b []byte) error {
 	key, err := signedBy(b)
 	if err != nil || len(b) > protocol.MaxHead {
-		return fmt.Errorf("a head that is none: %w", routing.ErrLied)
+		return fmt.Errorf("an invalid head: %w", routing.ErrLied)
 	}
 	if !q.signers[key] {
 		return nil

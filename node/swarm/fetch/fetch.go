@@ -302,7 +302,7 @@ func (f *Job) gained() { f.looked, f.gain = 0, time.Now() }
 
 // noProvider is the error of a job without providers. f.mu is held.
 func (f *Job) noProvider() error {
-	why := "no peer that can be reached has it"
+	why := "no reachable peer has it"
 	var last error
 	for _, p := range f.providers {
 		if p.reason != nil {
@@ -315,7 +315,7 @@ func (f *Job) noProvider() error {
 	done, total := f.r.Progress()
 	hint := "connect to a node that has it: nuka swarm connect ADDRESS"
 	if done > 0 {
-		hint = fmt.Sprintf("%d of %d bytes are here and are kept; the same command resumes from there", done, total)
+		hint = fmt.Sprintf("%d of %d bytes are in the store; the same command resumes from there", done, total)
 	}
 	return protocol.Errorf(protocol.Unavailable, "fetch %s: %s", f.root, why).WithHint("%s", hint)
 }

@@ -141,7 +141,7 @@ func TestNoProvider(t *testing.T) {
 		}
 		p := n.add(blocks, linkRate)
 		p.vanish = leaves / 2
-		if err = f.Fetch(t.Context(), root, 0, nil); protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(protocol.AsError(err).Hint, "are here and are kept") {
+		if err = f.Fetch(t.Context(), root, 0, nil); protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(protocol.AsError(err).Hint, "are in the store") {
 			t.Errorf("got %v with the hint %q", err, protocol.AsError(err).Hint)
 		}
 		had := len(m.have)

@@ -172,7 +172,7 @@ func (f *Job) readNodes(ctx context.Context, p *wire.Paced, r *bufio.Reader, buf
 			ends++
 		case protocol.Missing:
 			if missing--; missing < 0 {
-				return buf, fmt.Errorf("it lacks more nodes than there are: %w", routing.ErrLied)
+				return buf, fmt.Errorf("it reports more missing nodes than the tree can have: %w", routing.ErrLied)
 			}
 		case protocol.Plain:
 			buf = b[:cap(b)]

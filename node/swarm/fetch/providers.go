@@ -171,7 +171,7 @@ func (f *Job) probe(ctx context.Context, p *provider) bool {
 }
 
 // errForeign says that a peer does not speak the swarm's protocols.
-var errForeign = errors.New("it is no node of nuka")
+var errForeign = errors.New("it is not a node of nuka")
 
 // has asks a peer whether it has the root: for the block if it is a node, and for the nodes below it, of which there are none, if it is a
 // leaf.

@@ -30,7 +30,7 @@ const (
 )
 
 // errPart says that a provider has a part of the tree only.
-var errPart = errors.New("it has a part of it only")
+var errPart = errors.New("it is a partial seeder")
 
 // errWrong says that a provider sent other bytes than the block's.
 var errWrong = fmt.Errorf("wrong bytes: %w", routing.ErrLied)
@@ -343,7 +343,7 @@ func (w *worker) receive(ctx context.Context, batches chan<- *batch) error {
 			if err != nil {
 				batches <- b // the leaves before it are right
 				if errors.Is(err, io.ErrUnexpectedEOF) {
-					err = errors.New("it hangs up")
+					err = errors.New("it closed the stream")
 				}
 				return err
 			}

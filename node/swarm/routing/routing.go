@@ -94,7 +94,7 @@ type Announcement struct {
 
 var (
 	// ErrLied says that a peer sent what an honest peer cannot send.
-	ErrLied = errors.New("an honest peer does not say that")
+	ErrLied = errors.New("no honest peer sends this")
 	// ErrStalled says that a peer has sent next to nothing for a long time.
 	ErrStalled = errors.New("it stalls")
 )

@@ -13,7 +13,7 @@ import (
 func main() {
 	switch name := filepath.Base(os.Args[0]); name {
 	case "tool":
-	case "clang", "lua": // of docs/packages.md, which says what to type and not what comes out
+	case "clang", "lua": // stand-ins for the programs in docs/packages.md, which does not show their output
 		fmt.Println(os.Args)
 		return
 	default:
