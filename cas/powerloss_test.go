@@ -21,8 +21,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// treeSeed is the seed of the trees of these tests.
-const treeSeed = 55
+func numberedTree(i int) fs.FS { return castest.NumberedTree(i, 55, 0o644) }
 
 var errPower = errors.New("power cut")
 
@@ -210,7 +209,7 @@ func TestPowerLoss(t *testing.T) {
 				continue
 			}
 			must(t, err)
-			castest.CheckTree(t, castest.OnDisk{Store: s}, c, castest.NumberedTree(i, treeSeed))
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
 			next = max(next, i+1)
 		}
 		must(t, s.Close())
@@ -223,7 +222,7 @@ func TestPowerLoss(t *testing.T) {
 
 func importNumber(s *cas.Store, i int) error {
 	ctx := context.Background()
-	c, err := castest.TakeNumber(s, i, treeSeed, uint64(i))
+	c, err := castest.TakeNumber(s, i, numberedTree(i), uint64(i))
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,7 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// treeSeed is the seed of the trees of these tests.
-const treeSeed = 99
+func numberedTree(i int) fs.FS { return castest.NumberedTree(i, 99, 0o755) }
 
 // crashEnv makes the test binary the child of TestKill: store folder, first number, step to die at.
 const crashEnv = "CASTEST_CRASH"
@@ -74,7 +73,7 @@ func crashChild(spec string) error {
 
 func importNumber(s *cas.Store, i int) error {
 	ctx := context.Background()
-	c, err := castest.TakeNumber(s, i, treeSeed, uint64(time.Now().UnixNano()))
+	c, err := castest.TakeNumber(s, i, numberedTree(i), uint64(time.Now().UnixNano()))
 	if err != nil {
 		return err
 	}
@@ -145,11 +144,11 @@ func TestKill(t *testing.T) {
 			if i < next-20 && kill%10 != 0 { // check the older ones only sometimes
 				continue
 			}
-			want, err := cid.HashTree(context.Background(), castest.NumberedTree(i, treeSeed), nil)
+			want, err := cid.HashTree(context.Background(), numberedTree(i), nil)
 			if err != nil || c != want {
 				t.Fatalf("kill %d: package %d: got %s, want %s (%v)", kill, i, c, want, err)
 			}
-			castest.CheckTree(t, castest.OnDisk{Store: s}, c, castest.NumberedTree(i, treeSeed))
+			castest.CheckTree(t, castest.OnDisk{Store: s}, c, numberedTree(i))
 		}
 		next = bound + 1
 		states, err := filepath.Glob(filepath.Join(dir, "tmp", "receive", "*"))

@@ -78,27 +78,26 @@ func Open(t testing.TB, dir string, o *cas.Options) *cas.Store {
 	return s
 }
 
-// TakeNumber imports every other tree, and receives the others with what an earlier process or cut has left of them.
-// The trees follow from seed, and the order of blocks from seed and order.
-func TakeNumber(s *cas.Store, i int, seed, order uint64) (cid.CID, error) {
-	tree := NumberedTree(i, seed)
+// TakeNumber imports a tree if its number is even, and else receives it, with what an earlier process or cut has left of it.
+// seed decides the order of blocks.
+func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64) (cid.CID, error) {
 	if i%2 == 0 {
 		return s.Import(context.Background(), tree, nil)
 	}
 	peer, root := Peer(tree)
-	return root, Receive(s, peer, root, rand.New(rand.NewPCG(order, seed)))
+	return root, Receive(s, peer, root, rand.New(rand.NewPCG(seed, 1)))
 }
 
 // NumberedTree returns a tree with some content that all numbers share and some that no other one has:
-// without that, imports soon bring nothing new.
-func NumberedTree(i int, seed uint64) fs.FS {
+// without that, imports soon bring nothing new. large is the mode of its large file, if it has one.
+func NumberedTree(i int, seed uint64, large fs.FileMode) fs.FS {
 	r := rand.New(rand.NewPCG(uint64(i), seed))
 	tree := RandomTree(r)
 	for j := range 1 + r.IntN(9) {
 		tree[fmt.Sprint("own/", j)] = &fstest.MapFile{Mode: 0o644, Data: fmt.Append(nil, i, j)}
 	}
 	if r.IntN(4) == 0 {
-		tree["own/large"] = &fstest.MapFile{Mode: 0o755, Data: fmt.Append(make([]byte, 1<<20), i)}
+		tree["own/large"] = &fstest.MapFile{Mode: large, Data: fmt.Append(make([]byte, 1<<20), i)}
 	}
 	return tree
 }
