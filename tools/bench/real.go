@@ -108,9 +108,13 @@ func (s *buildSet) renew(keepCode bool) error {
 	if err := s.b.stop(s.home); err != nil {
 		return err
 	}
-	kept := s.home + "-cache"
+	cache, kept := filepath.Join(s.home, "cache"), s.home+"-cache"
+	move := func(from, to string) error {
+		_, err := (task{args: []string{"mv", from, to}}).measure()
+		return err
+	}
 	if keepCode {
-		if err := os.Rename(filepath.Join(s.home, "cache"), kept); err != nil {
+		if err := move(cache, kept); err != nil {
 			return err
 		}
 	}
@@ -120,11 +124,11 @@ func (s *buildSet) renew(keepCode bool) error {
 			return err
 		}
 	}
-	err := errors.Join(os.MkdirAll(s.home, 0o700), os.RemoveAll(filepath.Join(s.home, "cache")))
+	err := errors.Join(os.MkdirAll(s.home, 0o700), os.RemoveAll(cache))
 	if keepCode && err == nil {
-		err = os.Rename(kept, filepath.Join(s.home, "cache"))
+		err = move(kept, cache)
 		for _, name := range []string{"eval", "stat"} { // evaluations and the hashes of files are not machine code
-			err = errors.Join(err, os.RemoveAll(filepath.Join(s.home, "cache", name)))
+			err = errors.Join(err, os.RemoveAll(filepath.Join(cache, name)))
 		}
 	}
 	return err
