@@ -198,6 +198,9 @@ func (s *buildSet) byNix(at *situation) error {
 
 // real measures builds of the generated graph and of the package set, and compares them with the committed table.
 func (b *bench) real() error {
+	if b.home == "" {
+		return nil
+	}
 	made, err := b.generatedSet()
 	if err != nil {
 		return err

@@ -18,13 +18,13 @@ type figure struct {
 const processor = ", processor"
 
 // margin is the factor by which the ratio of a time may exceed the committed one. What is counted must be equal.
-// Ratios of processor time differ by a fifth between runs. Ratios of wall time doubled when the machine got other work, because
-// Nix waits more of its time and then waits longer.
+// Between a load of 4 and one of 16 the ratios of processor time differed by a factor of 1.4, and those of wall time by 2.7: Nix waits for
+// the disk for more of its time.
 func (f *figure) margin() float64 {
 	if strings.HasSuffix(f.row, processor) {
-		return 1.5
+		return 2
 	}
-	return 3
+	return 4
 }
 
 // counted reports whether the value is the same on every machine.
