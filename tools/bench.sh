@@ -3,15 +3,17 @@
 #
 #   make bench local   evaluation, runs, imports and compilation
 #   make bench swarm   fetches from a peer, disk to disk over loopback, and what an idle node costs
+#   make bench real    builds of 200 generated packages and of the package set, compared with tools/bench/real.tsv
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
 # and leaves nothing behind but .cache. What cannot be installed is left out, and a line says so.
 #
-#   ROUNDS=5       how often each candidate runs (swarm: 3); short ones of local run four times as often
+#   ROUNDS=5       how often each candidate runs (swarm, real: 3); short ones of local run four times as often
 #   ONLY=          only these parts: eval,run,import,compile, and lists if it is named, or swarm,idle
 #   WITH=          swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http
 #   SIZE=1GiB      swarm: the large file
 #   FILES=10000    swarm: how many files of 4 KiB; 0 leaves them out
+#   UPDATE=1       real: write tools/bench/real.tsv
 #   VERBOSE=1      print each sample as it comes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +21,8 @@ suite=${1:-}
 case "$suite" in
   local) programs="clang:clang nix-store:nix-bin" ;;
   swarm) programs="nix:nix-bin rsync:rsync node:nodejs npm:npm ip:iproute2" ;;
-  *) echo "usage: make bench local|swarm" >&2; exit 2 ;;
+  real) programs="nix-build:nix-bin" ;;
+  *) echo "usage: make bench local|swarm|real" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -104,6 +107,12 @@ measure_swarm() {
     echo "bench: there are no network namespaces here: iroh and the idle node are left out" >&2
     "${run[@]}"
   fi
+}
+
+# measure_real keeps the sources of the package set, which it downloads once, in a home of their own.
+measure_real() {
+  [ -z "${UPDATE:-}" ] || flags+=(-update)
+  "$cache/bin/bench" "${flags[@]}" -home "$cache/sources" -rounds "${ROUNDS:-3}" -only real
 }
 
 clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/MordragT/nuka/nu"
@@ -35,12 +36,15 @@ type parent struct {
 	mu    sync.Mutex // one question for code
 	code  chan *haveCode
 	looks looks
-	slots chan struct{}
 	gone  chan struct{} // closed when no further message of the node can arrive
+
+	waits   sync.Mutex
+	waiting []chan struct{} // waits for a slot, the oldest first
+	asked   int             // slots that the worker asked the node for and has not received
 }
 
 func newParent(conn *wasmrt.Conn) *parent {
-	p := &parent{conn: conn, code: make(chan *haveCode), looks: newLooks(), slots: make(chan struct{}), gone: make(chan struct{})}
+	p := &parent{conn: conn, code: make(chan *haveCode), looks: newLooks(), gone: make(chan struct{})}
 	go p.listen()
 	return p
 }
@@ -59,7 +63,7 @@ func (p *parent) listen() {
 			p.looks.told(a.Tree)
 		}
 		if a.Slot {
-			p.slots <- struct{}{}
+			p.takeSlot()
 		}
 	}
 }
@@ -67,24 +71,53 @@ func (p *parent) listen() {
 var errParentGone = errors.New("the node is gone")
 
 // slot waits for a slot beyond the build's own. The caller calls release when it needs the slot no more.
+// If a wait is cancelled, the next one takes over its request, so the node never sees more requests than there are waits.
 func (p *parent) slot(ctx context.Context) (release func(), err error) {
-	if err := p.conn.SendValue(workerReply{Slots: 1}); err != nil {
-		return nil, err
+	got := make(chan struct{}, 1)
+	p.waits.Lock()
+	p.waiting = append(p.waiting, got)
+	ask := p.asked < len(p.waiting)
+	if ask {
+		p.asked++
 	}
-	select {
-	case <-p.slots:
-		return p.releaseSlot, nil
-	case <-p.gone:
-		return nil, errParentGone
-	case <-ctx.Done():
-		go func() { // the node still sends the slot, which then goes back
-			select {
-			case <-p.slots:
-				p.releaseSlot()
-			case <-p.gone:
-			}
-		}()
-		return nil, ctx.Err()
+	p.waits.Unlock()
+	if ask {
+		err = p.conn.SendValue(workerReply{Slots: 1})
+	}
+	if err == nil {
+		select {
+		case <-got:
+			return p.releaseSlot, nil
+		case <-p.gone:
+			err = errParentGone
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	p.waits.Lock()
+	i := slices.Index(p.waiting, got)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	p.waits.Unlock()
+	if i < 0 { // the slot arrived meanwhile
+		p.releaseSlot()
+	}
+	return nil, err
+}
+
+// takeSlot hands a slot that the node has sent to the first wait, or gives it back if there is none.
+func (p *parent) takeSlot() {
+	p.waits.Lock()
+	p.asked--
+	wanted := len(p.waiting) > 0
+	if wanted {
+		p.waiting[0] <- struct{}{}
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+	}
+	p.waits.Unlock()
+	if !wanted {
+		p.releaseSlot()
 	}
 }
 

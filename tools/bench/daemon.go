@@ -75,9 +75,12 @@ func (d *daemon) stop() {
 // tick is what the kernel counts processor time in, for /proc.
 const tick = 10 * time.Millisecond
 
-// cpu is the processor time that the daemon has used, with all it started and waited for; 0 where there is no /proc.
-func (d *daemon) cpu() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+// cpu is the processor time that the daemon has used, as process.cpu counts it.
+func (d *daemon) cpu() time.Duration { return process(d.cmd.Process.Pid).cpu() }
+
+// cpu is the processor time that a process has used, with that of the children it has waited for; 0 where there is no /proc.
+func (p process) cpu() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
 	if err != nil {
 		return 0
 	}

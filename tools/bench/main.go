@@ -38,6 +38,11 @@ type bench struct {
 	raw        string // node/swarm's test binary
 	fresh      string // a new file system, for small files: others are slow where many were removed lately
 	speeds     table
+
+	// What is built as a whole, beside Nix.
+	committed string // the file of the committed table
+	update    bool   // write it
+	builds    table
 }
 
 func main() {
@@ -49,7 +54,7 @@ func main() {
 	flag.StringVar(&dir, "dir", "", "where to work; empty is a temporary folder")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each candidate runs; short ones run four times as often")
 	flag.BoolVar(&b.verbose, "v", false, "print each sample as it comes")
-	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle")
+	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real")
 	size := flag.String("size", "1GiB", "swarm: how large the large file is, in MiB or GiB")
 	flag.IntVar(&b.files, "files", 10_000, "swarm: how many small files; 0 leaves them out")
 	flag.StringVar(&b.with, "with", "", "swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http; empty is all")
@@ -58,6 +63,8 @@ func main() {
 	flag.StringVar(&b.irohModule, "iroh-module", "", "swarm: the folder of iroh's npm package")
 	flag.StringVar(&b.fresh, "fresh", "", "swarm: a folder of a new file system, for the small files")
 	flag.StringVar(&b.raw, "raw", "", "swarm: the test binary of node/swarm")
+	flag.StringVar(&b.committed, "committed", "tools/bench/real.tsv", "real: the committed table")
+	flag.BoolVar(&b.update, "update", false, "real: write the committed table")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of a child (import, compile) to this file")
 	flag.Parse()
 	if args := flag.Args(); len(args) > 0 {
@@ -94,7 +101,7 @@ func (b *bench) run(dir, only string) (err error) {
 		name string
 		run  func() error
 	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile}, {"lists", b.lists},
-		{"swarm", b.fetches}, {"idle", b.idle}} {
+		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}} {
 		if !strings.Contains(","+only+",", ","+part.name+",") {
 			continue
 		}
@@ -110,7 +117,12 @@ func (b *bench) run(dir, only string) (err error) {
 }
 
 func (b *bench) print() {
-	b.table.print(os.Stdout, "figure", "nuka", "peer", "peer's", "ratio", "target", "met", "memory", "peer's")
+	if len(b.table) > 0 || len(b.builds) == 0 {
+		b.table.print(os.Stdout, "figure", "nuka", "peer", "peer's", "ratio", "target", "met", "memory", "peer's")
+	}
+	if len(b.builds) > 0 {
+		b.builds.print(os.Stdout, "figure", "nuka", "Nix", "ratio", "committed", "")
+	}
 	if len(b.speeds) > 0 {
 		fmt.Println()
 		b.speeds.print(os.Stdout, "figure", "by", "took", "which is", "cpu, both ends", "memory")
