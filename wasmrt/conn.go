@@ -13,7 +13,8 @@ import (
 // maxFrame is the maximum length of one message between a process and its worker.
 const maxFrame = 64 << 20
 
-// firstMemory is how much memory Recv allocates before the bytes of a message arrive: enough for a block, which then needs no copy.
+// firstMemory is how much memory Recv allocates before the bytes of a message arrive.
+// A block fits into it, and so needs no copy.
 const firstMemory = 2 << 20
 
 // A Conn carries messages, framed by package frame, between a process and its worker.

@@ -1,6 +1,6 @@
 package wasmrt
 
-// devices is the backend of /dev: a few files that every FS has.
+// devices is the backend of /dev, a few files. Every FS without a mount at /dev or / has them.
 // Their contents are fixed, random included: a program that wants fresh random numbers calls random_get.
 type devices struct{}
 

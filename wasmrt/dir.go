@@ -122,7 +122,7 @@ func (d *Dir) ino(kind fileKind, host, nlink uint64) uint64 {
 	return 0
 }
 
-// shared returns the inode number of a file with several names. It numbers these files in the order in which programs first see them.
+// shared returns the inode number of a file with several names: it numbers these files in the order of their first sight.
 func (d *Dir) shared(host uint64) uint64 {
 	d.multiMu.Lock()
 	defer d.multiMu.Unlock()

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// nukaCalls are the calls of module "nuka" except host. README.md describes them for authors of programs.
+// nukaCalls are the calls of module "nuka" except host. docs/wasi.md describes them for authors of programs.
 var nukaCalls = []hostFunc{
 	{"exec", "iiiiiiii", nukaExec},
 }
