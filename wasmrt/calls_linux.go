@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The list was recorded with strace from builds of clang and Lua. These builds, the build of SQLite's library and
-// net daemons were then run behind the filter, with and without cgo.
+// The list comes from traces of builds of clang and Lua with strace, and from runs behind the filter, with and without cgo,
+// of these builds, of the build of SQLite's library and of net daemons.
 // The list leaves out the calls that no build makes: other programs and processes, name spaces and mounts, io_uring, bpf, perf,
 // keys, userfaultfd, System V and POSIX queues, changes of modes, owners and times by path.
 

@@ -81,7 +81,7 @@ func TestHardLinksDoNotEscape(t *testing.T) {
 }
 
 // TestRacesDoNotEscape renames directories while a program follows paths through them. Another program does the renaming, and
-// then a stronger attacker: a process of the host that replaces a directory by a link to the outside.
+// so does a stronger attacker: a process of the host that replaces a directory by a link to the outside.
 func TestRacesDoNotEscape(t *testing.T) {
 	n := "4000"
 	if testing.Short() {
