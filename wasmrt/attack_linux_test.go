@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// A hostileCall is a system call with its arguments, and the answer that shows that the filter stands.
+// A hostileCall is a system call with its arguments, and the error with which the filter must refuse it.
 type hostileCall struct {
 	what string
 	nr   uintptr
@@ -27,11 +27,11 @@ type hostileCall struct {
 }
 
 const (
-	unlisted = unix.ENOSYS // of a call that is not in the list
-	badArgs  = unix.EPERM  // of one that is, with other arguments
+	unlisted = unix.ENOSYS // for a call outside the list
+	badArgs  = unix.EPERM  // for a listed call with other arguments
 )
 
-// hostileCalls makes calls that must be refused and returns those that were not.
+// hostileCalls makes calls that the filter must refuse and returns those that it did not refuse.
 func hostileCalls(network bool) string {
 	parent, high := uintptr(os.Getppid()), uintptr(1<<32)
 	thread := uintptr(unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM)
@@ -84,7 +84,7 @@ func hostileCalls(network bool) string {
 		{"prctl ptracer", unix.SYS_PRCTL, [5]uintptr{unix.PR_SET_PTRACER, parent}, badArgs},
 		{"seccomp", unix.SYS_SECCOMP, [5]uintptr{}, unlisted},
 		{"a number of the future", 1000, [5]uintptr{}, unlisted},
-		// files that Landlock does not look after
+		// files that Landlock does not protect
 		{"chmod by path", unix.SYS_FCHMODAT, [5]uintptr{}, unlisted},
 		{"chmod by path, newer", unix.SYS_FCHMODAT2, [5]uintptr{}, unlisted},
 		{"times by path", unix.SYS_UTIMENSAT, [5]uintptr{}, unlisted},
@@ -97,12 +97,12 @@ func hostileCalls(network bool) string {
 		{"typing", unix.SYS_IOCTL, [5]uintptr{0, unix.TIOCSTI}, badArgs},
 		{"typing, with a high bit", unix.SYS_IOCTL, [5]uintptr{0, unix.TIOCSTI | high}, badArgs},
 		{"console", unix.SYS_IOCTL, [5]uintptr{0, unix.TIOCLINUX}, badArgs},
-		// memory that is written and executed
+		// memory both writable and executable
 		{"mmap rwx", unix.SYS_MMAP, [5]uintptr{0, 4096, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC, unix.MAP_PRIVATE | unix.MAP_ANON, ^uintptr(0)}, badArgs},
 		{"mmap rx", unix.SYS_MMAP, [5]uintptr{0, 4096, unix.PROT_READ | unix.PROT_EXEC, unix.MAP_PRIVATE | unix.MAP_ANON, ^uintptr(0)}, badArgs},
 		{"mprotect rwx", unix.SYS_MPROTECT, [5]uintptr{0, 0, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC}, badArgs},
 		{"pkey_mprotect", unix.SYS_PKEY_MPROTECT, [5]uintptr{0, 0, unix.PROT_READ | unix.PROT_WRITE | unix.PROT_EXEC, ^uintptr(0)}, unlisted},
-		// ways to other builds
+		// ways into other builds
 		{"shmget", unix.SYS_SHMGET, [5]uintptr{unix.IPC_PRIVATE, 4096, 0o1600}, unlisted},
 		{"msgget", unix.SYS_MSGGET, [5]uintptr{unix.IPC_PRIVATE}, unlisted},
 		{"semget", unix.SYS_SEMGET, [5]uintptr{unix.IPC_PRIVATE, 1}, unlisted},
@@ -110,7 +110,7 @@ func hostileCalls(network bool) string {
 		{"memfd_create", unix.SYS_MEMFD_CREATE, [5]uintptr{}, unlisted},
 		{"socketpair", unix.SYS_SOCKETPAIR, [5]uintptr{unix.AF_UNIX, unix.SOCK_STREAM}, unlisted},
 	}
-	answer := unlisted // of the calls that a net daemon may make
+	answer := unlisted // for calls that a net daemon may make with other arguments
 	if network {
 		answer = badArgs
 	}
@@ -142,7 +142,7 @@ func hostileCalls(network bool) string {
 	return "open: " + strings.Join(open, ", ")
 }
 
-// rawCall makes one call without arguments that mean anything and returns how it ended.
+// rawCall makes one call with zero arguments and returns its result.
 func rawCall(nr uintptr) string {
 	if _, _, e := syscall.RawSyscall(nr, 0, 0, 0); e != 0 {
 		return e.Error()
@@ -162,7 +162,7 @@ func openSockets() string {
 	return "sockets: " + strings.Join(out, " ")
 }
 
-// The calls of an attacker, by their numbers, in a build's worker and in one with the network.
+// TestCallsAreRefused makes an attacker's calls, by their numbers, in a build worker and in a worker with the network.
 func TestCallsAreRefused(t *testing.T) {
 	needWalls(t)
 	for name, c := range map[string]*wasmrt.WorkerCommand{"build": {}, "network": {Network: true}} {
@@ -178,14 +178,15 @@ func TestCallsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	// Without a filter the same calls answer otherwise, or not at all: that the test tests something.
+	// Without a filter the same call answers differently, or not at all. This shows that the test tests the filter.
 	if got := ask(t, spawn(t, &wasmrt.WorkerCommand{Unconfined: true}), "call "+strconv.Itoa(unix.SYS_SOCKETPAIR)); got == unlisted.Error() {
 		t.Errorf("unconfined: got %q", got)
 	}
 }
 
-// The entries for other kinds of programs take other numbers, so that a list of numbers says nothing about them: whoever uses
-// one is killed. The worker is one of the test's, and for int 0x80 a program of its own with the instruction in it.
+// TestForeignEntriesKill checks that a call through the entry for another kind of program kills the worker: these entries use
+// other numbers, so the list does not apply to them. The test's own worker makes the x32 calls. For int 0x80, the worker
+// is a separate program that contains the instruction.
 func TestForeignEntriesKill(t *testing.T) {
 	needWalls(t)
 	if runtime.GOARCH != "amd64" {
@@ -217,7 +218,7 @@ func TestForeignEntriesKill(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the attacker: %v\n%s", err, out)
 	}
-	const socket, connect, getpid = 359, 362, 20 // of 32-bit programs
+	const socket, connect, getpid = 359, 362, 20 // numbers for 32-bit programs
 	free := spawn(t, &wasmrt.WorkerCommand{Path: program, Unconfined: true})
 	if got := ask(t, free, fmt.Sprint(getpid, 0, 0, 0)); got != strconv.Itoa(free.Pid()) {
 		skip.Wall(t, "this kernel has no entry for 32-bit programs: ", got)
@@ -233,7 +234,8 @@ func TestForeignEntriesKill(t *testing.T) {
 	}
 }
 
-// A socket that this process holds without close-on-exec would be a worker's way out.
+// TestInheritedSocketsAreClosed checks that a worker inherits no socket that this process holds without close-on-exec:
+// it would be a way out.
 func TestInheritedSocketsAreClosed(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -248,7 +250,7 @@ func TestInheritedSocketsAreClosed(t *testing.T) {
 	}
 }
 
-// Sockets of this machine, by path and by abstract name, and the files of the parent through /proc.
+// TestSocketsOfThisMachine tries this machine's sockets, by path and by abstract name, and the parent's files through /proc.
 func TestSocketsOfThisMachine(t *testing.T) {
 	needWalls(t)
 	dir := t.TempDir()

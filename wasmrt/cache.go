@@ -15,11 +15,11 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// The cache holds one folder per module and kind, named by the module's hash. In it is wazero's own file
-// (in a folder named after wazero's version and the machine) and "sum", which says what that file must be.
+// The cache holds one folder per module and kind, named by the module's hash. A folder contains wazero's own file
+// (in a folder named after wazero's version and the machine) and "sum", which records the checksum of that file.
 // wazero checks the machine code by a CRC, but none of the offsets into it, so sum covers the rest.
-// An entry that does not match is removed and made anew. Files are only ever replaced by rename; writers of
-// several processes write the same bytes. The sum finds damage; it is no defence against who may write here.
+// If an entry does not match, it is removed and compiled again. Files are only ever replaced by rename; writers in
+// several processes write the same bytes. The sum detects damage; it is no defence against a process that may write here.
 
 // errCache marks errors of the cache rather than of the module.
 var errCache = errors.New("machine code cache")
@@ -54,18 +54,18 @@ func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*
 		c, err := r.compileWith(ctx, m.code, bounded, cache)
 		if err != nil {
 			_ = cache.Close(ctx)
-			if hit && ctx.Err() == nil { // the machine code's own checksum, or the module
+			if hit && ctx.Err() == nil { // the machine code's own checksum failed, or the module is wrong
 				r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
 				if err := clearEntry(dir); err != nil {
 					return nil, fmt.Errorf("%w: %v", errCache, err)
 				}
 				continue
 			}
-			// What wazero says of its cache cannot be told from what it says of the module; without a cache it will
-			// say so again if it is the module.
+			// wazero's error does not tell a fault of the cache from a fault of the module. If the module is wrong, compiling
+			// without a cache returns the error again.
 			return nil, fmt.Errorf("%w: %w", errCache, err)
 		}
-		// With another CPU wazero takes the entry for a miss and adds a second file.
+		// On another CPU wazero treats the entry as a miss and adds a second file.
 		if !hit || len(entryFiles(dir)) > 1 {
 			if err := sealEntry(dir); err != nil {
 				r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
@@ -76,7 +76,7 @@ func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*
 	}
 }
 
-// entryFiles lists the files of wazero in an entry, relative to it.
+// entryFiles lists wazero's files in an entry, relative to the entry.
 func entryFiles(dir string) []string {
 	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	var out []string
@@ -91,7 +91,7 @@ func entryFiles(dir string) []string {
 	return out
 }
 
-// clearEntry removes what can be wrong in an entry but leaves the folder, since another process may be writing.
+// clearEntry removes the files of an entry but leaves the folder, since another process may be writing.
 func clearEntry(dir string) error {
 	errs := []error{os.Remove(filepath.Join(dir, sumName))}
 	for _, f := range entryFiles(dir) {
@@ -105,7 +105,7 @@ func clearEntry(dir string) error {
 	return nil
 }
 
-// sealEntry writes sum. If there are several files, it covers all.
+// sealEntry writes sum. If the entry has several files, sum covers all of them.
 func sealEntry(dir string) error {
 	var b bytes.Buffer
 	files := entryFiles(dir)
@@ -131,7 +131,7 @@ func sealEntry(dir string) error {
 	return os.Rename(f.Name(), filepath.Join(dir, sumName))
 }
 
-// checkEntry reports os.ErrNotExist if there is no entry, nil if it is whole, and else what is wrong.
+// checkEntry returns os.ErrNotExist if there is no entry, nil if the entry is intact, and otherwise an error with the damage.
 func checkEntry(dir string) error {
 	want, err := os.ReadFile(filepath.Join(dir, sumName))
 	if err != nil {
@@ -158,7 +158,7 @@ func checkEntry(dir string) error {
 	return nil
 }
 
-// entrySum hashes a file of wazero's cache but for the machine code, which has its own checksum:
+// entrySum hashes a file of wazero's cache except the machine code, which has its own checksum:
 // magic, version, offsets and lengths before it, tables behind it, and the file's length.
 func entrySum(name string) (sum [32]byte, err error) {
 	f, err := os.Open(name)

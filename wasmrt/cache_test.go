@@ -13,7 +13,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// cacheFiles returns the files of the machine code cache.
+// cacheFiles returns the files of a machine code cache.
 func cacheFiles(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
@@ -29,7 +29,7 @@ func cacheFiles(t *testing.T, dir string) []string {
 	return out
 }
 
-// loadAndRun loads a program in a new runtime, runs it, and returns what was logged.
+// loadAndRun loads a program in a new runtime, runs it, and returns the log.
 func loadAndRun(t *testing.T, dir string, code []byte) string {
 	t.Helper()
 	ctx := context.Background()
@@ -49,8 +49,8 @@ func loadAndRun(t *testing.T, dir string, code []byte) string {
 	return log.String()
 }
 
-// Every byte of an entry is damaged in turn, it is cut at every length, and each file is removed: the program is
-// compiled again, and runs.
+// TestDamagedCacheIsMadeAnew damages each byte of an entry in turn, truncates it at every length, and removes each file.
+// Each time the runtime must compile the program again and run it.
 func TestDamagedCacheIsMadeAnew(t *testing.T) {
 	dir, code := t.TempDir(), program(1, growLoop...)
 	if log := loadAndRun(t, dir, code); log != "" {
@@ -103,7 +103,7 @@ func TestDamagedCacheIsMadeAnew(t *testing.T) {
 	}
 }
 
-// A cache that cannot be written to, or is no folder, costs time only.
+// TestCacheThatCannotBeUsed checks that a cache that is not writable, or not a directory, only costs time.
 func TestCacheThatCannotBeUsed(t *testing.T) {
 	dir, code := t.TempDir(), program(1, growLoop...)
 	loadAndRun(t, dir, code)
@@ -123,7 +123,7 @@ func TestCacheThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// Several processes fill one empty cache at once, and several goroutines of each.
+// TestCacheIsSharedByProcesses fills one empty cache from several processes at once, each with several goroutines.
 func TestCacheIsSharedByProcesses(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup
@@ -137,7 +137,7 @@ func TestCacheIsSharedByProcesses(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	loadAndRun(t, dir, program(1, growLoop...)) // the helpers end with a removal
+	loadAndRun(t, dir, program(1, growLoop...)) // the last action of a helper may be a removal
 	if log := loadAndRun(t, dir, program(1, growLoop...)); log != "" {
 		t.Errorf("after that: %s", log)
 	}
@@ -160,7 +160,7 @@ func TestCacheHelper(t *testing.T) {
 		}
 		wg.Wait()
 		if entries, _ := filepath.Glob(filepath.Join(dir, "*", "wazero-*", "*")); len(entries) > 0 {
-			_ = os.Remove(entries[0]) // so that there is something to do again
+			_ = os.Remove(entries[0]) // so that the next round compiles again
 		}
 	}
 }

@@ -8,19 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls were found by tracing builds of clang and Lua with strace, and by running those, the build of SQLite's library
-// and net daemons behind the filter, with and without cgo.
-// What is not here is what no build makes: other programs and processes, name spaces and mounts, io_uring, bpf, perf,
-// keys, user faults, System V and POSIX queues, changes of modes, owners and times by path.
+// The list comes from traces of builds of clang and Lua with strace, and from runs behind the filter, with and without cgo,
+// of these builds, of the build of SQLite's library and of net daemons.
+// The list leaves out the calls that no build makes: other programs and processes, name spaces and mounts, io_uring, bpf, perf,
+// keys, userfaultfd, System V and POSIX queues, changes of modes, owners and times by path.
 
-// threadFlags are those of clone by which Go and C libraries make threads; the optional ones say where numbers go.
+// threadFlags are the flags of clone by which Go and C libraries start threads.
+// threadOptions are optional flags: they pass addresses of thread-local storage and thread IDs.
 const (
 	threadFlags   = unix.CLONE_VM | unix.CLONE_FS | unix.CLONE_FILES | unix.CLONE_SIGHAND | unix.CLONE_THREAD | unix.CLONE_SYSVSEM
 	threadOptions = unix.CLONE_SETTLS | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_SETTID | unix.CLONE_CHILD_CLEARTID
 )
 
-// baseCalls are those of Go's runtime and of file systems and machine code; self is this process.
-// The frequent ones come first.
+// baseCalls returns the calls of Go's runtime, of file systems and of machine code; self is the ID of this process.
+// Frequent calls come first.
 func baseCalls(self int) []sysCall {
 	pid := uint64(uint32(self))
 	all := ^uint64(0)
@@ -42,33 +43,33 @@ func baseCalls(self int) []sysCall {
 			unix.SYS_GETPPID, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_MEMBARRIER, unix.SYS_RESTART_SYSCALL,
 			unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_CLOCK_GETTIME, unix.SYS_CLOCK_GETRES, unix.SYS_CLOCK_NANOSLEEP,
 			unix.SYS_GETTIMEOFDAY,
-			// about itself
+			// about the process itself
 			unix.SYS_UNAME, unix.SYS_GETRANDOM, unix.SYS_GETRLIMIT, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
 		),
 		plain(archCalls...),
 		[]sysCall{
-			// Threads, no processes, and nothing in new name spaces.
+			// clone may start threads, but no processes and nothing in new name spaces.
 			{unix.SYS_CLONE, []argTest{one(0, all&^threadOptions, threadFlags)}},
-			// Memory is either written or executed.
+			// Memory is either writable or executable.
 			{unix.SYS_MMAP, []argTest{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
 			{unix.SYS_MPROTECT, []argTest{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
 			{unix.SYS_MPROTECT, []argTest{one(2, all, unix.PROT_READ|unix.PROT_EXEC)}},
-			// Signals and limits of its own. Go sends signals to its threads to preempt them.
+			// Signals and limits for this process only. Go sends signals to its threads to preempt them.
 			{unix.SYS_TGKILL, []argTest{one(0, asInt, pid)}},
 			{unix.SYS_KILL, []argTest{one(0, asInt, pid)}},
 			{unix.SYS_PRLIMIT64, []argTest{one(0, asInt, 0, pid)}},
-			// F_SETOWN and its like would send signals to others.
+			// F_SETOWN and similar commands would send signals to other processes.
 			{unix.SYS_FCNTL, []argTest{one(1, asInt, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL)}},
-			// Is it a terminal? How wide is it? TIOCSTI would type into it.
+			// TCGETS asks whether the file is a terminal, TIOCGWINSZ how wide it is. TIOCSTI would type into it.
 			{unix.SYS_IOCTL, []argTest{one(1, asInt, unix.TCGETS, unix.TIOCGWINSZ)}},
-			// Go names its memory.
+			// Go names its memory mappings.
 			{unix.SYS_PRCTL, []argTest{one(0, asInt, unix.PR_SET_VMA)}},
 		},
 	)
 }
 
-// networkCalls are those of a process that may use the network: TCP, UDP and the kernel's table of routes.
-// Sockets of this machine (AF_UNIX) lead to daemons that trust their user; none can be made, and none is inherited.
+// networkCalls returns the calls of a process that may use the network: TCP, UDP and the kernel's routing table.
+// Sockets of this machine (AF_UNIX) lead to daemons that trust their user. The process can make none and inherits none.
 func networkCalls() []sysCall {
 	const kind = asInt &^ (unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK)
 	inet := one(0, asInt, unix.AF_INET, unix.AF_INET6)
@@ -83,7 +84,7 @@ func networkCalls() []sysCall {
 			{unix.SYS_SOCKET, []argTest{inet, one(1, kind, unix.SOCK_DGRAM), one(2, asInt, 0, unix.IPPROTO_UDP)}},
 			{unix.SYS_SOCKET, []argTest{one(0, asInt, unix.AF_NETLINK), one(1, kind, unix.SOCK_RAW), one(2, asInt, unix.NETLINK_ROUTE)}},
 			{unix.SYS_SETSOCKOPT, []argTest{one(1, asInt, unix.IPPROTO_IP, unix.IPPROTO_IPV6, unix.IPPROTO_TCP, unix.IPPROTO_UDP)}},
-			// Not among them: programs that filter packets.
+			// The list leaves out the options that attach packet filters.
 			{unix.SYS_SETSOCKOPT, []argTest{one(1, asInt, unix.SOL_SOCKET), one(2, asInt,
 				unix.SO_REUSEADDR, unix.SO_REUSEPORT, unix.SO_BROADCAST, unix.SO_KEEPALIVE, unix.SO_LINGER, unix.SO_RCVBUF, unix.SO_SNDBUF,
 				unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE, unix.SO_RCVTIMEO, unix.SO_SNDTIMEO)}},

@@ -2,7 +2,7 @@
 
 package wasmrt
 
-// auditArch is zero where nobody has traced what a build calls: there is no filter, and Confinement says so.
+// auditArch is zero on architectures without a recorded list of calls: confine loads no filter, and Confinement reports that.
 const auditArch = 0
 
 func allowedCalls(bool, int) []sysCall { return nil }

@@ -15,10 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confine takes from this process, for good, what a worker does not need: it sets the kernel's limits, allows the
-// files that it may use, and refuses others, the network unless it may use it, new programs, signals to others and
-// the calls by which kernels are attacked. With the network a process of root's becomes nobody's.
-// Where the kernel lacks a wall it fails with a *WallError, unless a.Partial allows to go on without.
+// confine irrevocably drops the rights of this process that a worker does not need. It sets the kernel's limits and allows
+// only the files in a. It refuses new programs, signals to other processes, the system calls used to attack kernels and,
+// unless a.Network is set, the network. If a.Network is set and the process runs as root, it switches to user Nobody.
+// If the kernel lacks a wall, confine fails with a *WallError, unless a.Partial allows the worker to run without it.
 func confine(l *WorkerLimits, a *Allowed) error {
 	if missing := kernelWalls(); len(missing) > 0 && !a.Partial {
 		return &WallError{missing}
@@ -59,7 +59,7 @@ func landlockSelf(a *Allowed) error {
 			switch {
 			case !st.IsDir():
 				rules = append(rules, file(p))
-			case refer: // renames from folder to folder
+			case refer: // renames from one directory to another
 				rules = append(rules, dir(p).WithRefer())
 			default:
 				rules = append(rules, dir(p))
@@ -80,9 +80,9 @@ func landlockSelf(a *Allowed) error {
 	return best.Restrict(rules...)
 }
 
-// closeInherited closes what was open when this process was started but the standard streams: a socket among it
+// closeInherited closes all descriptors that this process inherited, except the standard streams. An inherited socket
 // would be a way out that no filter of new sockets closes.
-// The descriptors by which Go's runtime waits stay.
+// The descriptors that Go's runtime waits on stay open.
 func closeInherited() error {
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -95,7 +95,7 @@ func closeInherited() error {
 		}
 		to, err := os.Readlink("/proc/self/fd/" + e.Name())
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // the descriptor of the list itself
+			continue // the descriptor used to read the list
 		}
 		if err != nil {
 			return fmt.Errorf("find inherited files: %w", err)
@@ -107,11 +107,11 @@ func closeInherited() error {
 	return nil
 }
 
-// minLandlock is the first version of Landlock that keeps truncation apart, too. Before it a worker of root's could
-// empty files that it may read.
+// minLandlock is the first version of Landlock that also restricts truncation. Under an older version a worker that runs
+// as root could empty files that it may read.
 const minLandlock = 3
 
-// kernelWalls lists the walls that this kernel cannot put around a process.
+// kernelWalls lists the walls that this kernel cannot provide.
 var kernelWalls = sync.OnceValue(func() []string {
 	var out []string
 	v, err := llsyscall.LandlockGetABIVersion()
@@ -136,11 +136,11 @@ func missingSpaces() []string {
 	return nil
 }
 
-// MissingWalls lists the walls around a build worker that this system lacks, each with what to do; empty if none is missing.
+// MissingWalls lists the walls around a build worker that this system lacks, each with a remedy. It is empty if none is missing.
 func MissingWalls() []string { return slices.Concat(missingSpaces(), kernelWalls()) }
 
-// Confinement lists what this system lacks to confine worker processes: the missing walls, and what another wall makes up for.
-// Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
+// Confinement lists what this system lacks to confine worker processes: the missing walls, and gaps that another wall covers.
+// Even then, programs are WebAssembly and reach only what they are given. The second wall is what is missing.
 func Confinement() []string {
 	out := MissingWalls()
 	if v, err := llsyscall.LandlockGetABIVersion(); err == nil && v >= minLandlock && v < 6 {

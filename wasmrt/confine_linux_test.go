@@ -20,7 +20,7 @@ func syscallKill(pid int) error { return syscall.Kill(pid, 0) }
 
 func blockThread() error {
 	ts := syscall.Timespec{Nsec: 20e6}
-	if err := syscall.Nanosleep(&ts, nil); err != syscall.EINTR { // Go preempts threads by a signal
+	if err := syscall.Nanosleep(&ts, nil); err != syscall.EINTR { // Go preempts threads with a signal
 		return err
 	}
 	return nil
@@ -69,7 +69,7 @@ func TestConfinement(t *testing.T) {
 			"signal " + strconv.Itoa(os.Getpid()):         false,
 		} {
 			if strings.HasPrefix(msg, "read "+at("rw/a/f")) {
-				continue // moved by another message; order is free
+				continue // another message moved the file; the order of messages varies
 			}
 			want(msg, allowed)
 		}
@@ -88,7 +88,7 @@ func TestConfinement(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 
-	// The same messages without confinement, so that the test is known to test something.
+	// The same messages without confinement show that the test tests the confinement.
 	free := spawn(t, &wasmrt.WorkerCommand{Unconfined: true})
 	for _, msg := range []string{"read " + at("secret.txt"), "dial tcp " + l.Addr().String(), "exec /bin/true", "signal " + strconv.Itoa(os.Getpid())} {
 		if got := ask(t, free, msg); strings.HasPrefix(got, "error: ") {
@@ -97,11 +97,11 @@ func TestConfinement(t *testing.T) {
 	}
 }
 
-// With the network a worker has that, the one folder it starts in, and nothing else of the user's: not even the sockets by which
-// daemons know their user. One of root's is nobody's.
+// TestConfinementNetwork checks that a worker with the network can use it and its start directory, and nothing else of the user:
+// not even the sockets through which daemons recognise their user. If root starts the worker, it runs as Nobody.
 func TestConfinementNetwork(t *testing.T) {
 	needWalls(t)
-	closed := filepath.Join(t.TempDir(), "closed") // to others, but for who is in it already
+	closed := filepath.Join(t.TempDir(), "closed") // to other users, except a process that is already inside
 	outside := filepath.Join(closed, "outside")
 	if err := os.MkdirAll(outside, 0o700); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestConfinementNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ul.Close()
-	if err := os.Chmod(filepath.Join(outside, "sock"), 0o777); err != nil { // as it is for its user
+	if err := os.Chmod(filepath.Join(outside, "sock"), 0o777); err != nil { // other users may connect, as the socket's own user may
 		t.Fatal(err)
 	}
 	w := spawn(t, &wasmrt.WorkerCommand{Dir: outside, ReadWrite: []string{"."}, Network: true})
@@ -154,16 +154,16 @@ func TestConfinementNetwork(t *testing.T) {
 	}
 }
 
-// A worker must not outlive a parent that dies without a word.
+// TestWorkerDiesWithParent checks that a worker does not outlive a parent that is killed.
 func TestWorkerDiesWithParent(t *testing.T) {
 	w := spawn(t, &wasmrt.WorkerCommand{Unconfined: true})
 	out := ask(t, w, "grandchild")
-	time.Sleep(100 * time.Millisecond) // until it is deaf
+	time.Sleep(100 * time.Millisecond) // until the grandchild ignores messages
 	pid, err := strconv.Atoi(out)
 	if err != nil {
 		t.Fatal(out)
 	}
-	// The child is killed alone, as the kernel's memory killer would; its own worker must follow.
+	// Only the child is killed, as the kernel's OOM killer would do; its own worker must die too.
 	if err := syscall.Kill(w.Pid(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestWorkerDiesWithParent(t *testing.T) {
 			return
 		}
 		if b, err := os.ReadFile("/proc/" + out + "/stat"); err == nil && strings.Contains(string(b), ") Z ") {
-			return // dead, and not waited for by the init of this machine
+			return // dead, but this machine's init does not reap it
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -10,13 +10,15 @@ import (
 	"github.com/MordragT/nuka/internal/frame"
 )
 
-// maxFrame is how long one message between a process and its worker may be.
+// maxFrame is the maximum length of one message between a process and its worker.
 const maxFrame = 64 << 20
 
-// firstMemory is how much memory a message takes before its bytes arrive: enough for a block, which is then not copied.
+// firstMemory is how much memory Recv allocates before the bytes of a message arrive.
+// A block fits into it, and so needs no copy.
 const firstMemory = 2 << 20
 
-// A Conn carries messages, as package frame writes them, between a process and its worker. Send may be used by many goroutines, Recv by one.
+// A Conn carries messages, framed by package frame, between a process and its worker.
+// Many goroutines may call Send at once, but only one may call Recv.
 type Conn struct {
 	r  io.Reader
 	w  io.Writer
@@ -26,7 +28,7 @@ type Conn struct {
 // NewConn returns a Conn over a reader and a writer.
 func NewConn(r io.Reader, w io.Writer) *Conn { return &Conn{r: r, w: w} }
 
-// Send writes one message, which is head and body, one behind the other; a large body is not copied.
+// Send writes one message: head followed by body. A large body is not copied.
 func (c *Conn) Send(head []byte, body ...byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,7 +38,7 @@ func (c *Conn) Send(head []byte, body ...byte) error {
 	return nil
 }
 
-// Recv reads one message; io.EOF says that the other side closed between messages.
+// Recv reads one message. It returns io.EOF if the other side closed the connection between messages.
 func (c *Conn) Recv() ([]byte, error) {
 	b, err := frame.Read(c.r, maxFrame, firstMemory)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -45,7 +47,7 @@ func (c *Conn) Recv() ([]byte, error) {
 	return b, err
 }
 
-// SendValue sends a value as a message of JSON.
+// SendValue sends a value as a JSON message.
 func (c *Conn) SendValue(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -54,7 +56,7 @@ func (c *Conn) SendValue(v any) error {
 	return c.Send(text)
 }
 
-// RecvValue reads a message of JSON into a value.
+// RecvValue reads a JSON message into a value.
 func (c *Conn) RecvValue(v any) error {
 	text, err := c.Recv()
 	if err != nil {

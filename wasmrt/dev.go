@@ -1,7 +1,7 @@
 package wasmrt
 
-// devices is the backend of /dev: a few files that are everywhere.
-// What they give is fixed, random included: a program that wants fresh random numbers asks random_get.
+// devices is the backend of /dev, a few files. Every FS without a mount at /dev or / has them.
+// Their contents are fixed, random included: a program that wants fresh random numbers calls random_get.
 type devices struct{}
 
 var deviceNames = []string{"null", "random", "urandom", "zero"}
@@ -51,7 +51,7 @@ func (devices) handle(rel string) *dirRef             { return &dirRef{rel: rel}
 func (devices) release(*dirRef)                       {}
 func (devices) at(r *dirRef) (string, bool)           { return r.rel, false }
 
-// device is an open file of /dev. It is no terminal and swallows what is written.
+// device is an open file of /dev. It is not a terminal and discards writes.
 type device struct {
 	noFile
 	position
@@ -73,7 +73,7 @@ func (d *device) read(b []byte) (int, errno) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := range b { // splitmix64; same stream every time
+	for i := range b { // splitmix64; the same stream every time
 		d.state += 0x9e3779b97f4a7c15
 		z := d.state
 		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

@@ -12,25 +12,25 @@ import (
 	"unicode/utf8"
 )
 
-// DirOptions says how a directory of the host is shown to programs; nil is all zero.
+// DirOptions configures how programs see a directory of the host; nil is all zero.
 type DirOptions struct {
 	// ReadOnly refuses every change.
 	ReadOnly bool
-	// Live is for a directory people work in: programs see and set the real times, and inode numbers are the host's.
-	// Zero shows the fixed time and numbers made from paths, so that a build cannot depend on them.
+	// Live is for a directory that people work in: programs see and set the real times, and inode numbers are the host's.
+	// If it is false, programs see the fixed time and inode numbers derived from paths, so that a build cannot depend on the host's.
 	Live bool
-	// MaxFiles limits the number of files, directories and links below the root; zero is no limit.
+	// MaxFiles limits the number of files, directories and links below the root; zero means no limit.
 	MaxFiles int64
-	// MaxBytes limits the sum of the lengths of all files, holes included; zero is no limit.
+	// MaxBytes limits the sum of the lengths of all files, holes included; zero means no limit.
 	MaxBytes int64
-	// MaxFileSize limits the length of one file; zero is no limit.
+	// MaxFileSize limits the length of one file; zero means no limit.
 	MaxFileSize int64
 }
 
-// A Dir is a directory of the host which programs may read and, unless read-only, write.
-// Whatever links it holds and whatever programs do to it meanwhile, nothing outside of it is reached: every
+// A Dir is a directory of the host that programs may read and, unless it is read-only, write.
+// No program reaches anything outside of it, whatever links it holds and whatever other programs do meanwhile: every
 // operation goes through os.Root.
-// It is safe for use by many programs at once.
+// Many programs may use it at once.
 type Dir struct {
 	root *os.Root
 	opts DirOptions
@@ -38,15 +38,15 @@ type Dir struct {
 
 	mu    sync.RWMutex
 	refs  map[*dirRef]struct{}
-	known map[string]struct{} // paths seen to be directories, no links; see lstat
+	known map[string]struct{} // paths known to be directories and not links; see lstat
 	nodes inodes
 
 	multiMu sync.Mutex
-	multi   map[uint64]uint64 // host inode number → ours, of files with several names
+	multi   map[uint64]uint64 // host inode number → guest inode number, for files with several names
 }
 
 // OpenDir opens the directory at a host path.
-// The caller closes it when no program uses it any more.
+// The caller closes it after the last program has ended.
 func OpenDir(hostPath string, o *DirOptions) (*Dir, error) {
 	if o == nil {
 		o = &DirOptions{}
@@ -67,7 +67,7 @@ func OpenDir(hostPath string, o *DirOptions) (*Dir, error) {
 	return d, nil
 }
 
-// Close releases the directory; files that are still open stay usable.
+// Close releases the directory; open files stay usable.
 func (d *Dir) Close() error { return d.root.Close() }
 
 func (d *Dir) countExisting() error {
@@ -110,7 +110,7 @@ func (d *Dir) infoOf(st fs.FileInfo) info {
 	return i
 }
 
-// ino returns the number of a file as programs see it, zero if it is made from the path.
+// ino returns the inode number that programs see, or zero if the FS derives it from the path.
 // A file with several names keeps one number for all of them.
 func (d *Dir) ino(kind fileKind, host, nlink uint64) uint64 {
 	switch {
@@ -122,7 +122,7 @@ func (d *Dir) ino(kind fileKind, host, nlink uint64) uint64 {
 	return 0
 }
 
-// shared returns the number of a file with several names: they count up in the order they are first seen.
+// shared returns the inode number of a file with several names: it numbers these files in the order of their first sight.
 func (d *Dir) shared(host uint64) uint64 {
 	d.multiMu.Lock()
 	defer d.multiMu.Unlock()
@@ -149,9 +149,9 @@ func kindOf(m fs.FileMode) fileKind {
 	return kindUnknown
 }
 
-// lstat answers from memory for directories that were seen before: a walk asks for each component of a path.
-// In a Live directory others may change what a name is, so there only the host answers.
-// A stale answer cannot lead out of the root, since the operation that follows goes through os.Root.
+// lstat caches which paths are directories, because a walk looks up each component of a path.
+// In a Live directory other processes may replace a directory, so lstat always asks the host.
+// A stale answer cannot lead out of the root, since the following operation goes through os.Root.
 func (d *Dir) lstat(rel string) (info, errno) {
 	if !d.opts.Live {
 		d.mu.RLock()
@@ -206,13 +206,13 @@ func (d *Dir) readdir(rel string) ([]dirent, errno) {
 		}
 	}
 	slices.SortFunc(out, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
-	for i := range out { // in the order of names: files with several names are numbered as they are seen
+	for i := range out { // sorted by name, since shared numbers files in the order in which it sees them
 		out[i].ino = d.direntIno(f, out[i])
 	}
 	return out, eOK
 }
 
-// direntIno returns the number that lstat gives for an entry, zero if it is made from the path.
+// direntIno returns the inode number that lstat gives for an entry, or zero if the FS derives it from the path.
 func (d *Dir) direntIno(dir *os.File, e dirent) uint64 {
 	if !d.opts.Live && e.kind == kindDir {
 		return 0
@@ -235,7 +235,7 @@ func (d *Dir) open(rel string, flag openFlag) (file, errno) {
 	case flag&(openWrite|openTrunc) != 0:
 		mode = os.O_RDWR
 	}
-	// Only plain files are opened; without hostOpenFlags a FIFO put there meanwhile would block.
+	// Only plain files are opened. Without hostOpenFlags, a FIFO put there after lstat would block the open.
 	f, err := d.root.OpenFile(rel, mode|hostOpenFlags, 0)
 	if err != nil {
 		return nil, errnoOf(err)
@@ -305,11 +305,11 @@ func (d *Dir) at(r *dirRef) (string, bool) {
 	return r.rel, r.gone
 }
 
-// FS returns the directory as a Go file system, for importing what was built.
-// Its links are not followed out of the directory. It implements fs.ReadLinkFS, and the executable bit is in Mode.
+// FS returns the directory as a Go file system, for importing the output of a build.
+// It does not follow links out of the directory. It implements fs.ReadLinkFS, and Mode includes the executable bit.
 func (d *Dir) FS() fs.FS { return d.root.FS() }
 
-// WriteFile writes a file at a path relative to the root, making the directories above it.
+// WriteFile writes a file at a path relative to the root and creates missing parent directories.
 func (d *Dir) WriteFile(name string, data []byte, exec bool) error {
 	if err := d.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err

@@ -21,7 +21,7 @@ func (d *Dir) symlink(target, rel string) errno {
 	return d.making(func() error { return d.root.Symlink(target, rel) })
 }
 
-// making runs an operation that adds one name.
+// making accounts for one new name and runs the operation that creates it.
 func (d *Dir) making(op func() error) errno {
 	if d.opts.ReadOnly {
 		return eRofs
@@ -115,7 +115,7 @@ func (d *Dir) rename(from, to string) errno {
 		if src.IsDir() && (to == from || strings.HasPrefix(to, from+"/")) {
 			return eInval
 		}
-		if e := errnoOf(err); e != eExist { // file systems differ in what they call a directory that is not empty
+		if e := errnoOf(err); e != eExist { // file systems return different errors for a directory that is not empty
 			return e
 		}
 		return eNotempty
@@ -135,8 +135,8 @@ func (d *Dir) rename(from, to string) errno {
 	return eOK
 }
 
-// renameOnto puts a directory in the place of an empty one, which os.Root refuses.
-// Between the two steps the name is free.
+// renameOnto replaces an empty directory with another directory, which os.Root refuses.
+// Between the two steps the name does not exist.
 func (d *Dir) renameOnto(from, to string) error {
 	if err := d.root.Remove(to); err != nil {
 		return err
@@ -148,7 +148,7 @@ func (d *Dir) renameOnto(from, to string) error {
 	return nil
 }
 
-// forget drops what is known of a directory that is gone. The caller holds d.mu.
+// forget drops cached state of a removed directory. The caller holds d.mu.
 func (d *Dir) forget(rel string) {
 	delete(d.known, rel)
 	for r := range d.refs {
@@ -158,7 +158,7 @@ func (d *Dir) forget(rel string) {
 	}
 }
 
-// moved follows the rename of a directory. The caller holds d.mu.
+// moved updates cached paths after the rename of a directory. The caller holds d.mu.
 func (d *Dir) moved(from, to string) {
 	for p := range d.known {
 		if p == from || strings.HasPrefix(p, from+"/") {
@@ -180,7 +180,7 @@ func (d *Dir) chtimes(rel string, atime, mtime int64) errno {
 		return eRofs
 	}
 	if !d.opts.Live {
-		return eOK // everything shows the fixed time
+		return eOK // all files show the fixed time
 	}
 	if st, err := d.root.Lstat(rel); err == nil && st.Mode()&fs.ModeSymlink != 0 {
 		dir, err := d.root.Open(path.Dir(rel))
@@ -193,7 +193,7 @@ func (d *Dir) chtimes(rel string, atime, mtime int64) errno {
 	return errnoOf(d.root.Chtimes(rel, timeOf(atime), timeOf(mtime)))
 }
 
-// timeOf is the zero time, which means "leave it", for a negative value.
+// timeOf returns the time of ns. If ns is negative it returns the zero time, which leaves the file's time unchanged.
 func timeOf(ns int64) time.Time {
 	if ns < 0 {
 		return time.Time{}
@@ -210,17 +210,17 @@ func (d *Dir) chmod(rel string, exec bool) errno {
 		return errnoOf(err)
 	}
 	if !st.Mode().IsRegular() {
-		return eOK // only a file's executable bit is kept
+		return eOK // only the executable bit of a file is kept
 	}
 	mode := st.Mode().Perm() &^ 0o111
 	if exec {
-		mode |= 0o100 | mode>>2&0o111 // execute where it can be read
+		mode |= 0o100 | mode>>2&0o111 // all who may read the file may execute it, and its owner
 	}
 	return errnoOf(d.setMode(rel, mode))
 }
 
-// setMode sets a file's mode. In a build it does so by an open file, since a worker may not change modes by path:
-// Landlock does not look at such calls.
+// setMode sets a file's mode. In a build it opens the file first, because a worker may not change modes by path:
+// Landlock does not check these calls.
 func (d *Dir) setMode(rel string, mode fs.FileMode) error {
 	if d.opts.Live {
 		return d.root.Chmod(rel, mode)

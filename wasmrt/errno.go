@@ -60,7 +60,7 @@ var errnoText = map[errno]string{
 	eNotsock: "not a socket", eNotcapable: "the descriptor lacks the right",
 }
 
-// Error says what the number means, in words.
+// Error returns a description of the error number.
 func (e errno) Error() string {
 	if s, ok := errnoText[e]; ok {
 		return s
@@ -68,7 +68,7 @@ func (e errno) Error() string {
 	return "wasi error " + itoa(int(e))
 }
 
-// Is makes errors.Is(err, fs.ErrNotExist) and its kin work.
+// Is makes errors.Is(err, fs.ErrNotExist) and similar tests work.
 func (e errno) Is(target error) bool {
 	switch target {
 	case fs.ErrNotExist:
@@ -89,8 +89,8 @@ func (e errno) err() error {
 	return e
 }
 
-// errnoOf maps an error of the host's file system.
-// A path that os.Root refused because it leaves the root is "not permitted".
+// errnoOf maps an error of the host's file system to an errno.
+// If os.Root refused a path that leaves the root, the errno is ePerm.
 func errnoOf(err error) errno {
 	if err == nil {
 		return eOK

@@ -4,8 +4,8 @@ package wasmrt
 
 import "syscall"
 
-// hostErrno maps an error number of the host.
-// Windows' own numbers are told apart by errors.Is in errnoOf; these few have no fs sentinel.
+// hostErrno maps an error number of the host to an errno.
+// errnoOf recognises most Windows errors with errors.Is; these few have no fs sentinel.
 func hostErrno(e syscall.Errno) (errno, bool) {
 	switch e {
 	case syscall.ENOTDIR:

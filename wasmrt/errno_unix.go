@@ -4,7 +4,7 @@ package wasmrt
 
 import "syscall"
 
-// hostErrno maps an error number of the host.
+// hostErrno maps an error number of the host to an errno.
 func hostErrno(e syscall.Errno) (errno, bool) {
 	switch e {
 	case syscall.E2BIG:

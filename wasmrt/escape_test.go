@@ -10,8 +10,8 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// The first regression: a relative link out of a writable mount reached the host (wazero's own directory mounts
-// follow it). Read and write, through a link to a file and to a directory.
+// TestRelativeSymlinkDoesNotEscape guards against the first regression: a relative link in a writable mount led to the host
+// (wazero's own directory mounts follow it). It reads and writes through a link to a file and through one to a directory.
 func TestRelativeSymlinkDoesNotEscape(t *testing.T) {
 	b := newBox(t, nil)
 	up := strings.Repeat("../", 20)
@@ -48,7 +48,7 @@ func TestRelativeSymlinkDoesNotEscape(t *testing.T) {
 	b.unharmed()
 }
 
-// The same with links that were there before, as a hostile archive would plant them.
+// TestPlantedSymlinkDoesNotEscape repeats this with links that exist before the program starts, as in a hostile archive.
 func TestPlantedSymlinkDoesNotEscape(t *testing.T) {
 	b := newBox(t, nil)
 	for name, target := range map[string]string{
@@ -80,8 +80,8 @@ func TestHardLinksDoNotEscape(t *testing.T) {
 	b.unharmed()
 }
 
-// The names of directories change while paths through them are followed: by another program, and by a stronger
-// enemy, a process of the host that puts a link to the outside in place of a directory.
+// TestRacesDoNotEscape renames directories while a program follows paths through them. Another program does the renaming, and
+// so does a stronger attacker: a process of the host that replaces a directory by a link to the outside.
 func TestRacesDoNotEscape(t *testing.T) {
 	n := "4000"
 	if testing.Short() {

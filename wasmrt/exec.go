@@ -11,18 +11,18 @@ import (
 	"unicode/utf8"
 )
 
-// nukaCalls are the calls of module "nuka" except host. README.md describes them for writers of programs.
+// nukaCalls are the calls of module "nuka" except host. docs/wasi.md describes them for authors of programs.
 var nukaCalls = []hostFunc{
 	{"exec", "iiiiiiii", nukaExec},
 }
 
 const (
-	// maxArgs limits the bytes of a list of arguments or variables, maxArgCount their number.
+	// maxArgs limits the bytes of a list of arguments or variables, and maxArgCount limits its length.
 	maxArgs     = 16 << 20
 	maxArgCount = 1 << 17
 )
 
-// parseStrings reads a list of strings, each ended by a zero byte.
+// parseStrings reads a list of strings, each terminated by a zero byte.
 func parseStrings(b []byte) ([]string, errno) {
 	if len(b) > maxArgs {
 		return nil, e2Big
@@ -60,7 +60,7 @@ func nukaExec(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	if e := m.put32(a[7], 0); e != eOK { // before anything is run
+	if e := m.put32(a[7], 0); e != eOK { // fails before the program runs
 		return e
 	}
 	exit, err := p.exec(p.ctx, c)
@@ -133,7 +133,8 @@ func execCommand(p *proc, m memory, a []uint64) (*Command, errno) {
 	return c, e
 }
 
-// execStreams returns the standard streams for a program: the descriptors whose numbers are in memory, or the caller's own if fds is 0.
+// execStreams returns the standard streams for a program. If fds is 0, they are the caller's own.
+// Otherwise fds points to three descriptor numbers in the caller's memory.
 func execStreams(p *proc, m memory, fds uint64) (std [3]*lent, e errno) {
 	numbers := [3]int32{0, 1, 2}
 	if uint32(fds) != 0 {
@@ -155,7 +156,7 @@ func execStreams(p *proc, m memory, fds uint64) (std [3]*lent, e errno) {
 			return std, eIsdir
 		case e == eOK:
 			std[i] = &lent{f}
-		case uint32(fds) != 0: // a standard stream that is closed stays closed, any other is an error
+		case uint32(fds) != 0: // a closed standard stream stays closed; any other closed descriptor is an error
 			return std, e
 		}
 	}
@@ -176,7 +177,7 @@ func writer(l *lent) io.Writer {
 	return l
 }
 
-// withoutPWD drops PWD, which the new program gets for its own directory.
+// withoutPWD removes PWD; the new program gets its own.
 func withoutPWD(env []string) []string {
 	out := make([]string, 0, len(env))
 	for _, e := range env {

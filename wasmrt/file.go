@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// A fileKind is the type of a file as a program sees it. It begins with the kinds of a tree.
+// A fileKind is the type of a file as a program sees it. Its first values are the kinds of a tree.
 type fileKind uint8
 
 const (
@@ -15,7 +15,7 @@ const (
 	kindDir              = fileKind(KindDir)
 	kindFile             = fileKind(KindFile)
 	kindSymlink          = fileKind(KindSymlink)
-	// kindTTY is a terminal, kindPipe anything else that is read or written in order.
+	// kindTTY is a terminal; kindPipe is any other file that is read or written sequentially.
 	kindTTY  = kindSymlink + 1
 	kindPipe = kindSymlink + 2
 )
@@ -46,35 +46,35 @@ const (
 	openAppend
 )
 
-// info is what is known of a file.
+// info describes a file.
 type info struct {
 	kind     fileKind
 	exec     bool
 	size     int64
 	nlink    uint64
-	dev, ino uint64 // 0: the one device, and a number made from the guest path
-	// times says that the following are those of the host, in nanoseconds; else the fixed time is shown.
+	dev, ino uint64 // 0: the one device, and an inode number derived from the guest path
+	// times says that the following times are the host's, in nanoseconds; if it is false, programs see the fixed time.
 	times               bool
 	atime, mtime, ctime int64
 }
 
-// dirent is one name of a directory.
+// dirent is one entry of a directory.
 type dirent struct {
 	name string
 	kind fileKind
 	ino  uint64 // as in info
 }
 
-// backend is the set of operations a mount needs from what is behind it.
-// Paths are relative to its root, "." for the root itself, and have no "..".
-// The walk has already followed links, so a link in a path was put there since: the backend may follow or refuse it,
+// backend is the set of operations that a mount needs from its tree or directory.
+// Paths are relative to its root, "." for the root itself, and contain no "..".
+// The walk has already followed links, so a link in a path was put there afterwards: the backend may follow or refuse it,
 // but never leaves its root.
 type backend interface {
 	lstat(rel string) (info, errno)
 	readlink(rel string) (string, errno)
 	readdir(rel string) ([]dirent, errno)
 	open(rel string, flag openFlag) (file, errno)
-	// create makes a new file and is eExist when the name is taken.
+	// create makes a new file. If the name exists, it returns eExist.
 	create(rel string, flag openFlag) (file, errno)
 	mkdir(rel string) errno
 	rmdir(rel string) errno
@@ -84,7 +84,7 @@ type backend interface {
 	symlink(target, rel string) errno
 	chtimes(rel string, atime, mtime int64) errno
 	chmod(rel string, exec bool) errno
-	// handle pins a directory, so that renames are followed; release lets it go.
+	// handle pins a directory, so that at follows its renames; release unpins it.
 	handle(rel string) *dirRef
 	release(*dirRef)
 	at(*dirRef) (rel string, gone bool)
@@ -97,7 +97,7 @@ type dirRef struct {
 	gone bool
 }
 
-// file is an open file with a position. It is safe for use by several programs that share it.
+// file is an open file with a position. Several programs may share it and use it at once.
 type file interface {
 	stat() (info, errno)
 	read(b []byte) (int, errno)
@@ -111,7 +111,7 @@ type file interface {
 	close() errno
 }
 
-// noFile answers every operation with an error; files embed it.
+// noFile implements file operations that all fail or do nothing; other files embed it.
 type noFile struct{}
 
 func (noFile) write([]byte, bool) (int, errno)   { return 0, eBadf }
@@ -121,7 +121,7 @@ func (noFile) chtimes(int64, int64) errno        { return eOK }
 func (noFile) sync() errno                       { return eOK }
 func (noFile) close() errno                      { return eOK }
 
-// position is a file offset shared by all who share the open file.
+// position is the offset of an open file, shared by all descriptors of that open file.
 type position struct {
 	mu  sync.Mutex
 	pos int64
@@ -150,7 +150,7 @@ func (p *position) seekTo(off int64, whence int, size func() (int64, errno)) (in
 	return off, eOK
 }
 
-// readAt reads like pread(2): a short count at the end of the file, no end-of-file error.
+// readAt reads like pread(2): at the end of the file it returns a short count, not an end-of-file error.
 func readAt(r io.ReaderAt, b []byte, off int64) (int, errno) {
 	if off < 0 {
 		return 0, eInval
@@ -188,7 +188,7 @@ func (f *treeFile) seek(off int64, whence int) (int64, errno) {
 
 func (f *treeFile) close() errno { return errnoOf(f.f.Close()) }
 
-// memFile is an open file whose bytes are in memory.
+// memFile is an open file whose content is in memory.
 type memFile struct {
 	noFile
 	position

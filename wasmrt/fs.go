@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// Epoch is the time that programs see: on the clock when they start, and on every file that is not of a Live Dir.
+// Epoch is the fixed time: programs see it on the clock when they start, and on every file outside a Live Dir.
 // It is the first second a zip file can hold.
 var Epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// A Mount puts a tree or a directory at a path of the programs' file system.
+// A Mount places a tree or a directory at a path of the programs' file system.
 type Mount struct {
 	// Path is absolute and clean, such as "/nuka/build".
 	Path string
@@ -24,13 +24,13 @@ type Mount struct {
 	Dir  *Dir
 }
 
-// An FS is the file system that programs see: mounts under a root that holds nothing else.
+// An FS is the file system that programs see: mounts under a root that contains nothing else.
 // The directories above a mount exist and are read-only; /dev has null, zero, random and urandom.
-// Symbolic links are resolved in here, from mount to mount; an absolute link starts at this root.
-// It is immutable but for what its Dirs hold, and safe for use by many programs at once.
+// The FS resolves symbolic links itself, across mounts; an absolute link starts at its root.
+// It is immutable except for the contents of its Dirs, and many programs may use it at once.
 type FS struct {
 	mounts map[string]*mount
-	// above has the directories over mounts, with the names in them, sorted.
+	// above maps each directory above mounts to the names in it, sorted.
 	above map[string][]string
 	tops  []string
 }
@@ -40,8 +40,8 @@ type mount struct {
 	b    backend
 }
 
-// NewFS returns the file system made of the given mounts.
-// A mount may lie inside another.
+// NewFS returns the file system with the given mounts.
+// A mount may lie inside another mount.
 func NewFS(mounts ...Mount) (*FS, error) {
 	f := &FS{mounts: map[string]*mount{}, above: map[string][]string{"/": nil}}
 	for _, m := range mounts {
@@ -84,8 +84,8 @@ func (f *FS) place(m *mount) {
 	}
 }
 
-// cover returns the mount that holds a guest path, and the path in it.
-// The mount is nil for a directory above mounts that is in none.
+// cover returns the mount that contains a guest path, and the path relative to that mount.
+// The mount is nil if no mount contains the path, as for the directories above mounts.
 func (f *FS) cover(p string) (*mount, string) {
 	for q := p; ; q = path.Dir(q) {
 		if m := f.mounts[q]; m != nil {
@@ -100,7 +100,7 @@ func (f *FS) cover(p string) (*mount, string) {
 	}
 }
 
-// lstat returns what is at a path without links.
+// lstat describes the file at a path that contains no links.
 func (f *FS) lstat(p string) (info, errno) {
 	if f.mounts[p] == nil {
 		if _, ok := f.above[p]; ok {
@@ -118,7 +118,7 @@ func (f *FS) lstat(p string) (info, errno) {
 	return f.fill(p, i), eOK
 }
 
-// fill completes an info for a guest path: the number and the fixed time.
+// fill completes an info for a guest path with an inode number and the fixed time, where they are missing.
 func (f *FS) fill(p string, i info) info {
 	if i.ino == 0 {
 		i.ino = inoOf(p)
@@ -129,7 +129,7 @@ func (f *FS) fill(p string, i info) info {
 	return i
 }
 
-// inoAt returns the number of what is at a path without links.
+// inoAt returns the inode number of the file at a path that contains no links.
 func (f *FS) inoAt(p string) uint64 {
 	i, e := f.lstat(p)
 	if e != eOK {
@@ -138,14 +138,14 @@ func (f *FS) inoAt(p string) uint64 {
 	return i.ino
 }
 
-// inoOf makes an inode number of a path. It is never zero nor a small number, which count shared files.
+// inoOf derives an inode number from a path. The number is neither zero nor small: Dir.shared counts up from one.
 func inoOf(p string) uint64 {
 	h := fnv.New64a()
 	_, _ = io.WriteString(h, p) // never fails
 	return h.Sum64() | 1<<40
 }
 
-// readdir lists a directory, sorted by bytes.
+// readdir lists a directory, sorted bytewise by name.
 func (f *FS) readdir(p string) ([]dirent, errno) {
 	var list []dirent
 	if m, rel := f.cover(p); m != nil {
@@ -163,7 +163,7 @@ func (f *FS) readdir(p string) ([]dirent, errno) {
 		for _, n := range names {
 			d := dirent{name: n, kind: kindDir}
 			if i, e := f.lstat(join(p, n)); e == eOK {
-				d.kind, d.ino = i.kind, i.ino // a mount may be one file
+				d.kind, d.ino = i.kind, i.ino // a mount may be a single file
 			}
 			list = append(list, d)
 		}
@@ -177,7 +177,7 @@ func (f *FS) readdir(p string) ([]dirent, errno) {
 	return list, eOK
 }
 
-// under reports whether a mount lies at or below a path, which then cannot be renamed or removed.
+// under reports whether a mount lies at or below a path. Such a path cannot be renamed or removed.
 func (f *FS) under(p string) bool {
 	_, ok := f.above[p]
 	return ok || f.mounts[p] != nil
@@ -190,14 +190,14 @@ func join(dir, name string) string {
 	return dir + "/" + name
 }
 
-// FileInfo is what FS.Stat tells of a file.
+// FileInfo is the description of a file that FS.Stat returns.
 type FileInfo struct {
 	Kind Kind
 	Exec bool
 	Size int64
 }
 
-// Stat follows links. Errors are fs.ErrNotExist and the like, with the path.
+// Stat describes a file, following links. Errors match fs.ErrNotExist and similar sentinels, and name the path.
 func (f *FS) Stat(name string) (FileInfo, error) {
 	l, e := f.walk("/", name, true)
 	if e != eOK {
@@ -206,7 +206,7 @@ func (f *FS) Stat(name string) (FileInfo, error) {
 	return FileInfo{Kind: Kind(l.info.kind), Exec: l.info.exec, Size: l.info.size}, nil
 }
 
-// ReadFile reads a whole file, following links; it is refused when longer than limit (zero: 64 MiB).
+// ReadFile reads a whole file, following links. It fails if the file is longer than limit bytes (zero: 64 MiB).
 func (f *FS) ReadFile(name string, limit int64) ([]byte, error) {
 	b, e := f.readFile(name, limit)
 	if e != eOK {
@@ -275,7 +275,7 @@ func (f *FS) Chmod(name string, exec bool) error {
 	return nil
 }
 
-// WriteFile makes or replaces a file in a Dir, following links; the directory it is in must exist.
+// WriteFile creates or replaces a file in a Dir, following links. The parent directory must exist.
 func (f *FS) WriteFile(name string, data []byte, exec bool) error {
 	file, e := f.open("/", name, openRequest{flag: openWrite | openTrunc, create: true, follow: true})
 	if e == eOK {

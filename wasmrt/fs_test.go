@@ -30,8 +30,8 @@ func link(path, target string) wasmrt.Entry {
 	return wasmrt.Entry{Path: path, Kind: wasmrt.KindSymlink, Target: target}
 }
 
-// What programs see of the file system. Each case is a fresh scratch at /nuka/build beside a tree at /nuka/store/p
-// and a second scratch at /nuka/out.
+// TestFileSystem checks how programs see the file system. Each case has a fresh scratch at /nuka/build, a tree at
+// /nuka/store/p and a second scratch at /nuka/out.
 func TestFileSystem(t *testing.T) {
 	const noent, exist, notdir, isdir = "No such file or directory", "File exists", "Not a directory", "Is a directory"
 	for _, c := range []struct {
@@ -114,7 +114,8 @@ func TestReaddirOfManyIsSortedAndWhole(t *testing.T) {
 	}
 }
 
-// Two directories on the host, made in different order and at different times, look the same.
+// TestNothingOfTheHostShows makes two directories on the host, in different order and at different times, and checks that
+// they look the same.
 func TestNothingOfTheHostShows(t *testing.T) {
 	look := []string{"ls .", "ino l", "ino k", "ino a", "ino d/b", "ino .", "stat a", "stat d", "ls .", "random", "time", "env", "ls /dev", "sleep 5h"}
 	one, two := newBox(t, nil), newBox(t, nil)
@@ -186,7 +187,8 @@ func TestMountsAreChecked(t *testing.T) {
 	}
 }
 
-// A scratch that holds a FIFO or a device, as a user's folder may: it is not opened, and nothing blocks.
+// TestSpecialFilesAreNotOpened has a FIFO or a device in a scratch, as a user's directory may: programs cannot open it, and
+// nothing blocks.
 func TestSpecialFilesAreNotOpened(t *testing.T) {
 	b := newBox(t, &wasmrt.DirOptions{Live: true})
 	if err := mkfifo(filepath.Join(b.outside, "scratch", "fifo")); err != nil {

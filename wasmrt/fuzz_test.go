@@ -8,7 +8,7 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// FuzzParseWrapper: a wrapper that is parsed is encoded as the same bytes.
+// FuzzParseWrapper checks that encoding a parsed wrapper gives the same bytes.
 func FuzzParseWrapper(f *testing.F) {
 	for _, w := range []*wrapper{
 		{Exe: "/bin/a"},
@@ -37,7 +37,7 @@ func FuzzParseWrapper(f *testing.F) {
 	})
 }
 
-// encodeWrapper returns the file of a wrapper.
+// encodeWrapper returns the content of a wrapper's file.
 func encodeWrapper(w *wrapper) ([]byte, error) {
 	r := nuon.Record{"exe": w.Exe}
 	if w.Out != "" {

@@ -16,30 +16,30 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// Limits bounds what the programs of a Host may use together; zero fields have the default that is named.
+// Limits bounds what the programs of a Host may use together; the comment of each field says what zero means.
 type Limits struct {
-	// Depth is how many programs may wait for one another; zero is 32.
+	// Depth is how many programs may be nested, each waiting for the program that it runs; zero is 32.
 	Depth int
-	// Running is how many may compute at once, others wait for their turn; zero is no limit.
-	// A program that waits for one it runs does not count.
+	// Running is how many programs may compute at once; the others wait for a slot. Zero means no limit.
+	// A program that waits for a program that it runs does not count.
 	Running int
-	// Total is how many may be run in all; zero is one million.
+	// Total is how many programs may run in all; zero is one million.
 	Total int64
-	// Output is how many bytes they may write to their standard streams; zero is no limit.
+	// Output is how many bytes the programs may write to their standard streams; zero means no limit.
 	Output int64
-	// Memory is the linear memory of one program; zero is DefaultMemory. TotalMemory is that of all that run at the
-	// same time; zero is no limit.
+	// Memory limits the linear memory of one program, in bytes; zero is DefaultMemory. TotalMemory limits the linear memory of
+	// all programs that run at the same time; zero means no limit.
 	Memory, TotalMemory int64
 }
 
-// A Host runs programs by name, for whoever holds it and for the programs themselves.
-// Fields are not changed after first use. It is safe for many programs at once.
+// A Host runs programs by name, for its owner and on behalf of running programs.
+// Its fields must not change after first use. Many programs may use it at once.
 type Host struct {
 	Runtime *Runtime
 	FS      *FS
-	// Path are the folders of FS in which programs are looked for, in this order.
+	// Path lists the directories of FS that Lookup searches for programs, in order.
 	Path []string
-	// Env is the environment of commands that have none of their own.
+	// Env is the environment of commands whose own Env is nil.
 	Env    []string
 	Limits Limits
 	// Real gives programs the real clock and random numbers.
@@ -55,18 +55,18 @@ type Host struct {
 
 // A Command is one run of a program by name.
 type Command struct {
-	// Args begins with the program: a name, looked for in Path, or a path with a slash.
+	// Args begins with the program: a name that Lookup searches for in Path, or a path with a slash.
 	Args []string
-	// Env are its variables; nil is the host's.
+	// Env are its variables; nil means the host's.
 	Env []string
 	// Dir is the working directory, an absolute path; empty is "/".
 	Dir string
-	// The standard streams; nil is /dev/null. If they are used by several commands at once they must allow that.
+	// The standard streams; nil is /dev/null. If several commands share a stream, it must be safe for concurrent use.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
 
-// A LimitError says which limit of a set of programs was hit.
+// A LimitError says which limit of a set of programs was exceeded.
 type LimitError struct{ What string }
 
 func (e *LimitError) Error() string { return e.What }
@@ -89,7 +89,7 @@ func (h *Host) init() {
 }
 
 // Exec runs a program to its end and returns its exit code.
-// Errors: *NotFoundError, *TrapError (with code ExitTrap), *LimitError inside of either, and what cannot be loaded.
+// Errors are *NotFoundError, *TrapError (with code ExitTrap), a *LimitError wrapped in either, and errors of loading a program.
 func (h *Host) Exec(ctx context.Context, c *Command) (exit int, err error) {
 	h.init()
 	if h.slots != nil {
@@ -134,7 +134,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	})
 }
 
-// resolve finds the module behind a name, through wrappers and scripts, and what it is run with.
+// resolve finds the module of a program name, through wrappers and scripts, and returns it with its arguments and variables.
 func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Module, []string, []string, error) {
 	name := args[0]
 	full, err := h.Lookup(name, dir)
@@ -143,7 +143,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 	}
 	args = slices.Clone(args)
 	if !strings.Contains(name, "/") {
-		args[0] = full // so that it can find what lies beside it
+		args[0] = full // so that the program can find files beside it
 	}
 	for range maxHops {
 		mod, head, err := h.load(ctx, full)
@@ -156,7 +156,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
 			if err == nil {
-				l, _ := h.FS.walk("/", full, true) // where it is behind any link
+				l, _ := h.FS.walk("/", full, true) // the wrapper's path, after following links
 				w, err = w.placed(l.path)
 			}
 			if err != nil {
@@ -174,7 +174,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
 			}
 			found, err := h.Lookup(interp, dir)
-			if err != nil && !errors.Is(err, eIO) { // #!/bin/sh: there is no /bin here, but there may be a program sh
+			if err != nil && !errors.Is(err, eIO) { // #!/bin/sh: no FS has /bin, but Path may have a program sh
 				found, err = h.Lookup(path.Base(interp), dir)
 			}
 			if err != nil {
@@ -194,7 +194,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 	return nil, nil, nil, fmt.Errorf("program %q: a chain of more than %d scripts and wrappers", name, maxHops)
 }
 
-// overlay sets variables over a list, in the order of their names.
+// overlay sets variables in a list, in the order of their names.
 func overlay(env []string, over map[string]string) []string {
 	if len(over) == 0 {
 		return env
@@ -221,14 +221,14 @@ func sortedKeys(m map[string]string) []string {
 	return keys
 }
 
-// load returns the module of a file, or the beginning of a file that is none.
+// load returns the module of a file. If the file is no module, load returns its first bytes instead.
 func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
 	f, i, e := h.FS.openFile(full)
 	if e != eOK {
 		return nil, nil, e
 	}
 	defer f.close()
-	// A file of a tree never changes, so where its bytes lie is as good as what they are.
+	// A file of a tree never changes, so its host path identifies its content.
 	key := ""
 	if t, ok := f.(*treeFile); ok {
 		key = t.f.Name()
@@ -259,7 +259,7 @@ func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
 	return m, nil, nil
 }
 
-// maxModule is how large a program may be.
+// maxModule is the maximum size of a program.
 const maxModule = 1 << 30
 
 func readAll(f file, size int64) ([]byte, error) {
@@ -278,7 +278,7 @@ func readAll(f file, size int64) ([]byte, error) {
 	return b[:n], nil
 }
 
-// metered wraps the writers of a command so that they count; one writer stays one.
+// metered wraps the writers of a command so that they count output. If both are the same writer, both results are the same.
 func (h *Host) metered(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	if h.Limits.Output <= 0 {
 		return stdout, stderr
@@ -290,8 +290,8 @@ func (h *Host) metered(stdout, stderr io.Writer) (io.Writer, io.Writer) {
 	return out, h.Meter(stderr)
 }
 
-// Meter returns a writer that counts against Limits.Output beside what programs write. Beyond the limit Write returns a *LimitError.
-// A nil w drops what is written, and counts it all the same.
+// Meter returns a writer that counts towards Limits.Output, together with the output of programs. Beyond the limit, Write
+// returns a *LimitError. A nil w discards the output but still counts it.
 func (h *Host) Meter(w io.Writer) io.Writer {
 	if w == nil {
 		w = io.Discard
@@ -302,7 +302,7 @@ func (h *Host) Meter(w io.Writer) io.Writer {
 	return &meter{h: h, w: w}
 }
 
-// meter counts what is written against the host's limit.
+// meter counts output against the host's limit.
 type meter struct {
 	h *Host
 	w io.Writer

@@ -13,5 +13,5 @@ func hostID(fs.FileInfo) (dev, ino, nlink uint64, ok bool) { return 0, 0, 0, fal
 
 func hostInode(*os.File, string) (ino, nlink uint64, ok bool) { return 0, 0, false }
 
-// hostLinkTimes leaves the times of a link as they are.
+// hostLinkTimes leaves the times of a link unchanged.
 func hostLinkTimes(*os.File, string, int64, int64) error { return nil }

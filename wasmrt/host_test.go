@@ -14,7 +14,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// newHost returns a host with an input package at /nuka/store/p, whose programs are the guest under several names.
+// newHost returns a host with an input package at /nuka/store/p, which contains the guest under several names.
 func newHost(t testing.TB, l wasmrt.Limits, more ...wasmrt.Mount) (*box, *wasmrt.Host) {
 	t.Helper()
 	st, err := os.Stat(guestWasm)
@@ -69,7 +69,7 @@ func TestHostFindsPrograms(t *testing.T) {
 		{[]string{"guest", "exec", "guest", "exit", "7"}, "exit 7\n"},
 		{[]string{"guest", "exec", "nothing"}, "nuka: program \"nothing\": not found in any input package\nexit 0\nexec: No such file or directory\n"},
 	} {
-		// A program of ours divides its commands by "--", so the nested ones are written without.
+		// The guest separates its commands by "--", so nested commands omit the separator.
 		args := c.args
 		if i := slices.Index(args, "execin"); i >= 0 {
 			args = []string{"guest", "mkdir", "sub"}
@@ -126,7 +126,7 @@ func TestHostLimits(t *testing.T) {
 		return l.What
 	}
 	t.Run("depth", func(t *testing.T) {
-		_, h := newHost(t, wasmrt.Limits{Depth: 5, Total: 50}) // the second limit is for the day the first is broken
+		_, h := newHost(t, wasmrt.Limits{Depth: 5, Total: 50}) // Total stops the bomb if Depth is ever broken
 		_, _, err := command(h, "guest", "bomb")
 		if got, want := limit(err), "more than 5 programs run one another"; got != want {
 			t.Errorf("got %q (%v), want %q", got, err, want)
@@ -161,7 +161,7 @@ func TestHostLimits(t *testing.T) {
 	})
 }
 
-// Many programs at once, each running another one, on the same file system.
+// TestHostHammer runs many programs at once, each of which runs another one, on the same file system.
 func TestHostHammer(t *testing.T) {
 	b, h := newHost(t, wasmrt.Limits{Running: 4})
 	n := 40

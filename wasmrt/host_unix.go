@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostOpenFlags are added to every open: never wait for a FIFO's other end, never leak into a child.
+// hostOpenFlags are added to every open: an open never waits for the other end of a FIFO, and no child inherits the descriptor.
 const hostOpenFlags = syscall.O_NONBLOCK | syscall.O_CLOEXEC
 
-// hostID returns what identifies a file on this machine.
+// hostID returns the numbers that identify a file on this machine, and its number of names.
 func hostID(st fs.FileInfo) (dev, ino, nlink uint64, ok bool) {
 	s, ok := st.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -22,7 +22,7 @@ func hostID(st fs.FileInfo) (dev, ino, nlink uint64, ok bool) {
 	return uint64(s.Dev), uint64(s.Ino), uint64(s.Nlink), true //nolint:unconvert // types differ between systems
 }
 
-// hostInode returns what identifies a file by its name in an open directory, not following links.
+// hostInode returns the inode number and the number of names of a file in an open directory, without following links.
 func hostInode(dir *os.File, name string) (ino, nlink uint64, ok bool) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {

@@ -8,27 +8,28 @@ import (
 	"strings"
 )
 
-// A TreeReader is the set of operations that a tree needs whose folders are read when a program first looks into them.
+// A TreeReader is the set of operations that a lazy tree needs. A lazy tree reads a directory when a program first looks
+// into it.
 // Several goroutines call it at once. Keys are those of entries.
 type TreeReader interface {
-	// Folder returns the entries of a folder: the path of each is its name.
+	// Folder returns the entries of a directory; the path of each entry is its name.
 	Folder(key string) ([]Entry, error)
-	// Files returns the host paths of the bytes of files, one for each key.
-	// The first file is about to be opened. The others are its neighbours, and may have the path "": their paths are then
-	// asked for when a program opens them.
+	// Files returns the host paths of the contents of files, one for each key.
+	// A program is about to open the first file. The others are its neighbours, and may have the path "": the tree then
+	// requests their paths when a program opens them.
 	Files(keys []string) ([]string, error)
 }
 
 const (
-	// maxNeighbours is how many neighbours of a file are asked for together with it, since most programs that open one open more.
+	// maxNeighbours is how many neighbours the tree requests together with a file, since most programs that open one file open more.
 	maxNeighbours = 31
-	// smallFile is how large a neighbour is at most, since the reader may have to read it.
+	// smallFile is the maximum size of a neighbour, since the reader may have to read it.
 	smallFile = 64 << 10
 )
 
-// ReadTree returns the tree of a root, a directory or one file, whose folders r reads when a program looks into them.
-// A folder is read by one goroutine at a time, and kept. Its entries are checked as NewTree checks them.
-// A program sees an error of r as an I/O error; the next program that looks makes r try again.
+// ReadTree returns the tree of a root, a directory or one file. r reads a directory when a program first looks into it.
+// One goroutine at a time reads a directory, and the tree keeps the result. Entries are checked as in NewTree.
+// A program sees an error of r as an I/O error. When the next program looks, the tree calls r again.
 func ReadTree(root Entry, r TreeReader) (*Tree, error) {
 	n, err := root.node()
 	if err != nil {
@@ -40,13 +41,13 @@ func ReadTree(root Entry, r TreeReader) (*Tree, error) {
 	return &Tree{root: n, reader: r}, nil
 }
 
-// folder returns what a directory holds, and reads it if need be.
+// folder returns the contents of a directory, reading it if needed.
 func (t *Tree) folder(n *treeNode) (*folder, errno) {
 	if f := n.folder.Load(); f != nil {
 		return f, eOK
 	}
 	f, err, _ := t.reads.Do("folder "+n.key, func() (any, error) {
-		if f := n.folder.Load(); f != nil { // read since it was looked at
+		if f := n.folder.Load(); f != nil { // another goroutine has read it since the first check
 			return f, nil
 		}
 		f, err := t.readFolder(n.key)
@@ -58,7 +59,7 @@ func (t *Tree) folder(n *treeNode) (*folder, errno) {
 	if err != nil {
 		return nil, t.fail(err)
 	}
-	n.folder.Store(f.(*folder)) // another folder may have the same key
+	n.folder.Store(f.(*folder)) // the result may come from another directory with the same key
 	return f.(*folder), eOK
 }
 
@@ -86,7 +87,7 @@ func (t *Tree) readFolder(key string) (*folder, error) {
 	return f, nil
 }
 
-// fileOf returns the host path of a file's bytes, and asks the reader for it if need be.
+// fileOf returns the host path of a file's content, requesting it from the reader if needed.
 func (t *Tree) fileOf(rel string, n *treeNode) (string, errno) {
 	if p := n.file.Load(); p != nil {
 		return *p, eOK
@@ -122,10 +123,10 @@ func (t *Tree) fileOf(rel string, n *treeNode) (string, errno) {
 	return host, eOK
 }
 
-// neighbours returns small files beside a file whose paths are not known, those that come after it first.
+// neighbours returns small files in the same directory whose paths are not known yet, beginning with those after the file.
 func (t *Tree) neighbours(rel string) []*treeNode {
 	in, e := t.lookup(path.Dir(rel))
-	if e != eOK || in.kind != KindDir { // the file is the root
+	if e != eOK || in.kind != KindDir { // the file itself is the root
 		return nil
 	}
 	f, e := t.folder(in)
@@ -143,14 +144,14 @@ func (t *Tree) neighbours(rel string) []*treeNode {
 	return out
 }
 
-// fail notes why a program sees an I/O error.
+// fail records the cause of an I/O error that a program sees.
 func (t *Tree) fail(err error) errno {
 	t.failed.CompareAndSwap(nil, &err)
 	return eIO
 }
 
 // Failed returns the first error that programs saw as an I/O error of this tree, or nil.
-// What such programs made of it tells nothing of the tree.
+// If it is not nil, the results of these programs say nothing about the tree's content.
 func (t *Tree) Failed() error {
 	if err := t.failed.Load(); err != nil {
 		return *err

@@ -20,18 +20,18 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// An openReader reads folders out of a map and files out of a folder of the host, and counts.
+// An openReader reads directories from a map and files from a directory of the host, and counts its calls.
 type openReader struct {
 	dir     string
 	folders map[string][]wasmrt.Entry // by key
-	pause   time.Duration             // of each read
+	pause   time.Duration             // delay of each read
 
 	mu    sync.Mutex
-	fails map[string]error // a read of these keys fails
+	fails map[string]error // the errors of reads of these keys
 	reads map[string]int
 	now   map[string]bool
-	twice []string   // keys that were read by two at once
-	asked [][]string // for files
+	twice []string   // keys that two goroutines read at once
+	asked [][]string // the keys of each call of Files
 	paths func(paths []string) []string
 }
 
@@ -64,7 +64,7 @@ func (r *openReader) Files(keys []string) ([]string, error) {
 	return paths, r.fails[keys[0]]
 }
 
-// count returns how often each folder was read, and forgets it.
+// count returns how often each directory was read since the last call of count.
 func (r *openReader) count() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +72,7 @@ func (r *openReader) count() map[string]int {
 	return maps.Clone(r.reads)
 }
 
-// lazy returns the tree of entries, of which a reader has the folders: the key of each is its path, "/" that of the root.
+// lazy returns the tree of entries and the reader of its directories. The key of each entry is its path; the root's key is "/".
 func lazy(t testing.TB, entries ...wasmrt.Entry) (*wasmrt.Tree, *openReader) {
 	t.Helper()
 	r := &openReader{dir: t.TempDir(), folders: map[string][]wasmrt.Entry{}, fails: map[string]error{}, reads: map[string]int{}, now: map[string]bool{}}
@@ -113,7 +113,7 @@ func lazy(t testing.TB, entries ...wasmrt.Entry) (*wasmrt.Tree, *openReader) {
 	return tr, r
 }
 
-// stat says what is at a path: kind, executable bit and size, or why it cannot be told.
+// stat describes the file at a path, by kind, executable bit and size, or returns the error.
 func stat(fs *wasmrt.FS, name string) string {
 	i, err := fs.Stat(name)
 	if err != nil {
@@ -122,7 +122,7 @@ func stat(fs *wasmrt.FS, name string) string {
 	return fmt.Sprintf("%d %v %d", i.Kind, i.Exec, i.Size)
 }
 
-// Programs see no difference between a tree that is read when they look and one that is in memory.
+// TestLazyTreeLooksTheSame checks that programs see no difference between a lazy tree and a tree in memory.
 func TestLazyTreeLooksTheSame(t *testing.T) {
 	entries := []wasmrt.Entry{
 		file("lib/f", "from the store"), link("up", "lib/../up2"), link("up2", "../p/lib/f"), link("tobuild", "/nuka/build"),
@@ -146,7 +146,7 @@ func TestLazyTreeLooksTheSame(t *testing.T) {
 	}
 }
 
-// Only folders that a program looks into are read, and each once.
+// TestLazyTreeReadsWhatIsLookedAt checks that the tree reads only directories that a program looks into, each once.
 func TestLazyTreeReadsWhatIsLookedAt(t *testing.T) {
 	tr, r := lazy(t, file("a/b/f", "text"), file("a/c/f", ""), file("d/f", ""), file("e/f", ""))
 	fs, err := wasmrt.NewFS(wasmrt.Mount{Path: "/p", Tree: tr})
@@ -173,7 +173,7 @@ func TestLazyTreeReadsWhatIsLookedAt(t *testing.T) {
 	}
 }
 
-// Many programs look at once: each folder is read once, and never by two.
+// TestLazyTreeAtOnce lets many programs look at once: each directory is read once, and never by two goroutines.
 func TestLazyTreeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var entries []wasmrt.Entry
@@ -209,7 +209,8 @@ func TestLazyTreeAtOnce(t *testing.T) {
 	})
 }
 
-// An error of the reader is an I/O error of the program, and the next program tries again.
+// TestLazyTreeErrorsPass checks that a program sees an error of the reader as an I/O error, and that the tree calls the
+// reader again for the next program.
 func TestLazyTreeErrorsPass(t *testing.T) {
 	tr, r := lazy(t, file("a/f", "text"), file("b", "other"))
 	b := newBox(t, nil, wasmrt.Mount{Path: "/p", Tree: tr})
@@ -240,7 +241,8 @@ func TestLazyTreeErrorsPass(t *testing.T) {
 	}
 }
 
-// What a reader says is checked as what NewTree gets: nothing of a folder is seen if one entry is no entry.
+// TestLazyTreeRefusesWhatIsNoTree checks that the tree validates the reader's entries as NewTree does: if one entry of a directory
+// is invalid, programs see none of the directory.
 func TestLazyTreeRefusesWhatIsNoTree(t *testing.T) {
 	for _, list := range [][]wasmrt.Entry{
 		{file("", "")}, {file(".", "")}, {file("..", "")}, {file("../x", "")}, {file("a/b", "")}, {file("/a", "")}, {file("a/", "")}, {file("a\x00b", "")}, {file("a\xff", "")},
@@ -278,7 +280,7 @@ func TestLazyTreeRefusesWhatIsNoTree(t *testing.T) {
 	}
 }
 
-// A root may be one file.
+// TestLazyFile checks a root that is one file.
 func TestLazyFile(t *testing.T) {
 	_, r := lazy(t, file("alone", "text\n"))
 	tr, err := wasmrt.ReadTree(wasmrt.Entry{Kind: wasmrt.KindFile, Key: "alone", Size: 5}, r)
@@ -291,7 +293,8 @@ func TestLazyFile(t *testing.T) {
 	}
 }
 
-// A folder of many is whole and sorted, its files are not asked for before they are opened, and what was not looked at takes no memory.
+// TestLazyFolderOfMany checks a large directory: it is complete and sorted, no file is requested before a program opens it,
+// and unread directories take no memory.
 func TestLazyFolderOfMany(t *testing.T) {
 	const n = 100_000
 	tr, r := lazy(t, file("small/f", ""))
@@ -326,7 +329,7 @@ func TestLazyFolderOfMany(t *testing.T) {
 	runtime.KeepAlive(tr)
 }
 
-// Who opens a file gets its small neighbours with it, since the next program opens those.
+// TestLazyNeighbours checks that opening a file also requests its small neighbours, since the next program opens them.
 func TestLazyNeighbours(t *testing.T) {
 	entries := []wasmrt.Entry{file("d/large", strings.Repeat("x", 70_000)), file("d/sub/f", ""), link("d/link", "f00")}
 	for i := range 100 {
@@ -345,7 +348,7 @@ func TestLazyNeighbours(t *testing.T) {
 	if len(r.asked) != 2 || len(r.asked[0]) != 32 || r.asked[0][0] != "d/f90" || r.asked[1][0] != "d/f50" || slices.Contains(r.asked[0], "d/large") {
 		t.Errorf("got %q, want f90 and 31 after it, then f50", r.asked)
 	}
-	r.paths = func(p []string) []string { clear(p[1:]); return p } // a reader that knows no neighbours
+	r.paths = func(p []string) []string { clear(p[1:]); return p } // a reader that answers for no neighbour
 	tr2, err := wasmrt.ReadTree(wasmrt.Entry{Kind: wasmrt.KindDir, Key: "d"}, r)
 	if err != nil {
 		t.Fatal(err)
@@ -363,7 +366,8 @@ func TestLazyNeighbours(t *testing.T) {
 	}
 }
 
-// What is above a mount hides no I/O error, nor does a program of the same name in another folder.
+// TestLazyErrorsAreNotHidden checks that neither the directories above a mount nor a program with the same name in another
+// directory hide an I/O error.
 func TestLazyErrorsAreNotHidden(t *testing.T) {
 	guest, err := os.ReadFile(guestWasm)
 	if err != nil {

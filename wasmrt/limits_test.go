@@ -9,8 +9,8 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// A program makes a million files where twenty thousand are allowed (a thousand with -short): it is told that no space
-// is left, and the error names the limit.
+// TestManyFilesHitTheLimit runs a program that creates a million files where twenty thousand are allowed (a thousand with
+// -short): the program sees that no space is left, and the error names the limit.
 func TestManyFilesHitTheLimit(t *testing.T) {
 	most := int64(20_000)
 	if testing.Short() {
@@ -48,7 +48,8 @@ func TestSparseFileHitsTheLimit(t *testing.T) {
 	}
 }
 
-// Bytes are counted once however a file is named and reached, and until nobody holds it.
+// TestBytesAreCounted checks that the bytes of a file count once, whatever its names and the paths to it, until the last
+// handle is closed.
 func TestBytesAreCounted(t *testing.T) {
 	const mib = "0x100000"
 	b := newBox(t, &wasmrt.DirOptions{MaxBytes: 4 << 20})
@@ -73,7 +74,7 @@ func TestBytesAreCounted(t *testing.T) {
 	}
 }
 
-// What a scratch held before counts too.
+// TestExistingFilesCount checks that files count that a scratch contained from the start.
 func TestExistingFilesCount(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/f", make([]byte, 1000), 0o644); err != nil {
@@ -95,7 +96,7 @@ func TestExistingFilesCount(t *testing.T) {
 
 func TestOpenFilesAreLimited(t *testing.T) {
 	b := newBox(t, nil)
-	// 4096 with what a program has open from the start, whatever the process that runs it may open.
+	// The limit is 4096, including files that the program has open at its start, whatever the limit of the process that runs it.
 	if got, want := b.run("write f x", "openmany f"), "openmany: after 4091: open f: Too many open files\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

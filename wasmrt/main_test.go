@@ -13,8 +13,8 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// guestWasm is the program of testdata/guest, runtimeDir the machine code cache that all tests share.
-// reactorWasm and suiteWasm those of testdata/reactor and testdata/suite.
+// guestWasm, reactorWasm and suiteWasm are the programs of testdata/guest, testdata/reactor and testdata/suite.
+// runtimeDir is the machine code cache that all tests share.
 var guestWasm, reactorWasm, suiteWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
@@ -48,12 +48,12 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// box is a scratch with a canary outside of it, and a runtime.
+// box is a scratch inside a directory with a secret, and a runtime.
 type box struct {
 	t       testing.TB
 	rt      *wasmrt.Runtime
 	guest   *wasmrt.Module
-	outside string // host folder that holds the scratch and secret.txt
+	outside string // host directory that contains the scratch and secret.txt
 	dir     *wasmrt.Dir
 	fs      *wasmrt.FS
 }
@@ -75,7 +75,7 @@ func newBox(t testing.TB, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 	return boxOf(t, rt, guest, o, more...)
 }
 
-// boxOf is a box of a runtime that there is, and of a program in it.
+// boxOf returns a box with an existing runtime and a guest that this runtime has loaded.
 func boxOf(t testing.TB, rt *wasmrt.Runtime, guest *wasmrt.Module, o *wasmrt.DirOptions, more ...wasmrt.Mount) *box {
 	t.Helper()
 	b := &box{t: t, rt: rt, guest: guest, outside: t.TempDir()}
@@ -100,7 +100,7 @@ func boxOf(t testing.TB, rt *wasmrt.Runtime, guest *wasmrt.Module, o *wasmrt.Dir
 // host returns the host path of a file of the scratch.
 func (b *box) host(name string) string { return filepath.Join(b.outside, "scratch", name) }
 
-// run runs guest commands, given as one line each, and returns what they print.
+// run runs guest commands, one per argument, and returns their output.
 func (b *box) run(lines ...string) string {
 	b.t.Helper()
 	out, exit, err := b.try(nil, lines...)

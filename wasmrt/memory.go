@@ -7,10 +7,10 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// DefaultMemory is the memory limit of a program that has none: all a 32-bit program can address.
+// DefaultMemory is the memory limit of a program without one: all that a 32-bit program can address.
 const DefaultMemory = 4 << 30
 
-// memoryBudget is how much linear memory a program, or a set of programs, may have.
+// memoryBudget is the linear memory that a program, or a set of programs, may use.
 type memoryBudget struct {
 	limit  int64
 	used   atomic.Int64
@@ -18,7 +18,7 @@ type memoryBudget struct {
 	parent *memoryBudget
 }
 
-// take reserves n more bytes, here and in the set this belongs to.
+// take reserves n more bytes, in this budget and in the budget of its set.
 func (m *memoryBudget) take(n int64) bool {
 	if m == nil {
 		return true
@@ -43,7 +43,7 @@ func (m *memoryBudget) give(n int64) {
 }
 
 // Allocate implements experimental.MemoryAllocator.
-// It panics with a memoryError if the limit is below what the program needs to start.
+// If the limit is below the program's initial memory, it panics with a memoryError.
 func (m *memoryBudget) Allocate(_, most uint64) experimental.LinearMemory {
 	if m.limit > 0 {
 		most = min(most, uint64(m.limit))
@@ -51,7 +51,7 @@ func (m *memoryBudget) Allocate(_, most uint64) experimental.LinearMemory {
 	return &linearMemory{budget: m, max: most}
 }
 
-// linearMemory is the memory of one instance.
+// linearMemory is the linear memory of one instance.
 type linearMemory struct {
 	budget *memoryBudget
 	max    uint64
@@ -59,7 +59,7 @@ type linearMemory struct {
 	region region
 }
 
-// Reallocate implements experimental.LinearMemory: nil, when the limit is reached, makes memory.grow answer -1.
+// Reallocate implements experimental.LinearMemory. At the limit it returns nil, so that memory.grow answers -1.
 func (l *linearMemory) Reallocate(size uint64) []byte {
 	first := l.size == 0 && l.region.empty()
 	b := l.resize(size)
@@ -97,7 +97,7 @@ func (l *linearMemory) Free() {
 	l.region.free()
 }
 
-// memoryError says that a program cannot even start within its memory limit.
+// memoryError says that a program's initial memory exceeds its limit.
 type memoryError struct{ need, limit uint64 }
 
 func (e memoryError) Error() string {

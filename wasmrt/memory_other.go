@@ -2,7 +2,7 @@
 
 package wasmrt
 
-// region is an ordinary slice here: growing copies.
+// region is an ordinary slice on this system: growing it copies.
 type region struct{ all []byte }
 
 func (r *region) empty() bool { return r.all == nil }

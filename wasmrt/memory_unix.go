@@ -5,8 +5,8 @@ package wasmrt
 import "golang.org/x/sys/unix"
 
 // region is address space for one linear memory.
-// All of it is reserved without rights, which costs nothing and counts against no limit of memory, and made
-// writable as the memory grows: so growing never copies, RLIMIT_DATA counts what is really in use, and pages
+// All of it is reserved without access rights, which costs nothing and counts against no memory limit. It is made
+// writable as the memory grows. So growing never copies, RLIMIT_DATA counts only what is in use, and accesses
 // beyond the size fault.
 type region struct {
 	all  []byte
@@ -15,7 +15,7 @@ type region struct {
 
 func (r *region) empty() bool { return r.all == nil }
 
-// empty1 stands for a memory of no pages, for wazero takes nil for failure.
+// empty1 stands for a memory without pages, since wazero takes nil for failure.
 var empty1 = make([]byte, 0, 1)
 
 func (r *region) resize(size, most uint64) []byte {

@@ -4,5 +4,5 @@ package wasmrt
 
 import "golang.org/x/sys/unix"
 
-// mapNoReserve keeps writable pages from being counted before they are touched.
+// mapNoReserve keeps the kernel from counting writable pages before they are touched.
 const mapNoReserve = unix.MAP_NORESERVE

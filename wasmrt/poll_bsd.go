@@ -2,5 +2,5 @@
 
 package wasmrt
 
-// fionread asks how many bytes can be read: _IOR('f', 127, int).
+// fionread asks how many bytes are readable: _IOR('f', 127, int).
 const fionread = 0x4004667f

@@ -2,5 +2,5 @@ package wasmrt
 
 import "golang.org/x/sys/unix"
 
-// fionread asks how many bytes can be read.
+// fionread asks how many bytes are readable.
 const fionread = unix.TIOCINQ

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// hostPoll takes every file for ready: this system cannot wait for a file that somebody else opened.
-// A read of it may block then.
+// hostPoll reports every file as ready: this system cannot wait for a file that another part of the process opened.
+// A read of such a file may block.
 func hostPoll(_ context.Context, files []*os.File, _ time.Duration) ([]readiness, errno) {
 	out := make([]readiness, len(files))
 	for i := range out {

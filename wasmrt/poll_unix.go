@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pollSlice is how long hostPoll waits before it looks whether the program is to end.
+// pollSlice is how long hostPoll waits before it checks whether ctx is done.
 const pollSlice = 50 * time.Millisecond
 
-// hostPoll waits until one of the files can be read, or for some time; negative is for ever.
+// hostPoll waits until one of the files is readable or the time is over; a negative time means no time limit.
 func hostPoll(ctx context.Context, files []*os.File, wait time.Duration) ([]readiness, errno) {
 	list := make([]unix.PollFd, len(files))
 	for i, f := range files {
@@ -26,7 +26,7 @@ func hostPoll(ctx context.Context, files []*os.File, wait time.Duration) ([]read
 		if wait >= 0 {
 			slice = min(slice, max(wait-time.Since(start), 0))
 		}
-		// Up to the next millisecond: a program that waits for less must not spin.
+		// The timeout is rounded up to a millisecond: a program that waits for less must not spin.
 		n, err := unix.Poll(list, int((slice+time.Millisecond-1)/time.Millisecond))
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			return nil, errnoOf(err)

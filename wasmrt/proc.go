@@ -19,8 +19,8 @@ import (
 // maxOpen is how many files one program may have open.
 const maxOpen = 4096
 
-// proc is one running program: what its calls act on.
-// A program has one thread, so only what other programs share is locked.
+// proc is one running program: the state that its calls act on.
+// A program has one thread, so locks guard only state shared with other programs.
 type proc struct {
 	ctx    context.Context
 	name   string
@@ -34,9 +34,9 @@ type proc struct {
 	exec   ExecFunc
 	host   func(context.Context, []byte) []byte
 	fds    []*fd
-	lowest int // no free number is below
+	lowest int // all numbers below are in use
 	stop   atomic.Bool
-	// fatal is why the program was ended by a call it made.
+	// fatal is the error if one of the program's own calls ended it.
 	fatal error
 }
 
@@ -44,20 +44,20 @@ type proc struct {
 type fd struct {
 	opened
 	read, write, atEnd, nonblock bool
-	syncs                        uint16 // of fdflagSyncs, those it was opened with
-	preopen                      string // the name of a preopened directory
-	borrowed                     bool   // belongs to somebody else: not closed with the program
+	syncs                        uint16 // the flags of fdflagSyncs given at open
+	preopen                      string // the name, if this is a preopened directory
+	borrowed                     bool   // another program or the host owns the file: it stays open when the program ends
 	list                         []dirent
 	listed                       bool
-	// The rights the program gave up: of this descriptor, and of those opened by paths from it.
+	// The rights that the program gave up, for this descriptor and for descriptors opened by paths from it.
 	lost, lostBelow uint64
 }
 
 type procKey struct{}
 
 // clock is the fixed clock, or the real one.
-// The fixed one moves: by a microsecond with each look, so that a loop that waits for it ends, and by the length of
-// a sleep, which takes no time. It depends on nothing but what the program does.
+// The fixed clock advances by a microsecond with each reading, so that a loop that waits for it ends. A sleep takes no
+// time, but advances the clock by its length. The fixed clock depends only on what the program does.
 type clock struct {
 	real  bool
 	start time.Time
@@ -69,7 +69,7 @@ func (c *clock) wall() int64 {
 		return time.Now().UnixNano()
 	}
 	c.mono += 1000
-	return Epoch.UnixNano() + c.mono/1e9*1e9 // whole seconds, so that looking often does not show
+	return Epoch.UnixNano() + c.mono/1e9*1e9 // whole seconds, so that frequent readings do not show
 }
 
 func (c *clock) monotonic() int64 {
@@ -96,7 +96,7 @@ func (c *clock) sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// seeded returns the random numbers of a program: the same for the same arguments in the same directory.
+// seeded returns the random numbers of a program. The same arguments in the same directory give the same numbers.
 func seeded(args []string, cwd string) io.Reader {
 	seed := sha256.Sum256([]byte(strings.Join(args, "\x00") + "\x00" + cwd))
 	return mathrand.NewChaCha8(seed)
@@ -150,11 +150,11 @@ func (p *proc) closeAll() {
 	}
 }
 
-// dirAt returns the directory that a path of a call starts from, and the path.
+// dirAt returns the directory that the path in a call starts from, and the path.
 //
-// wasi-libc does not tell "/tmp/x" from "tmp/x": it strips the slash and then looks for a preopened directory whose
-// name the path begins with. So with a directory "tmp" in the working directory, "tmp/x" arrives as x in /tmp.
-// What lies in the working directory is meant then. Go resolves paths itself and is believed.
+// wasi-libc does not distinguish "/tmp/x" from "tmp/x": it strips the slash and then looks for a preopened directory whose
+// name is a prefix of the path. So if the working directory has a directory "tmp", "tmp/x" arrives as x in /tmp.
+// In this case dirAt chooses the working directory. Go resolves paths itself, so dirAt takes its directories as given.
 func (p *proc) dirAt(n uint64, name string) (base, rest string, e errno) {
 	f, e := p.get(n)
 	if e != eOK {
@@ -178,10 +178,10 @@ func (p *proc) dirAt(n uint64, name string) (base, rest string, e errno) {
 	return base, name, e
 }
 
-// call is the type of all calls: the arguments are on the stack.
+// call is the type of all calls; the arguments are on the stack.
 type call func(p *proc, m memory, a []uint64) errno
 
-// memory is a program's memory; reads and writes outside of it fail.
+// memory is the linear memory of a program; reads and writes outside of it fail.
 type memory struct{ api.Memory }
 
 func (m memory) bytes(ptr, n uint64) ([]byte, errno) {
@@ -217,7 +217,7 @@ func (m memory) put64(ptr uint64, v uint64) errno {
 	return eOK
 }
 
-// instantiateHost gives a wazero runtime the modules that programs import.
+// instantiateHost adds to a wazero runtime the host modules that programs import.
 func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	wasi := rt.NewHostModuleBuilder("wasi_snapshot_preview1")
 	for _, c := range wasiCalls {
@@ -240,7 +240,7 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	return nil
 }
 
-// hostFunc is one call; params has a letter for each argument, i for 32 and I for 64 bits.
+// hostFunc is one call; params has a letter for each argument, i for 32 bits and I for 64 bits.
 type hostFunc struct {
 	name   string
 	params string

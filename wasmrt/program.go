@@ -15,29 +15,29 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// A wrapper is a program that runs another one with more arguments and variables, as "wrap exe" makes it.
-// As a file it is the line "#!nuka-wrap" and a line of canonical NUON.
+// A wrapper is a program that runs another one with additional arguments and variables. "wrap exe" writes it.
+// Its file consists of the line "#!nuka-wrap" and a line of canonical NUON.
 type wrapper struct {
-	// Exe is the program, an absolute path.
+	// Exe is the absolute path of the program to run.
 	Exe string
-	// Args are put before the caller's.
+	// Args precede the caller's arguments.
 	Args []string
-	// Env are variables set over the caller's.
+	// Env are variables that replace the caller's.
 	Env map[string]string
-	// Out, if set, stands for the folder of the wrapper's own package in all of them, since a package that is being
-	// built has no place yet; At is where in that folder the wrapper is.
+	// Out, if set, is a placeholder for the directory of the wrapper's own package in all of these fields, since a package has
+	// no path while it is being built. At is the path of the wrapper in that directory.
 	Out, At string
 }
 
 const (
 	wrapMagic = "#!nuka-wrap\n"
-	// maxHeader is how much of a file is read to find out what it is; a wrapper fits into it.
+	// maxHeader is how many bytes of a file are read to detect its type; a wrapper fits into it.
 	maxHeader = 256 << 10
-	// maxHops is how many scripts and wrappers may stand before a program.
+	// maxHops is how many scripts and wrappers may precede the module.
 	maxHops = 8
 )
 
-// parseWrapper reads a wrapper. It accepts only the canonical form, which "wrap exe" writes.
+// parseWrapper reads a wrapper. It accepts only the canonical form that "wrap exe" writes.
 func parseWrapper(b []byte) (*wrapper, error) {
 	rest, ok := bytes.CutPrefix(b, []byte(wrapMagic))
 	if !ok {
@@ -97,7 +97,7 @@ func parseWrapper(b []byte) (*wrapper, error) {
 	return w, nil
 }
 
-// placed returns the wrapper as it is when it lies at full: Out is replaced by the folder it is in.
+// placed returns the wrapper as it is at path full: it replaces Out by the directory of the package.
 func (w *wrapper) placed(full string) (*wrapper, error) {
 	if w.Out == "" {
 		return w, nil
@@ -116,7 +116,7 @@ func (w *wrapper) placed(full string) (*wrapper, error) {
 	return p, nil
 }
 
-// replacePath replaces a path in a text; a longer name that begins with it is left alone.
+// replacePath replaces a path in a text, but not where the path is only the beginning of a longer name.
 func replacePath(text, from, to string) string {
 	var b strings.Builder
 	for {
@@ -157,11 +157,11 @@ func parseScript(b []byte) (interp, arg string, err error) {
 	return interp, arg, nil
 }
 
-// A NotFoundError says that no input package has a program of this name.
-// It is fs.ErrNotExist for errors.Is.
+// A NotFoundError says that no input package has a program with this name.
+// It matches fs.ErrNotExist in errors.Is.
 type NotFoundError struct {
 	Name string
-	// Similar are names that exist.
+	// Similar lists existing names that resemble Name.
 	Similar []string
 }
 
@@ -180,11 +180,11 @@ func (e *NotFoundError) Error() string {
 	return s
 }
 
-// Is makes it an fs.ErrNotExist.
+// Is makes errors.Is(err, fs.ErrNotExist) true.
 func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// Lookup returns the path of a program: a name is looked for in Path, anything with a slash is a path from dir.
-// Links are not followed: what a program is called is what it is called by.
+// Lookup returns the path of a program. It searches Path for a name; a name with a slash is a path relative to dir.
+// It does not resolve links in the result: a program sees the name by which it was called.
 func (h *Host) Lookup(name, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		full := name
@@ -204,7 +204,7 @@ func (h *Host) Lookup(name, dir string) (string, error) {
 		full := join(p, name)
 		if l, e := h.FS.walk("/", full, true); e == eOK && l.info.kind == kindFile && name != "" && name != "." && name != ".." {
 			return full, nil
-		} else if e == eIO { // it may be here, so another one is not it
+		} else if e == eIO { // the program may be in p, so no later directory may supply it
 			return "", fmt.Errorf("program %q: look in %s: %w", name, p, e)
 		}
 	}
@@ -229,7 +229,7 @@ func (h *Host) Programs() []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// similar returns up to three programs whose names are a slip away.
+// similar returns up to three programs whose names differ by a typing error.
 func (h *Host) similar(name string) []string {
 	if len(name) > 64 {
 		return nil
@@ -258,7 +258,7 @@ func (h *Host) similar(name string) []string {
 	return out
 }
 
-// distance counts the insertions, removals, replacements and swaps that make one string of the other.
+// distance counts the insertions, removals, replacements and swaps that turn one string into the other.
 func distance(a, b string) int {
 	before, prev, cur := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range prev {

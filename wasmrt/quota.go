@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// quota counts what a Dir holds and refuses what goes over its limits.
+// quota counts the contents of a Dir and refuses changes that exceed its limits.
 type quota struct {
 	name                        string
 	maxFiles, maxBytes, maxSize int64
@@ -19,8 +19,8 @@ type quota struct {
 
 func (q *quota) limited() bool { return q.maxFiles > 0 || q.maxBytes > 0 }
 
-// Exceeded returns the first limit that was hit, a *LimitError, nil if none.
-// The program that hit it saw "no space left" or "file too large"; this error says which limit and where.
+// Exceeded returns the first limit that a program exceeded, as a *LimitError, or nil if there is none.
+// The program saw "no space left" or "file too large"; this error says which limit it was and where.
 func (q *quota) Exceeded() error {
 	q.qmu.Lock()
 	defer q.qmu.Unlock()
@@ -50,7 +50,7 @@ func (q *quota) dropFile() {
 	q.qmu.Unlock()
 }
 
-// grow accounts for a file that gets delta bytes longer, to size; delta may be negative.
+// grow accounts for a file whose length changes by delta bytes, to size; delta may be negative.
 func (q *quota) grow(delta, size int64) errno {
 	q.qmu.Lock()
 	defer q.qmu.Unlock()
@@ -68,8 +68,8 @@ func (q *quota) grow(delta, size int64) errno {
 	return eOK
 }
 
-// inodes is the table of files of a Dir that are open, so that a length counts once however many names and
-// handles a file has, and until its last handle is closed.
+// inodes is the table of a Dir's open files. It makes a file's length count once, however many names and handles the file
+// has, until the last handle is closed.
 type inodes struct {
 	dir  *Dir
 	mu   sync.Mutex
@@ -78,15 +78,15 @@ type inodes struct {
 
 type inodeKey struct {
 	dev, ino uint64
-	path     string // where the host has no inode numbers
+	path     string // used where the host has no inode numbers
 }
 
 type inode struct {
 	key  inodeKey
 	refs int
-	gone bool // no name is left
+	gone bool // the last name was removed
 
-	mu   sync.Mutex // guards size and is held across a write that moves the end
+	mu   sync.Mutex // guards size; held across a write that moves the end of the file
 	size int64
 }
 
@@ -121,11 +121,11 @@ func (t *inodes) put(n *inode) {
 	}
 	delete(t.open, n.key)
 	if n.gone {
-		_ = t.dir.grow(-n.size, 0) // less never fails
+		_ = t.dir.grow(-n.size, 0) // shrinking never fails
 	}
 }
 
-// unlinked notes that one name of a file was removed; st is from before.
+// unlinked records that one name of a file was removed; st describes the file before the removal.
 func (t *inodes) unlinked(st fs.FileInfo, rel string) {
 	if !st.Mode().IsRegular() {
 		return
@@ -143,7 +143,7 @@ func (t *inodes) unlinked(st fs.FileInfo, rel string) {
 	_ = t.dir.grow(-st.Size(), 0)
 }
 
-// renamed keeps the table right where files are known by path.
+// renamed updates the table where paths identify files.
 func (t *inodes) renamed(from, to string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -199,14 +199,14 @@ func (f *dirFile) pwrite(b []byte, off int64) (int, errno) {
 	return n, e
 }
 
-// put writes at off, or at the end, and returns where it wrote.
+// put writes at off, or at the end of the file, and returns the offset of the write.
 func (f *dirFile) put(b []byte, off int64, atEnd bool) (n int, at int64, e errno) {
 	if f.flag&openWrite == 0 {
 		return 0, off, eBadf
 	}
 	f.node.mu.Lock()
 	defer f.node.mu.Unlock()
-	if f.dir.opts.Live { // others write too
+	if f.dir.opts.Live { // other processes write too
 		st, err := f.f.Stat()
 		if err != nil {
 			return 0, off, errnoOf(err)
@@ -280,7 +280,7 @@ func (f *dirFile) chtimes(atime, mtime int64) errno {
 
 func (f *dirFile) sync() errno {
 	if !f.dir.opts.Live {
-		return eOK // what a build writes is made durable by the import
+		return eOK // the import makes the output of a build durable
 	}
 	return errnoOf(f.f.Sync())
 }

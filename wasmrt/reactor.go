@@ -13,39 +13,39 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// ReactorConfig is what a reactor is given; nil is all zero.
+// ReactorConfig is the environment of a reactor; nil is all zero.
 type ReactorConfig struct {
-	// Name is for errors; empty is "reactor".
+	// Name appears in errors; empty is "reactor".
 	Name string
-	// FS is the file system it sees; nil has only /dev. Dir is its working directory, "/" when empty.
+	// FS is the file system that the reactor sees; nil has only /dev. Dir is its working directory; empty is "/".
 	FS  *FS
 	Dir string
 	Env []string
-	// Host answers its calls of nuka.host. It runs on the goroutine of Call, with its context.
-	// It must not keep req. Nil answers every call with nothing.
+	// Host answers calls of nuka.host. It runs on the goroutine of Call, with the context of that call.
+	// It must not keep req. If Host is nil, every call gets an empty answer.
 	Host           func(ctx context.Context, req []byte) []byte
 	Stdout, Stderr io.Writer
-	// MemoryLimit is how many bytes of linear memory it may have; zero is 1 GiB.
+	// MemoryLimit is how many bytes of linear memory the reactor may use; zero is 1 GiB.
 	MemoryLimit int64
 }
 
 // A Reactor is an instance of a module that answers calls.
-// The module exports nk_alloc(size) → ptr, nk_free(ptr, size) and nk_call(ptr, size) → ptr<<32|size, and
-// _initialize if it has one; it may import host(ptr, size) → ptr<<32|size from "nuka".
-// A request is in a buffer of nk_alloc, freed after the call by who made it; an answer is freed by who got it.
-// Calls are one at a time. It sees the fixed clock, and a call can be ended at any time through its context.
+// The module exports nk_alloc(size) → ptr, nk_free(ptr, size) and nk_call(ptr, size) → ptr<<32|size, and may export
+// _initialize. It may import host(ptr, size) → ptr<<32|size from "nuka".
+// A request lies in a buffer from nk_alloc; the sender frees it after the call. The receiver frees the answer.
+// Calls run one at a time. A reactor sees the fixed clock, and the context of a call can end the call at any time.
 type Reactor struct {
 	mu     sync.Mutex
 	proc   *proc
 	mod    api.Module
 	budget *memoryBudget
-	err    error // why it cannot be used any more
+	err    error // why the reactor is unusable
 }
 
-// DefaultReactorMemory is the memory limit of a reactor that has none.
+// DefaultReactorMemory is the memory limit, in bytes, of a reactor without one.
 const DefaultReactorMemory = 1 << 30
 
-// maxMessage is how long a request or an answer may be.
+// maxMessage is the maximum length of a request or an answer.
 const maxMessage = 256 << 20
 
 // Instantiate starts a reactor. The caller closes it.
@@ -100,7 +100,7 @@ func (r *Runtime) Instantiate(ctx context.Context, m *Module, o *ReactorConfig) 
 }
 
 // Call sends a request and returns the answer.
-// An error means that the reactor was dropped: a trap, its memory limit, or ctx, which ends even an endless loop.
+// After an error the reactor is unusable. The cause is a trap, the memory limit, or ctx, which ends even an endless loop.
 func (x *Reactor) Call(ctx context.Context, req []byte) (answer []byte, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -118,7 +118,7 @@ func (x *Reactor) Call(ctx context.Context, req []byte) (answer []byte, err erro
 }
 
 func (x *Reactor) failure(ctx context.Context, err error) error {
-	// wazero notices the end of a context by itself, and may do so a moment before or after we do.
+	// wazero watches the context itself, and may notice its end a moment before or after this code.
 	code, exited := exitCode(err)
 	if exited && ctx.Err() == nil && code != 0 && uint32(code) >= 0xefffffff {
 		if at, ok := ctx.Deadline(); ok && time.Until(at) <= 0 {
@@ -165,7 +165,7 @@ func (x *Reactor) put(ctx context.Context, b []byte) (uint32, error) {
 	return putMessage(ctx, x.mod, b)
 }
 
-// putMessage copies a message into a buffer of the module's own.
+// putMessage copies a message into a buffer that the module allocates.
 func putMessage(ctx context.Context, mod api.Module, b []byte) (uint32, error) {
 	if len(b) > maxMessage {
 		return 0, fmt.Errorf("message of %d bytes", len(b))
@@ -194,7 +194,7 @@ func hostCall(ctx context.Context, mod api.Module, stack []uint64) {
 	if e != eOK || len(req) > maxMessage {
 		panic(errors.New("request to the host lies outside of its memory"))
 	}
-	// A copy, since making room for the answer may move the memory.
+	// The request is copied, since allocating the answer may move the memory.
 	req = append([]byte(nil), req...)
 	stack[0] = 0
 	if p.host == nil {
@@ -208,7 +208,7 @@ func hostCall(ctx context.Context, mod api.Module, stack []uint64) {
 	stack[0] = uint64(ptr)<<32 | uint64(len(answer))
 }
 
-// drop gives back what the reactor holds. The caller holds x.mu.
+// drop frees the reactor's resources and records err. The caller holds x.mu.
 func (x *Reactor) drop(err error) {
 	if x.err == nil {
 		x.err = err
@@ -217,10 +217,10 @@ func (x *Reactor) drop(err error) {
 	}
 }
 
-// ErrReactorClosed is returned by calls of a reactor that was closed.
+// ErrReactorClosed is the error of calls to a closed reactor.
 var ErrReactorClosed = errors.New("reactor is closed")
 
-// Close ends the reactor; it may be called again.
+// Close ends the reactor. It may be called more than once.
 func (x *Reactor) Close(context.Context) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 )
 
 // limitSelf sets the kernel's limits on this process. A limit that is already lower stays.
-// Memory is limited by RLIMIT_DATA, not RLIMIT_AS: address space that is reserved without rights, as Go and linear
-// memories do by the gigabyte, counts for the latter only.
+// RLIMIT_DATA limits memory, not RLIMIT_AS: address space reserved without access rights, of which Go and linear
+// memories reserve gigabytes, counts only against RLIMIT_AS.
 func limitSelf(l *WorkerLimits) error {
 	set := func(name string, which int, soft, hard uint64) error {
 		var old unix.Rlimit
@@ -27,7 +27,7 @@ func limitSelf(l *WorkerLimits) error {
 	if err := set("core dumps", unix.RLIMIT_CORE, 0, 0); err != nil {
 		return err
 	}
-	if l.CPU > 0 { // the parent kills first and says why; this holds if it cannot
+	if l.CPU > 0 { // the parent normally kills first and reports why; this limit applies if the parent cannot
 		s := uint64((l.CPU + time.Second - 1) / time.Second)
 		if err := set("processor time", unix.RLIMIT_CPU, s+1, s+2); err != nil {
 			return err

@@ -14,41 +14,41 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// An ExecFunc runs another program on behalf of one that is running; see Host.
+// An ExecFunc runs a program on behalf of a running one; see Host.
 type ExecFunc func(ctx context.Context, c *Command) (exit int, err error)
 
-// A Program is one run of a module: what it is given, and nothing else.
+// A Program is one run of a module: all that the run may reach, and nothing else.
 type Program struct {
 	Module *Module
 	// Args begins with the program's name.
 	Args []string
-	// Env are the variables, "NAME=value". PWD is set to Dir if it is not there.
+	// Env are the variables, "NAME=value". If PWD is missing, it is set to Dir.
 	Env []string
-	// FS is the file system it sees; nil has only /dev.
+	// FS is the file system that the program sees; nil has only /dev.
 	FS *FS
 	// Dir is the working directory, an absolute path of FS; empty is "/".
 	Dir string
-	// Stdin, Stdout and Stderr: nil is /dev/null. A file that is a terminal is one for the program too.
+	// Stdin, Stdout and Stderr: nil is /dev/null. If a stream is a terminal of the host, the program sees a terminal too.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Real gives it the real clock and fresh random numbers.
-	// Zero gives the fixed clock, see Epoch, and random numbers that depend on Args and Dir alone.
+	// Real gives the program the real clock and fresh random numbers.
+	// If it is false, the program gets the fixed clock, see Epoch, and random numbers that depend only on Args and Dir.
 	Real bool
-	// Exec runs programs for it; nil answers that there is no such call.
+	// Exec runs programs on behalf of this one; if it is nil, the call answers that it does not exist.
 	Exec ExecFunc
-	// MemoryLimit is how many bytes of linear memory it may have; zero is DefaultMemory.
+	// MemoryLimit is how many bytes of linear memory the program may use; zero is DefaultMemory.
 	MemoryLimit int64
 
-	budget *memoryBudget // the set of programs it belongs to
+	budget *memoryBudget // of the set of programs that this one belongs to
 }
 
-// A TrapError says that a program was ended by what it did, not by its own exit.
+// A TrapError says that something other than its own exit ended a program.
 type TrapError struct {
 	// Program is the program's name.
 	Program string
-	// Reason is in words: "stack overflow: …", "out of memory (limit 64 MiB)".
+	// Reason is a description: "stack overflow: …", "out of memory (limit 64 MiB)".
 	Reason string
-	// Trace has the functions it was in, innermost first; may be empty.
+	// Trace lists the functions on the program's stack, innermost first; it may be empty.
 	Trace []string
 	err   error
 }
@@ -58,14 +58,14 @@ func (e *TrapError) Error() string { return fmt.Sprintf("program %q: %s", e.Prog
 // Unwrap returns the cause, such as context.Canceled or a *LimitError.
 func (e *TrapError) Unwrap() error { return e.err }
 
-// ExitTrap is the exit code of a program that was ended by a trap, as a shell shows SIGABRT.
+// ExitTrap is the exit code of a program ended by a trap, the code that a shell shows for SIGABRT.
 const ExitTrap = 134
 
 // Run runs a program to its end and returns its exit code.
-// A program that ends itself with any code is no error. A trap, or a call that ended it, is a *TrapError with
-// code ExitTrap.
-// When ctx is done the program ends at its next call; one that computes without calls goes on: it is the worker
-// process that can be killed at any time.
+// If the program exits by itself, with any code, the error is nil. If a trap or a failed call ends it, the error is a
+// *TrapError and the code is ExitTrap.
+// When ctx is done the program ends at its next call. A program that computes without calls goes on: only a worker process
+// can be killed at any time.
 func (r *Runtime) Run(ctx context.Context, pr *Program) (exit int, err error) {
 	if pr.Module == nil {
 		return 0, errors.New("run program: no module")
@@ -129,7 +129,7 @@ func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
 		}
 	}
 	p.fds[0].write = p.fds[0].write && isTerminal(p.fds[0])
-	// The working directory is first, for programs that take the first one for it.
+	// The working directory comes first, for programs that take the first preopen for it.
 	p.preopen(".", p.cwd)
 	if p.golang {
 		p.preopen("/", "/")
@@ -150,9 +150,9 @@ func (p *proc) preopen(name, at string) {
 	_, _ = p.add(&fd{opened: p.fs.openDir(at), preopen: name})
 }
 
-// preopens lists the directories that programs are given beside the working directory.
-// "/" is never one but for Go: wasi-libc would not tell it from ".". Everything of nuka's own is in /nuka, which no relative
-// path begins with; other mounts are named in full.
+// preopens lists the directories that programs get as preopens besides the working directory.
+// "/" is a preopen only for Go, since wasi-libc would not distinguish it from ".". All of nuka's own mounts are in /nuka, and no
+// relative path begins with that; other mounts are preopens under their full names.
 func (f *FS) preopens() []string {
 	var out []string
 	seen := map[string]bool{}
@@ -162,7 +162,7 @@ func (f *FS) preopens() []string {
 		}
 		if i, e := f.lstat(t); e == eOK && i.kind != kindDir {
 			if t = path.Dir(t); t == "/" {
-				continue // it is reached by no program that takes "/" for "."
+				continue // only programs that distinguish "/" from "." can reach it
 			}
 		}
 		if !seen[t] {
@@ -189,7 +189,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	}
 	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
 	defer func() {
-		if r := recover(); r != nil { // instantiation does not recover
+		if r := recover(); r != nil { // wazero does not recover panics during instantiation
 			e, ok := r.(error)
 			if !ok {
 				e = fmt.Errorf("%v", r)
@@ -200,7 +200,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	if err := ctx.Err(); err != nil {
 		return ExitTrap, p.trap(err, budget)
 	}
-	// wazero hands this context to every call; what a call looks up in it is on top.
+	// wazero passes this context to every call. Values that calls look up in it are added last.
 	ctx = experimental.WithMemoryAllocator(ctx, budget)
 	ctx = context.WithValue(ctx, procKey{}, p)
 	mod, err := c.rt.InstantiateModule(ctx, c.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -224,18 +224,18 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 func exitCode(err error) (int, bool) {
 	var exit *sys.ExitError
 	if errors.As(err, &exit) {
-		// A system keeps the low eight bits of a code, so that 256 would be success.
+		// A system keeps only the low eight bits of an exit code, so 256 would become success.
 		return int(min(exit.ExitCode(), 255)), true
 	}
 	return 0, false
 }
 
-// trap makes the error of a program that did not end by itself.
+// trap returns the error of a program that did not exit by itself.
 func (p *proc) trap(err error, budget *memoryBudget) error {
 	t := &TrapError{Program: p.name, err: err}
 	var mem memoryError
 	var limit *LimitError
-	// The text has the trace and says which trap it is, because wazero exports neither errors of traps nor traces.
+	// The text contains the trace and identifies the trap, since wazero exports neither errors of traps nor traces.
 	text, trace, _ := strings.Cut(err.Error(), "\nwasm stack trace:\n")
 	for line := range strings.Lines(trace) {
 		if line = strings.TrimSpace(line); line != "" && len(t.Trace) < 32 {

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// program makes a module with one page of memory (or more) and a _start of the given instructions; call 0 is proc_exit.
+// program makes a module with at least one page of memory and a _start with the given instructions; call 0 is proc_exit.
 func program(pages byte, body ...byte) []byte {
 	sect := func(id byte, b ...byte) []byte { return append([]byte{id, byte(len(b))}, b...) }
 	code := append([]byte{0}, body...)
@@ -33,7 +33,7 @@ func program(pages byte, body ...byte) []byte {
 	}, nil)
 }
 
-// growLoop asks for 16 MiB more until that fails, and exits with how often it got them.
+// growLoop asks for 16 MiB more until that fails, and exits with the number of successes.
 var growLoop = []byte{0x03, 0x40, 0x41, 0x80, 0x02, 0x40, 0x00, 0x41, 0x7f, 0x47, 0x0d, 0x00, 0x0b, 0x3f, 0x00, 0x41, 0x80, 0x02, 0x6e, 0x10, 0x00}
 
 func run(t *testing.T, code []byte, change func(*wasmrt.Program)) (int, error) {
@@ -113,7 +113,7 @@ func TestLoadErrors(t *testing.T) {
 		{bytes.Replace(good, []byte("proc_exit"), []byte("proc_exxx"), 1), ""},
 	} {
 		m, err := rt.Load(ctx, c.code)
-		if c.want == "" { // an unknown import shows when it is run
+		if c.want == "" { // an unknown import fails only when the module runs
 			_, err = rt.Run(ctx, &wasmrt.Program{Module: m})
 			c.want = "proc_exxx"
 		}
@@ -123,7 +123,7 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// Programs have no call that opens a socket, and what they are given are none.
+// TestNoNetwork checks that no call opens a socket, and that no descriptor of a program is a socket.
 func TestNoNetwork(t *testing.T) {
 	for _, call := range []string{"sock_open", "sock_bind", "sock_dial"} {
 		call = (call + "_____")[:9]

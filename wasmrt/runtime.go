@@ -17,28 +17,28 @@ import (
 
 // Options configures a Runtime; nil is all zero.
 type Options struct {
-	// CacheDir keeps machine code between processes.
-	// Several processes may share it. No process that is trusted less than this one may write to it, for this one executes
-	// what it holds. Empty compiles every module anew.
+	// CacheDir is a directory that keeps machine code for later processes.
+	// Several processes may share it. No process with less trust than this one may write to it, because this process executes
+	// the machine code. If it is empty, every module is compiled anew.
 	CacheDir string
-	// Scratch is a folder of this process's own. With it CacheDir is only read, and a module that is not there is compiled
-	// for this process alone. Empty lets this process write to CacheDir.
+	// Scratch is a directory that only this process uses. If it is set, the Runtime only reads CacheDir, and compiles a missing
+	// module for this process alone. If it is empty, this process writes to CacheDir.
 	Scratch string
-	// Ask asks another process to put machine code into CacheDir; it is for use with Scratch. When it returns, the
-	// Runtime looks at the cache again. Nil asks nobody.
+	// Ask requests that another process put machine code into CacheDir; it is used with Scratch. When it returns, the
+	// Runtime checks the cache again. Nil makes no request.
 	Ask func(context.Context, *Missing) error
 	// CompileWorkers is how many goroutines compile one module; zero is two.
 	CompileWorkers int
-	// Log is told of damaged cache entries and the like; nil discards.
+	// Log receives warnings, such as those about damaged cache entries; nil discards them.
 	Log *slog.Logger
 }
 
-// A Missing is a module whose machine code is not in the cache, or is not for this processor.
+// A Missing is a module whose machine code is not in the cache, or is there for another processor only.
 type Missing struct {
 	Code []byte
-	// File is the host's file that it was loaded from, if that is a file of a Tree; else it is empty.
+	// File is the host path of the module, if it was loaded from a file of a Tree; otherwise it is empty.
 	File string
-	// Again says that there is an entry, which is no use here: it is damaged or for another processor.
+	// Again says that the cache has an unusable entry: it is damaged or for another processor.
 	Again bool
 }
 
@@ -58,15 +58,15 @@ type moduleKey [32]byte
 
 func (k moduleKey) String() string { return hex.EncodeToString(k[:20]) }
 
-// loading is a module that is loaded, or being loaded by the first who asked.
+// loading is a module that is loaded, or that its first requester is loading.
 type loading struct {
 	done chan struct{}
 	mod  *Module
 	err  error
 }
 
-// A Module is a compiled program, which may run any number of times and in parallel.
-// It belongs to its Runtime and is closed with it.
+// A Module is a compiled program. It may run any number of times and in parallel.
+// It belongs to its Runtime, whose Close frees it.
 type Module struct {
 	rt   *Runtime
 	key  moduleKey
@@ -79,8 +79,8 @@ type Module struct {
 	bounded *compiled
 }
 
-// compiled is a module's machine code, in a wazero runtime of its own: so its cache entry can be checked before
-// wazero reads it, and a module's memory is given back as a whole.
+// compiled is a module's machine code, in a wazero runtime of its own. So its cache entry can be checked before
+// wazero reads it, and closing it frees all of the module's memory.
 type compiled struct {
 	rt    wazero.Runtime
 	code  wazero.CompiledModule
@@ -98,7 +98,7 @@ func (c *compiled) close(ctx context.Context) error {
 	return err
 }
 
-// ErrClosed is returned by a Runtime that was closed.
+// ErrClosed is the error of calls to a closed Runtime.
 var ErrClosed = errors.New("runtime is closed")
 
 // New returns a Runtime. The caller closes it.
@@ -121,7 +121,7 @@ func New(ctx context.Context, o *Options) (*Runtime, error) {
 	return r, ctx.Err()
 }
 
-// Close frees all modules. No program may be running any more.
+// Close frees all modules. The caller makes sure that no program is running.
 func (r *Runtime) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
@@ -142,13 +142,13 @@ func (r *Runtime) Close(ctx context.Context) error {
 }
 
 // Load compiles a module, or finds it in memory or in the cache.
-// The same bytes give the same Module; who asks while it is being compiled waits.
-// The module keeps code, which must not be changed.
+// The same bytes give the same Module; a caller that requests a module during its compilation waits.
+// The module keeps code, which the caller must not change.
 func (r *Runtime) Load(ctx context.Context, code []byte) (*Module, error) {
 	return r.load(ctx, blake3.Sum256(code), code, "")
 }
 
-// LoadFile is Load of a file of the host.
+// LoadFile loads a module, as Load does, from a file of the host.
 func (r *Runtime) LoadFile(ctx context.Context, name string) (*Module, error) {
 	code, err := os.ReadFile(name)
 	if err != nil {
@@ -188,7 +188,7 @@ func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file str
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		// The one who compiled may have been cancelled; that is no reason for this caller to fail.
+		// If the compiling caller was cancelled, this caller tries again instead of failing.
 		if l.err != nil && ctx.Err() == nil && errors.Is(l.err, context.Canceled) {
 			continue
 		}
@@ -202,7 +202,7 @@ func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte, fi
 		return nil, fmt.Errorf("load program: %w", err)
 	}
 	m := &Module{rt: r, key: key, code: code, file: file, scan: scan}
-	// A reactor is only ever run bounded, everything else only plain; each kind is other machine code.
+	// A reactor only runs bounded, every other module only plain; the two kinds have different machine code.
 	if scan.exports["_start"] {
 		_, err = m.variant(ctx, false)
 	} else {
@@ -214,7 +214,7 @@ func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte, fi
 	return m, nil
 }
 
-// variant returns the machine code of one kind, compiling it if need be.
+// variant returns the machine code of one kind, compiling it if needed.
 func (m *Module) variant(ctx context.Context, bounded bool) (*compiled, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -235,8 +235,8 @@ func (m *Module) variant(ctx context.Context, bounded bool) (*compiled, error) {
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall |
 	experimental.CoreFeaturesExtendedConst | experimental.CoreFeaturesExceptionHandling
 
-// compile makes machine code, through the cache if there is one.
-// A cache that cannot be used costs time and is not an error.
+// compile returns machine code, through the cache if there is one.
+// An unusable cache costs time but is not an error.
 func (r *Runtime) compile(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
 	if r.opts.CacheDir != "" {
 		through := r.compileCached

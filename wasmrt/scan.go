@@ -6,16 +6,16 @@ import (
 	"fmt"
 )
 
-// moduleScan is what is read of a module before it is compiled.
+// moduleScan is the information that scanModule reads from a module before compilation.
 type moduleScan struct {
 	exports map[string]bool
-	// golang says that the program was compiled by Go, which resolves paths itself; see proc.dirAt.
+	// golang says that Go compiled the program, so that the program resolves paths itself; see proc.dirAt.
 	golang bool
 }
 
 var errNotWasm = errors.New("not a WebAssembly module")
 
-// maxScanExports bounds what a scan remembers; the names of interest are few.
+// maxScanExports is how many exports a module may have for scanModule to read their names; only a few names matter.
 const maxScanExports = 1 << 16
 
 // scanModule reads the section headers and the names of the exports.

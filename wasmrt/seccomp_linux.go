@@ -9,23 +9,23 @@ import (
 )
 
 // A sysCall is a system call that a confined process may make.
-// If it has tests, all of them must hold. Several entries for one number are alternatives.
+// If it has tests, all of them must hold. Several entries with one number are alternatives.
 type sysCall struct {
 	nr    uint32
 	tests []argTest
 }
 
-// An argTest holds if an argument, masked, is one of the values.
+// An argTest holds if an argument, masked, equals one of the values.
 type argTest struct {
 	arg    int
 	mask   uint64
 	values []uint64
 }
 
-// asInt masks an argument of which the kernel looks at the lower 32 bits only.
+// asInt masks an argument of which the kernel reads only the lower 32 bits.
 const asInt = 0xffffffff
 
-// x32Bit is set in the numbers of amd64's x32 entry.
+// x32Bit is set in the call numbers of amd64's x32 entry.
 const x32Bit = 0x40000000
 
 // seccompSupported reports whether the kernel has seccomp filters and this architecture has a list of calls.
@@ -38,7 +38,7 @@ func seccompSupported() bool {
 	return e == 0
 }
 
-// loadSeccomp puts all threads of this process behind the filter, for good.
+// loadSeccomp irrevocably installs the filter for all threads of this process.
 func loadSeccomp(network bool) error {
 	f := assemble(allowedCalls(network, os.Getpid()))
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -55,17 +55,17 @@ func loadSeccomp(network bool) error {
 	return nil
 }
 
-// The offsets in the kernel's struct seccomp_data. Both architectures with a list are little endian.
+// Offsets into the kernel's struct seccomp_data. Both architectures with a list are little endian.
 const (
 	offsetNr   = 0
 	offsetArch = 4
 	offsetArgs = 16
 )
 
-// assemble makes the filter.
-// A call through the entry of another architecture, or of x32, ends the process: the numbers mean other calls there.
-// A call that is not in the list answers ENOSYS, as on a kernel without it, so that Go falls back where it can.
-// A call that is in the list with other arguments answers EPERM.
+// assemble returns the filter program.
+// If a call uses the entry of another architecture, or of x32, the filter ends the process: numbers mean other calls there.
+// If a call is not in the list, it returns ENOSYS, as on a kernel without the call, so that Go falls back where it can.
+// If a call is in the list but no entry allows its arguments, it returns EPERM.
 func assemble(calls []sysCall) []unix.SockFilter {
 	var f []unix.SockFilter
 	load := func(offset uint32) {
@@ -85,7 +85,7 @@ func assemble(calls []sysCall) []unix.SockFilter {
 	answer(unix.SECCOMP_RET_KILL_PROCESS)
 	for i, c := range calls {
 		load(offsetNr)
-		next := len(f) // is patched to lead behind this entry
+		next := len(f) // patched below to jump behind this entry
 		jump(unix.BPF_JEQ, c.nr, 0, 0)
 		fails := []int{next}
 		for _, t := range c.tests {
@@ -108,7 +108,7 @@ func assemble(calls []sysCall) []unix.SockFilter {
 	return f
 }
 
-// appendTest appends one test and returns the instructions whose Jf must lead to where a failed test goes on.
+// appendTest appends one test and returns the instructions whose Jf must jump to the code for a failed test.
 func appendTest(f *[]unix.SockFilter, t argTest) (fails []int) {
 	add := func(i unix.SockFilter) { *f = append(*f, i) }
 	half := func(offset, mask uint32) {
@@ -127,7 +127,7 @@ func appendTest(f *[]unix.SockFilter, t argTest) (fails []int) {
 			passes = append(passes, at)
 			continue
 		}
-		// The last value: a difference in either half fails the test.
+		// For the last value, a difference in either half fails the test.
 		fails = append(fails, at-3, at)
 	}
 	for _, at := range passes {
@@ -136,7 +136,7 @@ func appendTest(f *[]unix.SockFilter, t argTest) (fails []int) {
 	return fails
 }
 
-// plain lists calls that are allowed with any arguments.
+// plain returns entries that allow the calls with any arguments.
 func plain(numbers ...uint32) []sysCall {
 	out := make([]sysCall, 0, len(numbers))
 	for _, nr := range numbers {
@@ -145,5 +145,5 @@ func plain(numbers ...uint32) []sysCall {
 	return out
 }
 
-// one is a test for a few values of an argument.
+// one returns a test that an argument has one of a few values.
 func one(arg int, mask uint64, values ...uint64) argTest { return argTest{arg, mask, values} }

@@ -15,12 +15,12 @@ import (
 	"github.com/zeebo/blake3"
 )
 
-// A worker must not write to the cache that others execute from: it may have been taken over, by its program or by
-// its build. So it reads the cache through a folder of its own with links to the entries, and what it compiles itself stays
-// in its memory, or in that folder. The cache is filled by who may: a process compiles a module in a worker that
-// runs no program, and Adopt copies what that worker made.
+// A worker must not write to the cache that other processes execute from: its program or its build may have taken it over.
+// So a worker reads the cache through a directory of its own with links to the entries. Machine code that it compiles
+// itself stays in its memory, or in that directory. A trusted process fills the cache: it compiles a module in a compile
+// worker, which runs no program, and Adopt copies the worker's output.
 
-// compileShared compiles through a cache that is only read.
+// compileShared compiles through a cache that this process only reads.
 func (r *Runtime) compileShared(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
 	name := entryName(m.key, bounded)
 	shared, own := filepath.Join(r.opts.CacheDir, name), filepath.Join(r.opts.Scratch, name)
@@ -37,13 +37,13 @@ func (r *Runtime) compileShared(ctx context.Context, m *Module, bounded bool) (*
 			ask(!errors.Is(err, os.ErrNotExist))
 			continue
 		}
-		if err != nil { // nobody would read what is written
+		if err != nil { // no process would read an entry written here
 			return r.compileWith(ctx, m.code, bounded, nil)
 		}
 		c, err := r.compileOwn(ctx, m, bounded, shared, own)
 		if err == nil {
 			if !asked && madeAnew(own) {
-				ask(true) // for the next process; this one has it
+				ask(true) // for the next process; this one has the machine code
 			}
 			return c, nil
 		}
@@ -55,7 +55,7 @@ func (r *Runtime) compileShared(ctx context.Context, m *Module, bounded bool) (*
 	}
 }
 
-// compileOwn compiles through the folder own, in which the files of the folder shared show.
+// compileOwn compiles through the directory own, which shows the files of the directory shared.
 func (r *Runtime) compileOwn(ctx context.Context, m *Module, bounded bool, shared, own string) (*compiled, error) {
 	err := os.RemoveAll(own)
 	if err == nil {
@@ -76,7 +76,7 @@ func (r *Runtime) compileOwn(ctx context.Context, m *Module, bounded bool, share
 	return c, nil
 }
 
-// showEntry makes the files of an entry show in another folder.
+// showEntry links the files of an entry into another directory.
 func showEntry(shared, own string) error {
 	for _, rel := range entryFiles(shared) {
 		from, to := filepath.Join(shared, rel), filepath.Join(own, rel)
@@ -84,7 +84,7 @@ func showEntry(shared, own string) error {
 			return err
 		}
 		if err := os.Symlink(from, to); err != nil {
-			if err := os.Link(from, to); err != nil { // links to files need a right under Windows
+			if err := os.Link(from, to); err != nil { // under Windows, symbolic links to files need a privilege
 				return err
 			}
 		}
@@ -92,7 +92,7 @@ func showEntry(shared, own string) error {
 	return nil
 }
 
-// madeAnew reports whether there is machine code in own that was compiled, not shown.
+// madeAnew reports whether own contains machine code that this process compiled rather than linked.
 func madeAnew(own string) bool {
 	for _, rel := range entryFiles(own) {
 		if st, err := os.Lstat(filepath.Join(own, rel)); err == nil && st.Mode().IsRegular() {
@@ -102,13 +102,13 @@ func madeAnew(own string) bool {
 	return false
 }
 
-// Cached reports whether a cache has machine code of a module. That may be for another processor.
+// Cached reports whether a cache has machine code of a module. The machine code may be for another processor.
 func Cached(cacheDir string, code []byte) bool {
 	name, err := moduleEntry(code)
 	return err == nil && checkEntry(filepath.Join(cacheDir, name)) == nil
 }
 
-// CompileFile compiles the module of a file into the folder made, for Adopt. It is what a compile worker does.
+// CompileFile compiles the module of a file into the directory made, for Adopt. A compile worker calls it.
 func CompileFile(ctx context.Context, file, made string) error {
 	rt, err := New(ctx, &Options{CacheDir: made})
 	if err != nil {
@@ -118,12 +118,12 @@ func CompileFile(ctx context.Context, file, made string) error {
 	return errors.Join(err, rt.Close(ctx))
 }
 
-// maxMachineCode bounds what Adopt takes.
+// maxMachineCode limits the size of a file that Adopt copies.
 const maxMachineCode = 4 << 30
 
-// Adopt copies into a cache what CompileFile made of a module in a worker, which must have ended.
-// The worker is not trusted with anything but this module's machine code: the entry's name is computed here, and of the
-// folder made only one plain file is read, whose name and place are those of a cache.
+// Adopt copies the output of CompileFile for a module into a cache. The worker that made it must have ended.
+// Adopt trusts the worker with this module's machine code only: it computes the entry's name itself, and reads
+// only one plain file of the directory made, whose name and place must be those of a cache.
 func Adopt(cacheDir, made string, code []byte) error {
 	name, err := moduleEntry(code)
 	if err != nil {
@@ -140,14 +140,14 @@ func Adopt(cacheDir, made string, code []byte) error {
 	return nil
 }
 
-// adopt reads the worker's files through root alone: its links lead nowhere else.
+// adopt reads the worker's files only through root, so that links lead nowhere else.
 func adopt(entry string, root *os.Root, name string) error {
-	if err := checkEntry(entry); err != nil { // with what is damaged nothing may be sealed
+	if err := checkEntry(entry); err != nil { // an entry with damaged files must not be sealed
 		if err := clearEntry(entry); err != nil {
 			return err
 		}
 	}
-	cache, err := wazero.NewCompilationCacheWithDir(entry) // makes the folder of this version
+	cache, err := wazero.NewCompilationCacheWithDir(entry) // makes the directory of this wazero version
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func adopt(entry string, root *os.Root, name string) error {
 	return errors.New("the compiler left nothing")
 }
 
-// adoptFile copies one file. It takes no link, no second name of another file, and nothing that is not made like machine code.
+// adoptFile copies one file. It refuses a link, a file with several names, and a file without the form of machine code.
 func adoptFile(root *os.Root, from, to string) error {
 	st, err := root.Lstat(from)
 	if err != nil {
@@ -211,7 +211,7 @@ func adoptFile(root *os.Root, from, to string) error {
 	return os.Rename(out.Name(), to)
 }
 
-// moduleEntry is the name of the only entry that Load makes of a module.
+// moduleEntry returns the name of the only entry that Load makes for a module.
 func moduleEntry(code []byte) (string, error) {
 	scan, err := scanModule(code)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// exits is a program that ends with a code below 64.
+// exits returns a program that exits with a code below 64.
 func exits(code byte) []byte { return program(1, 0x41, code, 0x10, 0) }
 
-// sharedRun runs a module through a cache that is only read, and returns the exit code and what was logged.
+// sharedRun runs a module through a read-only cache, and returns the exit code and the log.
 func sharedRun(t *testing.T, o wasmrt.Options, code []byte) (int, string) {
 	t.Helper()
 	ctx := context.Background()
@@ -39,7 +39,7 @@ func sharedRun(t *testing.T, o wasmrt.Options, code []byte) (int, string) {
 	return exit, log.String()
 }
 
-// compileInto is what a daemon does: it has a module compiled, and adopts the machine code.
+// compileInto does a daemon's part: it has a module compiled, and adopts the machine code.
 func compileInto(t *testing.T, cache string, code []byte) error {
 	t.Helper()
 	made, file := t.TempDir(), filepath.Join(t.TempDir(), "p.wasm")
@@ -52,7 +52,8 @@ func compileInto(t *testing.T, cache string, code []byte) error {
 	return wasmrt.Adopt(cache, made, code)
 }
 
-// A process with a scratch asks for what is missing, damaged or for another processor, each once, and writes nothing to the cache.
+// TestSharedCache checks that a process with a scratch requests machine code that is missing, damaged or for another processor,
+// each once, and writes nothing to the cache.
 func TestSharedCache(t *testing.T) {
 	cache, code := t.TempDir(), exits(3)
 	var asked []bool
@@ -104,7 +105,7 @@ func TestSharedCache(t *testing.T) {
 		step(what, true)
 		step(what + ", made anew")
 	}
-	// With another processor wazero looks for another name.
+	// On another processor wazero expects another file name.
 	other := filepath.Join(filepath.Dir(entry), strings.Repeat("ab", 32))
 	text, err := os.ReadFile(sum)
 	if err != nil {
@@ -118,8 +119,8 @@ func TestSharedCache(t *testing.T) {
 	step("another processor, added")
 }
 
-// A compile worker that was taken over leaves anything: only one plain file of machine code is taken, for its own module, and no
-// other entry is read through it or changed.
+// TestAdoptTrustsNothing checks Adopt after an attacker has taken over a compile worker and left arbitrary files: Adopt takes only
+// one plain file of machine code, for the worker's own module, and neither reads nor changes another entry.
 func TestAdoptTrustsNothing(t *testing.T) {
 	code, other := exits(3), exits(4)
 	make1 := func(t *testing.T) (cache, made, file string) {
@@ -141,7 +142,7 @@ func TestAdoptTrustsNothing(t *testing.T) {
 		}
 		return cache, made, file
 	}
-	// neighbour is the machine code of the other module, in the cache.
+	// neighbour returns the machine code of the other module in the cache.
 	neighbour := func(t *testing.T, cache string) string {
 		for _, f := range cacheFiles(t, cache) {
 			if filepath.Base(f) != "sum" {

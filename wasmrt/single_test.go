@@ -8,7 +8,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// TestSingleFile mounts one file, as a source that is no archive is.
+// TestSingleFile mounts one file, such as a source that is not an archive.
 func TestSingleFile(t *testing.T) {
 	tree, err := wasmrt.NewTree(slices.Values([]wasmrt.Entry{{Path: "", Kind: wasmrt.KindFile, Data: []byte("alone\n")}}))
 	if err != nil {

@@ -9,18 +9,18 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// errStack is why a program ended that used up the stack it keeps in its memory.
+// errStack is the error of a program that exhausted the stack in its linear memory.
 var errStack = errors.New("stack overflow: the stack in the program's memory is used up; " +
 	"link the program with a larger one (-Wl,-z,stack-size=BYTES), or recurse less")
 
-// stackError adds errStack to the error of a program that reached below its memory because its stack ended there.
+// stackError adds errStack to the error of a program that addressed below its memory because that stack was exhausted.
 //
-// C, C++ and Rust keep arrays, and variables that have an address, in a stack of their own, which grows down to address
-// zero. Nothing checks it: what overflows is the address, and the trap is one about memory. The linker makes the stack's pointer
-// the first global variable, and a pointer that wrapped lies beyond the memory.
+// C, C++ and Rust keep arrays, and variables whose address is taken, on a stack in linear memory, which grows down to address
+// zero. No code checks its end: the address wraps around, and the trap is a memory access out of bounds. The linker makes the
+// stack pointer the first global variable, and a stack pointer that wrapped points beyond the memory.
 func stackError(mod api.Module, err error) error {
 	inside, ok := mod.(experimental.InternalModule)
-	// The text says which trap it is, because wazero exports no errors of traps.
+	// The text identifies the trap, since wazero exports no errors of traps.
 	if !ok || !strings.Contains(err.Error(), "out of bounds memory access") || inside.NumGlobal() == 0 || mod.Memory() == nil {
 		return err
 	}

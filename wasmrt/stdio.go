@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// openStdio makes the file of a standard stream; nil is /dev/null.
-// A file that another program lent is shared, offset and all, and not closed.
+// openStdio opens a standard stream; nil is /dev/null.
+// If another program lent the file, the two programs share it and its offset, and it is not closed.
 func openStdio(v any) (*fd, error) {
 	f := &fd{read: true, write: true, borrowed: true}
 	switch s := v.(type) {
@@ -49,7 +49,7 @@ func openStdio(v any) (*fd, error) {
 	return f, nil
 }
 
-// lent is a program's open file, given to another program as a standard stream.
+// lent is an open file of a program that serves another program as a standard stream.
 type lent struct{ fd *fd }
 
 func (l *lent) Read(b []byte) (int, error) {
@@ -65,16 +65,16 @@ func (l *lent) Write(b []byte) (int, error) {
 	return n, e.err()
 }
 
-// stream is an open file that is a reader or writer of the host.
+// stream is an open file backed by a reader or writer of the host.
 type stream struct {
 	noFile
 	r    io.Reader
 	w    io.Writer
-	f    *os.File // set if it is one
+	f    *os.File // set if the stream is a host file
 	kind fileKind
 
 	mu  sync.Mutex
-	err error // what ends the program
+	err error // the error that ends the program
 }
 
 func (s *stream) fatal() error {

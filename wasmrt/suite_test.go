@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// suiteBox is a box whose guest is the program of testdata/suite.
+// suiteBox returns a box whose guest is the program of testdata/suite.
 func suiteBox(t *testing.T, o *wasmrt.DirOptions) *box {
 	t.Helper()
 	rt, suite := suiteModule(t)
@@ -46,11 +46,11 @@ func (b *box) suite(change func(*wasmrt.Program), args ...string) (string, int) 
 	return out, exit
 }
 
-// TestSuite asserts what the programs of wasi-testsuite assert, as `nuka run` shows a folder (live) and as a build does.
-// docs/wasi.md names what is left out.
+// TestSuite asserts what the programs of wasi-testsuite assert, in a Live directory, as `nuka run` mounts one, and in a build's.
+// docs/wasi.md names the assertions that it leaves out.
 func TestSuite(t *testing.T) {
 	rt, suite := suiteModule(t)
-	// In a build every file has one time, whatever a program sets.
+	// In a build every file has one fixed time, whatever time a program sets.
 	fixedTimes := map[string]bool{"fd_filestat_set": true, "path_filestat": true, "symlink_filestat": true}
 	for _, name := range []string{
 		"clocks", "close_preopen", "dangling_fd", "dangling_symlink", "dir_fd_op_failures", "directory_seek", "fd_advise",
@@ -78,8 +78,8 @@ func TestSuite(t *testing.T) {
 	}
 }
 
-// A path may leave the folder it starts from, since programs have no working directory but the one nuka gives them, and
-// "../x" of it is theirs. So the last assertion of interesting_paths does not hold, and no other fails.
+// TestSuiteInterestingPaths expects the last assertion of interesting_paths to fail, and no other. A path may leave the
+// directory that it starts from: programs have no working directory except the one from nuka, so nuka allows "../x" in it.
 func TestSuiteInterestingPaths(t *testing.T) {
 	out, _ := suiteBox(t, nil).suite(nil, "interesting_paths")
 	want := "open \"dir/nested/../../../suite.dir/dir/nested/file\" lookup 0 flags 0 rights 0x0: errno 0, want one of [63 76]\n"
@@ -94,7 +94,7 @@ func TestSuiteArguments(t *testing.T) {
 	if want := "suite|args|two words|ü| A=1|B=|PWD=/nuka/build|"; exit != 0 || out != want {
 		t.Errorf("exit %d, got %q, want %q", exit, out, want)
 	}
-	// Its own name, and the folder it runs in, are all that a program gets without being given anything.
+	// Without further configuration, a program gets only its own name and its working directory.
 	if out, exit := suiteBox(t, nil).suite(nil, "args"); exit != 0 || out != "suite|args| PWD=/nuka/build|" {
 		t.Errorf("without more: exit %d, got %q", exit, out)
 	}
@@ -106,7 +106,7 @@ func TestSuiteWithoutFolders(t *testing.T) {
 	}
 }
 
-// An exit code beyond eight bits stays a failure: the system of the user would keep the low ones.
+// TestExitCodes checks that an exit code beyond eight bits stays a failure: the user's system would keep only the low bits.
 func TestExitCodes(t *testing.T) {
 	for code, want := range map[int]int{0: 0, 33: 33, 125: 125, 126: 126, 255: 255, 256: 255, -1: 255} {
 		if out, got := suiteBox(t, nil).suite(nil, "exit", strconv.Itoa(code)); got != want {
@@ -115,8 +115,8 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// Standard input that is a silent pipe is waited for; one that has ended, or has bytes, can be read.
-// With the fixed clock reads are always ready, since nothing of the host may show.
+// TestPollOfStandardInput checks that poll waits for standard input while it is a silent pipe, but not if the pipe has ended
+// or has bytes. With the fixed clock reads are always ready, since programs must not see anything of the host.
 func TestPollOfStandardInput(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -144,13 +144,13 @@ func TestPollOfStandardInput(t *testing.T) {
 	}
 }
 
-// A program whose stack is in its memory, as C's is, says that it overflowed.
+// TestStackInMemoryOverflows checks that a program whose stack is in linear memory, as C's is, reports its overflow.
 func TestStackInMemoryOverflows(t *testing.T) {
 	code := program(1,
-		0x23, 0, 0x41, 0x80, 0x08, 0x6b, 0x24, 0, // the pointer goes down by 1024
-		0x23, 0, 0x41, 0, 0x36, 2, 0, // something is stored there
-		0x10, 1) // and again
-	global := []byte{6, 8, 1, 0x7f, 1, 0x41, 0x80, 0x80, 0x04, 0x0b} // at first at the end of the memory
+		0x23, 0, 0x41, 0x80, 0x08, 0x6b, 0x24, 0, // decreases the stack pointer by 1024
+		0x23, 0, 0x41, 0, 0x36, 2, 0, // stores a value there
+		0x10, 1) // recurses
+	global := []byte{6, 8, 1, 0x7f, 1, 0x41, 0x80, 0x80, 0x04, 0x0b} // initially the end of the memory
 	at := bytes.Index(code, []byte{7, 19, 2, 6, 'm'})
 	code = bytes.Join([][]byte{code[:at], global, code[at:]}, nil)
 	_, err := run(t, code, nil)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostChtimes sets the times of an open file; a negative time is left as it is.
-// Not every system can do so to the nanosecond without a path: the microsecond is what all can.
+// hostChtimes sets the times of an open file; a negative time means no change.
+// Not every system can set nanoseconds without a path, but all can set microseconds.
 func hostChtimes(f *os.File, atime, mtime int64) error {
 	st, err := f.Stat()
 	if err != nil {
@@ -25,5 +25,5 @@ func hostChtimes(f *os.File, atime, mtime int64) error {
 	return unix.Futimes(int(f.Fd()), []unix.Timeval{unix.NsecToTimeval(a), unix.NsecToTimeval(m)})
 }
 
-// hostLinkTimes leaves the times of a link as they are: not every system can set them by a name in an open directory.
+// hostLinkTimes leaves the times of a link unchanged: not every system can set them by a name in an open directory.
 func hostLinkTimes(*os.File, string, int64, int64) error { return nil }

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostChtimes sets the times of an open file; a negative time is left as it is.
+// hostChtimes sets the times of an open file; a negative time means no change.
 func hostChtimes(f *os.File, atime, mtime int64) error {
 	ts := timespecs(atime, mtime)
-	// futimens(3): the call without a path is about the file itself.
+	// As in futimens(3), a call without a path changes the file of the descriptor.
 	if _, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, f.Fd(), 0, uintptr(unsafe.Pointer(&ts[0])), 0, 0, 0); e != 0 {
 		return e
 	}

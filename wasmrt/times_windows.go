@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// hostTimes returns the times of a file in nanoseconds; a change of its attributes has no time of its own.
+// hostTimes returns the times of a file in nanoseconds; Windows reports no separate time of attribute changes.
 func hostTimes(st fs.FileInfo) (atime, mtime, ctime int64) {
 	m := st.ModTime().UnixNano()
 	s, ok := st.Sys().(*syscall.Win32FileAttributeData)
@@ -16,7 +16,7 @@ func hostTimes(st fs.FileInfo) (atime, mtime, ctime int64) {
 	return s.LastAccessTime.Nanoseconds(), m, m
 }
 
-// hostChtimes sets the times of an open file, which counts them in 100 ns; a negative time is left as it is.
+// hostChtimes sets the times of an open file, in units of 100 ns; a negative time means no change.
 func hostChtimes(f *os.File, atime, mtime int64) error {
 	var a, m *syscall.Filetime
 	if atime >= 0 {

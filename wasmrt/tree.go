@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// A Kind says what an entry of a tree is.
+// A Kind is the type of an entry of a tree.
 type Kind uint8
 
 const (
@@ -26,29 +26,29 @@ const (
 // An Entry is one file, directory or symbolic link of a read-only tree.
 type Entry struct {
 	// Path is relative and slash-separated; "" or "." is the root.
-	// Parents that have no entry of their own are made.
+	// Missing parent directories are added.
 	Path string `json:"path,omitempty"`
 	Kind Kind   `json:"kind"`
 	// Exec is the executable bit of a file.
 	Exec bool `json:"exec,omitempty"`
 	// Size is the length of a file.
 	Size int64 `json:"size,omitempty"`
-	// Target is what a symbolic link says.
+	// Target is the target of a symbolic link.
 	Target string `json:"target,omitempty"`
-	// File is the host path of a file's bytes.
+	// File is the host path of the file with the content.
 	File string `json:"file,omitempty"`
 	// Data is the file's content when File and Key are empty; Size is then ignored.
 	Data []byte `json:"data,omitempty"`
-	// Key is by what the reader of a tree knows a directory or a file. NewTree ignores it.
+	// Key identifies a directory or a file to the TreeReader. NewTree ignores it.
 	Key string `json:"key,omitempty"`
 }
 
-// A Tree is a read-only tree of files: the metadata is in memory, the bytes are where the entries say.
-// What it shows does not change, and it is safe for use by many programs at once.
+// A Tree is a read-only tree of files. It keeps the metadata in memory; the content is where the entries say.
+// What it shows does not change, and many programs may use it at once.
 type Tree struct {
 	root   *treeNode
 	reader TreeReader         // nil if everything is in memory
-	reads  singleflight.Group // of folders and files, by their keys
+	reads  singleflight.Group // directories and files being read, by their keys
 	failed atomic.Pointer[error]
 }
 
@@ -58,12 +58,12 @@ type treeNode struct {
 	size   int64
 	target string
 	key    string
-	data   []byte                 // of a file without a key and a path
-	file   atomic.Pointer[string] // path of a file's bytes; nil if it is not known
-	folder atomic.Pointer[folder] // of a directory; nil if it has not been read
+	data   []byte                 // content of a file without key and path
+	file   atomic.Pointer[string] // host path of a file's content; nil if not known yet
+	folder atomic.Pointer[folder] // content of a directory; nil if not read yet
 }
 
-// A folder is what a directory holds.
+// A folder is the content of a directory.
 type folder struct {
 	children map[string]*treeNode
 	names    []string // sorted by bytes
@@ -82,7 +82,7 @@ func (e *Entry) node() (*treeNode, error) {
 	case e.Kind == KindDir && e.Key == "":
 		n.folder.Store(&folder{})
 	case e.Kind == KindFile && e.File != "":
-		file := e.File // a pointer into the entry would keep all of it
+		file := e.File // a pointer into the entry would keep the whole entry in memory
 		n.file.Store(&file)
 	case e.Kind == KindFile && e.Key == "":
 		n.data, n.size = e.Data, int64(len(e.Data))
@@ -90,13 +90,13 @@ func (e *Entry) node() (*treeNode, error) {
 	return n, nil
 }
 
-// validPath reports whether a path is a clean relative one that programs can see.
+// validPath reports whether a path is clean and relative, and programs can see it.
 func validPath(p string) bool {
 	return fs.ValidPath(p) && !strings.ContainsRune(p, 0) && utf8.ValidString(p)
 }
 
-// NewTree returns the tree of the given entries, in whatever order they come; one file alone has the path "".
-// Two entries with one path, a name that is no clean relative path, or an entry below a file are errors.
+// NewTree returns the tree of the given entries, in any order. If the tree is a single file, its path is "".
+// It fails for two entries with one path, a path that is not clean and relative, and an entry below a file.
 func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 	dir := Entry{Kind: KindDir}
 	root, err := dir.node()
@@ -151,7 +151,7 @@ func NewTree(entries iter.Seq[Entry]) (*Tree, error) {
 	return &Tree{root: root}, nil
 }
 
-// below returns the folder at a path below a directory, which it makes with all above it.
+// below returns the folder at a path below a directory. It creates missing directories on the way.
 func (n *treeNode) below(dir string) (*folder, error) {
 	f := n.folder.Load()
 	for _, c := range strings.Split(dir, "/") {
@@ -190,7 +190,7 @@ func (n *treeNode) sort() {
 	}
 }
 
-// lookup finds the node of a link-free path relative to the root.
+// lookup finds the node at a path relative to the root. It follows no links.
 func (t *Tree) lookup(rel string) (*treeNode, errno) {
 	n := t.root
 	for rel != "" && rel != "." {

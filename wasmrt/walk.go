@@ -12,16 +12,16 @@ const (
 	maxName  = 255
 )
 
-// spot is where a walk ended: a path without links, and what is there.
-// With eNoent, path names what is missing if only the last component is.
+// spot is the end of a walk: a path without links, and the file there.
+// With eNoent, path is the missing path if only its last component is missing, and empty otherwise.
 type spot struct {
 	path string
 	info info
-	// slash says that the path demanded a directory.
+	// slash says that the path requires a directory, as a path that ends in a slash does.
 	slash bool
 }
 
-// checkPath refuses what can be no path.
+// checkPath refuses strings that cannot be a path.
 func checkPath(name string) errno {
 	switch {
 	case name == "":
@@ -36,9 +36,9 @@ func checkPath(name string) errno {
 	return eOK
 }
 
-// walk follows a path from a directory, component by component, in the programs' own name space.
-// Links are read and resolved here, so ".." after a link leaves the link's target; no host path is ever formed.
-// follow says what to do with a link at the end; a trailing slash follows it too.
+// walk follows a path from a directory, component by component, in the name space of the programs.
+// It reads and resolves links itself, so ".." after a link leaves the link's target. It never forms a host path.
+// If follow is true, or the path ends in a slash, it also follows a link at the end.
 func (f *FS) walk(base, name string, follow bool) (spot, errno) {
 	if e := checkPath(name); e != eOK {
 		return spot{}, e
@@ -118,7 +118,7 @@ func (f *FS) walk(base, name string, follow bool) (spot, errno) {
 	}
 }
 
-// parent walks to where a name is to be made, removed or renamed: links in the way are followed, the last is not.
+// parent walks to a name to be created, removed or renamed: it follows links on the way, but not the last component.
 func (f *FS) parent(base, name string) (spot, errno) {
 	trimmed := strings.TrimRight(name, "/")
 	if trimmed == "" {
@@ -138,7 +138,7 @@ func (f *FS) parent(base, name string) (spot, errno) {
 	return l, e
 }
 
-// openRequest is how a file is to be opened.
+// openRequest says how to open a file.
 type openRequest struct {
 	flag      openFlag
 	create    bool
@@ -149,15 +149,15 @@ type openRequest struct {
 // opened is an open file or directory.
 type opened struct {
 	file file   // nil for a directory
-	path string // where it was when it was opened
-	m    *mount // of a directory, nil above mounts
+	path string // path at the time of opening
+	m    *mount // mount of a directory, nil above mounts
 	ref  *dirRef
 	ino  uint64
 }
 
-// open opens or makes a file, or opens a directory.
+// open opens or creates a file, or opens a directory.
 func (f *FS) open(base, name string, r openRequest) (opened, errno) {
-	for range 8 { // again, if somebody else makes or removes the file in between
+	for range 8 { // tries again if another program creates or removes the file meanwhile
 		l, e := f.walk(base, name, r.follow && r.flag&openExcl == 0)
 		switch {
 		case e == eNoent && l.path != "" && r.create:
@@ -206,7 +206,7 @@ func (f *FS) openDir(p string) opened {
 	return o
 }
 
-// where returns the present path of an open directory, eNoent when it was removed.
+// where returns the current path of an open directory, or eNoent if the directory was removed.
 func (o *opened) where() (string, errno) {
 	if o.m == nil {
 		return o.path, eOK

@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// needWalls skips a test where this system lacks a wall; in CI, where CI is set, it fails it: a skip there would hide the wall.
+// needWalls skips a test if this system lacks a wall. If CI is set, it fails the test instead: a skip would hide the missing wall.
 func needWalls(t *testing.T) {
 	t.Helper()
 	if missing := wasmrt.MissingWalls(); len(missing) > 0 {

@@ -10,9 +10,9 @@ import (
 )
 
 // wasiCalls are the calls of wasi_snapshot_preview1 except proc_exit.
-// They are our own rather than wazero's because those clean paths before a file system sees them: ".." after a link
-// would be wrong, and "../x" from the working directory refused; they know neither "cross-device link" nor "no space
-// left", and lose track of an open directory that is renamed.
+// They replace wazero's own, which clean paths before a file system sees them: ".." after a link would be wrong, and
+// "../x" from the working directory refused. Also, wazero's know neither "cross-device link" nor "no space left", and
+// lose track of an open directory after its rename.
 var wasiCalls = []hostFunc{
 	{"args_get", "ii", argsGet},
 	{"args_sizes_get", "ii", argsSizesGet},
@@ -63,16 +63,16 @@ var wasiCalls = []hostFunc{
 	{"path_unlink_file", "iii", needs(pathUnlinkFile, need{0, rightUnlink})},
 }
 
-// errStopped ends a program whose context is done, at its next call.
+// errStopped ends a program at its next call after its context is done.
 var errStopped = errors.New("cancelled")
 
 func procExit(ctx context.Context, mod api.Module, stack []uint64) {
 	code := uint32(stack[0])
 	_ = mod.CloseWithExitCode(ctx, code)
-	panic(sys.NewExitError(code)) // nothing after the call may run
+	panic(sys.NewExitError(code)) // no instruction after the call may run
 }
 
-// notSocket answers every call on a socket: no descriptor is one.
+// notSocket answers every call on a socket: no descriptor is a socket.
 func notSocket(p *proc, _ memory, a []uint64) errno {
 	if _, e := p.get(a[0]); e != eOK {
 		return e

@@ -32,8 +32,8 @@ func fdPrestatDirName(p *proc, m memory, a []uint64) errno {
 	return e
 }
 
-// fdReaddir lists the directory as it was when it was first read, or last from the start, so that making and
-// removing files meanwhile neither skips nor repeats names.
+// fdReaddir lists the directory as it was at the first read, or at the last read from the start. So if files are created
+// or removed meanwhile, no name is skipped or repeated.
 func fdReaddir(p *proc, m memory, a []uint64) errno {
 	f, e := p.get(a[0])
 	if e != eOK {

@@ -32,7 +32,7 @@ func (p *proc) fileAt(n uint64) (*fd, errno) {
 	return f, e
 }
 
-// readable and writable return an open file that may be read or written.
+// readable returns an open file that may be read, and writable one that may be written.
 func (p *proc) readable(n uint64) (*fd, errno) {
 	f, e := p.fileAt(n)
 	if e == eOK && !f.read {
@@ -122,19 +122,19 @@ func fdFdstatSetFlags(p *proc, _ memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	// As with fcntl(2), whether writes are synchronous is said when a file is opened and not changed after.
+	// As with fcntl(2), a program chooses synchronous writes when it opens a file, and cannot change that afterwards.
 	if flags := uint32(a[1]); flags&^(fdflagAppend|fdflagNonblock|fdflagSyncs) != 0 || uint16(flags)&fdflagSyncs != f.syncs {
 		return eInval
 	}
 	f.atEnd = a[1]&fdflagAppend != 0
-	f.nonblock = a[1]&fdflagNonblock != 0 // remembered; files never block and pipes always do
+	f.nonblock = a[1]&fdflagNonblock != 0 // stored only: files never block and pipes always do
 	return eOK
 }
 
 func (p *proc) statFD(f *fd) (info, errno) {
 	if f.file == nil {
 		at, e := f.where()
-		if e != eOK { // removed, still open
+		if e != eOK { // a removed directory that is still open
 			return p.fs.fill(f.path, info{kind: kindDir}), eOK
 		}
 		i, e := p.fs.lstat(at)
@@ -187,7 +187,7 @@ func fdFilestatSetSize(p *proc, _ memory, a []uint64) errno {
 	return f.file.truncate(int64(a[1]))
 }
 
-// times reads the arguments of a call that sets times; negative leaves one as it is.
+// times reads the arguments of a call that sets times; a negative time means no change.
 func (p *proc) times(atim, mtim, flags uint64) (atime, mtime int64, e errno) {
 	atime, mtime = -1, -1
 	if flags&timeAtim != 0 && flags&timeAtimNow != 0 || flags&timeMtim != 0 && flags&timeMtimNow != 0 || flags > 15 {
@@ -234,10 +234,10 @@ func fdFilestatSetTimes(p *proc, _ memory, a []uint64) errno {
 // maxIovs is POSIX's usual IOV_MAX.
 const maxIovs = 1024
 
-// maxTransfer is how much one call reads or writes: the sum must fit the program's ssize_t.
+// maxTransfer is how many bytes one call reads or writes at most: the sum must fit the program's ssize_t.
 const maxTransfer = math.MaxInt32
 
-// each calls fn with the buffers of a vector until one is not used up, and stores the sum of what fn did.
+// each calls fn with the buffers of a vector until fn does not use a whole buffer, and stores the sum of fn's counts.
 func each(m memory, iovs, count, result uint64, fn func(b []byte) (int, errno)) errno {
 	n := uint64(uint32(count))
 	if n > maxIovs {

@@ -9,7 +9,7 @@ func (p *proc) pathArg(m memory, dir, ptr, n uint64) (base, name string, e errno
 		return "", "", eNoent
 	}
 	if name[0] == '/' {
-		// A path of a call is relative to a directory; only links may be absolute.
+		// A path in a call is relative to a directory; only the targets of links may be absolute.
 		return "", "", ePerm
 	}
 	return p.dirAt(dir, name)
@@ -42,7 +42,7 @@ func pathOpen(p *proc, m memory, a []uint64) errno {
 		write = true
 	}
 	if !read && !write {
-		// Rights are all there is to tell how a file is to be used, and some callers give none.
+		// Only the requested rights say how a program will use the file, and some programs request none.
 		read, write = true, r.create || fdflags&fdflagAppend != 0
 	}
 	if read {
@@ -130,8 +130,8 @@ func pathReadlink(p *proc, m memory, a []uint64) errno {
 	return m.put32(a[5], uint32(copy(buf, target)))
 }
 
-// change finds the mount and path of a name that is to be made or removed.
-// exists says what must be the case.
+// change finds the mount and path of a name to be created or removed.
+// exists says whether the name must exist; otherwise it must not.
 func (p *proc) change(base, name string, exists bool) (m *mount, rel string, l spot, e errno) {
 	l, e = p.fs.parent(base, name)
 	switch {
@@ -159,7 +159,7 @@ func pathCreateDirectory(p *proc, m memory, a []uint64) errno {
 	}
 	mt, rel, _, e := p.change(base, name, false)
 	if e != eOK {
-		if e == eBusy || e == eInval || e == eNotempty { // "/", "." and ".."
+		if e == eBusy || e == eInval || e == eNotempty { // the path is "/", or ends in "." or ".."
 			return eExist
 		}
 		return e

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// maxPoll is how many events one poll may wait for.
+	// maxPoll is the maximum number of events in one poll.
 	maxPoll = 4096
 
 	eventClock = 0
@@ -18,13 +18,13 @@ const (
 	eventHangup = 1
 )
 
-// A subscription is one thing that a poll waits for.
+// A subscription is one event that a poll waits for.
 type subscription struct {
 	user uint64
 	kind byte
-	// at is when a clock is due, from now.
+	// at is the time from now at which a clock event is due.
 	at time.Duration
-	// file is what a read waits for, nil if a read never blocks.
+	// file is the host file that a read waits for, nil if the read never blocks.
 	file *os.File
 	fd   *fd
 	err  errno
@@ -41,7 +41,7 @@ func (p *proc) subscription(s []byte) subscription {
 		}
 		at := min(binary.LittleEndian.Uint64(s[24:]), math.MaxInt64)
 		sub.at = time.Duration(at)
-		if binary.LittleEndian.Uint16(s[40:])&1 != 0 { // absolute
+		if binary.LittleEndian.Uint16(s[40:])&1 != 0 { // an absolute time
 			now := p.clock.monotonic()
 			if id == 0 {
 				now = p.clock.wall()
@@ -62,8 +62,8 @@ func (p *proc) subscription(s []byte) subscription {
 	return sub
 }
 
-// waitsFor returns the host's file that a read of a descriptor may wait for, nil if there is none.
-// With the fixed clock a read is always ready, as it depends on nothing but what the program does.
+// waitsFor returns the host file that a read of a descriptor may wait for, nil if there is none.
+// With the fixed clock a read is always ready, so that the result depends only on what the program does.
 func (p *proc) waitsFor(f *fd) *os.File {
 	s, ok := f.file.(*stream)
 	if !ok || !p.clock.real || s.kind == kindFile {
@@ -72,7 +72,7 @@ func (p *proc) waitsFor(f *fd) *os.File {
 	return s.f
 }
 
-// put writes the event of a subscription that is ready or failed.
+// put writes the event of a subscription that is ready or has failed.
 func (s subscription) put(b []byte, count uint64, flags uint16) {
 	clear(b)
 	binary.LittleEndian.PutUint64(b, s.user)
@@ -84,8 +84,8 @@ func (s subscription) put(b []byte, count uint64, flags uint16) {
 	}
 }
 
-// pollOneoff waits for the first of some clocks and files.
-// A terminal, pipe or socket that is a standard stream is waited for; every other file is always ready.
+// pollOneoff waits until the first clock or file of its subscriptions is ready.
+// It waits for a terminal, pipe or socket that is a standard stream; every other file is always ready.
 func pollOneoff(p *proc, m memory, a []uint64) errno {
 	n := uint64(uint32(a[2]))
 	if n == 0 || n > maxPoll {
@@ -99,7 +99,7 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
-	subs := make([]subscription, n) // read before the first event is written: the two may overlap
+	subs := make([]subscription, n) // read before the first event is written: the two buffers may overlap
 	for i := range subs {
 		subs[i] = p.subscription(in[i*48:][:48])
 	}
@@ -120,7 +120,7 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 			files = append(files, s.file)
 		}
 	}
-	if count > 0 { // something is ready: what else is so now
+	if count > 0 { // an event is ready: only add others that are ready now
 		first = 0
 	}
 	var ready []readiness
@@ -152,7 +152,7 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 	return m.put32(a[3], uint32(count))
 }
 
-// unread is how many bytes a read gets at once, at least one.
+// unread returns how many bytes a read gets without waiting, at least one.
 func (s subscription) unread() uint64 {
 	if s.kind != eventRead || s.err != eOK || s.fd.file == nil {
 		return 1
@@ -165,7 +165,7 @@ func (s subscription) unread() uint64 {
 	return uint64(max(i.size-at, 1))
 }
 
-// readiness is what hostPoll found of one file.
+// readiness is hostPoll's result for one file.
 type readiness struct {
 	ok    bool
 	count uint64

@@ -1,6 +1,6 @@
 package wasmrt
 
-// Rights of a descriptor, by their bits in the WASI interface.
+// Rights of a descriptor, as bits of the WASI interface.
 const (
 	rightDatasync uint64 = 1 << iota
 	rightRead
@@ -39,14 +39,14 @@ const (
 	rightsDir = rightsAll &^ (rightRead | rightSeek | rightTell | rightWrite | rightAllocate | rightSetSize)
 )
 
-// A need is the right that a call needs of the descriptor in one of its arguments.
+// A need is the right that a call requires of the descriptor in one of its arguments.
 type need struct {
 	arg   int
 	right uint64
 }
 
-// needs makes a call answer ENOTCAPABLE when the program gave up a right that it needs.
-// A call that names no open descriptor is left to answer that itself.
+// needs makes a call answer ENOTCAPABLE if the program gave up a required right.
+// If an argument is no open descriptor, fn itself answers with the error.
 func needs(fn call, list ...need) call {
 	return func(p *proc, m memory, a []uint64) errno {
 		for _, n := range list {
@@ -58,7 +58,7 @@ func needs(fn call, list ...need) call {
 	}
 }
 
-// kind returns what is open.
+// kind returns the type of the open file.
 func (f *fd) kind() (fileKind, errno) {
 	if f.file == nil {
 		return kindDir, eOK
@@ -67,7 +67,7 @@ func (f *fd) kind() (fileKind, errno) {
 	return i.kind, e
 }
 
-// rights returns what a descriptor may be used for, and what those that are opened by paths from it may be used for.
+// rights returns the rights of a descriptor, and the rights that descriptors opened by paths from it inherit.
 func (f *fd) rights(kind fileKind) (base, inherit uint64) {
 	if kind == kindDir {
 		return rightsDir &^ f.lost, rightsAll &^ f.lostBelow
@@ -86,7 +86,7 @@ func (f *fd) rights(kind fileKind) (base, inherit uint64) {
 	return base &^ f.lost, 0
 }
 
-// fdFdstatSetRights gives rights up; none comes back.
+// fdFdstatSetRights removes rights from a descriptor. A program cannot get them back.
 func fdFdstatSetRights(p *proc, _ memory, a []uint64) errno {
 	f, e := p.get(a[0])
 	if e != eOK {

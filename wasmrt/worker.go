@@ -14,44 +14,45 @@ import (
 	"time"
 )
 
-// WorkerLimits bounds a worker process; zero fields are no limit.
+// WorkerLimits bounds a worker process; a zero field means no limit.
 type WorkerLimits struct {
-	// Memory is how much a worker may have, all its programs and their machine code included.
-	// Under Linux, writable memory beyond it is refused (a program's memory.grow answers -1) and a worker whose
-	// resident memory is larger is killed.
+	// Memory limits the memory of the worker in bytes, including all its programs and their machine code.
+	// Under Linux the kernel refuses writable memory beyond it (a program's memory.grow answers -1), and a worker with more
+	// resident memory is killed.
 	Memory int64 `json:"memory,omitempty"`
-	// CPU is the processor time it may use, Wall the time it may live. Then it is killed.
+	// CPU limits the worker's processor time, Wall its lifetime. A worker that exceeds one of them is killed.
 	CPU  time.Duration `json:"cpu,omitempty"`
 	Wall time.Duration `json:"wall,omitempty"`
-	// OpenFiles is how many files it may have open.
+	// OpenFiles is how many files the worker may have open.
 	OpenFiles uint64 `json:"openFiles,omitempty"`
-	// FileSize is how large a file it may write. The number of files and their sum are limits of a Dir.
+	// FileSize limits, in bytes, the size of a file that the worker writes. A Dir limits the number of files and their sum.
 	FileSize int64 `json:"fileSize,omitempty"`
 }
 
 // A WorkerCommand says how to start a worker.
 type WorkerCommand struct {
-	// Path is the executable; empty is this one. Args are its arguments, without its name: they make it call Enter.
+	// Path is the executable; empty is this one. Args are its arguments, without its name. They must make it call Enter.
 	Path string
 	Args []string
-	// Env are its variables; there are no others.
+	// Env are all of the worker's variables; it inherits none.
 	Env    []string
 	Limits WorkerLimits
-	// ReadOnly and ReadWrite are the host's files and folders it may use where the system can confine it.
+	// ReadOnly and ReadWrite list the host's files and directories that the worker may use, where the system can confine it.
 	ReadOnly, ReadWrite []string
-	// Network lets it use the network. Under Linux, if this process is root's, it becomes Nobody's.
+	// Network lets the worker use the network. Under Linux, if this process runs as root, the worker runs as user Nobody.
 	Network bool
-	// Dir is where it starts; empty is the root folder. It may be one that it could not reach any more by its whole path.
+	// Dir is the directory where the worker starts; empty is the root directory. The confined worker may be unable to reach
+	// it by its full path.
 	Dir string
-	// Partial starts the worker even where the system lacks a wall; else Spawn fails with a *WallError.
+	// Partial starts the worker even if the system lacks a wall; without it, Spawn fails with a *WallError.
 	Partial bool
-	// Unconfined leaves out everything but the limits.
+	// Unconfined starts the worker without any confinement except the limits.
 	Unconfined bool
-	// Stderr gets what it writes there; nil keeps the last lines for the error only.
+	// Stderr receives the worker's standard error; nil keeps only the last lines, for the error.
 	Stderr io.Writer
 }
 
-// A Worker is a child process that runs programs and can be killed at any time.
+// A Worker is a child process that runs programs. It can be killed at any time.
 type Worker struct {
 	// Conn is connected to the Conn that Enter returned in the child.
 	*Conn
@@ -60,7 +61,7 @@ type Worker struct {
 	done   chan struct{}
 	err    error
 	mu     sync.Mutex
-	reason error // why it was killed
+	reason error // why the worker was killed
 }
 
 // enterSpec is the first message to a worker.
@@ -70,16 +71,16 @@ type enterSpec struct {
 	Unconfined bool
 }
 
-// Nobody is, under Linux, the user and the group of a process that was root's and may use the network.
+// Nobody is, under Linux, the user and group ID of a worker that root started and that may use the network.
 const Nobody = 65534
 
-// Allowed is what a confined process may use.
+// Allowed lists what a confined process may use.
 type Allowed struct {
-	// ReadOnly and ReadWrite are files and folders of the host.
+	// ReadOnly and ReadWrite list files and directories of the host.
 	ReadOnly, ReadWrite []string
-	// Network lets it use the network.
+	// Network lets the process use the network.
 	Network bool
-	// Partial lets it go on where the system lacks a wall.
+	// Partial lets the process run even if the system lacks a wall.
 	Partial bool
 }
 
@@ -90,8 +91,8 @@ func (e *WallError) Error() string {
 	return "this system cannot confine a worker: it lacks " + strings.Join(e.Missing, "; ")
 }
 
-// Spawn starts a worker, which lives until it exits, Close or Kill is called, a limit is hit or ctx is done.
-// It does not outlive this process where the system can see to that.
+// Spawn starts a worker, which lives until it exits, Close or Kill is called, it exceeds a limit, or ctx is done.
+// Where the system supports it, the worker dies with this process.
 func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 	name := c.Path
 	if name == "" {
@@ -102,7 +103,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		name = exe
 	}
 	cmd := exec.Command(name, c.Args...)
-	cmd.Env = append([]string{}, c.Env...) // not nil, which would be ours
+	cmd.Env = append([]string{}, c.Env...) // not nil, which would inherit the variables of this process
 	cmd.Dir = c.Dir
 	if cmd.Dir == "" && runtime.GOOS != "windows" {
 		cmd.Dir = "/"
@@ -123,12 +124,12 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 	if c.Stderr != nil {
 		cmd.Stderr = io.MultiWriter(c.Stderr, last)
 	}
-	// What a killed worker's own children hold open must not keep Wait from returning.
+	// Children of a killed worker may hold its output open. That must not keep Wait from returning.
 	cmd.WaitDelay = 2 * time.Second
 	w := &Worker{Conn: NewConn(outR, in), cmd: cmd, in: in, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
-		// The kernel sends the signal of a parent's death when the thread that started the child ends.
+		// Under Linux the kernel signals a parent's death when the thread that started the child ends, so this thread must stay.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := startConfined(cmd, c.Unconfined || c.Network, c.Partial)
@@ -138,7 +139,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 			return
 		}
 		err = cmd.Wait()
-		_ = killWorker(cmd) // what it may have left behind
+		_ = killWorker(cmd) // the worker may have left children
 		w.finish(err, last.String())
 		close(w.done)
 	}()
@@ -147,7 +148,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	go w.watch(ctx, &c.Limits)
-	go func() { // after the end nobody else writes; let readers see the rest, then the end
+	go func() { // after the end no process writes; readers have a minute to read the rest
 		<-w.done
 		time.AfterFunc(time.Minute, func() { outR.Close() })
 	}()
@@ -182,7 +183,7 @@ func (w *Worker) finish(err error, stderr string) {
 	}
 }
 
-// watch kills the worker when its time is over or it has grown too large.
+// watch kills the worker when it has exceeded its time or memory limit.
 func (w *Worker) watch(ctx context.Context, l *WorkerLimits) {
 	var wall <-chan time.Time
 	if l.Wall > 0 {
@@ -220,7 +221,7 @@ func (w *Worker) watch(ctx context.Context, l *WorkerLimits) {
 	}
 }
 
-// Kill ends the worker now, with a reason that Wait returns.
+// Kill ends the worker now. Wait returns the reason.
 func (w *Worker) Kill(reason error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,23 +238,23 @@ func (w *Worker) Kill(reason error) {
 	}
 }
 
-// CloseSend tells the worker that no more messages come; its Recv returns io.EOF.
+// CloseSend ends the messages to the worker: the worker's Recv returns io.EOF.
 func (w *Worker) CloseSend() error { return w.in.Close() }
 
-// Wait waits for the worker's end: nil if it exited with code zero.
-// A limit that was hit is a *LimitError, the end of Spawn's context its cause.
+// Wait waits for the end of the worker. It returns nil if the worker exited with code zero, a *LimitError if the worker
+// exceeded a limit, and the context's cause if the context given to Spawn ended.
 func (w *Worker) Wait() error {
 	<-w.done
 	return w.err
 }
 
-// Done is closed when the worker has ended.
+// Done returns a channel that is closed when the worker has ended.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
-// Pid is the worker's process number.
+// Pid returns the worker's process ID.
 func (w *Worker) Pid() int { return w.cmd.Process.Pid }
 
-// Close tells the worker to end and waits; after a second it is killed.
+// Close asks the worker to end and waits for that; after a second it kills the worker.
 func (w *Worker) Close() error {
 	_ = w.CloseSend()
 	t := time.AfterFunc(time.Second, func() { w.Kill(nil) })
@@ -261,8 +262,8 @@ func (w *Worker) Close() error {
 	return w.Wait()
 }
 
-// Enter is what a worker calls first of all: it confines this process as its parent said and returns the connection.
-// From here on standard input and output belong to the connection: os.Stdout is standard error.
+// Enter confines this process as its parent requested, and returns the connection. A worker calls it before anything else.
+// Afterwards standard input and output belong to the connection, and os.Stdout is standard error.
 func Enter() (*Conn, error) {
 	in, out := os.Stdin, os.Stdout
 	os.Stdout = os.Stderr
@@ -307,7 +308,7 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String returns the first line of what is kept if it is a Go panic, else the last.
+// String returns the first line that reports a crash of Go's runtime, or else the last line.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// startConfined starts a worker in a process group of its own, which is killed with us, and unless it is unconfined in
-// name spaces of its own: without any network, System V IPC and host name.
-// Where the system does not allow that it fails with a *WallError; with partial the worker is started without them.
+// startConfined starts a worker in a process group of its own. The kernel kills the worker when this process dies. Unless
+// unconfined is set, the worker gets name spaces of its own, without network, shared System V IPC and host name.
+// If the system does not allow these, it fails with a *WallError; if partial is set, it starts the worker without them.
 func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
 	if missing := kernelWalls(); len(missing) > 0 && !unconfined && !partial {
 		return &WallError{missing}
@@ -33,8 +33,8 @@ func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
 	return cmd.Start()
 }
 
-// spaces returns the flags of clone that give a worker the best name spaces that can be had, or why there are none.
-// It starts a process in them whose program lies below a file: the error is about the program if all before it went well.
+// spaces returns the flags of clone for the best name spaces that a worker can get, or the error if it can get none.
+// It starts a process in them whose program path lies below a file. If the error is ENOTDIR, creating the name spaces worked.
 var spaces = sync.OnceValues(func() (uintptr, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -66,7 +66,7 @@ func workerAttr(flags uintptr) *syscall.SysProcAttr {
 // killWorker kills the process group.
 func killWorker(cmd *exec.Cmd) error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
-// exitLimit tells a limit of the kernel's from another end.
+// exitLimit returns the error of the kernel's limit that ended a process, or nil if no limit did.
 func exitLimit(st *os.ProcessState) error {
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() && ws.Signal() == syscall.SIGXCPU {
 		return &LimitError{"used too much processor time"}
@@ -74,7 +74,7 @@ func exitLimit(st *os.ProcessState) error {
 	return nil
 }
 
-// clockTick is the unit of times in /proc, the same on all systems Go runs on.
+// clockTick is the unit of times in /proc; it is the same on all systems that Go supports.
 const clockTick = time.Second / 100
 
 // usage returns the processor time and the resident memory of a process.
@@ -97,10 +97,11 @@ func usage(pid int) (cpu time.Duration, rss int64, ok bool) {
 	return time.Duration(user+system) * clockTick, pages * int64(os.Getpagesize()), err1 == nil && err2 == nil && err3 == nil
 }
 
-// pipeRoom is how much a pipe to or from a worker holds, so that a block crosses it in one go: what Linux gives anybody.
+// pipeRoom is the capacity of a pipe to or from a worker, in bytes: Linux's limit for ordinary users. A block crosses such a
+// pipe in one go.
 const pipeRoom = 1 << 20
 
-// widen makes a pipe hold more. With less it is only slower.
+// widen enlarges the buffer of a pipe. If that fails, the pipe is only slower.
 func widen(pipe any) {
 	f, ok := pipe.(syscall.Conn)
 	if !ok {

@@ -19,12 +19,12 @@ func startConfined(cmd *exec.Cmd, unconfined, partial bool) error {
 
 func exitLimit(*os.ProcessState) error { return nil }
 
-// usage is not known here; the kernel's own limits are all there is.
+// usage measures nothing on this system; only the kernel's own limits apply.
 func usage(int) (cpu time.Duration, rss int64, ok bool) { return 0, 0, false }
 
 func closeInherited() error { return nil }
 
-// confine limits this process. There are no walls here: without a.Partial it fails with a *WallError.
+// confine limits this process. This system has no walls: without a.Partial it fails with a *WallError.
 func confine(l *WorkerLimits, a *Allowed) error {
 	if !a.Partial {
 		return &WallError{MissingWalls()}
@@ -37,8 +37,8 @@ func MissingWalls() []string {
 	return []string{"Landlock, seccomp and name spaces: workers are not kept from the network and the files of this user (only Linux has them)"}
 }
 
-// Confinement lists what this system lacks to confine worker processes: the missing walls, and limits.
-// Programs are WebAssembly all the same and reach nothing they are not given; what is missing is the second wall.
+// Confinement lists what this system lacks to confine worker processes: the missing walls and limits.
+// Even then, programs are WebAssembly and reach only what they are given. The second wall is what is missing.
 func Confinement() []string {
 	out := append(MissingWalls(),
 		"workers are not killed for the memory or the processor time they use, but for the time that passes",
@@ -51,5 +51,5 @@ func Confinement() []string {
 	return out
 }
 
-// widen does nothing: pipes are as large as they are.
+// widen does nothing: this system fixes the size of pipes.
 func widen(any) {}

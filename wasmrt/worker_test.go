@@ -21,7 +21,7 @@ import (
 
 const workerArg = "worker-of-the-test"
 
-// workerMain is the child: it does what messages say and answers.
+// workerMain is the main function of the child: it carries out messages and answers them.
 func workerMain() {
 	conn, err := wasmrt.Enter()
 	if err != nil {
@@ -71,7 +71,7 @@ func workerDo(a []string) (string, error) {
 		return rawCall(uintptr(nr)), nil
 	case "sockets":
 		return openSockets(), nil
-	case "work": // what Go's runtime does: collect, preempt, wait
+	case "work": // makes Go's runtime collect, preempt and wait
 		return "ok", runtimeWork()
 	case "threads":
 		// Blocking in many goroutines at once needs new threads.
@@ -94,7 +94,7 @@ func workerDo(a []string) (string, error) {
 			return "", err
 		}
 		return strconv.Itoa(w.Pid()), nil
-	case "spin": // deaf, so that only a signal ends it
+	case "spin": // ignores messages, so that only a signal ends the child
 		for {
 			time.Sleep(time.Second)
 		}
@@ -140,7 +140,7 @@ func workerDo(a []string) (string, error) {
 func spawn(t *testing.T, c *wasmrt.WorkerCommand) *wasmrt.Worker {
 	t.Helper()
 	c.Args = []string{workerArg}
-	c.Env = append(c.Env, "GORACE=atexit_sleep_ms=0") // with -race an end would take longer than Close waits
+	c.Env = append(c.Env, "GORACE=atexit_sleep_ms=0") // with -race, an exit would otherwise take longer than Close waits
 	w, err := wasmrt.Spawn(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestWorkerLimits(t *testing.T) {
 	}
 }
 
-// A program that grows for ever in a worker is told that there is no more, and the worker goes on.
+// TestWorkerMemoryIsRefused grows a program's memory in a worker without end: memory.grow fails, and the worker goes on.
 func TestWorkerMemoryIsRefused(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("memory that is not in use yet is limited under Linux only")
@@ -261,13 +261,13 @@ func confined(t *testing.T, outside string) *wasmrt.Worker {
 	return spawn(t, &wasmrt.WorkerCommand{ReadOnly: []string{filepath.Join(outside, "ro")}, ReadWrite: []string{filepath.Join(outside, "rw")}})
 }
 
-// runtimeWork makes Go's runtime make its calls: it collects, preempts goroutines that do not call, waits for timers, gives
-// memory back.
+// runtimeWork makes Go's runtime make its system calls: it collects garbage, preempts goroutines that make no calls, waits for
+// timers, and returns memory to the system.
 func runtimeWork() error {
 	stop := make(chan struct{})
 	for range 2 {
 		go func() {
-			for i := 0; ; i++ { // needs a signal to be preempted
+			for i := 0; ; i++ { // only a signal can preempt it
 				if i%(1<<20) == 0 {
 					select {
 					case <-stop:

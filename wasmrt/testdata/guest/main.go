@@ -1,4 +1,4 @@
-// Guest is the program that the tests run: its arguments are small commands, divided by "--".
+// Guest is the program that the tests run. Its arguments are small commands, separated by "--".
 package main
 
 import (
@@ -94,7 +94,7 @@ func run(a []string) error {
 		fmt.Println(s)
 		return err
 	case "rename":
-		return syscall.Rename(a[1], a[2]) // os.Rename looks first
+		return syscall.Rename(a[1], a[2]) // os.Rename checks its arguments first
 	case "rm":
 		return os.Remove(a[1])
 	case "rmall":
@@ -118,7 +118,7 @@ func run(a []string) error {
 		if e := fd_allocate(int32(files[a[1]].Fd()), 0, uint64(num(a[2]))); e != 0 {
 			return syscall.Errno(e)
 		}
-	case "accept": // of every descriptor
+	case "accept": // for every descriptor
 		for fd := range int32(16) {
 			var conn int32
 			if e := syscall.Errno(sock_accept(fd, 0, unsafe.Pointer(&conn))); e != syscall.ENOTSOCK && (fd < 5 || e != syscall.EBADF) {
@@ -203,7 +203,7 @@ func run(a []string) error {
 		fmt.Printf("%s\n", b)
 	case "putat": // KEY PATH TEXT
 		return writeAt(files[a[1]], a[2], a[3])
-	case "linkat": // KEY FROM TO, as they are
+	case "linkat": // KEY FROM TO, with the paths unchanged
 		d := int32(files[a[1]].Fd())
 		if e := path_link(d, 0, unsafe.Pointer(unsafe.StringData(a[2])), uint32(len(a[2])), d, unsafe.Pointer(unsafe.StringData(a[3])), uint32(len(a[3]))); e != 0 {
 			return syscall.Errno(e)
@@ -248,7 +248,7 @@ func run(a []string) error {
 		for {
 			time.Now()
 		}
-	case "grow": // until it fails
+	case "grow": // until growing fails
 		var keep [][]byte
 		for {
 			b := make([]byte, 64<<20)
@@ -269,7 +269,7 @@ func run(a []string) error {
 				return fmt.Errorf("after %d: %w", i, err)
 			}
 		}
-	case "hammer": // N PATH NEW: reads and makes files while somebody moves what is in the way
+	case "hammer": // N PATH NEW: reads and creates files while another program renames directories in their paths
 		for i := range num(a[1]) {
 			if b, err := os.ReadFile(a[2]); err == nil && len(b) > 0 {
 				return fmt.Errorf("read %q", b)
@@ -282,7 +282,7 @@ func run(a []string) error {
 			_ = syscall.Rename(a[3], fmt.Sprint(a[3], i))
 			_ = os.Remove(a[2])
 		}
-	case "swap": // N A B C: exchanges two names all the time
+	case "swap": // N A B C: exchanges two names continuously
 		for range num(a[1]) {
 			_ = syscall.Rename(a[2], a[4])
 			_ = syscall.Rename(a[3], a[2])
@@ -303,7 +303,7 @@ func run(a []string) error {
 		code, err := exec(a[2:], []string{"ONLY=this"}, a[1])
 		fmt.Println("exit", code)
 		return err
-	case "bomb": // runs itself, twice each time
+	case "bomb": // runs itself twice, recursively
 		for range 2 {
 			if code, err := exec([]string{"guest", "bomb"}, nil, ""); err != nil || code != 0 {
 				fmt.Fprintln(os.Stderr, "bomb:", code, err)

@@ -2,7 +2,7 @@ package main
 
 import "unsafe"
 
-// The calls of wasi_snapshot_preview1, as they are: Go's own library would change paths and errors.
+// The calls of wasi_snapshot_preview1, called directly: Go's own library would change paths and errors.
 
 //go:wasmimport wasi_snapshot_preview1 args_sizes_get
 //go:noescape

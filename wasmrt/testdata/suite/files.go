@@ -165,7 +165,7 @@ func init() {
 		_, e = write(f, []byte("x"))
 		fails(e, "write", badf, notcapable)
 		fails(fd_fdstat_set_rights(f, s.base, s.inherit), "take back", notcapable)
-		// The suite does not look at these.
+		// wasi-testsuite does not test these.
 		to := open(d, "file", 0, rRead, 0)
 		ok(fd_renumber(f, to), "renumber")
 		_, e = read(to, 1)
@@ -199,7 +199,7 @@ func init() {
 		ok(fd_close(to), "close")
 	}
 	cases["stdio"] = func(d int32) {
-		for _, from := range []int32{0, 2, 1} { // without the last, a failure shows as the exit code alone
+		for _, from := range []int32{0, 2, 1} { // standard output is last: without it, only the exit code shows a failure
 			to := open(d, "file", oCreat, 0, 0)
 			ok(fd_renumber(from, to), "renumber")
 			mustFdstat(to)

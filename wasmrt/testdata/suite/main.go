@@ -1,5 +1,5 @@
-// Suite asserts of the interface what the programs of wasi-testsuite assert, one function for each program.
-// Its argument is the name of one; it prints what does not hold.
+// Suite asserts the same behaviour of the interface as the programs of wasi-testsuite, with one function for each program.
+// Its argument is the name of one function; it prints the assertions that fail.
 package main
 
 import (
@@ -31,7 +31,7 @@ const (
 
 var cases = map[string]func(dir int32){"no access": func(int32) {}}
 
-// failed counts what did not hold.
+// failed counts the failed assertions.
 var failed int
 
 func main() {
@@ -62,7 +62,7 @@ func ok(e errno, what string) {
 	}
 }
 
-// fails asserts that a call answers one of some errors.
+// fails asserts that a call returns one of some errors.
 func fails(e errno, what string, want ...errno) {
 	if !slices.Contains(want, e) {
 		say("%s: errno %d, want one of %d", what, e, want)
@@ -195,7 +195,7 @@ type dirent struct {
 	name      string
 }
 
-// readdir reads once; end says that the buffer was not filled.
+// readdir reads once; end says that the call did not fill the buffer.
 func readdir(fd int32, cookie uint64, size int) (list []dirent, end bool) {
 	b := make([]byte, size)
 	var n uint32

@@ -74,7 +74,7 @@ func init() {
 		same(len(all), 1002, "names")
 		slices.Sort(all)
 		same(len(slices.Compact(all)), 1002, "different names")
-		// The suite does not look at this: a file with two names has one number.
+		// wasi-testsuite does not test this: both names of a file show one inode number.
 		ok(path_link(d, 0, "file.1", d, "file.0.link"), "link")
 		ino := pathStat(d, 0, "file.1").ino
 		list, _ = readdir(d, 0, 1<<20)
@@ -105,17 +105,17 @@ func init() {
 			return users
 		}
 		const wait = 50_000_000
-		want := os.Args[2] // what is expected of standard input
+		want := os.Args[2] // the expected state of standard input
 		got := poll(sub(7, 0, 1, wait), sub(8, 1, 0, 0))
 		same(strings.TrimSpace(strings.Join([]string{map[uint64]string{7: "clock", 8: "stdin"}[got[0]]}, " ")), want, "first event")
 		got = poll(sub(1, 2, 1, 0), sub(2, 2, 2, 0), sub(7, 0, 1, wait))
 		slices.Sort(got)
 		same(slices.Equal(got, []uint64{1, 2}), true, "both outputs can be written")
-		got = poll(sub(7, 0, 1, 1<<63), sub(9, 0, 1, wait)) // a wait that is no signed number
+		got = poll(sub(7, 0, 1, 1<<63), sub(9, 0, 1, wait)) // a wait that does not fit a signed number
 		same(slices.Equal(got, []uint64{9}), true, "the shorter wait")
 		fails(poll_oneoff(nil, nil, 0, unsafe.Pointer(new(uint32))), "poll of nothing", inval)
 	}
-	cases["isatty"] = func(d int32) { // of wasi-libc: a character device that cannot seek
+	cases["isatty"] = func(d int32) { // wasi-libc's rule: a terminal is a character device that cannot seek
 		f := open(d, "file", oCreat, 0, 0)
 		for _, fd := range []int32{f, d, 0, 1} {
 			same(mustFdstat(fd).kind == 2, false, "a terminal")
@@ -187,7 +187,7 @@ func init() {
 		_, e := write(99, []byte("x"))
 		fails(e, "write", badf)
 	}
-	// Of no program: addresses beyond the memory.
+	// Not from wasi-testsuite: addresses beyond the memory.
 	cases["pointers"] = func(d int32) {
 		f := open(d, "file", oCreat, rRead|rWrite, 0)
 		far := unsafe.Add(unsafe.Pointer(nil), uintptr(0xfffffff0))
@@ -205,7 +205,7 @@ func init() {
 		fails(args_get(far, far), "arguments beyond the memory", fault)
 		fails(poll_oneoff(far, far, 1, p), "poll beyond the memory", fault)
 		fails(poll_oneoff(far, far, 1<<31, p), "poll of 2^31", inval)
-		// Buffers that overlap may hold more in all than a result can say.
+		// The total length of overlapping buffers may exceed the range of a result.
 		big := make([]byte, 48<<20)
 		var bufs [][]byte
 		for range 50 {

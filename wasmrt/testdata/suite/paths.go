@@ -61,7 +61,7 @@ func init() {
 		fails(path_filestat_set_times(d, 0, "file", 0, 5, tMtim|tMtimNow), "mtim twice", inval)
 		fails(path_filestat_set_times(d, 0, "file", 0, 5, tAtim|tAtimNow), "atim twice", inval)
 		same(pathStat(d, 0, "file").mtim, before.mtim-100, "mtim")
-		// The suite does not look at these: both times, to the nanosecond, of files and folders.
+		// wasi-testsuite does not test these: both times, to the nanosecond, of files and directories.
 		ok(path_filestat_set_times(d, 0, "file", 1_000_000_001, 2_123_456_789, tAtim|tMtim), "set both")
 		now := statOf(f)
 		same(now.atim, 1_000_000_001, "atim")
