@@ -111,7 +111,8 @@ func (r *Realizer) RestsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) 
 	return nil, nil
 }
 
-// closureOf returns the packages that a root needs. It follows the references in all statements, even of signers that no longer count.
+// closureOf returns the packages that a root needs. It follows the references in all statements about their contents, even in those of
+// signers that no longer count.
 func (r *Realizer) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 	var queue []pir.PID
 	if root.PID.IsZero() {
