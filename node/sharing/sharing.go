@@ -43,7 +43,7 @@ type Store interface {
 // Blocks have no names, so Sharing keeps sets of them: the blocks of packages that are shared with nobody, those of public packages, and those
 // of each mesh's packages. A block in the first set goes nowhere, even if a shared package has it too: other nodes have that package as well.
 // arriving.go keeps the same for trees that are being received.
-// Content that is in no package goes as far as the rule for "*" says. Without such a rule it goes to meshes, and to the LAN if it came out of the
+// Content that is in no package has the scope of the rule for "*". Without such a rule it goes to meshes, and to the LAN if it came out of the
 // public swarm.
 type Sharing struct {
 	store  Store
