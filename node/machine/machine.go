@@ -87,7 +87,7 @@ func (m *Cache) compile(ctx context.Context, file string, again, partial bool) e
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // the next start of the daemon removes remains
+	defer os.RemoveAll(dir) //nolint:errcheck // the next start of the daemon removes what stays
 	var code []byte
 	if file != "" {
 		code, err = os.ReadFile(file)

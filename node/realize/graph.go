@@ -127,7 +127,7 @@ func (g *graph) isLost(id pir.PID) bool {
 	return g.planner.lost[id]
 }
 
-// lose notes that peers failed to send the content of a PID, and makes the plan anew without it.
+// lose notes that peers failed to send the content of a PID, and plans again without it.
 func (g *graph) lose(id pir.PID) error {
 	g.planning.Lock()
 	defer g.planning.Unlock()

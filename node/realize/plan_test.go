@@ -102,8 +102,7 @@ func some(f *fixture, r *rand.Rand, ids []pir.PID, offline bool) {
 }
 
 // TestPlanIsWhatHappens plans and realizes random graphs. This node and another one have parts of each graph, some contents are not available,
-// and some builds fail. The test checks that Realize carries out the plan, where the plan is made anew without each content that a peer
-// does not send.
+// and some builds fail. Each time a peer does not send a content, the test plans again without that content. Realize must carry out the plan.
 func TestPlanIsWhatHappens(t *testing.T) {
 	graphs := 100
 	switch {
@@ -153,7 +152,7 @@ func planAndRealize(t *testing.T, seed uint64, ways map[protocol.Way]int) {
 	n.broken = func(root cid.CID) bool { return root.Digest()[0]%5 == 0 }
 	wanted := []pir.PID{ids[len(ids)-1], ids[r.IntN(len(ids))]}
 
-	// The expected steps: the plan, made anew as long as it receives a content that the peer does not send.
+	// The expected steps: those of the plan, which the test makes again as long as it receives a content that the peer does not send.
 	model := planOf(t, b, wanted)
 	ever := map[pir.PID]bool{} // steps of all these plans: a step of an earlier plan may have begun before a content failed to arrive
 	for again := true; again; {

@@ -66,7 +66,7 @@ func lookAt(conn *wasmrt.Conn, words []string) error {
 		want, times := wantTree{ID: uint64(i)}, 1
 		if head, n, ok := strings.Cut(word, "*"); ok {
 			word = head
-			fmt.Sscan(n, &times) //nolint:errcheck // the test wrote it
+			fmt.Sscan(n, &times) //nolint:errcheck // it is the test's own
 		}
 		for part := range strings.SplitSeq(word, "+") {
 			if file, ok := strings.CutPrefix(part, "file:"); ok {
