@@ -62,7 +62,8 @@ func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	return a.waitForEnd(ctx, pid, s.Running, now)
 }
 
-// If the folder of the socket has vanished and a daemon has the home's store, awaitFolder waits until that daemon has recreated the folder.
+// awaitFolder does nothing unless the folder of the socket has vanished while a daemon has the home's store. Then it waits until that daemon
+// has recreated the folder, for folderPatience at most.
 func (a *app) awaitFolder(ctx context.Context) {
 	for start := time.Now(); time.Since(start) < folderPatience; {
 		if _, err := os.Stat(a.home.Run); !errors.Is(err, os.ErrNotExist) || !alive(a.storeOwner(), a.home.Run) {

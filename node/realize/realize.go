@@ -164,7 +164,7 @@ type Request struct {
 	Packages []protocol.Package
 	// Check repeats the wanted builds and compares their outputs with the store.
 	Check bool
-	// KeepFailed keeps the folder of a failed build and names it in the error.
+	// KeepFailed keeps the folder of a failed build and sends an event that names the folder.
 	KeepFailed bool
 	// Jobs is how many builds of this request may run at once, and Cores how many programs each build may run; 0 means no bound but the slots.
 	Jobs, Cores int

@@ -41,7 +41,7 @@ type Store interface {
 // Sharing knows the scope of each package, and the peers that may get each block of the store. It is safe for use by several goroutines.
 //
 // Blocks have no names, so Sharing keeps sets of them: the blocks of packages with scope off, those of public packages, and those
-// of each mesh's packages. A block in the first set goes nowhere, even if a shared package has it too: other nodes have that package as well.
+// of each mesh's packages. A block in the first set goes to no peer, even if a shared package has it too: other nodes have that package as well.
 // arriving.go keeps the same for trees that are being received.
 // Content that is in no package has the scope of the rule for "*". Without such a rule it goes to meshes, and to the LAN if it came out of the
 // public swarm.
