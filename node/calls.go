@@ -67,7 +67,7 @@ func stream[A any](fn func(*handler, context.Context, io.Writer, A) error) answe
 	})
 }
 
-// full answers a call from its arguments and what belongs to its caller.
+// full answers a call from its arguments and from the request of its caller.
 func full[A, R any](fn func(*handler, context.Context, *request, A) (R, error)) answer {
 	return func(h *handler, ctx context.Context, r *request, op protocol.Op, text json.RawMessage) (any, error) {
 		var a A

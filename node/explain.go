@@ -18,7 +18,7 @@ import (
 // maxSimilar bounds the similar packages of an explanation.
 const maxSimilar = 5
 
-// explain answers OpExplain: it says why a PID has the content that it has, or none, from statements and from its inputs.
+// explain answers OpExplain: it explains, from statements and inputs, why a PID has its content or has none.
 func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.Explanation, error) {
 	id, _, err := h.object(a.ID)
 	if err != nil {

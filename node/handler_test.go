@@ -107,7 +107,7 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// nuka trust list tells how far the clock of a signer is ahead.
+// nuka trust list shows how far the clock of a signer is ahead.
 func TestTrustTellsClocks(t *testing.T) {
 	h := newHandler(t)
 	signer := protocol.KeyOf(castest.Key(1))

@@ -6,5 +6,5 @@ import (
 	"go.uber.org/goleak"
 )
 
-// What a test starts, it ends.
+// TestMain checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

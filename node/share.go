@@ -87,7 +87,7 @@ func (h *handler) get(ctx context.Context, r *request, a protocol.GetArgs) (*pro
 	return realized, err
 }
 
-// wanted parses the name of what to get. The caller does not rely on the CID of a ticket with a PID: it is a promise of the node that made it.
+// wanted parses a ticket, a PID or a CID. If a ticket has a PID, the caller does not rely on its CID, which only the ticket's maker promises.
 func (h *handler) wanted(what string) (*protocol.Ticket, error) {
 	if protocol.IsTicket(what) {
 		t, err := protocol.ParseTicket(what)

@@ -27,7 +27,7 @@ func TestShorten(t *testing.T) {
 
 // A node of an earlier version refuses a request that has a name, and resets the stream.
 func TestShowInvitationToEarlier(t *testing.T) {
-	const earlier = `{"join":1,"token":0x[0102]}` // the one request that it takes
+	const earlier = `{"join":1,"token":0x[0102]}` // the only request that it accepts
 	refusal := protocol.Errorf(protocol.Denied, "stream reset")
 	for name, want := range map[string]struct {
 		takes string

@@ -60,7 +60,7 @@ func (h *handler) keyCall(ctx context.Context, a protocol.KeyArgs) (*protocol.Ke
 		if err := h.heads.ChangeKey(ctx, h.home.NodeKey(), h.private, a.Action == protocol.ActionRotate, h.store); err != nil {
 			return nil, fmt.Errorf("change the node's key: %w", err)
 		}
-		// The daemon ends now, and tells its peers before.
+		// The daemon tells its peers, and then ends.
 		if head := h.heads.Known()[h.key]; head != nil {
 			if text, err := head.Encode(); err == nil {
 				h.swarms.Tell(ctx, text)

@@ -41,7 +41,7 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// What a ticket's holder hands over is bounded as archives are.
+// The upload of a light peer with a ticket has the same bounds as an archive.
 func TestUploadLimits(t *testing.T) {
 	file := func(name string, size int64) *tar.Header {
 		return &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: size}
@@ -126,7 +126,7 @@ func TestUploadEnds(t *testing.T) {
 	}
 }
 
-// Every call that a right allows is bounded in time and number, and in bytes where it carries some.
+// Every call that a right allows has bounds on its time and number, and, if it carries bytes, on those.
 func TestForeignLimits(t *testing.T) {
 	for _, op := range protocolOps(t) {
 		limit, bounded := foreignLimits[op]

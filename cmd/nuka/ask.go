@@ -12,12 +12,12 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// yesFlag adds the flag by which a script says that it knows what a command takes away.
+// yesFlag adds the flag by which a script confirms the effect of a command in advance.
 func (a *app) yesFlag(c *cobra.Command) {
 	c.Flags().BoolVarP(&a.yes, "yes", "y", false, "answer every question with yes")
 }
 
-// confirm says what a command takes away, or gives away, and asks whether to go on. Without a terminal only --yes goes on.
+// confirm explains what a command takes away or gives away, and asks whether to continue. Without a terminal it requires --yes.
 func (a *app) confirm(c *cobra.Command, what string) error {
 	if a.yes {
 		return nil

@@ -72,8 +72,8 @@ func (o *buildOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print the output of builds, and why a package is not built")
 }
 
-// build evaluates a package and has the daemon realize it. The caller closes the client.
-// Each takes some ten milliseconds of waiting when there is nothing to do, so connecting goes on beside evaluating.
+// build evaluates a package and asks the daemon to realize it. The caller closes the client.
+// Evaluating and connecting each take about ten milliseconds even if there is nothing to build, so build does both concurrently.
 func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOptions) (*control.Client, *protocol.Realized, error) {
 	client, result, err := a.evalConnected(ctx, pkg, args)
 	if err != nil {
@@ -112,7 +112,7 @@ func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*co
 	return c.client, result, nil
 }
 
-// realize hands what was evaluated to the daemon.
+// realize asks the daemon to realize the result of an evaluation.
 func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Result, o *buildOptions) (*protocol.Realized, error) {
 	if err := a.upload(ctx, client, result); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	return &realized, nil
 }
 
-// realizeArgs describes what was evaluated.
+// realizeArgs returns the arguments of the realize call for the result of an evaluation.
 func (a *app) realizeArgs(result *nu.Result) *protocol.RealizeArgs {
 	call := &protocol.RealizeArgs{Wanted: []pir.PID{result.Root}, Offline: a.offline}
 	for _, p := range result.Packages {
@@ -149,8 +149,8 @@ func (a *app) realizeArgs(result *nu.Result) *protocol.RealizeArgs {
 	return call
 }
 
-// registries returns what this command's environment and the user's files say about the registries that the packages need.
-// The daemon may have been started elsewhere, with other settings.
+// registries returns the configuration, from this command's environment and the user's files, of the registries that the packages need.
+// The command sends it because the daemon may have been started in another environment, with other settings.
 func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
 	var origins []source.Origin
 	for _, p := range result.Packages {
@@ -162,14 +162,14 @@ func (a *app) registries(result *nu.Result) (json.RawMessage, error) {
 			origins = append(origins, origin)
 		}
 	}
-	if len(origins) == 0 || a.offline || a.node != "" { // a node of others is given no credentials
+	if len(origins) == 0 || a.offline || a.node != "" { // another node gets no credentials
 		return nil, nil
 	}
 	return json.Marshal(a.client().Registries(origins...))
 }
 
-// beforeClang returns what people should know, once, before clang or what it is made from is fetched here for the first time. It is asked
-// of each thing that starts.
+// beforeClang returns a function that progress calls for each step that starts. Before this node fetches clang, or an input of clang, for
+// the first time, that function returns lines for the user, once.
 func (a *app) beforeClang(result *nu.Result) func(pir.PID) []string {
 	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.Name == "clang" })
 	if a.node != "" || i < 0 {
@@ -195,7 +195,7 @@ func (a *app) beforeClang(result *nu.Result) func(pir.PID) []string {
 	}
 }
 
-// warnEmpty says of what was built just now that nothing came out of it. It may be meant, so it is no error.
+// warnEmpty warns about each package that was built just now and whose output is empty. An empty output may be intended, so it is no error.
 func (a *app) warnEmpty(ctx context.Context, client *control.Client, realized *protocol.Realized) {
 	for _, out := range realized.Outputs {
 		if out.Way != protocol.Built {
@@ -209,7 +209,7 @@ func (a *app) warnEmpty(ctx context.Context, client *control.Client, realized *p
 	}
 }
 
-// nameOf names a package for people.
+// nameOf returns a package's name for people.
 func nameOf(p nu.Package) string {
 	if p.Version == "" {
 		return p.Name
@@ -217,7 +217,7 @@ func nameOf(p nu.Package) string {
 	return p.Name + " " + p.Version
 }
 
-// upload hands over what `fetch path` names and the daemon does not have.
+// upload sends the files and folders that `fetch path` names and the daemon does not have.
 func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Result) error {
 	for _, p := range result.Paths {
 		var d protocol.Description
@@ -243,7 +243,8 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 	return nil
 }
 
-// sendTree writes a file or folder, or what a link to one leads to, as a tar whose top entry is source.Out. It takes what evaluation takes.
+// sendTree writes a file or folder as a tar whose top entry is source.Out. If at is a link, it writes the target. It selects the same
+// entries as evaluation does.
 func sendTree(w io.Writer, at string, o nu.PathOptions) error {
 	at, err := filepath.EvalSymlinks(at)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// completionTime is how long a completion may wait for the daemon. A shell waits that long at each TAB.
+// completionTime is how long a completion may wait for the daemon. The shell is blocked for that time at each TAB.
 const completionTime = 200 * time.Millisecond
 
 // completePackage completes the words of a command that takes PKG and the flags of the package.
@@ -45,7 +45,7 @@ func (a *app) completePackage(c *cobra.Command, before []string, word string) ([
 		}
 	}
 	switch {
-	case strings.HasPrefix(word, "-"): // cobra adds the command's own
+	case strings.HasPrefix(word, "-"): // cobra adds the command's own flags
 		var o offers
 		for _, p := range a.paramsOf(pkg) {
 			if flag, _, _ := strings.Cut(strings.NewReplacer(":", " ", "=", " ").Replace(p.Text), " "); strings.HasPrefix(flag, "--") {
@@ -68,17 +68,17 @@ func (a *app) completePackage(c *cobra.Command, before []string, word string) ([
 	return list, cobra.ShellCompDirectiveDefault
 }
 
-// offers are completions.
+// offers is a list of completions.
 type offers []string
 
-// add adds a completion if it begins with the word before the cursor. The text is for people, and has no marks of a language.
+// add adds a completion if it begins with the word before the cursor. The text is for people and has no markup.
 func (o *offers) add(word, name, text string) {
 	if strings.HasPrefix(name, word) {
 		*o = append(*o, cobra.CompletionWithDesc(name, printable(strings.NewReplacer("\n", " ", "\t", " ", "`", "").Replace(text))))
 	}
 }
 
-// setPackages offers the packages of the set: those that users run by their names, and with a folder's name all that are in it.
+// setPackages offers the packages of the set: those that users run by name, and all packages of a folder if the word names that folder.
 func (a *app) setPackages(word string) offers {
 	set, _, err := a.setFS()
 	if err != nil {
@@ -105,13 +105,13 @@ func (a *app) setPackages(word string) offers {
 	return o
 }
 
-// ask makes a call of the daemon if one runs; none is started.
+// ask calls the daemon if one runs. It never starts one.
 func (a *app) ask(ctx context.Context, op protocol.Op, args, result any) error {
 	if a.node != "" {
-		return control.ErrNoDaemon // of another machine, which may be slow
+		return control.ErrNoDaemon // the node is on another machine, which may be slow
 	}
 	if _, err := os.Stat(a.home.UserKey()); err != nil {
-		return control.ErrNoDaemon // no command has been used here
+		return control.ErrNoDaemon // no command has been run with this home
 	}
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
@@ -123,7 +123,7 @@ func (a *app) ask(ctx context.Context, op protocol.Op, args, result any) error {
 	return client.Call(ctx, op, args, result, nil)
 }
 
-// pidBeginning is what a word looks like that may become a PID.
+// pidBeginning matches a word that may be the beginning of a PID.
 var pidBeginning = regexp.MustCompile(`^[a-z2-7]{4,}$`)
 
 // knownPIDs offers PIDs that have content.
@@ -145,7 +145,7 @@ func (a *app) knownPIDs(ctx context.Context, word string) offers {
 
 type completion = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
 
-// completeWords makes a completion of what offers the words at each place; none is for a place that it does not know.
+// completeWords makes a completion from one function for each argument position. It offers nothing at later positions.
 func completeWords(places ...func(c *cobra.Command, before []string, word string) offers) completion {
 	return func(c *cobra.Command, before []string, word string) ([]string, cobra.ShellCompDirective) {
 		if len(before) >= len(places) {
@@ -195,7 +195,7 @@ func (a *app) offerMeshes(c *cobra.Command, _ []string, word string) offers {
 	return o
 }
 
-// offerMembers offers whom revoke may mean, by name where one has it alone, else by key.
+// offerMembers offers the members that revoke accepts: by name if the name is unique, else by key.
 func (a *app) offerMembers(c *cobra.Command, before []string, word string) offers {
 	var o offers
 	for _, m := range a.meshesFor(c, before[0]) {

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Shells show what a completion says about a word as it is: it has no marks of a language.
+// Shells show the description of a completion unchanged, so it must have no markup.
 func TestCompletionsArePlain(t *testing.T) {
 	t.Setenv("NUKA_HOME", t.TempDir())
 	root, err := newRoot(&terminal{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}})

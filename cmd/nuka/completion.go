@@ -48,7 +48,7 @@ func (a *app) completionCommand() *cobra.Command {
 	}
 }
 
-// bashCompletion writes cobra's script, and makes it work where bash has no bash-completion.
+// bashCompletion writes cobra's script, changed so that it also works if the package bash-completion is not installed.
 func bashCompletion(w io.Writer, root *cobra.Command) error {
 	var script bytes.Buffer
 	if err := root.GenBashCompletionV2(&script, true); err != nil {
@@ -61,13 +61,13 @@ func bashCompletion(w io.Writer, root *cobra.Command) error {
         words=("${COMP_WORDS[@]}") cword=$COMP_CWORD cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
     fi`
 	if !strings.Contains(script.String(), words) {
-		return errors.New("the script for bash is not as it was") // of another release of cobra
+		return errors.New("the script for bash is not as it was") // another release of cobra changed it
 	}
 	_, err := io.WriteString(w, strings.Replace(script.String(), words, alone, 1))
 	return err
 }
 
-// plainUsage takes the marks of placeholders out of the texts of flags: shells show the texts as they are.
+// plainUsage removes the marks of placeholders from the usage texts of flags, because shells show these texts unchanged.
 func plainUsage(c *cobra.Command) {
 	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
 	c.PersistentFlags().VisitAll(plain)
@@ -77,7 +77,7 @@ func plainUsage(c *cobra.Command) {
 	}
 }
 
-// paramsOf returns the parameters of a package, if it has a file that can be read.
+// paramsOf returns the parameters of a package, or none if its file cannot be read.
 func (a *app) paramsOf(pkg string) []nu.Param {
 	if pkg == "" {
 		return nil
@@ -103,7 +103,7 @@ func (a *app) signature(pkg string) (string, []nu.Param, error) {
 	return doc, params, nil
 }
 
-// nushellCompleter asks nuka itself, with the words before the cursor. Where it has nothing to offer Nushell completes files.
+// nushellCompleter calls nuka with the words before the cursor. If nuka offers nothing, Nushell completes file names.
 const nushellCompleter = `def "nuka complete" [context: string] {
   let words = ($context | split row "|" | last | str trim --left | split row --regex '\s+' | skip 1)
   let rows = (^nuka __complete ...$words | complete | get stdout | lines | where {|line| not ($line | str starts-with ":") }

@@ -79,7 +79,7 @@ func (a *app) printStatus(c *cobra.Command, client *control.Client) error {
 	return a.writeStatus(&s)
 }
 
-// statusJSON is a Status as --json writes it: with a unit in the name of what has one.
+// statusJSON is a Status as --json writes it: the name of each field that has a unit contains the unit.
 type statusJSON struct {
 	*protocol.Status
 	Nanoseconds *struct{} `json:"uptime,omitempty"` // in place of Status's
@@ -95,7 +95,7 @@ func (a *app) writeStatus(s *protocol.Status) error {
 	fmt.Fprintf(w, "version\t%s\n", s.Version)
 	fmt.Fprintf(w, "key\t%s\n", s.Key)
 	fmt.Fprintf(w, "process\t%d, up for %s\n", s.Process, s.Uptime.Round(time.Second))
-	if a.node == "" { // another node's is on its machine
+	if a.node == "" { // another node's log is on its own machine
 		fmt.Fprintf(w, "log\t%s\n", a.home.DaemonLog())
 	}
 	running := "nothing"
@@ -107,7 +107,7 @@ func (a *app) writeStatus(s *protocol.Status) error {
 	return w.Flush()
 }
 
-// walls says in a line how builds are confined.
+// walls describes in one line how builds are confined.
 func walls(s *protocol.Status) string {
 	if len(s.MissingWalls) == 0 {
 		return "complete"

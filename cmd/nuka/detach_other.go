@@ -4,5 +4,5 @@ package main
 
 import "os/exec"
 
-// detach does nothing: here a process outlives the one that started it.
+// detach does nothing: on this platform a process outlives its parent.
 func detach(*exec.Cmd) {}

@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// inherited is up to which number descriptors are looked for that this process was started with.
+// inherited bounds the file descriptor numbers that detach treats as possibly inherited from this process's parent.
 const inherited = 1024
 
-// detach lets a process outlive this one and its terminal. It does not get the descriptors that this process was started with: it would
-// hold a pipe or a terminal open for as long as it runs, and whoever reads there would wait for its end.
+// detach lets a process outlive this one and its terminal. The process does not inherit the descriptors that this process was started with:
+// otherwise it would hold a pipe or a terminal open for as long as it runs, and the reader of that pipe would wait until it ends.
 func detach(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	for fd := 3; fd < inherited; fd++ {
-		syscall.CloseOnExec(fd) // of those that are not open it does nothing
+		syscall.CloseOnExec(fd) // has no effect on a number that is not open
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// A finding is one line of the doctor's.
+// A finding is one line of the doctor's report.
 type finding struct {
 	What   string `json:"what"`
 	OK     bool   `json:"ok"`
@@ -70,7 +70,7 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		}
 		findings = append(findings, f)
 	}
-	elsewhere := a.node != "" // what is about this machine is not about that node
+	elsewhere := a.node != "" // findings about this machine do not apply to a node on another one
 	if !elsewhere {
 		add("home", writable(a.home.Data), a.home.Data, "set NUKA_HOME to a folder of yours")
 		file := a.home.Config()
@@ -107,7 +107,7 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 			add("sandbox", nil, "Landlock, seccomp and all other walls are complete", "")
 		}
 		if elsewhere {
-			return findings // a ticket is about builds, not about that node's store
+			return findings // a ticket permits builds, and does not show that node's store
 		}
 		var stats protocol.Stats
 		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
@@ -137,7 +137,7 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 // registryTimeout is how long the doctor waits for each registry.
 const registryTimeout = 20 * time.Second
 
-// examineRegistries asks each registry that the user's clients are configured for, all at once.
+// examineRegistries checks all registries in the configuration of the user's package managers, concurrently.
 func (a *app) examineRegistries(ctx context.Context) []finding {
 	registries := slices.DeleteFunc(source.Kinds(), func(k source.Kind) bool { return k.Registry == "" })
 	findings := make([]finding, len(registries))

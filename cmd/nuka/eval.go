@@ -166,7 +166,7 @@ func projectOf(file string) string {
 	}
 }
 
-// shorter returns a folder's path as people here would write it.
+// shorter returns a folder's path relative to the current folder, if the folder lies in it, else the path unchanged.
 func shorter(dir string) string {
 	if here, err := os.Getwd(); err == nil {
 		if rel, err := filepath.Rel(here, dir); err == nil && filepath.IsLocal(rel) {
@@ -195,7 +195,7 @@ func findInSet(set fs.FS, name string) (string, error) {
 		}
 	}
 	if i := slices.Index(found, "app/"+name+".nu"); i >= 0 {
-		found = found[i : i+1] // a program is what is asked for by its bare name
+		found = found[i : i+1] // a bare name means the program
 	}
 	switch len(found) {
 	case 1:
@@ -233,7 +233,7 @@ func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, 
 	return result, nil
 }
 
-// missingHash fetches what has no hash yet, so that the error can tell it.
+// missingHash fetches a source that has no hash yet, so that the error can show the hash.
 func (a *app) missingHash(ctx context.Context, m *nu.Missing) (pir.Hash, error) {
 	if a.offline {
 		return pir.Hash{}, errors.New("offline")
@@ -259,11 +259,11 @@ func (a *app) missingHash(ctx context.Context, m *nu.Missing) (pir.Hash, error) 
 	})
 }
 
-// client returns the configuration of the user's package managers, as they would read it here.
+// client returns the configuration of the user's package managers, as they would read it in the current folder.
 func (a *app) client() *source.Client {
 	here, err := os.Getwd()
 	if err != nil {
-		here = "" // then no project's settings are read
+		here = "" // then client reads no project's settings
 	}
 	return &source.Client{Home: a.user, Dir: here, System: "/", Getenv: os.Getenv, Run: source.RunClient}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// call is one call of the daemon.
+// call connects to the node, makes one call and closes the connection.
 func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *control.CallOptions) error {
 	client, err := a.connect(c.Context())
 	if err != nil {
@@ -96,7 +96,7 @@ func (a *app) lsCommand() *cobra.Command {
 			for _, e := range entries {
 				mark := ""
 				switch {
-				case !a.decorates(): // a program reads the names as they are
+				case !a.decorates(): // a program needs the names without decoration
 				case e.Kind == protocol.KindDir:
 					mark = "/"
 				case e.Kind == protocol.KindSymlink:
@@ -137,7 +137,7 @@ func (a *app) catCommand() *cobra.Command {
 	}
 }
 
-// noFile is the error for a folder where a file belongs. It says which files the folder has.
+// noFile returns the error for a folder in place of a file. The error lists the files in the folder.
 func (a *app) noFile(c *cobra.Command, args []string) error {
 	const most = 5
 	what := strings.Join(args, " ")

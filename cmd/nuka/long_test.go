@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestLong builds and runs real packages out of the registries, which the user's configuration names: NUKA_LONG=1.
-// It takes a quarter of an hour on two cores that have nothing else to do.
+// TestLong builds and runs real packages from the registries in the user's configuration: NUKA_LONG=1.
+// It takes a quarter of an hour on two idle cores.
 func TestLong(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("set NUKA_LONG=1: it needs the registries and a quarter of an hour")
@@ -49,7 +49,7 @@ func TestLong(t *testing.T) {
 	})
 }
 
-// sample FILE SIZE writes a file that can be compressed, but not to nothing: words and numbers, always the same.
+// sample FILE SIZE writes a moderately compressible file of words and numbers; the same size always gives the same bytes.
 func sample(ts *testscript.TestScript, _ bool, args []string) {
 	size, err := strconv.Atoi(args[1])
 	ts.Check(err)

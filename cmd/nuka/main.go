@@ -14,7 +14,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// version is what this build calls itself.
+// version is the version of this build.
 const version = "0.1.0"
 
 func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
@@ -22,7 +22,7 @@ func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
 func run(t *terminal, args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
-	// A second Ctrl-C does not wait for anything.
+	// A second Ctrl-C ends the process at once.
 	context.AfterFunc(ctx, stop)
 	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
@@ -43,7 +43,7 @@ func run(t *terminal, args []string) int {
 	return code
 }
 
-// wantsJSON reports whether --json is among a command's own words, also when another of them is wrong.
+// wantsJSON reports whether --json is among a command's own arguments, even if another argument is wrong.
 func wantsJSON(args []string) bool {
 	if i := slices.Index(args, "--"); i >= 0 {
 		args = args[:i]
@@ -51,18 +51,18 @@ func wantsJSON(args []string) bool {
 	return slices.Contains(args, "--json") && args[0] != "__complete"
 }
 
-// app is what all commands share.
+// app is the state that all commands share.
 type app struct {
 	*terminal
 	home    protocol.Home
 	user    string // the user's home folder
-	set     string // folder of the package set; "" is the embedded one
+	set     string // folder of the package set; "" is the embedded set
 	json    bool
 	offline bool
-	node    string // ticket of the node to use; "" is this home's own
-	yes     bool   // whether confirm need not ask
+	node    string // ticket of the node to use; "" is this home's own node
+	yes     bool   // confirm does not ask
 
-	nodeEmpty bool // NUKA_NODE is set and has nothing in it
+	nodeEmpty bool // NUKA_NODE is set to ""
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {
@@ -92,7 +92,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 		SilenceUsage:  true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
 			if c.DisableFlagParsing || c.Name() == "completion" || c.Name() == "help" {
-				return nil // splitPackage does it, or the command needs no node
+				return nil // splitPackage checks the node, or the command needs none
 			}
 			return a.checkNode()
 		},
@@ -121,7 +121,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 	return root, nil
 }
 
-// helpCommand is cobra's, but for a command that there is not: that is an error.
+// helpCommand returns cobra's help command, changed so that an unknown command is an error.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "help [COMMAND]", Short: "explain a command",
@@ -156,10 +156,10 @@ func usage(format string, args ...any) error {
 	return protocol.Errorf(protocol.Invalid, format, args...).WithHint("see: nuka help")
 }
 
-// exactArgs is cobra.ExactArgs with our voice.
+// exactArgs is cobra.ExactArgs with nuka's own error messages.
 func exactArgs(names ...string) cobra.PositionalArgs { return rangeArgs(len(names), names...) }
 
-// rangeArgs wants the named arguments, of which the first least must be there.
+// rangeArgs accepts the named arguments; the first least of them are required.
 func rangeArgs(least int, names ...string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
@@ -177,7 +177,7 @@ func (a *app) jsonFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", fa
 var errHelp = errors.New("help was asked for")
 
 // splitPackage parses the words of a command that takes PKG [flags of the package] [-- words for the program].
-// A flag the command knows is the command's, wherever it stands before "--"; any other word behind PKG is the package's.
+// A flag that the command knows belongs to the command, anywhere before "--". Any other word after PKG belongs to the package.
 func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArgs, programArgs []string, err error) {
 	var own []string
 	help := false
@@ -228,7 +228,7 @@ func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArg
 	return pkg, pkgArgs, programArgs, nil
 }
 
-// packageCommand makes a command of one that takes PKG and flags of the package.
+// packageCommand changes a command so that it takes PKG and the flags of the package.
 func (a *app) packageCommand(c *cobra.Command, run func(c *cobra.Command, pkg string, pkgArgs, programArgs []string) error) *cobra.Command {
 	c.DisableFlagParsing = true
 	c.ValidArgsFunction = a.completePackage

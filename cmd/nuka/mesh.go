@@ -87,7 +87,7 @@ A member that leaves a mesh sends no message. It stays in the list, and is no lo
 	return c
 }
 
-// confirmLeave says what leaving a mesh means here, which is more for its authority, and asks.
+// confirmLeave explains the effect of leaving a mesh and asks for confirmation. If this node is the mesh's authority, the effect is larger.
 func (a *app) confirmLeave(c *cobra.Command, name string) error {
 	var m protocol.Meshes
 	if err := a.call(c, protocol.OpMesh, protocol.MeshArgs{Name: name}, &m, nil); err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file has what commands about meshes do with members and their names.
+// This file has the functions on members and their names that the mesh commands share.
 
-// keyBeginning is how many characters of a key tell it apart for people.
+// keyBeginning is how many characters of a key are shown to people, enough to tell keys apart.
 const keyBeginning = 12
 
 type meshCall func(*cobra.Command, protocol.MeshArgs) (*protocol.Meshes, error)
 
-// nameFlag adds the flag for what this node is called in a mesh. The name of the machine is what it is called unless the flag is given.
+// nameFlag adds the flag for the name of this node in a mesh. Without the flag it is the name of the machine.
 func nameFlag(c *cobra.Command, usage string) (name func() string) {
 	given := c.Flags().String("name", "", usage)
 	return func() string {
@@ -102,8 +102,8 @@ if no other member has that name. The name of an unused invitation revokes the i
 	return c
 }
 
-// findMember returns the key that a word means in a mesh, or the invitation: the word is a key, its beginning, or a name that
-// one member or open invitation has.
+// findMember returns the key of the member, or the open invitation, that a word names: the word is a key, the beginning of a key,
+// or a name that exactly one member or open invitation has.
 func findMember(s *protocol.MeshStatus, word string) (protocol.Key, *protocol.Offer, error) {
 	if key, err := protocol.ParseKey(word); err == nil {
 		return key, nil, nil

@@ -250,7 +250,7 @@ After a change the node restarts with the new key and signs its statements again
 	return c
 }
 
-// What a change of the key takes away. Both are for ever: other nodes keep what they were told about the old key.
+// These texts explain what a change of the key takes away. Neither can be undone: other nodes keep the last head of the old key.
 const (
 	rotateLoss = "this replaces the node's key for ever: users who trust this node must trust the new key, and each mesh must invite it again"
 	revokeLoss = "this replaces the node's key and announces that the old key is void, for ever: " +

@@ -9,7 +9,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// dryRun prints how a package would be had.
+// dryRun prints the plan of a package without carrying it out.
 func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 	client, result, err := a.evalConnected(ctx, pkg, args)
 	if err != nil {
@@ -35,11 +35,11 @@ func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 	return nil
 }
 
-// planText is the steps of a plan for people.
+// planText returns the steps of a plan as lines for people.
 func planText(p *protocol.Plan) (lines []string) {
 	built := map[pir.PID]bool{}
 	for _, s := range p.Steps {
-		// What is fetched has the content that its hash says, so what follows from it alone is hardly ever kept.
+		// A fetch has the content that its hash fixes, so early cutoff hardly ever keeps a package that depends on fetches alone.
 		changes := s.Maybe && slices.ContainsFunc(s.Needs, func(id pir.PID) bool { return built[id] })
 		lines = append(lines, stepText(&s, changes))
 		built[s.PID] = s.How == protocol.Make && s.What != pir.Fetch

@@ -12,11 +12,11 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// picture is the source line and the carets of a diagnostic, see nu.Diag.
+// picture matches the source line and the carets of a diagnostic, see nu.Diag.
 var picture = regexp.MustCompile(`^ \d+ \| (.*)\n +\| (.*)$`)
 
-// positioned adds where the package file describes what failed. Inside a build closure that is a place in its text, which
-// a build names after the package; otherwise it is the call that described it.
+// positioned adds the place in the package file that describes the failed step. If a build closure failed, that is the place in the closure's
+// text, which a build names after the package; else it is the call that described the step.
 func positioned(err error, failed pir.PID, result *nu.Result) error {
 	i := slices.IndexFunc(result.Packages, func(p nu.Package) bool { return p.PID == failed })
 	if failed.IsZero() || i < 0 || result.Packages[i].At.File == "" {
@@ -37,8 +37,8 @@ func positioned(err error, failed pir.PID, result *nu.Result) error {
 	return &positionError{at: at, err: &e}
 }
 
-// inClosure finds the place in the package file that the message of a failed build is about, and the message without it.
-// Of the calls on the way there, which the message names, the places are turned as well.
+// inClosure returns the place in the package file that the message of a failed build names, and the message without that place.
+// It also translates the places of the calls in the message's backtrace.
 func inClosure(p *nu.Package, message string) (at, rest string) {
 	place := regexp.QuoteMeta(p.Name) + `((?: > [^:\n]+)*):(\d+):(\d+)`
 	m := regexp.MustCompile(`^(build [^:\n]+: )` + place + `: `).FindStringSubmatch(message)
@@ -72,8 +72,8 @@ func inClosure(p *nu.Package, message string) (at, rest string) {
 	return fmt.Sprintf("%s:%d:%d", file, line, col), m[1] + strings.Join(lines, "\n")
 }
 
-// inFile returns the place in a package file of a line and column of a text of a build closure, see nu.Package.Texts.
-// The file is "" if the text is not known.
+// inFile translates a line and column of a build closure's text to the place in the package file, see nu.Package.Texts.
+// If the text is not known, file is "".
 func inFile(p *nu.Package, text, atLine, atCol string) (file string, line, col int) {
 	begin, ok := p.Texts[text]
 	if !ok {

@@ -9,7 +9,7 @@ import (
 	"github.com/MordragT/nuka/node/control"
 )
 
-// alive reports whether the daemon of a folder listens: this system does not tell its process.
+// alive reports whether the daemon of a folder listens on its socket, because this platform offers no check by process number.
 func alive(_ int, run string) bool {
 	_, err := control.Process(context.Background(), run)
 	return err == nil

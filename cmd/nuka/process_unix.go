@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// alive reports whether a process has not ended. One that has ended and that nobody has waited for counts as ended.
+// alive reports whether a process has not ended. A zombie, whose parent has not waited for it, counts as ended.
 func alive(pid int, _ string) bool {
 	if pid <= 0 {
 		return false
@@ -19,9 +19,9 @@ func alive(pid int, _ string) bool {
 	if err := unix.Kill(pid, 0); err != nil {
 		return errors.Is(err, unix.EPERM)
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // Linux; elsewhere init waits for it
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // Linux; on other systems init reaps it
 	return err != nil || !bytes.Contains(stat, []byte(") Z "))
 }
 
-// interrupt asks a process to end. A second time ends it at once.
+// interrupt asks a process to end. A second call ends it at once.
 func interrupt(pid int) error { return unix.Kill(pid, unix.SIGTERM) }

@@ -13,22 +13,22 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// progress shows how a realize call goes: bars on a terminal, elsewhere a line for each thing that starts and one for each that is done.
+// progress shows the progress of a realize call: bars on a terminal, else one line for each step that starts and one for each that ends.
 type progress struct {
 	t       *terminal
 	verbose bool
-	bars    *mpb.Progress // nil where nothing is drawn
+	bars    *mpb.Progress // nil if nothing is drawn
 	active  map[pir.PID]*activity
 	waiting map[pir.PID]bool       // for a slot
-	waits   *mpb.Bar               // says how many; nil while there are none
-	failed  pir.PID                // what ended the call
-	first   func(pir.PID) []string // what people should know before this one starts; nil is nothing
+	waits   *mpb.Bar               // shows how many wait; nil while none do
+	failed  pir.PID                // the PID whose failure ended the call
+	first   func(pir.PID) []string // lines to show before this PID starts; may be nil
 }
 
 type activity struct {
 	bar     *mpb.Bar
 	started time.Time
-	line    string // the last of a build's output
+	line    string // the last line of a build's output
 	bytes   int64
 }
 
@@ -40,7 +40,7 @@ func newProgress(t *terminal, verbose bool) *progress {
 	return p
 }
 
-// close removes what is drawn.
+// close removes all bars.
 func (p *progress) close() {
 	if p.bars == nil {
 		return
@@ -56,7 +56,7 @@ func (p *progress) close() {
 	p.bars.Wait()
 }
 
-// line writes a line that stays.
+// line writes a line that stays on the terminal.
 func (p *progress) line(format string, args ...any) {
 	text := "nuka: " + printable(fmt.Sprintf(format, args...)) + "\n"
 	if p.bars != nil {
@@ -77,7 +77,7 @@ func (p *progress) event(e protocol.Event) {
 			act.bytes = e.Done
 			if act.bar != nil {
 				if e.Total > 0 {
-					act.bar.SetTotal(e.Total+1, false) // one more than all: unpacking comes after
+					act.bar.SetTotal(e.Total+1, false) // one more than the total, because unpacking follows
 				}
 				act.bar.SetCurrent(e.Done)
 			}
@@ -99,7 +99,7 @@ func (p *progress) event(e protocol.Event) {
 	}
 }
 
-// wait shows that something waits for a slot. All that wait share a bar, as a request may have hundreds.
+// wait shows that a step waits for a slot. All waiting steps share one bar, because a request may have hundreds.
 func (p *progress) wait(e protocol.Event) {
 	p.waiting[e.PID] = true
 	if p.bars == nil {
@@ -117,7 +117,7 @@ func (p *progress) wait(e protocol.Event) {
 	p.waits.SetCurrent(int64(len(p.waiting)))
 }
 
-// waited notes that something waits no more: it starts, or has ended.
+// waited notes that a step no longer waits: it has started or ended.
 func (p *progress) waited(id pir.PID) {
 	if !p.waiting[id] {
 		return
@@ -170,10 +170,10 @@ func (p *progress) start(e protocol.Event) {
 		})))
 }
 
-// besideName is what a bar and its figures take beside the name of what is fetched.
+// besideName is the width, in characters, of a bar and its figures without the name of the step.
 const besideName = 36
 
-// shorten cuts a text to a number of characters, of which few always stay.
+// shorten cuts a text to at most a number of characters, but always keeps a few.
 func shorten(text string, most int) string {
 	runes := []rune(text)
 	if most = max(most, 12); len(runes) <= most {
@@ -182,7 +182,7 @@ func shorten(text string, most int) string {
 	return string(runes[:most-1]) + "…"
 }
 
-// transferred are the figures of a download, as many as there is room for.
+// transferred returns the figures of a download, as many as fit.
 func transferred(s decor.Statistics, started time.Time) string {
 	if s.Total <= 0 {
 		return size(s.Current)
@@ -198,7 +198,7 @@ func transferred(s decor.Statistics, started time.Time) string {
 	return text
 }
 
-// end removes what is drawn for a PID and returns it.
+// end removes the bar of a PID and returns its activity.
 func (p *progress) end(id pir.PID) *activity {
 	p.waited(id)
 	act := p.active[id]
@@ -228,7 +228,7 @@ func (p *progress) done(e protocol.Event) {
 		if p.verbose {
 			p.line("made %s", e.Name)
 		}
-	case "": // something that has no content
+	case "": // a step without content
 		p.line("%s: done (%s)", e.Name, took)
 		return
 	}
@@ -241,7 +241,7 @@ func (p *progress) done(e protocol.Event) {
 	}
 }
 
-// size writes a number of bytes for people.
+// size formats a number of bytes for people.
 func size(n int64) string {
 	const unit = 1024
 	if n < unit {

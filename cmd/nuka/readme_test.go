@@ -12,8 +12,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The blocks of README.md and docs/sharing.md, by their first line, and the node that runs each: a, b, or none.
-// Whoever adds a block says here who runs it, or why nobody does.
+// readmeBlocks lists the blocks of README.md and docs/sharing.md by their first line, with the node that runs each: a, b, or none.
+// An author who adds a block must add it here, with its node or with the reason why no node runs it.
 var readmeBlocks = []struct{ first, node, why string }{
 	{first: "make run", node: "a"},
 	{first: "nuka run lua -- -e 'print(1)'", node: "a"},
@@ -24,15 +24,15 @@ var readmeBlocks = []struct{ first, node, why string }{
 	{first: `{share: [{names: "work-*"`, node: "a"},
 }
 
-// readmeNot are lines that are not run, and why.
+// readmeNot lists the lines that the test does not run, each with the reason.
 var readmeNot = map[string]string{
 	"make test": "it is what runs this test's package",
 }
 
-// readmeGreet is what the page says below its package.
+// readmeGreet is the command that the page shows below its package.
 const readmeGreet = "nuka run ./greet.nu --name you"
 
-// readmeAsks are lines that ask on a terminal, where the answer is yes.
+// readmeAsks lists the commands that ask for confirmation on a terminal; the test answers yes.
 var readmeAsks = []string{"nuka trust add key-…"}
 
 // A readmeBlock is a run of indented lines of a page, without their comments.
@@ -44,7 +44,7 @@ type readmeBlock struct {
 // readmePages are the pages that TestReadme follows, in this order.
 var readmePages = []string{"README.md", "docs/sharing.md"}
 
-// readPages returns the text of readmePages, and their blocks.
+// readPages returns the text of readmePages and its blocks.
 func readPages(t *testing.T, root string) (text string, blocks []readmeBlock) {
 	t.Helper()
 	for _, page := range readmePages {
@@ -84,7 +84,7 @@ func blocksOf(page, text string) []readmeBlock {
 	return blocks
 }
 
-// nodeOf says which node runs a block.
+// nodeOf returns the node that runs a block.
 func nodeOf(b readmeBlock) (node string, known bool) {
 	for _, k := range readmeBlocks {
 		if strings.HasPrefix(b.lines[0], k.first) {
@@ -94,7 +94,7 @@ func nodeOf(b readmeBlock) (node string, known bool) {
 	return "", false
 }
 
-// TestReadmeBlocks: each block of the pages is run by TestReadme, or not for a reason that is written down.
+// TestReadmeBlocks checks that TestReadme runs each block of the pages, or that readmeBlocks gives a reason why it does not.
 func TestReadmeBlocks(t *testing.T) {
 	text, blocks := readPages(t, "../..")
 	if !strings.Contains(text, "`"+readmeGreet+"`") {
@@ -115,8 +115,8 @@ func TestReadmeBlocks(t *testing.T) {
 	}
 }
 
-// TestReadme follows the pages to the letter, with two nodes in fresh homes: NUKA_LONG=1.
-// KEY and TICKET in its commands are what earlier commands of the other node have printed.
+// TestReadme runs the commands of the pages unchanged, with two nodes in fresh homes: NUKA_LONG=1.
+// It replaces KEY and TICKET by the output of earlier commands of the other node.
 func TestReadme(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("set NUKA_LONG=1: it needs the registries and some minutes")
@@ -155,7 +155,7 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// readmeScene makes a scene of the pages: a line for each line of their blocks, and the file of a package.
+// readmeScene makes a scene from the pages: one line for each line of their blocks, and the file of a package.
 func readmeScene(text string, blocks []readmeBlock) []byte {
 	var scene strings.Builder
 	quote := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
@@ -173,7 +173,7 @@ func readmeScene(text string, blocks []readmeBlock) []byte {
 			fmt.Fprintf(&scene, "readme %s %s\n", node, quote(line))
 		}
 	}
-	// The package of the page, as the sentence behind it says.
+	// The package of the page, in the file that the sentence after it names.
 	_, greet, _ := strings.Cut(text, "```nu\n")
 	greet, _, _ = strings.Cut(greet, "```")
 	fmt.Fprintf(&scene, "# A package of your own\nreadme a '%s'\nstdout '^hello you$'\n", readmeGreet)
@@ -185,7 +185,7 @@ func readmeScene(text string, blocks []readmeBlock) []byte {
 type readme struct {
 	root    string
 	homes   map[string]string
-	printed map[string]map[string]string // by each node, what stands for a placeholder
+	printed map[string]map[string]string // by node, then by placeholder: the value
 }
 
 var readmePlaceholders = map[string]*regexp.Regexp{

@@ -12,8 +12,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A started is what a command notes about the daemon that it has started: which file it runs, as that was then.
-// A daemon that a service manager runs has none, and is left to that.
+// A started is a command's record of the daemon that it has started: the program file, and the state of that file at the start.
+// A daemon that a service manager runs has no such record; commands leave its restart to the service manager.
 type started struct {
 	Process int       `json:"process"`
 	Program string    `json:"program"`
@@ -31,7 +31,7 @@ func startedNow(program string, process int) (started, error) {
 	return started{process, program, info.Size(), info.ModTime()}, nil
 }
 
-// noteStarted writes it down. Without it the daemon is not replaced when it is rebuilt, which is no reason to fail.
+// noteStarted writes the record. It ignores failures: without the record, a rebuilt daemon is only not replaced.
 func (a *app) noteStarted(program string, process int) {
 	if s, err := startedNow(program, process); err == nil {
 		if b, err := json.Marshal(s); err == nil {
@@ -40,7 +40,7 @@ func (a *app) noteStarted(program string, process int) {
 	}
 }
 
-// replaceRebuilt stops the home's daemon if a command has started it, its program has been rebuilt since, and it has nothing to do.
+// replaceRebuilt stops the home's daemon if a command started it, its program was rebuilt since then, and it is idle.
 func (a *app) replaceRebuilt(ctx context.Context) error {
 	var then started
 	b, err := os.ReadFile(a.startedFile())
@@ -49,7 +49,7 @@ func (a *app) replaceRebuilt(ctx context.Context) error {
 	}
 	program, err := daemonProgram()
 	if err != nil || program != then.Program {
-		return nil // of another installation
+		return nil // the daemon belongs to another installation
 	}
 	now, err := startedNow(program, then.Process)
 	if err != nil || now.Size == then.Size && now.Time.Equal(then.Time) {
@@ -57,7 +57,7 @@ func (a *app) replaceRebuilt(ctx context.Context) error {
 	}
 	var s protocol.Status
 	if err := control.Ask(ctx, a.home.Run, protocol.OpStatus, &s); err != nil || s.Process != then.Process {
-		return nil // connecting says what is wrong with it
+		return nil // connecting reports what is wrong with it
 	}
 	if len(s.Running) > 0 {
 		a.say("nukad was rebuilt: the old daemon keeps running, because it works on %s", strings.Join(s.Running, ", "))

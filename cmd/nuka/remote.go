@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// attach connects to the node of a ticket, on whatever machine it is.
+// attach connects to the node of a ticket, on this machine or another.
 func (a *app) attach(ctx context.Context) (*control.Client, error) {
 	ticket, err := protocol.ParseTicket(a.node)
 	if err != nil {
@@ -31,8 +31,8 @@ func (a *app) attach(ctx context.Context) (*control.Client, error) {
 	return control.Attach(ctx, ticket, key)
 }
 
-// download reads one file by its CID into a file that is whole or not there. The node's bytes are compared with the CID: what is kept is
-// for other nodes too.
+// download reads one file by its CID. If it fails, it leaves no file. It compares the node's bytes with the CID, because the cache serves
+// files for other nodes too.
 func download(ctx context.Context, client *control.Client, c cid.CID, to string) error {
 	f, err := os.CreateTemp(filepath.Dir(to), ".part-")
 	if err != nil {
@@ -51,7 +51,7 @@ func download(ctx context.Context, client *control.Client, c cid.CID, to string)
 	return os.Rename(f.Name(), to)
 }
 
-// ticketCommand makes and lists the tickets by which others attach to this node.
+// ticketCommand returns the command that makes and lists the tickets by which light peers attach to this node.
 func (a *app) ticketCommand() *cobra.Command {
 	args := protocol.GrantArgs{Action: protocol.ActionAdd}
 	var may []string

@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// cwdMount is where a program sees the current folder.
+// cwdMount is the guest path of the current folder.
 const cwdMount = "/nuka/cwd"
 
 func (a *app) runCommand() *cobra.Command {
@@ -52,8 +52,8 @@ type runOptions struct {
 	env     []string
 }
 
-// prepare gets the package and asks the node how to start its program. The caller closes the trees, which the program reads.
-// It asks first, and realizes the package only if the node cannot answer: most packages that run were run before, and a
+// prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.
+// It asks first and realizes the package only if the node cannot answer: most packages that are run were run before, and a
 // request to realize names each package of the closure.
 func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOptions) (*protocol.Program, *nodeTrees, error) {
 	client, result, err := a.evalConnected(ctx, pkg, args)
@@ -77,14 +77,14 @@ func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOpti
 	return program, trees, nil
 }
 
-// askProgram asks the node how to start a command of a package that it has.
+// askProgram asks the node how to start a command of a package that the node has.
 func askProgram(ctx context.Context, client *control.Client, id pir.PID, command string) (*protocol.Program, error) {
 	var program protocol.Program
 	err := client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: id, Command: command}, &program, nil)
 	return &program, err
 }
 
-// exec runs a program in this process, with what it is given and nothing else.
+// exec runs a program in this process. The program sees only the trees, mounts and environment that exec passes to it.
 func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTrees, args []string, o *runOptions) error {
 	temp, err := os.MkdirTemp("", "nuka-run-")
 	if err != nil {
@@ -112,8 +112,8 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	}
 	defer runtime.Close(ctx)
 	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(o.env), Real: true}
-	// From here on Ctrl-C is for the program: it ends this process, as it would end a native one.
-	signal.Reset(os.Interrupt, terminate) // all of them would take milliseconds
+	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
+	signal.Reset(os.Interrupt, terminate) // resetting all signals would take milliseconds
 	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
 		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err,
@@ -132,7 +132,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	return nil
 }
 
-// sayUnread says that a program saw an I/O error in a package, and why, since the program itself cannot know.
+// sayUnread reports that a program got an I/O error from a package, and the reason, which the program itself cannot know.
 func (a *app) sayUnread(mounts []wasmrt.Mount) bool {
 	for _, m := range mounts {
 		if m.Tree == nil || m.Tree.Failed() == nil {
@@ -148,7 +148,7 @@ func (a *app) sayUnread(mounts []wasmrt.Mount) bool {
 	return false
 }
 
-// behindDashes adds to the error for an unknown flag of a package that it may be meant for the program.
+// behindDashes adds a hint to the error for an unknown flag of a package: the flag may be meant for the program.
 func behindDashes(err error, pkg string, args, rest []string) error {
 	var diags *nu.Error
 	if !errors.As(err, &diags) || len(diags.Diags) != 1 || diags.Diags[0].File != "" || len(rest) > 0 || len(args) == 0 {
@@ -159,7 +159,7 @@ func behindDashes(err error, pkg string, args, rest []string) error {
 	return err
 }
 
-// hintUnseen says of a program's failure that an argument names something which is there and which the program does not see.
+// hintUnseen prints a hint after a program's failure if an argument names an existing file or folder that the program does not see.
 func (a *app) hintUnseen(args, dirs []string) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -202,7 +202,7 @@ func (a *app) hintUnseen(args, dirs []string) {
 	}
 }
 
-// within reports whether a path is a folder or below it, by the names alone or by what they lead to.
+// within reports whether a path is a folder or below it, either by the names alone or after links are followed.
 func within(dir, at string) bool {
 	for _, d := range []string{dir, resolved(dir)} {
 		if rel, err := filepath.Rel(d, at); err == nil && filepath.IsLocal(rel) {
@@ -219,7 +219,7 @@ func resolved(at string) string {
 	return at
 }
 
-// shellWord quotes a word for a shell, if need be.
+// shellWord quotes a word for a shell if necessary.
 func shellWord(s string) string {
 	if strings.ContainsAny(s, " \t\n'\"\\$&;|<>()*?[]#~`!{}") {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
@@ -266,8 +266,8 @@ func runMounts(program *protocol.Program, trees *nodeTrees, temp string, dirs []
 	return mounts, nil
 }
 
-// runEnv is what a program sees of the environment: how to talk to the terminal and the user, and what --env names.
-// Its home is the temporary folder: it has nothing of the user's, and programs that look for one find it.
+// runEnv returns the environment variables of a program: those that describe the terminal and the user's language, and those that --env names.
+// HOME is the temporary folder: that folder has no files of the user's, and programs that need a home find one.
 func runEnv(extra []string) []string {
 	env := []string{"HOME=/tmp"}
 	for _, name := range []string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"} {

@@ -21,12 +21,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	_ "github.com/MordragT/nuka/node" // what nukad is made of: a change of it makes a result stale
+	_ "github.com/MordragT/nuka/node" // the code of nukad: a change in it makes a cached test result stale
 )
 
 var update = flag.Bool("update", false, "rewrite what the scenes of testdata/script want to see")
 
-// What the scenes have: the real programs, and a server on loopback with what packages fetch.
+// The scenes use the real programs and a server on loopback that offers the files that packages fetch.
 var (
 	programs string // folder of nuka and nukad
 	toolWasm []byte
@@ -75,7 +75,7 @@ func buildPrograms(dir string) (err error) {
 	return err
 }
 
-// serve offers what packages fetch: the tool, archives of two kinds, and what no server should say.
+// serve offers the files that packages fetch (the tool, archives of two kinds) and responses that no server should send.
 func serve(t *testing.T) *httptest.Server {
 	archive := func(names ...string) []byte {
 		var b bytes.Buffer
@@ -105,7 +105,7 @@ func serve(t *testing.T) *httptest.Server {
 		"/nothing.tar":  []byte("this is no archive"),
 		"/plain.txt":    []byte("plain text\n"),
 		"/captive.html": []byte("<html>please log in</html>"),
-		// A Python index for those who know its password.
+		// A Python index that requires a password.
 		"/private/mine/":             []byte(`<a href='mine-1.0.tar'>mine-1.0.tar</a>`),
 		"/private/mine/mine-1.0.tar": archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),
 	}
@@ -149,7 +149,7 @@ func TestScript(t *testing.T) {
 			for name, value := range set {
 				e.Setenv(name, value)
 			}
-			// Machine code is made once for all scenes, not by each.
+			// All scenes share one cache of machine code, so each module is compiled once.
 			if err := os.Mkdir(filepath.Join(home, "cache"), 0o700); err != nil {
 				return err
 			}
@@ -177,7 +177,7 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// freePort returns a UDP port of loopback that nobody uses now.
+// freePort returns a UDP port of loopback that is free now.
 func freePort() (string, error) {
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -188,7 +188,7 @@ func freePort() (string, error) {
 	return port, err
 }
 
-// stop ends the daemon of a home, which may not have one.
+// stop ends the daemon of a home, if one runs.
 func stop(t *testing.T, home string) {
 	c := exec.Command(filepath.Join(programs, "nuka"), "daemon", "stop")
 	c.Env = append(os.Environ(), "NUKA_HOME="+home)
@@ -238,7 +238,7 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// capture NAME [WORD] sets GOT_NAME to what was printed last, or to one word of it: from 1, or -1 for the last one.
+// capture NAME [WORD] sets GOT_NAME to the last command's output, or to one word of it: words count from 1, and -1 is the last one.
 func capture(ts *testscript.TestScript, _ bool, args []string) {
 	text := strings.TrimSpace(ts.ReadFile("stdout"))
 	if len(args) > 1 {
@@ -256,8 +256,8 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GOT_"+args[0], text)
 }
 
-// await log TEXT waits until a build has printed a text, await file NAME until a file is there, await ready until the daemon answers, await idle until it does nothing,
-// await gone until it has ended.
+// await log TEXT waits until a build has printed a text, await file NAME until a file exists,
+// await ready until the daemon answers, await idle until the daemon is idle, await gone until the daemon has ended.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	home := ts.Getenv("NUKA_HOME")
 	status := func() string {
@@ -297,7 +297,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("waited too long for %v", args)
 }
 
-// readonly HOME checks that nothing in a home's store of files may be written.
+// readonly HOME checks that no file in a home's store is writable.
 func readonly(ts *testscript.TestScript, _ bool, args []string) {
 	blobs, err := filepath.Glob(filepath.Join(args[0], "store", "blobs", "*", "*"))
 	if err != nil || len(blobs) == 0 {
@@ -312,7 +312,7 @@ func readonly(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// empty DIR checks that a folder holds nothing.
+// empty DIR checks that a folder is empty.
 func empty(ts *testscript.TestScript, _ bool, args []string) {
 	list, err := os.ReadDir(ts.MkAbs(args[0]))
 	if err != nil || len(list) > 0 {

@@ -19,12 +19,12 @@ import (
 const (
 	// startTimeout is how long a daemon may take to answer.
 	startTimeout = 60 * time.Second
-	// idleTimeout is how long a daemon that a command has started stays without calls.
+	// idleTimeout is how long a daemon that a command has started keeps running without calls.
 	idleTimeout = "1h"
 )
 
-// connect returns a connection to the home's daemon, which it starts when none runs, or to the node of --node.
-// The caller closes it.
+// connect returns a connection to the node of --node, or else to the home's daemon. If no daemon runs, connect starts one.
+// The caller closes the connection.
 func (a *app) connect(ctx context.Context) (*control.Client, error) {
 	if a.node != "" {
 		return a.attach(ctx)
@@ -34,7 +34,7 @@ func (a *app) connect(ctx context.Context) (*control.Client, error) {
 	}
 	for {
 		client, err := a.dial(ctx)
-		if err == nil && !client.Takes(ctx) && ctx.Err() == nil { // it is ending, and the next one waits for that
+		if err == nil && !client.Takes(ctx) && ctx.Err() == nil { // the daemon is ending; a new one waits for that
 			client.Close()
 			err = control.ErrNoDaemon
 		}
@@ -47,7 +47,7 @@ func (a *app) connect(ctx context.Context) (*control.Client, error) {
 	}
 }
 
-// dial is connect to a daemon that runs. The error is control.ErrNoDaemon when none does.
+// dial connects to a running daemon. If none runs, the error is control.ErrNoDaemon.
 func (a *app) dial(ctx context.Context) (*control.Client, error) {
 	if a.node != "" {
 		return a.attach(ctx)
@@ -60,7 +60,7 @@ func (a *app) dial(ctx context.Context) (*control.Client, error) {
 	return client, a.unreachable(ctx, err)
 }
 
-// unreachable explains why a daemon that runs cannot be reached.
+// unreachable explains why a running daemon cannot be reached.
 func (a *app) unreachable(ctx context.Context, err error) error {
 	silent, elsewhere := errors.Is(err, control.ErrSilent), errors.Is(err, control.ErrElsewhere)
 	if !silent && !elsewhere {
@@ -78,7 +78,7 @@ func (a *app) unreachable(ctx context.Context, err error) error {
 }
 
 // startDaemon starts a daemon in the background and waits until it answers.
-// Of several commands that do it at once, one daemon stays.
+// If several commands start a daemon at once, one daemon stays.
 func (a *app) startDaemon(ctx context.Context) error {
 	program, err := daemonProgram()
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 		return err
 	}
 	c := exec.Command(program, "--idle", idleTimeout, "--wait", startTimeout.String())
-	c.Dir = a.home.Data // the folder of the socket may vanish under it
+	c.Dir = a.home.Data // the folder of the socket may vanish while the daemon runs
 	c.Stdout, c.Stderr = log, log
 	detach(c)
 	if err := c.Start(); err != nil {
@@ -117,14 +117,14 @@ func (a *app) startDaemon(ctx context.Context) error {
 		if !errors.Is(err, control.ErrNoDaemon) && ctx.Err() == nil {
 			return err
 		}
-		if failed != nil { // and nobody else's daemon has come up meanwhile
+		if failed != nil { // and no other command's daemon has started meanwhile
 			return protocol.Errorf(protocol.Unavailable, "the daemon did not start: %v%s", failed, said(a.home.DaemonLog(), begin)).
 				WithHint("its log: %s", a.home.DaemonLog())
 		}
 		select {
 		case err := <-ended:
 			failed = errors.Join(errors.New("it ended at once"), err)
-			pause = 100 * time.Millisecond // another command's daemon may be there
+			pause = 100 * time.Millisecond // another command's daemon may answer
 		case <-time.After(pause):
 			continue
 		case <-ctx.Done():
@@ -135,7 +135,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 	}
 }
 
-// said returns the last lines of a log that were written behind an offset, each on a line of its own.
+// said returns the last lines of a log that the daemon has written after an offset, each on a line of its own.
 func said(path string, begin int64) string {
 	const lines, most = 5, 4096
 	f, err := os.Open(path)

@@ -4,5 +4,5 @@ package main
 
 import "errors"
 
-// freeSpace is not known on this platform.
+// freeSpace returns errors.ErrUnsupported on this platform.
 func freeSpace(string) (int64, error) { return 0, errors.ErrUnsupported }

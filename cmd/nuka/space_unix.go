@@ -4,7 +4,7 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// freeSpace returns the bytes that are free for the user on dir's disk.
+// freeSpace returns the number of bytes that the user can still write to dir's disk.
 func freeSpace(dir string) (int64, error) {
 	var s unix.Statfs_t
 	err := unix.Statfs(dir, &s)

@@ -18,9 +18,9 @@ import (
 const (
 	// stopPatience is how long a daemon may take to close its socket once it has been asked to stop.
 	stopPatience = 10 * time.Second
-	// folderPatience is how long a daemon whose folder has vanished may take to make it anew.
+	// folderPatience is how long a daemon may take to recreate the folder of its socket after that has vanished.
 	folderPatience = 5 * time.Second
-	// tellEvery is how often a waiting user is told what for.
+	// tellEvery is how often the command tells a waiting user what it waits for.
 	tellEvery = 10 * time.Second
 )
 
@@ -36,7 +36,7 @@ Stop kills a node that does not answer.`,
 	return c
 }
 
-// stopDaemon ends the home's daemon. It goes over the socket, which reaches a daemon of any network namespace.
+// stopDaemon ends the home's daemon. It calls the daemon over the socket, which works across network namespaces.
 func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	if a.node != "" {
 		return protocol.Errorf(protocol.Denied, "cannot stop a node on another machine")
@@ -62,7 +62,8 @@ func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	return a.waitForEnd(ctx, pid, s.Running, now)
 }
 
-// awaitFolder waits, if the folder of the socket has vanished and a daemon has the home's store, until that daemon has made it anew.
+// awaitFolder does nothing unless the folder of the socket has vanished while a daemon has the home's store. Then it waits until that daemon
+// has recreated the folder, for folderPatience at most.
 func (a *app) awaitFolder(ctx context.Context) {
 	for start := time.Now(); time.Since(start) < folderPatience; {
 		if _, err := os.Stat(a.home.Run); !errors.Is(err, os.ErrNotExist) || !alive(a.storeOwner(), a.home.Run) {
@@ -76,8 +77,8 @@ func (a *app) awaitFolder(ctx context.Context) {
 	}
 }
 
-// storeOwner returns the process that has the store, by the number that it leaves in the lock, or 0.
-// It may have ended, and where locked files cannot be read it is 0.
+// storeOwner returns the process that has locked the store, by the number in the lock file, or 0.
+// The process may have ended. On a system where a locked file cannot be read, storeOwner returns 0.
 func (a *app) storeOwner() int {
 	b, err := os.ReadFile(filepath.Join(a.home.Store(), "lock"))
 	if err != nil {
@@ -90,7 +91,7 @@ func (a *app) storeOwner() int {
 	return pid
 }
 
-// waitForEnd waits until the daemon's process has ended, for as long as its work takes.
+// waitForEnd waits until the daemon's process has ended, without a time limit while the daemon's work goes on.
 func (a *app) waitForEnd(ctx context.Context, pid int, running []string, now bool) error {
 	if now {
 		running = nil
@@ -105,7 +106,7 @@ func (a *app) waitForEnd(ctx context.Context, pid int, running []string, now boo
 			told = time.Now()
 			a.say("waiting for %s; end it at once: nuka daemon stop --now", strings.Join(running, ", "))
 		}
-		if now { // a signal after the one that asks it to end ends it at once
+		if now { // the daemon was already asked to end, so a signal ends it at once
 			if err := interrupt(pid); err != nil && alive(pid, a.home.Run) {
 				return protocol.Errorf(protocol.Internal, "end process %d: %w", pid, err)
 			}
@@ -119,7 +120,7 @@ func (a *app) waitForEnd(ctx context.Context, pid int, running []string, now boo
 	return nil
 }
 
-// killDaemon ends a daemon that does not end by itself. What it was doing is as after a power cut.
+// killDaemon kills a daemon that does not end by itself. Its unfinished work is left as after a power cut.
 func (a *app) killDaemon(pid int, why string) error {
 	if pid <= 0 {
 		return protocol.Errorf(protocol.Unavailable, "the daemon cannot be stopped: %s", why).WithHint("end the process nukad; its log: %s", a.home.DaemonLog())

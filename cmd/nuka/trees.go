@@ -19,19 +19,19 @@ import (
 )
 
 const (
-	// treeCalls is how many calls a running program's trees make at once.
+	// treeCalls is the largest number of concurrent calls that the trees of a running program make.
 	treeCalls = 8
-	// busyTries is how often a call is made again that the node has no room for.
+	// busyTries is how often a call is repeated while the node is busy.
 	busyTries = 8
 )
 
-// nodeTrees reads the trees of a program from the node, when the program looks into them. It implements wasmrt.TreeReader.
-// The node may end while the program runs: then the next call starts it again.
+// nodeTrees reads the trees of a program from the node on demand. It implements wasmrt.TreeReader.
+// If the node ends while the program runs, the next call starts it again.
 type nodeTrees struct {
 	ctx     context.Context // of the calls
 	connect func(context.Context) (*control.Client, error)
-	cache   string        // where files of a node elsewhere are kept; "" if the node is on this machine
-	places  chan struct{} // one for each call
+	cache   string        // folder for files of a node on another machine; "" if the node is on this machine
+	places  chan struct{} // one for each concurrent call
 
 	mu     sync.Mutex
 	client *control.Client // nil if the connection was lost
@@ -56,7 +56,7 @@ func (a *app) trees(ctx context.Context, client *control.Client, program *protoc
 	return t, nil
 }
 
-// Close ends the connection. No program may run any more.
+// Close ends the connection. The caller must have ended the program before.
 func (t *nodeTrees) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +87,7 @@ func (t *nodeTrees) Folder(key string) ([]wasmrt.Entry, error) {
 	return out, nil
 }
 
-// readFolder asks for what a folder holds.
+// readFolder asks the node for the entries of a folder.
 func readFolder(ctx context.Context, client *control.Client, id string) ([]protocol.Entry, error) {
 	var lines bytes.Buffer
 	err := client.Call(ctx, protocol.OpFolder, protocol.FolderArgs{CID: id}, nil, &control.CallOptions{Reply: &lines})
@@ -114,7 +114,7 @@ func treeEntry(e *protocol.Entry) wasmrt.Entry {
 	return wasmrt.Entry{Path: e.Path, Kind: kinds[e.Kind], Exec: e.Exec, Size: e.Size, Target: e.Target, File: e.File, Key: e.CID}
 }
 
-// Files implements wasmrt.TreeReader. A file of a node elsewhere is brought here; its neighbours are not.
+// Files implements wasmrt.TreeReader. If the node is on another machine, Files downloads the requested files and no others.
 func (t *nodeTrees) Files(keys []string) ([]string, error) {
 	if t.cache == "" {
 		var paths []string
@@ -136,7 +136,7 @@ func (t *nodeTrees) Files(keys []string) ([]string, error) {
 	return paths, err
 }
 
-// call makes a call, again if the connection was lost or the node has no room for it.
+// call makes a call and repeats it if the connection was lost or the node is busy.
 func (t *nodeTrees) call(do func(*control.Client) error) error {
 	t.places <- struct{}{}
 	defer func() { <-t.places }()
@@ -160,7 +160,7 @@ func (t *nodeTrees) call(do func(*control.Client) error) error {
 	}
 }
 
-// connected returns the connection, and makes one if there is none.
+// connected returns the connection, after opening one if there is none.
 func (t *nodeTrees) connected() (*control.Client, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -174,7 +174,7 @@ func (t *nodeTrees) connected() (*control.Client, error) {
 	return t.client, nil
 }
 
-// lost drops a connection. Of several goroutines that find the same one gone, one does.
+// lost drops a connection. If several goroutines report the same connection, only the first call has an effect.
 func (t *nodeTrees) lost(client *control.Client) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -23,7 +23,7 @@ func (n node) Handle(_ context.Context, _ control.Actor, call *control.Call) (an
 	return n(call)
 }
 
-// serve runs a node that answers calls by n in a folder, until stop is called.
+// serve runs a node in a folder that answers calls with n, until the caller calls stop.
 func (n node) serve(t *testing.T, dir string) (stop func()) {
 	t.Helper()
 	enrolled, err := control.OpenEnrolled(filepath.Join(dir, "enrolled"))
@@ -54,7 +54,7 @@ func (n node) serve(t *testing.T, dir string) (stop func()) {
 	return stop
 }
 
-// treesOf returns the trees of a node, as a light peer of another machine has them if cache is a folder.
+// treesOf returns the trees of a node. If cache is a folder, it reads them as a light peer on another machine does.
 func treesOf(t *testing.T, dir, cache string) *nodeTrees {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
@@ -69,7 +69,7 @@ func treesOf(t *testing.T, dir, cache string) *nodeTrees {
 	return trees
 }
 
-// shortDir is a folder whose name is short enough for a socket's.
+// shortDir returns a folder whose path is short enough for a socket in it.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
@@ -80,7 +80,7 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-// A node of others names files outside of the cache, and sends other bytes than were asked for: neither is read.
+// If a foreign node names files outside of the cache, or sends bytes that do not match the CID, the light peer reads neither.
 func TestTreesOfAHostileNode(t *testing.T) {
 	dir, cache := shortDir(t), filepath.Join(t.TempDir(), "cache")
 	secret := filepath.Join(filepath.Dir(cache), "secret")
@@ -138,7 +138,7 @@ func TestTreesOfAHostileNode(t *testing.T) {
 	}
 }
 
-// A node that ends or is busy is asked again, as often as makes sense.
+// If a node ends or is busy, the light peer repeats the call a bounded number of times.
 func TestTreesAskAgain(t *testing.T) {
 	dir := shortDir(t)
 	var mu sync.Mutex

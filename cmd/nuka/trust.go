@@ -60,7 +60,7 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 			return a.showTrust(&t)
 		},
 	}
-	if action == protocol.ActionRemove { // whom to add is nothing that a key of TAB should say
+	if action == protocol.ActionRemove { // only for removal: completion must not suggest which signers to trust
 		c.ValidArgsFunction = completeWords(a.offerSigners)
 	}
 	a.yesFlag(c)
@@ -74,7 +74,7 @@ func (a *app) trustChange(action protocol.Action, short string) *cobra.Command {
 	return c
 }
 
-// sayAdded says what trust add has changed.
+// sayAdded reports what trust add has changed.
 func (a *app) sayAdded(args *protocol.TrustArgs, t *protocol.Trust) {
 	names := cmp.Or(args.Names, "*")
 	for _, r := range t.Rules {
@@ -88,13 +88,13 @@ func (a *app) sayAdded(args *protocol.TrustArgs, t *protocol.Trust) {
 	}
 }
 
-// addMeans says what trust in a key means when no names are given.
+// addMeans explains what trust in a key permits when no names are given.
 func addMeans(args *protocol.TrustArgs) string {
 	return "without --names you trust " + args.Key.String() +
 		" for every package: its owner can then replace programs that you run. To trust it for some packages: --names 'lib*'; for all: --names '*'"
 }
 
-// removeLoss says what the removal of a signer takes away.
+// removeLoss explains what the removal of a signer takes away.
 func removeLoss(args *protocol.TrustArgs) string {
 	from := "every rule"
 	if args.Names != "" {

@@ -20,16 +20,16 @@ import (
 
 // The terminal's voice:
 //
-// Stdout is data: what was asked for, in a form a program can read, and nothing else.
+// Stdout is data: the requested result, in a form that a program can read, and nothing else.
 // Stderr is everything else. A line of nuka's own begins "nuka: ", has no capital and no full stop,
-// and says what happened to which thing.
-// A hint may follow on a line of its own, "hint: ", and says what to do next.
-// What is wrong in a package file is shown as path:line:col: message, the line, and a hint, as compilers do.
-// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each thing that starts and one for each that is done.
-// Texts from outside (names, logs, messages) are stripped of control characters before they are shown.
-// --json writes one JSON value to stdout, wherever something is listed; when the command fails that is {"error": {…}}.
+// and states what happened to which object.
+// A hint may follow on a line of its own, "hint: ", and states what to do next.
+// A mistake in a package file is shown as compilers do: path:line:col: message, the source line, and a hint.
+// On a terminal progress is drawn and removed again; elsewhere it is one plain line for each step that starts and one for each that ends.
+// The command strips control characters from texts from outside (names, logs, messages) before it shows them.
+// With --json a command that lists something writes one JSON value to stdout; if the command fails, the value is {"error": {…}}.
 
-// terminal is where a command reads and writes.
+// terminal holds the streams that a command reads and writes.
 type terminal struct {
 	in       io.Reader
 	out, err io.Writer
@@ -37,7 +37,7 @@ type terminal struct {
 
 func stdTerminal() *terminal { return &terminal{os.Stdin, &output{File: os.Stdout}, os.Stderr} }
 
-// output is standard output. It remembers that a write failed, so that no command succeeds whose data was lost.
+// output is standard output. It records a failed write, so that a command whose data was lost does not succeed.
 type output struct {
 	*os.File
 	mu     sync.Mutex
@@ -54,7 +54,7 @@ func (o *output) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom hides os.File's own, whose failures Write would not see.
+// ReadFrom hides the ReadFrom of os.File, whose failures Write would not see.
 func (o *output) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{o}, r)
 }
@@ -70,7 +70,7 @@ func (t *terminal) lost() error {
 	return o.failed
 }
 
-// outFile is standard output as a program gets it: the file itself.
+// outFile returns standard output for a program that nuka runs: the file itself.
 func (t *terminal) outFile() io.Writer {
 	if o, ok := t.out.(*output); ok {
 		return o.File
@@ -78,7 +78,7 @@ func (t *terminal) outFile() io.Writer {
 	return t.out
 }
 
-// decorates reports whether standard output is for eyes.
+// decorates reports whether standard output may carry decoration for people.
 func (t *terminal) decorates() bool {
 	o, ok := t.out.(*output)
 	return ok && isatty.IsTerminal(o.Fd())
@@ -106,7 +106,7 @@ func (t *terminal) json(v any) error {
 	return enc.Encode(v)
 }
 
-// printable replaces what could steer the terminal.
+// printable replaces control characters, which could change the state of the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -116,7 +116,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// The exit codes, one for each code that crosses the wire.
+// exitCodes maps each protocol code to an exit code.
 var exitCodes = map[protocol.Code]int{
 	protocol.Internal:    1,
 	protocol.Invalid:     2,
@@ -134,12 +134,12 @@ var exitCodes = map[protocol.Code]int{
 	protocol.Canceled:    130,
 }
 
-// exitError ends the command with a code and no message: that of a program that was run.
+// exitError ends the command without a message and with a given exit code: that of the program that it ran.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
-// positionError is a failure of something that a package file describes at a known place.
+// positionError is a failure with the place in a package file that describes the failed step.
 type positionError struct {
 	at  string // path:line:col
 	err error
@@ -148,7 +148,7 @@ type positionError struct {
 func (e *positionError) Error() string { return e.at + ": " + e.err.Error() }
 func (e *positionError) Unwrap() error { return e.err }
 
-// fail tells an error and returns the exit code.
+// fail prints an error and returns the exit code.
 func (t *terminal) fail(err error, asJSON bool) int {
 	if asJSON {
 		return t.failJSON(err)
@@ -190,14 +190,14 @@ type failure struct {
 	Message string        `json:"message"`
 	Hint    string        `json:"hint,omitempty"`
 	At      string        `json:"at,omitempty"`       // path:line:col in a package file
-	Diags   []nu.Diag     `json:"problems,omitempty"` // all that is wrong in package files
+	Diags   []nu.Diag     `json:"problems,omitempty"` // all mistakes in package files
 }
 
 // failJSON writes an error as {"error": …} to standard output and returns the exit code.
 func (t *terminal) failJSON(err error) int {
 	var exit exitError
 	if errors.As(err, &exit) {
-		return int(exit) // what there is to say has been written
+		return int(exit) // the program has written its own messages
 	}
 	e := protocol.AsError(err)
 	f := failure{Code: e.Code, Message: e.Message, Hint: e.Hint}
@@ -226,7 +226,7 @@ func (t *terminal) failJSON(err error) int {
 	return 1
 }
 
-// interruptible returns a context that ends with the first Ctrl-C or TERM; the second ends the process.
+// interruptible returns a context that the first Ctrl-C or SIGTERM ends; the second ends the process.
 func interruptible() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, terminate)
 }

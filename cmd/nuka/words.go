@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// group makes a command that only holds others: alone it prints its help, and any word that is none of them is an error.
+// group makes a command that only has subcommands: without arguments it prints its help, and an unknown subcommand is an error.
 func group(c *cobra.Command) *cobra.Command {
 	c.Args = func(c *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -24,7 +24,7 @@ func group(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// unknownCommand is the error for a word that stands where a subcommand of c belongs.
+// unknownCommand returns the error for a word in place of a subcommand of c.
 func unknownCommand(c *cobra.Command, word string) error {
 	var names []string
 	for _, sub := range c.Commands() {
@@ -45,7 +45,7 @@ func unknownCommand(c *cobra.Command, word string) error {
 	return err.WithHint("see: nuka help")
 }
 
-// flagError says what is wrong with a flag. An unknown command in front of the flag is the graver mistake.
+// flagError explains what is wrong with a flag. If an unknown command precedes the flag, flagError reports the command instead.
 func (a *app) flagError(c *cobra.Command, err error) error {
 	if c.HasSubCommands() && c.Args != nil {
 		for _, word := range c.Flags().Args() {
@@ -68,7 +68,7 @@ func (a *app) flagError(c *cobra.Command, err error) error {
 	return e.WithHint("see: %s --help", c.CommandPath())
 }
 
-// nearest returns the one of some names that a word is a misspelling of, or "".
+// nearest returns the name that a word probably misspells, or "".
 func nearest(word string, names []string) string {
 	c := cobra.Command{SuggestionsMinimumDistance: max(1, min(2, len(word)/2))}
 	for _, name := range names {
@@ -80,7 +80,7 @@ func nearest(word string, names []string) string {
 	return ""
 }
 
-// packageHelp prints what a package's own flags are, and then the command's.
+// packageHelp prints the help of a package's own flags, then the command's help.
 func (a *app) packageHelp(c *cobra.Command, pkg string) error {
 	doc, params, err := a.signature(pkg)
 	if err != nil {
@@ -105,8 +105,8 @@ func (a *app) packageHelp(c *cobra.Command, pkg string) error {
 	return c.Help()
 }
 
-// nodeFlag is the value of --node. An empty one is no ticket: it comes from a variable that was to hold one,
-// and a command that then changed the node of this machine would change the wrong one.
+// nodeFlag is the value of --node. An empty value is refused: it comes from a variable that should have held a ticket,
+// and the command would change the node of this machine, which is the wrong one.
 type nodeFlag struct {
 	ticket *string
 }
@@ -128,7 +128,7 @@ func (f nodeFlag) Set(s string) error {
 	return nil
 }
 
-// checkNode refuses a NUKA_NODE that is set and empty, unless --node is given.
+// checkNode returns an error if NUKA_NODE is set but empty, unless --node is given.
 func (a *app) checkNode() error {
 	if a.nodeEmpty && a.node == "" {
 		return protocol.Errorf(protocol.Invalid, "NUKA_NODE is set and empty").

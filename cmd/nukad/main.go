@@ -1,4 +1,4 @@
-// Nukad is the system daemon: the node with its store, which the command nuka is a light peer of.
+// Nukad is the system daemon: the node with its store. The command nuka is its light peer.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 		}
 		return
 	}
-	// quic-go's wish for larger socket buffers is of no use on loopback.
+	// quic-go's warning about small socket buffers does not apply on loopback.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		e := protocol.AsError(err)
@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// runChild is a process that a daemon has started.
+// runChild does the work of a process that a daemon has started.
 func runChild(what string) error {
 	if st, err := os.Stdin.Stat(); err != nil || st.Mode()&os.ModeNamedPipe == 0 {
 		return errors.New("only a daemon starts this: nukad system")
@@ -86,7 +86,7 @@ func run(args []string) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		os.Exit(2) // flag has said why
+		os.Exit(2) // package flag has printed the reason
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("%q is one argument too many", flags.Arg(0))
@@ -102,7 +102,7 @@ func run(args []string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, terminate)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal does not wait
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	started := time.Now()
 	return node.Run(ctx, &node.Options{

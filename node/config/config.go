@@ -14,41 +14,42 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Reach says with whom something is shared.
+// A Reach is a scope: the nodes that a package or block may go to.
 type Reach string
 
-// The reaches, from narrow to wide.
+// The scopes, from narrow to wide.
 const (
-	Off    Reach = "off"    // with nobody
+	Off    Reach = "off"    // with no node
 	Mesh   Reach = "mesh"   // with the members of each mesh that the node is in
-	LAN    Reach = "lan"    // with nodes on private addresses, when they ask; never announced
-	Public Reach = "public" // with everybody, and announced
-	// MeshPrefix begins the reach of what is shared with the members of one mesh, "mesh:NAME".
+	LAN    Reach = "lan"    // with nodes on private addresses, on request; never announced
+	Public Reach = "public" // with all nodes, and announced
+	// MeshPrefix is the prefix of the scope of one mesh, "mesh:NAME": with the members of that mesh.
 	MeshPrefix = "mesh:"
 )
 
-// A ShareRule says how far packages of some names are shared. One for "*" is also about content that is in no package,
-// and makes that go no farther than the LAN.
-// What no rule is about goes to meshes only, and to the LAN if it came out of the public swarm: strangers get what was shared with strangers.
+// A ShareRule gives a scope to the packages whose names match a pattern. A rule for "*" also applies to content that is in no package, which then
+// goes no farther than the LAN.
+// A package that no rule matches goes to meshes only. If it came out of the public swarm, it also goes to the LAN, because another node has
+// already shared it with strangers.
 type ShareRule struct {
-	Names string // a pattern as path.Match has it
+	Names string // a pattern of path.Match
 	With  Reach
 }
 
-// A Config is the configuration of a node, NUON as people write it in the file config.nuon of its home. All fields may be left out.
-// settings.go has what the file may say, and docs/config.md is made from that.
+// A Config is the configuration of a node, which users write as NUON in the file config.nuon of its home. Every field is optional.
+// settings.go lists the fields of the file, and docs/config.md is made from that list.
 type Config struct {
 	Listen      []string
-	Listens     bool // the file says where to listen: the node is in the swarm from the beginning
+	Listens     bool // the file has addresses to listen at: the node is in the swarm from the start
 	Bootstrap   []string
 	MDNS        bool
 	Share       []ShareRule
 	Relay       bool
 	Apart       bool
-	Partial     bool // whether builds of others' run where a wall is missing
+	Partial     bool // whether builds that others described run where a wall is missing
 	Up, Down    int64
 	Connections int
-	Jobs        int // how many programs of builds run at once; 0 is one for each processor
+	Jobs        int // how many programs of builds run at once; 0 means one for each processor
 	Metrics     string
 	Control     string
 }
@@ -61,13 +62,13 @@ func defaults() *Config {
 	}
 }
 
-// Reach says how far a package of a name is shared. The first rule that is about it decides; without one it is Mesh.
+// Reach returns the scope of a package with a name. The first rule that matches the name decides; without one the scope is Mesh.
 func (c *Config) Reach(name string) Reach {
 	reach, _ := c.Rule(name)
 	return reach
 }
 
-// Rule is Reach, and says whether a rule is about the name.
+// Rule is Reach, and also reports whether a rule matches the name.
 func (c *Config) Rule(name string) (reach Reach, ruled bool) {
 	for _, r := range c.Share {
 		if ok, _ := path.Match(r.Names, name); ok {
@@ -77,7 +78,7 @@ func (c *Config) Rule(name string) (reach Reach, ruled bool) {
 	return Mesh, false
 }
 
-// UnknownReach says how far a package goes whose name is not known: no farther than every rule that could be about it allows.
+// UnknownReach returns the scope of a package whose name is not known: no wider than any rule that could match it allows.
 func (c *Config) UnknownReach() Reach {
 	var reach Reach
 	for _, r := range c.Share {
@@ -89,7 +90,7 @@ func (c *Config) UnknownReach() Reach {
 	return narrower(reach, Mesh)
 }
 
-// narrower returns the narrower of two reaches; "" is no bound. Those of two meshes have nobody in common.
+// narrower returns the narrower of two scopes; "" means no bound. The scopes of two different meshes have no node in common, so the result is Off.
 func narrower(a, b Reach) Reach {
 	order := func(r Reach) int { return slices.Index([]Reach{Off, "", Mesh, LAN, Public}, r) }
 	mesh := func(r Reach) bool { return strings.HasPrefix(string(r), MeshPrefix) }
@@ -113,7 +114,7 @@ type File struct {
 	c    *Config
 }
 
-// Open reads the configuration; without a file it is the default.
+// Open reads the configuration. If there is no file, it is the default.
 func Open(path string) (*File, error) {
 	f := &File{path: path, c: defaults()}
 	b, err := os.ReadFile(path)
@@ -129,14 +130,14 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Get returns the configuration; it is not changed.
+// Get returns the present configuration. It never changes: SetBootstrap replaces it as a whole.
 func (f *File) Get() *Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.c
 }
 
-// SetBootstrap replaces the bootstrap peers, in the file too; comments in it are lost.
+// SetBootstrap replaces the bootstrap peers, in the file too. Comments in the file are lost.
 func (f *File) SetBootstrap(addresses []string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

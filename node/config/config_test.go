@@ -103,7 +103,7 @@ file when it starts. To apply a change, run ` + "`nuka daemon stop`" + `; the ne
 	return b.String()
 }
 
-// docs/config.md is made from the table of settings, and each example of it is a configuration.
+// docs/config.md equals the page made from the table of settings, and each example in it is a valid configuration.
 func TestConfigPage(t *testing.T) {
 	const file = "../../docs/config.md"
 	if *update {
@@ -127,7 +127,7 @@ func TestConfigPage(t *testing.T) {
 			t.Errorf("the example of %s says nothing", s.name)
 		}
 	}
-	// Each field of Config is in the table: the examples together set all of them.
+	// The table has each field of Config: together the examples set all fields.
 	all := reflect.ValueOf(*defaults())
 	for i := range all.NumField() {
 		name := strings.ToLower(all.Type().Field(i).Name)

@@ -115,7 +115,7 @@ func parse(text []byte) (*Config, error) {
 	return c, nil
 }
 
-// written returns a value in the form of the file.
+// written returns a value as the file has it.
 func written(v any) string {
 	b, err := nuon.Encode(v)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// How many connections may be open at once. Strangers cannot take those of the user's own.
+// These bound the connections that may be open at once. Strangers cannot use up those reserved for the node's own user.
 const (
 	maxEnrolled  = 1000
-	maxStrangers = 256 // light peers of other machines, and whoever tries
-	maxAttaching = 64  // those of them that have not shown their right yet
+	maxStrangers = 256 // light peers of other machines, and strangers that try to attach
+	maxAttaching = 64  // connections among these that have not shown a right yet
 )
 
-// admitStranger gives a connection of no enrolled key a moment to show its right.
+// admitStranger gives a connection without an enrolled key a limited time to show its right.
 // The caller calls leave when the connection has ended.
 func (s *server) admitStranger(conn *quic.Conn, c *caller) (leave func(), err error) {
 	if s.o.Grants == nil {
@@ -61,7 +61,7 @@ func (s *server) admitStranger(conn *quic.Conn, c *caller) (leave func(), err er
 	return leave, nil
 }
 
-// count changes how many connections there are by a grant, and returns how many.
+// count adds by to the number of connections of a grant, and returns the new number.
 func (s *server) count(grant string, by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,16 +81,16 @@ const attachTimeout = 10 * time.Second
 type caller struct {
 	key     protocol.Key
 	local   bool
-	grant   string        // the id of what it has shown
+	grant   string        // the id of the grant that it has shown
 	reading chan struct{} // a slot for each request that is being read
 }
 
-// What a caller of another machine may send before its call is looked at.
+// These bound what a caller of another machine may send before the server looks at its call.
 const (
-	maxReading     = 4               // requests at a time, of one connection
-	maxRequest     = 16 << 20        // bytes of one
-	requestTimeout = 2 * time.Minute // until all of it is there
-	maxOfGrant     = 8               // connections by one grant
+	maxReading     = 4               // requests at a time on one connection
+	maxRequest     = 16 << 20        // bytes of one request
+	requestTimeout = 2 * time.Minute // until the whole request has arrived
+	maxOfGrant     = 8               // connections of one grant
 )
 
 // readRequest reads the request that a stream begins with.
@@ -117,7 +117,7 @@ func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request
 	return req, err
 }
 
-// actor is who calls now: a grant may have been taken back since the connection was made.
+// actor returns the caller with its present rights: its grant may have been removed since the connection was made.
 func (s *server) actor(c *caller) Actor {
 	return Actor{Key: c.key, Local: c.local, Grant: c.grant, May: s.o.Grants.may(c.grant, s.now())}
 }
@@ -173,15 +173,15 @@ func lastWord(conn *quic.Conn, stream *quic.Stream) error {
 	return err
 }
 
-// A strangersEnd is the stream of a light peer of another machine. Reading and writing end when it does nothing for a while:
-// a call that waits for it would hold its slot for as long as it keeps the connection open.
+// A strangersEnd is the stream of a light peer of another machine. If the peer makes no progress for a while, reads and writes fail:
+// otherwise a call that waits for the peer would hold its slot for as long as the peer keeps the connection open.
 type strangersEnd struct {
 	stream *quic.Stream
 	stall  time.Duration
 }
 
 func (e *strangersEnd) Read(b []byte) (int, error) {
-	_ = e.stream.SetReadDeadline(time.Now().Add(e.stall)) // fails when the stream has ended, as reading does
+	_ = e.stream.SetReadDeadline(time.Now().Add(e.stall)) // fails if the stream has ended, and then the read fails too
 	return e.stream.Read(b)
 }
 

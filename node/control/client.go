@@ -17,11 +17,11 @@ import (
 
 // The errors that callers test for.
 var (
-	// ErrNoDaemon says that no daemon runs in a folder.
+	// ErrNoDaemon means that no daemon runs in a folder.
 	ErrNoDaemon = errors.New("no daemon is running")
-	// ErrSilent says that a daemon runs there and does not answer.
+	// ErrSilent means that a daemon runs there and does not answer.
 	ErrSilent = errors.New("the daemon does not answer")
-	// ErrElsewhere says that a daemon runs there and its network cannot be reached from here.
+	// ErrElsewhere means that a daemon runs there, in a network that this process cannot reach.
 	ErrElsewhere = errors.New("the daemon runs in another network namespace, or in a container")
 )
 
@@ -35,7 +35,7 @@ type Client struct {
 }
 
 // Dial connects to the daemon whose socket is in dir, and enrols key there.
-// ErrNoDaemon: none runs. ErrSilent, ErrElsewhere: one does, and cannot be reached.
+// If none runs, the error is ErrNoDaemon. If one runs and cannot be reached, it is ErrSilent or ErrElsewhere.
 func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, error) {
 	h, err := askSocket(ctx, dir, protocol.KeyOf(key).String())
 	if err != nil {
@@ -49,7 +49,7 @@ func Dial(ctx context.Context, dir string, key ed25519.PrivateKey) (*Client, err
 	if err == nil || ctx.Err() != nil {
 		return client, err
 	}
-	// It answered at its socket a moment ago. If it still does, the way to it is missing.
+	// It answered at its socket a moment ago. If it still does, this process has no network route to it.
 	switch asked := Ask(ctx, dir, protocol.OpStatus, nil); {
 	case asked == nil:
 		return nil, fmt.Errorf("%w: %w", ErrElsewhere, err)
@@ -119,30 +119,30 @@ func dialAt(ctx context.Context, to, from string, server protocol.Key, key ed255
 	return &Client{conn: conn, transport: transport, udp: udp, Daemon: server}, nil
 }
 
-// Takes reports whether the daemon still takes calls: it may have begun to stop since the connection was made.
+// Takes reports whether the daemon still accepts calls: it may have begun to stop since the connection was made.
 func (c *Client) Takes(ctx context.Context) bool {
 	return c.Call(ctx, protocol.OpStatus, nil, nil, nil) == nil
 }
 
-// Close ends the connection; calls in it are cancelled.
+// Close ends the connection and cancels its calls.
 func (c *Client) Close() error {
 	err := c.conn.CloseWithError(0, "")
 	return errors.Join(err, c.transport.Close(), c.udp.Close())
 }
 
-// CallOptions adds to a call; nil adds nothing.
+// CallOptions are the optional parameters of a call; nil sets none.
 type CallOptions struct {
-	// Event is told how the call goes, by the goroutine that called.
+	// Event receives the events of the call, in the goroutine of the caller.
 	Event func(protocol.Event)
-	// Data is sent along.
+	// Data holds the bytes to send with the call.
 	Data io.Reader
-	// Reply takes the bytes that come back.
+	// Reply receives the bytes that the daemon sends.
 	Reply io.Writer
 }
 
 // Call makes one call and waits for its end.
-// When ctx ends the daemon is told to give up, and ctx's error is returned.
-// An error of the daemon's is a *protocol.Error. result may be nil.
+// When ctx ends, Call cancels the call at the daemon and returns ctx's error.
+// An error from the daemon is a *protocol.Error. result may be nil.
 func (c *Client) Call(ctx context.Context, op protocol.Op, args, result any, o *CallOptions) error {
 	if o == nil {
 		o = &CallOptions{}
@@ -178,7 +178,7 @@ func (c *Client) Call(ctx context.Context, op protocol.Op, args, result any, o *
 	}
 	var coded *protocol.Error
 	if err == nil || errors.As(err, &coded) {
-		return err // the daemon's word on it is better than how the sending ended
+		return err // the daemon's error explains more than the error of sending
 	}
 	return connErr(ctx, errors.Join(err, sendErr))
 }

@@ -43,7 +43,7 @@ func serve(t *testing.T, h handlerFunc, grace time.Duration) (dir string, stop f
 	return serveIn(t, t.TempDir(), "", h, grace)
 }
 
-// serveIn is serve in a folder that may not exist yet, of a home.
+// serveIn is serve for a home, in a folder that may not exist yet.
 func serveIn(t *testing.T, dir, home string, h handlerFunc, grace time.Duration) (_ string, stop func() error) {
 	t.Helper()
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
@@ -148,7 +148,7 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// TestCancel checks that the daemon hears of it when a caller gives up, or vanishes.
+// TestCancel checks that a call's context at the daemon ends when the caller cancels the call or vanishes.
 func TestCancel(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error)
 	dir, _ := serve(t, func(ctx context.Context, _ Actor, _ *Call) (any, error) {
@@ -192,7 +192,7 @@ func TestStop(t *testing.T) {
 	<-started
 	stopped := make(chan error)
 	go func() { stopped <- stop() }()
-	for { // new callers are turned away while the old call goes on
+	for { // the daemon refuses new callers while the old call runs
 		if other, err := Dial(t.Context(), dir, newKey(t)); errors.Is(err, ErrNoDaemon) {
 			break
 		} else if err == nil {
@@ -221,7 +221,7 @@ func TestNoDaemon(t *testing.T) {
 	}
 }
 
-// TestNotEnrolled goes around the socket: a key that the daemon does not know is refused.
+// TestNotEnrolled connects without the socket, and checks that the daemon refuses a key that it does not know.
 func TestNotEnrolled(t *testing.T) {
 	dir, _ := serve(t, func(context.Context, Actor, *Call) (any, error) { return "secret", nil }, 0)
 	content, err := os.ReadFile(filepath.Join(dir, addressName))
@@ -266,7 +266,7 @@ func TestNotEnrolled(t *testing.T) {
 	if err := call(newKey(t), h.Key); protocol.CodeOf(err) != protocol.Denied {
 		t.Errorf("unknown key: got %v, want denied", err)
 	}
-	// A daemon that cannot prove the expected identity is not talked to.
+	// The client refuses a daemon that cannot prove the expected identity.
 	if err := call(newKey(t), protocol.KeyOf(newKey(t)).String()); err == nil {
 		t.Error("a daemon with another identity was accepted")
 	}
@@ -296,7 +296,7 @@ func TestEnrolledSurvives(t *testing.T) {
 	}
 }
 
-// FuzzReadFrame checks that no bytes panic or take more memory than they are, and that what is read writes back.
+// FuzzReadFrame checks that no input makes readFrame panic or take more memory than its own size, and that a frame survives a round trip.
 func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte("q\x00\x00\x00\x02{}"))
 	f.Add([]byte("d\xff\xff\xff\xffx"))

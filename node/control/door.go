@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// doorInterval is how often a daemon looks whether its socket is still there.
+// doorInterval is how often a daemon checks that its socket still exists.
 const doorInterval = 2 * time.Second
 
-// A door is the socket of a daemon's folder, with the file beside it that has the daemon's address.
+// A door is the socket in a daemon's folder, with the file beside it that has the daemon's address.
 type door struct {
 	dir      string
 	hello    hello
 	path     string
 	listener *net.UnixListener
-	file     os.FileInfo // the socket, as it was made; nil if it could not be
+	file     os.FileInfo // the socket, as open made it; nil if that failed
 }
 
-// openDoor makes the socket of a folder, and the folder. The caller holds the store, so a socket that is there is a dead one.
+// openDoor makes a folder and the socket in it. The caller has locked the store, so an existing socket belongs to a daemon that has ended.
 func openDoor(dir string, h hello) (*door, error) {
 	d := &door{dir: dir, hello: h}
 	if err := d.open(); err != nil {
@@ -48,7 +48,7 @@ func (d *door) open() error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	listener.SetUnlinkOnClose(false) // by then another daemon's socket may have the name
+	listener.SetUnlinkOnClose(false) // when it closes, another daemon's socket may have the name
 	err = os.Chmod(path, 0o600)
 	if err == nil {
 		err = d.writeAddress()
@@ -72,24 +72,24 @@ func (d *door) writeAddress() error {
 	return os.WriteFile(filepath.Join(d.dir, addressName), append(b, '\n'), 0o600)
 }
 
-// stands reports whether the socket is the one that was made.
+// stands reports whether the socket on disk is the one that open made.
 func (d *door) stands() bool {
 	info, err := os.Lstat(d.path)
 	return err == nil && os.SameFile(info, d.file) && info.ModTime().Equal(d.file.ModTime())
 }
 
-// close takes the address and the socket away, unless another daemon's have their names.
+// close removes the address and the socket, unless they belong to another daemon.
 func (d *door) close() {
 	if d.stands() {
-		os.Remove(filepath.Join(d.dir, addressName)) // before the socket goes, which is what others wait for
+		os.Remove(filepath.Join(d.dir, addressName)) // before the socket, because other processes wait for the socket to vanish
 		os.Remove(d.path)
 	}
 	d.listener.Close()
 }
 
-// keepDoor makes the door anew when it has vanished, until ctx ends: whatever cleans up folders of sessions and temporary files does
+// keepDoor recreates the door whenever it has vanished, until ctx ends. A program that cleans up folders of sessions and temporary files does
 // not know that a daemon listens there, and without a socket no command could reach or replace the daemon, which has the store.
-// The socket of another daemon that answers is left alone. accept is called with each new listener.
+// If another daemon answers at the socket, keepDoor leaves that socket alone. It calls accept with each new listener.
 func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener)) {
 	tick := time.NewTicker(doorInterval)
 	defer tick.Stop()
@@ -111,14 +111,14 @@ func (s *server) keepDoor(ctx context.Context, d *door, accept func(net.Listener
 			conn.Close()
 		}
 		if ctx.Err() != nil {
-			return // what was found means nothing: the question was cut off
+			return // the result of dialSocket means nothing, because ctx ended it
 		}
-		if err == nil || errors.Is(err, ErrSilent) { // another's; of any other error open says what is wrong
+		if err == nil || errors.Is(err, ErrSilent) { // another daemon's socket; for any other error, open reports the cause
 			continue
 		}
 		d.listener.Close()
 		if err := d.open(); err != nil {
-			// Such as after the end of a session: the next one brings the folder back. The log gets each text once.
+			// This happens after the end of a session; the next session brings the folder back. The log gets each text once.
 			if err.Error() != last {
 				s.log.Warn("the control socket has vanished, and cannot be made anew yet", "error", err)
 			}

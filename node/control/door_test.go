@@ -31,7 +31,7 @@ func reaches(t *testing.T, dir string) {
 
 func here(context.Context, Actor, *Call) (any, error) { return "here", nil }
 
-// TestDoorComesBack takes the folder of a living daemon away, and its socket, and puts a dead one there.
+// TestDoorComesBack removes the folder of a running daemon, then its socket, then puts a dead socket in its place.
 func TestDoorComesBack(t *testing.T) {
 	top := t.TempDir()
 	dir, stop := serveIn(t, filepath.Join(top, "run"), "", handlerFunc(here), 0)
@@ -69,14 +69,14 @@ func TestDoorComesBack(t *testing.T) {
 	}
 }
 
-// TestDoorOfNoHome removes the home of a living daemon, which leaves nothing of it behind.
+// TestDoorOfNoHome removes the home of a running daemon, and checks that the daemon does not create it again.
 func TestDoorOfNoHome(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	_, stop := serveIn(t, filepath.Join(home, "run"), home, handlerFunc(here), 0)
 	if err := os.RemoveAll(home); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(doorInterval + doorInterval/2) // one look at it
+	time.Sleep(doorInterval + doorInterval/2) // one check of the socket
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestDoorOfNoHome(t *testing.T) {
 	}
 }
 
-// TestDoorOfAnother puts the socket of another daemon in place of the first one's, which leaves it alone, also at its end.
+// TestDoorOfAnother replaces a daemon's socket by another daemon's, and checks that the first daemon leaves it alone, even when it ends.
 func TestDoorOfAnother(t *testing.T) {
 	dir, stop := serve(t, here, 0)
 	path, beside := filepath.Join(dir, socketName), filepath.Join(dir, "other")
@@ -119,7 +119,7 @@ func TestDoorOfAnother(t *testing.T) {
 			t.Errorf("%s: the socket of the other is gone (%v)", when, err)
 		}
 	}
-	for range 2 { // the first look may be followed by a change, the second comes after it
+	for range 2 { // a change may follow the first check; the second check comes after the change
 		select {
 		case <-called:
 		case <-time.After(10 * doorInterval):

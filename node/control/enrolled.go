@@ -32,7 +32,7 @@ func OpenEnrolled(path string) (*Enrolled, error) {
 		return nil, err
 	}
 	for line := range bytes.Lines(content) {
-		// A line that is no key is what a crash or an editor has left. Its key is enrolled again when it calls.
+		// A crash or an editor may leave a line that is no key. The key of that line is enrolled again at its next call.
 		if key, err := protocol.ParseKey(strings.TrimSpace(string(line))); err == nil {
 			e.keys[key] = true
 		}
@@ -47,7 +47,7 @@ func (e *Enrolled) Has(key protocol.Key) bool {
 	return e.keys[key]
 }
 
-// Add keeps key.
+// Add adds key to the set and its file.
 func (e *Enrolled) Add(key protocol.Key) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 // The types of frames.
 const (
 	frameRequest byte = 'q' // JSON request, first on a stream
-	frameData    byte = 'd' // bytes, either way
+	frameData    byte = 'd' // bytes, in either direction
 	frameEnd     byte = 'z' // end of the caller's bytes
 	frameEvent   byte = 'e' // JSON protocol.Event
 	frameResult  byte = 'r' // JSON, last on a stream
@@ -23,9 +23,9 @@ const (
 )
 
 const (
-	dataSize  = 256 << 10 // of the data frames that are sent
-	dataFrame = 4 << 20   // of those that are accepted
-	// firstMemory is how much memory a frame takes before its bytes arrive: strangers may claim any length on many streams.
+	dataSize  = 256 << 10 // bytes of a data frame that this package sends
+	dataFrame = 4 << 20   // largest data frame that it accepts
+	// firstMemory is how much memory a frame takes before its bytes arrive, because a stranger may announce any length on many streams.
 	firstMemory = 4 << 10
 )
 
@@ -35,7 +35,7 @@ type request struct {
 	Args json.RawMessage `json:"args,omitempty"`
 }
 
-// frameWriter writes whole frames; several goroutines may use it.
+// frameWriter writes whole frames. It is safe for use by several goroutines.
 type frameWriter struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -60,7 +60,7 @@ func (w *frameWriter) writeJSON(kind byte, v any) error {
 	return w.write(kind, payload)
 }
 
-// dataWriter sends what is written to it in data frames.
+// dataWriter sends each write as data frames.
 type dataWriter struct{ frames *frameWriter }
 
 func (w dataWriter) Write(b []byte) (int, error) {
@@ -89,7 +89,7 @@ func readFrame(r *bufio.Reader, limit int) (kind byte, payload []byte, err error
 	return kind, payload, nil
 }
 
-// dataReader reads the bytes of data frames up to the end frame.
+// dataReader reads the bytes of data frames until the end frame.
 type dataReader struct {
 	r    *bufio.Reader
 	rest []byte

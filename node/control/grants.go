@@ -20,8 +20,8 @@ import (
 // rightSize is the length of a bearer secret in bytes.
 const rightSize = 32
 
-// Grants is the set of bearer rights that light peers elsewhere may attach with, kept in a file.
-// Only hashes of the secrets are kept. It is safe for use by several goroutines.
+// Grants is the set of bearer rights with which light peers of other machines may attach. It is kept in a file, with hashes of the secrets
+// instead of the secrets. It is safe for use by several goroutines.
 type Grants struct {
 	path string
 	mu   sync.Mutex
@@ -58,14 +58,14 @@ func OpenGrants(path string) (*Grants, error) {
 	return g, nil
 }
 
-// grantID is what a grant is kept under: it does not tell the secret.
+// grantID returns the key under which the set keeps a grant. It does not reveal the secret.
 func grantID(secret []byte) string {
 	var sum [32]byte
 	blake3.DeriveKey("nuka control grant 1", secret, sum[:])
 	return hex.EncodeToString(sum[:])
 }
 
-// Add makes a grant and returns its secret, which is kept nowhere.
+// Add makes a grant and returns its secret, which it does not store.
 func (g *Grants) Add(may []protocol.Right, expires time.Time) ([]byte, error) {
 	secret := make([]byte, rightSize)
 	if _, err := rand.Read(secret); err != nil {
@@ -90,7 +90,7 @@ func (g *Grants) List(now time.Time) []protocol.Grant {
 	return list
 }
 
-// Remove takes the grant whose id begins so back. Connections that are open by it make no further call.
+// Remove revokes the grant whose id begins with prefix. Open connections of that grant can make no further call.
 func (g *Grants) Remove(prefix string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

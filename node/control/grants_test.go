@@ -82,7 +82,7 @@ func TestAttach(t *testing.T) {
 	if err := c.Call(t.Context(), protocol.OpRead, nil, &got, nil); err != nil || got != "yes" {
 		t.Fatalf("got %q, %v", got, err)
 	}
-	// A file that was written is read again, and what was taken back counts for an open connection too.
+	// A new process reads the written file, and a removal also applies to an open connection.
 	again, err := OpenGrants(grants.path)
 	if err != nil || len(again.List(time.Now())) != 1 {
 		t.Fatalf("got %v, %v; want one grant", again, err)
@@ -115,7 +115,7 @@ func TestAttachIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v, %v; want denied", name, c, err)
 		}
 	}
-	// A call without a right is not answered.
+	// The daemon does not answer a call without a right.
 	address, err := udpAddress(ticket.Addresses[0])
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestAttachIsRefused(t *testing.T) {
 	if err := c.Call(t.Context(), protocol.OpRead, nil, &got, nil); protocol.CodeOf(err) != protocol.Denied || got != "" {
 		t.Errorf("got %q, %v; want denied", got, err)
 	}
-	// Nor is another node taken for the one of the ticket.
+	// Nor does the client accept another node in place of the one in the ticket.
 	ticket.Node, ticket.Right = protocol.KeyOf(newKey(t)), expired
 	if _, err := Attach(t.Context(), ticket, newKey(t)); protocol.CodeOf(err) != protocol.Unavailable {
 		t.Errorf("another node: got %v", err)

@@ -16,14 +16,14 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Serve returns when all calls have ended, and none begins afterwards, although connections are still open.
+// Serve returns when all calls have ended. No call begins afterwards, even on a connection that is still open.
 func TestServeEndsCalls(t *testing.T) {
 	var running atomic.Int64
 	began, finish := make(chan struct{}, 10), make(chan struct{})
 	dir, stop := serve(t, func(_ context.Context, _ Actor, call *Call) (any, error) {
 		running.Add(1)
 		defer running.Add(-1)
-		if call.Op == "slow" { // such as an import that is being synced
+		if call.Op == "slow" { // like an import that syncs
 			began <- struct{}{}
 			<-finish
 		}
@@ -35,11 +35,11 @@ func TestServeEndsCalls(t *testing.T) {
 	<-began
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	// While the first call goes on, the server refuses others and says why.
+	// While the first call runs, the server refuses others with a reason.
 	for {
 		err := c.Call(t.Context(), "late", nil, nil, nil)
 		if err == nil {
-			continue // it had not begun to stop
+			continue // the server had not begun to stop
 		}
 		if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), "stopping") {
 			t.Fatalf("got %v, want that it is stopping", err)
@@ -58,7 +58,7 @@ func TestServeEndsCalls(t *testing.T) {
 	}
 }
 
-// Calls come from many connections at the moment at which the server stops.
+// Many connections make calls at the moment at which the server stops.
 func TestServeEndHammer(t *testing.T) {
 	for range 10 {
 		var closed, late atomic.Bool
@@ -91,7 +91,7 @@ func TestServeEndHammer(t *testing.T) {
 	}
 }
 
-// What a full disk, a power cut or an editor leaves in the list of keys costs its line, not the daemon's start.
+// If a full disk, a power cut or an editor leaves a bad line in the list of keys, only that line is lost; the daemon still starts.
 func TestEnrolledTorn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "enrolled")
 	first, second := protocol.KeyOf(newKey(t)), protocol.KeyOf(newKey(t))
@@ -112,7 +112,7 @@ func TestEnrolledTorn(t *testing.T) {
 	}
 }
 
-// In a folder for temporary files anybody may make the folder for the socket first.
+// In a folder for temporary files, another user may make the folder for the socket first.
 func TestSocketFolderOfAnother(t *testing.T) {
 	if runtime.GOOS == "windows" || os.Getuid() != 0 {
 		skip.Wall(t, "only root can make a file another user's")
@@ -141,7 +141,7 @@ func TestSocketFolderOfAnother(t *testing.T) {
 	}
 }
 
-// Status and stop need no network: they go over the socket.
+// Status and stop need no network, because they use the socket.
 func TestAsk(t *testing.T) {
 	stopped := make(chan struct{}, 1)
 	dir, _ := serve(t, func(_ context.Context, actor Actor, call *Call) (any, error) {
@@ -201,7 +201,7 @@ func TestAskSilent(t *testing.T) {
 	}
 }
 
-// Strangers that connect by the hundred, with no right, do not keep the user's own out, nor a light peer that has one.
+// Hundreds of connections of strangers without a right shut out neither the user's own connections nor a light peer with a right.
 func TestStrangersCrowd(t *testing.T) {
 	grants := openGrants(t)
 	secret, err := grants.Add([]protocol.Right{protocol.RightRun}, time.Now().Add(time.Hour))
@@ -228,7 +228,7 @@ func TestStrangersCrowd(t *testing.T) {
 		}
 	}
 	ticket.Right = secret
-	// Those that show nothing are gone after attachTimeout at most.
+	// The daemon closes a connection that shows no right after attachTimeout at most.
 	for start := time.Now(); ; {
 		c, err := Attach(t.Context(), ticket, newKey(t))
 		if err == nil {
@@ -239,7 +239,7 @@ func TestStrangersCrowd(t *testing.T) {
 			t.Fatalf("a light peer with a right is kept out: %v", err)
 		}
 	}
-	// One ticket does not take all connections.
+	// One ticket cannot take all connections.
 	n := 1
 	for range maxOfGrant + 5 {
 		c, err := Attach(t.Context(), ticket, newKey(t))
@@ -281,7 +281,7 @@ func TestStrangersAndOwn(t *testing.T) {
 	if s, err = askSocket(t.Context(), dir, string(protocol.OpStatus)); err != nil {
 		t.Fatal(err)
 	}
-	for range maxAttaching + 20 { // processes of other users reach the loopback address
+	for range maxAttaching + 20 { // processes of other users can reach the loopback address
 		if c, err := dialAt(t.Context(), s.Address, "127.0.0.1:0", protocol.KeyOf(key), newKey(t)); err == nil {
 			defer c.Close()
 		}
@@ -317,7 +317,7 @@ func TestRequestOfStranger(t *testing.T) {
 	}
 }
 
-// A light peer of another machine that sends half of its bytes, or takes none of what it asked for, does not hold its call for ever.
+// If a light peer of another machine sends only half of its bytes, or reads none of the reply, the daemon ends its call after a while.
 func TestStrangerStalls(t *testing.T) {
 	grants := openGrants(t)
 	secret, err := grants.Add([]protocol.Right{protocol.RightRun}, time.Now().Add(time.Hour))
@@ -349,7 +349,7 @@ func TestStrangerStalls(t *testing.T) {
 	if _, err := w.Write([]byte("half")); err != nil {
 		t.Fatal(err)
 	}
-	read, take := io.Pipe() // nobody reads
+	read, take := io.Pipe() // never read
 	defer read.Close()
 	go func() { _ = c.Call(t.Context(), protocol.OpRead, nil, nil, &CallOptions{Reply: take}) }()
 	for range 2 {

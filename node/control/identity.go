@@ -18,7 +18,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// quicConfig holds for both ends: a silent connection ends after a while, so that a vanished peer's calls end too.
+// quicConfig is the configuration of both ends. A silent connection ends after the idle timeout, so that the calls of a vanished peer end too.
 var quicConfig = &quic.Config{
 	HandshakeIdleTimeout: 5 * time.Second,
 	MaxIdleTimeout:       30 * time.Second,
@@ -66,21 +66,21 @@ func udpAddress(address string) (string, error) {
 	return net.JoinHostPort(parts[2], parts[4]), nil
 }
 
-// serverTLS accepts any identity; who it is decides what the caller may.
+// serverTLS accepts any identity. The server decides later, by the key, which calls the caller may make.
 func serverTLS(id *p2ptls.Identity) *tls.Config {
 	protocols := []string{protocol.ALPN}
 	return &tls.Config{
 		NextProtos: protocols,
 		MinVersion: tls.VersionTLS13,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			c, _ := id.ConfigForPeer("") // may be used for one connection only
+			c, _ := id.ConfigForPeer("") // a configuration is valid for one connection only
 			c.NextProtos = protocols
 			return c, nil
 		},
 	}
 }
 
-// clientTLS accepts the server with the given key only.
+// clientTLS accepts only the server with the given key.
 func clientTLS(id *p2ptls.Identity, server protocol.Key) (*tls.Config, error) {
 	expected, err := peerID(server)
 	if err != nil {

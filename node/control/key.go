@@ -13,8 +13,8 @@ import (
 	"github.com/MordragT/nuka/internal/atomicfile"
 )
 
-// LoadKey reads the ed25519 key of a file, and makes one when there is none.
-// Of several processes that make it at once, one wins and all get the same key.
+// LoadKey reads the ed25519 key in a file. If the file does not exist, LoadKey makes a key.
+// If several processes make it at once, one wins and all get the same key.
 func LoadKey(path string) (ed25519.PrivateKey, error) {
 	for {
 		content, err := os.ReadFile(path)
@@ -34,7 +34,7 @@ func LoadKey(path string) (ed25519.PrivateKey, error) {
 	}
 }
 
-// newKeyFile writes a new key, whole or not at all, unless there is one.
+// newKeyFile writes a new key atomically, unless the file exists.
 func newKeyFile(path string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -8,10 +8,10 @@ import (
 )
 
 // checkPeer relies on the permissions of the socket's folder:
-// this platform does not tell who is at the other end of a unix socket.
+// this platform does not report the user at the other end of a unix socket.
 func checkPeer(net.Conn) error { return nil }
 
-// peerProcess is not told by this platform.
+// peerProcess returns 0, because this platform does not report the process.
 func peerProcess(net.Conn) (int, error) { return 0, nil }
 
 // ownFile relies on the permissions of the folder, as checkPeer does.

@@ -35,10 +35,10 @@ func checkPeer(conn net.Conn) error {
 	return nil
 }
 
-// peerProcess returns the process at the other end of a unix socket; 0: the system does not tell.
+// peerProcess returns the process at the other end of a unix socket, or 0 if the system does not report it.
 func peerProcess(conn net.Conn) (int, error) { return ofPeer(conn, peerPID) }
 
-// ownFile reports whether a file is this user's.
+// ownFile reports whether this user owns a file.
 func ownFile(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(st.Uid) == os.Getuid()

@@ -20,30 +20,30 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// An Actor is who asks.
+// An Actor is the caller of a call, with its rights.
 type Actor struct {
 	Key protocol.Key
-	// Local says that it is the node's own user, who may do everything.
+	// Local means that the caller is the node's own user, who may make every call.
 	Local bool
-	// May is what anybody else may do, and Grant the id of the ticket that says so.
+	// May lists the rights of any other caller, and Grant is the id of the ticket that gives them.
 	May   []protocol.Right
 	Grant string
 }
 
-// A Call is one request on its way to the Handler.
+// A Call is one request for the Handler.
 type Call struct {
 	Op   protocol.Op
 	Args json.RawMessage
-	// Event tells the caller how it goes. Several goroutines may call it.
+	// Event sends an event to the caller. Several goroutines may call it.
 	Event func(protocol.Event)
-	// Data are the bytes that the caller sends along.
+	// Data holds the bytes that the caller sends with the call.
 	Data io.Reader
-	// Reply takes the bytes that the caller gets back.
+	// Reply sends bytes back to the caller.
 	Reply io.Writer
 }
 
 // Handler is the set of operations that the server needs.
-// ctx ends when the caller gives up. The result is sent as JSON.
+// ctx ends when the caller cancels the call or vanishes. The server sends the result as JSON.
 type Handler interface {
 	Handle(ctx context.Context, actor Actor, call *Call) (result any, err error)
 }
@@ -57,26 +57,26 @@ type ServerOptions struct {
 	// Enrolled keeps the keys that may call.
 	Enrolled *Enrolled
 	Handler  Handler
-	// Listen is an address, host:port, at which light peers of other machines attach by a grant; "" is none.
+	// Listen is an address, host:port, at which light peers of other machines attach with a grant; "" means none.
 	Listen string
-	// Grants are the rights that they may have; nil grants nothing.
+	// Grants are the rights of these light peers; nil grants nothing.
 	Grants *Grants
-	// Home is a folder without which the socket is not made anew once it has vanished: it was removed with all that is in it.
-	// "" is none.
+	// Home is the folder of the node. If it no longer exists, the user has removed the node, and the server does not recreate a vanished socket.
+	// "" means that the server always recreates the socket.
 	Home string
 	// Now is the clock by which grants expire; nil is time.Now.
 	Now func() time.Time
-	// Stall is how long a light peer of another machine may send or take nothing while its call waits for it; 0 means a minute.
+	// Stall is how long a light peer of another machine may send and read nothing while its call waits for it; 0 means a minute.
 	Stall time.Duration
-	// Ready is called when calls are accepted; nil is not.
+	// Serve calls Ready when it accepts calls. Ready may be nil.
 	Ready func()
-	// Grace is how long running calls may go on after ctx has ended; 0 means not at all.
+	// Grace is how long running calls may continue after ctx has ended; 0 means not at all.
 	Grace time.Duration
 	// Log is for operators; nil discards.
 	Log *slog.Logger
 }
 
-// Serve accepts calls until ctx ends, and returns when everything it started has ended.
+// Serve accepts calls until ctx ends, and returns when everything that it started has ended.
 // No call reaches the Handler afterwards.
 func Serve(ctx context.Context, o *ServerOptions) error {
 	s := &server{
@@ -116,7 +116,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		return err
 	}
 
-	// Calls outlive ctx by the grace, connections outlive calls.
+	// Calls may outlive ctx by the grace, and connections outlive calls.
 	calls, cancelCalls := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancelCalls()
 	var hangUp context.CancelFunc
@@ -147,7 +147,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		cancelCalls()
 		<-done
 	}
-	// The last answers are on their way: callers hang up when they have them.
+	// Callers close their connections once they have received the last answers.
 	hungUp := make(chan struct{})
 	go func() { s.conns.Wait(); close(hungUp) }()
 	select {
@@ -164,21 +164,21 @@ type server struct {
 	log   *slog.Logger
 	hello hello
 	calls context.Context // of the calls
-	open  context.Context // ends when connections are closed from this side
+	open  context.Context // ends when this side closes the connections
 	conns sync.WaitGroup
 
 	mu      sync.Mutex
-	closed  bool           // no call begins any more
+	closed  bool           // no further call may begin
 	running sync.WaitGroup // calls; Add holds mu and looks at closed, so that Wait sees all of them
 
 	byGrant map[string]int // connections by each grant; guarded by mu
 
-	enrolled  atomic.Int64  // connections of the user's own
-	strangers chan struct{} // a slot for each connection of anybody else
-	attaching chan struct{} // a slot for each of those that has not shown its right yet
+	enrolled  atomic.Int64  // connections with an enrolled key
+	strangers chan struct{} // a slot for each other connection
+	attaching chan struct{} // a slot for each of these that has not shown its right yet
 }
 
-// begin notes that a call begins, which must end with s.running.Done. It returns false when the server has closed.
+// begin notes that a call begins, which the caller ends with s.running.Done. It returns false if the server has closed.
 func (s *server) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *server) begin() bool {
 	return true
 }
 
-// close refuses further calls. The channel is closed when the last one has ended.
+// close makes the server refuse further calls. It returns a channel that is closed when the last call has ended.
 func (s *server) close() <-chan struct{} {
 	s.mu.Lock()
 	s.closed = true
@@ -201,7 +201,8 @@ func (s *server) close() <-chan struct{} {
 
 var errStopping = protocol.Errorf(protocol.Unavailable, "the daemon is stopping").WithHint("try again: the next command starts another")
 
-// acceptConns ends when the listener is closed, with all connections that were made before: their callers get an answer.
+// acceptConns accepts connections until the listener is closed. It also accepts the connections made before that, so that their callers get an
+// answer.
 func (s *server) acceptConns(listener *quic.Listener) {
 	for {
 		conn, err := listener.Accept(context.Background())
@@ -216,7 +217,7 @@ func (s *server) acceptConns(listener *quic.Listener) {
 	}
 }
 
-// serveConn serves a connection to its end. The error says why it was refused.
+// serveConn serves a connection until its end. If it refuses the connection, the error is the reason.
 func (s *server) serveConn(conn *quic.Conn) error {
 	stop := context.AfterFunc(s.open, func() { conn.CloseWithError(codeStopping, "the daemon is stopping") })
 	defer stop()
@@ -251,7 +252,7 @@ func (s *server) serveConn(conn *quic.Conn) error {
 const (
 	codeDenied quic.ApplicationErrorCode = 1
 	codeBusy   quic.ApplicationErrorCode = 2
-	// codeStopping: no call is taken any more.
+	// codeStopping means that the daemon accepts no further call.
 	codeStopping quic.ApplicationErrorCode = 3
 )
 
@@ -272,13 +273,13 @@ func (s *server) serveStream(stream *quic.Stream, c *caller) {
 	if err == nil && !s.begin() {
 		err = errStopping
 	} else if err == nil {
-		defer s.running.Done() // when the answer is written
-		// The stream's context ends when the caller gives up, the calls' when the daemon does.
+		defer s.running.Done() // after the answer is written
+		// The stream's context ends when the caller cancels the call; the context of all calls ends when the daemon does.
 		ctx, cancel := context.WithCancel(stream.Context())
 		stop := context.AfterFunc(s.calls, cancel)
 		result, err = s.handle(ctx, actor, &Call{
 			Op: req.Op, Args: req.Args,
-			Event: func(e protocol.Event) { _ = out.writeJSON(frameEvent, e) }, // a caller that is gone is seen by ctx
+			Event: func(e protocol.Event) { _ = out.writeJSON(frameEvent, e) }, // if the caller has gone, ctx ends
 			Data:  &dataReader{r: in},
 			Reply: dataWriter{out},
 		})
@@ -297,7 +298,7 @@ func (s *server) serveStream(stream *quic.Stream, c *caller) {
 	}
 }
 
-// handle keeps a fault in one call from ending the daemon.
+// handle calls the Handler and recovers from a panic, so that a fault in one call does not end the daemon.
 func (s *server) handle(ctx context.Context, actor Actor, call *Call) (result any, err error) {
 	defer func() {
 		if r := recover(); r != nil {

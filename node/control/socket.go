@@ -19,27 +19,27 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// hello is what a daemon says on its socket.
+// hello is the daemon's answer on its socket.
 type hello struct {
 	Key     string `json:"key"`
 	Address string `json:"address"`
 	Error   string `json:"error,omitempty"`
-	// Result is that of a call.
+	// Result is the result of a call.
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
 const (
 	socketName  = "control.sock"
 	addressName = "address.json"
-	// maxSocketPath is what the shortest sun_path of our platforms holds.
+	// maxSocketPath is the length that fits in the shortest sun_path of the supported platforms.
 	maxSocketPath = 100
 	socketTimeout = 5 * time.Second
-	// maxAnswer bounds what a daemon says on its socket, in bytes.
+	// maxAnswer bounds the daemon's answer on its socket, in bytes.
 	maxAnswer = 1 << 20
 )
 
-// socketPath returns where the socket of a folder is: in it, or, where that is too long for a socket's name,
-// in a folder of the user's below the one for temporary files.
+// socketPath returns the path of a folder's socket. The socket lies in the folder, or, if that path is too long for a socket,
+// in a folder of the user below the one for temporary files.
 func socketPath(dir string) (string, error) {
 	path := filepath.Join(dir, socketName)
 	if len(path) <= maxSocketPath {
@@ -49,7 +49,7 @@ func socketPath(dir string) (string, error) {
 	if err := os.MkdirAll(short, 0o700); err != nil {
 		return "", err
 	}
-	// Everybody may make folders there: one of another user's would be theirs to exchange the socket in.
+	// Every user may make folders there. If another user owned this one, that user could replace the socket in it.
 	if info, err := os.Lstat(short); err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 || !ownFile(info) {
 		return "", errors.Join(fmt.Errorf("folder %s: it must be a folder of yours alone; remove it, or set TMPDIR", short), err)
 	}
@@ -80,8 +80,8 @@ func (s *server) acceptSocket(l net.Listener) {
 	}
 }
 
-// answerSocket reads a line, which is a key or the name of a call, and asks the kernel who sent it.
-// The daemon's own user has the key enrolled, or the call made.
+// answerSocket reads a line, which is a key or the name of a call, and asks the kernel which user sent it.
+// If that is the daemon's own user, answerSocket enrols the key or makes the call.
 func (s *server) answerSocket(conn net.Conn) (hello, error) {
 	line, err := bufio.NewReader(io.LimitReader(conn, 256)).ReadString('\n')
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *server) answerSocket(conn net.Conn) (hello, error) {
 	return answer, nil
 }
 
-// socketOps are the calls that the socket takes: a daemon in another network namespace can be asked how it is, and stopped.
+// socketOps are the calls that the socket accepts, so that a command can get the status of a daemon in another network namespace, and stop it.
 var socketOps = []protocol.Op{protocol.OpStatus, protocol.OpStop}
 
 func (s *server) socketCall(op protocol.Op) (json.RawMessage, error) {
@@ -123,8 +123,8 @@ func (s *server) socketCall(op protocol.Op) (json.RawMessage, error) {
 	return json.Marshal(result)
 }
 
-// Ask makes a call of socketOps to the daemon of a folder. It takes no network, so it reaches a daemon of any network namespace.
-// ErrNoDaemon: none runs. ErrSilent: one runs and does not answer.
+// Ask makes a call of socketOps to the daemon of a folder. It needs no network, so it reaches a daemon in any network namespace.
+// If no daemon runs, the error is ErrNoDaemon. If one runs and does not answer, it is ErrSilent.
 func Ask(ctx context.Context, dir string, op protocol.Op, result any) error {
 	h, err := askSocket(ctx, dir, string(op))
 	if err != nil {
@@ -136,7 +136,7 @@ func Ask(ctx context.Context, dir string, op protocol.Op, result any) error {
 	return json.Unmarshal(h.Result, result)
 }
 
-// Process returns the process that listens at the socket of a folder, by the kernel's word; 0 where the system does not tell.
+// Process returns the process that listens at the socket of a folder, as the kernel reports it, or 0 if the system does not report it.
 func Process(ctx context.Context, dir string) (int, error) {
 	conn, err := dialSocket(ctx, dir)
 	if err != nil {
@@ -161,7 +161,7 @@ func dialSocket(ctx context.Context, dir string) (net.Conn, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, ErrNoDaemon // there is no socket, or nobody listens at it
+		return nil, ErrNoDaemon // there is no socket, or no process listens at it
 	}
 	return conn, nil
 }

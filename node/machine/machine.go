@@ -1,5 +1,5 @@
 // Package machine fills the machine code cache of a node. A Cache compiles each module in a compile worker: a confined process that runs
-// no program, so that what it makes can be trusted as far as the compiler.
+// no program, so that the node can trust its machine code as far as it trusts the compiler.
 package machine
 
 import (
@@ -19,15 +19,15 @@ import (
 const Arg = "compile-worker"
 
 const (
-	// maxCompileTime ends a compiler that does not end.
+	// maxCompileTime bounds the time of one compilation.
 	maxCompileTime = 30 * time.Minute
-	// maxCompileMemory is for the largest modules; clang takes about two gigabytes.
+	// maxCompileMemory bounds the memory of a compile worker, in bytes. It is enough for the largest modules; clang takes about two gigabytes.
 	maxCompileMemory = 12 << 30
 )
 
 // A Cache is the folder of machine code that a node's builds and the user's command execute.
-// A build worker runs programs of others, so what it writes is executed nowhere else. Each module is compiled in a worker of its
-// own, which gets the module alone; this process copies what it made.
+// A build worker runs programs of others, so no other process executes the files that it writes. Each module is compiled in a compile worker
+// of its own, which gets only the module; this process copies the machine code into the cache.
 // It is safe for concurrent use.
 type Cache struct {
 	Dir  string // the cache
@@ -37,7 +37,7 @@ type Cache struct {
 	Log    *slog.Logger
 
 	mu   sync.Mutex
-	busy map[string]chan struct{} // modules that are being compiled; closed when that has ended
+	busy map[string]chan struct{} // modules being compiled; closed when the compilation has ended
 }
 
 // A job is the message to a compile worker.
@@ -46,13 +46,14 @@ type job struct {
 	Made   string `json:"made"`   // the folder for the machine code
 }
 
-// A reply is its answer.
+// A reply is the answer of a compile worker.
 type reply struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Make compiles a module into the cache: that of a file, or Engine's if file is empty.
-// Unless again is set it does nothing if there is an entry. With partial it also works where a wall around the compiler is missing.
+// Make compiles a module into the cache: the module in a file, or Engine's if file is empty.
+// If the cache has an entry, Make does nothing unless again is set. If partial is set, Make also works where a wall around the compiler is
+// missing.
 func (m *Cache) Make(ctx context.Context, file string, again, partial bool) error {
 	for {
 		m.mu.Lock()
@@ -74,7 +75,7 @@ func (m *Cache) Make(ctx context.Context, file string, again, partial bool) erro
 		m.mu.Unlock()
 		select {
 		case <-other:
-			again = false // that one was made just now
+			again = false // the other call has just made the entry
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -115,7 +116,7 @@ func (m *Cache) compile(ctx context.Context, file string, again, partial bool) e
 	return nil
 }
 
-// run runs a compile worker to its end: nothing writes to its folder any more when it has returned.
+// run runs a compile worker until it ends. When run returns, no process writes to the worker's folder any more.
 func run(ctx context.Context, j *job, partial bool) error {
 	w, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:     []string{Arg},
@@ -134,15 +135,15 @@ func run(ctx context.Context, j *job, partial bool) error {
 		w.Kill(err)
 		return errors.Join(w.Wait(), err)
 	}
-	_ = w.Close() // all is written when it replies; how it ends means nothing
+	_ = w.Close() // it has written everything when it replies; its exit status means nothing
 	if r.Error != "" {
 		return errors.New(r.Error)
 	}
 	return nil
 }
 
-// Main is a compile worker: it compiles the one module that its parent names, and ends.
-// It returns an error only if it cannot tell its parent.
+// Main runs a compile worker: it compiles the one module that its parent names, and returns.
+// It returns an error only if it cannot send the error to its parent.
 func Main() error {
 	conn, err := wasmrt.Enter()
 	if err != nil {

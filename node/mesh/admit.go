@@ -6,8 +6,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Admit says why a node may not be in a mesh, by the credential that it shows, and learns from that who was revoked.
-// When what is shown ends soon, and this node has given it, it returns another that ends later.
+// Admit checks the credential that a node shows for a mesh. If the node may not be in the mesh, Admit returns an error with the reason.
+// It learns newer revocations from the credential. If this node has issued the credential and it ends soon, Admit returns one that ends later.
 func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Time) (renewed []byte, err error) {
 	c, err := protocol.DecodeCredential(shown)
 	if err != nil {
@@ -35,7 +35,7 @@ func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Tim
 			if err := m.save(s); err != nil {
 				return nil, err
 			}
-			m.Changed(name) // to be told to others, and for those to go who are revoked
+			m.Changed(name) // so that members learn the revocations, and the revoked ones are disconnected
 			if err := c.Admits(&s.mesh, key, s.credential.Revoked, now); err != nil {
 				return nil, err
 			}
@@ -51,7 +51,7 @@ func (m *Meshes) Admit(name string, key protocol.Key, shown []byte, now time.Tim
 	return m.renew(s, c, now)
 }
 
-// ends returns when a credential ends: with the first of its certificates.
+// ends returns when a credential ends: when the first of its certificates expires.
 func ends(c *protocol.Credential) time.Time {
 	end := c.Chain[0].Expires
 	for _, cert := range c.Chain {
@@ -77,8 +77,9 @@ func (m *Meshes) certify(s *state, key protocol.Key, invites bool, now time.Time
 	return c, nil
 }
 
-// renew returns a credential that ends at least a sixth of a lifetime later than c, which was admitted and has a third left at
-// most; nil: it is not time, or for another to do. The authority renews what any member has given.
+// renew returns a credential that ends at least a sixth of a lifetime later than c, an admitted credential. It returns nil if more than a third
+// of the lifetime of c is left, if the new credential would not end late enough, or if another node must renew c. A node renews
+// the credentials that it has issued; the authority renews all.
 func (m *Meshes) renew(s *state, c *protocol.Credential, now time.Time) ([]byte, error) {
 	own := protocol.KeyOf(m.key)
 	cert := &c.Chain[0]
@@ -95,7 +96,7 @@ func (m *Meshes) renew(s *state, c *protocol.Credential, now time.Time) ([]byte,
 	return next.Encode()
 }
 
-// Renewed takes a credential for this node that ends later than the one it has.
+// Renewed replaces this node's credential by one that ends later.
 func (m *Meshes) Renewed(name string, credential []byte, now time.Time) error {
 	c, err := protocol.DecodeCredential(credential)
 	if err != nil {
@@ -111,8 +112,8 @@ func (m *Meshes) Renewed(name string, credential []byte, now time.Time) error {
 		return err
 	}
 	if !ends(c).After(ends(&s.credential)) || s.credential.Chain[0].Invites && !c.Chain[0].Invites {
-		return nil // the one it has is better
+		return nil // the present one is better: it ends later, or only it may admit others
 	}
-	s.credential.Chain = c.Chain // who was revoked is learned from what others show
+	s.credential.Chain = c.Chain // Admit learns revocations from the credentials of others
 	return m.save(s)
 }

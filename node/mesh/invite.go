@@ -15,31 +15,31 @@ import (
 )
 
 const (
-	// invitationLifetime is how long an invitation holds unless it is said otherwise.
+	// invitationLifetime is how long an invitation is valid by default.
 	invitationLifetime = 7 * 24 * time.Hour
-	// invitationMemory is how long an invitation that has expired is remembered, to say so to who shows it.
+	// invitationMemory is how long the node remembers an expired invitation, to tell a node that shows it that it has expired.
 	invitationMemory = 90 * 24 * time.Hour
 	tokenSize        = 24
 	// offerID is how many characters of a token's hash are the id of an invitation.
 	offerID = 12
 )
 
-// An invitation lets one node in.
+// An invitation admits one node.
 type invitation struct {
 	expires time.Time
-	invites bool         // it may let others in as well
-	used    protocol.Key // who was let in by it, and may ask again: the answer may have been lost
-	name    string       // of whom it is for; "" leaves that to who comes
+	invites bool         // the new member may admit others too
+	used    protocol.Key // the member that has used it, and may show it again: the answer may have been lost
+	name    string       // of the new member; "" leaves the name to that node
 	revoked bool
 }
 
-// open says whether the invitation lets somebody in who has not come yet.
+// open reports whether the invitation can still admit a node.
 func (i invitation) open(now time.Time) bool {
 	return now.Before(i.expires) && i.used.IsZero() && !i.revoked
 }
 
-// Invite makes an invitation for a node that will be called member, and returns its token, of which only a hash is kept.
-// With member "" the node says how it is called.
+// Invite makes an invitation for a node that gets the name member, and returns its token. It stores only a hash of the token.
+// If member is "", the node chooses its name.
 func (m *Meshes) Invite(name, member string, invites bool, lifetime time.Duration, now time.Time) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +74,7 @@ func tokenSum(token []byte) string {
 	return fmt.Sprintf("%x", sum)
 }
 
-// offers returns the invitations that are open, the first to expire first.
+// offers returns the open invitations, in the order in which they expire.
 func (s *state) offers(now time.Time) []protocol.Offer {
 	var list []protocol.Offer
 	for _, sum := range slices.Sorted(maps.Keys(s.invites)) {
@@ -86,7 +86,7 @@ func (s *state) offers(now time.Time) []protocol.Offer {
 	return list
 }
 
-// RevokeOffer revokes an invitation that is open, by its id.
+// RevokeOffer revokes the open invitation with an id.
 func (m *Meshes) RevokeOffer(name, id string, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +104,7 @@ func (m *Meshes) RevokeOffer(name, id string, now time.Time) error {
 	return protocol.Errorf(protocol.NotFound, "mesh %s: no open invitation is called %.40q", name, id).WithHint("list them: nuka mesh members %s", name)
 }
 
-// Inviting says whether an invitation is open.
+// Inviting reports whether an invitation is open.
 func (m *Meshes) Inviting(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,8 +118,8 @@ func (m *Meshes) Inviting(now time.Time) bool {
 	return false
 }
 
-// Invited answers a node that shows a token. The first one to do so is the only one. addresses are where this node is in the mesh.
-// The answer may be a refusal, which says to who has a token why it lets nobody in, and to anybody else nothing.
+// Invited answers a node that shows a token. A token admits only the first node that shows it. addresses returns this node's addresses in the
+// mesh. The answer may be a refusal: it gives the reason to a node that has a token, and none to any other node.
 func (m *Meshes) Invited(key protocol.Key, request []byte, addresses func(mesh string) []string, now time.Time) ([]byte, error) {
 	r, err := protocol.DecodeJoinRequest(request)
 	if err != nil {
@@ -154,7 +154,7 @@ func (m *Meshes) Invited(key protocol.Key, request []byte, addresses func(mesh s
 	return (&protocol.JoinAnswer{Mesh: s.mesh, Credential: b, Addresses: addresses(s.mesh.Name), Names: s.told(key)}).Encode()
 }
 
-// invitation returns the one with the hash of a token, and its mesh, or nil.
+// invitation returns the invitation whose token has a hash, and its mesh, or nil.
 func (m *Meshes) invitation(sum string) (*state, invitation) {
 	for _, s := range m.list {
 		if i, ok := s.invites[sum]; ok {
@@ -164,7 +164,7 @@ func (m *Meshes) invitation(sum string) (*state, invitation) {
 	return nil, invitation{}
 }
 
-// refusal says why a key is not let in by an invitation, nil if it is. s is nil if the token is not known.
+// refusal returns the reason why an invitation does not admit a key, or nil if it does. If the token is not known, s is nil.
 func (s *state) refusal(i invitation, key protocol.Key, now time.Time) *protocol.JoinRefusal {
 	switch {
 	case s == nil:
@@ -181,7 +181,7 @@ func (s *state) refusal(i invitation, key protocol.Key, now time.Time) *protocol
 	return nil
 }
 
-// told returns the names that a new member is told: its own, the authority's, and those of members that are known.
+// told returns the names for a new member: its own, the authority's, and those of the members that this node knows.
 func (s *state) told(key protocol.Key) map[protocol.Key]string {
 	names := map[protocol.Key]string{}
 	add := func(k protocol.Key) {
@@ -199,7 +199,8 @@ func (s *state) told(key protocol.Key) map[protocol.Key]string {
 	return names
 }
 
-// Joined keeps what an answer has let this node into. What members are called there is taken from it, but for those that have a name here.
+// Joined stores the mesh and the credential of an answer. It takes the names of members from the answer, except of members that already have a
+// name here.
 func (m *Meshes) Joined(answer []byte, now time.Time) (string, error) {
 	a, err := protocol.DecodeJoinAnswer(answer)
 	var refusal *protocol.JoinRefusal
@@ -224,8 +225,8 @@ func (m *Meshes) Joined(answer []byte, now time.Time) (string, error) {
 		}
 		known = old.credential.Revoked
 	}
-	// Whoever lets others in is not the authority: what it says about who was revoked must be the authority's word,
-	// and not an older one than is known. A list of its own with a great number would shut out every later one.
+	// A member that admits others is not the authority: its list of revocations must have the authority's signature, and must not be older
+	// than the known one. Otherwise the member could send its own list with a high number, which would shut out every later list.
 	if r := credential.Revoked; r != nil {
 		newer, err := r.Newer(&a.Mesh, known)
 		if err != nil {

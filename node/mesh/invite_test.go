@@ -28,7 +28,8 @@ func (n *meshNode) invitation(member string, lifetime time.Duration) []byte {
 	return token
 }
 
-// An invitation that lets nobody in says why to who has it, also after a restart and other invitations, and nothing to anybody else.
+// If an invitation admits no node, a node that shows its token gets the reason, even after a restart and after further invitations. A node
+// without the token learns nothing.
 func TestRefusals(t *testing.T) {
 	a, b, c := newTeam(t), newMeshNode(t, 2), newMeshNode(t, 3)
 	used, expiring, revoked, next := a.invitation("", 0), a.invitation("", time.Hour), a.invitation("laptop", 0), a.invitation("", 0)
@@ -56,7 +57,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := noon.Add(2 * time.Hour)
-	if _, err := a.Invite("team", "", false, 0, later); err != nil { // which forgets none of these
+	if _, err := a.Invite("team", "", false, 0, later); err != nil { // which drops none of these
 		t.Fatal(err)
 	}
 	a.reopen()
@@ -76,7 +77,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
 	}
-	// Who guesses is told no more than that, whatever there is.
+	// A node that guesses a token only learns that the token is invalid, whatever invitations exist.
 	request, err := (&protocol.JoinRequest{Token: []byte("guess")}).Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestRefusals(t *testing.T) {
 	if answers[0] != answers[1] || answers[0] != answers[2] {
 		t.Errorf("got %q", answers)
 	}
-	// It is remembered for a while only.
+	// The node remembers an invitation for a limited time.
 	if _, err := a.Invite("team", "", false, 0, noon.Add(invitationMemory+8*24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A member is called what its inviter says, else what it says itself, and others learn that when they are let in.
+// A member has the name that its inviter gives, else the name that it gives itself, and later members learn that name when they join.
 func TestNames(t *testing.T) {
 	a, b, c, d := newTeam(t), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
 	for _, join := range []struct {
@@ -123,7 +124,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", n.id(), d)
 		}
 	}
-	// Of a revoked member the name is still known, and not told any more.
+	// The node still knows the name of a revoked member, and no longer tells it to new members.
 	if err := a.Revoke("team", b.id()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package mesh keeps which meshes a node is in: their secrets, the node's certificates, the invitations that it has given,
-// and the members that it knows. It decides who is let in, and has no sockets.
+// Package mesh keeps the state of the meshes that a node is in: their secrets, the node's certificates, the invitations that it has made,
+// and the members that it knows. It decides which nodes to admit, and has no sockets.
 package mesh
 
 import (
@@ -24,23 +24,23 @@ const (
 	meshSuffix = ".mesh"
 	// maxMembers bounds the members that a node remembers of one mesh.
 	maxMembers = 10_000
-	// maxTold bounds the names that a new member is told.
+	// maxTold bounds the names that a new member gets.
 	maxTold = 200
 )
 
-// Meshes are those that a node is in, a file each. They are safe for use by several goroutines.
+// Meshes are the meshes that a node is in, each in a file. They are safe for use by several goroutines.
 type Meshes struct {
 	dir string
 	key ed25519.PrivateKey
 	log *slog.Logger
-	// Changed is called when the membership must begin, end or show another credential; it must not block or call back.
+	// Meshes calls Changed when the membership in a mesh must begin, end or show another credential. Changed must not block or call back.
 	Changed func(name string)
 
 	mu   sync.Mutex
 	list map[string]*state
 }
 
-// Open reads the meshes of a folder, which it makes. The secrets in it are the user's alone.
+// Open reads the meshes of a folder. If the folder does not exist, Open makes it. Only the user may read the secrets in it.
 func Open(dir string, key ed25519.PrivateKey, log *slog.Logger) (*Meshes, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (m *Meshes) Names() []string {
 	return slices.Sorted(maps.Keys(m.list))
 }
 
-// get returns what is known of a mesh; the caller holds mu.
+// get returns the state of a mesh. The caller holds mu.
 func (m *Meshes) get(name string) (*state, error) {
 	s := m.list[name]
 	if s == nil {
@@ -90,7 +90,7 @@ func (m *Meshes) get(name string) (*state, error) {
 	return s, nil
 }
 
-// Create makes a mesh of which this node, which is called member there, is the authority.
+// Create makes a mesh. This node is its authority and has the name member in it.
 func (m *Meshes) Create(name, member string, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,7 +121,7 @@ func (m *Meshes) Create(name, member string, now time.Time) error {
 	return nil
 }
 
-// Leave forgets a mesh. What came out of it stays, and goes nowhere any more.
+// Leave removes a mesh. The store keeps the content that came out of it, and the node gives that to no other node.
 func (m *Meshes) Leave(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -136,7 +136,7 @@ func (m *Meshes) Leave(name string) error {
 	return nil
 }
 
-// Revoke revokes a member. Members learn it from each other.
+// Revoke revokes a member. Members pass the revocation on to each other.
 func (m *Meshes) Revoke(name string, key protocol.Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,7 +173,7 @@ func (m *Meshes) Revoke(name string, key protocol.Key) error {
 	return nil
 }
 
-// Credential returns what that this node shows to members.
+// Credential returns the credential that this node shows to members.
 func (m *Meshes) Credential(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,7 +184,7 @@ func (m *Meshes) Credential(name string) ([]byte, error) {
 	return s.credential.Encode()
 }
 
-// Place returns where a mesh is: the prefix of its protocol ids, and addresses of members to begin with.
+// Place returns how to reach a mesh: the prefix of its protocol ids, and the addresses of its bootstrap peers.
 func (m *Meshes) Place(name string) (prefix string, addresses []string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -195,7 +195,7 @@ func (m *Meshes) Place(name string) (prefix string, addresses []string, err erro
 	return s.mesh.Prefix(), slices.Clone(s.addresses), nil
 }
 
-// Status describes the meshes, or one.
+// Status describes all meshes, or the one with the given name.
 func (m *Meshes) Status(name string, now time.Time) ([]protocol.MeshStatus, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,7 +18,7 @@ func testKey(seed byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
 }
 
-// A meshNode is a node's meshes, as opened from its folder.
+// A meshNode has the meshes of a node, opened from its folder.
 type meshNode struct {
 	*Meshes
 	t *testing.T
@@ -43,7 +43,7 @@ func (n *meshNode) open(dir string, key ed25519.PrivateKey) {
 func (n *meshNode) reopen()          { n.open(n.dir, n.key) }
 func (n *meshNode) id() protocol.Key { return protocol.KeyOf(n.key) }
 
-// join has other join a mesh of n's by a new invitation.
+// join makes other join the mesh team with a new invitation of n.
 func (n *meshNode) join(other *meshNode, invites bool) error {
 	n.t.Helper()
 	token, err := n.Invite("team", "", invites, 0, noon)
@@ -72,7 +72,7 @@ func (n *meshNode) useAs(other *meshNode, token []byte, name string, now time.Ti
 	return err
 }
 
-// meets says why n does not let other in.
+// meets returns the reason why n does not admit other, or nil.
 func (n *meshNode) meets(other *meshNode, now time.Time) error {
 	n.t.Helper()
 	credential, err := other.Credential("team")
@@ -116,7 +116,7 @@ func TestMeshes(t *testing.T) {
 			x.reopen()
 		}
 	}
-	// What another shows is no credential of one's own.
+	// A node cannot use the credential of another one.
 	shown, err := b.Credential("team")
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestMeshes(t *testing.T) {
 		t.Error("d was let in by nothing")
 	}
 
-	// Who is revoked is out for all, and whom it has let in with it. c hears of that from a.
+	// All members refuse a revoked member and the members that it has admitted. c learns of the revocation from a.
 	if err := b.Revoke("team", c.id()); protocol.CodeOf(err) != protocol.Denied {
 		t.Errorf("b is not the authority: got %v", err)
 	}
@@ -192,7 +192,7 @@ func TestInvitations(t *testing.T) {
 	if err := a.use(b, append([]byte{1}, token[1:]...), noon); err == nil {
 		t.Error("a guessed invitation was taken")
 	}
-	for range 2 { // the first answer may have been lost
+	for range 2 { // twice, because the first answer may have been lost
 		if err := a.use(b, token, noon); err != nil {
 			t.Error(err)
 		}
@@ -204,7 +204,7 @@ func TestInvitations(t *testing.T) {
 	if a.Inviting(noon) {
 		t.Error("a used invitation still holds")
 	}
-	// Another mesh of the same name is not mixed up with it.
+	// A node distinguishes another mesh of the same name.
 	other := newMeshNode(t, 5)
 	if err := other.Create("team", "", noon); err != nil {
 		t.Fatal(err)
@@ -217,7 +217,7 @@ func TestInvitations(t *testing.T) {
 	}
 }
 
-// A member that lets others in cannot hand them a list of revocations of its own making, nor an older one than they know.
+// A member that admits others cannot give them a forged list of revocations, nor one older than the list that they know.
 func TestJoinedRevocations(t *testing.T) {
 	a, b, c, d := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3), newMeshNode(t, 4)
 	if err := a.Create("team", "", noon); err != nil {
@@ -226,7 +226,7 @@ func TestJoinedRevocations(t *testing.T) {
 	if err := a.join(b, true); err != nil {
 		t.Fatal(err)
 	}
-	// answer is what b gives c, with other revocations.
+	// answer returns the answer that b gives c, with other revocations in it.
 	answer := func(revoked *protocol.Revocations) []byte {
 		t.Helper()
 		token, err := b.Invite("team", "", false, 0, noon)
@@ -286,7 +286,7 @@ func TestJoinedRevocations(t *testing.T) {
 	}
 }
 
-// A membership that ends in a third of its time is renewed when the member meets who has let it in, or the authority.
+// If at most a third of a membership's lifetime is left, it is renewed when the member meets the node that has admitted it, or the authority.
 func TestRenewed(t *testing.T) {
 	a, b, c := newMeshNode(t, 1), newMeshNode(t, 2), newMeshNode(t, 3)
 	if err := a.Create("team", "", noon); err != nil {
@@ -340,7 +340,7 @@ func TestRenewed(t *testing.T) {
 	if meet(a, c, late) != nil {
 		t.Error("renewed twice")
 	}
-	// Who was revoked is not renewed, nor what a revoked member has given.
+	// A revoked member gets no renewal, nor does a member that a revoked member has admitted.
 	if err := a.Revoke("team", b.id()); err != nil {
 		t.Fatal(err)
 	}

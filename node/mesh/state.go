@@ -10,17 +10,17 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A state is what a node knows of a mesh that it is in. It is kept in a file as a whole.
+// A state is a node's knowledge of a mesh that it is in. One file has the whole state.
 type state struct {
 	mesh       protocol.Mesh
 	credential protocol.Credential
-	addresses  []string                         // of members to begin with
+	addresses  []string                         // of bootstrap peers
 	invites    map[string]invitation            // by the hash of their token, in hex
-	members    map[protocol.Key]protocol.Member // that were let in here, or seen
-	names      map[protocol.Key]string          // of members, those that were revoked among them
+	members    map[protocol.Key]protocol.Member // that this node has admitted or met
+	names      map[protocol.Key]string          // of members, including revoked ones
 }
 
-// note remembers a member.
+// note records a member.
 func (s *state) note(key protocol.Key, invites bool, now time.Time) {
 	if len(s.members) < maxMembers || !s.members[key].Seen.IsZero() {
 		s.members[key] = protocol.Member{Key: key, Invites: invites, Seen: now.Truncate(time.Second)}

@@ -126,7 +126,7 @@ func (d *Daemon) start(ctx context.Context) (*process, error) {
 		p.err = p.link.run(life, system.close)
 		close(p.read)
 		if !errors.Is(p.err, io.EOF) {
-			w.Kill(p.err) // it has said something wrong
+			w.Kill(p.err) // it has sent a malformed message
 			return
 		}
 		select {

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// When a net daemon dies, the next listens where it did, and what was under way is done.
+// When a net daemon dies, the next one listens at the same addresses, and the calls that were running complete.
 func TestDies(t *testing.T) {
 	a, b := start(t, true, 1, nil), start(t, true, 2, nil)
 	root := tree(t, a.system, 8)
@@ -40,7 +40,7 @@ func TestDies(t *testing.T) {
 	if after := b.Addresses(); !cmp.Equal(before, after) {
 		t.Errorf("it listens at %v, and before at %v", after, before)
 	}
-	// One that does nothing any more is killed.
+	// The system daemon kills a net daemon that no longer responds.
 	if err := syscall.Kill(daemon.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 
 var errNothing = errors.New("there is nothing")
 
-// nothing is a system without content, which takes in whatever comes.
+// nothing is a system without content that accepts every block.
 type nothing struct{}
 
 func (nothing) Block(context.Context, cid.CID, routing.Requester) ([]byte, error) {
@@ -62,7 +62,7 @@ func frame(kind byte, id uint32, h head, body string) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(message))), message...)
 }
 
-// serveBytes answers what a net daemon has written, to its end.
+// serveBytes answers the messages that a net daemon has written, until they end.
 func serveBytes(t testing.TB, written []byte) error {
 	s := &served{o: &swarm.Options{System: nothing{}, Options: peers.Options{Key: key(1)}}, log: slog.New(slog.DiscardHandler)}
 	l := newLink(wasmrt.NewConn(bytes.NewReader(written), io.Discard), s.handlers(), callsAtOnce)
@@ -73,7 +73,7 @@ func serveBytes(t testing.TB, written []byte) error {
 	return err
 }
 
-// Whatever a net daemon writes, the system daemon lives.
+// No output of a net daemon makes the system daemon panic.
 func FuzzLink(f *testing.F) {
 	s := &served{o: &swarm.Options{System: nothing{}, Options: peers.Options{Key: key(1)}}}
 	var all []byte
@@ -94,7 +94,7 @@ func FuzzLink(f *testing.F) {
 	f.Fuzz(func(t *testing.T, written []byte) { _ = serveBytes(t, written) })
 }
 
-// A net daemon that does not keep to the rules is not listened to any more; the system daemon kills it.
+// If a net daemon sends a malformed message, the link ends with an error, and the system daemon kills the net daemon.
 func TestBadLink(t *testing.T) {
 	good := frame(kindCall, 1, head{Method: callShared}, "")
 	if err := serveBytes(t, good); !errors.Is(err, io.EOF) {
@@ -115,7 +115,7 @@ func TestBadLink(t *testing.T) {
 	}
 }
 
-// What has no end for the caller ends with the link.
+// When a link ends, the calls that wait for a reply fail.
 func TestBroken(t *testing.T) {
 	r, w := io.Pipe()
 	l := newLink(wasmrt.NewConn(r, io.Discard), nil, 0)

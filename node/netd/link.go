@@ -12,34 +12,34 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// The kinds of messages. A message is its kind, the number of its call (4 bytes, big endian), the length of its head (the same),
-// the head as JSON, and the body: bytes that JSON would make longer.
+// The kinds of messages. A message is its kind, the number of its call (4 bytes, big endian), the length of its head (the same encoding),
+// the head as JSON, and the body: bytes that would be longer in JSON.
 const (
 	kindCall   = 'c' // a request: Head.Method and Head.Args
-	kindPart   = 'p' // news of a call that goes on: Head.Args
+	kindPart   = 'p' // news of a running call: Head.Args
 	kindReply  = 'r' // the end of a call: Head.Args or Head.Error
-	kindCancel = 'x' // the caller has no more use for it
+	kindCancel = 'x' // the caller cancels the call
 )
 
-// headerSize is what is before the head of a message.
+// headerSize is the number of bytes before the head of a message.
 const headerSize = 9
 
-// errBroken says that the other side has gone before it answered.
+// errBroken means that the other side ended before it answered.
 var errBroken = errors.New("the other side has gone")
 
-// A head says what a message is about.
+// A head is the part of a message in JSON: the method and arguments of a call, or its result or error.
 type head struct {
 	Method string          `json:"method,omitempty"`
 	Args   json.RawMessage `json:"args,omitempty"`
 	Error  *protocol.Error `json:"error,omitempty"`
-	// Backward is for the one error of which the swarm asks what it is.
+	// Backward marks protocol.ErrBackward, the only error that the swarm tests for.
 	Backward bool `json:"backward,omitempty"`
 }
 
-// A handler answers a call. It may keep neither args nor body.
+// A handler answers a call. It must not keep the arguments or the body after it returns.
 type handler func(ctx context.Context, c *call) (result any, body []byte, err error)
 
-// A call is one that the other side makes.
+// A call is a request of the other side.
 type call struct {
 	link *link
 	id   uint32
@@ -47,7 +47,7 @@ type call struct {
 	body []byte
 }
 
-// read reads the arguments.
+// read decodes the arguments.
 func (c *call) read(args any) error {
 	if err := json.Unmarshal(c.args, args); err != nil {
 		return fmt.Errorf("arguments: %w", err)
@@ -55,27 +55,27 @@ func (c *call) read(args any) error {
 	return nil
 }
 
-// part tells the caller something before the end.
+// part sends news to the caller while the call runs.
 func (c *call) part(news any) error { return c.link.send(kindPart, c.id, head{}, news, nil) }
 
 // A link carries calls in both directions.
 type link struct {
 	conn     *wasmrt.Conn
 	handlers map[string]handler
-	slots    chan struct{} // bounds the calls of the other side that are under way; nil is no bound
-	// dead is closed when nothing more comes.
+	slots    chan struct{} // bounds the running calls of the other side; nil means no bound
+	// dead is closed when no further message can arrive.
 	dead chan struct{}
 
 	mu     sync.Mutex
 	last   uint32
 	asked  map[uint32]*pending           // our calls
-	served map[uint32]context.CancelFunc // those of the other side
+	served map[uint32]context.CancelFunc // calls of the other side
 	ended  bool
 }
 
 // A pending call waits for its reply.
 type pending struct {
-	news  chan json.RawMessage // the newest, which replaces one that nobody has taken
+	news  chan json.RawMessage // the newest, which replaces news that the caller has not read yet
 	reply chan answer          // one
 }
 
@@ -84,7 +84,7 @@ type answer struct {
 	body []byte
 }
 
-// newLink makes a link over conn. At most so many calls of the other side are answered at a time; 0 is no bound.
+// newLink makes a link over conn. It answers at most atOnce calls of the other side at a time; 0 means no bound.
 func newLink(conn *wasmrt.Conn, handlers map[string]handler, atOnce int) *link {
 	l := &link{
 		conn: conn, handlers: handlers, dead: make(chan struct{}),
@@ -96,8 +96,8 @@ func newLink(conn *wasmrt.Conn, handlers map[string]handler, atOnce int) *link {
 	return l
 }
 
-// run reads messages until there are no more, and returns when all calls of the other side have ended. before, when set, is
-// called then, ahead of the end of our calls: what they held is free when they are made again.
+// run reads messages until the link ends, and returns when all calls of the other side have ended. Then it calls before, if that is not nil,
+// and after that ends the calls of this side. So before can free what these calls hold before their callers make them again.
 func (l *link) run(ctx context.Context, before func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -125,7 +125,7 @@ func (l *link) run(ctx context.Context, before func()) error {
 	return err
 }
 
-// take takes one message.
+// take handles one message.
 func (l *link) take(ctx context.Context, message []byte, serving *sync.WaitGroup) error {
 	if len(message) < headerSize {
 		return fmt.Errorf("a message of %d bytes", len(message))
@@ -156,7 +156,7 @@ func (l *link) take(ctx context.Context, message []byte, serving *sync.WaitGroup
 		}
 		l.mu.Unlock()
 		switch {
-		case p == nil: // nobody waits any more
+		case p == nil: // the caller no longer waits
 		case kind == kindReply:
 			p.reply <- answer{h, body}
 		default:
@@ -172,7 +172,7 @@ func (l *link) take(ctx context.Context, message []byte, serving *sync.WaitGroup
 	return nil
 }
 
-// serve begins to answer a call. It waits while too many are under way.
+// serve begins to answer a call. It waits while too many calls run.
 func (l *link) serve(ctx context.Context, c *call, method string, serving *sync.WaitGroup) error {
 	answer := l.handlers[method]
 	if answer == nil {
@@ -205,15 +205,16 @@ func (l *link) serve(ctx context.Context, c *call, method string, serving *sync.
 			result, body = nil, nil
 		}
 		if err := l.send(kindReply, c.id, h, result, body); err != nil && result != nil {
-			// What cannot be sent must not leave the caller waiting.
+			// If the result cannot be sent, the caller gets an error, so that it does not wait for ever.
 			_ = l.send(kindReply, c.id, head{Error: protocol.AsError(err)}, nil, nil)
 		}
 	})
 	return nil
 }
 
-// call makes a call and waits for its end, also after ctx has ended: the other side is told, and what it held is free when call
-// returns. part, which may be nil, gets news until then, not each. errBroken: the other side has gone.
+// call makes a call and waits for its end. When ctx ends, call sends a cancellation and still waits, so that the other side has freed
+// everything that the call held when call returns. part, which may be nil, receives news until then, though not all of it.
+// If the other side has ended, the error is errBroken.
 func (l *link) call(ctx context.Context, method string, args, result any, body []byte, part func(json.RawMessage)) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -261,14 +262,14 @@ func (l *link) call(ctx context.Context, method string, args, result any, body [
 	return a.body, nil
 }
 
-// number returns the number of a call whose reply nobody waits for.
+// number returns a number for a call that needs no reply.
 func (l *link) number() uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.nextNumber()
 }
 
-// nextNumber returns a number that no call of this side has. The caller holds mu.
+// nextNumber returns a number that no waiting call of this side uses. The caller holds mu.
 func (l *link) nextNumber() uint32 {
 	for {
 		if l.last++; l.asked[l.last] == nil {
@@ -277,7 +278,7 @@ func (l *link) nextNumber() uint32 {
 	}
 }
 
-// wait waits for the reply; false: there will be none.
+// wait waits for the reply. It returns false if there will be none.
 func (p *pending) wait(part func(json.RawMessage)) (answer, bool) {
 	for {
 		select {

@@ -23,9 +23,9 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// Main is a net daemon: it does what the system daemon on its standard input asks, until that is closed.
+// Main runs a net daemon: it answers the calls of the system daemon on its standard input until that is closed.
 func Main() error {
-	// An interrupt at a terminal is for the system daemon, which says when to leave.
+	// An interrupt at a terminal is for the system daemon, which then ends the net daemon.
 	signal.Ignore(os.Interrupt)
 	conn, err := wasmrt.Enter()
 	if err != nil {
@@ -54,7 +54,7 @@ func ignoreEOF(err error) error {
 type net struct {
 	link     *link
 	ctx      context.Context // ends with the process
-	swarm    *swarm.Swarm    // set by begin, ahead of any other call
+	swarm    *swarm.Swarm    // set by begin, before any other call
 	registry *prometheus.Registry
 	ended    chan error
 }
@@ -133,7 +133,7 @@ func (n *net) begin(_ context.Context, a beginArgs, _ []byte) (any, []byte, erro
 		Connections: a.Connections, Dir: ".", Log: slog.New(&logger{link: n.link, level: slog.Level(a.LogLevel)}),
 		Signers: func() []protocol.Key {
 			var keys headsArgs
-			_, _ = n.link.call(n.ctx, callSigners, nil, &keys, nil, nil) // without an answer this process ends
+			_, _ = n.link.call(n.ctx, callSigners, nil, &keys, nil, nil) // if there is no answer, this process ends
 			return keys.Keys
 		},
 	}}
@@ -168,7 +168,7 @@ func (n *net) begin(_ context.Context, a beginArgs, _ []byte) (any, []byte, erro
 	return begun{s.Listening()}, nil, nil
 }
 
-// gather reads the figures that a swarm has.
+// gather reads the figures of a swarm.
 func gather(r *prometheus.Registry) ([]figure, error) {
 	families, err := r.Gather()
 	var figures []figure
@@ -184,7 +184,7 @@ func gather(r *prometheus.Registry) ([]figure, error) {
 			case m.GetGauge() != nil:
 				g.Value = m.GetGauge().GetValue()
 			default:
-				continue // a swarm has no others
+				continue // a swarm has no other kinds
 			}
 			figures = append(figures, g)
 		}
@@ -192,7 +192,7 @@ func gather(r *prometheus.Registry) ([]figure, error) {
 	return figures, err
 }
 
-// A signer signs with the key that the system daemon has.
+// A signer signs with the key of the system daemon, by a call.
 type signer struct {
 	net *net
 	key protocol.Key
@@ -206,7 +206,7 @@ func (s *signer) Sign(_ io.Reader, message []byte, _ crypto.SignerOpts) ([]byte,
 	return s.net.link.call(s.net.ctx, callSign, nil, nil, message, nil)
 }
 
-// A logger hands records to the system daemon.
+// A logger sends records to the system daemon.
 type logger struct {
 	link  *link
 	level slog.Level
@@ -222,16 +222,16 @@ func (l *logger) Handle(ctx context.Context, r slog.Record) error {
 		add(at)
 	}
 	r.Attrs(add)
-	return l.link.send(kindCall, l.link.number(), head{Method: callLog}, a, nil) // nobody waits for the end of it
+	return l.link.send(kindCall, l.link.number(), head{Method: callLog}, a, nil) // without waiting for the reply
 }
 
 func (l *logger) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &logger{l.link, l.level, append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
 }
 
-func (l *logger) WithGroup(string) slog.Handler { return l } // a swarm has none
+func (l *logger) WithGroup(string) slog.Handler { return l } // a swarm uses no groups
 
-// remote is the swarm.System that is behind a link.
+// remote is the swarm.System of the system daemon, which it calls over a link.
 type remote struct{ link *link }
 
 func (y *remote) Block(ctx context.Context, c cid.CID, to routing.Requester) ([]byte, error) {
@@ -282,7 +282,7 @@ func (y *remote) Receive(ctx context.Context, root cid.CID, size int64) (fetch.R
 	return &receiver{y.link, a.ID}, nil
 }
 
-// A receiver is a tree that the system daemon takes in. When that has gone this process ends, and no answer is as good as any.
+// A receiver is a tree that the system daemon receives. If the system daemon has ended, this process ends too, so an empty result is harmless.
 type receiver struct {
 	link *link
 	id   int64

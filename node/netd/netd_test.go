@@ -52,7 +52,7 @@ type system struct {
 	said  map[pir.PID][][]byte
 	heads [][]byte
 	pirs  map[pir.PID][]byte
-	put   func() // called for each block that comes
+	put   func() // called for each block that arrives
 }
 
 func (y *system) Block(ctx context.Context, c cid.CID, _ routing.Requester) ([]byte, error) {
@@ -104,7 +104,7 @@ func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] 
 	}
 }
 
-// A slow receiver tells the test of each block.
+// A slow is a receiver that calls put before it stores each block.
 type slow struct {
 	*receive.Receiving
 	put func()
@@ -127,7 +127,7 @@ func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (fetch.R
 	return slow{r, y.put}, nil
 }
 
-// say makes the key say something about a PID here.
+// say adds a statement about a PID, signed by a key.
 func (y *system) say(k ed25519.PrivateKey, id pir.PID) {
 	a := &protocol.Attestation{PID: id, CID: cid.Sum(cid.Raw, id[:]), Size: 1, Issued: time.Now()}
 	if err := a.Sign(k); err != nil {
@@ -158,7 +158,7 @@ func (n *node) ticket() string {
 	return (&protocol.Ticket{Node: protocol.KeyOf(n.key), Addresses: n.Addresses()}).String()
 }
 
-// start starts a network, apart or here.
+// start starts a network, in a process of its own (apart) or in this one.
 func start(t *testing.T, apart bool, seed byte, change func(*swarm.Options)) *node {
 	t.Helper()
 	store, err := cas.Open(t.TempDir(), nil)
@@ -213,7 +213,7 @@ func tree(t *testing.T, y *system, files int) cid.CID {
 	return root
 }
 
-// Both kinds of Network do the same.
+// Both kinds of Network behave alike.
 func TestNetwork(t *testing.T) {
 	for name, apart := range map[string]bool{"here": false, "apart": true} {
 		t.Run(name, func(t *testing.T) { testNetwork(t, apart) })
@@ -268,7 +268,7 @@ func testNetwork(t *testing.T, apart bool) {
 	if st := b.Status(); st.Peers != 1 || !cmp.Equal(st.Addresses, b.Addresses()) || len(st.Addresses) == 0 {
 		t.Errorf("status: got %+v", st)
 	}
-	// A head of whom b trusts is learned, of others not.
+	// b learns a head of a signer that it trusts, and no other head.
 	for _, k := range []ed25519.PrivateKey{a.key, b.key} {
 		h := &protocol.Head{Number: 1, Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
 		if err := h.Sign(k); err != nil {
@@ -297,7 +297,7 @@ func testNetwork(t *testing.T, apart bool) {
 			t.Errorf("%s: got %#v, want %s and a hint", name, e, want)
 		}
 	}
-	// What is canceled ends, and leaves nothing behind that would be in the way.
+	// A cancelled fetch ends, and leaves nothing that would block a later fetch of the same tree.
 	ctx, cancel := context.WithCancel(t.Context())
 	b.system.put = cancel
 	other := tree(t, a.system, 9)
@@ -315,7 +315,7 @@ func testNetwork(t *testing.T, apart bool) {
 
 func last1(_ []byte, err error) error { return err }
 
-// Who may be in a private swarm is decided here, with a credential that can change.
+// The system daemon decides which nodes may be in a private swarm, by a credential that can change.
 func TestAdmit(t *testing.T) {
 	var mu sync.Mutex
 	shown, seen, renewed := "a", map[string]bool{}, ""
@@ -365,7 +365,7 @@ func until(t *testing.T, ok func() bool) {
 	}
 }
 
-// A key signs what a peer signs, for whoever asks, and nothing that a signer says.
+// The system daemon signs messages of a peer with the node's key, and refuses to sign statements and heads of a signer.
 func TestSign(t *testing.T) {
 	s := &served{o: &swarm.Options{Options: peers.Options{Key: key(1)}}}
 	if _, signature, err := s.sign(t.Context(), &call{body: []byte("libp2p-tls-handshake:abc")}); err != nil ||
@@ -379,7 +379,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// What a net daemon hands over is not believed.
+// The system daemon verifies everything that a net daemon sends.
 func TestTrustsNothing(t *testing.T) {
 	a, b := start(t, false, 1, nil), start(t, false, 2, nil)
 	root := tree(t, a.system, 1)
@@ -439,7 +439,7 @@ func TestTrustsNothing(t *testing.T) {
 	theirs()
 }
 
-// pipes returns a link to another one that has the given handlers, and what ends it.
+// pipes returns a link to another link that has the given handlers, and a function that ends it.
 func pipes(t *testing.T, handlers map[string]handler) (l *link, end func()) {
 	t.Helper()
 	hereR, thereW := io.Pipe()

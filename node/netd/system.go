@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// served answers one net daemon's calls.
+// served answers the calls of one net daemon.
 type served struct {
 	o   *swarm.Options
 	log *slog.Logger
@@ -34,10 +34,10 @@ type receiving struct {
 	fetch.Receiver
 
 	mu     sync.Mutex
-	leaves []cid.Leaf // from the first question
+	leaves []cid.Leaf // since the first wantLeaves
 }
 
-// wantLeaves returns missing leaves from a position on, maxLeaves of them at most.
+// wantLeaves returns the missing leaves from a position on, at most maxLeaves of them.
 func (r *receiving) wantLeaves(from int) []byte {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,7 +198,7 @@ func (s *served) receiveHandlers() map[string]handler {
 	}
 }
 
-// sign signs messages of a peer, and no statements or heads of a signer.
+// sign signs messages of a peer, and refuses to sign statements and heads of a signer.
 func (s *served) sign(_ context.Context, c *call) (any, []byte, error) {
 	if !peers.MaySign(c.body) {
 		return nil, nil, protocol.Errorf(protocol.Denied, "a net daemon gets no signature under %.40q", c.body)
@@ -278,7 +278,7 @@ func (d *Daemon) measure() error {
 // A gatherer asks a net daemon for its figures.
 type gatherer struct{ d *Daemon }
 
-// Describe implements prometheus.Collector. The figures are not known before.
+// Describe implements prometheus.Collector. It describes nothing, because the figures are not known in advance.
 func (gatherer) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.

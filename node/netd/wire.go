@@ -13,7 +13,7 @@ import (
 // Arg is the argument that makes the daemon's program a net daemon; the name of the membership follows.
 const Arg = "net"
 
-// The calls of the system daemon. What has no arguments and no result has none here.
+// The calls of the system daemon, each with its arguments → its result. A call without a comment has neither.
 const (
 	callBegin      = "begin" // beginArgs → begun; the first call, once
 	callStatements = "statements"
@@ -47,14 +47,14 @@ const (
 
 	callReceive    = "receive" // fetchArgs → receiverArgs
 	callWantNodes  = "want-nodes"
-	callWantLeaves = "want-leaves" // receiverArgs → leaves from the given one on, until there are none
+	callWantLeaves = "want-leaves" // receiverArgs → leaves from the given position on; none at the end
 	callPut        = "put"         // putArgs, the block
 	callProgress   = "progress"    // receiverArgs → progress
 	callFinish     = "finish"
 	callClose      = "close"
 )
 
-// beginArgs are what of swarm.Options is no function.
+// beginArgs are the fields of swarm.Options that are not functions.
 type beginArgs struct {
 	Key         protocol.Key
 	Prefix      string
@@ -63,13 +63,13 @@ type beginArgs struct {
 	MDNS, Relay bool
 	Connections int
 	Up, Down    int64
-	Admits      bool // Options.Admit is there
-	Invites     bool // Options.Invited is there
-	Measures    bool // Options.Metrics is there
+	Admits      bool // Options.Admit is set
+	Invites     bool // Options.Invited is set
+	Measures    bool // Options.Metrics is set
 	LogLevel    int
 }
 
-// begun says where the net daemon listens, so that the next one listens there as well.
+// begun has the addresses at which the net daemon listens, so that the next one listens there too.
 type begun struct{ Listening []string }
 
 type statementsArgs struct {
@@ -117,7 +117,7 @@ type putArgs struct {
 
 type cids struct{ CIDs []cid.CID }
 
-// A figure is one of a swarm's metrics.
+// A figure is one metric of a swarm.
 type figure struct {
 	Name, Help string
 	Counter    bool
@@ -125,7 +125,7 @@ type figure struct {
 	Labels     map[string]string
 }
 
-// pidSize is the bytes of a PID; a CID has its own length, or none when it is zero.
+// pidSize is the length of a PID in bytes. A CID has its own length, which is 0 for the zero CID.
 const pidSize = 32
 
 var errShort = errors.New("it ends too early")
@@ -145,7 +145,7 @@ func readAnnouncement(b []byte) (a routing.Announcement, rest []byte, err error)
 	return a, rest, err
 }
 
-// maxLeaves is how many leaves are told at a time.
+// maxLeaves bounds the leaves in one answer.
 const maxLeaves = 1 << 19
 
 func appendLeaf(b []byte, l cid.Leaf) []byte {

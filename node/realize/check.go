@@ -12,8 +12,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// check makes a wanted build again and compares with what is there.
-// A difference is an error that names the first path at which they differ, and signs nothing.
+// check repeats a wanted build and compares its output with the content in the store.
+// If they differ, check returns an error that names the first differing path, and signs nothing.
 func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 	d := g.known.description(id)
 	if d.err != nil {
@@ -21,7 +21,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 	}
 	p := d.p
 	if p.Kind != pir.Build {
-		return nil // a fetch is fixed by its hash, and merging leaves no room for a difference
+		return nil // the hash of a fetch fixes its content, and a merge is deterministic
 	}
 	contents, err := g.inputs(ctx, p)
 	if err != nil {
@@ -71,14 +71,14 @@ func firstDifference(ctx context.Context, store Trees, a, b cid.CID) (string, er
 		case !okA || before(eb.Path, ea.Path):
 			return fmt.Sprintf("%s is new", eb.Path), nil
 		case ea.Kind == cas.Dir && eb.Kind == cas.Dir:
-			continue // what is in it comes next
+			continue // its entries come next
 		case ea.CID != eb.CID:
 			return fmt.Sprintf("%s differs (%d and %d bytes)", ea.Path, ea.Size, eb.Size), nil
 		}
 	}
 }
 
-// before reports whether a comes before b in a walk that enters each folder where it stands.
+// before reports whether a comes before b in a walk that visits the entries of each folder right after the folder.
 func before(a, b string) bool {
 	return strings.ReplaceAll(a, "/", "\x00") < strings.ReplaceAll(b, "/", "\x00")
 }

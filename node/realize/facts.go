@@ -10,21 +10,21 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// known is the facts of one request: what it gives, and what the store has. It remembers what it has read until it is told that
-// something has changed. It is safe for concurrent use.
+// known holds the facts of one request: those in the request itself and those in the store. It caches the facts that it has read until the
+// caller reports a change. It is safe for concurrent use.
 type known struct {
 	r     *Realizer
 	given map[pir.PID]protocol.Package
-	peers bool // there are others, and the request may use them
+	peers bool // there are peers, and the request may use them
 
 	mu    sync.Mutex
 	pirs  map[pir.PID]*description
 	words map[pir.PID]*counted
 	named map[pir.PID]*pir.PIR // resolved PIDs
-	trees map[pir.Hash]cid.CID // of fetches whose content is here
+	trees map[pir.Hash]cid.CID // of fetches whose content the store has
 }
 
-// A description is what is known of a PIR that may be built from.
+// A description is a PIR that this node may build from, with its origins and name.
 type description struct {
 	p         *pir.PIR
 	canonical []byte
@@ -33,7 +33,7 @@ type description struct {
 	err       error // why there is none
 }
 
-// A counted word is one that counts, or none.
+// A counted is a claim that counts, or none.
 type counted struct {
 	word word
 	ok   bool
@@ -48,7 +48,7 @@ func newKnown(r *Realizer, req *Request) *known {
 	return k
 }
 
-// forget drops what was read of PIDs: something new was stored about them.
+// forget drops the cached facts about PIDs, because the store has new ones.
 func (k *known) forget(ids ...pir.PID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,7 +86,7 @@ func (k *known) alias(resolved pir.PID, p *pir.PIR) {
 	k.named[resolved] = p
 }
 
-// names returns the PIR by whose name a PID is judged: that of the request, or any that the store has.
+// names returns the PIR by whose name the policy judges a PID: the one in the request, or any that the store has.
 func (k *known) names(id pir.PID) *pir.PIR {
 	k.mu.Lock()
 	p := k.named[id]
@@ -105,7 +105,7 @@ func (k *known) here(id pir.PID, content cid.CID) (bool, error) {
 	return ok && at == content, err
 }
 
-// held looks through the whole tree, so what it has found is remembered.
+// held checks the whole tree, so it caches a positive result.
 func (k *known) held(p *pir.PIR) (cid.CID, bool, error) {
 	k.mu.Lock()
 	content, ok := k.trees[p.Hash]
@@ -122,8 +122,8 @@ func (k *known) held(p *pir.PIR) (cid.CID, bool, error) {
 	return content, ok, err
 }
 
-// description returns the PIR of a PID and its origins, from this request or an earlier one. Each of these gives a list of origins, which
-// may be empty: a PIR in the store without a list was given by others or was derived, and is not built from.
+// description returns the PIR of a PID and its origins, from this request or an earlier one. A request always gives a list of origins, which
+// may be empty. If a PIR in the store has no list, a peer sent it or this node derived it, and the node does not build from it.
 func (k *known) description(id pir.PID) *description {
 	k.mu.Lock()
 	defer k.mu.Unlock()

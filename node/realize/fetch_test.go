@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// TestFetchIsOfItsUser checks what a fetch learns about the request, and that its notices reach the requester.
+// TestFetchIsOfItsUser checks which fields of the request a fetch gets, and that its notices reach the requester.
 func TestFetchIsOfItsUser(t *testing.T) {
 	f := newFixture(t)
 	var got []*source.Request

@@ -11,16 +11,16 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A graph carries out the plan of one request: a task for each PID it touches. Each task settles its PID again when its turn comes, as
-// what others have said and given may turn out otherwise than planned.
+// A graph carries out the plan of one request, with a task for each PID that it touches. Each task settles its PID again when it runs, because
+// the statements and content that peers send may differ from the plan.
 type graph struct {
 	r       *Realizer
 	req     *Request
 	known   *known
 	running sync.WaitGroup
-	// received says that something has come by the word of others.
+	// received is set once the request has received content by other signers' claims.
 	received atomic.Bool
-	// learned is how many bytes of PIRs others have given.
+	// learned is how many bytes of PIRs peers have sent.
 	learned atomic.Int64
 
 	jobs Slots // of the request
@@ -30,12 +30,12 @@ type graph struct {
 
 	mu    sync.Mutex
 	tasks map[pir.PID]*task
-	// steps are the fetches and builds that the request needs, as far as is known: 0, or the number of one that has begun.
+	// steps are the fetches and builds that the request needs, as far as known. The value is 0, or the step's number once it has begun.
 	steps map[step]int
 	begun int
 }
 
-// A step is one that is counted for people.
+// A step is a fetch or build that the progress display counts.
 type step struct {
 	id  pir.PID
 	how protocol.How
@@ -73,11 +73,11 @@ func newGraph(r *Realizer, req *Request) (*graph, error) {
 	return g, nil
 }
 
-// planRounds bounds how often others are asked before work begins: once for what the request describes, then for what that refers to.
-// What is deeper is asked for when its turn comes.
+// planRounds bounds how often the graph asks peers before work begins: first about the packages that the request describes, then about their
+// references. A task asks about deeper references when it reaches them.
 const planRounds = 16
 
-// plan makes the plan of the request, and asks others about all that it would otherwise have to make.
+// plan makes the plan of the request, and asks peers about every PID that the node would otherwise have to make.
 func (g *graph) plan(ctx context.Context) (*protocol.Plan, error) {
 	asked := map[pir.PID]bool{}
 	for round := 0; ; round++ {
@@ -102,7 +102,7 @@ func (g *graph) plan(ctx context.Context) (*protocol.Plan, error) {
 	}
 }
 
-// settle says how a PID gets its content by what is known now.
+// settle returns how a PID gets its content, from the facts known now.
 func (g *graph) settle(id pir.PID) (*settled, error) {
 	g.planning.Lock()
 	defer g.planning.Unlock()
@@ -110,7 +110,7 @@ func (g *graph) settle(id pir.PID) (*settled, error) {
 	return s, g.planner.err
 }
 
-// changed is told of PIDs of which more is known now.
+// changed drops cached facts and decisions about PIDs, because the store has new facts about them.
 func (g *graph) changed(ids ...pir.PID) {
 	g.planning.Lock()
 	defer g.planning.Unlock()
@@ -120,14 +120,14 @@ func (g *graph) changed(ids ...pir.PID) {
 	}
 }
 
-// isLost says whether others did not give the content of a PID.
+// isLost reports whether peers failed to send the content of a PID.
 func (g *graph) isLost(id pir.PID) bool {
 	g.planning.Lock()
 	defer g.planning.Unlock()
 	return g.planner.lost[id]
 }
 
-// lose notes that others did not give the content of a PID, and plans anew without it.
+// lose notes that peers failed to send the content of a PID, and plans again without it.
 func (g *graph) lose(id pir.PID) error {
 	g.planning.Lock()
 	defer g.planning.Unlock()
@@ -160,7 +160,7 @@ func (g *graph) counts() map[protocol.Way]int {
 	return counts
 }
 
-// start returns the task of id, which runs from the first call on.
+// start returns the task of id. The first call starts the task.
 func (g *graph) start(ctx context.Context, id pir.PID) *task {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,17 +6,17 @@ import (
 	"github.com/MordragT/nuka/pir"
 )
 
-// described reports whether the PIR of a PID is known here.
+// described reports whether the store has the PIR of a PID.
 func (r *Realizer) described(id pir.PID) bool {
 	_, _, err := r.o.Store.PIR(id)
 	return err == nil
 }
 
-// maxLearned bounds the bytes of PIRs that one request keeps of those that others give.
+// maxLearned bounds the bytes of peers' PIRs that one request keeps.
 const maxLearned = 64 << 20
 
-// askPIRs learns PIRs from others and keeps them, without origins: such a PIR tells a name to judge by. It is not built from, as
-// nobody here has asked for that build (graph.pir).
+// askPIRs asks peers for PIRs and keeps them, without origins. Such a PIR gives the name by which the policy judges the PID. The node does not
+// build from it, because no user of this node has asked for that build (graph.pir).
 func (g *graph) askPIRs(ctx context.Context, ids []pir.PID) {
 	if g.learned.Load() >= maxLearned {
 		return
@@ -32,7 +32,7 @@ func (g *graph) askPIRs(ctx context.Context, ids []pir.PID) {
 		}
 		_, err := pir.Decode(canonical)
 		if err == nil {
-			err = g.r.o.Store.PutPIR(context.WithoutCancel(ctx), id, canonical, nil) // which compares the hash
+			err = g.r.o.Store.PutPIR(context.WithoutCancel(ctx), id, canonical, nil) // PutPIR compares the hash
 		}
 		if err != nil {
 			g.r.log.Warn("keep a PIR", "pid", id, "error", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// rule returns one for names, by which so many of these nodes must agree.
+// rule returns a policy rule for names, by which need of these nodes must agree.
 func rule(names string, need int, seeds ...byte) protocol.Rule {
 	r := trusting(need, seeds...).Rules[0]
 	r.Names = names
@@ -23,20 +23,20 @@ func rule(names string, need int, seeds ...byte) protocol.Rule {
 
 func rules(list ...protocol.Rule) *protocol.Policy { return &protocol.Policy{Rules: list} }
 
-// get asks for PIDs alone, as `nuka get PID` does.
+// get realizes PIDs without descriptions, as `nuka get PID` does.
 func (f *fixture) get(ids ...pir.PID) (*protocol.Realized, error) {
 	return f.r.Realize(f.t.Context(), f.request(ids...))
 }
 
-// give asks for a PID with all descriptions that the fixture has, as `nuka build FILE` does.
+// give realizes a PID with all descriptions that the fixture has, as `nuka build FILE` does.
 func (f *fixture) give(id pir.PID) (*protocol.Realized, error) {
 	req := f.request(id)
 	req.Packages = f.given
 	return f.r.Realize(f.t.Context(), req)
 }
 
-// Two must agree about lib, one is enough for anything else, and one signer lies about lib: whether its name is known, is learned from
-// the neighbour, or is not known, the lie does not count.
+// The policy requires two signers for lib and one for any other name, and one signer lies about lib. The lie does not count, whether the node
+// knows the name, learns it from the neighbour, or does not know it.
 func TestPolicyByName(t *testing.T) {
 	liar := newNode(t, 1, nil, nil)
 	liar.builder.salt = func() string { return "evil" }
@@ -55,7 +55,7 @@ func TestPolicyByName(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, n := joined(t, policy, liar)
 			n.old = c.old
-			for range 2 { // the PIR that was learned changes nothing
+			for range 2 { // the second time the PIR is known, which changes nothing
 				_, err := b.get(lib)
 				if protocol.CodeOf(err) != protocol.Unavailable || !strings.Contains(err.Error(), c.why) {
 					t.Errorf("by its PID: got %v, want %q", err, c.why)
@@ -75,7 +75,7 @@ func TestPolicyByName(t *testing.T) {
 	}
 }
 
-// A policy by name needs no file: the name comes with the PIR, which others give.
+// A policy by name needs no package file: the name is in the PIR, which peers send.
 func TestPolicyByNameNeedsNoFile(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	note := a.build("work-note", "n=N", nil)
@@ -98,7 +98,7 @@ func TestPolicyByNameNeedsNoFile(t *testing.T) {
 	}
 }
 
-// A reference is judged by its name as well, whoever refers to it.
+// The policy judges a reference by its name too, whichever package refers to it.
 func TestPolicyByNameOfReference(t *testing.T) {
 	honest, liar := newNode(t, 2, nil, nil), newNode(t, 1, nil, nil)
 	app, lib, _ := chain(liar, "")
@@ -126,7 +126,7 @@ func TestPolicyByNameOfReference(t *testing.T) {
 	}
 }
 
-// What is here by its PID alone is judged again by the policy of the day, when its name is known and while it is not.
+// If a node has content by its PID alone, the current policy judges it again, both before and after the name becomes known.
 func TestPolicyByNameLater(t *testing.T) {
 	liar := newNode(t, 1, nil, nil)
 	liar.builder.salt = func() string { return "evil" }
@@ -149,7 +149,7 @@ func TestPolicyByNameLater(t *testing.T) {
 		t.Errorf("by its file: %+v, %v", got, err)
 	}
 
-	// The content of the day is given to programs, or none.
+	// Programs get the content that the current policy accepts, or none.
 	honest := newNode(t, 2, nil, nil)
 	honest.build("lib", "l=L", nil)
 	honest.realize(lib)
@@ -168,7 +168,7 @@ func TestPolicyByNameLater(t *testing.T) {
 	}
 }
 
-// Only canonical PIRs of the PIDs that were asked for are kept of what others give.
+// From the answers of peers the node keeps only canonical PIRs of the PIDs that it asked for.
 func TestPIRLies(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	id := a.build("lib", "l=L", nil)
@@ -199,7 +199,7 @@ func TestPIRLies(t *testing.T) {
 	}
 }
 
-// The names of what a request describes are not asked for: it costs no more than before.
+// The node does not ask for the PIRs of packages that the request describes, so their names cost no round trip.
 func TestKnownNamesAreNotAsked(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	a.realize(first(chain(a, "")))
@@ -213,7 +213,7 @@ func TestKnownNamesAreNotAsked(t *testing.T) {
 	}
 }
 
-// A PIR that is too much for one request is not kept, and the request goes on.
+// If a PIR exceeds the bound of a request, the node does not keep it, and the request continues.
 func TestLearnedIsBounded(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	id := a.build("lib", "l=L", nil)
@@ -233,7 +233,7 @@ func TestLearnedIsBounded(t *testing.T) {
 	}
 }
 
-// A signer that counts says of each package that it refers to one more, or to very many.
+// endless is a trusted signer that states, for each package, a reference to one more package, or to very many.
 type endless struct {
 	*neighbours
 	width int

@@ -7,7 +7,7 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// label names a PIR for people: a fetch by where it comes from.
+// label returns a name of a PIR for people. The label of a fetch is its origin.
 func label(p *pir.PIR, origins []byte) string {
 	switch {
 	case p.Kind == pir.Fetch:

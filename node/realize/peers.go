@@ -13,30 +13,30 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Peers is the set of operations that a Realizer needs of other nodes.
+// Peers is the set of operations on other nodes that a Realizer needs.
 type Peers interface {
-	// Statements returns what others have said about PIDs, with signatures that were verified, in any order.
-	// What nobody has answered is left out. It takes as few round trips as it can.
+	// Statements returns the attestations of other signers about PIDs, in any order. It has verified their signatures.
+	// A PID without an answer has none in the result. Statements uses as few round trips as it can.
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
-	// PIRs returns canonical bytes of the PIRs of PIDs, as far as others give them. The Realizer verifies them.
+	// PIRs returns the canonical bytes of those PIRs of PIDs that peers send. The Realizer verifies them.
 	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
-	// Fetch makes the tree below root, which is what id is to be, present in the store. Size is a bound of its bytes; 0 is none.
+	// Fetch makes the tree below root, the expected content of id, present in the store. Size bounds the tree in bytes; 0 means no bound.
 	Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64, progress func(done, total int64)) error
-	// Announce is told which PIDs have content here now.
+	// Announce notes that the store now has the content of these PIDs.
 	Announce(ids ...pir.PID)
 }
 
-// A word is what a node goes by: that a PID has a content, by its own attestation or by its policy.
+// A word is a claim: the content that this node accepts for a PID, from its own attestation or from the policy.
 type word struct {
 	cid  cid.CID
 	refs []pir.PID
 	size int64
 }
 
-// word returns what counts about a PID. cas.ErrNotFound: nothing does.
+// word returns the claim that counts for a PID. If there is none, the error is cas.ErrNotFound.
 func (r *Realizer) word(id pir.PID) (word, error) { return r.wordBy(id, r.stored) }
 
-// stored returns the PIR of a PID that the store has, from whomever; nil: none.
+// stored returns the PIR of a PID from the store, whether a request or a peer gave it; nil if there is none.
 func (r *Realizer) stored(id pir.PID) *pir.PIR {
 	canonical, _, err := r.o.Store.PIR(id)
 	if err != nil {
@@ -49,7 +49,7 @@ func (r *Realizer) stored(id pir.PID) *pir.PIR {
 	return p
 }
 
-// wordBy is word by the names of PIRs.
+// wordBy is word with a function that returns the PIR whose name the policy judges by.
 func (r *Realizer) wordBy(id pir.PID, named func(pir.PID) *pir.PIR) (word, error) {
 	q, err := r.question(id)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *Realizer) wordBy(id pir.PID, named func(pir.PID) *pir.PIR) (word, error
 		return word{own.CID, own.Refs, own.Size}, nil
 	}
 	if via != nil {
-		w, err := r.wordBy(via.Via, named) // whose word may not count any more
+		w, err := r.wordBy(via.Via, named) // the claim about it may no longer count
 		if err == nil && w.cid == via.CID {
 			return w, nil
 		}
@@ -75,7 +75,7 @@ func (r *Realizer) wordBy(id pir.PID, named func(pir.PID) *pir.PIR) (word, error
 	return word{d.CID, d.Refs, d.Statement.Size}, nil
 }
 
-// newestOwn returns the newest of the node's own attestations, and the newest that it made by the word of others.
+// newestOwn returns the node's newest attestation of its own work, and its newest one that rests on the claim about another PID.
 func newestOwn(q *protocol.Question) (own, via *protocol.Attestation) {
 	for i := range q.Statements {
 		a := &q.Statements[i]
@@ -90,7 +90,7 @@ func newestOwn(q *protocol.Question) (own, via *protocol.Attestation) {
 	return own, via
 }
 
-// question is what the node asks its policy about a PID: all that it knows to have been said.
+// question returns the node's question to its policy about a PID, with all statements about the PID that the node knows.
 func (r *Realizer) question(id pir.PID) (*protocol.Question, error) {
 	q := &protocol.Question{PID: id, Own: protocol.KeyOf(r.o.Key), Now: r.o.Now()}
 	for a, err := range r.o.Store.Attestations(id) {
@@ -102,7 +102,7 @@ func (r *Realizer) question(id pir.PID) (*protocol.Question, error) {
 	return q, nil
 }
 
-// Decide says what the node makes of all that it knows to have been said about a PID, for people.
+// Decide returns the policy's decision on all statements about a PID that the node knows, for people.
 func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
 	q, err := r.question(id)
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *Realizer) Decide(id pir.PID) (*protocol.Decision, error) {
 	return r.decide(q, r.stored), nil
 }
 
-// decide asks the policy, by the name that the PIR has. While that is not known, all rules that could apply must agree.
+// decide asks the policy, by the name in the PIR. If the name is not known, all rules that could apply must agree.
 func (r *Realizer) decide(q *protocol.Question, named func(pir.PID) *pir.PIR) *protocol.Decision {
 	if p := named(q.PID); p != nil {
 		q.Described, q.Name, q.Platform = true, p.Name, p.Platform
@@ -127,14 +127,14 @@ func (r *Realizer) policy() *protocol.Policy {
 	return r.o.Policy()
 }
 
-// mayAsk says whether asking others can be of use: there are some, and the word of somebody counts.
+// mayAsk reports whether asking peers can change a decision: there are peers, and the policy trusts a signer.
 func (g *graph) mayAsk() bool {
 	return g.known.others() && !g.req.NoAsk
 }
 
-// ask learns what others have said about PIDs, and keeps what somebody says whom the policy names. Of PIDs whose names are not
-// known it learns the PIRs at the same time, unless all is decided without them.
-// Others who do not answer are no error: what they might have said is built.
+// ask asks peers for statements about PIDs, and keeps those of signers that the policy names. If the names of some PIDs are not known, it asks
+// for their PIRs at the same time, unless the policy decides all PIDs without them.
+// If peers do not answer, that is no error: the node then builds those packages.
 func (g *graph) ask(ctx context.Context, ids []pir.PID) {
 	defer g.changed(ids...)
 	var nameless []pir.PID
@@ -182,9 +182,9 @@ func (g *graph) askStatements(ctx context.Context, ids []pir.PID) {
 	}
 }
 
-// receive fetches the content of a PID from other nodes, if statements of others decide it and a node has it. It builds nothing.
-// A fetch that fails is an event and no error: the caller then builds the package.
-// It locks the PID. A caller may hold the lock of a PID whose resolved one this is, and no other.
+// receive fetches the content of a PID from peers, if other signers' statements decide the content and a peer has it. It builds nothing.
+// If the fetch fails, receive sends an event and returns no error: the caller then builds the package.
+// receive locks the PID. The caller may hold one other lock, that of a PID whose resolved PID this is.
 func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) {
 	unlock, err := g.r.locks.lock(ctx, id)
 	if err != nil {
@@ -219,7 +219,7 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 	}
 	by, why, err := g.r.statement(id, w.cid)
 	if err != nil || by == nil {
-		return false, err // nil: the policy was changed meanwhile
+		return false, err // nil: the policy has changed meanwhile
 	}
 	if err := g.r.o.Store.Bind(ctx, *by); err != nil {
 		return false, err
@@ -234,8 +234,8 @@ func (g *graph) receive(ctx context.Context, id pir.PID, t *task) (bool, error) 
 	return true, nil
 }
 
-// statement returns one by which a PID has a content, and why it counts: the node's own, of content that the store has lost, or one that the
-// policy takes. Nil: there is none.
+// statement returns an attestation that a PID has a content, and the reason why it counts: it is the node's own, of content that the store has
+// lost, or the policy accepts it. If there is none, statement returns nil.
 func (r *Realizer) statement(id pir.PID, content cid.CID) (*protocol.Attestation, string, error) {
 	q, err := r.question(id)
 	if err != nil {
@@ -259,7 +259,7 @@ func (g *graph) whole(ctx context.Context, root cid.CID) (bool, error) {
 	return err == nil && len(missing) == 0, err
 }
 
-// transfer fetches a tree from others.
+// transfer fetches a tree from peers.
 func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) error {
 	release, err := g.r.fetches.Take(ctx)
 	if err != nil {
@@ -273,9 +273,9 @@ func (g *graph) transfer(ctx context.Context, id pir.PID, w word, name string) e
 	})
 }
 
-// refer makes present what PIDs refer to. What they are made from may be made for that, which is what has a lower rank than the PID for
-// which it is needed, or any if that is zero; anything else that they refer to, under the PID of whoever has built them, comes by the word
-// of others only, so that nothing can wait for itself.
+// refer makes the references of PIDs present, directly and indirectly. If a reference has a lower rank than of, the PID that needs it, the node
+// may make it: such a reference is an input. If of is zero, the node may make any reference. Another reference, a PID that comes from
+// another node's build, arrives only by other signers' claims, so that no task can wait for itself.
 func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 	mayMake := g.ranked(of)
 	seen := map[pir.PID]bool{}
@@ -307,7 +307,7 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 				unknown = append(unknown, ref)
 				continue
 			}
-			// What was received is given on to others, who may trust whom this node trusts and not this node.
+			// This node gives received content on to peers, which may trust the signers that this node trusts but not this node itself.
 			if g.received.Load() && !g.r.saidByOthers(ref) {
 				unknown = append(unknown, ref)
 			}
@@ -331,7 +331,8 @@ func (g *graph) refer(ctx context.Context, ids []pir.PID, of pir.PID) error {
 	return nil
 }
 
-// ranked returns which PIDs may be made for the sake of one: those of a lower rank, or all that can be made if it is zero.
+// ranked returns a function that reports whether the node may make a PID for the PID of: if its rank is lower. If of is zero, the node may
+// make every PID that can be made.
 func (g *graph) ranked(of pir.PID) func(pir.PID) bool {
 	below := unranked
 	if !of.IsZero() {
@@ -346,7 +347,7 @@ func (g *graph) ranked(of pir.PID) func(pir.PID) bool {
 	}
 }
 
-// saidByOthers says whether somebody else's word about a PID is kept.
+// saidByOthers reports whether the store has another signer's statement about a PID.
 func (r *Realizer) saidByOthers(id pir.PID) bool {
 	own := protocol.KeyOf(r.o.Key)
 	for a, err := range r.o.Store.Attestations(id) {
@@ -357,8 +358,8 @@ func (r *Realizer) saidByOthers(id pir.PID) bool {
 	return false
 }
 
-// bring makes a PID present that cannot be built, as nobody here has given its description: what somebody referred to, or asks for
-// by its PID alone.
+// bring makes a PID present that the node cannot build, because no request of this node has given its description: a statement refers to it, or
+// a request names it by its PID alone.
 func (g *graph) bring(ctx context.Context, id pir.PID, t *task) error {
 	t.name = id.Short()
 	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
@@ -374,7 +375,7 @@ func (g *graph) bring(ctx context.Context, id pir.PID, t *task) error {
 	return g.unavailable(id)
 }
 
-// unavailable says why a PID cannot be had that cannot be built.
+// unavailable explains why a PID that the node cannot build is not available from peers either.
 func (g *graph) unavailable(id pir.PID) error {
 	d, err := g.r.Decide(id)
 	switch {

@@ -26,7 +26,7 @@ func nodeKey(seed byte) ed25519.PrivateKey {
 
 func nodeName(seed byte) protocol.Key { return protocol.KeyOf(nodeKey(seed)) }
 
-// trusting returns a policy by which so many of these nodes must agree.
+// trusting returns a policy by which need of these nodes must agree.
 func trusting(need int, seeds ...byte) *protocol.Policy {
 	r := protocol.Rule{Names: "*", Need: need}
 	for _, s := range seeds {
@@ -35,17 +35,17 @@ func trusting(need int, seeds ...byte) *protocol.Policy {
 	return &protocol.Policy{Rules: []protocol.Rule{r}}
 }
 
-// neighbours are peers in this process: what a swarm would bring, from their stores.
+// neighbours are peers in this process: they answer from their stores what a swarm would deliver.
 type neighbours struct {
 	to     *fixture
 	nodes  []*fixture
 	fail   error                   // of Fetch
-	broken func(root cid.CID) bool // what cannot be fetched; nil: all can
+	broken func(root cid.CID) bool // reports whether a fetch fails; nil: every fetch works
 	mu     sync.Mutex
 	asked  [][]pir.PID
 	got    []cid.CID
 	spread []pir.PID
-	// described are the PIDs whose PIRs were asked for. Old neighbours give none; lies are given for PIRs.
+	// described are the PIDs whose PIRs the node asked for. Neighbours that are old send none. The neighbours send lies in place of the PIRs.
 	described []pir.PID
 	old       bool
 	lies      map[pir.PID][]byte
@@ -155,7 +155,7 @@ func TestReceive(t *testing.T) {
 	if err != nil || len(closure) != 3 {
 		t.Errorf("closure %v, %v; want what it refers to as well", closure, err)
 	}
-	// What has come is here now, and others may have it from here; but it is not this node's word.
+	// The content is here now and other nodes may fetch it from here, but this node makes no claim of its own about it.
 	if d := cmp.Diff(protocol.SortRefs([]pir.PID{app, lib, base}), protocol.SortRefs(n.spread)); d != "" {
 		t.Errorf("announced (-want +got)\n%s", d)
 	}
@@ -164,12 +164,12 @@ func TestReceive(t *testing.T) {
 			t.Errorf("got %v by %s, want no word of its own", err, a.Signer)
 		}
 	}
-	// All is local now: nobody is asked.
+	// All content is local now, so the node asks no peer.
 	n.asked = nil
 	if again := b.realize(app); again.Outputs[0].Way != protocol.Present || len(n.asked) != 0 {
 		t.Errorf("the second time: %+v, asked %v", again.Outputs[0], n.asked)
 	}
-	// When the policy trusts nobody any more, what came by its word is built.
+	// When the policy no longer trusts any signer, the node builds the packages that it had received by the policy.
 	b.policy = &protocol.Policy{}
 	if later := b.realize(app); later.Outputs[0].Way != protocol.Built || len(n.asked) != 0 {
 		t.Errorf("trusting nobody: %+v, asked %v", later.Outputs[0], n.asked)
@@ -195,7 +195,7 @@ func TestReceiveNotTrusted(t *testing.T) {
 	}
 }
 
-// TestReceiveOffline asks nobody.
+// TestReceiveOffline checks that an offline request asks no peer.
 func TestReceiveOffline(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	a.realize(first(chain(a, "")))
@@ -207,7 +207,7 @@ func TestReceiveOffline(t *testing.T) {
 	}
 }
 
-// TestLiar has three builders of whom two must agree, and one lies.
+// TestLiar has three builders, one of which lies, and a policy by which two must agree.
 func TestLiar(t *testing.T) {
 	honest, other, liar := newNode(t, 1, nil, nil), newNode(t, 2, nil, nil), newNode(t, 3, nil, nil)
 	liar.builder.salt = func() string { return "evil" }
@@ -232,7 +232,7 @@ func TestLiar(t *testing.T) {
 	}
 }
 
-// TestReceiveUnavailable builds what is decided and cannot be had.
+// TestReceiveUnavailable checks that the node builds a package if the policy decides its content but no peer can send it.
 func TestReceiveUnavailable(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	a.realize(first(chain(a, "")))
@@ -250,7 +250,7 @@ func TestReceiveUnavailable(t *testing.T) {
 	}
 }
 
-// TestReceiveResolved asks again when the inputs are known: the neighbour has built the same from another description.
+// TestReceiveResolved checks that the node asks again when the inputs are known: the neighbour has built the same content from another description.
 func TestReceiveResolved(t *testing.T) {
 	a := newNode(t, 1, nil, nil)
 	top := func(f *fixture, comment string) pir.PID {
@@ -267,7 +267,7 @@ func TestReceiveResolved(t *testing.T) {
 	if slices.Contains(n.spread, id) {
 		t.Error("it vouches for what it has not built")
 	}
-	// It stands on the neighbour's word alone.
+	// It rests on the neighbour's claim alone.
 	if again := b.realize(id); again.Outputs[0].Way != protocol.Present {
 		t.Errorf("again: %+v", again.Outputs[0])
 	}

@@ -10,61 +10,61 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A planner turns what is known into a plan. It reads facts, changes nothing and asks nobody, so the same facts give the same plan.
+// A planner turns facts into a plan. It changes nothing and asks no peer, so the same facts give the same plan.
 //
-// It settles for each PID how it gets its content, from what is wanted downwards: what is here, or comes from others, needs no inputs.
-// What nobody can settle before a build has run, whether early cutoff keeps a package, is a step that may turn out to be none (Maybe).
+// It settles how each PID gets its content, from the wanted PIDs down to their inputs. A PID whose content is present or comes from peers needs
+// no inputs. Whether early cutoff keeps a package is not known before its inputs are built; such a step may prove unnecessary (Maybe).
 type planner struct {
 	facts facts
-	// most is how many references are looked at: whoever signs statements says what refers to what.
+	// most is how many references the plan looks at: signers state the references, so their number needs a bound.
 	most int
-	// lost are the PIDs whose content others said they have and did not give.
+	// lost are the PIDs whose content peers failed to send.
 	lost map[pir.PID]bool
 
 	settled map[pir.PID]*settled
 	ranks   map[pir.PID]int
 	plan    *protocol.Plan
 	planned map[pir.PID]bool
-	closed  map[pir.PID]bool // what the packages of builds refer to
-	// unknown are PIDs of which nothing counts yet, in the order in which the plan needs them.
+	closed  map[pir.PID]bool // references of the packages that builds use
+	// unknown are the PIDs without a claim that counts, in the order in which the plan needs them.
 	unknown []pir.PID
 	asked   map[pir.PID]bool // those in unknown
-	err     error            // the first fact that could not be read
+	err     error            // the first error of reading a fact
 }
 
-// facts is what a planner reads.
+// facts is the set of operations that a planner reads facts with.
 type facts interface {
-	// word returns what counts about a PID; false: nothing does.
+	// word returns the claim that counts for a PID; false if there is none.
 	word(id pir.PID) (word, bool, error)
-	// here reports whether a PID is bound to a content, and the store has it.
+	// here reports whether a PID is bound to a content that the store has.
 	here(id pir.PID, content cid.CID) (bool, error)
-	// description returns the PIR of a PID that may be built from, or why there is none. It is never nil.
+	// description returns the PIR of a PID that the node may build from, or the reason why there is none. It never returns nil.
 	description(id pir.PID) *description
-	// alias notes that a PID is the resolved one of a PIR: it is judged by the same name.
+	// alias notes that a PID is the resolved PID of a PIR, so that the policy judges it by the name in that PIR.
 	alias(resolved pir.PID, p *pir.PIR)
 	// held returns the content of a fetch whose hash names a tree that the store has.
 	held(p *pir.PIR) (cid.CID, bool, error)
-	// others says whether content can come from other nodes: there are some, and the policy trusts somebody.
+	// others reports whether content can come from peers: there are peers, and the policy trusts a signer.
 	others() bool
 }
 
 // settled is how a PID gets its content.
 type settled struct {
 	how protocol.How
-	// cid is the content, zero of what is to be made.
+	// cid is the content; zero if the node has to make it.
 	cid  cid.CID
 	word word
 	// resolved is the resolved PID whose content keeps this one.
 	resolved pir.PID
 	text     []byte // the resolved PIR
 	d        *description
-	p        *pir.PIR // of d; nil: none that may be built from is known
+	p        *pir.PIR // of d; nil if the node knows none that it may build from
 }
 
 const (
-	// unranked is the rank of what cannot be made: higher than all others.
+	// unranked is the rank of a PID that the node cannot make: higher than all others.
 	unranked = math.MaxInt
-	// maxPlannedReferences is how many references a plan looks at at most; the request itself looks at all (Options.MaxReferences).
+	// maxPlannedReferences bounds the references that a plan looks at; the request itself follows all (Options.MaxReferences).
 	maxPlannedReferences = 2000
 )
 
@@ -74,14 +74,14 @@ func newPlanner(f facts, most int) *planner {
 	return p
 }
 
-// reset forgets what was settled: there are new facts.
+// reset drops all decisions, because there are new facts.
 func (p *planner) reset() {
 	p.settled, p.planned, p.asked = map[pir.PID]*settled{}, map[pir.PID]bool{}, map[pir.PID]bool{}
 	p.err = nil
 	p.closed, p.plan, p.unknown = map[pir.PID]bool{}, &protocol.Plan{}, nil
 }
 
-// make returns the plan for the wanted PIDs, and the PIDs that are worth asking others about.
+// make returns the plan for the wanted PIDs, and the PIDs that the caller should ask peers about.
 func (p *planner) make(wanted []pir.PID) (*protocol.Plan, []pir.PID, error) {
 	p.reset()
 	for _, id := range wanted {
@@ -91,14 +91,14 @@ func (p *planner) make(wanted []pir.PID) (*protocol.Plan, []pir.PID, error) {
 	return p.plan, p.unknown, p.err
 }
 
-// settle decides how a PID gets its content, and what of that is known.
+// settle decides how a PID gets its content, as far as the facts allow.
 func (p *planner) settle(id pir.PID) *settled {
 	if s := p.settled[id]; s != nil {
 		return s
 	}
 	d := p.description(id)
 	s := &settled{how: protocol.Impossible, d: d, p: d.p}
-	p.settled[id] = s // also while its inputs are looked at: a PIR cannot be made from itself, as its PID is its hash
+	p.settled[id] = s // set before its inputs are settled: no PIR can be its own input, because its PID is its hash
 	if w, ok := p.counts(id); ok {
 		s.word = w
 		switch {
@@ -128,7 +128,7 @@ func (p *planner) settle(id pir.PID) *settled {
 	return s
 }
 
-// settleResolved looks whether early cutoff keeps a PID: whether another one with the same resolved PIR has content.
+// settleResolved checks whether early cutoff keeps a PID: whether another PID with the same resolved PIR has content.
 func (p *planner) settleResolved(s *settled) {
 	inputs := s.p.Inputs()
 	for _, input := range inputs {
@@ -137,7 +137,7 @@ func (p *planner) settleResolved(s *settled) {
 		}
 	}
 	if len(inputs) == 0 {
-		return // it is its own resolved PIR
+		return // the PIR is its own resolved PIR
 	}
 	resolved, text, err := s.p.Resolve(func(id pir.PID) (cid.CID, error) { return p.settled[id].cid, nil })
 	if err != nil {
@@ -156,7 +156,7 @@ func (p *planner) settleResolved(s *settled) {
 	}
 }
 
-// schedule adds the steps that a PID needs, those that come first before it.
+// schedule adds the step of a PID, after the steps that it needs.
 func (p *planner) schedule(id pir.PID) {
 	if p.planned[id] {
 		return
@@ -189,7 +189,7 @@ func (p *planner) schedule(id pir.PID) {
 		for _, input := range step.Needs {
 			p.schedule(input)
 			if p.settle(input).how == protocol.Make {
-				step.Maybe = true // the input may get the content that another one had
+				step.Maybe = true // the input may get the same content as another variant of it
 			}
 		}
 		if s.p.Kind == pir.Build {
@@ -199,8 +199,8 @@ func (p *planner) schedule(id pir.PID) {
 	p.plan.Steps = append(p.plan.Steps, step)
 }
 
-// closure schedules what PIDs refer to, as far as that is known. What they are made from may be made for that, which is what has a
-// lower rank; anything else comes by the word of others only, so that nothing can wait for itself.
+// closure schedules the references of PIDs, as far as they are known. If a reference has a rank lower than below, the node may make it. Any
+// other reference comes by other signers' claims only, so that no task can wait for itself.
 func (p *planner) closure(ids []pir.PID, below int, seen map[pir.PID]bool) {
 	for queue := slices.Clone(ids); len(queue) > 0; queue = queue[1:] {
 		for _, ref := range p.settle(queue[0]).word.refs {
@@ -219,10 +219,11 @@ func (p *planner) closure(ids []pir.PID, below int, seen map[pir.PID]bool) {
 	}
 }
 
-// comes says whether a PID gets content without anything that is made.
+// comes reports whether the content of a PID is present or comes from peers, so that the node makes nothing for it.
 func (s *settled) comes() bool { return s.how == protocol.Reuse || s.how == protocol.Receive }
 
-// rank is the length of the longest chain of PIRs below a PID: what a PID is made from has a lower one. It is unranked of what cannot be made.
+// rank returns the length of the longest chain of PIRs below a PID, so the inputs of a PID have a lower rank. It returns unranked for a PID that
+// the node cannot make.
 func (p *planner) rank(id pir.PID) int {
 	if r, ok := p.ranks[id]; ok {
 		return r
@@ -240,7 +241,7 @@ func (p *planner) rank(id pir.PID) int {
 	return rank
 }
 
-// ask notes that others may know of a PID.
+// ask notes that peers may have statements about a PID.
 func (p *planner) ask(id pir.PID) {
 	if !p.asked[id] {
 		p.asked[id] = true
@@ -248,7 +249,7 @@ func (p *planner) ask(id pir.PID) {
 	}
 }
 
-// note keeps the first fact that could not be read.
+// note keeps the first error of reading a fact.
 func (p *planner) note(err error) {
 	if err != nil && p.err == nil {
 		p.err = err
@@ -267,7 +268,7 @@ func (p *planner) isHere(id pir.PID, content cid.CID) bool {
 	return ok && err == nil
 }
 
-// description notes what is wrong with a PIR, unless there is none.
+// description notes the error of reading a PIR. A PIR that does not exist is no such error.
 func (p *planner) description(id pir.PID) *description {
 	d := p.facts.description(id)
 	if protocol.CodeOf(d.err) != protocol.NotFound {

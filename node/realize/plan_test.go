@@ -17,8 +17,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A sketch is a random graph of packages, of which several nodes may have variants: with other comments, so that the PIDs differ and the
-// contents do not.
+// A sketch is a random graph of packages. Several nodes may have variants of it, which differ in comments: their PIDs differ, their contents
+// do not.
 type sketch struct {
 	kinds []pir.Kind
 	deps  [][]int
@@ -50,7 +50,7 @@ func draw(r *rand.Rand) *sketch {
 	return s
 }
 
-// add gives a node the packages of a sketch, with comments that say which variant each is.
+// add gives a node the packages of a sketch, each with a comment that names its variant.
 func (s *sketch) add(f *fixture, variant []int) (ids []pir.PID) {
 	for i, kind := range s.kinds {
 		name := fmt.Sprintf("p%d", i)
@@ -90,7 +90,7 @@ func (s *sketch) add(f *fixture, variant []int) (ids []pir.PID) {
 	return ids
 }
 
-// some wants a few of the packages from a node, and ignores those that fail.
+// some realizes a few of the packages on a node, and ignores failures.
 func some(f *fixture, r *rand.Rand, ids []pir.PID, offline bool) {
 	for _, id := range ids {
 		if r.IntN(3) == 0 {
@@ -101,8 +101,8 @@ func some(f *fixture, r *rand.Rand, ids []pir.PID, offline bool) {
 	}
 }
 
-// TestPlanIsWhatHappens plans and realizes random graphs, of which this node and another one have parts, and of which some contents cannot
-// be had and some builds fail. The plan, made anew without what others do not give, is what happens.
+// TestPlanIsWhatHappens plans and realizes random graphs. This node and another one have parts of each graph, some contents are not available,
+// and some builds fail. Each time a peer does not send a content, the test plans again without that content. Realize must carry out the plan.
 func TestPlanIsWhatHappens(t *testing.T) {
 	graphs := 100
 	switch {
@@ -115,7 +115,7 @@ func TestPlanIsWhatHappens(t *testing.T) {
 	for i := range graphs {
 		seed := i
 		if i == 0 {
-			seed = 209 // in which a package is received for itself and as the resolved one of another, at the same time
+			seed = 209 // in this graph one PID is received for itself and as the resolved PID of another package, at the same time
 		}
 		if s, err := strconv.Atoi(os.Getenv("NUKA_SEED")); err == nil {
 			seed = s
@@ -152,9 +152,9 @@ func planAndRealize(t *testing.T, seed uint64, ways map[protocol.Way]int) {
 	n.broken = func(root cid.CID) bool { return root.Digest()[0]%5 == 0 }
 	wanted := []pir.PID{ids[len(ids)-1], ids[r.IntN(len(ids))]}
 
-	// What is to happen: the plan, made anew as long as there is something in it that is not given.
+	// The expected steps: those of the plan, which the test makes again as long as it receives a content that the peer does not send.
 	model := planOf(t, b, wanted)
-	ever := map[pir.PID]bool{} // what was to be done before something did not come may have begun
+	ever := map[pir.PID]bool{} // steps of all these plans: a step of an earlier plan may have begun before a content failed to arrive
 	for again := true; again; {
 		again = false
 		for _, step := range model.plan.Steps {
@@ -212,7 +212,7 @@ func planAndRealize(t *testing.T, seed uint64, ways map[protocol.Way]int) {
 			}
 		}
 	}
-	slices.Sort(numbers) // two that begin at once are told of in any order
+	slices.Sort(numbers) // events of two steps that begin at once arrive in any order
 	for i, n := range numbers {
 		if n != int64(i+1) {
 			t.Errorf("the steps that began have the numbers %v", numbers)
@@ -247,7 +247,7 @@ func planAndRealize(t *testing.T, seed uint64, ways map[protocol.Way]int) {
 	sameAsAlone(t, s, b, wanted)
 }
 
-// planOf returns the planner of a request, whose plan is made and for which others were asked.
+// planOf returns the planner of a request after it has asked peers and made the plan.
 func planOf(t *testing.T, f *fixture, wanted []pir.PID) *planner {
 	t.Helper()
 	g, err := newGraph(f.r, f.request(wanted...))
@@ -260,7 +260,8 @@ func planOf(t *testing.T, f *fixture, wanted []pir.PID) *planner {
 	return g.planner
 }
 
-// sameAsAlone compares with what a node makes that has nothing and asks nobody. Content that has paths of other variants in it differs.
+// sameAsAlone compares the contents with those of a node that starts empty and asks no peer. It skips sketches whose contents contain paths of
+// packages, because these differ between variants.
 func sameAsAlone(t *testing.T, s *sketch, f *fixture, wanted []pir.PID) {
 	t.Helper()
 	if slices.Contains(s.names, true) {

@@ -10,7 +10,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// The preparation of a program is told when it takes a while, as something that starts and ends; else nothing is said of it.
+// If the preparation of a program takes longer than prepareNotice, the node sends an event for its start and one for its end; else none.
 func TestPrepareIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []protocol.EventKind

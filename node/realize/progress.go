@@ -5,7 +5,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// count notes the steps of a plan that people wait for.
+// count adds the steps of a plan that take time, for the progress display.
 func (g *graph) count(plan *protocol.Plan) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -16,7 +16,7 @@ func (g *graph) count(plan *protocol.Plan) {
 	}
 }
 
-// uncount takes a step back that proved to be needless.
+// uncount removes a step that proved unnecessary.
 func (g *graph) uncount(id pir.PID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -25,7 +25,7 @@ func (g *graph) uncount(id pir.PID) {
 	}
 }
 
-// next begins a step, and returns its number and how many there are.
+// next begins a step, and returns its number and the number of all steps.
 func (g *graph) next(id pir.PID, how protocol.How) (begun, of int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

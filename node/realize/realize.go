@@ -25,7 +25,7 @@ import (
 // Builder is the operation that a Realizer needs to run a build.
 type Builder interface {
 	// Build runs the closure of a job, which leaves its output in the job's folder.
-	// When it returns, nothing it started runs any more.
+	// When it returns, every process that it started has ended.
 	Build(ctx context.Context, job *Job) error
 }
 
@@ -40,28 +40,29 @@ type Job struct {
 	PID       pir.PID
 	PIR       *pir.PIR
 	Canonical []byte
-	// Inputs is what the build sees, with all that the packages refer to.
+	// Inputs are the packages that the build sees, with their closures.
 	Inputs []Input
-	// Local says that the node's own user described this build; else it came from others.
+	// Local means that the node's own user described this build; else another node or light peer did.
 	Local bool
 	// Dir holds the empty folders build, out and tmp.
 	Dir string
-	// Log takes what the build prints.
+	// Log receives the output of the build.
 	Log io.Writer
-	// Cores is how many programs it may run at once; 0 is as many as there are slots.
+	// Cores is how many programs the build may run at once; 0 means as many as there are slots.
 	Cores int
-	// Prepare says that a program is made ready for this machine, which is done once. The function it returns says that it is over.
+	// The Builder calls Prepare when it compiles a program for this machine, which it does once, and calls the returned function when that has
+	// ended.
 	Prepare func(program string) (done func())
 }
 
-// An Input is content and where a build or a program sees it.
+// An Input is content and the guest path at which a build or a program sees it.
 type Input struct {
 	Path string // in the guest
 	PID  pir.PID
 	CID  cid.CID
 }
 
-// StorePath is the guest folder in which packages are seen, each under its PID.
+// StorePath is the guest folder that holds the packages, each under its PID.
 const StorePath = "/nuka/store"
 
 // Options configures a Realizer. Store, Builder, Fetcher, Key and Dir must be set.
@@ -73,20 +74,20 @@ type Options struct {
 	Offline Fetcher
 	// Key signs attestations.
 	Key ed25519.PrivateKey
-	// Dir is a folder of the Realizer's own, for work in progress and logs.
+	// Dir is a folder for work in progress and logs. Only the Realizer uses it.
 	Dir string
-	// Peers are other nodes; nil asks nobody.
+	// Peers are other nodes; nil asks no peer.
 	Peers Peers
-	// Policy says whose attestations count beside the node's own; nil trusts nobody.
+	// Policy returns the policy, which decides whose attestations count beside the node's own; nil trusts no other signer.
 	Policy func() *protocol.Policy
-	// Heads are the newest known heads of signers; nil knows none.
+	// Heads returns the newest known heads of signers; nil knows none.
 	Heads func() map[protocol.Key]*protocol.Head
-	// Slots are what builds take, and what the Builder takes for their programs; nil means one for each processor.
+	// Slots are the job slots, for builds and for the programs that the Builder runs in them; nil means one for each processor.
 	Slots Slots
 	// Fetches is how many fetches may run at once; 0 means 8.
 	Fetches int
-	// MaxReferences bounds the packages that one request's package refers to, directly and through others; 0 means 20,000.
-	// Those who sign statements say what refers to what, and could go on for ever.
+	// MaxReferences bounds the packages that one request's package refers to, directly and indirectly; 0 means 20,000.
+	// Signers state the references of packages, so a hostile signer could state an endless chain.
 	MaxReferences int
 	// Now is the clock of attestations; nil is time.Now.
 	Now func() time.Time
@@ -102,10 +103,10 @@ type Realizer struct {
 	fetches Slots
 
 	mu      sync.Mutex
-	running map[pir.PID]string // what is being made, for people
+	running map[pir.PID]string // names of the steps that run, for people
 }
 
-// New returns a Realizer and removes what an earlier process left half done in its folder.
+// New returns a Realizer. It removes the unfinished work of an earlier process from the Realizer's folder.
 func New(o *Options) (*Realizer, error) {
 	r := &Realizer{o: *o, log: o.Log, running: map[pir.PID]string{}}
 	if r.log == nil {
@@ -138,14 +139,14 @@ func New(o *Options) (*Realizer, error) {
 	return r, nil
 }
 
-// WorkDir is a folder for what is unfinished; New empties it.
+// WorkDir returns the folder for unfinished work; New empties it.
 func (r *Realizer) WorkDir() string { return filepath.Join(r.o.Dir, "work") }
 func (r *Realizer) logDir() string  { return filepath.Join(r.o.Dir, "log") }
 
-// LogPath returns where the log of the last build of id is.
+// LogPath returns the path of the log of id's last build.
 func (r *Realizer) LogPath(id pir.PID) string { return filepath.Join(r.logDir(), id.String()) }
 
-// Running returns what is being made now, for people.
+// Running returns the names of the steps that run now, for people.
 func (r *Realizer) Running() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -161,33 +162,33 @@ func (r *Realizer) Running() []string {
 type Request struct {
 	Wanted   []pir.PID
 	Packages []protocol.Package
-	// Check makes the wanted builds again and compares.
+	// Check repeats the wanted builds and compares their outputs with the store.
 	Check bool
-	// KeepFailed leaves the folder of a failed build and says where.
+	// KeepFailed keeps the folder of a failed build and sends an event that names the folder.
 	KeepFailed bool
-	// Jobs is how many builds of this request may run at once, and Cores how many programs each; 0 is no bound but the slots.
+	// Jobs is how many builds of this request may run at once, and Cores how many programs each build may run; 0 means no bound but the slots.
 	Jobs, Cores int
 	// Offline forbids the network.
 	Offline bool
-	// NoAsk has a plan made by what is known here: nobody is asked.
+	// NoAsk makes a plan from local knowledge only, without asking peers.
 	NoAsk bool
-	// Local says that the request comes from the node's own user.
+	// Local means that the request comes from the node's own user.
 	Local bool
 	// Registries is the user's client configuration, in place of the daemon's; nil takes the daemon's,
 	// without its credentials if the request is not Local.
 	Registries *source.Registries
-	// Event is told how it goes, by several goroutines; nil is not.
+	// Event receives the events of the request. Several goroutines may call it. It may be nil.
 	Event func(protocol.Event)
 }
 
 // Realize makes the content of the wanted PIDs present.
-// It stops at the first failure; what was finished by then stays.
+// It stops at the first failure and keeps the content that is complete by then.
 func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realized, error) {
 	g, err := newGraph(r, req)
 	if err != nil {
 		return nil, err
 	}
-	// All that was started ends with this call.
+	// Every goroutine that this call starts ends before it returns.
 	ctx, cancel := context.WithCancel(ctx)
 	defer g.running.Wait()
 	defer cancel()
@@ -219,8 +220,8 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 	return out, nil
 }
 
-// Plan says how the content of the wanted PIDs would be made present. It asks others as Realize does, unless the request is Offline,
-// and makes nothing.
+// Plan returns the plan by which Realize would make the content of the wanted PIDs present. It asks peers as Realize does, unless the
+// request is Offline, and fetches and builds nothing.
 func (r *Realizer) Plan(ctx context.Context, req *Request) (*protocol.Plan, error) {
 	g, err := newGraph(r, req)
 	if err != nil {
@@ -229,7 +230,7 @@ func (r *Realizer) Plan(ctx context.Context, req *Request) (*protocol.Plan, erro
 	return g.plan(ctx)
 }
 
-// Closure returns the wanted PIDs and all that they refer to, each with its content, and where they are seen.
+// Closure returns the wanted PIDs and all PIDs that they refer to, directly and indirectly, each with its content and its guest path.
 func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 	var inputs []Input
 	seen := map[pir.PID]bool{}
@@ -266,7 +267,7 @@ func (r *Realizer) Closure(ids ...pir.PID) ([]Input, error) {
 	return inputs, nil
 }
 
-// Refs returns what the content of a PID refers to, by the word that counts.
+// Refs returns the references of a PID's content, from the claim that counts.
 func (r *Realizer) Refs(id pir.PID) ([]pir.PID, error) {
 	w, err := r.word(id)
 	if err != nil {
@@ -275,7 +276,7 @@ func (r *Realizer) Refs(id pir.PID) ([]pir.PID, error) {
 	return w.refs, nil
 }
 
-// present returns what id is bound to, if the store holds it.
+// present returns the content that id is bound to, if the store has it.
 func (r *Realizer) present(id pir.PID) (cid.CID, bool, error) {
 	content, err := r.o.Store.CID(id)
 	if errors.Is(err, cas.ErrNotFound) {
@@ -288,7 +289,7 @@ func (r *Realizer) present(id pir.PID) (cid.CID, bool, error) {
 	return content, ok, err
 }
 
-// bind signs that id was realized to content and makes it so. A set via says that this is not the node's own work.
+// bind signs an attestation that id has a content, and binds id to it. A nonzero via means that this node has not made the content of id itself.
 func (r *Realizer) bind(ctx context.Context, id pir.PID, w word, via pir.PID) error {
 	a := protocol.Attestation{PID: id, CID: w.cid, Refs: w.refs, Size: w.size, Issued: r.o.Now(), Via: via}
 	if err := a.Sign(r.o.Key); err != nil {
@@ -318,12 +319,12 @@ func removeAll(dir string) error {
 	return errors.Join(walkErr, os.RemoveAll(dir))
 }
 
-// Import takes a file or folder of this machine into the store; nothing is bound to it yet.
+// Import imports a file or folder of this machine into the store. It binds no PID to the content.
 func (r *Realizer) Import(ctx context.Context, dir, name string) (cid.CID, error) {
 	return r.take(ctx, filepath.Join(dir, name), nil)
 }
 
-// take imports what lies at a path of this machine, a file or a folder.
+// take imports the file or folder at a path of this machine.
 func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.FileInfo) bool) (cid.CID, error) {
 	dir, file := at, ""
 	info, err := os.Lstat(at)

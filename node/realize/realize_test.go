@@ -21,13 +21,13 @@ import (
 	"github.com/MordragT/nuka/source"
 )
 
-// fakeBuilder writes what a build's closure text says: "name=content" lines, "@pid" for the path of an input.
-// It stands in for the worker process, which package node/worker has.
+// fakeBuilder writes the files that a build's closure text lists as "name=content" lines, with "@pid" for the path of an input.
+// It replaces the build worker of package node/worker.
 type fakeBuilder struct {
 	built   atomic.Int32
 	atOnce  atomic.Int32
 	most    atomic.Int32
-	entered chan pir.PID  // if set, told when a build begins
+	entered chan pir.PID  // if set, receives the PID of each build that begins
 	gate    chan struct{} // if set, builds wait for it
 	salt    func() string
 }
@@ -75,7 +75,7 @@ func (b *fakeBuilder) Build(ctx context.Context, job *Job) error {
 // fakeFetcher writes the origin's name as a file.
 type fakeFetcher struct {
 	fetched atomic.Int32
-	after   func(out string) // if set, called when the output was checked
+	after   func(out string) // if set, called after the check of the output
 	request func(*source.Request)
 }
 
@@ -117,7 +117,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture { return newNode(t, 0, nil, nil) }
 
-// newNode returns a fixture with a key of its own, others to ask and a policy.
+// newNode returns a fixture with a key of its own, peers to ask and a policy.
 func newNode(t *testing.T, seed byte, peers Peers, policy *protocol.Policy) *fixture {
 	f := &fixture{t: t, dir: t.TempDir(), builder: &fakeBuilder{}, fetcher: &fakeFetcher{}}
 	if f.policy = policy; policy == nil {
@@ -140,7 +140,7 @@ func newNode(t *testing.T, seed byte, peers Peers, policy *protocol.Policy) *fix
 	return f
 }
 
-// add gives a PIR to later requests and returns its PID.
+// add adds a PIR to later requests and returns its PID.
 func (f *fixture) add(p *pir.PIR, origins ...string) pir.PID {
 	f.t.Helper()
 	b, err := p.Encode()
@@ -226,8 +226,8 @@ func TestBuildAndPresent(t *testing.T) {
 	f.clean()
 }
 
-// TestCutoff changes a comment in what builds a tool: the tool is built again, with the same content,
-// and nothing that depends on it is.
+// TestCutoff changes a comment in the description of a tool: the node builds the tool again, with the same content,
+// and builds no package that depends on it.
 func TestCutoff(t *testing.T) {
 	f := newFixture(t)
 	first := f.build("tool", "bin/tool=T", nil)
@@ -244,7 +244,7 @@ func TestCutoff(t *testing.T) {
 	if before.Outputs[0].CID != after.Outputs[0].CID || before.Outputs[0].PID == after.Outputs[0].PID {
 		t.Errorf("before %+v, after %+v: want another PID with the same CID", before.Outputs[0], after.Outputs[0])
 	}
-	// A change that shows in the content is not cut off.
+	// A change of the content rebuilds the dependents.
 	third := f.build("tool", "bin/tool=other", nil)
 	mid = f.build("mid", "m=M", map[string]pir.PID{"tool": third})
 	if got := f.realize(mid); got.Counts[protocol.Built] != 2 {
@@ -252,7 +252,7 @@ func TestCutoff(t *testing.T) {
 	}
 }
 
-// TestOneBuildPerPID wants the same from several requests at once.
+// TestOneBuildPerPID realizes the same PID in several requests at once.
 func TestOneBuildPerPID(t *testing.T) {
 	f := newFixture(t)
 	f.builder.gate = make(chan struct{})
@@ -273,7 +273,7 @@ func TestOneBuildPerPID(t *testing.T) {
 	}
 }
 
-// TestCancel cancels the request that builds; one that waits takes over.
+// TestCancel cancels the building request; a waiting request takes over the build.
 func TestCancel(t *testing.T) {
 	f := newFixture(t)
 	f.builder.gate, f.builder.entered = make(chan struct{}), make(chan pir.PID, 2)
@@ -317,7 +317,7 @@ func TestFailure(t *testing.T) {
 	if left, _ := os.ReadDir(f.r.WorkDir()); len(left) != 1 {
 		t.Errorf("kept %v, want the build folder", left)
 	}
-	// What an earlier process left is removed by the next.
+	// The next process removes the unfinished work of an earlier one.
 	if _, err := New(&f.r.o); err != nil {
 		t.Fatal(err)
 	}
@@ -354,8 +354,8 @@ func TestCheck(t *testing.T) {
 	f.clean()
 }
 
-// Somebody changes a fetched file between the check of its hash and its import: it is refused, and nothing is bound.
-// The store hashes the bytes that it keeps, so that there is no later moment at which this could be done.
+// If another process changes a fetched file between the check of its hash and its import, the node refuses the file and binds nothing.
+// The store hashes the bytes that it keeps, so a later change is not possible.
 func TestFetchChangesAfterItsHash(t *testing.T) {
 	for _, algorithm := range []pir.HashAlgorithm{pir.SHA256, pir.B3} {
 		f := newFixture(t)
@@ -421,7 +421,7 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
-// TestParallel checks that independent builds run at once, and no more than allowed.
+// TestParallel checks that independent builds run at the same time, and no more of them than allowed.
 func TestParallel(t *testing.T) {
 	f := newFixture(t)
 	f.builder.gate, f.builder.entered = make(chan struct{}), make(chan pir.PID, 16)
@@ -446,7 +446,7 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// What a fetch names by its own hash is taken from the store when all of it is there, and not when a part is gone.
+// If the store has the whole content that a fetch names by its hash, the node uses it; if a part is missing, the node fetches it again.
 func TestFetchHeld(t *testing.T) {
 	for _, gone := range []bool{false, true} {
 		f := newFixture(t)
@@ -473,7 +473,7 @@ func TestFetchHeld(t *testing.T) {
 			if err := os.Remove(blob); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := f.store.OpenFile(t.Context(), e.CID); err == nil { // the store learns of it
+			if _, err := f.store.OpenFile(t.Context(), e.CID); err == nil { // the store notices the missing blob
 				t.Fatal("a file without its blob opens")
 			}
 		}

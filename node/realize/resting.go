@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Resting lists the packages that are here by the word of revoked keys only, and which roots need them.
+// Resting lists the packages whose content rests on claims of revoked keys only, with the roots that need them.
 func (r *Realizer) Resting(ctx context.Context) ([]protocol.Resting, error) {
 	if !r.anyRevoked() {
 		return nil, nil
@@ -71,13 +71,13 @@ func (r *Realizer) anyRevoked() bool {
 	return false
 }
 
-// RestsOn returns the revoked keys by whose word a package has its content, if there is no other word for it that counts.
+// RestsOn returns the revoked keys whose statements are the only ones for a package's content, or none if another claim for it counts.
 func (r *Realizer) RestsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) {
 	if !r.anyRevoked() {
 		return nil, nil
 	}
 	known := r.heads()
-	for range 2 { // what stands on a resolved PID's word has none of its own
+	for range 2 { // a PID that rests on the claim about its resolved PID has none of its own
 		d, err := r.Decide(id)
 		if err != nil {
 			return nil, err
@@ -111,7 +111,8 @@ func (r *Realizer) RestsOn(id pir.PID, content cid.CID) ([]protocol.Key, error) 
 	return nil, nil
 }
 
-// closureOf returns the packages that a root needs, by whoever has named what they refer to: their word may not count any more.
+// closureOf returns the packages that a root needs. It follows the references in all statements about their contents, even in those of
+// signers that no longer count.
 func (r *Realizer) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 	var queue []pir.PID
 	if root.PID.IsZero() {
@@ -153,7 +154,7 @@ func (r *Realizer) closureOf(root cas.Root) (map[pir.PID]bool, error) {
 	return seen, nil
 }
 
-// packageName returns the name and version of a package, "" when its description is not here.
+// packageName returns the name and version of a package, or "" if the store does not have its description.
 func (r *Realizer) packageName(id pir.PID) string {
 	canonical, _, err := r.o.Store.PIR(id)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// maxTries bounds how often a PID is settled: once, and again for what others did not give or what has changed meanwhile.
+// maxTries bounds how often a PID is settled: once, and again each time a peer did not send content or the facts have changed.
 const maxTries = 16
 
 // run realizes one PID as the planner settles it.
 func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	d := g.known.description(id)
 	t.name = d.name
-	// First: what is bound by the word of others under an unknown name is judged by its name now.
+	// Store the description first: if the PID was bound by other signers' claims while its name was unknown, the policy now judges it by its name.
 	if err := g.describe(ctx, id, d); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 			if ok, err = g.known.here(id, s.cid); ok {
 				t.cid, t.size, t.way = s.cid, s.word.size, protocol.Present
 			} else if err == nil {
-				g.changed(id) // it was here a moment ago
+				g.changed(id) // the store had it a moment ago
 			}
 		case s.how == protocol.Receive:
 			ok, err = g.receiveOrLose(ctx, id, t)
@@ -58,7 +58,7 @@ func (g *graph) run(ctx context.Context, id pir.PID, t *task) error {
 	return ctx.Err()
 }
 
-// receiveOrLose is receive, after which a PID that did not come is settled otherwise.
+// receiveOrLose calls receive. If the content did not arrive, it makes the planner settle the PID in another way.
 func (g *graph) receiveOrLose(ctx context.Context, id pir.PID, t *task) (bool, error) {
 	ok, err := g.receive(ctx, id, t)
 	if !ok && err == nil {
@@ -67,7 +67,7 @@ func (g *graph) receiveOrLose(ctx context.Context, id pir.PID, t *task) (bool, e
 	return ok, err
 }
 
-// keep binds a PID to the content of its resolved PID, which comes from others if it is not here.
+// keep binds a PID to the content of its resolved PID. If the store does not have that content, keep receives it from peers.
 func (g *graph) keep(ctx context.Context, id pir.PID, s *settled, t *task) (bool, error) {
 	unlock, err := g.r.locks.lock(ctx, id)
 	if err != nil {
@@ -89,7 +89,7 @@ func (g *graph) keep(ctx context.Context, id pir.PID, s *settled, t *task) (bool
 	return g.cutoff(ctx, id, s.resolved, s.p, t)
 }
 
-// make realizes the inputs of a PID and makes its content, unless it turns out that there is one.
+// make realizes the inputs of a PID. If early cutoff then gives the PID a content, make keeps that; else it makes the content.
 func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) error {
 	p := d.p
 	contents, err := g.inputs(ctx, p)
@@ -102,7 +102,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 	}
 	defer unlock()
 	if ok, err := g.find(id, t, protocol.Present); ok || err != nil {
-		return err // another request was faster
+		return err // another request has made it meanwhile
 	}
 	resolved, resolvedText, err := p.Resolve(func(input pir.PID) (cid.CID, error) { return contents[input], nil })
 	if err != nil {
@@ -150,7 +150,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 	return nil
 }
 
-// describe keeps what the request says of a PID: it may have come by its PID alone, or its PIR from others.
+// describe stores the request's description of a PID: until now the store may know the PID alone, or have its PIR from a peer.
 func (g *graph) describe(ctx context.Context, id pir.PID, d *description) error {
 	if _, given := g.known.given[id]; !given {
 		return nil
@@ -164,7 +164,7 @@ func (g *graph) describe(ctx context.Context, id pir.PID, d *description) error 
 	return g.r.o.Store.PutPIR(ctx, id, d.canonical, d.origins)
 }
 
-// find fills t if id is present, whoever made it so: another request may have.
+// find fills t if id is present. Another request may have made it present.
 func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
 	content, ok, err := g.r.present(id)
 	if !ok || err != nil {
@@ -172,7 +172,7 @@ func (g *graph) find(id pir.PID, t *task, way protocol.Way) (bool, error) {
 	}
 	w, err := g.r.word(id)
 	if errors.Is(err, cas.ErrNotFound) || err == nil && w.cid != content {
-		return false, nil // bound by somebody's word, which does not count
+		return false, nil // bound by another signer's claim, which does not count
 	}
 	if err != nil {
 		return false, err
@@ -198,7 +198,7 @@ func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t 
 	}
 	via := resolved
 	if d.Statement != nil && d.Statement.Signer == protocol.KeyOf(g.r.o.Key) {
-		via = pir.PID{} // it was made here
+		via = pir.PID{} // this node made it
 	}
 	if err := g.r.bind(ctx, id, w, via); err != nil {
 		return false, fmt.Errorf("bind %s: %w", t.name, err)
@@ -211,7 +211,7 @@ func (g *graph) cutoff(ctx context.Context, id, resolved pir.PID, p *pir.PIR, t 
 	return true, nil
 }
 
-// inputs realizes what p needs and returns its content.
+// inputs realizes the inputs of p and returns their contents.
 func (g *graph) inputs(ctx context.Context, p *pir.PIR) (map[pir.PID]cid.CID, error) {
 	ids := p.Inputs()
 	tasks := make([]*task, len(ids))

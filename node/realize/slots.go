@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Slots are the places for work on this machine: a build takes one, and one more for each program beyond the first that it runs at the
-// same time, as make and its jobserver do. So there are never more programs of builds than slots, and each build can go on with its own.
+// Slots are the job slots of this machine. A build takes one slot, and one more for each program beyond the first that it runs at the
+// same time, as make and its jobserver do. So builds never run more programs than there are slots, and each build can continue with its own slot.
 type Slots chan struct{}
 
 // NewSlots returns n free slots, at least one.

@@ -8,7 +8,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// TestWaits builds eight packages in two slots: each of the six that find no free slot is reported as waiting, once, before it starts.
+// TestWaits builds eight packages in two slots. Six builds find no free slot; the node reports each of these as waiting, once, before it starts.
 func TestWaits(t *testing.T) {
 	f := newFixture(t)
 	f.builder.gate, f.builder.entered = make(chan struct{}), make(chan pir.PID, 16)

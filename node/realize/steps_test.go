@@ -9,7 +9,8 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Each fetch and build that begins says which one it is, of how many. What is here, and what early cutoff keeps, is none of them.
+// The event of each fetch and build that begins carries its number and the total. Packages that are present, and those that early cutoff keeps,
+// do not count.
 func TestStepsAreCounted(t *testing.T) {
 	f := newFixture(t)
 	chain := func(base string) pir.PID {

@@ -12,7 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Store is the set of operations of the content store that a Realizer needs. *cas.Store has them and promises what they do.
+// Store is the set of content store operations that a Realizer needs. *cas.Store implements it and documents what each operation promises.
 type Store interface {
 	Trees
 	Contents
@@ -27,7 +27,7 @@ type Trees interface {
 	OpenFile(ctx context.Context, c cid.CID) (*os.File, error)
 }
 
-// Contents is the set of operations that putting content into the store and checking that it is there need.
+// Contents is the set of operations that import content into the store and check that the store has it.
 type Contents interface {
 	Has(c cid.CID) (bool, error)
 	Missing(ctx context.Context, root cid.CID) ([]cas.Entry, error)
@@ -41,7 +41,7 @@ type Records interface {
 	PutPIR(ctx context.Context, p pir.PID, canonical, origins []byte) error
 }
 
-// Bindings is the set of operations on what PIDs are bound to, and on the roots that keep it.
+// Bindings is the set of operations on the bindings of PIDs, and on the roots that keep their content.
 type Bindings interface {
 	Bind(ctx context.Context, a protocol.Attestation) error
 	CID(p pir.PID) (cid.CID, error)
@@ -50,7 +50,7 @@ type Bindings interface {
 	Roots() iter.Seq2[cas.Root, error]
 }
 
-// Statements is the set of operations on attestations of others.
+// Statements is the set of operations on attestations of other signers.
 type Statements interface {
 	Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error]
 	PutAttestations(ctx context.Context, list ...protocol.Attestation) error

@@ -19,7 +19,7 @@ import (
 type union struct {
 	ctx     context.Context
 	store   Trees
-	entries map[string]cas.Entry // by path, "." is the root
+	entries map[string]cas.Entry // by path; "." is the root
 	lists   map[string][]string  // names in a folder, sorted
 }
 
@@ -147,7 +147,7 @@ func (d *unionDir) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: d.name, Err: errors.New("is a directory")}
 }
 
-// ReadDir implements fs.ReadDirFile for one reading of all.
+// ReadDir implements fs.ReadDirFile, only for a single read of all entries.
 func (d *unionDir) ReadDir(n int) ([]fs.DirEntry, error) {
 	if n > 0 {
 		return nil, io.EOF

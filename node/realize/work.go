@@ -31,7 +31,7 @@ type work struct {
 	name      string
 }
 
-// A made is what a work has made: content in the store.
+// A made is the result of a work: content in the store.
 type made struct {
 	cid  cid.CID
 	refs []pir.PID
@@ -67,7 +67,7 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	return m, nil
 }
 
-// slot waits for a place to work, and then reports that the work begins. The caller calls release when the work has ended.
+// slot waits for a slot, then reports that the work begins. The caller calls release when the work has ended.
 func (w *work) slot(ctx context.Context) (release func(), err error) {
 	var releases []func()
 	release = func() {
@@ -106,7 +106,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 }
 
 // held returns the content that a fetch names by its own hash, if the store has all of it.
-// No origin is asked for what is here, and what `fetch path` names comes in no other way.
+// The node then contacts no origin. Content that `fetch path` names always arrives this way, by an earlier upload.
 func (r *Realizer) held(p *pir.PIR) (cid.CID, bool, error) {
 	if p.Hash.Algorithm != pir.B3 {
 		return cid.CID{}, false, nil
@@ -165,7 +165,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	// The bytes on disk might have changed since they were checked: what counts is what the store has kept.
+	// The bytes on disk might have changed since the fetcher checked them, so the check uses the content that the store has kept.
 	digest := content.Digest()
 	kept := pir.NewHash(pir.B3, digest[:])
 	if kept != checked || w.pir.Hash.Algorithm == pir.B3 && kept != w.pir.Hash {
@@ -199,7 +199,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	_, given := w.g.known.given[w.id] // else the PIR is one that the store has from whomever
+	_, given := w.g.known.given[w.id] // else the PIR comes from the store, and any caller may have sent it
 	err = r.o.Builder.Build(ctx, &Job{
 		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare, Cores: w.g.req.Cores,
 	})
@@ -237,7 +237,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
 }
 
-// isProgram marks the programs of an output executable: see README.md.
+// isProgram returns a function that reports whether a file of an output is a program, which is then executable: see README.md.
 func isProgram(out string) func(string, fs.FileInfo) bool {
 	return func(name string, info fs.FileInfo) bool {
 		if info.Mode()&0o111 != 0 {
@@ -257,7 +257,7 @@ func isProgram(out string) func(string, fs.FileInfo) bool {
 	}
 }
 
-// inputs returns what the build sees.
+// inputs returns the packages that the build sees.
 func (w *work) inputs() ([]Input, error) {
 	inputs, err := w.g.r.Closure(slices.Collect(maps.Values(w.pir.Packages))...)
 	if err != nil {
@@ -274,7 +274,7 @@ func (w *work) inputs() ([]Input, error) {
 	return inputs, nil
 }
 
-// merge makes the union of packages. Two packages with different files at one path are an error.
+// merge makes the environment of packages. If two packages have different files at one path, that is an error.
 func (w *work) merge(ctx context.Context) (made, error) {
 	roots := make([]cid.CID, 0, len(w.pir.Packages))
 	names := slices.Sorted(maps.Keys(w.pir.Packages))
@@ -299,7 +299,7 @@ func (w *work) merge(ctx context.Context) (made, error) {
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Merged}, nil
 }
 
-// data writes a value down as a file of canonical NUON.
+// data writes a value to a file as canonical NUON.
 func (w *work) data(ctx context.Context) (made, error) {
 	text, err := nuon.Encode(w.pir.Data)
 	if err != nil {
@@ -318,11 +318,11 @@ func (w *work) data(ctx context.Context) (made, error) {
 	return made{cid: content, way: protocol.Merged}, err
 }
 
-// prepareNotice is the time after which the preparation of a program is reported: most take less.
+// prepareNotice is the time after which prepare reports a compilation. Most compilations take less.
 const prepareNotice = time.Second
 
-// prepare reports that a program is being compiled for this machine, if that takes longer than prepareNotice. The caller calls done when it has
-// ended.
+// prepare reports that a program is being compiled for this machine, if the compilation takes longer than prepareNotice. The caller calls done
+// when the compilation has ended.
 func (w *work) prepare(program string) (done func()) {
 	name := "prepare " + program + " for this machine, once"
 	e := protocol.Event{PID: pir.Sum([]byte(name)), Name: name}

@@ -21,18 +21,18 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
-// An arrivingCase is a tree, and to whom it is given.
+// An arrivingCase is a tree, and the peers that may get it.
 type arrivingCase struct {
 	what string
-	name string // of the package whose content it is; empty: known by its CID alone
-	mesh string // out of which it comes
+	name string // of the package whose content it is; "" if only its CID is known
+	mesh string // that it comes out of
 	want string
 }
 
-// A tree that is being received is given to those to whom the finished package is given, at every moment.
+// While a tree is being received, the node gives its blocks to exactly those peers that may get the complete package.
 func TestArriving(t *testing.T) {
 	testArriving(t, `[{names: "secret*", with: off}, {names: "team*", with: "mesh:m"}, {names: "open*", with: public}]`, []arrivingCase{
-		{"plain", "plain", "", "lan m n"}, // somebody shared it with strangers
+		{"plain", "plain", "", "lan m n"}, // another node shared it with strangers
 		{"content", "", "", "lan m n"},
 		{"content of m", "", "m", "m"},
 		{"secret", "secret", "", ""},
@@ -44,7 +44,7 @@ func TestArriving(t *testing.T) {
 	})
 }
 
-// What is known by its CID alone goes as far as the rule for "*" says.
+// If only the CID of content is known, its scope is that of the rule for "*".
 func TestArrivingNameless(t *testing.T) {
 	for rest, want := range map[string][2]string{"off": {"", ""}, "mesh": {"m n", "m"}, "lan": {"lan m n", "m"}, "mesh:m": {"m", "m"}, "mesh:n": {"n", ""}, "public": {"lan m n", "m"}} {
 		t.Run(rest, func(t *testing.T) {
@@ -103,7 +103,7 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 				t.Fatal(err)
 			}
 		}
-		// Another mesh was tried before, which had the root only: the tree is not one of that mesh.
+		// An earlier attempt asked another mesh, which had only the root: the tree does not belong to that mesh.
 		r := receive("other")
 		put(r, root)
 		if err := r.Close(); err != nil {
@@ -143,7 +143,7 @@ func testArriving(t *testing.T, rules string, cases []arrivingCase) {
 	}
 }
 
-// A tree out of a mesh is never in the store without the mark that keeps it in the mesh, wherever a crash comes.
+// The store never has a tree out of a mesh without the mark that keeps the tree in the mesh, whenever a crash happens.
 func TestMeshMark(t *testing.T) {
 	dir := t.TempDir()
 	peer, root := castest.Peer(fstest.MapFS{"one": {Data: []byte("one")}, "dir/two": {Data: []byte("two")}})
@@ -179,7 +179,7 @@ func TestMeshMark(t *testing.T) {
 		}
 		return list
 	}
-	// receive takes the tree in and ends before anybody hears that it is here.
+	// receive receives the tree, and returns before Sharing learns that the store has it.
 	receive := func(mesh string) error {
 		defer s.Expect(pir.PID{}, root)()
 		r, err := s.Receive(t.Context(), mesh, root, 0)
@@ -243,7 +243,7 @@ func TestMeshMark(t *testing.T) {
 	given("after a restart", false)
 	stop()
 
-	// With the index lost and the journal torn behind the mark, there is a mark without a tree.
+	// If the index is lost and the journal is torn after the mark, the store has the mark without the tree.
 	tearBehind(t, dir, mark[0])
 	open(nil)
 	if there, err := store.Has(root); there || err != nil || len(marks()) != 1 {
@@ -255,7 +255,7 @@ func TestMeshMark(t *testing.T) {
 	given("received again", false)
 	stop()
 
-	// What comes out of the public swarm has no mark.
+	// A tree out of the public swarm gets no mesh mark.
 	dir = t.TempDir()
 	open(nil)
 	if err := receive(""); err != nil {
@@ -268,7 +268,7 @@ func TestMeshMark(t *testing.T) {
 	stop()
 }
 
-// tearBehind removes a store's index, and what its journal has after the record of a root.
+// tearBehind removes a store's index, and the part of its journal after the record of a root.
 func tearBehind(t *testing.T, dir, root string) {
 	t.Helper()
 	list, err := filepath.Glob(filepath.Join(dir, "meta", "journal-*"))
@@ -279,7 +279,7 @@ func tearBehind(t *testing.T, dir, root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A record is its length, a checksum, and '+', the length of the key, the key: a letter and the name.
+	// A record has its length, a checksum, '+', the length of the key, and the key: a letter and the name.
 	body := bytes.Index(text, []byte(root)) - 3
 	if body < 8 {
 		t.Fatal("the journal does not have the root")
@@ -290,8 +290,8 @@ func tearBehind(t *testing.T, dir, root string) {
 	}
 }
 
-// What came out of the public swarm goes to the LAN, also after a restart, as long as no rule is about it. What a mesh alone has told of
-// stays there, whoever brought the content.
+// Content out of the public swarm goes to the LAN, even after a restart, if no rule matches it. A package that only a mesh has announced
+// stays in that mesh, whichever peer sent the content.
 func TestSwarmMark(t *testing.T) {
 	h := newNode(t)
 	h.setShare(t, `[]`)

@@ -38,12 +38,12 @@ type Store interface {
 	Receive(ctx context.Context, root cid.CID, o *receive.Options) (*receive.Receiving, error)
 }
 
-// Sharing knows the scope of each package, and to whom each block of the store may go. It is safe for use by several goroutines.
+// Sharing knows the scope of each package, and the peers that may get each block of the store. It is safe for use by several goroutines.
 //
-// Blocks have no names, so Sharing keeps sets of them: the blocks of packages that are shared with nobody, those of public packages, and those
-// of each mesh's packages. A block in the first set goes nowhere, even if a shared package has it too: other nodes have that package as well.
+// Blocks have no names, so Sharing keeps sets of them: the blocks of packages with scope off, those of public packages, and those
+// of each mesh's packages. A block in the first set goes to no peer, even if a shared package has it too: other nodes have that package as well.
 // arriving.go keeps the same for trees that are being received.
-// Content that is in no package goes as far as the rule for "*" says. Without such a rule it goes to meshes, and to the LAN if it came out of the
+// Content that is in no package has the scope of the rule for "*". Without such a rule it goes to meshes, and to the LAN if it came out of the
 // public swarm.
 type Sharing struct {
 	store  Store
@@ -61,7 +61,7 @@ type Sharing struct {
 	arriving map[cid.CID]*arrival
 }
 
-// Open reads from the store what is shared. refs returns the PIDs that a package refers to.
+// Open reads from the store which packages and trees are shared. refs returns the PIDs that a package refers to.
 func Open(ctx context.Context, store Store, settings func() *config.Config, refs func(pir.PID) ([]pir.PID, error)) (*Sharing, error) {
 	s := &Sharing{
 		store: store, config: settings, explicit: map[pir.PID]bool{}, heard: map[pir.PID]string{}, passed: map[pir.PID]bool{},

@@ -19,7 +19,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// What a test starts, it ends.
+// TestMain checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func tree(text string) fs.FS {
@@ -44,7 +44,7 @@ func newNode(t *testing.T) *node {
 	return n
 }
 
-// setShare gives a node other share rules.
+// setShare replaces the share rules of a node.
 func (n *node) setShare(t *testing.T, rules string) {
 	t.Helper()
 	err := os.WriteFile(n.path, []byte("{share: "+rules+"}"), 0o600)
@@ -56,7 +56,7 @@ func (n *node) setShare(t *testing.T, rules string) {
 	}
 }
 
-// open reads what is shared, as a node does when it starts.
+// open opens Sharing from the store, as a node does when it starts.
 func (n *node) open(t *testing.T) *Sharing {
 	t.Helper()
 	s, err := Open(t.Context(), n.store, n.config.Get, noRefs)
@@ -118,14 +118,14 @@ func TestSharing(t *testing.T) {
 	}
 	check(s, "plain", "all lan m n")
 	check(open(), "plain", "all lan m n")
-	// What a secret package holds goes nowhere, though a shared one holds it too.
+	// A block of a secret package goes to no node, even if a shared package has it too.
 	leaf := cid.Sum(cid.Raw, []byte("same"))
 	if s.MayGive(leaf, "", true) || s.MayGive(leaf, "m", true) {
 		t.Error("a block of a secret package was given")
 	}
 }
 
-// Content that is in no package goes as far as the rule for "*" says, until somebody says what it is.
+// Content that is in no package has the scope of the rule for "*", until a statement names its package.
 func TestSharingNameless(t *testing.T) {
 	h := newNode(t)
 	nameless, err := h.store.Import(t.Context(), tree("nameless"), nil)

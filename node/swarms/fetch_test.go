@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A fetcher is a store in a swarm.
+// A fetcher is a node with a store in a swarm.
 type fetcher struct {
 	store *cas.Store
 	swarm *swarm.Swarm
@@ -43,8 +43,8 @@ func newFetcher(t testing.TB, key ed25519.PrivateKey, listen string) *fetcher {
 	return f
 }
 
-// A node does not compare the blocks that it gives. If its disk has changed one, the peer keeps the right blocks and reports the wrong one; then the
-// node sets the damaged file aside and gives it no more.
+// A node does not verify the blocks that it sends. If its disk has damaged one, the peer keeps the correct blocks and reports the wrong one.
+// Then the node sets the damaged file aside and no longer sends its blocks.
 func TestDamagedGiver(t *testing.T) {
 	for _, listen := range []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"} {
 		from, to := newFetcher(t, castest.Key(1), listen), newFetcher(t, castest.Key(2), listen)

@@ -24,7 +24,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// What a test starts, it ends.
+// TestMain checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -59,7 +59,7 @@ func newSet(t testing.TB) *testSet {
 	return s
 }
 
-// share gives the Set other share rules, as a node has them when it starts.
+// share gives the Set new share rules, which take effect as at the start of a node.
 func (s *testSet) share(t testing.TB, rules string) *sharing.Sharing {
 	t.Helper()
 	path := filepath.Join(s.o.Dir, "config.nuon")
@@ -129,7 +129,8 @@ func TestSpeak(t *testing.T) {
 	}
 }
 
-// Case 10: a node notes signers whose clocks are ahead, whose heads count up to a day. A peer is not to blame for a head that does not count.
+// Case 10: a node notes signers whose clocks are ahead. Their heads count if the clock is ahead by up to a day. The node does not blame a peer
+// for a head that does not count.
 func TestClocks(t *testing.T) {
 	s := newSet(t)
 	var log bytes.Buffer
@@ -148,7 +149,7 @@ func TestClocks(t *testing.T) {
 	}{
 		{5 * time.Hour, 5 * time.Hour, true},
 		{30 * time.Hour, 30 * time.Hour, false},
-		{-protocol.HeadLifetime - time.Hour, 0, false}, // it is over, and the node that brings it knows nothing newer
+		{-protocol.HeadLifetime - time.Hour, 0, false}, // the head has expired, and the peer that sends it knows no newer one
 		{0, 0, true},
 		{-23 * time.Hour, 0, true},
 	} {

@@ -15,7 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A system is the swarm.System of one membership: what its peers may see of this node.
+// A system is the swarm.System of one membership: the view of this node that its peers get.
 type system struct {
 	s    *Set
 	mesh string // "" is the public swarm

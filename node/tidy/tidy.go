@@ -1,4 +1,4 @@
-// Package tidy holds the caches and logs of a home within bounds: of size, and of the time since their last use.
+// Package tidy keeps the caches and logs of a home within bounds on their size and on the time since their last use.
 package tidy
 
 import (
@@ -18,28 +18,28 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A bound limits a folder of things that can be made or fetched again.
+// A bound limits a folder of files that the node can make or fetch again.
 type bound struct {
 	dir   string
-	depth int           // of its entries: 1 are those of dir itself
-	age   time.Duration // an entry that nobody has used for so long is removed
-	bytes int64         // beyond, those that were used longest ago are removed
+	depth int           // of its entries: 1 means the entries of dir itself
+	age   time.Duration // entries unused for this long are removed
+	bytes int64         // if the entries are larger, the least recently used are removed
 }
 
 const (
-	// every is how often bounds are applied.
+	// every is how often Run applies the bounds.
 	every = time.Hour
-	// spares is how long ago the last use of an entry must be for it to be removed at all.
+	// spares is the shortest time since the last use of an entry after which it may be removed.
 	spares = time.Hour
-	// maxDaemonLog is how large the daemon's log may be, and keptDaemonLog how much of it is kept then, beside it.
+	// maxDaemonLog bounds the daemon's log in bytes. When the log is larger, its last keptDaemonLog bytes are kept in a file beside it.
 	maxDaemonLog, keptDaemonLog = 32 << 20, 4 << 20
-	// gone begins the name of what is being removed.
+	// gone is the prefix of the name of an entry that is being removed.
 	gone = ".gone-"
 
 	day = 24 * time.Hour
 )
 
-// bounds are those of a home. docs/operating.md tells them.
+// bounds returns the bounds of a home. docs/operating.md lists them.
 func bounds(home protocol.Home) []bound {
 	return []bound{
 		{home.MachineCode(), 1, 180 * day, 8 << 30},
@@ -72,14 +72,14 @@ func Run(ctx context.Context, home protocol.Home, log *slog.Logger) {
 	}
 }
 
-// An entryUse is how large an entry of a folder is, and when it was last used.
+// An entryUse is the size of an entry of a folder, and the time of its last use.
 type entryUse struct {
 	path string
 	size int64
 	used time.Time
 }
 
-// apply removes what is beyond the bound. A missing folder is an empty one. What cannot be removed now stays.
+// apply removes the entries that exceed the bound. It treats a missing folder as an empty one, and leaves entries that it cannot remove now.
 func (b bound) apply(ctx context.Context, now time.Time) error {
 	entries, err := b.entries(ctx)
 	if err != nil {
@@ -94,7 +94,7 @@ func (b bound) apply(ctx context.Context, now time.Time) error {
 			continue
 		}
 		sum -= e.size
-		// Readers see all of the entry or nothing.
+		// The rename makes removal atomic for readers: they see the whole entry or none.
 		to := filepath.Join(filepath.Dir(e.path), gone+filepath.Base(e.path))
 		if os.Rename(e.path, to) == nil {
 			os.RemoveAll(to)
@@ -114,7 +114,7 @@ func (b bound) entries(ctx context.Context) ([]entryUse, error) {
 			}
 			for _, e := range list {
 				at := filepath.Join(dir, e.Name())
-				if strings.HasPrefix(e.Name(), gone) { // a removal that was cut off
+				if strings.HasPrefix(e.Name(), gone) { // left by an interrupted removal
 					os.RemoveAll(at)
 					continue
 				}
@@ -145,15 +145,15 @@ func (b bound) entries(ctx context.Context) ([]entryUse, error) {
 			}
 			return nil
 		})
-		if err == nil && !e.used.IsZero() { // else it is being made, or has gone
+		if err == nil && !e.used.IsZero() { // else another process is making it, or has removed it
 			entries = append(entries, e)
 		}
 	}
 	return entries, nil
 }
 
-// cutLog empties a log that has become too large, and keeps its end in a file beside it.
-// Whoever writes to the log appends.
+// cutLog empties a log that is too large, and keeps its end in a file beside it.
+// Every writer of the log must append.
 func cutLog(path string, most, keep int64) error {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// usedAt returns when a file was last read or written, as far as the file system notes reads.
+// usedAt returns when a file was last read or written, as far as the file system records reads.
 func usedAt(info fs.FileInfo) time.Time {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		if read := time.Unix(st.Atim.Unix()); read.After(info.ModTime()) {

@@ -37,7 +37,7 @@ type Heads struct {
 	ahead    map[protocol.Key]time.Duration  // signers whose clock was ahead when they were last heard
 }
 
-// OpenHeads reads the heads of a folder, which it makes. It ignores a file that is no head.
+// OpenHeads reads the heads of a folder. If the folder does not exist, OpenHeads makes it. It ignores a file that is no head.
 func OpenHeads(dir string, log *slog.Logger) (*Heads, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

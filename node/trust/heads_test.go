@@ -16,7 +16,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// What a test starts, it ends.
+// TestMain checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -73,7 +73,7 @@ func TestHeadsOnlyGoForward(t *testing.T) {
 		t.Error("a head from the future was taken")
 	}
 
-	// All of that is remembered, and a key's last word is its last.
+	// All of that survives a restart, and no head follows the last head of a key.
 	h = newHeads(t, dir)
 	if h.Known()[key].Number != 5 || h.Backward()[key] == "" {
 		t.Errorf("after opening again: got %+v and %q", h.Known()[key], h.Backward()[key])

@@ -29,7 +29,7 @@ func OpenPolicy(path string) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := nuon.Parse(b) // people may write it too
+	v, err := nuon.Parse(b) // users may edit the file
 	if err == nil {
 		b, err = nuon.Encode(v)
 	}
@@ -42,7 +42,7 @@ func OpenPolicy(path string) (*Policy, error) {
 	return f, nil
 }
 
-// Get returns the policy; it is not changed.
+// Get returns the present policy. It never changes: Add and Remove replace it as a whole.
 func (f *Policy) Get() *protocol.Policy {
 	f.mu.Lock()
 	defer f.mu.Unlock()

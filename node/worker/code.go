@@ -26,7 +26,7 @@ type answerer struct {
 	running sync.WaitGroup
 
 	mu      sync.Mutex
-	files   map[string]string // files that it may read, and so have compiled, each with its name for people
+	files   map[string]string // files that it may read, and may ask to have compiled, each with its name for people
 	held    []func()          // releases of the slots that the worker has
 	waiting int               // slots that it has asked for
 }

@@ -62,7 +62,7 @@ func runs(t *testing.T, o *wasmrt.Options, code []byte) int {
 	return exit
 }
 
-// hostileWorker is a build worker that was taken over. The first word of its build's PIR says what it does.
+// hostileWorker is a build worker that was taken over. The first word of its build's PIR selects its attack.
 func hostileWorker() error {
 	conn, job, err := enter()
 	if err != nil || job.Unpack != nil {
@@ -77,7 +77,7 @@ func hostileWorker() error {
 		return readPaths(conn, job, strings.Fields(arg))
 	case "look":
 		return lookAt(conn, strings.Fields(arg))
-	case "leave": // ask, say that it is done, and stay without listening
+	case "leave": // ask, report done, and keep running without reading
 		if err := leave(conn, arg); err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func hostileWorker() error {
 			fmt.Fprintf(out, "%s", answer)
 		}
 	}
-	if what == "slots" { // ask, or give back if it is negative, and end without a word
+	if what == "slots" { // ask for slots, or give slots back if the number is negative, and end without a reply
 		n, err := strconv.Atoi(arg)
 		if err != nil {
 			return err
@@ -110,8 +110,8 @@ func hostileWorker() error {
 	return conn.SendValue(workerReply{Done: true})
 }
 
-// plant tries to bring the machine code of evil, a folder like a cache, into the entries of cache, and says which ways were open.
-// keep is a second one like evil, out a folder to write to.
+// plant tries to bring the machine code of evil, a folder like a cache, into the entries of cache, and returns the attacks that worked.
+// keep is a second folder like evil, and out is a folder to write to.
 func plant(cache, evil, keep, out string) string {
 	var open []string
 	try := func(what string, err error) {
@@ -119,7 +119,7 @@ func plant(cache, evil, keep, out string) string {
 			open = append(open, what)
 		}
 	}
-	// cp overwrites a file in place, as far as it may.
+	// cp overwrites a file in place, if it may.
 	cp := func(from, to string, flag int) error {
 		b, err := os.ReadFile(from)
 		if err != nil {
@@ -140,13 +140,13 @@ func plant(cache, evil, keep, out string) string {
 		try("append "+name, cp(from, to, os.O_WRONLY|os.O_APPEND))
 		try("truncate by path "+name, syscall.Truncate(to, 0))
 		other := filepath.Join(out, "link-"+filepath.Base(name))
-		if err := os.Link(to, other); err == nil { // one file of two folders
+		if err := os.Link(to, other); err == nil { // one file in two folders
 			try("write through a link "+name, cp(from, other, os.O_WRONLY))
 		}
 		if err := os.Symlink(to, other+".s"); err == nil {
 			try("write through a symbolic link "+name, cp(from, other+".s", os.O_WRONLY))
 		}
-		if f, err := os.Open(to); err == nil { // opened for reading, and made new through /proc
+		if f, err := os.Open(to); err == nil { // opened for reading, then for writing through /proc
 			_ = f.Chmod(0o666)
 			try("write after chmod "+name, cp(from, to, os.O_WRONLY))
 			try("write through /proc "+name, cp(from, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY))
@@ -163,14 +163,14 @@ func plant(cache, evil, keep, out string) string {
 	try("a link as an entry", os.Symlink(evil, filepath.Join(cache, "link")))
 	try("rename the cache", os.Rename(cache, cache+".old"))
 	try("a link as the cache", errors.Join(os.RemoveAll(cache), os.Symlink(evil, cache)))
-	for name := range files { // after all that was destroyed, the hostile files if they can be made
+	for name := range files { // after all this destruction, write the hostile files if possible
 		to := filepath.Join(cache, name)
 		try("plant "+name, errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), cp(filepath.Join(keep, name), to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)))
 	}
 	return "open: " + strings.Join(open, ", ")
 }
 
-// cacheTree returns the files below a folder with what is in them.
+// cacheTree returns the files below a folder with their content.
 func cacheTree(dir string) map[string]string {
 	out := map[string]string{}
 	_ = filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
@@ -217,8 +217,8 @@ func (x *bench) build(t *testing.T, dir, what string, local bool) (string, error
 	return log.String(), err
 }
 
-// A worker that was taken over brings no machine code into the cache, in no way that files allow: neither the command, which
-// runs programs with its user's rights, nor the next worker runs any.
+// A worker that was taken over cannot bring machine code into the cache by any file operation. So neither the command, which runs
+// programs with its user's rights, nor the next worker runs such code.
 func TestWorkerPlantsNoMachineCode(t *testing.T) {
 	if missing := wasmrt.MissingWalls(); len(missing) > 0 {
 		skip.Wall(t, missing)
@@ -228,7 +228,7 @@ func TestWorkerPlantsNoMachineCode(t *testing.T) {
 	if got := runs(t, &wasmrt.Options{CacheDir: x.cache}, good); got != 3 {
 		t.Fatalf("got %d, want 3", got)
 	}
-	// The hostile entry is whole: machine code of another program under the name and with the sum of this.
+	// The hostile entry is complete: machine code of another program under the name and with the checksum of this one.
 	evil := filepath.Join(dir, "evil")
 	forge(t, evil, x.cache, bad)
 	forge(t, filepath.Join(dir, "keep"), x.cache, bad)
@@ -281,7 +281,7 @@ func forge(t *testing.T, evil, cache string, code []byte) {
 	}
 }
 
-// A worker has only its own inputs compiled, and not without end.
+// A worker can have only its own inputs compiled, and only a bounded number of times.
 func TestWorkerAsksForMachineCode(t *testing.T) {
 	x := newBench(t)
 	stranger := filepath.Join(t.TempDir(), "p.wasm")
@@ -297,7 +297,7 @@ func TestWorkerAsksForMachineCode(t *testing.T) {
 	}
 }
 
-// A worker has no more slots than it was given, and they are free again when it ends, however it does.
+// A worker has no more slots than the node gave it, and they are free again when it ends in any way.
 func TestWorkerSlots(t *testing.T) {
 	x := newBench(t)
 	x.b.Slots = realize.NewSlots(2)
@@ -312,7 +312,7 @@ func TestWorkerSlots(t *testing.T) {
 	}
 }
 
-// The machine code of a module is made by a worker that runs nothing, for two who want it at once.
+// A compile worker, which runs no program, makes the machine code of a module for two concurrent requests.
 func TestCompileWorker(t *testing.T) {
 	x := newBench(t)
 	file := filepath.Join(t.TempDir(), "p.wasm")
@@ -342,8 +342,8 @@ func TestCompileWorker(t *testing.T) {
 	}
 }
 
-// Where name spaces cannot be had, builds that others described are refused; those of the node's user, and all if the
-// configuration says so, run.
+// If name spaces are not available, the node refuses builds that others described. Builds of the node's own user run, and all
+// builds run if the configuration permits it.
 func TestBuildsOfOthersNeedWalls(t *testing.T) {
 	if os.Getenv("NUKA_TEST_NO_SPACES") == "" {
 		c := exec.Command(os.Args[0], "-test.run=^TestBuildsOfOthersNeedWalls$", "-test.v")

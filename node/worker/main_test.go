@@ -10,10 +10,10 @@ import (
 	"github.com/MordragT/nuka/node/machine"
 )
 
-// testWorkers are what this program does when a test has started it as a worker.
+// testWorkers are the functions that this program runs when a test has started it as a worker.
 var testWorkers = map[string]func() error{Arg: Run, machine.Arg: machine.Main}
 
-// TestMain lets this program be the workers that its tests start. What a test starts, it ends.
+// TestMain makes this program the workers that its tests start. It checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && testWorkers[os.Args[1]] != nil {
 		if err := testWorkers[os.Args[1]](); err != nil {

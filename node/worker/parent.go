@@ -70,7 +70,7 @@ func (p *parent) listen() {
 
 var errParentGone = errors.New("the node is gone")
 
-// slot waits for a slot beyond the build's own. The caller calls release when it needs the slot no more.
+// slot waits for a slot beyond the build's own. The caller calls release when it no longer needs the slot.
 // If a wait is cancelled, the next one takes over its request, so the node never sees more requests than there are waits.
 func (p *parent) slot(ctx context.Context) (release func(), err error) {
 	got := make(chan struct{}, 1)

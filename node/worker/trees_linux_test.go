@@ -21,8 +21,7 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// readPaths is what a worker that was not taken over does with "read": it looks at paths of its inputs, all at once and through the node,
-// and prints what it found.
+// readPaths does "read" as an honest worker: it reads paths of its inputs, all at once and through the node, and prints the results.
 func readPaths(conn *wasmrt.Conn, job *workerJob, paths []string) error {
 	node, out := newParent(conn), output{conn}
 	var mounts []wasmrt.Mount
@@ -59,8 +58,8 @@ func readPaths(conn *wasmrt.Conn, job *workerJob, paths []string) error {
 	return conn.SendValue(workerReply{Done: true})
 }
 
-// lookAt is what a taken-over worker does with "look": it sends each word as a question about a folder, or about files that + joins,
-// or with *N as so many questions at once without listening, and prints the answers.
+// lookAt does "look" as a taken-over worker: it sends each word as a question about a folder, or about files joined by +, and prints the
+// answers. For a word with *N it sends N questions at once without reading the answers.
 func lookAt(conn *wasmrt.Conn, words []string) error {
 	out := output{conn}
 	for i, word := range words {
@@ -90,7 +89,7 @@ func lookAt(conn *wasmrt.Conn, words []string) error {
 	return conn.SendValue(workerReply{Done: true})
 }
 
-// leave asks CID*N questions, says that it is done, and stays without listening.
+// leave sends CID*N questions, reports that the build is done, and keeps running without reading.
 func leave(conn *wasmrt.Conn, what string) error {
 	id, n, _ := strings.Cut(what, "*")
 	times, err := strconv.Atoi(n)
@@ -127,7 +126,7 @@ func (x *bench) see(path string, root cid.CID) {
 	x.inputs = append(x.inputs, realize.Input{Path: path, CID: root})
 }
 
-// A worker sees its inputs as the store has them: small and large files, executables, links, a folder in shards.
+// A worker sees its inputs as they are in the store: small and large files, executables, links, a folder in shards.
 func TestWorkerReadsItsInputs(t *testing.T) {
 	x := newBench(t)
 	large := bytes.Repeat([]byte("0123456789abcdef"), 200_000) // four leaves
@@ -139,7 +138,7 @@ func TestWorkerReadsItsInputs(t *testing.T) {
 	for i := range many {
 		files[fmt.Sprintf("many/%055d", i)] = &fstest.MapFile{Data: []byte("f")}
 	}
-	for i := range 18_000 { // whose entries are more than one message holds
+	for i := range 18_000 { // whose entries do not fit in one message
 		files[fmt.Sprintf("links/%d", i)] = &fstest.MapFile{Data: bytes.Repeat([]byte("x/"), 2000), Mode: fs.ModeSymlink | 0o777}
 	}
 	root := x.add(t, files)
@@ -180,7 +179,7 @@ func TestWorkerReadsItsInputs(t *testing.T) {
 	}
 }
 
-// A file that is damaged is an I/O error, which the worker can tell from what its programs make of it.
+// A damaged file is an I/O error. The worker reports it as such, whatever its programs make of the failed read.
 func TestWorkerReadsADamagedInput(t *testing.T) {
 	x := newBench(t)
 	x.see("/p", x.add(t, fstest.MapFS{"good": {Data: []byte("good")}, "bad": {Data: []byte("text")}}))
@@ -197,7 +196,7 @@ func TestWorkerReadsADamagedInput(t *testing.T) {
 	}
 }
 
-// A worker is told of its inputs, step by step from their roots, and of nothing else that the store has.
+// A worker can learn of its inputs, step by step from their roots, and of nothing else in the store.
 func TestWorkerLooksAtItsInputsOnly(t *testing.T) {
 	x := newBench(t)
 	in := fstest.MapFS{"d/sub/f": {Data: []byte("input")}, "g": {Data: []byte("g")}}
@@ -241,7 +240,7 @@ func TestWorkerLooksAtItsInputsOnly(t *testing.T) {
 	}
 }
 
-// A worker that asks and does not listen, or asks too much at once, is ended, and what it asked for ends with it.
+// If a worker asks without reading the answers, or asks too many questions at once, the node ends the worker and its questions.
 func TestWorkerThatDoesNotListen(t *testing.T) {
 	x := newBench(t)
 	files := fstest.MapFS{}
@@ -253,7 +252,7 @@ func TestWorkerThatDoesNotListen(t *testing.T) {
 	if _, err := x.build(t, t.TempDir(), fmt.Sprintf("look %s*1000", root), true); err == nil || !strings.Contains(err.Error(), "answers are due") {
 		t.Errorf("got %v", err)
 	}
-	// It says that it is done while answers are due that fill every buffer.
+	// It reports that it is done while the pending answers fill every buffer.
 	if _, err := x.build(t, t.TempDir(), fmt.Sprintf("leave %s*%d", root, 2*maxLooks), true); err != nil {
 		t.Errorf("got %v", err)
 	}

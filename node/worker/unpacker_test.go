@@ -71,7 +71,7 @@ func TestUnpackWorker(t *testing.T) {
 	}
 }
 
-// TestUnpackWorkerSubmodules unpacks a git pack: the worker says which submodules the tree has.
+// TestUnpackWorkerSubmodules unpacks a git pack, and checks that the worker reports the submodules of the tree.
 func TestUnpackWorkerSubmodules(t *testing.T) {
 	dir := t.TempDir()
 	git := func(stdin string, args ...string) []byte {
@@ -101,7 +101,7 @@ func TestUnpackWorkerSubmodules(t *testing.T) {
 	}
 }
 
-// TestUnpackWorkerFails has workers as an archive might make them that meets a fault of a decompressor: one that hangs, one that ends.
+// TestUnpackWorkerFails has workers that behave as if an archive had hit a fault in a decompressor: one hangs, one ends.
 func TestUnpackWorkerFails(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("the workers of this test are of the shell")

@@ -61,7 +61,7 @@ func run(command string, args []string) error {
 			return err
 		}
 		return os.WriteFile(args[0], b, 0o755)
-	case "walk": // prints the files below a folder, with what is in them
+	case "walk": // prints the files below a folder, with their content
 		return filepath.WalkDir(args[0], func(p string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
@@ -70,7 +70,7 @@ func run(command string, args []string) error {
 			fmt.Printf("%s: %s\n", strings.TrimPrefix(p, args[0]), bytes.TrimSpace(b))
 			return err
 		})
-	case "later": // makes a file ready, waits for a file go, and does what else it is told
+	case "later": // makes a file ready, waits for a file go, and runs the rest of its arguments
 		if err := os.WriteFile("ready", nil, 0o644); err != nil {
 			return err
 		}
@@ -92,7 +92,7 @@ func run(command string, args []string) error {
 		for {
 			time.Sleep(time.Second)
 		}
-	case "sparse": // a file of 100 GB that holds nothing
+	case "sparse": // a sparse file of 100 GB
 		f, err := os.Create(args[0])
 		if err != nil {
 			return err
