@@ -73,12 +73,34 @@ func (h *Host) open(ctx context.Context, id peer.ID, name string) (*stream, erro
 	return &stream{Stream: st, stop: context.AfterFunc(ctx, func() { abort(st) })}, nil
 }
 
-// Refuses implements routing.Router.
+// settleTime is how long after the connection a peer may send a list of protocols without those that it began to answer a moment before: libp2p
+// sends the list that it last noted, and an update follows. settlePoll is how often the list is looked at meanwhile. Both chosen: the update
+// takes milliseconds.
+const (
+	settleTime = 500 * time.Millisecond
+	settlePoll = 10 * time.Millisecond
+)
+
+// Refuses implements routing.Router. It waits up to settleTime for a peer that has just connected.
 func (h *Host) Refuses(p *routing.Peer, name string) bool {
 	id, err := idOf(p.Key)
 	if err != nil {
 		return true
 	}
-	spoken, err := h.host.Peerstore().GetProtocols(id) // none until the peer has said
-	return err == nil && len(spoken) > 0 && !slices.Contains(spoken, h.protocol(name))
+	for {
+		spoken, err := h.host.Peerstore().GetProtocols(id) // none until the peer has said
+		if err != nil || len(spoken) == 0 || slices.Contains(spoken, h.protocol(name)) {
+			return false
+		}
+		if !h.justConnected(id) {
+			return true
+		}
+		time.Sleep(settlePoll)
+	}
+}
+
+// justConnected reports whether a peer is connected, and has been for less than settleTime.
+func (h *Host) justConnected(id peer.ID) bool {
+	conns := h.host.Network().ConnsToPeer(id)
+	return len(conns) > 0 && !slices.ContainsFunc(conns, func(c network.Conn) bool { return time.Since(c.Stat().Opened) >= settleTime })
 }
