@@ -185,7 +185,8 @@ func TestKill(t *testing.T) {
 		}
 	}
 	t.Logf("%d kills, %d in the middle of an import, %d while receiving, %d packages", kills, cut, received, bound+1)
-	if cut == 0 || received == 0 || bound < kills/4 {
+	// A few kills may all come at other moments.
+	if kills >= 20 && (cut == 0 || received == 0 || bound < kills/4) {
 		t.Errorf("the kills hit nothing: %d in an import, %d packages bound", cut, bound)
 	}
 }
