@@ -12,11 +12,11 @@ type Slots chan struct{}
 // NewSlots returns n free slots, at least one.
 func NewSlots(n int) Slots { return make(Slots, max(1, n)) }
 
-// take returns a slot if one is free. The caller releases it once; releasing it again does nothing.
+// take returns a slot if one is free; see Take for release.
 func (s Slots) take() (release func(), ok bool) {
 	select {
 	case s <- struct{}{}:
-		return sync.OnceFunc(func() { <-s }), true
+		return s.release(), true
 	default:
 		return nil, false
 	}
@@ -26,8 +26,10 @@ func (s Slots) take() (release func(), ok bool) {
 func (s Slots) Take(ctx context.Context) (release func(), err error) {
 	select {
 	case s <- struct{}{}:
-		return sync.OnceFunc(func() { <-s }), nil
+		return s.release(), nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
+
+func (s Slots) release() func() { return sync.OnceFunc(func() { <-s }) }

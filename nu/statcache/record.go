@@ -62,13 +62,8 @@ type stat struct {
 	never        bool // it equals nothing, not even itself
 }
 
-// same reports whether a file is unchanged that had the stat s and now has the stat t.
-func (s *stat) same(t *stat) bool { return !s.never && withoutNever(*s) == withoutNever(*t) }
-
-func withoutNever(s stat) stat {
-	s.never = false
-	return s
-}
+// same reports whether a file that had the stat s, and has the stat t now, is unchanged.
+func (s *stat) same(t *stat) bool { return !s.never && *s == *t }
 
 // racy reports whether the file could change after now without a change of its stat.
 func (s *stat) racy(now time.Time) bool {
