@@ -69,7 +69,7 @@ func (e *Engine) entryPath(key string) string {
 }
 
 // cached returns the result of an earlier evaluation if every file it read is unchanged, or nil.
-func (e *Engine) cached(ctx context.Context, key string, req *Request, set *fileSet) *Result {
+func (e *Engine) cached(ctx context.Context, key string, set *fileSet, reader *pathReader) *Result {
 	if e.opts.CacheDir == "" {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (e *Engine) cached(ctx context.Context, key string, req *Request, set *file
 		e.log.Warn("evaluation cache: entry is ignored", "path", name, "error", err)
 		return nil
 	}
-	if !e.fresh(ctx, &res, req, set) {
+	if !fresh(ctx, &res, set, reader) {
 		return nil
 	}
 	res.Cached = true
@@ -107,7 +107,7 @@ func (e *Engine) cached(ctx context.Context, key string, req *Request, set *file
 }
 
 // fresh reports whether the files that led to res are unchanged.
-func (e *Engine) fresh(ctx context.Context, res *Result, req *Request, set *fileSet) bool {
+func fresh(ctx context.Context, res *Result, set *fileSet, reader *pathReader) bool {
 	for _, p := range res.Missing {
 		m, name, ok := set.mount(p)
 		if !ok {
@@ -127,13 +127,12 @@ func (e *Engine) fresh(ctx context.Context, res *Result, req *Request, set *file
 			return false
 		}
 	}
-	s := &session{req: req, files: set, stats: e.stats()}
 	for _, in := range res.Paths {
 		m, rel, ok := set.mount(in.Virtual)
 		if !ok {
 			return false
 		}
-		id, err := s.readPath(ctx, m, rel, in.PathOptions)
+		id, err := reader.cid(ctx, m, rel, in.PathOptions)
 		if err != nil || id != in.CID {
 			return false
 		}

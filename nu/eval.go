@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -121,11 +120,12 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 		return nil, err
 	}
 	key := e.cacheKey(req)
-	if res := e.cached(ctx, key, req, set); res != nil {
+	reader := newPathReader(e.stats())
+	if res := e.cached(ctx, key, set, reader); res != nil {
 		return res, nil
 	}
 	s := &session{
-		req: req, files: set, kinds: e.opts.Kinds, stats: e.stats(), index: map[pir.PID]int{}, fetched: map[pathCall]described{},
+		req: req, files: set, kinds: e.opts.Kinds, reader: reader, index: map[pir.PID]int{}, fetched: map[pathCall]described{},
 	}
 	args := req.Args
 	if args == nil {
@@ -155,7 +155,7 @@ type session struct {
 	req      *Request
 	files    *fileSet
 	kinds    kind.Table
-	stats    *statcache.Cache // if nil, every file of `fetch path` is read
+	reader   *pathReader
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput

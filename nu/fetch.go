@@ -4,14 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
-	"github.com/MordragT/nuka/nu/statcache"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -167,7 +163,7 @@ func (s *session) fetchPath(ctx context.Context, name, file string, o PathOption
 		}
 		return nil, field("", "%v", err)
 	}
-	id, err := s.readPath(ctx, m, rel, o)
+	id, err := s.reader.cid(ctx, m, rel, o)
 	if err != nil {
 		return nil, field("", "%v", err)
 	}
@@ -203,58 +199,4 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 		p.Unpack = pir.UnpackArchive
 	}
 	return p, nil
-}
-
-// readPath returns the CID of a path that `fetch path` names. For a folder on the host that was read before, it reads only the changed files.
-func (s *session) readPath(ctx context.Context, m Mount, rel string, o PathOptions) (cid.CID, error) {
-	if s.stats == nil || m.Host == "" {
-		return hashPath(ctx, m.FS, rel, o)
-	}
-	rel, err := resolve(m, rel)
-	if err != nil {
-		return cid.CID{}, err
-	}
-	folder, err := filepath.Abs(filepath.Join(m.Host, filepath.FromSlash(rel)))
-	if err != nil {
-		return cid.CID{}, err
-	}
-	if info, err := os.Lstat(folder); err != nil || !info.IsDir() {
-		return hashPath(ctx, m.FS, rel, o)
-	}
-	sub, err := fs.Sub(m.FS, rel)
-	if err != nil {
-		return cid.CID{}, err
-	}
-	return s.stats.Hash(ctx, &statcache.Tree{
-		Folder: folder, FS: Sources(sub, o), Variant: fmt.Sprintf("%+v", o), Listed: o.Gitignore, // a pattern may change without a change of the folder
-	})
-}
-
-// hashPath returns the CID of a file, or of a folder as Sources lists it.
-func hashPath(ctx context.Context, fsys fs.FS, name string, o PathOptions) (cid.CID, error) {
-	info, err := fs.Stat(fsys, name)
-	if err != nil {
-		return cid.CID{}, err
-	}
-	if info.IsDir() {
-		sub, err := fs.Sub(fsys, name)
-		if err != nil {
-			return cid.CID{}, err
-		}
-		return cid.HashTree(ctx, Sources(sub, o), nil)
-	}
-	if err := cid.CheckFile(info); err != nil {
-		return cid.CID{}, err
-	}
-	file, err := fsys.Open(name)
-	if err != nil {
-		return cid.CID{}, err
-	}
-	defer file.Close() //nolint:errcheck // only read
-	b := cid.NewFile(info.Mode()&0o111 != 0)
-	if _, err := io.Copy(b, file); err != nil {
-		return cid.CID{}, err
-	}
-	id, _, _, _ := b.Finish()
-	return id, nil
 }

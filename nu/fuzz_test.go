@@ -52,7 +52,7 @@ func FuzzDerivation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &session{req: &Request{}, files: set, index: map[pir.PID]int{}}
+		s := &session{req: &Request{}, files: set, reader: newPathReader(nil), index: map[pir.PID]int{}}
 		q := &hostRequest{Op: "derivation", Arg: mustJSON(t, map[string]string{"spec": spec})}
 		if _, err := s.do(t.Context(), q); err != nil {
 			return
