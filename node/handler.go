@@ -104,6 +104,9 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
 	return h.realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
 		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
@@ -113,6 +116,9 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 }
 
 func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
 	return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
 }
 
