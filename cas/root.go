@@ -38,6 +38,12 @@ func (s *Store) ChangeRoots(ctx context.Context, put []Root, remove []string) er
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("change roots: %w", err)
 	}
+	l := s.Lease("a root")
+	defer l.Release()
+	for _, r := range put {
+		l.Keep(r.CID)
+		l.KeepPIDs(r.PID)
+	}
 	return s.index.Update(index.Durable, func(c *index.Changes) error {
 		for _, name := range remove {
 			k := index.RootKey(name)

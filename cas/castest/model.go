@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -29,6 +30,9 @@ type Model struct {
 	atts   map[pir.PID][]protocol.Attestation
 	bound  map[pir.PID]cid.CID
 	roots  map[string]cas.Root
+	used   map[pir.PID]time.Time
+	holds  map[int]hold
+	held   int
 }
 
 // NewModel returns an empty model.
@@ -36,7 +40,7 @@ func NewModel() *Model {
 	return &Model{
 		trees: map[cid.CID][]cas.Entry{}, files: map[cid.CID][]byte{}, blocks: map[cid.CID][]byte{},
 		pirs: map[pir.PID][2][]byte{}, atts: map[pir.PID][]protocol.Attestation{},
-		bound: map[pir.PID]cid.CID{}, roots: map[string]cas.Root{},
+		bound: map[pir.PID]cid.CID{}, roots: map[string]cas.Root{}, used: map[pir.PID]time.Time{}, holds: map[int]hold{},
 	}
 }
 

@@ -44,6 +44,10 @@ type Store interface {
 	ChangeRoots(ctx context.Context, put []cas.Root, remove []string) error
 	Roots() iter.Seq2[cas.Root, error]
 	DeleteRoot(ctx context.Context, name string) error
+	Use(ctx context.Context, at time.Time, pids ...pir.PID) error
+	Collect(ctx context.Context, o *cas.CollectOptions) (cas.Collected, error)
+	// Hold keeps trees and packages from collection until release is called.
+	Hold(cids []cid.CID, pids []pir.PID) (release func())
 }
 
 // TestStore checks the contract of a store. newStore returns a new, empty store.
