@@ -87,12 +87,13 @@ func Open(t testing.TB, dir string, o *cas.Options) *cas.Store {
 }
 
 // TakeNumber imports a tree if its number is even, and else receives it, with what an earlier process or cut has left of it.
-// seed decides the order of blocks.
-func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64) (cid.CID, error) {
+// seed decides the order of blocks. The lease keeps the tree.
+func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64, l *cas.Lease) (cid.CID, error) {
 	if i%2 == 0 {
-		return s.Import(context.Background(), tree, nil)
+		return s.Import(context.Background(), tree, &cas.ImportOptions{Lease: l})
 	}
 	peer, root := Peer(tree)
+	l.Keep(root)
 	return root, Receive(s, peer, root, rand.New(rand.NewPCG(seed, 1)))
 }
 

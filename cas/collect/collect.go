@@ -83,9 +83,11 @@ func (c *Collector) Run(ctx context.Context, o *Options) (Result, error) {
 // A run is one collection.
 type run struct {
 	*Collector
-	o      *Options
-	m      *marks
-	result Result
+	o       *Options
+	m       *marks
+	folders disk.Folders // from which files were removed
+	early   int64        // bytes of blobs whose files are gone and whose records are not
+	result  Result
 }
 
 // mark marks what is live.

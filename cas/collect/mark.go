@@ -43,7 +43,7 @@ type marks struct {
 	x      *index.Index
 	blocks *block.Store
 
-	live    map[key]struct{}
+	live    map[key]bool     // live objects; true: a node that was visited
 	pids    map[pir.PID]bool // live packages
 	known   map[pir.PID]bool // packages whose records are kept: live ones, and the inputs from which they are built
 	binders map[cid.CID][]pir.PID
@@ -56,14 +56,14 @@ type marks struct {
 }
 
 func newMarks(x *index.Index, blocks *block.Store, binders map[cid.CID][]pir.PID) *marks {
-	return &marks{x: x, blocks: blocks, live: map[key]struct{}{}, pids: map[pir.PID]bool{}, known: map[pir.PID]bool{}, binders: binders}
+	return &marks{x: x, blocks: blocks, live: map[key]bool{}, pids: map[pir.PID]bool{}, known: map[pir.PID]bool{}, binders: binders}
 }
 
 func (m *marks) set(k key) {
 	if m.has(k) {
 		return
 	}
-	m.live[k] = struct{}{}
+	m.live[k] = false
 	if m.fresh != nil {
 		m.fresh(k)
 	}
@@ -103,6 +103,7 @@ func (m *marks) root(c cid.CID) error {
 	m.set(blobKey(c))
 	m.bound(c)
 	if c.Codec() == cid.DagPB {
+		m.set(keyOf(nodeKind, c)) // a leased node may come at any moment
 		m.nodes = append(m.nodes, c)
 		return nil
 	}
@@ -237,17 +238,17 @@ func (m *marks) know(p pir.PID) error {
 	return nil
 }
 
-// node marks a node and what it links to. A node that is not in the index is not marked: it may come, and is then visited.
+// node visits a node: it marks the node and what it links to. A node that is not in the index is visited when it is marked again.
 func (m *marks) node(c cid.CID) error {
 	k := keyOf(nodeKind, c)
-	if m.has(k) {
+	if m.live[k] {
 		return nil
 	}
 	n, err := m.blocks.Node(c)
 	if err != nil {
 		return disk.UnlessAbsent(err)
 	}
-	m.set(k)
+	m.live[k] = true
 	m.bound(c)
 	var blob cid.CID
 	if n.Kind == cid.KindFile {

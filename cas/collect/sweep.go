@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/cas/index"
@@ -23,20 +25,26 @@ const (
 // sweep removes what is dead: names first, then trees from the top, then records. After each batch the store is closed under links:
 // each object in the index has all objects that it needs.
 func (r *run) sweep(ctx context.Context) (err error) {
-	if r.Dir.CheckSpace() != nil {
-		r.Dir.DropBallast()
+	if r.Dir.CheckSpace() != nil && !r.Dir.DropBallast() {
+		if err := r.makeRoom(ctx); err != nil {
+			return err
+		}
 	}
 	// If a crash cuts the sweep off, the next Open looks for files whose records are gone.
 	marker := r.Dir.Path(disk.Tmp, disk.Imports, "collection")
 	if err := r.Dir.Step(disk.StepCreate, marker); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(marker, 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(marker), 0o755); err != nil {
 		return err
 	}
+	earlier := os.Mkdir(marker, 0o755)
+	if earlier != nil && !errors.Is(earlier, fs.ErrExist) {
+		return earlier
+	}
 	defer func() {
-		if err != nil && ctx.Err() == nil {
-			return // the files of a batch may be left over
+		if earlier != nil || err != nil && ctx.Err() == nil {
+			return // an earlier collection, or this one, may have left files
 		}
 		if e := os.Remove(marker); err == nil {
 			err = e
@@ -56,7 +64,36 @@ func (r *run) sweep(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return r.Index.Barrier()
+	if err := r.Index.Barrier(); err != nil {
+		return err
+	}
+	return r.Dir.SyncNames(&r.folders) // so that no file comes back when the mark of the collection is gone
+}
+
+// makeRoom removes files of dead blobs before their records, because the index needs room to remove those, and the ballast is gone. If a crash
+// follows at once, Verify reports these blobs as missing until the next collection.
+func (r *run) makeRoom(ctx context.Context) error {
+	blobs, err := r.dead(ctx, r.m)
+	if err != nil {
+		return err
+	}
+	return r.Leases.Alone(func(grown lease.Items) error {
+		if err := r.m.items(ctx, grown); err != nil {
+			return err
+		}
+		freed := int64(0)
+		for _, b := range blobs {
+			if freed >= disk.BallastSize || r.m.has(blobKey(b.name)) {
+				continue
+			}
+			if err := r.Dir.Unplace([]cid.CID{b.name}, func(cid.CID) (bool, error) { return false, nil }); err != nil {
+				return err
+			}
+			r.early += b.bytes
+			freed += b.bytes
+		}
+		return nil
+	})
 }
 
 // batch commits changes that fn makes. While fn runs, nothing is leased and no record of a package changes, and everything leased before is
@@ -152,7 +189,7 @@ func (r *run) dropRoots(ctx context.Context) error {
 			return err
 		}
 		root, err := index.DecodeRoot(v)
-		if err == nil && r.isDead(root.PID, root.CID) && !r.m.has(blobKey(root.CID)) { // a leased tree may come with its root at this moment
+		if err == nil && r.isDead(root.PID, root.CID) {
 			c.Delete(k)
 		}
 		return err
@@ -222,6 +259,9 @@ func (r *run) removeFiles(blobs []deadBlob) error {
 	}
 	names := make([]cid.CID, len(blobs))
 	for i, b := range blobs {
+		if err := r.folders.Make(r.Dir.Blob(b.name)); err != nil {
+			return err
+		}
 		names[i] = b.name
 		r.Dir.Forget(b.name)
 	}
@@ -235,5 +275,7 @@ func (r *run) removeFiles(blobs []deadBlob) error {
 		r.result.Blobs++
 		r.result.Bytes += b.bytes
 	}
+	r.result.Bytes += r.early
+	r.early = 0
 	return nil
 }

@@ -96,8 +96,9 @@ func (p *planning) file(c cid.CID, n *cid.Node) error {
 	}
 	p.larges[blob] = true
 	if held {
-		for _, l := range leaves {
+		for i, l := range leaves {
 			p.r.lease.Keep(l.CID)
+			leaves[i].Offset = int64(i) * cid.LeafSize
 		}
 		p.r.present[blob] = leaves
 		return nil
