@@ -98,10 +98,16 @@ func importNumber(s *cas.Store, i int) error {
 	if err := s.Bind(ctx, castest.Attest(1, p, c)); err != nil {
 		return err
 	}
-	if i%3 == 0 {
-		return s.PutRoot(ctx, cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
+	return rootNumber(s, i, c)
+}
+
+// rootNumber puts a root for every third number.
+func rootNumber(s *cas.Store, i int, c cid.CID) error {
+	if i%3 != 0 {
+		return nil
 	}
-	return nil
+	p, _ := castest.PID(i)
+	return s.PutRoot(context.Background(), cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
 }
 
 // A process that imports, binds and collects is killed at a random step or moment, again and again, over one store.
@@ -162,6 +168,9 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			bound = max(bound, i)
+			if err := rootNumber(s, i, c); err != nil { // the kill may have come before it
+				t.Fatal(err)
+			}
 			if got, _, err := s.PIR(p); err != nil || string(got) != string(pirBytes) {
 				t.Errorf("kill %d: pir of package %d: %v", kill, i, err)
 			}
