@@ -41,6 +41,9 @@ func (s *Store) putPIR(ctx context.Context, p pir.PID, canonical, origins []byte
 	if len(canonical)+len(origins) > maxPIR {
 		return fmt.Errorf("it has more than %d bytes", maxPIR)
 	}
+	l := s.Lease("a description")
+	defer l.Release()
+	l.KeepPIDs(p)
 	return s.index.Update(index.Soon, func(c *index.Changes) error {
 		k := index.PIRKey(p)
 		old, err := s.index.Get(k)
@@ -99,6 +102,7 @@ func (s *Store) bind(ctx context.Context, a protocol.Attestation) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.keepStated(a).Release()
 	held, err := s.blocks.Has(a.CID)
 	if err != nil {
 		return err
@@ -123,6 +127,16 @@ func (s *Store) bind(ctx context.Context, a protocol.Attestation) error {
 	})
 }
 
+// keepStated keeps what attestations are about while they are stored: a collection that runs then knows of it.
+func (s *Store) keepStated(list ...protocol.Attestation) *Lease {
+	l := s.Lease("a binding")
+	for _, a := range list {
+		l.Keep(a.CID)
+		l.KeepPIDs(append(slices.Clone(a.Refs), a.PID)...)
+	}
+	return l
+}
+
 // PutAttestations stores attestations without binding: of content that the store may not hold. All of them or none.
 // A signer that has named several contents for one PID contradicts itself; the last few are kept as evidence.
 // They are on disk when PutAttestations returns.
@@ -134,6 +148,7 @@ func (s *Store) PutAttestations(ctx context.Context, list ...protocol.Attestatio
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer s.keepStated(list...).Release()
 	err := s.index.Update(index.Durable, func(c *index.Changes) error {
 		for _, a := range list {
 			if err := s.attest(c, a); err != nil {

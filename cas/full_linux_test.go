@@ -193,3 +193,51 @@ func TestFullDiskReceive(t *testing.T) {
 		s = castest.Open(t, filepath.Join(disk, "store"), nil)
 	}
 }
+
+// A collection works with not one byte free, also in a store that was opened then.
+func TestFullDiskCollect(t *testing.T) {
+	ctx := context.Background()
+	for _, reopen := range []bool{false, true} {
+		disk := smallDisk(t, 96)
+		dir := filepath.Join(disk, "store")
+		s := castest.Open(t, dir, nil)
+		kept, err := s.Import(ctx, castest.Tree(), nil)
+		must(t, err)
+		must(t, s.PutRoot(ctx, cas.Root{Name: "kept", CID: kept}))
+		many := fstest.MapFS{}
+		for i := range 3000 {
+			many[fmt.Sprintf("d%d/f%d", i/10, i)] = &fstest.MapFile{Data: fmt.Append(make([]byte, 8<<10), i)}
+		}
+		_, err = s.Import(ctx, many, nil)
+		must(t, err)
+		fill, err := os.Create(filepath.Join(disk, "fill"))
+		must(t, err)
+		full := func() {
+			for chunk := 1 << 20; chunk > 0; chunk /= 4096 {
+				for {
+					if _, err := fill.Write(make([]byte, chunk)); err != nil {
+						break
+					}
+				}
+			}
+		}
+		full()
+		if reopen {
+			must(t, s.Close())
+			s = castest.Open(t, dir, nil)
+			full()
+		}
+		want, err := s.Collect(ctx, &cas.CollectOptions{DryRun: true})
+		must(t, err)
+		got, err := s.Collect(ctx, nil)
+		if must(t, err); got.Blobs != 3000 || got.Bytes != want.Bytes || got.Bytes < 3000*8<<10 {
+			t.Errorf("got %+v, want 3000 blobs and %d bytes", got, want.Bytes)
+		}
+		castest.Check(t, s)
+		castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
+		_, err = s.Import(ctx, fstest.MapFS{"new": {Data: []byte("new")}}, nil)
+		must(t, err)
+		must(t, fill.Close())
+		must(t, s.Close())
+	}
+}

@@ -24,6 +24,8 @@ type ImportOptions struct {
 	// Exec says whether a file is executable; nil: when any of its execute bits is set.
 	// It is called from several goroutines.
 	Exec func(path string, info fs.FileInfo) bool
+	// Lease keeps the tree from the moment when it is in the store; nil: the next collection may remove it.
+	Lease *Lease
 }
 
 // Import takes a tree into the store and returns its CID.
@@ -39,7 +41,8 @@ func (s *Store) Import(ctx context.Context, fsys fs.FS, o *ImportOptions) (cid.C
 	if o == nil {
 		o = &ImportOptions{}
 	}
-	im := &importing{s: s, ctx: ctx, claimed: map[cid.CID]bool{}, changes: s.index.Change()}
+	im := &importing{s: s, ctx: ctx, claimed: map[cid.CID]bool{}, changes: s.index.Change(), lease: s.Lease("an import")}
+	defer im.lease.Release()
 	c, err := im.run(fsys, o)
 	if err != nil {
 		return cid.CID{}, fmt.Errorf("import: %w", err)
@@ -55,6 +58,7 @@ type importing struct {
 	workers []importWorker
 	folders disk.Folders
 	failed  atomic.Bool // leave the folder for the next Open to find
+	lease   *Lease      // on everything that the import finds in the store or makes
 
 	mu      sync.Mutex
 	claimed map[cid.CID]bool
@@ -102,6 +106,7 @@ func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
 		err = im.ctx.Err()
 	}
 	if err == nil {
+		o.Lease.Keep(c)
 		err = im.finish()
 	}
 	if err != nil && !im.failed.Load() {
@@ -148,6 +153,7 @@ func (im *importing) take(fsys fs.FS, o *ImportOptions, h *cid.HashOptions) (cid
 
 // node records a node of a directory or link.
 func (im *importing) node(b cid.Block) error {
+	im.lease.Keep(b.CID)
 	known, err := im.s.index.Has(index.NodeKey(b.CID))
 	if err != nil || known || im.nodes[b.CID] {
 		return err
@@ -188,6 +194,14 @@ func (im *importing) file(worker int, _ string, f fs.File, info fs.FileInfo, exe
 // place records the places of the blocks of a file.
 func (im *importing) place(blob cid.CID, leaves []cid.Leaf, size int64, exec bool) cid.DirEntry {
 	c, nodes := cid.FileNodes(leaves, exec)
+	for _, n := range nodes {
+		im.lease.Keep(n.CID)
+	}
+	if len(leaves) > 1 {
+		for _, l := range leaves {
+			im.lease.Keep(l.CID)
+		}
+	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.changes.SetFile(blob, leaves, nodes)
@@ -203,6 +217,7 @@ func (im *importing) claim(blob cid.CID, size int64, write func() error) error {
 	}
 	im.claimed[blob] = true
 	im.mu.Unlock()
+	im.lease.Keep(blob)
 	known, err := im.s.blocks.Holds(blob, size)
 	if known || err != nil {
 		return err

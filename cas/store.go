@@ -11,8 +11,10 @@ import (
 	"syscall"
 
 	"github.com/MordragT/nuka/cas/block"
+	"github.com/MordragT/nuka/cas/collect"
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/cas/index"
+	"github.com/MordragT/nuka/cas/lease"
 	"github.com/MordragT/nuka/cas/receive"
 	"github.com/MordragT/nuka/pir/cid"
 )
@@ -58,6 +60,8 @@ type Store struct {
 	blocks *block.Store
 	// receivings is nil until the store is open.
 	receivings *receive.Set
+	leases     lease.Registry
+	collector  *collect.Collector
 
 	noClone atomic.Bool // the file system has no reflinks
 	imports atomic.Uint64
@@ -112,8 +116,10 @@ func (s *Store) openParts() error {
 	if s.blocks, err = block.New(s.dir, s.index, s.quarantined); err != nil {
 		return err
 	}
+	s.collector = &collect.Collector{Dir: s.dir, Index: s.index, Blocks: s.blocks, Leases: &s.leases}
 	s.receivings = receive.NewSet(receive.Store{
-		Dir: s.dir, Index: s.index, Blocks: s.blocks, Calls: &s.calls, Log: s.log, Limits: s.o.Limits, Readers: s.readers(),
+		Leases: &s.leases,
+		Dir:    s.dir, Index: s.index, Blocks: s.blocks, Calls: &s.calls, Log: s.log, Limits: s.o.Limits, Readers: s.readers(),
 	})
 	if crashed {
 		if err := s.sweep(); err != nil {

@@ -44,6 +44,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpPeers:    bare((*handler).peers),
 	protocol.OpSwarm:    args((*handler).swarm),
 	protocol.OpMesh:     args((*handler).mesh),
+	protocol.OpRoots:    full((*handler).roots),
 	protocol.OpStop:     bare((*handler).end),
 }
 

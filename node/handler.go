@@ -107,6 +107,9 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	if err := checkRoots(a.Roots, r.Here); err != nil {
+		return nil, err
+	}
 	if err := a.Receive(r.Data); err != nil {
 		return nil, err
 	}
@@ -114,12 +117,19 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
-	return realizer.Realize(ctx, &realize.Request{
+	realized, err := realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
 		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
 		Jobs:       a.Jobs, Cores: a.Cores,
 	})
+	if err == nil && len(a.Roots) > 0 {
+		err = h.changeRoots(ctx, r, a.Roots, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return realized, nil
 }
 
 func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -40,7 +41,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crashChild imports and binds numbered trees forever, and prints each number after binding it.
+// crashChild imports and binds numbered trees forever, and prints each number after binding it. Every third one gets a root. After every
+// fifth it collects, beside the next import.
 func crashChild(spec string) error {
 	parts := strings.Split(spec, "\n")
 	first, err := strconv.Atoi(parts[1])
@@ -64,8 +66,17 @@ func crashChild(spec string) error {
 	}
 	fmt.Println("open")
 	for i := first; ; i++ {
+		var collecting sync.WaitGroup
+		var failed error
+		if i%5 == 0 {
+			collecting.Go(func() { _, failed = s.Collect(context.Background(), nil) })
+		}
 		if err := importNumber(s, i); err != nil {
 			return err
+		}
+		collecting.Wait()
+		if failed != nil {
+			return failed
 		}
 		fmt.Println(i)
 	}
@@ -73,25 +84,34 @@ func crashChild(spec string) error {
 
 func importNumber(s *cas.Store, i int) error {
 	ctx := context.Background()
-	c, err := castest.TakeNumber(s, i, numberedTree(i), uint64(time.Now().UnixNano()))
+	l := s.Lease("a numbered tree")
+	defer l.Release()
+	c, err := castest.TakeNumber(s, i, numberedTree(i), uint64(time.Now().UnixNano()), l)
 	if err != nil {
 		return err
 	}
 	p, b := castest.PID(i)
+	l.KeepPIDs(p)
 	if err := s.PutPIR(ctx, p, b, []byte("origin")); err != nil {
 		return err
 	}
 	if err := s.Bind(ctx, castest.Attest(1, p, c)); err != nil {
 		return err
 	}
-	if i%3 == 0 {
-		return s.PutRoot(ctx, cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
-	}
-	return nil
+	return rootNumber(s, i, c)
 }
 
-// A process that imports and binds is killed at a random step or moment, again and again, over one store.
-// After each kill every package that was bound is whole, nothing else is left, and the store finds no fault in itself.
+// rootNumber puts a root for every third number.
+func rootNumber(s *cas.Store, i int, c cid.CID) error {
+	if i%3 != 0 {
+		return nil
+	}
+	p, _ := castest.PID(i)
+	return s.PutRoot(context.Background(), cas.Root{Name: fmt.Sprint("root/", i), CID: c, PID: p, Created: time.Unix(int64(i), 0)})
+}
+
+// A process that imports, binds and collects is killed at a random step or moment, again and again, over one store.
+// After each kill every package that is bound is whole, those with roots are bound, nothing else is left, and the store finds no fault in itself.
 func TestKill(t *testing.T) {
 	// With few kills, none may come at the moments that the test is about: then further kills follow, up to the number of an ordinary run.
 	const ordinary = 20
@@ -109,8 +129,8 @@ func TestKill(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	r := rand.New(rand.NewPCG(7, 7))
 	next, bound := 0, 0
-	cut, received := 0, 0
-	hit := func() bool { return cut > 0 && received > 0 && bound >= kills/4 }
+	cut, received, collected, sweeping := 0, 0, 0, 0
+	hit := func() bool { return cut > 0 && received > 0 && sweeping > 0 && collected > 0 && bound >= kills/4 }
 	for kill := 0; kill < kills || kill < most && !hit(); kill++ {
 		dieAt, after := int64(1+r.IntN(300)), time.Duration(0)
 		if kill%2 == 1 {
@@ -123,6 +143,9 @@ func TestKill(t *testing.T) {
 		if list, err := os.ReadDir(filepath.Join(dir, "tmp", "imports")); err == nil && len(list) > 0 {
 			cut++
 		}
+		if _, err := os.Stat(filepath.Join(dir, "tmp", "imports", "collection")); err == nil {
+			sweeping++
+		}
 		s, err := cas.Open(dir, nil)
 		if err != nil {
 			t.Fatalf("kill %d: %v", kill, err)
@@ -132,15 +155,22 @@ func TestKill(t *testing.T) {
 			p, pirBytes := castest.PID(i)
 			c, err := s.CID(p)
 			if errors.Is(err, cas.ErrNotFound) {
-				if i < next || i <= acked {
+				if i%3 == 0 && (i < next || i <= acked) {
 					t.Errorf("kill %d: package %d was bound and is not", kill, i)
 				}
-				break
+				if i > max(next, acked)+5 {
+					break
+				}
+				collected++
+				continue
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			bound = max(bound, i)
+			if err := rootNumber(s, i, c); err != nil { // the kill may have come before it
+				t.Fatal(err)
+			}
 			if got, _, err := s.PIR(p); err != nil || string(got) != string(pirBytes) {
 				t.Errorf("kill %d: pir of package %d: %v", kill, i, err)
 			}
@@ -187,9 +217,10 @@ func TestKill(t *testing.T) {
 			t.Fatalf("after kill %d (step %d, after %s, acked %d)", kill, dieAt, after, acked)
 		}
 	}
-	t.Logf("%d kills or more, %d in the middle of an import, %d while receiving, %d packages", kills, cut, received, bound+1)
+	t.Logf("%d kills or more, %d in the middle of an import or a collection, %d of them of a collection, %d while receiving, %d packages",
+		kills, cut, sweeping, received, bound+1)
 	if !hit() {
-		t.Errorf("the kills hit nothing: %d in an import, %d packages bound", cut, bound)
+		t.Errorf("the kills hit nothing: %d in an import, %d in a collection, %d packages bound", cut, sweeping, bound)
 	}
 }
 

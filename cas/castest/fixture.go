@@ -28,6 +28,14 @@ func (s OnDisk) ReadFile(ctx context.Context, c cid.CID) ([]byte, error) {
 	return ReadFile(ctx, s.Store, c)
 }
 
+// Hold implements Store.
+func (s OnDisk) Hold(cids []cid.CID, pids []pir.PID) (release func()) {
+	l := s.Lease("a test")
+	l.Keep(cids...)
+	l.KeepPIDs(pids...)
+	return l.Release
+}
+
 // Files is the set of operations that ReadFile needs.
 type Files interface {
 	OpenFile(ctx context.Context, c cid.CID) (*os.File, error)
@@ -55,8 +63,8 @@ func Key(n byte) ed25519.PrivateKey {
 }
 
 // Attest returns a signed attestation.
-func Attest(signer byte, p pir.PID, c cid.CID) protocol.Attestation {
-	a := protocol.Attestation{PID: p, CID: c, Size: 1, Issued: time.Unix(1_700_000_000, 0)}
+func Attest(signer byte, p pir.PID, c cid.CID, refs ...pir.PID) protocol.Attestation {
+	a := protocol.Attestation{PID: p, CID: c, Refs: refs, Size: 1, Issued: time.Unix(1_700_000_000, 0)}
 	if err := a.Sign(Key(signer)); err != nil {
 		panic(err) // the fields above are complete
 	}
@@ -79,12 +87,13 @@ func Open(t testing.TB, dir string, o *cas.Options) *cas.Store {
 }
 
 // TakeNumber imports a tree if its number is even, and else receives it, with what an earlier process or cut has left of it.
-// seed decides the order of blocks.
-func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64) (cid.CID, error) {
+// seed decides the order of blocks. The lease keeps the tree.
+func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64, l *cas.Lease) (cid.CID, error) {
 	if i%2 == 0 {
-		return s.Import(context.Background(), tree, nil)
+		return s.Import(context.Background(), tree, &cas.ImportOptions{Lease: l})
 	}
 	peer, root := Peer(tree)
+	l.Keep(root)
 	return root, Receive(s, peer, root, rand.New(rand.NewPCG(seed, 1)))
 }
 

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -29,6 +30,9 @@ type Model struct {
 	atts   map[pir.PID][]protocol.Attestation
 	bound  map[pir.PID]cid.CID
 	roots  map[string]cas.Root
+	used   map[pir.PID]time.Time
+	holds  map[int]hold
+	held   int
 }
 
 // NewModel returns an empty model.
@@ -36,7 +40,7 @@ func NewModel() *Model {
 	return &Model{
 		trees: map[cid.CID][]cas.Entry{}, files: map[cid.CID][]byte{}, blocks: map[cid.CID][]byte{},
 		pirs: map[pir.PID][2][]byte{}, atts: map[pir.PID][]protocol.Attestation{},
-		bound: map[pir.PID]cid.CID{}, roots: map[string]cas.Root{},
+		bound: map[pir.PID]cid.CID{}, roots: map[string]cas.Root{}, used: map[pir.PID]time.Time{}, holds: map[int]hold{},
 	}
 }
 
@@ -357,36 +361,4 @@ func (m *Model) Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error] {
 			}
 		}
 	}
-}
-
-// PutRoot implements Store.
-func (m *Model) PutRoot(_ context.Context, r cas.Root) error {
-	if _, ok := m.blocks[r.CID]; !ok {
-		return cas.ErrNotFound
-	}
-	if r.Name == "" || strings.ToValidUTF8(r.Name, "") != r.Name {
-		return errors.New("bad name")
-	}
-	m.roots[r.Name] = r
-	return nil
-}
-
-// Roots implements Store.
-func (m *Model) Roots() iter.Seq2[cas.Root, error] {
-	return func(yield func(cas.Root, error) bool) {
-		for _, name := range slices.Sorted(maps.Keys(m.roots)) {
-			if !yield(m.roots[name], nil) {
-				return
-			}
-		}
-	}
-}
-
-// DeleteRoot implements Store.
-func (m *Model) DeleteRoot(_ context.Context, name string) error {
-	if _, ok := m.roots[name]; !ok {
-		return cas.ErrNotFound
-	}
-	delete(m.roots, name)
-	return nil
 }

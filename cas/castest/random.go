@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -66,8 +67,9 @@ type Compare struct {
 	Store  Store
 	Reopen func(t *testing.T, r *rand.Rand) Store
 
-	model *Model
-	trees []cid.CID
+	model    *Model
+	trees    []cid.CID
+	releases []func() // of leases
 }
 
 // Run does n operations. Each result must equal the model's. Sometimes Run compares everything.
@@ -108,7 +110,7 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 		}
 		return op
 	}
-	switch r.IntN(16) {
+	switch r.IntN(19) {
 	case 0, 1, 2:
 		tree := RandomTree(r)
 		return both("import", func(s Store) (any, error) {
@@ -119,7 +121,8 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 			return got, err
 		})
 	case 3, 4:
-		a := Attest(byte(r.IntN(3)), p, root)
+		ref, _ := PID(r.IntN(24))
+		a := Attest(byte(r.IntN(3)), p, root, []pir.PID{ref}[:r.IntN(2)]...)
 		return both(fmt.Sprintf("bind %s to %s", p, root), func(s Store) (any, error) { return nil, s.Bind(ctx, a) })
 	case 5:
 		return both("unbind", func(s Store) (any, error) { return nil, s.Unbind(ctx, p) })
@@ -165,14 +168,71 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 			}
 			return got, err
 		})
+	case 15:
+		if r.IntN(3) == 0 {
+			return c.collect(t, r)
+		}
+		at := time.Unix(int64(r.IntN(10))*24*3600, 0)
+		return both("use", func(s Store) (any, error) { return nil, s.Use(ctx, at, p) })
+	case 16:
+		if len(c.releases) > 6 || len(c.releases) > 0 && r.IntN(3) == 0 {
+			i := r.IntN(len(c.releases))
+			c.releases[i]()
+			c.releases = slices.Delete(c.releases, i, i+1)
+			return "release"
+		}
+		trees, ids := []cid.CID{root}[:r.IntN(2)], []pir.PID{p}[:r.IntN(2)]
+		one, other := c.model.Hold(trees, ids), c.Store.Hold(trees, ids)
+		c.releases = append(c.releases, func() { one(); other() })
+		return "hold"
 	case 12:
 		return both("has", func(s Store) (any, error) { return s.Has(root) })
 	}
 	if c.Reopen != nil && r.IntN(3) == 0 {
+		for _, release := range c.releases { // leases end with the process
+			release()
+		}
+		c.releases = nil
 		c.Store = c.Reopen(t, r)
 		return "reopen"
 	}
 	return "nothing"
+}
+
+// collect collects in both, first as a dry run, which must say what the collection then does.
+func (c *Compare) collect(t *testing.T, r *rand.Rand) string {
+	t.Helper()
+	ctx := context.Background()
+	o := &cas.CollectOptions{DryRun: true}
+	if r.IntN(2) == 0 {
+		o.Recent = time.Unix(int64(r.IntN(10))*24*3600, 0)
+	}
+	var results [3]cas.Collected
+	for i, s := range []Store{c.Store, c.Store, c.model} {
+		o.DryRun = i == 0
+		got, err := s.Collect(ctx, o)
+		if err != nil {
+			t.Errorf("collect: %v", err)
+		}
+		got.Gone = protocol.SortRefs(got.Gone)
+		results[i] = got
+	}
+	if diff := cmp.Diff(results[0], results[1]); diff != "" {
+		t.Errorf("collect (-dry run +got):\n%s", diff)
+	}
+	results[2].Bytes = results[1].Bytes // the model knows no disk
+	if diff := cmp.Diff(results[2], results[1]); diff != "" {
+		t.Errorf("collect (-want +got):\n%s", diff)
+	}
+	c.trees = slices.DeleteFunc(c.trees, func(tree cid.CID) bool {
+		_, there := c.model.trees[tree]
+		if got, err := c.Store.Has(tree); !there && tree.Codec() == cid.DagPB && (got || err != nil) {
+			t.Errorf("%s was not collected (%v)", tree, err)
+		}
+		return !there
+	})
+	c.everything(t)
+	return "collect"
 }
 
 // everything compares the results of all queries.

@@ -27,8 +27,8 @@ const (
 	IndexDamaged = "index.damaged"
 	ballastFile  = "ballast"
 
-	// ballastSize is enough room for the index to be opened and to delete records.
-	ballastSize = 12 << 20
+	// BallastSize is enough room for the index to be opened and to delete records.
+	BallastSize = 12 << 20
 )
 
 // A Step is a kind of change to the disk.
@@ -134,7 +134,7 @@ func (d *Dir) FillBallast() {
 	}
 	f, err := os.Create(path)
 	if err == nil {
-		SetAsideRoom(f, 0, ballastSize)
+		SetAsideRoom(f, 0, BallastSize)
 		err = f.Close()
 	}
 	if err != nil {

@@ -164,6 +164,9 @@ func (x *Index) apply(c *Changes, sync Sync) error {
 	return nil
 }
 
+// Barrier makes everything that is committed durable in the index.
+func (x *Index) Barrier() error { return x.Commit(x.Change(), Durable) }
+
 // syncJournal makes the journal durable and records that in the index.
 func (x *Index) syncJournal() error {
 	x.commitMu.Lock()

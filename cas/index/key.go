@@ -33,6 +33,7 @@ const (
 	Bindings     Table = 'c' // PID → CID; J
 	Binders      Table = 'd' // CID, PID → nothing
 	Roots        Table = 'g' // name → root; J
+	Uses         Table = 'u' // PID → the day of its last use; J
 )
 
 // Key returns the key of a record, or, if parts are left out, the prefix of the keys of several.
@@ -73,6 +74,9 @@ func BinderKey(c cid.CID, p pir.PID) []byte { return Binders.Key(c.Bytes(), p[:]
 
 // RootKey returns the key of a root.
 func RootKey(name string) []byte { return Roots.Key([]byte(name)) }
+
+// UseKey returns the key of the last use of a package.
+func UseKey(p pir.PID) []byte { return Uses.Key(p[:]) }
 
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 

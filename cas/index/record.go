@@ -118,6 +118,23 @@ func DecodeRoot(b []byte) (Root, error) {
 	return r, nil
 }
 
+// useStep is how exactly the last use of a package is recorded.
+const useStep = 24 * time.Hour
+
+// EncodeUse encodes the day of a use.
+func EncodeUse(at time.Time) []byte {
+	return binary.AppendUvarint(nil, uint64(max(0, at.Unix())/int64(useStep/time.Second)))
+}
+
+// DecodeUse returns the beginning of the day that EncodeUse encoded.
+func DecodeUse(b []byte) (time.Time, error) {
+	day, n := binary.Uvarint(b)
+	if n <= 0 || n != len(b) || day > 1<<32 {
+		return time.Time{}, ErrValue
+	}
+	return time.Unix(int64(day)*int64(useStep/time.Second), 0), nil
+}
+
 // maxRootName bounds a root's name in bytes.
 const maxRootName = 1024
 
@@ -130,7 +147,7 @@ func CheckRootName(name string) error {
 }
 
 // journaledTables lists the tables that are copied in the journal, in the order in which a new journal has them.
-var journaledTables = []Table{Nodes, PIRs, Attestations, Bindings, Roots}
+var journaledTables = []Table{Nodes, PIRs, Attestations, Bindings, Roots, Uses}
 
 // journaled says whether the record with a key is copied in the journal.
 func journaled(k []byte) bool { return slices.Contains(journaledTables, Table(k[0])) }
@@ -172,6 +189,9 @@ func checkRecord(r crclog.Record) error {
 	case Roots:
 		_, err := DecodeRoot(v)
 		return err
+	case Uses:
+		_, err := DecodeUse(v)
+		return errors.Join(sized(32), err)
 	}
 	return ErrValue
 }

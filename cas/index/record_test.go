@@ -43,10 +43,12 @@ func TestFrozenRecords(t *testing.T) {
 		"binding key":     {BindingKey(p), "63" + hex.EncodeToString(p[:])},
 		"binder key":      {BinderKey(node, p), "64" + dagPB + digest(node) + hex.EncodeToString(p[:])},
 		"root key":        {RootKey("a/1"), "67612f31"},
+		"use key":         {UseKey(p), "75" + hex.EncodeToString(p[:])},
 
 		"version":  {[]byte(formatVersion), hex.EncodeToString([]byte("nuka cas 2"))},
 		"journal":  {[]byte(journalMagic), hex.EncodeToString([]byte("nuka cas 2 journal\n"))},
 		"position": {(&journal{number: 3, end: 1000, synced: 300}).position(), "03" + "e807" + "ac02"},
+		"use":      {EncodeUse(time.Unix(1_700_000_000, 0)), "db9901"},
 		"size":     {EncodeSize(1 << 20), "808040"},
 		"place":    {Place{blob, 3 << 20, 1000}.Encode(), raw + digest(blob) + "8080c001" + "e807"},
 		"pir":      {EncodePIR([]byte("pir"), []byte("origins")), "03" + "706972" + "6f726967696e73"},

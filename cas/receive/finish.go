@@ -51,6 +51,7 @@ func (r *Receiving) finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	r.after.Keep(r.root)
 	if r.made || r.rootName != "" {
 		if err := s.Dir.Naming(r.nameAndCommit); err != nil {
 			return err
@@ -100,6 +101,9 @@ func (r *Receiving) record(c *index.Changes) error {
 			return err
 		}
 		c.Set(index.NodeKey(id), b)
+	}
+	for blob, leaves := range r.present {
+		c.SetFile(blob, leaves, nil)
 	}
 	for i := range r.leaves {
 		l := &r.leaves[i]

@@ -132,6 +132,7 @@ func (r *Receiving) wantNode(c cid.CID, level int32) error {
 	if _, ok := r.nodes[c.Digest()]; ok {
 		return nil
 	}
+	r.lease.Keep(c)
 	// The blocks below a node in the index are in the store as well: they were committed with it.
 	known, err := r.s.Index.Has(index.NodeKey(c))
 	if err != nil {

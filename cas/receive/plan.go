@@ -86,7 +86,7 @@ type shardTotal struct {
 // plan checks the tree and lists the missing leaves. The caller holds mu; no node is missing.
 func (r *Receiving) plan(ctx context.Context) error {
 	p := &planning{r: r, ctx: ctx, dirs: map[[32]byte]total{}, shards: map[[32]byte]shardTotal{}, larges: map[cid.CID]bool{}}
-	r.leaves, r.uses, r.files = nil, nil, nil
+	r.leaves, r.uses, r.files, r.present = nil, nil, nil, map[cid.CID][]cid.Leaf{}
 	clear(r.byDigest)
 	if err := p.tree(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/index"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -14,6 +15,7 @@ func (p *planning) small(digest [32]byte, size int32) error {
 		p.r.leaves[i].own = true
 		return p.sameSize(i, size)
 	}
+	p.r.lease.Keep(rawCID(digest))
 	known, err := p.r.s.Blocks.BlobSize(rawCID(digest))
 	if err == nil {
 		if size >= 0 && known != int64(size) {
@@ -40,6 +42,7 @@ func (p *planning) leaf(digest [32]byte, size int32) (int32, error) {
 	if size == 0 && rawCID(digest) != disk.Empty {
 		return 0, fmt.Errorf("%w: %s has no bytes", ErrBadTree, rawCID(digest))
 	}
+	p.r.lease.Keep(rawCID(digest))
 	i := int32(len(p.r.leaves))
 	p.r.leaves = append(p.r.leaves, leaf{digest: digest, size: size, uses: -1})
 	p.r.byDigest[digest] = i
@@ -65,8 +68,17 @@ func (p *planning) file(c cid.CID, n *cid.Node) error {
 	if p.larges[blob] {
 		return nil
 	}
-	if _, err := p.r.s.Blocks.BlobSize(blob); disk.UnlessAbsent(err) != nil || err == nil {
+	p.r.lease.Keep(blob)
+	_, err := p.r.s.Blocks.BlobSize(blob)
+	if disk.UnlessAbsent(err) != nil {
 		return err
+	}
+	held := err == nil
+	if held {
+		// A collection that was cut off may have removed the records of the file's leaves with its nodes.
+		if whole, err := p.whole(c, blob); err != nil || whole {
+			return err
+		}
 	}
 	height := 1
 	for span := int64(cid.Width); n.Size > span*cid.LeafSize; span *= cid.Width {
@@ -83,7 +95,25 @@ func (p *planning) file(c cid.CID, n *cid.Node) error {
 		return fmt.Errorf("%w: file %s is put together in another way than it must be", ErrBadTree, c)
 	}
 	p.larges[blob] = true
+	if held {
+		for i, l := range leaves {
+			p.r.lease.Keep(l.CID)
+			leaves[i].Offset = int64(i) * cid.LeafSize
+		}
+		p.r.present[blob] = leaves
+		return nil
+	}
 	return p.large(blob, n.Size, leaves)
+}
+
+// whole says whether the index has a node of the file of a blob that the store has.
+func (p *planning) whole(c, blob cid.CID) (bool, error) {
+	for _, n := range []cid.CID{c, blob} {
+		if ok, err := p.r.s.Index.Has(index.NodeKey(n)); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }
 
 // parts lists the leaves below a node of a file. The shape of the tree follows from the size alone.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/lease"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -31,6 +32,8 @@ type Options struct {
 	Coming func(blocks []cid.CID)
 	// RootName is the name of a root of the store that Finish stores with the tree, in one commit. Empty: none.
 	RootName string
+	// Lease keeps the tree from the moment when it is in the store; nil: the next collection may remove it.
+	Lease *lease.Lease
 }
 
 // A Receiving takes in one tree whose blocks come from elsewhere, in any order.
@@ -49,6 +52,8 @@ type Receiving struct {
 	dir      string
 	limits   cid.Limits
 	coming   func([]cid.CID) // nil: no calls
+	lease    *lease.Lease    // on everything of the tree that the store has or gets
+	after    *lease.Lease    // Options.Lease
 
 	// The locks are taken in this order: life, mu, the names of disk.Dir, reading.
 
@@ -76,7 +81,8 @@ type Receiving struct {
 	byDigest map[[32]byte]int32
 	uses     []leafUse
 	files    []*largeFile
-	left     int // leaves that are not done
+	present  map[cid.CID][]cid.Leaf // files whose blobs the store has, and the records of whose leaves may be missing
+	left     int                    // leaves that are not done
 
 	done, total atomic.Int64
 	folders     disk.Folders

@@ -14,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/cas/block"
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/cas/index"
+	"github.com/MordragT/nuka/cas/lease"
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -25,6 +26,7 @@ type Store struct {
 	Dir    *disk.Dir
 	Index  *index.Index
 	Blocks *block.Store
+	Leases *lease.Registry
 	Calls  *disk.Calls // each method of a Receiving is a call of the store
 	Log    *slog.Logger
 	Limits cid.Limits // of each tree
@@ -52,7 +54,7 @@ func (t *Set) Begin(ctx context.Context, root cid.CID, o *Options) (*Receiving, 
 	}
 	r := &Receiving{
 		set: t, s: &t.s, root: root, limits: t.s.Limits.WithDefaults(), dir: t.s.Dir.Path(disk.Tmp, disk.Receive, root.String()),
-		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{},
+		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{}, lease: t.s.Leases.New("a tree that is being received"),
 	}
 	if o != nil {
 		if o.RootName != "" {
@@ -60,7 +62,7 @@ func (t *Set) Begin(ctx context.Context, root cid.CID, o *Options) (*Receiving, 
 				return nil, fmt.Errorf("receive %s: root %q: %w", root, o.RootName, err)
 			}
 		}
-		r.coming, r.rootName = o.Coming, o.RootName
+		r.coming, r.rootName, r.after = o.Coming, o.RootName, o.Lease
 		if o.Size > 0 {
 			r.limits.Bytes = min(r.limits.Bytes, o.Size)
 		}
@@ -69,6 +71,7 @@ func (t *Set) Begin(ctx context.Context, root cid.CID, o *Options) (*Receiving, 
 		r.coming([]cid.CID{root})
 	}
 	if !t.add(r) {
+		r.lease.Release()
 		return nil, fmt.Errorf("receive %s: %w", root, ErrReceiving)
 	}
 	r.life.Lock()
@@ -92,6 +95,7 @@ func (t *Set) add(r *Receiving) bool {
 }
 
 func (t *Set) remove(r *Receiving) {
+	r.lease.Release()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.all, r.root)

@@ -25,7 +25,7 @@ var floor = map[string]int{
 // rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
 // The package itself is the last room. A room that is not open may be imported only by rooms of the same list, and by tests.
 var rooms = map[string][]room{
-	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/receive", open: true}, {name: "cas", open: true}},
+	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/lease"}, {name: "cas/receive", open: true}, {name: "cas/collect"}, {name: "cas", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
 	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/worker", open: true},

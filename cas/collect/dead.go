@@ -1,0 +1,109 @@
+package collect
+
+import (
+	"context"
+	"os"
+
+	"github.com/MordragT/nuka/cas/disk"
+	"github.com/MordragT/nuka/cas/index"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// A deadBlob is a blob that nothing keeps, and the room that it takes.
+type deadBlob struct {
+	name  cid.CID
+	bytes int64
+}
+
+// dead returns the dead blobs.
+func (r *run) dead(ctx context.Context, m *marks) ([]deadBlob, error) {
+	var list []deadBlob
+	for row, err := range r.Index.Scan(index.Blobs.Key()) {
+		if err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		name, err := cid.FromBytes(row.Key[1:])
+		if err != nil {
+			return nil, err
+		}
+		if !m.has(blobKey(name)) {
+			list = append(list, deadBlob{name, r.room(name)})
+		}
+	}
+	return list, nil
+}
+
+// room returns the room on the disk that the file of a blob takes and its removal frees.
+func (r *run) room(blob cid.CID) int64 {
+	info, err := os.Lstat(r.Dir.Blob(blob))
+	if err != nil {
+		return 0
+	}
+	return disk.Room(info)
+}
+
+// isDead says whether the binding of a package to a tree goes.
+func (r *run) isDead(p pir.PID, c cid.CID) bool { return !r.m.pids[p] && !r.m.hasCID(c) }
+
+// look counts what is dead, which is the result of a dry run.
+func (r *run) look(ctx context.Context) error {
+	if !r.o.DryRun {
+		return nil
+	}
+	blobs, err := r.dead(ctx, r.m)
+	if err != nil {
+		return err
+	}
+	r.result.Blobs = len(blobs)
+	for _, b := range blobs {
+		r.result.Bytes += b.bytes
+	}
+	for row, err := range r.Index.Scan(index.Bindings.Key()) {
+		if err != nil {
+			return err
+		}
+		c, err := cid.FromBytes(row.Value)
+		if err != nil {
+			return err
+		}
+		if p := pir.PID(row.Key[1:]); r.isDead(p, c) {
+			r.result.gone(p)
+		}
+	}
+	return r.records(ctx, func(k []byte, counts bool) error {
+		if counts {
+			r.result.Records++
+		}
+		return nil
+	})
+}
+
+func (r *Result) gone(p pir.PID) {
+	r.Packages++
+	r.Gone = append(r.Gone, p)
+}
+
+// records calls fn with the key of each record of a package whose records go. counts: it is a description or an attestation.
+func (r *run) records(ctx context.Context, fn func(k []byte, counts bool) error) error {
+	for _, t := range []index.Table{index.Attestations, index.PIRs, index.Uses} {
+		for row, err := range r.Index.Scan(t.Key()) {
+			if err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.m.known[pir.PID(row.Key[1:33])] {
+				continue
+			}
+			if err := fn(row.Key, t != index.Uses); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
