@@ -89,6 +89,22 @@ func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOpti
 
 // evalConnected evaluates a package and connects to the daemon at the same time.
 func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*control.Client, *nu.Result, error) {
+	client, results, err := a.evalAll(ctx, []asked{{pkg, args, a.set}})
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, results[0], nil
+}
+
+// An asked names a package as the user asked for it.
+type asked struct {
+	pkg  string
+	args []string
+	set  string // folder of the package set; "" is the embedded set
+}
+
+// evalAll evaluates packages and connects to the daemon at the same time. The caller closes the client.
+func (a *app) evalAll(ctx context.Context, packages []asked) (*control.Client, []*nu.Result, error) {
 	type connection struct {
 		client *control.Client
 		err    error
@@ -98,7 +114,7 @@ func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*co
 		client, err := a.connect(ctx)
 		connected <- connection{client, err}
 	}()
-	result, err := a.eval(ctx, pkg, args)
+	results, err := a.evalEach(ctx, packages)
 	c := <-connected
 	if err == nil {
 		err = c.err
@@ -109,7 +125,7 @@ func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*co
 		}
 		return nil, nil, err
 	}
-	return c.client, result, nil
+	return c.client, results, nil
 }
 
 // realize asks the daemon to realize the result of an evaluation.

@@ -80,7 +80,7 @@ func (o *offers) add(word, name, text string) {
 
 // setPackages offers the packages of the set: those that users run by name, and all packages of a folder if the word names that folder.
 func (a *app) setPackages(word string) offers {
-	set, _, err := a.setFS()
+	set, _, err := setFS(a.set)
 	if err != nil {
 		return nil
 	}
