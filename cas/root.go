@@ -19,23 +19,48 @@ type Root struct {
 	Created time.Time // whole seconds
 }
 
-// PutRoot stores a root, replacing one of the same name. The store must hold its CID.
-// It is on disk when PutRoot returns.
-func (s *Store) PutRoot(ctx context.Context, r Root) error {
-	if err := s.calls.Enter(); err != nil {
-		return fmt.Errorf("put root %q: %w", r.Name, err)
-	}
-	defer s.calls.Leave()
-	if err := s.putRoot(ctx, r); err != nil {
-		return fmt.Errorf("put root %q: %w", r.Name, err)
-	}
-	return nil
+// PutRoot is ChangeRoots with one root to store.
+func (s *Store) PutRoot(ctx context.Context, r Root) error { return s.ChangeRoots(ctx, []Root{r}, nil) }
+
+// DeleteRoot is ChangeRoots with one root to remove.
+func (s *Store) DeleteRoot(ctx context.Context, name string) error {
+	return s.ChangeRoots(ctx, nil, []string{name})
 }
 
-func (s *Store) putRoot(ctx context.Context, r Root) error {
-	if err := ctx.Err(); err != nil {
-		return err
+// ChangeRoots stores and removes roots in one step: all of it or nothing, and it is on disk when ChangeRoots returns.
+// A root replaces one of the same name, and the store must hold its CID. A name that is put and removed is put.
+// ErrNotFound: the store does not hold a CID, or has no root of a name to remove. Trees of removed roots stay until a collection.
+func (s *Store) ChangeRoots(ctx context.Context, put []Root, remove []string) error {
+	if err := s.calls.Enter(); err != nil {
+		return fmt.Errorf("change roots: %w", err)
 	}
+	defer s.calls.Leave()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("change roots: %w", err)
+	}
+	return s.index.Update(index.Durable, func(c *index.Changes) error {
+		for _, name := range remove {
+			k := index.RootKey(name)
+			ok, err := s.index.Has(k)
+			if err == nil && !ok {
+				err = ErrNotFound
+			}
+			if err != nil {
+				return fmt.Errorf("delete root %q: %w", name, err)
+			}
+			c.Delete(k)
+		}
+		for _, r := range put {
+			if err := s.putRoot(c, r); err != nil {
+				return fmt.Errorf("put root %q: %w", r.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// putRoot adds a root to the changes of an update.
+func (s *Store) putRoot(c *index.Changes, r Root) error {
 	if err := index.CheckRootName(r.Name); err != nil {
 		return err
 	}
@@ -50,12 +75,8 @@ func (s *Store) putRoot(ctx context.Context, r Root) error {
 	if err != nil {
 		return err
 	}
-	if err := s.dir.CheckSpace(); err != nil {
-		return err
-	}
-	c := s.index.Change()
 	c.Set(index.RootKey(r.Name), v)
-	return s.index.Commit(c, index.Durable)
+	return s.dir.CheckSpace()
 }
 
 // Roots yields the roots in the order of their names.
@@ -75,28 +96,4 @@ func (s *Store) Roots() iter.Seq2[Root, error] {
 			}
 		}
 	}
-}
-
-// DeleteRoot removes a root; its tree stays. ErrNotFound.
-func (s *Store) DeleteRoot(ctx context.Context, name string) error {
-	if err := s.calls.Enter(); err != nil {
-		return fmt.Errorf("delete root %q: %w", name, err)
-	}
-	defer s.calls.Leave()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	err := s.index.Update(index.Durable, func(c *index.Changes) error {
-		k := index.RootKey(name)
-		ok, err := s.index.Has(k)
-		if err == nil && !ok {
-			err = ErrNotFound
-		}
-		c.Delete(k)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("delete root %q: %w", name, err)
-	}
-	return nil
 }

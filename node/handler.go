@@ -104,12 +104,22 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
-	return h.realizer.Realize(ctx, &realize.Request{
+	if err := checkRoots(a.Roots, r.Local); err != nil {
+		return nil, err
+	}
+	realized, err := h.realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
 		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
 		Jobs:       a.Jobs, Cores: a.Cores,
 	})
+	if err == nil && len(a.Roots) > 0 {
+		err = h.changeRoots(ctx, a.Roots, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return realized, nil
 }
 
 func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {

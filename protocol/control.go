@@ -71,6 +71,9 @@ type RealizeArgs struct {
 	Cores int `json:"cores,omitempty"`
 	// Offline forbids the network.
 	Offline bool `json:"offline,omitempty"`
+	// Roots are stored in one durable step once everything that is wanted is present, and before a collection may remove it. Each has a
+	// name and a PID that is then in the store. Only the daemon's own user may store roots.
+	Roots []Root `json:"roots,omitempty"`
 	// Registries is the requester's client configuration for the registries that the packages need, including credentials
 	// (source.Registries). A daemon accepts it only from its own user, keeps it for this call, and neither stores nor logs it.
 	Registries json.RawMessage `json:"registries,omitempty"`

@@ -358,35 +358,3 @@ func (m *Model) Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error] {
 		}
 	}
 }
-
-// PutRoot implements Store.
-func (m *Model) PutRoot(_ context.Context, r cas.Root) error {
-	if _, ok := m.blocks[r.CID]; !ok {
-		return cas.ErrNotFound
-	}
-	if r.Name == "" || strings.ToValidUTF8(r.Name, "") != r.Name {
-		return errors.New("bad name")
-	}
-	m.roots[r.Name] = r
-	return nil
-}
-
-// Roots implements Store.
-func (m *Model) Roots() iter.Seq2[cas.Root, error] {
-	return func(yield func(cas.Root, error) bool) {
-		for _, name := range slices.Sorted(maps.Keys(m.roots)) {
-			if !yield(m.roots[name], nil) {
-				return
-			}
-		}
-	}
-}
-
-// DeleteRoot implements Store.
-func (m *Model) DeleteRoot(_ context.Context, name string) error {
-	if _, ok := m.roots[name]; !ok {
-		return cas.ErrNotFound
-	}
-	delete(m.roots, name)
-	return nil
-}

@@ -41,6 +41,7 @@ type Store interface {
 	PIDs(c cid.CID) iter.Seq2[pir.PID, error]
 	Attestations(p pir.PID) iter.Seq2[protocol.Attestation, error]
 	PutRoot(ctx context.Context, r cas.Root) error
+	ChangeRoots(ctx context.Context, put []cas.Root, remove []string) error
 	Roots() iter.Seq2[cas.Root, error]
 	DeleteRoot(ctx context.Context, name string) error
 }
@@ -182,6 +183,22 @@ func testRoots(t *testing.T, s Store) {
 	}
 	if err := s.DeleteRoot(ctx, "z"); !errors.Is(err, cas.ErrNotFound) {
 		t.Errorf("delete twice: got %v", err)
+	}
+	// Several changes are one step: if one cannot be made, none is.
+	x := cas.Root{Name: "x", CID: c}
+	if err := s.ChangeRoots(ctx, []cas.Root{x}, []string{"a", "z"}); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("remove an unknown root: got %v", err)
+	}
+	if err := s.ChangeRoots(ctx, []cas.Root{x, {Name: "b", CID: cid.Sum(cid.DagPB, nil)}}, []string{"a"}); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("a root of unknown content: got %v", err)
+	}
+	for _, step := range []struct {
+		put    []cas.Root
+		remove []string
+	}{{[]cas.Root{x, {Name: "y", CID: c}}, []string{"a"}}, {[]cas.Root{want[0]}, []string{"x", "y"}}} {
+		if err := s.ChangeRoots(ctx, step.put, step.remove); err != nil {
+			t.Error(err)
+		}
 	}
 	got, err := Collect(s.Roots())
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b cid.CID) bool { return a == b })); diff != "" || err != nil {
