@@ -113,10 +113,7 @@ func (l *Lock) Add(g *Generation, mount string, start *Start) error {
 		return protocol.Errorf(protocol.Internal, "profile %s: generation %d exists", l.d.Name, g.Number)
 	}
 	temp := filepath.Join(l.d.path, unfinished+strconv.Itoa(g.Number))
-	err := l.step("folder", func() error { return os.MkdirAll(filepath.Join(temp, "bin"), 0o755) })
-	if err == nil {
-		err = l.write(g, temp, mount, start)
-	}
+	err := g.write(temp, mount, start, l.step)
 	if err == nil {
 		err = l.step("name", func() error { return atomicfile.Rename(temp, at) })
 	}
@@ -126,18 +123,26 @@ func (l *Lock) Add(g *Generation, mount string, start *Start) error {
 	return l.Use(g.Number)
 }
 
-// write fills the folder of a generation and makes its content durable.
-func (l *Lock) write(g *Generation, temp, mount string, start *Start) error {
+// Write writes the folder of a generation that belongs to no profile, such as that of a temporary shell. at must not exist.
+func (g *Generation) Write(at, mount string, start *Start) error {
+	return g.write(at, mount, start, func(_ string, fn func() error) error { return fn() })
+}
+
+// write makes the folder of a generation, and its content durable.
+func (g *Generation) write(at, mount string, start *Start, step func(string, func() error) error) error {
 	text, err := g.encode()
 	if err != nil {
 		return err
 	}
-	if err := l.step("record", func() error { return writeSynced(filepath.Join(temp, record), text, 0o644) }); err != nil {
+	if err := step("folder", func() error { return os.MkdirAll(filepath.Join(at, "bin"), 0o755) }); err != nil {
+		return err
+	}
+	if err := step("record", func() error { return writeSynced(filepath.Join(at, record), text, 0o644) }); err != nil {
 		return err
 	}
 	for _, launcher := range g.Launchers() {
 		name, text := launcher.file(start)
-		if err := l.step("launcher", func() error { return writeSynced(filepath.Join(temp, "bin", name), text, 0o755) }); err != nil {
+		if err := step("launcher", func() error { return writeSynced(filepath.Join(at, "bin", name), text, 0o755) }); err != nil {
 			return err
 		}
 	}
@@ -146,13 +151,11 @@ func (l *Lock) write(g *Generation, temp, mount string, start *Start) error {
 		return err
 	}
 	if !env.IsZero() {
-		if err := l.step("tree", func() error { return os.Symlink(filepath.Join(mount, env.String()), filepath.Join(temp, "tree")) }); err != nil {
+		if err := step("tree", func() error { return os.Symlink(filepath.Join(mount, env.String()), filepath.Join(at, "tree")) }); err != nil {
 			return err
 		}
 	}
-	return l.step("sync", func() error {
-		return errors.Join(atomicfile.SyncDir(filepath.Join(temp, "bin")), atomicfile.SyncDir(temp))
-	})
+	return step("sync", func() error { return errors.Join(atomicfile.SyncDir(filepath.Join(at, "bin")), atomicfile.SyncDir(at)) })
 }
 
 func writeSynced(path string, text []byte, mode fs.FileMode) error {

@@ -63,7 +63,8 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 type buildOptions struct {
 	check, keepFailed, verbose bool
 	jobs, cores                int
-	root                       string // the name of a root to store for the package; "" stores none
+	root                       string          // the name of a root to store for the package; "" stores none
+	roots                      []protocol.Root // more roots to store
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
@@ -136,8 +137,9 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	}
 	call := a.realizeArgs(result)
 	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
+	call.Roots = o.roots
 	if o.root != "" {
-		call.Roots = []protocol.Root{{Name: o.root, PID: result.Root}}
+		call.Roots = append(call.Roots, protocol.Root{Name: o.root, PID: result.Root})
 	}
 	registries, err := a.registries(result)
 	if err != nil {
