@@ -108,10 +108,11 @@ func allowedFolder(words []string, mustExist bool) (string, error) {
 // The variables that tell the next call of a hook what the shell has entered.
 const (
 	dirVariable = "NUKA_DIR"     // the folder
-	keyVariable = "NUKA_DIR_KEY" // its FolderKey; for a folder that was not entered, after notEntered
+	keyVariable = "NUKA_DIR_KEY" // its FolderKey; for a folder that was not entered, after the reason
 	oldVariable = "NUKA_DIR_OLD" // the variables before: JSON in base64
 
-	notEntered = "not:"
+	notAllowed = "not-allowed:"
+	failed     = "failed:"
 )
 
 func (a *app) enterCommand() *cobra.Command {
@@ -153,9 +154,9 @@ func (a *app) hookChange(c *cobra.Command) (map[string]*string, error) {
 	}
 	state := key
 	if dir != "" && !allowed {
-		state = notEntered + key
+		state = notAllowed + key
 	}
-	if os.Getenv(dirVariable) == dir && (os.Getenv(keyVariable) == state || os.Getenv(keyVariable) == notEntered+state) {
+	if os.Getenv(dirVariable) == dir && (os.Getenv(keyVariable) == state || os.Getenv(keyVariable) == failed+state) {
 		return nil, nil
 	}
 	change := leaveFolder()
@@ -169,7 +170,7 @@ func (a *app) hookChange(c *cobra.Command) (map[string]*string, error) {
 	}
 	variables, err := a.enterFolder(c, dir, &permission, change)
 	if err != nil {
-		set(change, map[string]string{dirVariable: dir, keyVariable: notEntered + state})
+		set(change, map[string]string{dirVariable: dir, keyVariable: failed + state})
 		return change, err
 	}
 	old := map[string]*string{}
