@@ -155,10 +155,6 @@ func completeWords(places ...func(c *cobra.Command, before []string, word string
 	}
 }
 
-func (a *app) offerPIDs(c *cobra.Command, _ []string, word string) offers {
-	return a.knownPIDs(c.Context(), word)
-}
-
 // offerSigners offers the keys of the policy.
 func (a *app) offerSigners(c *cobra.Command, _ []string, word string) offers {
 	var t protocol.Trust
