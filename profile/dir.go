@@ -2,6 +2,7 @@ package profile
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -160,10 +161,8 @@ func (d *Dir) failed(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case protocol.CodeOf(err) == protocol.Exhausted || protocol.CodeOf(err) == protocol.Canceled:
-		return err
 	case errors.Is(err, fs.ErrPermission) || readOnly(err):
 		return protocol.Errorf(protocol.Denied, "profile %s: %w", d.Name, err).WithHint("the folder must be writable by its user: %s", d.path)
 	}
-	return protocol.Errorf(protocol.CodeOf(err), "profile %s: %w", d.Name, err)
+	return fmt.Errorf("profile %s: %w", d.Name, err)
 }
