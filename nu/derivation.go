@@ -16,7 +16,7 @@ import (
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
-	"name", "version", "src", "packages", "build", "env", "run", "commands", "platform", "data",
+	"name", "version", "src", "packages", "build", "env", "merge", "run", "commands", "platform", "data",
 }, policyFields...)
 
 // derivation returns the PIR for the argument of `derivation`.
@@ -30,7 +30,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	if p.Kind == "" {
 		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
-	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, running, facts}
+	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, merging, running, facts}
 	for _, step := range steps {
 		if err := step(p, spec); err != nil {
 			return nil, asRefusal(err)
@@ -116,7 +116,7 @@ func names(p *pir.PIR, spec nuon.Record) error {
 		return wrong("version", `quote it, such as "1.3.1"`, "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Data {
-		for _, field := range []string{"src", "packages", "build", "env", "run", "commands", "platform"} {
+		for _, field := range []string{"src", "packages", "build", "env", "merge", "run", "commands", "platform"} {
 			if _, there := spec[field]; there {
 				return wrong(field, "a value needs no inputs", "does not go with `data`")
 			}
@@ -195,9 +195,6 @@ func environment(p *pir.PIR, spec nuon.Record) error {
 	if !ok {
 		return wrong("env", "write a record: env: {CC: clang}", "is a %s", typeName(v))
 	}
-	if p.Kind != pir.Build {
-		return wrong("env", "", "goes only with `build`")
-	}
 	p.Env = map[string]string{}
 	for name, v := range rec {
 		switch v := v.(type) {
@@ -210,6 +207,38 @@ func environment(p *pir.PIR, spec nuon.Record) error {
 		default:
 			return wrong("env."+name, "make it a string", "is a %s", typeName(v))
 		}
+	}
+	return nil
+}
+
+// merging reads how the files of packages enter an environment.
+func merging(p *pir.PIR, spec nuon.Record) error {
+	v, there := spec["merge"]
+	if !there {
+		return nil
+	}
+	rec, ok := v.(nuon.Record)
+	if !ok {
+		return wrong("merge", "write a record: merge: {lua: {priority: 1}}", "is a %s", typeName(v))
+	}
+	if p.Kind != pir.Env {
+		return wrong("merge", "an environment has `packages` and no `build`", "goes only with an environment")
+	}
+	for name, v := range rec {
+		choices, ok := v.(nuon.Record)
+		if !ok {
+			return wrong("merge."+name, "write a record: {priority: 1, leave: [bin/x], rename: {bin/a: bin/b}}", "is a %s", typeName(v))
+		}
+		m, err := pir.ParseMerge(choices)
+		if err != nil {
+			return wrong("merge."+name, "", "%v", err)
+		}
+		slices.Sort(m.Leave)
+		m.Leave = slices.Compact(m.Leave)
+		if p.Merge == nil {
+			p.Merge = map[string]pir.Merge{}
+		}
+		p.Merge[name] = m
 	}
 	return nil
 }

@@ -87,6 +87,14 @@ func fromRecord(rec nuon.Record) (*PIR, error) {
 		}
 		p.Env[k] = text
 	}
+	for name := range r.rec(rec, "merge") {
+		m, err := ParseMerge(r.rec(r.rec(rec, "merge"), name))
+		r.fail("merge", err)
+		if p.Merge == nil {
+			p.Merge = map[string]Merge{}
+		}
+		p.Merge[name] = m
+	}
 	return p, r.err
 }
 

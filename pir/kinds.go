@@ -105,6 +105,11 @@ func (p *PIR) checkPackage() error {
 	if err := checkRefs("packages", p.Packages); err != nil {
 		return err
 	}
+	for k := range p.Env {
+		if !envPattern.MatchString(k) {
+			return fieldErr("env", "%.100q is not the name of an environment variable", k)
+		}
+	}
 	return checkRun(p.Run)
 }
 
@@ -115,16 +120,35 @@ func (p *PIR) checkEnv() error {
 	if len(p.Packages) == 0 {
 		return fieldErr("packages", "an environment without packages")
 	}
-	return nil
+	return p.checkMerge()
 }
 
 func (p *PIR) recordEnv(rec nuon.Record, ref func(PID) string) {
+	p.recordPackage(rec, ref)
+	if len(p.Merge) > 0 {
+		merge := nuon.Record{}
+		for name, m := range p.Merge {
+			merge[name] = MergeRecord(m)
+		}
+		rec["merge"] = merge
+	}
+}
+
+// recordPackage adds the fields that a build and an env have in common.
+func (p *PIR) recordPackage(rec nuon.Record, ref func(PID) string) {
 	rec["name"], rec["version"], rec["platform"] = p.Name, p.Version, p.Platform.String()
 	if len(p.Packages) > 0 {
 		rec["packages"] = refs(p.Packages, ref)
 	}
 	if len(p.Run) > 0 {
 		rec["run"] = p.Run
+	}
+	if len(p.Env) > 0 {
+		env := nuon.Record{}
+		for k, v := range p.Env {
+			env[k] = v
+		}
+		rec["env"] = env
 	}
 }
 
@@ -143,29 +167,17 @@ func (p *PIR) checkBuild() error {
 			return fieldErr("build", "unknown field %q", k)
 		}
 	}
-	for k := range p.Env {
-		if !envPattern.MatchString(k) {
-			return fieldErr("env", "%.100q is not the name of an environment variable", k)
-		}
-	}
 	return nil
 }
 
 func (p *PIR) recordBuild(rec nuon.Record, ref func(PID) string) {
-	p.recordEnv(rec, ref)
+	p.recordPackage(rec, ref)
 	rec["nu"], rec["build"] = Edition, p.Build
 	switch {
 	case !p.Src.One.IsZero():
 		rec["src"] = ref(p.Src.One)
 	case len(p.Src.Named) > 0:
 		rec["src"] = refs(p.Src.Named, ref)
-	}
-	if len(p.Env) > 0 {
-		env := nuon.Record{}
-		for k, v := range p.Env {
-			env[k] = v
-		}
-		rec["env"] = env
 	}
 	if len(p.Policy) > 0 {
 		rec["policy"] = p.Policy

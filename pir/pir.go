@@ -42,7 +42,8 @@ type PIR struct {
 	Packages map[string]PID    // of build, env: inputs, by the name the closure uses
 	Src      Src               // of build
 	Build    nuon.Record       // of build: the frozen closure {nu, captures, defs}
-	Env      map[string]string // of build: environment variables
+	Env      map[string]string // of build: variables of its programs; of env: variables of a shell in it
+	Merge    map[string]Merge  // of env: how the files of packages enter it, by the names in Packages
 	Run      nuon.Record       // of build, env: commands, permissions, service
 	Policy   nuon.Record       // of build: license, memory safety, fixed CVEs
 

@@ -44,7 +44,14 @@ func samples(t testing.TB) map[string]*PIR {
 			Kind: Build, Name: "x", Platform: Platform{OS: "linux", CPU: "x86_64_v3", Libc: "gnu"},
 			Src: Src{Named: map[string]PID{"b": id(1), "a": id(2)}}, Build: nuon.Record{"nu": "{}"},
 		},
-		"env":  {Kind: Env, Name: "profile", Packages: map[string]PID{"lua": id(9)}},
+		"env": {Kind: Env, Name: "profile", Packages: map[string]PID{"lua": id(9)}},
+		"env-merge": {
+			Kind: Env, Name: "dev", Packages: map[string]PID{"lua": id(9), "luajit": id(8)}, Env: map[string]string{"LUA_PATH": "./?.lua"},
+			Merge: map[string]Merge{
+				"lua":    {Priority: 5, Rename: map[string]string{"bin/lua": "bin/lua-5.5"}},
+				"luajit": {Leave: []string{"bin/lua*", "share/doc"}},
+			},
+		},
 		"data": {Kind: Data, Name: "motd", Data: nuon.Record{"text": "hé"}},
 	}
 }
@@ -108,6 +115,60 @@ func TestEncodeRefuses(t *testing.T) {
 		change(p)
 		if b, err := p.Encode(); err == nil {
 			t.Errorf("%s: got %s, want an error", name, b)
+		}
+	}
+}
+
+func TestMergeRefuses(t *testing.T) {
+	for name, m := range map[string]Merge{
+		"nothing":     {},
+		"priority":    {Priority: MaxPriority + 1},
+		"above":       {Leave: []string{"../x"}},
+		"absolute":    {Leave: []string{"/bin"}},
+		"not clean":   {Leave: []string{"bin//x"}},
+		"root":        {Leave: []string{"."}},
+		"pattern":     {Leave: []string{"bin/["}},
+		"not sorted":  {Leave: []string{"b", "a"}},
+		"twice":       {Leave: []string{"a", "a"}},
+		"rename up":   {Rename: map[string]string{"bin/a": "../a"}},
+		"rename root": {Rename: map[string]string{"": "x"}},
+		"same name":   {Rename: map[string]string{"a": "a"}},
+		"same target": {Rename: map[string]string{"a": "c", "b": "c"}},
+		"zero byte":   {Rename: map[string]string{"a": "b\x00"}},
+	} {
+		p := samples(t)["env"]
+		p.Merge = map[string]Merge{"lua": m}
+		if b, err := p.Encode(); err == nil {
+			t.Errorf("%s: got %s, want an error", name, b)
+		}
+	}
+	p := samples(t)["env"]
+	p.Merge = map[string]Merge{"none": {Priority: 1}}
+	if b, err := p.Encode(); err == nil {
+		t.Errorf("a package that is not there: got %s, want an error", b)
+	}
+	for _, text := range []string{`{priority: "1"}`, `{leave: x}`, `{leave: [1]}`, `{rename: {a: 1}}`, `{other: 1}`, `{priority: 4611686018427387904}`} {
+		rec, err := nuon.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := ParseMerge(rec.(nuon.Record)); err == nil {
+			t.Errorf("%s: got %+v, want an error", text, m)
+		}
+	}
+}
+
+func TestMergePath(t *testing.T) {
+	m := Merge{
+		Leave:  []string{"bin/luac*", "share/doc"},
+		Rename: map[string]string{"bin/lua": "bin/lua5", "share": "usr/share", "share/man": "man"},
+	}
+	for at, want := range map[string]string{
+		"bin/lua": "bin/lua5", "bin/luax": "bin/luax", "bin/luac": "", "bin/luac5/x": "", "share/doc/a/b": "", "share/docs": "usr/share/docs",
+		"share/man/man1/lua.1": "man/man1/lua.1", "share": "usr/share", "bin": "bin",
+	} {
+		if got, kept := m.Path(at); got != want || kept != (want != "") {
+			t.Errorf("%s: got %q, %v; want %q", at, got, kept, want)
 		}
 	}
 }

@@ -120,6 +120,12 @@ func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
 // Meshes returns the folder of the meshes that the node is in.
 func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
 
+// Mount returns the folder in which the packages of the store appear under their PIDs.
+func (h Home) Mount() string { return filepath.Join(h.Data, "mnt") }
+
+// Profiles returns the folder of the user's profiles.
+func (h Home) Profiles() string { return filepath.Join(h.Data, "profiles") }
+
 // MachineCode returns the folder of compiled WebAssembly. Workers have it read-only.
 func (h Home) MachineCode() string { return filepath.Join(h.Cache, "machine") }
 

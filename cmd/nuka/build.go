@@ -63,7 +63,8 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 type buildOptions struct {
 	check, keepFailed, verbose bool
 	jobs, cores                int
-	root                       string // the name of a root to store for the package; "" stores none
+	root                       string          // the name of a root to store for the package; "" stores none
+	roots                      []protocol.Root // more roots to store
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
@@ -90,6 +91,22 @@ func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOpti
 
 // evalConnected evaluates a package and connects to the daemon at the same time.
 func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*control.Client, *nu.Result, error) {
+	client, results, err := a.evalAll(ctx, []asked{{pkg, args, a.set}})
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, results[0], nil
+}
+
+// An asked names a package as the user asked for it.
+type asked struct {
+	pkg  string
+	args []string
+	set  string // folder of the package set; "" is the embedded set
+}
+
+// evalAll evaluates packages and connects to the daemon at the same time. The caller closes the client.
+func (a *app) evalAll(ctx context.Context, packages []asked) (*control.Client, []*nu.Result, error) {
 	type connection struct {
 		client *control.Client
 		err    error
@@ -99,7 +116,7 @@ func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*co
 		client, err := a.connect(ctx)
 		connected <- connection{client, err}
 	}()
-	result, err := a.eval(ctx, pkg, args)
+	results, err := a.evalEach(ctx, packages)
 	c := <-connected
 	if err == nil {
 		err = c.err
@@ -110,7 +127,7 @@ func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*co
 		}
 		return nil, nil, err
 	}
-	return c.client, result, nil
+	return c.client, results, nil
 }
 
 // realize asks the daemon to realize the result of an evaluation.
@@ -120,8 +137,9 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	}
 	call, packages := a.realizeArgs(result)
 	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
+	call.Roots = o.roots
 	if o.root != "" {
-		call.Roots = []protocol.Root{{Name: o.root, PID: result.Root}}
+		call.Roots = append(call.Roots, protocol.Root{Name: o.root, PID: result.Root})
 	}
 	registries, err := a.registries(result)
 	if err != nil {

@@ -80,7 +80,7 @@ func (o *offers) add(word, name, text string) {
 
 // setPackages offers the packages of the set: those that users run by name, and all packages of a folder if the word names that folder.
 func (a *app) setPackages(word string) offers {
-	set, _, err := a.setFS()
+	set, _, err := setFS(a.set)
 	if err != nil {
 		return nil
 	}
@@ -153,10 +153,6 @@ func completeWords(places ...func(c *cobra.Command, before []string, word string
 		}
 		return places[len(before)](c, before, word), cobra.ShellCompDirectiveNoFileComp
 	}
-}
-
-func (a *app) offerPIDs(c *cobra.Command, _ []string, word string) offers {
-	return a.knownPIDs(c.Context(), word)
 }
 
 // offerSigners offers the keys of the policy.

@@ -91,7 +91,7 @@ func (a *app) paramsOf(pkg string) []nu.Param {
 
 // signature reads the parameters of a package and the comment above them.
 func (a *app) signature(pkg string) (string, []nu.Param, error) {
-	mounts, file, err := a.find(pkg)
+	mounts, file, err := a.find(pkg, a.set)
 	if err != nil {
 		return "", nil, err
 	}

@@ -91,12 +91,12 @@ func evaluationOf(r *nu.Result) evaluation {
 	return out
 }
 
-// setFS returns the package set.
-func (a *app) setFS() (fs.FS, string, error) {
-	if a.set == "" {
+// setFS returns the package set in a folder; "" is the embedded set.
+func setFS(at string) (fs.FS, string, error) {
+	if at == "" {
 		return packages.FS, "", nil
 	}
-	dir, err := filepath.Abs(a.set)
+	dir, err := filepath.Abs(at)
 	if err != nil {
 		return nil, "", err
 	}
@@ -117,14 +117,14 @@ func setNames() []string {
 	return names
 }
 
-// find returns the mounts for an evaluation and the package file in them.
-func (a *app) find(pkg string) (mounts []nu.Mount, file string, err error) {
-	set, host, err := a.setFS()
+// find returns the mounts for an evaluation with the package set in setDir, and the package file in them.
+func (a *app) find(pkg, setDir string) (mounts []nu.Mount, file string, err error) {
+	set, host, err := setFS(setDir)
 	if err != nil {
 		return nil, "", err
 	}
 	mounts = []nu.Mount{{Path: setMount, FS: set, Host: host, Library: true}}
-	if !strings.HasSuffix(pkg, ".nu") && !strings.HasPrefix(pkg, ".") && !filepath.IsAbs(pkg) {
+	if !isFile(pkg) {
 		name, err := findInSet(set, pkg)
 		return mounts, path.Join(setMount, name), err
 	}
@@ -151,6 +151,11 @@ func (a *app) find(pkg string) (mounts []nu.Mount, file string, err error) {
 	}
 	mounts = append(mounts, nu.Mount{Path: userMount, FS: root.FS(), Host: shorter(project)})
 	return mounts, path.Join(userMount, filepath.ToSlash(rel)), nil
+}
+
+// isFile reports whether PKG names a package file, and not a package of the set.
+func isFile(pkg string) bool {
+	return strings.HasSuffix(pkg, ".nu") || strings.HasPrefix(pkg, ".") || filepath.IsAbs(pkg)
 }
 
 // projectOf returns the folder whose files a package file may use:
@@ -211,26 +216,35 @@ func findInSet(set fs.FS, name string) (string, error) {
 
 // eval evaluates a package.
 func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, error) {
-	mounts, file, err := a.find(pkg)
+	results, err := a.evalEach(ctx, []asked{{pkg, args, a.set}})
 	if err != nil {
 		return nil, err
 	}
+	return results[0], nil
+}
+
+// evalEach evaluates packages one after the other.
+func (a *app) evalEach(ctx context.Context, packages []asked) ([]*nu.Result, error) {
 	engine, err := nu.New(ctx, &nu.Options{CacheDir: a.home.Cache, Kinds: source.Table()})
 	if err != nil {
 		return nil, err
 	}
 	defer engine.Close()
-	result, err := engine.Eval(ctx, &nu.Request{
-		Sets: mounts, File: file, Args: args,
-		MissingHash: a.missingHash,
-	})
-	if err != nil {
-		return nil, err
+	results := make([]*nu.Result, len(packages))
+	for i, p := range packages {
+		mounts, file, err := a.find(p.pkg, p.set)
+		if err != nil {
+			return nil, err
+		}
+		results[i], err = engine.Eval(ctx, &nu.Request{Sets: mounts, File: file, Args: p.args, MissingHash: a.missingHash})
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range results[i].Messages {
+			fmt.Fprintln(a.err, printable(m))
+		}
 	}
-	for _, m := range result.Messages {
-		fmt.Fprintln(a.err, printable(m))
-	}
-	return result, nil
+	return results, nil
 }
 
 // missingHash fetches a source that has no hash yet, so that the error can show the hash.

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -23,133 +22,67 @@ func (a *app) call(c *cobra.Command, op protocol.Op, args, result any, o *contro
 	return client.Call(c.Context(), op, args, result, o)
 }
 
-func (a *app) showCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:               "show PID|CID",
-		Short:             "show a package or content",
-		Long:              "Show prints what the node knows of a PID, a CID, or the unique beginning of a PID.",
-		Args:              exactArgs("PID"),
-		ValidArgsFunction: completeWords(a.offerPIDs),
-		RunE: func(c *cobra.Command, args []string) error {
-			var d protocol.Description
-			if err := a.call(c, protocol.OpDescribe, protocol.PathArgs{ID: args[0]}, &d, nil); err != nil {
-				return err
-			}
-			if a.json {
-				return a.terminal.json(d)
-			}
-			return a.show(&d)
-		},
-	}
-	a.jsonFlag(c)
-	return c
-}
-
-func (a *app) show(d *protocol.Description) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, printable(value))
-		}
-	}
-	line("name", strings.TrimSpace(d.Name+" "+d.Version))
-	line("kind", string(d.Kind))
-	line("pid", d.PID)
-	line("cid", d.CID)
-	if d.Root != nil {
-		line("size", size(d.Size))
-	} else {
-		line("size", "not in the store")
-	}
-	for _, p := range d.PIDs {
-		if p != d.PID {
-			line("same as", p)
-		}
-	}
-	for _, r := range d.Refs {
-		line("refers to", r)
-	}
-	for _, o := range d.Origins {
-		line("origin", o)
-	}
-	for _, at := range d.Attestations {
-		line("attested", fmt.Sprintf("%s by %s", at.Issued.Format("2006-01-02 15:04:05"), at.Signer))
-	}
-	line("pir", d.PIR)
-	return w.Flush()
-}
-
 func (a *app) lsCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:               "ls PID [PATH]",
-		Short:             "list the files of a package",
-		Args:              rangeArgs(1, "PID", "PATH"),
-		ValidArgsFunction: completeWords(a.offerPIDs),
-		RunE: func(c *cobra.Command, args []string) error {
-			var entries []protocol.Entry
-			if err := a.call(c, protocol.OpList, pathArgs(args), &entries, nil); err != nil {
-				return err
-			}
-			if a.json {
-				return a.terminal.json(entries)
-			}
-			for _, e := range entries {
-				mark := ""
-				switch {
-				case !a.decorates(): // a program needs the names without decoration
-				case e.Kind == protocol.KindDir:
-					mark = "/"
-				case e.Kind == protocol.KindSymlink:
-					mark = " -> " + e.Target
-				case e.Exec:
-					mark = "*"
-				}
-				fmt.Fprintf(a.out, "%10d  %s%s\n", e.Size, printable(e.Path), printable(mark))
-			}
-			return nil
-		},
+		Use:     "ls PKG [PATH] [flags of the package]",
+		Short:   "list the files of a package",
+		Example: "  nuka ls lua\n  nuka ls lua bin",
 	}
 	a.jsonFlag(c)
-	return c
-}
-
-func pathArgs(args []string) protocol.PathArgs {
-	p := protocol.PathArgs{ID: args[0]}
-	if len(args) > 1 {
-		p.Path = args[1]
-	}
-	return p
+	return a.namedCommand(c, true, func(c *cobra.Command, t *thing, path string) error {
+		var entries []protocol.Entry
+		if err := a.call(c, protocol.OpList, protocol.PathArgs{ID: t.id, Path: path}, &entries, nil); err != nil {
+			return err
+		}
+		if a.json {
+			return a.terminal.json(entries)
+		}
+		for _, e := range entries {
+			mark := ""
+			switch {
+			case !a.decorates(): // a program needs the names without decoration
+			case e.Kind == protocol.KindDir:
+				mark = "/"
+			case e.Kind == protocol.KindSymlink:
+				mark = " -> " + e.Target
+			case e.Exec:
+				mark = "*"
+			}
+			fmt.Fprintf(a.out, "%10d  %s%s\n", e.Size, printable(e.Path), printable(mark))
+		}
+		return nil
+	})
 }
 
 func (a *app) catCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "cat PID [PATH]",
-		Short:             "print a file of a package",
-		Args:              rangeArgs(1, "PID", "PATH"),
-		ValidArgsFunction: completeWords(a.offerPIDs),
-		RunE: func(c *cobra.Command, args []string) error {
-			err := a.call(c, protocol.OpRead, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
-			if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
-				return a.noFile(c, args)
-			}
-			return err
-		},
+	c := &cobra.Command{
+		Use:     "cat PKG [PATH] [flags of the package]",
+		Short:   "print a file of a package",
+		Example: "  nuka cat lua share/doc/readme",
 	}
+	return a.namedCommand(c, true, func(c *cobra.Command, t *thing, path string) error {
+		args := protocol.PathArgs{ID: t.id, Path: path}
+		err := a.call(c, protocol.OpRead, args, nil, &control.CallOptions{Reply: a.out})
+		if e := protocol.AsError(err); err != nil && strings.HasSuffix(e.Message, " is a directory") {
+			return a.noFile(c, args)
+		}
+		return err
+	})
 }
 
 // noFile returns the error for a folder in place of a file. The error lists the files in the folder.
-func (a *app) noFile(c *cobra.Command, args []string) error {
+func (a *app) noFile(c *cobra.Command, args protocol.PathArgs) error {
 	const most = 5
-	what := strings.Join(args, " ")
+	what := strings.TrimSpace(args.ID + " " + args.Path)
 	err := protocol.Errorf(protocol.Invalid, "%s is a folder", what)
 	var entries []protocol.Entry
-	if a.call(c, protocol.OpList, pathArgs(args), &entries, nil) != nil {
+	if a.call(c, protocol.OpList, args, &entries, nil) != nil {
 		return err.WithHint("its files: nuka ls %s", what)
 	}
 	var files []string
 	for _, e := range entries {
 		if e.Kind != protocol.KindDir {
-			files = append(files, path.Join(append(slices.Clone(args[1:]), e.Path)...))
+			files = append(files, path.Join(args.Path, e.Path))
 		}
 	}
 	switch more := len(files) - most; {
@@ -162,15 +95,13 @@ func (a *app) noFile(c *cobra.Command, args []string) error {
 }
 
 func (a *app) logCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "log PID",
-		Short:             "print the log of a package's build",
-		Args:              exactArgs("PID"),
-		ValidArgsFunction: completeWords(a.offerPIDs),
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.call(c, protocol.OpLog, pathArgs(args), nil, &control.CallOptions{Reply: a.out})
-		},
+	c := &cobra.Command{
+		Use:   "log PKG [flags of the package]",
+		Short: "print the log of a package's build",
 	}
+	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
+		return a.call(c, protocol.OpLog, protocol.PathArgs{ID: t.id}, nil, &control.CallOptions{Reply: a.out})
+	})
 }
 
 func (a *app) storeCommand() *cobra.Command {

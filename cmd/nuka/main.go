@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/profile"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -24,6 +25,9 @@ func run(t *terminal, args []string) int {
 	defer stop()
 	// A second Ctrl-C ends the process at once.
 	context.AfterFunc(ctx, stop)
+	if len(args) > 0 && args[0] == profile.LaunchCommand {
+		return t.launch(ctx, args[1:])
+	}
 	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
 	if err == nil {
@@ -65,7 +69,7 @@ type app struct {
 	nodeEmpty bool // NUKA_NODE is set to ""
 }
 
-func newRoot(t *terminal) (*cobra.Command, error) {
+func newApp(t *terminal) (*app, error) {
 	user, _ := os.UserHomeDir()
 	home, err := findHome(user)
 	if err != nil {
@@ -76,7 +80,14 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 			return nil, err
 		}
 	}
-	a := &app{terminal: t, home: home, user: user}
+	return &app{terminal: t, home: home, user: user}, nil
+}
+
+func newRoot(t *terminal) (*cobra.Command, error) {
+	a, err := newApp(t)
+	if err != nil {
+		return nil, err
+	}
 	root := &cobra.Command{
 		Use:   "nuka",
 		Short: "build, share and run packages",
@@ -106,7 +117,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 	root.SetFlagErrorFunc(a.flagError)
 	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "look", Title: "Inspection:"},
+	root.AddGroup(&cobra.Group{ID: "work", Title: "Packages:"}, &cobra.Group{ID: "profile", Title: "Installed packages:"}, &cobra.Group{ID: "look", Title: "Inspection:"},
 		&cobra.Group{ID: "peers", Title: "Other nodes:"}, &cobra.Group{ID: "node", Title: "The node:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -114,7 +125,10 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 			root.AddCommand(c)
 		}
 	}
-	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
+	add("work", a.runCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand())
+	add("profile", a.installCommand(), a.removeCommand(), a.upgradeCommand(), a.rollbackCommand(), a.listCommand(), a.historyCommand(),
+		a.diffCommand(), a.pinCommand(true), a.pinCommand(false), a.hookCommand(), a.allowCommand(true), a.allowCommand(false))
+	root.AddCommand(a.enterCommand())
 	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand(), a.rootCommand())
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
@@ -192,6 +206,9 @@ func rangeArgs(least int, names ...string) cobra.PositionalArgs {
 
 func (a *app) jsonFlag(c *cobra.Command) { c.Flags().BoolVar(&a.json, "json", false, "write JSON") }
 
+// withoutPackage annotates a command that takes PKG, and does something else without it.
+const withoutPackage = "without-package"
+
 var errHelp = errors.New("help was asked for")
 
 // splitPackage parses the words of a command that takes PKG [flags of the package] [-- words for the program].
@@ -239,7 +256,7 @@ func (a *app) splitPackage(c *cobra.Command, words []string) (pkg string, pkgArg
 	if err := a.checkNode(); err != nil {
 		return "", nil, nil, err
 	}
-	if pkg == "" {
+	if pkg == "" && c.Annotations[withoutPackage] == "" {
 		return "", nil, nil, protocol.Errorf(protocol.Invalid, "%s: PKG is missing", c.Name()).
 			WithHint("give a package file, or a name of the package set: %s", strings.Join(setNames(), ", "))
 	}

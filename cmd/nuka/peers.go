@@ -8,13 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/node/control"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
 func (a *app) shareCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "share PKG|PID [flags of the package]",
+		Use:   "share PKG [flags of the package]",
 		Short: "publish a package to the public swarm, and build it first if it is missing",
 		Long: `Share announces a package and the packages that it refers to, and prints a ticket. Another node fetches
 the package with: nuka get TICKET. The node gives packages that were not shared to members of its meshes only,
@@ -25,27 +24,27 @@ unless a rule in config.nuon says otherwise.`,
 	o.flags(c)
 	a.packageFlags(c)
 	a.jsonFlag(c)
+	c.Long += "\n\n" + namesHelp
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("share: %q: no program runs, so nothing takes this argument", rest[0])
 		}
-		var client *control.Client
-		id := pkg
-		_, err := pir.ParsePID(pkg)
-		if err == nil {
-			client, err = a.connect(c.Context())
-		} else {
-			var realized *protocol.Realized
-			if client, realized, err = a.build(c.Context(), pkg, args, &o); err == nil {
-				id = realized.Outputs[0].PID.String()
-			}
+		t, err := a.named(c.Context(), pkg, args)
+		if err != nil {
+			return err
 		}
+		client, err := a.connect(c.Context())
 		if err != nil {
 			return err
 		}
 		defer client.Close()
+		if t.result != nil {
+			if _, err := a.realize(c.Context(), client, t.result, &o); err != nil {
+				return err
+			}
+		}
 		var s protocol.Shared
-		if err := client.Call(c.Context(), protocol.OpShare, protocol.PathArgs{ID: id}, &s, nil); err != nil {
+		if err := client.Call(c.Context(), protocol.OpShare, protocol.PathArgs{ID: t.id}, &s, nil); err != nil {
 			return err
 		}
 		if a.json {

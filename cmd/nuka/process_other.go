@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 
 	"github.com/MordragT/nuka/node/control"
 )
@@ -23,3 +24,6 @@ func interrupt(pid int) error {
 	}
 	return p.Kill()
 }
+
+// exitStatus returns the exit code of a program that ended.
+func exitStatus(e *exec.ExitError) int { return e.ExitCode() }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,3 +27,11 @@ func alive(pid int, _ string) bool {
 
 // interrupt asks a process to end. A second call ends it at once.
 func interrupt(pid int) error { return unix.Kill(pid, unix.SIGTERM) }
+
+// exitStatus returns the exit code of a program that ended, as a shell reports it: 128 and the number of the signal that ended it.
+func exitStatus(e *exec.ExitError) int {
+	if status, ok := e.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return e.ExitCode()
+}

@@ -176,31 +176,28 @@ func (a *app) showTrust(t *protocol.Trust) error {
 
 func (a *app) trustWhy() *cobra.Command {
 	c := a.explainCommand()
-	c.Use, c.Short, c.GroupID = "why PID", "explain which statements decided about a package", ""
+	c.Use, c.Short, c.GroupID = "why PKG [flags of the package]", "explain which statements decided about a package", ""
 	return c
 }
 
 func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "explain PID",
+		Use:   "explain PKG [flags of the package]",
 		Short: "explain why a package was built, fetched or refused",
 		Long: `Explain shows which statements decided the content of a package, which statements are missing or do not count and why,
 its inputs, the plan if the store does not have it, and how its description differs from others of the same name and version.`,
-		Args: exactArgs("PID"),
-		RunE: func(c *cobra.Command, args []string) error {
-			var e protocol.Explanation
-			if err := a.call(c, protocol.OpExplain, pathArgs(args), &e, nil); err != nil {
-				return err
-			}
-			if a.json {
-				return a.terminal.json(e)
-			}
-			return a.showExplanation(&e)
-		},
 	}
-	c.ValidArgsFunction = completeWords(a.offerPIDs)
 	a.jsonFlag(c)
-	return c
+	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
+		var e protocol.Explanation
+		if err := a.call(c, protocol.OpExplain, protocol.PathArgs{ID: t.id}, &e, nil); err != nil {
+			return err
+		}
+		if a.json {
+			return a.terminal.json(e)
+		}
+		return a.showExplanation(&e)
+	})
 }
 
 func (a *app) showExplanation(e *protocol.Explanation) error {

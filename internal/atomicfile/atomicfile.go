@@ -44,6 +44,9 @@ func Rename(from, to string) error {
 	return syncDir(filepath.Dir(to))
 }
 
+// SyncDir makes the names in a folder durable.
+func SyncDir(dir string) error { return syncDir(dir) }
+
 // Remove removes a file.
 func Remove(path string) error {
 	if err := os.Remove(path); err != nil {

@@ -168,6 +168,7 @@ var rules = []rule{
 			"nu/cache.go":                  "a cache",
 			"source/":                      "downloads and unpacked files, which are fetched again",
 			"cmd/nuka/remote.go":           "a cache",
+			"cmd/nuka/hook.go":             "launchers of a folder's environment, which the next entrance writes again",
 			"node/tidy/":                   "what is removed",
 		},
 	},

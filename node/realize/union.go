@@ -1,6 +1,7 @@
 package realize
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -23,43 +25,93 @@ type union struct {
 	lists   map[string][]string  // names in a folder, sorted
 }
 
-// newUnion merges trees. Folders are merged; a file or link may be in several trees if it is the same in all.
-func newUnion(ctx context.Context, store Trees, names []string, roots []cid.CID) (*union, error) {
-	u := &union{ctx: ctx, store: store, entries: map[string]cas.Entry{}, lists: map[string][]string{}}
-	from := map[string]string{}
-	for i, root := range roots {
-		for e, err := range store.Entries(ctx, root) {
-			if err != nil {
-				return nil, err
-			}
-			at := e.Path
-			if at == "" {
-				at = "."
-				if e.Kind != cas.Dir {
-					return nil, protocol.Errorf(protocol.Invalid, "environment: %s is a single file, which cannot be merged", names[i])
-				}
-			}
-			have, taken := u.entries[at]
-			if taken && e.Kind == cas.Dir && have.Kind == cas.Dir {
-				continue
-			}
-			if taken && (e.Kind != have.Kind || e.CID != have.CID) {
-				return nil, protocol.Errorf(protocol.Invalid, "environment: %s and %s both have %s, and they differ", from[at], names[i], at).
-					WithHint("leave one of them out")
-			}
-			if taken {
-				continue
-			}
-			u.entries[at], from[at] = e, names[i]
-			if at != "." {
-				u.lists[path.Dir(at)] = append(u.lists[path.Dir(at)], path.Base(at))
-			}
+// A part is one package of a union.
+type part struct {
+	name  string
+	root  cid.CID
+	merge pir.Merge
+}
+
+// newUnion merges the trees of parts. Folders are merged; a file or link may be in several trees if it is the same in all.
+// If two trees differ at a path, the part of the larger priority provides it.
+func newUnion(ctx context.Context, store Trees, parts []part) (*union, error) {
+	u := &union{ctx: ctx, store: store, entries: map[string]cas.Entry{".": {Kind: cas.Dir}}, lists: map[string][]string{}}
+	parts = slices.Clone(parts)
+	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.merge.Priority, a.merge.Priority) })
+	from := map[string]*part{".": {}}
+	for i := range parts {
+		if err := u.add(&parts[i], from); err != nil {
+			return nil, err
 		}
 	}
 	for _, list := range u.lists {
 		slices.Sort(list)
 	}
 	return u, nil
+}
+
+// add adds the tree of a part. from holds the part that provides each path.
+func (u *union) add(p *part, from map[string]*part) error {
+	for e, err := range u.store.Entries(u.ctx, p.root) {
+		if err != nil {
+			return err
+		}
+		if e.Path == "" {
+			if e.Kind != cas.Dir {
+				return protocol.Errorf(protocol.Invalid, "environment: %s is a single file, which cannot be merged", p.name)
+			}
+			continue
+		}
+		at, kept := p.merge.Path(e.Path)
+		if !kept {
+			continue
+		}
+		hidden := false
+		for _, dir := range parents(at) { // they may be new: a renamed path
+			if hidden, err = u.put(p, dir, cas.Entry{Kind: cas.Dir}, from); hidden || err != nil {
+				break
+			}
+		}
+		if err == nil && !hidden {
+			_, err = u.put(p, at, e, from)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put adds an entry. It reports true if a part of a larger priority provides something else there.
+func (u *union) put(p *part, at string, e cas.Entry, from map[string]*part) (hidden bool, err error) {
+	have, taken := u.entries[at]
+	if !taken {
+		u.entries[at], from[at] = e, p
+		u.lists[path.Dir(at)] = append(u.lists[path.Dir(at)], path.Base(at))
+		return false, nil
+	}
+	if e.Kind == have.Kind && (e.Kind == cas.Dir || e.CID == have.CID) {
+		return false, nil
+	}
+	other := from[at]
+	switch {
+	case other == p:
+		return false, protocol.Errorf(protocol.Invalid, "environment: two files of %s become %s", p.name, at).WithHint("rename one of them to another name")
+	case other.merge.Priority > p.merge.Priority:
+		return true, nil
+	}
+	return false, protocol.Errorf(protocol.Invalid, "environment: %s and %s both have %s, and they differ", other.name, p.name, at).
+		WithHint("let one of them win, leave the file out, or rename it: --priority 1, --leave %s, --rename %s=NAME; in a package file: the field merge", at, at)
+}
+
+// parents returns the folders on the way to a path, outermost first.
+func parents(at string) (dirs []string) {
+	for i := range len(at) {
+		if at[i] == '/' {
+			dirs = append(dirs, at[:i])
+		}
+	}
+	return dirs
 }
 
 func (u *union) lookup(op, name string) (cas.Entry, error) {

@@ -277,21 +277,21 @@ func (w *work) inputs() ([]Input, error) {
 	return inputs, nil
 }
 
-// merge makes the environment of packages. If two packages have different files at one path, that is an error.
+// merge makes the environment of packages. If two packages have different files at one path, and none of them has the larger priority, that is an error.
 func (w *work) merge(ctx context.Context) (made, error) {
-	roots := make([]cid.CID, 0, len(w.pir.Packages))
 	names := slices.Sorted(maps.Keys(w.pir.Packages))
+	parts := make([]part, 0, len(names))
 	refs := make([]pir.PID, 0, len(names))
 	for _, name := range names {
 		id := w.pir.Packages[name]
-		roots = append(roots, w.contents[id])
+		parts = append(parts, part{name, w.contents[id], w.pir.Merge[name]})
 		of, err := w.g.r.Refs(id)
 		if err != nil {
 			return made{}, err
 		}
 		refs = append(refs, of...)
 	}
-	merged, err := newUnion(ctx, w.g.r.o.Store, names, roots)
+	merged, err := newUnion(ctx, w.g.r.o.Store, parts)
 	if err != nil {
 		return made{}, err
 	}
