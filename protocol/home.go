@@ -49,7 +49,7 @@ func (h Home) etc() string {
 	return h.Data
 }
 
-// Mount returns the folder in which each package is seen under its PID.
+// Mount returns the folder in which the packages of the store appear under their PIDs.
 func (h Home) Mount() string {
 	if h.System != "" {
 		return filepath.Join(h.System, "nuka", "store")
@@ -119,9 +119,6 @@ func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
 
 // Meshes returns the folder of the meshes that the node is in.
 func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
-
-// Mount returns the folder in which the packages of the store appear under their PIDs.
-func (h Home) Mount() string { return filepath.Join(h.Data, "mnt") }
 
 // Profiles returns the folder of the user's profiles.
 func (h Home) Profiles() string { return filepath.Join(h.Data, "profiles") }
