@@ -77,7 +77,7 @@ func TestRealizeRoots(t *testing.T) {
 	if h.realizer, err = realize.New(&realize.Options{Store: h.store, Key: h.private, Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
-	local := &request{Local: true, Event: func(protocol.Event) {}}
+	local := &request{Local: true, Here: true, Event: func(protocol.Event) {}}
 	args := protocol.RealizeArgs{Wanted: []pir.PID{id}, Roots: []protocol.Root{{Name: "profile/default/1", PID: id}}}
 	if _, err := h.realize(t.Context(), &request{Event: local.Event}, args); protocol.CodeOf(err) != protocol.Denied {
 		t.Errorf("a light peer of another machine: got %v", err)
