@@ -23,7 +23,8 @@ func (a *app) hookCommand() *cobra.Command {
 		Use:   "hook SHELL",
 		Short: "print the code that makes a shell find installed packages",
 		Long: `Hook prints code for a shell's start file. The code puts the profile into PATH, MANPATH and the paths of completions. Before each prompt it
-enters the folder's nuka.nu, if you have allowed that folder, and leaves it again. Running the code twice changes nothing.
+enters the folder's nuka.nu, if you have allowed that folder, and leaves it again. If a command is not found, the code prints which package of your
+sets has it. Running the code twice changes nothing.
 
   bash        ~/.bashrc:   eval "$(nuka hook bash)"
   zsh         ~/.zshrc:    eval "$(nuka hook zsh)", before compinit

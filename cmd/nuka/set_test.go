@@ -1,11 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"net/http"
+	"net/http/cgi"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/packages"
@@ -38,4 +49,57 @@ func TestEmbeddedIndex(t *testing.T) {
 	if d := cmp.Diff(string(want), string(packages.Index)); d != "" {
 		t.Errorf("packages/index.nuon (-want +got)\n%s\nwrite it again: go test ./cmd/nuka -run TestEmbeddedIndex -update", d)
 	}
+}
+
+// sethead DIR NUMBER LIFETIME [SEED [NAME]] signs a set with the key of a seed, as nuka set sign does, but with any lifetime: -1h has expired.
+func sethead(ts *testscript.TestScript, _ bool, args []string) {
+	number, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	life, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	seed, name := byte(1), "theirs"
+	if len(args) > 3 {
+		seed = args[3][0]
+	}
+	if len(args) > 4 {
+		name = args[4]
+	}
+	dir := ts.MkAbs(args[0])
+	root, err := os.OpenRoot(dir)
+	ts.Check(err)
+	defer root.Close()
+	h := &protocol.SetHead{Name: name, Number: number, Issued: time.Now().Add(min(0, life-time.Hour)), Expires: time.Now().Add(life)}
+	h.Root, err = set.Hash(context.Background(), root.FS())
+	ts.Check(err)
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))
+	ts.Check(h.Sign(key))
+	text, err := set.EncodeHead(h)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(dir, set.HeadFile), text, 0o644))
+	ts.Setenv("GOT_SIGNER", h.Signer.String())
+}
+
+// fill DIR COUNT makes a folder with that many empty files.
+func fill(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	for i := range n {
+		ts.Check(os.WriteFile(filepath.Join(dir, fmt.Sprintf("p%d.nu", i)), nil, 0o644))
+	}
+}
+
+// serveGit answers below /git/ with the repositories of a folder, by this machine's git.
+func serveGit(t *testing.T, root string) http.Handler {
+	out, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal("the scenes of sets need git: ", err)
+	}
+	return http.StripPrefix("/git", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		(&cgi.Handler{
+			Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+			Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_NOSYSTEM=1", "HOME=" + root, "GIT_PROTOCOL=" + r.Header.Get("Git-Protocol")},
+		}).ServeHTTP(w, r)
+	}))
 }
