@@ -23,7 +23,7 @@ const (
 // A Hit is a package that was found.
 type Hit struct {
 	Entry *Entry
-	Rank  Rank // the worst of the ranks of all words
+	Rank  Rank // the mean of the ranks of all words
 	score int
 }
 
@@ -33,25 +33,23 @@ const MaxHits = 1000
 // Search returns the packages to which each of the words leads, best first: by name, the beginning of a name, a word of the description, a
 // command, a file. A word of three or more letters finds words of descriptions, commands and files that begin with it, too, after the others.
 func (x *Index) Search(words []string) ([]Hit, error) {
-	var scores map[uint32]int
-	for _, word := range words {
-		found := map[uint32]int{}
+	scores, found := make([]int32, x.entries), make([]uint8, x.entries)
+	for i, word := range words {
+		clear(found)
 		x.find(strings.ToLower(word), found)
-		if scores == nil {
-			scores = found
-			continue
-		}
-		for n, score := range scores {
-			if more, ok := found[n]; ok {
-				scores[n] = score + more
+		for n, score := range found {
+			if score == 0 || i > 0 && scores[n] == 0 {
+				scores[n] = 0
 			} else {
-				delete(scores, n)
+				scores[n] += int32(score)
 			}
 		}
 	}
-	numbers := make([]uint32, 0, len(scores))
-	for n := range scores {
-		numbers = append(numbers, n)
+	var numbers []uint32
+	for n, score := range scores {
+		if score > 0 {
+			numbers = append(numbers, uint32(n))
+		}
 	}
 	// Numbers are in the order of names.
 	slices.SortFunc(numbers, func(a, b uint32) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
@@ -61,7 +59,7 @@ func (x *Index) Search(words []string) ([]Hit, error) {
 		if err != nil {
 			return nil, err
 		}
-		hits = append(hits, Hit{Entry: e, Rank: Rank(scores[n] / max(1, len(words)) / 2), score: scores[n]})
+		hits = append(hits, Hit{Entry: e, Rank: Rank((int(scores[n])/len(words) + 1) / 2), score: int(scores[n])})
 	}
 	return hits, nil
 }
@@ -74,13 +72,13 @@ func SortHits(hits []Hit) {
 }
 
 // find adds the packages to which a word leads: twice the rank, and one less for the beginning of a word.
-func (x *Index) find(word string, found map[uint32]int) {
+func (x *Index) find(word string, found []uint8) {
 	if word == "" {
 		return
 	}
 	better := func(n uint32, score int) {
-		if int(n) < x.entries && found[n] < score {
-			found[n] = score
+		if int(n) < len(found) {
+			found[n] = max(found[n], uint8(score))
 		}
 	}
 	for i := x.firstName(word); i < x.entries; i++ {
