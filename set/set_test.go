@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -172,12 +173,10 @@ func TestCheck(t *testing.T) {
 	}
 	many := fstest.MapFS{}
 	for i := range MaxEntries + 1 {
-		many[string(rune('a'+i%26))+"/"+strings.Repeat("x", 1+i%100)+string(rune('a'+i/2600%26))+string(rune('a'+i/67600))+".nu"] = &fstest.MapFile{}
+		many[fmt.Sprintf("p%d.nu", i)] = &fstest.MapFile{}
 	}
-	if len(many) > MaxEntries {
-		if err := Check(many); protocol.CodeOf(err) != protocol.Exhausted {
-			t.Errorf("many: got %v", err)
-		}
+	if err := Check(many); protocol.CodeOf(err) != protocol.Exhausted || !strings.Contains(protocol.AsError(err).Hint, "right folder") {
+		t.Errorf("%d files: got %v", len(many), err)
 	}
 }
 

@@ -183,6 +183,9 @@ func TestScript(t *testing.T) {
 			if cond == "root" { // the test runs as root, who may give files to other users
 				return os.Getuid() == 0, nil
 			}
+			if cond == "long" {
+				return os.Getenv("NUKA_LONG") == "1", nil
+			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
