@@ -1,0 +1,396 @@
+package fsmount
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+)
+
+// greeting is the time that a holder has for its hello.
+const greeting = 10 * time.Second
+
+// A Mount serves a store at a path, and the mounts of guests. Methods may be called from many goroutines.
+type Mount struct {
+	o    Options
+	core *core
+	door *net.UnixListener
+
+	mu      sync.Mutex
+	changed chan struct{}          // closed when a connection begins, or the holder fails; then another
+	open    map[*connection]served // that are served now
+	problem error                  // why the last holder failed
+	ending  bool
+	serving sync.WaitGroup
+}
+
+// served is the holder of a connection.
+type served struct {
+	door    *door
+	hello   hello
+	replies chan string // what the holder says
+}
+
+// New makes a Mount. Nothing is mounted before Run. An error says that the machine has no FUSE, or that a file cannot be used.
+func New(o *Options) (*Mount, error) {
+	m := &Mount{o: *o, open: map[*connection]served{}, changed: make(chan struct{})}
+	m.o.Device = cmp.Or(o.Device, Device)
+	m.o.Budget = cmp.Or(o.Budget, defaultBudget)
+	if m.o.Log == nil {
+		m.o.Log = slog.New(slog.DiscardHandler)
+	}
+	if _, err := os.Stat(m.o.Device); err != nil {
+		return nil, fmt.Errorf("this machine has no FUSE: %w", err)
+	}
+	s, err := openSlots(o.Slots)
+	if err != nil {
+		return nil, err
+	}
+	m.core = &core{
+		store: o.Store, slots: s, trees: newTreeCache(o.Store, m.o.Budget), fetch: o.Fetch, realize: o.Realize, log: m.o.Log,
+		failed: map[pir.PID]time.Time{}, complained: map[cid.CID]bool{},
+	}
+	return m, nil
+}
+
+// Run mounts, and serves until ctx ends. Then it unmounts if no file is open and no process is in the mount. Otherwise the holder keeps the mount
+// for another daemon: calls wait, and files that the kernel reads itself can be read on. Run returns when everything that it started has ended.
+func (m *Mount) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	m.core.ctx = work
+	defer func() {
+		stop()
+		m.core.busy.Wait()
+		if err := m.core.slots.close(); err != nil {
+			m.o.Log.Error("mount", "error", err)
+		}
+	}()
+	l, err := listenDoor(m.o.Run)
+	if err != nil {
+		return fmt.Errorf("listen for holders: %w", err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() { m.accept(l) })
+	m.startHolder(HolderJob{})
+	<-ctx.Done()
+	m.end()
+	l.Close() //nolint:errcheck // a socket
+	accepting.Wait()
+	m.serving.Wait()
+	return nil
+}
+
+// startHolder starts a holder in a session of its own. It ends at once if another holder has the mount; that one comes by itself.
+func (m *Mount) startHolder(job HolderJob, files ...*os.File) {
+	job.Run, job.Path, job.Device, job.Linger = m.o.Run, m.o.Path, m.o.Device, m.o.Linger
+	text, err := json.Marshal(job)
+	if err != nil {
+		panic(err) // a struct of texts
+	}
+	command := m.o.Holder
+	if command == nil {
+		command = func(job string) *exec.Cmd {
+			self, err := os.Executable()
+			if err != nil {
+				self = os.Args[0]
+			}
+			return exec.Command(self, HolderArg, job)
+		}
+	}
+	cmd := command(string(text))
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = files
+	said, err := os.CreateTemp(m.o.Run, "mount-holder-")
+	if err == nil {
+		defer said.Close()           //nolint:errcheck // it was only read
+		defer os.Remove(said.Name()) //nolint:errcheck // a cache
+		cmd.Stderr = said
+		err = cmd.Start()
+	}
+	if err != nil {
+		m.failed(fmt.Errorf("start the holder of the mount: %w", err))
+		return
+	}
+	ended := make(chan error, 1)
+	name := said.Name()
+	keep, err := os.Open(name)
+	if err != nil {
+		keep = nil
+	}
+	go func() { // the holder outlives the daemon: nobody waits for this goroutine
+		ended <- cmd.Wait()
+		if keep == nil {
+			return
+		}
+		defer keep.Close() //nolint:errcheck // it was only read
+		var b bytes.Buffer
+		_, _ = b.ReadFrom(keep)
+		if why := strings.TrimSpace(b.String()); why != "" && !strings.Contains(why, ErrHeld.Error()) {
+			m.failed(errors.New(strings.TrimPrefix(why, "nukad: "+HolderArg+": ")))
+		}
+	}()
+}
+
+func (m *Mount) failed(err error) {
+	m.o.Log.Error("mount", "error", err)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.problem = err
+	m.wake()
+}
+
+// wake tells those that wait for a change. The caller has locked.
+func (m *Mount) wake() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// accept serves holders until the listener is closed.
+func (m *Mount) accept(l *net.UnixListener) {
+	for {
+		conn, err := l.AcceptUnix()
+		if err != nil {
+			return
+		}
+		m.serving.Go(func() {
+			d, err := newDoor(conn)
+			if err == nil {
+				if err = m.serve(d); err != nil {
+					d.close()
+				}
+			}
+			if err != nil {
+				m.o.Log.Error("mount: a holder", "error", err)
+			}
+		})
+	}
+}
+
+// serve takes a connection from a holder and serves it until it ends.
+func (m *Mount) serve(d *door) error {
+	d.deadline(greeting)
+	text, oob, err := d.receive()
+	var device int
+	if err == nil {
+		device, err = onlyFD(oob)
+	}
+	if err != nil {
+		return err
+	}
+	var h hello
+	if err := errors.Join(checkDevice(device), json.Unmarshal(text, &h)); err != nil {
+		return errors.Join(err, syscall.Close(device))
+	}
+	if h.Version != 1 || h.ID == "" || filepath.Base(h.ID) != h.ID {
+		return errors.Join(fmt.Errorf("the holder speaks version %d of the protocol, this daemon 1: unmount %s", h.Version, m.o.Path), syscall.Close(device))
+	}
+	d.noDeadline()
+	if m.rejoin(d, h.ID) {
+		return syscall.Close(device)
+	}
+	owner := fuse.Owner{Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())}
+	c, err := connect(m.core, device, h.ID, m.o.Run, owner, m.o.Disk, h.Init)
+	if err != nil {
+		return errors.Join(err, syscall.Close(device))
+	}
+	m.mu.Lock()
+	m.open[c] = served{d, h, make(chan string, 1)}
+	if !h.Guest {
+		m.problem = nil
+	}
+	m.wake()
+	m.mu.Unlock()
+	_ = d.send([]byte(msgServing), -1)
+	m.serving.Go(func() { m.watch(c, d) })
+	c.serve()
+	m.mu.Lock()
+	last := m.open[c].door
+	delete(m.open, c)
+	m.wake()
+	m.mu.Unlock()
+	last.close()
+	return c.close()
+}
+
+// rejoin gives a connection that is served a new holder; false if no connection has this id.
+func (m *Mount) rejoin(d *door, id string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c, s := range m.open {
+		if s.hello.ID == id {
+			s.door = d
+			m.open[c] = s
+			m.serving.Go(func() { m.watch(c, d) })
+			return true
+		}
+	}
+	return false
+}
+
+// watch passes on what a holder says until it has gone. If the holder of the home's mount has died, another one adopts the connection.
+func (m *Mount) watch(c *connection, d *door) {
+	for {
+		text, _, err := d.receive()
+		m.mu.Lock()
+		s, open := m.open[c]
+		ending := m.ending
+		m.mu.Unlock()
+		switch {
+		case err == nil && open:
+			select {
+			case s.replies <- string(text):
+			default: // nobody asked
+			}
+			continue
+		case err == nil:
+			continue
+		case !open || ending || s.hello.Guest || s.door != d || c.ended.Load():
+			return
+		}
+		m.o.Log.Warn("the holder of the mount has died; another one adopts the mount")
+		fd, err := unix.FcntlInt(uintptr(c.device), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			m.o.Log.Error("mount", "error", err)
+			return
+		}
+		f := os.NewFile(uintptr(fd), m.o.Device)
+		m.startHolder(HolderJob{Adopt: &s.hello}, f)
+		f.Close() //nolint:errcheck // the holder has it
+		return
+	}
+}
+
+// end asks the holder to unmount. If something in the mount is in use, end leaves the mount to the holder.
+func (m *Mount) end() {
+	m.mu.Lock()
+	m.ending = true
+	open := maps.Clone(m.open)
+	m.mu.Unlock()
+	for c, s := range open {
+		if s.hello.Guest || c.inUse() || !s.stop(c) {
+			c.leave(s.reach(m.o.Path))
+		}
+		s.door.close()
+	}
+}
+
+// stop returns whether the holder has unmounted.
+func (s *served) stop(c *connection) bool {
+	if s.door.send([]byte(msgStop), -1) != nil {
+		return false
+	}
+	select {
+	case text := <-s.replies:
+		return text == msgStopped
+	case <-c.done:
+		return true
+	case <-time.After(greeting):
+		return false
+	}
+}
+
+// reach returns a path of the mount in this process's name space.
+func (s *served) reach(path string) string {
+	if !s.hello.Guest {
+		return path
+	}
+	return filepath.Join("/proc", strconv.Itoa(s.door.process), "root", s.hello.Path)
+}
+
+// Held returns the packages that have open files, in all mounts of this store: a collection must spare them.
+func (m *Mount) Held() []pir.PID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	seen := map[pir.PID]bool{}
+	var list []pir.PID
+	for c := range m.open {
+		c.files.held(func(n uint32) {
+			if s, ok := m.core.slots.at(n); ok && !seen[s.pid] {
+				seen[s.pid] = true
+				list = append(list, s.pid)
+			}
+		})
+	}
+	return list
+}
+
+// Changed has the kernel look up packages again: they are no longer in the store, or have another content.
+// It may wait until running look-ups of packages have ended.
+func (m *Mount) Changed(list ...pir.PID) error {
+	m.mu.Lock()
+	var open []*connection
+	for c := range m.open {
+		open = append(open, c)
+	}
+	m.mu.Unlock()
+	var errs []error
+	for _, id := range list {
+		for _, c := range open {
+			errs = append(errs, c.forget(id.String()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// State returns how the home's mount works now.
+func (m *Mount) State() State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for c, s := range m.open {
+		if s.hello.Guest {
+			continue
+		}
+		c.files.mu.Lock()
+		through := c.files.passthrough
+		c.files.mu.Unlock()
+		st := State{Mounted: true, How: s.hello.How, Passthrough: through}
+		if !through {
+			st.Problem = "the kernel does not read files itself (FUSE passthrough needs root and Linux 6.9), so reads are slower"
+		}
+		return st
+	}
+	if m.problem != nil {
+		return State{Problem: m.problem.Error()}
+	}
+	return State{Problem: "not mounted yet"}
+}
+
+// Wait waits until the home's mount is served. The error says why it is not.
+func (m *Mount) Wait(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		changed, problem, served := m.changed, m.problem, false
+		for _, s := range m.open {
+			served = served || !s.hello.Guest
+		}
+		m.mu.Unlock()
+		if served || problem != nil {
+			return problem
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package fsmount_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/fsmount"
+	"github.com/MordragT/nuka/internal/skip"
+)
+
+// TestMain makes this program a holder if a mount starts it as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == fsmount.HolderArg {
+		code, err := fsmount.Hold(os.Args[2])
+		if err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+		}
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// A mounted is a store and its mount.
+type mounted struct {
+	*fsmount.Mount
+	store *cas.Store
+	path  string
+	stop  func()
+}
+
+// mount mounts a new store until the test ends.
+func mount(t *testing.T, change func(*fsmount.Options)) *mounted {
+	t.Helper()
+	if os.Getuid() != 0 {
+		skip.Wall(t, "a mount needs root")
+	}
+	if _, err := os.Stat(fsmount.Device); err != nil {
+		skip.Wall(t, err)
+	}
+	dir := t.TempDir()
+	store := castest.Open(t, filepath.Join(dir, "store"), nil)
+	o := &fsmount.Options{
+		Store: store, Path: filepath.Join(dir, "mnt"), Run: dir, Slots: filepath.Join(dir, "slots"), Disk: dir, Linger: 20 * time.Second,
+		Holder: func(job string) *exec.Cmd { return exec.Command(os.Args[0], fsmount.HolderArg, job) },
+		Log:    slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if change != nil {
+		change(o)
+	}
+	m, err := fsmount.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Run(ctx) }()
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			panic("the mount does not stop")
+		}
+	}
+	t.Cleanup(stop)
+	wait, end := context.WithTimeout(ctx, 20*time.Second)
+	defer end()
+	if err := m.Wait(wait); err != nil {
+		t.Fatal(err)
+	}
+	return &mounted{m, store, o.Path, stop}
+}
+
+func TestThin(t *testing.T) {
+	m := mount(t, nil)
+	tree := castest.Tree()
+	id, _ := castest.Package(t, m.store, castest.Key(1), "one", tree)
+	root := filepath.Join(m.path, id.String())
+	out, err := exec.Command("ls", "-laiR", m.path).CombinedOutput()
+	t.Logf("%s %v", out, err)
+	b, err := os.ReadFile(filepath.Join(root, "share/big"))
+	if err != nil || string(b) != string(tree["share/big"].Data) {
+		t.Errorf("read: %d bytes, %v", len(b), err)
+	}
+	if _, err := os.Create(filepath.Join(root, "x")); !errors.Is(err, os.ErrPermission) {
+		t.Log(err)
+	}
+	t.Logf("%+v %v", m.State(), m.Held())
+}
