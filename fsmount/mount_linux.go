@@ -287,10 +287,25 @@ func (m *Mount) end() {
 	open := maps.Clone(m.open)
 	m.mu.Unlock()
 	for c, s := range open {
-		if s.hello.Guest || c.inUse() || !s.stop(c) {
+		if s.hello.Guest || !m.unmount(c, &s) {
 			c.leave(s.reach(m.o.Path))
 		}
 		s.door.close()
+	}
+}
+
+// settle is how long a daemon that ends waits for files to be closed. The kernel tells of the last close a little later than the process that closed.
+const settle = 500 * time.Millisecond
+
+// unmount returns whether the holder has unmounted, which it does if nothing in the mount is in use.
+func (m *Mount) unmount(c *connection, s *served) bool {
+	for begun := time.Now(); ; time.Sleep(settle / 20) {
+		if !c.inUse() && s.stop(c) {
+			return true
+		}
+		if time.Since(begun) > settle {
+			return false
+		}
 	}
 }
 

@@ -7,8 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
@@ -78,13 +81,29 @@ func mount(t *testing.T, change func(*fsmount.Options)) *mounted {
 			panic("the mount does not stop")
 		}
 	}
-	t.Cleanup(stop)
+	t.Cleanup(func() {
+		stop()
+		if n := mountCount(t, o.Path); n != 0 {
+			t.Errorf("%d mounts are left at %s", n, o.Path)
+			_ = unix.Unmount(o.Path, unix.MNT_DETACH)
+		}
+	})
 	wait, end := context.WithTimeout(ctx, 20*time.Second)
 	defer end()
 	if err := m.Wait(wait); err != nil {
 		t.Fatal(err)
 	}
 	return &mounted{m, store, o.Path, stop}
+}
+
+// mountCount returns how many mounts there are at a path.
+func mountCount(t *testing.T, path string) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Count(string(b), " "+path+" ")
 }
 
 func TestThin(t *testing.T) {
