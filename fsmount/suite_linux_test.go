@@ -217,7 +217,7 @@ func testDeep(t *testing.T, s *surface) {
 	if string(b) != "deep" {
 		t.Errorf("got %q, %v", b, err)
 	}
-	_, err = os.Stat(filepath.Join(root, strings.Repeat("d/../", 1000)))
+	_, err = os.Stat(root + "/" + strings.Repeat("d/../", 1000))
 	if !errors.Is(err, unix.ENAMETOOLONG) {
 		t.Errorf("a path of 5,000 bytes: %v", err)
 	}
@@ -437,9 +437,9 @@ func testLate(t *testing.T, s *surface) {
 	s.gone(t, id)
 }
 
-// testRoots shows packages that are one file or one link.
+// testRoots shows packages that are one file.
 func testRoots(t *testing.T, s *surface) {
-	for name, want := range map[string]string{"bin/tool": "-r-xr-xr-x", "share/same": "-r--r--r--", "dangling": "Lrwxrwxrwx"} {
+	for name, want := range map[string]string{"bin/tool": "-r-xr-xr-x", "share/same": "-r--r--r--"} {
 		root, err := s.store.Import(t.Context(), castest.Tree(), &cas.ImportOptions{File: name})
 		if err != nil {
 			t.Fatal(err)
