@@ -42,6 +42,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpPeers:    bare((*handler).peers),
 	protocol.OpSwarm:    args((*handler).swarm),
 	protocol.OpMesh:     args((*handler).mesh),
+	protocol.OpMount:    args((*handler).show),
 	protocol.OpStop:     bare((*handler).end),
 }
 
