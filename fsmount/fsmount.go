@@ -23,6 +23,8 @@ type Options struct {
 	Linger time.Duration
 	// Budget is the memory for metadata of trees, in bytes; 0 is 256 MiB. The tree that was used last stays whatever its size.
 	Budget int64
+	// NoPassthrough has the daemon read files for the kernel, even where the kernel could read them itself.
+	NoPassthrough bool
 	// Holder returns a command that calls Hold with the job; nil runs this program with HolderArg.
 	Holder func(job string) *exec.Cmd
 	// Fetch brings back a package whose files are missing or damaged: root is the content that it has. Nil has nothing brought back.

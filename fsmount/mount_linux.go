@@ -157,6 +157,9 @@ func (m *Mount) serve(d *door) error {
 	if err != nil {
 		return errors.Join(err, syscall.Close(device))
 	}
+	if m.o.NoPassthrough {
+		c.files.passthrough = false
+	}
 	m.mu.Lock()
 	m.open[c] = served{d, h, make(chan string, 1)}
 	if !h.Guest {

@@ -2,7 +2,6 @@ package fsmount_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -27,6 +26,13 @@ func TestMain(m *testing.M) {
 			os.Stderr.WriteString(err.Error() + "\n")
 		}
 		os.Exit(code)
+	}
+	if len(os.Args) == 3 && os.Args[1] == serveArg {
+		if err := serve(os.Args[2]); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -104,21 +110,4 @@ func mountCount(t *testing.T, path string) int {
 		t.Fatal(err)
 	}
 	return strings.Count(string(b), " "+path+" ")
-}
-
-func TestThin(t *testing.T) {
-	m := mount(t, nil)
-	tree := castest.Tree()
-	id, _ := castest.Package(t, m.store, castest.Key(1), "one", tree)
-	root := filepath.Join(m.path, id.String())
-	out, err := exec.Command("ls", "-laiR", m.path).CombinedOutput()
-	t.Logf("%s %v", out, err)
-	b, err := os.ReadFile(filepath.Join(root, "share/big"))
-	if err != nil || string(b) != string(tree["share/big"].Data) {
-		t.Errorf("read: %d bytes, %v", len(b), err)
-	}
-	if _, err := os.Create(filepath.Join(root, "x")); !errors.Is(err, os.ErrPermission) {
-		t.Log(err)
-	}
-	t.Logf("%+v %v", m.State(), m.Held())
 }
