@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -244,6 +246,7 @@ func (h *holder) serveDaemon(conn *door, terminate <-chan os.Signal, g *guestSta
 	if g != nil {
 		done = g.done
 	}
+	deadFor := 0
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -267,6 +270,12 @@ func (h *holder) serveDaemon(conn *door, terminate <-chan os.Signal, g *guestSta
 			if h.disconnected() {
 				return true
 			}
+			if !dead(conn.process) {
+				deadFor = 0
+			} else if deadFor++; deadFor >= deadTicks {
+				h.end()
+				return true
+			}
 		case <-terminate:
 			h.end()
 			return true
@@ -277,6 +286,17 @@ func (h *holder) serveDaemon(conn *door, terminate <-chan os.Signal, g *guestSta
 	}
 }
 
+// deadTicks is how many seconds a daemon may be dead without being gone. Then one of its own threads waits for an answer of the mount, which nobody
+// will give: only the end of the connection helps, because a dead daemon keeps the store locked.
+const deadTicks = 3
+
+// dead reports whether a process has been killed, but not all of its threads have ended.
+func dead(process int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(process), "stat"))
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return err == nil && strings.HasPrefix(rest, "Z")
+}
+
 // disconnected reports whether the kernel has ended the connection, because the file system was unmounted.
 func (h *holder) disconnected() bool {
 	fds := []unix.PollFd{{Fd: int32(h.device)}}
@@ -284,15 +304,9 @@ func (h *holder) disconnected() bool {
 	return err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
-// end unmounts. What is in use stays open: files that the kernel reads itself can be read on, and other calls get an error when the last process
-// closes the connection.
+// end unmounts. What is in use stays open: files that the kernel reads itself can be read on, and other calls get an error.
 func (h *holder) end() {
-	found, _ := mounts(h.job.Path)
-	if unmount(h.job.Path) == nil {
-		return
-	}
-	_ = detach(h.job.Path)
-	for _, m := range found {
-		abort(m.connection)
+	if unmount(h.job.Path) != nil {
+		_ = detach(h.job.Path)
 	}
 }

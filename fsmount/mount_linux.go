@@ -145,7 +145,10 @@ func (m *Mount) serve(d *door) error {
 	if err := errors.Join(checkDevice(device), json.Unmarshal(text, &h)); err != nil {
 		return errors.Join(err, syscall.Close(device))
 	}
-	if h.Version != 1 || h.ID == "" || filepath.Base(h.ID) != h.ID {
+	if h.Version == 1 && (filepath.Base(h.ID) != h.ID || h.ID == "." || h.ID == "..") {
+		return errors.Join(fmt.Errorf("the holder's name of its connection is %.40q, which is no file name", h.ID), syscall.Close(device))
+	}
+	if h.Version != 1 {
 		return errors.Join(fmt.Errorf("the holder speaks version %d of the protocol, this daemon 1: unmount %s", h.Version, m.o.Path), syscall.Close(device))
 	}
 	d.noDeadline()

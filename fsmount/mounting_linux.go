@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -110,20 +109,14 @@ func onlyFD(oob []byte) (int, error) {
 	return all[0], nil
 }
 
-// A mountLine is one mount of this file system, as the kernel lists it.
-type mountLine struct {
-	path       string
-	connection string // the number of its connection
-}
-
-// mounts returns the mounts of this file system at path, in this process's name space.
-func mounts(path string) ([]mountLine, error) {
+// mounts returns how many mounts of this file system are at path, in this process's name space.
+func mounts(path string) (int, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	var found []mountLine
+	found := 0
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
 		left, right, _ := strings.Cut(lines.Text(), " - ")
@@ -131,9 +124,8 @@ func mounts(path string) ([]mountLine, error) {
 		if len(fields) < 5 || !strings.HasPrefix(right, fsType+" ") {
 			continue
 		}
-		if at := unescape.Replace(fields[4]); at == path {
-			_, minor, _ := strings.Cut(fields[2], ":")
-			found = append(found, mountLine{at, minor})
+		if unescape.Replace(fields[4]) == path {
+			found++
 		}
 	}
 	return found, lines.Err()
@@ -147,20 +139,14 @@ var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\13
 func clearStale(path string) error {
 	for range 100 {
 		found, err := mounts(path)
-		if err != nil || len(found) == 0 {
+		if err != nil || found == 0 {
 			return err
 		}
-		abort(found[len(found)-1].connection)
 		if err := detach(path); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("more than 100 mounts lie on %s: unmount them", path)
-}
-
-// abort ends a connection, so that its callers get an error. It does nothing where the control file system is not mounted.
-func abort(connection string) {
-	_ = os.WriteFile(filepath.Join("/sys/fs/fuse/connections", connection, "abort"), []byte("1"), 0)
 }
 
 // unmount unmounts path; unix.EBUSY if files or folders in it are in use.
@@ -172,9 +158,9 @@ func unmount(path string) error {
 	return err
 }
 
-// detach takes a mount out of the folder tree, although files in it may be in use.
+// detach takes a mount out of the folder tree, although files in it may be in use, and ends its connection, so that its callers get an error.
 func detach(path string) error {
-	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	err := unix.Unmount(path, unix.MNT_FORCE|unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if errors.Is(err, unix.EPERM) {
 		return byHelper("-uz", path)
 	}
