@@ -1,6 +1,7 @@
 package fsmount_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"net"
 	"os"
@@ -185,18 +186,22 @@ func TestHostileHolder(t *testing.T) {
 		}
 		return b
 	}
+	init := make([]byte, 104)
+	for at, v := range map[int]uint32{0: 104, 4: 26, 8: 1, 40: 7, 44: 45} { // length, INIT, its number, the version of the protocol
+		binary.LittleEndian.PutUint32(init[at:], v)
+	}
 	for name, m := range map[string]struct {
 		text []byte
 		fds  []int
 	}{
 		"no descriptor":      {hello(1, "x", nil), nil},
 		"two descriptors":    {hello(1, "x", nil), []int{device, device}},
-		"other descriptor":   {hello(1, "x", make([]byte, 104)), []int{zero}},
-		"not connected":      {hello(1, "x", make([]byte, 104)), []int{device}},
+		"other descriptor":   {hello(1, "x", init), []int{zero}},
+		"not connected":      {hello(1, "x", init), []int{device}},
 		"no INIT":            {hello(1, "x", nil), []int{device}},
 		"other version":      {hello(2, "x", nil), []int{device}},
-		"id that is a path":  {hello(1, "../../x", make([]byte, 104)), []int{device}},
-		"id that is above":   {hello(1, "..", make([]byte, 104)), []int{device}},
+		"id that is a path":  {hello(1, "../../x", init), []int{device}},
+		"id that is above":   {hello(1, "..", init), []int{device}},
 		"no JSON":            {[]byte("{"), []int{device}},
 		"too long":           {[]byte(strings.Repeat("x", 100_000)), []int{device}},
 		"nothing":            {nil, nil},
