@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,6 +118,30 @@ func TestStale(t *testing.T) {
 		t.Error("the old mount answers")
 	}
 	killed(t, cmd)
+}
+
+// TestDeadDaemon kills a daemon of which a thread waits for the mount. The holder ends the connection, so that the process can go.
+func TestDeadDaemon(t *testing.T) {
+	j, id, _ := newJob(t, false)
+	j.Touch = true
+	cmd := j.start(t)
+	j.await(t, id)
+	eventually(t, "a thread that waits", func() bool {
+		list, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "task", "*", "wchan"))
+		return slices.ContainsFunc(list, func(name string) bool { b, _ := os.ReadFile(name); return string(b) == "request_wait_answer" })
+	})
+	gone := make(chan struct{})
+	go func() {
+		killed(t, cmd)
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(15 * time.Second):
+		t.Error("the process does not go")
+		_ = unix.Unmount(j.mount(), unix.MNT_FORCE|unix.MNT_DETACH)
+		<-gone
+	}
 }
 
 // TestStopInUse stops the daemon while a file is open. The mount stays for the next daemon, which knows of the open file, and a daemon that ends

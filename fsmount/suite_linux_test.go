@@ -417,6 +417,9 @@ func testLate(t *testing.T, s *surface) {
 			if _, err := os.Lstat(s.show(t, id)); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("before it is bound: %v", err)
 			}
+			if _, err := os.ReadDir(filepath.Dir(s.show(t, id))); err != nil { // the kernel may keep this listing
+				t.Error(err)
+			}
 		}
 	}
 	root := s.tree(t, "late", fstest.MapFS{"a": {Data: []byte("1")}})

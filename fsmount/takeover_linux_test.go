@@ -38,6 +38,7 @@ type serveJob struct {
 	Dir           string
 	NoPassthrough bool
 	Linger        time.Duration
+	Touch         bool // a thread of the process waits for an answer of its own mount, which never comes
 }
 
 func (j *serveJob) mount() string { return filepath.Join(j.Dir, "mnt") }
@@ -53,18 +54,29 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
-	m, err := fsmount.New(&fsmount.Options{
+	o := &fsmount.Options{
 		Store: store, Path: j.mount(), Run: j.Dir, Slots: filepath.Join(j.Dir, "slots"), Disk: j.Dir, Linger: j.Linger, NoPassthrough: j.NoPassthrough,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	}
+	if j.Touch {
+		o.Realize = func(ctx context.Context, _ pir.PID) error { <-ctx.Done(); return cas.ErrNotFound }
+	}
+	m, err := fsmount.New(o)
 	if err != nil {
 		return err
+	}
+	if j.Touch {
+		go func() {
+			if m.Wait(ctx) == nil {
+				_, _ = os.Lstat(filepath.Join(j.mount(), pir.PID{7}.String()))
+			}
+		}()
 	}
 	return errors.Join(m.Run(ctx), store.Close())
 }
 
 // start starts a process that serves.
-func (j *serveJob) start(t *testing.T) *exec.Cmd {
+func (j *serveJob) start(t testing.TB) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(j)
 	if err != nil {
@@ -80,7 +92,7 @@ func (j *serveJob) start(t *testing.T) *exec.Cmd {
 }
 
 // await waits until the mount answers.
-func (j *serveJob) await(t *testing.T, id pir.PID) {
+func (j *serveJob) await(t testing.TB, id pir.PID) {
 	t.Helper()
 	for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
 		if _, err := os.Lstat(filepath.Join(j.mount(), id.String())); err == nil {
@@ -90,7 +102,7 @@ func (j *serveJob) await(t *testing.T, id pir.PID) {
 	t.Fatal("the mount does not come")
 }
 
-func killed(t *testing.T, cmd *exec.Cmd) {
+func killed(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -99,7 +111,7 @@ func killed(t *testing.T, cmd *exec.Cmd) {
 }
 
 // newJob makes a store with one package and the job to serve it.
-func newJob(t *testing.T, noPassthrough bool) (*serveJob, pir.PID, fstest.MapFS) {
+func newJob(t testing.TB, noPassthrough bool) (*serveJob, pir.PID, fstest.MapFS) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		skip.Wall(t, "a mount needs root")
