@@ -199,7 +199,7 @@ func TestHostileHolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(device) //nolint:errcheck // it is not connected
-	file, err := os.Open("/dev/zero")
+	file, err := os.OpenFile("/dev/zero", os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
