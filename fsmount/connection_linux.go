@@ -113,6 +113,17 @@ func (c *connection) forget(name string) error {
 	return err
 }
 
+// changed has the kernel ask for the attributes of the top, and so for its listing.
+func (c *connection) changed() error {
+	body := binary.LittleEndian.AppendUint64(nil, topID)
+	body = binary.LittleEndian.AppendUint64(body, ^uint64(0)) // -1: no bytes of it
+	err := c.notify(notifyInode, binary.LittleEndian.AppendUint64(body, 0))
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
 // serve answers requests until the connection ends or leave has returned.
 func (c *connection) serve() {
 	c.readers.Add(1)
@@ -185,8 +196,8 @@ func (c *connection) answer(in, out []byte) {
 	}
 }
 
-// patience is how long leave tries to end the readers.
-const patience = 5 * time.Second
+// leaveTime is how long leave tries to end the readers.
+const leaveTime = 5 * time.Second
 
 // leave ends serve and keeps the file system, which is mounted at path, for another daemon. Each waiting reader ends after one more request, so
 // leave makes requests of its own. If that fails, the end of the process ends the readers.
@@ -203,7 +214,7 @@ func (c *connection) leave(path string) {
 	}()
 	select {
 	case <-c.done:
-	case <-time.After(patience):
+	case <-time.After(leaveTime):
 		stuck.Store(true)
 	}
 	close(c.left)

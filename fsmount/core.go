@@ -41,18 +41,22 @@ type core struct {
 
 var errCanceled = errors.New("the waiter was interrupted")
 
-// await returns what fn returns, or errCanceled if cancel is closed before. fn runs on then, and drop gets its result.
+// patience is how long a waiter that was interrupted waits on. Any signal interrupts, also one that the program handles, and few programs expect that
+// opening a file is interrupted. So only slow work is.
+const patience = 200 * time.Millisecond
+
+// await returns what fn returns, or errCanceled some time after cancel is closed. fn runs on then, and drop gets its result.
 func await[T any](c *core, cancel <-chan struct{}, fn func() (T, error), drop func(T)) (T, error) {
 	type result struct {
 		v   T
 		err error
 	}
-	done := make(chan result)
+	done, left := make(chan result), make(chan struct{})
 	c.busy.Go(func() {
 		v, err := fn()
 		select {
 		case done <- result{v, err}:
-		case <-cancel:
+		case <-left:
 			if err == nil && drop != nil {
 				drop(v)
 			}
@@ -62,6 +66,12 @@ func await[T any](c *core, cancel <-chan struct{}, fn func() (T, error), drop fu
 	case r := <-done:
 		return r.v, r.err
 	case <-cancel:
+	}
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-time.After(patience):
+		close(left)
 		var none T
 		return none, errCanceled
 	}

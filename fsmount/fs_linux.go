@@ -17,6 +17,8 @@ const (
 	topID = 1 // the node id of the top
 	// forever is how long the kernel may keep what it knows about names and entries of trees, which do not change.
 	forever = 365 * 24 * time.Hour
+	// topTime is how long the kernel may keep the attributes of the top, which it needs on each way to a file, and a listing of the top.
+	topTime = time.Second
 	// generation is the same for each node id, because a node id never gets another meaning.
 	generation = 1
 	blockSize  = 4096
@@ -147,14 +149,14 @@ func (f *fileSystem) lookupTop(cancel <-chan struct{}, name string, out *fuse.En
 	return fuse.OK
 }
 
-// GetAttr implements fuse.RawFileSystem. The top has a new time of change whenever the kernel asks,
-// so the kernel asks for a listing again and does not keep an old one.
+// GetAttr implements fuse.RawFileSystem. The top has a new time of change whenever the kernel asks for it, so the kernel then asks for a listing again.
 func (f *fileSystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	if in.NodeId == topID {
 		now := time.Now()
 		out.Attr = fuse.Attr{Ino: topID, Mode: syscall.S_IFDIR | 0o555, Nlink: 1, Owner: f.owner, Blksize: blockSize, Atime: 1}
 		out.Attr.Mtime, out.Attr.Mtimensec = uint64(now.Unix()), uint32(now.Nanosecond())
 		out.Attr.Ctime, out.Attr.Ctimensec = out.Attr.Mtime, out.Attr.Mtimensec
+		out.SetTimeout(topTime)
 		return fuse.OK
 	}
 	p, st := f.place(cancel, in.NodeId)

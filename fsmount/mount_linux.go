@@ -213,7 +213,8 @@ func (m *Mount) Held() []pir.PID {
 	return list
 }
 
-// Changed has the kernel look up packages again: they are no longer in the store, or have another content.
+// Changed has the kernel look up packages again, and list them again: they are new, are no longer in the store, or have another content.
+// Without it, look-ups find a new package at once, and a listing shows it a second later.
 // It may wait until running look-ups of packages have ended.
 func (m *Mount) Changed(list ...pir.PID) error {
 	m.mu.Lock()
@@ -223,6 +224,9 @@ func (m *Mount) Changed(list ...pir.PID) error {
 	}
 	m.mu.Unlock()
 	var errs []error
+	for _, c := range open {
+		errs = append(errs, c.changed())
+	}
 	for _, id := range list {
 		for _, c := range open {
 			errs = append(errs, c.forget(id.String()))

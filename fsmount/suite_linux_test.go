@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -424,15 +425,19 @@ func testLate(t *testing.T, s *surface) {
 	}
 	root := s.tree(t, "late", fstest.MapFS{"a": {Data: []byte("1")}})
 	same(t, root, fstest.MapFS{"a": {Data: []byte("1")}})
-	list, err := os.ReadDir(filepath.Dir(root))
-	if err != nil || !slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.Name() == id.String() }) {
-		t.Errorf("it is not listed, %v", err)
+	begun := time.Now()
+	eventually(t, "listing it", func() bool {
+		list, err := os.ReadDir(filepath.Dir(root))
+		return err == nil && slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.Name() == id.String() })
+	})
+	if took := time.Since(begun); took > 3*time.Second {
+		t.Errorf("it was listed after %v", took)
 	}
 	s.gone(t, id)
 	if _, err := os.Lstat(root); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("after it is gone: %v", err)
 	}
-	list, err = os.ReadDir(filepath.Dir(root))
+	list, err := os.ReadDir(filepath.Dir(root))
 	if err != nil || slices.ContainsFunc(list, func(e fs.DirEntry) bool { return e.Name() == id.String() }) {
 		t.Errorf("it is still listed, %v", err)
 	}

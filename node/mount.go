@@ -222,14 +222,14 @@ type shownStore struct {
 	surface *surface
 }
 
-// Bind binds as the store does. If the package had another content, the surface shows the new one.
+// Bind binds as the store does, and the surface shows the new content.
 func (s *shownStore) Bind(ctx context.Context, a protocol.Attestation) error {
 	before, err := s.Store.CID(a.PID)
-	had := err == nil
+	same := err == nil && before == a.CID
 	if err := s.Store.Bind(ctx, a); err != nil {
 		return err
 	}
-	if had && before != a.CID {
+	if !same {
 		s.surface.changed(a.PID)
 	}
 	return nil
