@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,8 +47,10 @@ type handler struct {
 	stop     func()
 
 	foreign  foreignCalls
-	calls    atomic.Int64 // running now
-	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
+	usersMu  sync.Mutex
+	users    map[uint32]*trust.Policy // of the users of a system daemon who have called; guarded by usersMu
+	calls    atomic.Int64             // running now
+	lastCall atomic.Int64             // when the last one began or ended, in Unix nanoseconds
 }
 
 // watchIdle stops the daemon after a time without calls if it shares nothing by name, or when its home is gone.
@@ -87,9 +90,9 @@ func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
 }
 
 // registriesOf returns the configuration of registries that a request has, or nil.
-// Only the daemon's own user chooses which registries it asks, and with which credentials.
-func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error) {
-	if !local || len(a.Registries) == 0 {
+// Only a user of this machine chooses which registries the daemon asks, and with which credentials.
+func registriesOf(a protocol.RealizeArgs, here bool) (*source.Registries, error) {
+	if !here || len(a.Registries) == 0 {
 		return nil, nil
 	}
 	var r source.Registries
@@ -100,14 +103,21 @@ func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error
 }
 
 func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Realized, error) {
-	registries, err := registriesOf(a, r.Local)
+	registries, err := registriesOf(a, r.Here)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkRoots(a.Roots, r.Local); err != nil {
 		return nil, err
 	}
-	realized, err := h.realizer.Realize(ctx, &realize.Request{
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	realized, err := realizer.Realize(ctx, &realize.Request{
 		Registries: registries,
 		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
@@ -123,7 +133,14 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 }
 
 func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {
-	return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
 }
 
 // peers answers OpPeers.

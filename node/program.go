@@ -28,7 +28,11 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	if err != nil {
 		return nil, err
 	}
-	inputs, err := h.realizer.Closure(a.PID)
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := realizer.Closure(a.PID)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +50,7 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
 	}
-	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Local); err != nil {
+	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Here); err != nil {
 		return nil, err
 	}
 	return out, nil

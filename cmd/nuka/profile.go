@@ -151,7 +151,8 @@ func (t *transaction) plan(ctx context.Context) (*protocol.Plan, error) {
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
-	return plan, t.client.Call(ctx, protocol.OpPlan, t.a.realizeArgs(request), plan, nil)
+	call, packages := t.a.realizeArgs(request)
+	return plan, t.client.Call(ctx, protocol.OpPlan, call, plan, &control.CallOptions{Data: packages})
 }
 
 // commit makes the packages of the new generation present, writes the generation and puts it into use.
