@@ -45,6 +45,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpSwarm:    args((*handler).swarm),
 	protocol.OpMesh:     args((*handler).mesh),
 	protocol.OpRoots:    args((*handler).roots),
+	protocol.OpMount:    args((*handler).show),
 	protocol.OpStop:     bare((*handler).end),
 }
 

@@ -42,6 +42,7 @@ type handler struct {
 	sharing  *sharing.Sharing
 	swarms   *swarms.Set
 	meshes   *mesh.Meshes
+	surface  *surface
 	log      *slog.Logger
 	started  time.Time
 	stop     func()
@@ -53,7 +54,8 @@ type handler struct {
 	lastCall atomic.Int64             // when the last one began or ended, in Unix nanoseconds
 }
 
-// watchIdle stops the daemon after a time without calls if it shares nothing by name, or when its home is gone.
+// watchIdle stops the daemon after a time without calls if it shares nothing by name and no program has files of the mount open,
+// or when its home is gone.
 func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 	h.lastCall.Store(time.Now().UnixNano())
 	tick := time.NewTicker(10 * time.Second)
@@ -66,7 +68,7 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		idles := idle > 0 && quiet > idle && !h.sharing.Any()
+		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.surface.held()) == 0
 		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}
@@ -85,7 +87,7 @@ func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
 	return &protocol.Status{
 		Version: h.version, Home: h.home.Data, Key: h.key.String(), Process: os.Getpid(),
 		Uptime: time.Since(h.started), Running: h.realizer.Running(), Confinement: wasmrt.Confinement(),
-		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial,
+		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial, Mount: h.surface.state(),
 	}, nil
 }
 

@@ -90,6 +90,7 @@ func Run(ctx context.Context, o *Options) error {
 		<-served
 	}()
 	h.store, h.stop = store, stop
+	h.surface = newSurface(h)
 	h.swarms = swarms.New(&swarms.Options{
 		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Meshes: h.meshes, Log: log,
 		Metrics: figures, Apart: o.Apart,
@@ -103,6 +104,14 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	h.swarms.Sharing = h.sharing
+	// The mount answers until all calls have ended, since their programs may run from it.
+	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
+	var shown sync.WaitGroup
+	defer func() {
+		hide()
+		shown.Wait()
+	}()
+	shown.Go(func() { h.surface.run(showing) })
 	var beside sync.WaitGroup
 	defer func() {
 		stop()
@@ -204,7 +213,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Users: users, Log: h.log}
 	slots := realize.NewSlots(cmp.Or(h.config.Get().Jobs, runtime.NumCPU()))
 	realizer, err := realize.New(&realize.Options{
-		Store: h.store,
+		Store: &shownStore{h.store, h.surface},
 		Slots: slots,
 		Builder: &worker.Builder{
 			Slots: slots,

@@ -86,6 +86,19 @@ var settings = []setting{
 		"confine", "Whether the node builds packages that other users described on a machine where a wall around builds is missing. full, the default, refuses such builds; partial allows them. `nuka doctor` names missing walls.",
 		"full or partial", `{confine: partial}`, func(v any, c *Config) bool { c.Partial = v == "partial"; return c.Partial || v == "full" },
 	},
+	{
+		"mount", "How the node shows packages as folders below `mnt` in its home: `mnt/PID/bin/…`. fuse mounts a file system, which shows each package of the store at once " +
+			"and takes no room. checkout makes a real folder when a command asks for a package, of hard links where it can. auto, the default, is fuse where the system allows it, and else checkout. " +
+			"off shows none. `nuka status` says which is in use, and `nuka doctor` why it is not a better one.",
+		"auto, fuse, checkout or off", `{mount: checkout}`,
+		func(v any, c *Config) bool {
+			return set(v, &c.Mount) && slices.Contains([]string{MountAuto, MountFUSE, MountCheckout, MountOff}, c.Mount)
+		},
+	},
+	{
+		"mount-realize", "Whether a program that looks for a PID in the mount gets it built or received if the store does not have it. The program waits meanwhile. By default not.",
+		"true or false", `{mount-realize: true}`, func(v any, c *Config) bool { return set(v, &c.MountRealize) },
+	},
 }
 
 // parse reads a configuration.
