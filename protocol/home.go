@@ -93,9 +93,6 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 // Store returns the folder of the content store.
 func (h Home) Store() string { return filepath.Join(h.Data, "store") }
 
-// Mount returns the folder in which packages are shown: that of a package has its PID as its name.
-func (h Home) Mount() string { return filepath.Join(h.Data, "mnt") }
-
 // Slots returns the file of the numbers that packages have in the mount.
 func (h Home) Slots() string { return filepath.Join(h.Data, "slots") }
 
