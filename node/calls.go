@@ -12,6 +12,7 @@ import (
 // A request is a call without its arguments.
 type request struct {
 	Local bool                 // the caller is the daemon's own user
+	Conn  context.Context      // ends with the caller's connection
 	Event func(protocol.Event) // sends an event to the caller
 	Data  io.Reader            // the bytes that the caller sends along
 	Reply io.Writer            // the bytes that it gets back, beside the result
@@ -22,6 +23,9 @@ var calls = map[protocol.Op]answer{
 	protocol.OpStatus:   bare((*handler).status),
 	protocol.OpRealize:  full((*handler).realize),
 	protocol.OpPlan:     full((*handler).plan),
+	protocol.OpCollect:  full((*handler).collect),
+	protocol.OpWhy:      args((*handler).why),
+	protocol.OpSize:     args((*handler).size),
 	protocol.OpUpload:   bare((*handler).upload),
 	protocol.OpDescribe: args((*handler).describe),
 	protocol.OpFind:     args((*handler).find),
@@ -100,5 +104,5 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return nil, protocol.Errorf(protocol.Unsupported, "call %q is unknown to this daemon", call.Op).
 			WithHint("the command and the daemon are of different versions: nuka daemon stop")
 	}
-	return fn(h, ctx, &request{Local: actor.Local, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
+	return fn(h, ctx, &request{Local: actor.Local, Conn: call.Conn, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
 }

@@ -41,6 +41,7 @@ type handler struct {
 	sharing  *sharing.Sharing
 	swarms   *swarms.Set
 	meshes   *mesh.Meshes
+	mount    Mount
 	log      *slog.Logger
 	started  time.Time
 	stop     func()
@@ -107,9 +108,11 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err := checkRoots(a.Roots, r.Local); err != nil {
 		return nil, err
 	}
+	lease := h.store.Lease("a request to realize packages")
+	defer lease.Release()
 	realized, err := h.realizer.Realize(ctx, &realize.Request{
-		Registries: registries,
-		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
+		Registries: registries, Lease: lease,
+		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
 		Jobs:       a.Jobs, Cores: a.Cores,
 	})
@@ -119,6 +122,7 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	h.keepForCaller(r, "a command that has realized it").KeepPIDs(a.Wanted...)
 	return realized, nil
 }
 

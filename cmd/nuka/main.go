@@ -115,7 +115,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 		}
 	}
 	add("work", a.runCommand(), a.buildCommand(), a.evalCommand())
-	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand(), a.rootCommand())
+	add("look", a.showCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand(), a.rootCommand(), a.gcCommand(), a.whyCommand(), a.sizeCommand())
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
