@@ -35,7 +35,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpRead:     stream((*handler).read),
 	protocol.OpLog:      stream((*handler).buildLog),
 	protocol.OpProgram:  full((*handler).program),
-	protocol.OpVerify:   bare((*handler).verify),
+	protocol.OpVerify:   full((*handler).verify),
 	protocol.OpStats:    bare((*handler).stats),
 	protocol.OpTrust:    args((*handler).trust),
 	protocol.OpExplain:  args((*handler).explain),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,23 +29,26 @@ import (
 
 // handler answers the calls of light peers.
 type handler struct {
-	store    *cas.Store
-	realizer *realize.Realizer
-	home     protocol.Home
-	version  string
-	key      protocol.Key
-	private  ed25519.PrivateKey // key's
-	policy   *trust.Policy
-	config   *config.File
-	grants   *control.Grants
-	heads    *trust.Heads
-	sharing  *sharing.Sharing
-	swarms   *swarms.Set
-	meshes   *mesh.Meshes
-	mount    Mount
-	log      *slog.Logger
-	started  time.Time
-	stop     func()
+	store     *cas.Store
+	realizer  *realize.Realizer
+	home      protocol.Home
+	version   string
+	key       protocol.Key
+	private   ed25519.PrivateKey // key's
+	policy    *trust.Policy
+	config    *config.File
+	grants    *control.Grants
+	heads     *trust.Heads
+	sharing   *sharing.Sharing
+	swarms    *swarms.Set
+	meshes    *mesh.Meshes
+	mount     Mount
+	damaged   chan struct{} // a file was set aside
+	callEnded chan struct{}
+	repairing sync.Mutex
+	log       *slog.Logger
+	started   time.Time
+	stop      func()
 
 	foreign  foreignCalls
 	calls    atomic.Int64 // running now
@@ -77,6 +81,10 @@ func (h *handler) began() { h.calls.Add(1) }
 func (h *handler) ended() {
 	h.lastCall.Store(time.Now().UnixNano())
 	h.calls.Add(-1)
+	select {
+	case h.callEnded <- struct{}{}:
+	default:
+	}
 }
 
 func (h *handler) status(context.Context, *request) (*protocol.Status, error) {

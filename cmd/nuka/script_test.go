@@ -172,7 +172,7 @@ func TestScript(t *testing.T) {
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly,
+			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly, "damage": damage,
 		},
 	})
 }

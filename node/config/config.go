@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -52,6 +53,14 @@ type Config struct {
 	Jobs        int // how many programs of builds run at once; 0 means one for each processor
 	Metrics     string
 	Control     string
+	GC          *GC // nil: the node collects only when its user asks
+}
+
+// A GC says when the node collects by itself: when less than MinFree bytes are free on the disk of the store, until MaxFree are. It keeps
+// what was used within Keep.
+type GC struct {
+	MinFree, MaxFree int64
+	Keep             time.Duration
 }
 
 // defaults returns the configuration of an empty file.
