@@ -29,23 +29,27 @@ import (
 
 // handler answers the calls of light peers.
 type handler struct {
-	store    *cas.Store
-	realizer *realize.Realizer
-	home     protocol.Home
-	version  string
-	key      protocol.Key
-	private  ed25519.PrivateKey // key's
-	policy   *trust.Policy
-	config   *config.File
-	grants   *control.Grants
-	heads    *trust.Heads
-	sharing  *sharing.Sharing
-	swarms   *swarms.Set
-	meshes   *mesh.Meshes
-	surface  *surface
-	log      *slog.Logger
-	started  time.Time
-	stop     func()
+	store     *cas.Store
+	realizer  *realize.Realizer
+	home      protocol.Home
+	version   string
+	key       protocol.Key
+	private   ed25519.PrivateKey // key's
+	policy    *trust.Policy
+	config    *config.File
+	grants    *control.Grants
+	heads     *trust.Heads
+	sharing   *sharing.Sharing
+	swarms    *swarms.Set
+	meshes    *mesh.Meshes
+	surface   *surface
+	mount     Mount
+	damaged   chan struct{} // a file was set aside
+	callEnded chan struct{}
+	repairing sync.Mutex
+	log       *slog.Logger
+	started   time.Time
+	stop      func()
 
 	foreign  foreignCalls
 	usersMu  sync.Mutex
@@ -81,6 +85,10 @@ func (h *handler) began() { h.calls.Add(1) }
 func (h *handler) ended() {
 	h.lastCall.Store(time.Now().UnixNano())
 	h.calls.Add(-1)
+	select {
+	case h.callEnded <- struct{}{}:
+	default:
+	}
 }
 
 func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
@@ -119,9 +127,11 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	lease := h.store.Lease("a request to realize packages")
+	defer lease.Release()
 	realized, err := realizer.Realize(ctx, &realize.Request{
-		Registries: registries,
-		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
+		Registries: registries, Lease: lease,
+		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
 		Jobs:       a.Jobs, Cores: a.Cores,
 	})
@@ -131,6 +141,7 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	h.keepForCaller(r, "a command that has realized it").KeepPIDs(a.Wanted...)
 	return realized, nil
 }
 

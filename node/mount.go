@@ -72,7 +72,7 @@ func (s *surface) choose(how, why string) {
 }
 
 func (s *surface) openCheckouts(why string) error {
-	c, err := checkout.Open(&checkout.Options{Store: s.h.store, Path: s.path, Fetch: s.h.heal, Log: s.h.log})
+	c, err := checkout.Open(&checkout.Options{Store: s.h.store, Path: s.path, Fetch: s.h.bring, Log: s.h.log})
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s *surface) openCheckouts(why string) error {
 // serve mounts and serves until ctx ends. An error says why nothing could be mounted.
 func (s *surface) serve(ctx context.Context) error {
 	o := &fsmount.Options{
-		Store: s.h.store, Path: s.path, Run: s.h.home.Run, Slots: s.h.home.Slots(), Disk: s.h.home.Store(), Fetch: s.h.heal, Log: s.h.log,
+		Store: s.h.store, Path: s.path, Run: s.h.home.Run, Slots: s.h.home.Slots(), Disk: s.h.home.Store(), Fetch: s.h.bring, Log: s.h.log,
 	}
 	if s.h.config.Get().MountRealize {
 		o.Realize = func(ctx context.Context, p pir.PID) error {
@@ -191,29 +191,23 @@ func (h *handler) show(ctx context.Context, a protocol.MountArgs) (*protocol.Mou
 	return &st, nil
 }
 
-// heal brings back a package of which files are missing or damaged: from peers, or by making it again.
-// While it does, the package has no binding. If it fails, the binding is as before.
-func (h *handler) heal(ctx context.Context, p pir.PID, root cid.CID) error {
-	var bound *protocol.Attestation
-	for a, err := range h.store.Attestations(p) {
+// bring brings back a package of which files are missing or damaged, for a program that opens one: from peers, or by making it again.
+func (h *handler) bring(ctx context.Context, p pir.PID, root cid.CID) error {
+	h.repairing.Lock()
+	defer h.repairing.Unlock()
+	if missing, err := h.store.Missing(ctx, root); err == nil && len(missing) == 0 {
+		return nil // another repair was faster
+	}
+	ids := []pir.PID{p}
+	for other, err := range h.store.PIDs(root) {
 		if err != nil {
 			return err
 		}
-		if a.CID == root {
-			bound = &a
+		if other != p {
+			ids = append(ids, other)
 		}
 	}
-	if bound == nil {
-		return fmt.Errorf("no statement about %s has its content", p.Short())
-	}
-	if err := h.store.Unbind(ctx, p); err != nil && !errors.Is(err, cas.ErrNotFound) {
-		return err
-	}
-	_, err := h.realizer.Realize(ctx, &realize.Request{Wanted: []pir.PID{p}, Local: true})
-	if err != nil {
-		return errors.Join(err, h.store.Bind(context.WithoutCancel(ctx), *bound))
-	}
-	return nil
+	return h.repairContent(ctx, ids, root, false, func(protocol.Event) {})
 }
 
 // shownStore is the store, which tells the surface of new contents of packages.

@@ -30,7 +30,7 @@ const (
 	OpRead     Op = "read"     // PathArgs → data
 	OpLog      Op = "log"      // PathArgs → data
 	OpProgram  Op = "program"  // ProgramArgs → Program
-	OpVerify   Op = "verify"   // none → Verified, with events
+	OpVerify   Op = "verify"   // VerifyArgs → Verified, with events
 	OpStats    Op = "stats"    // none → Stats
 	OpMount    Op = "mount"    // MountArgs → MountState
 	OpStop     Op = "stop"     // none → nothing; the daemon exits after its running work
@@ -277,8 +277,18 @@ type Stats struct {
 	Damaged      int64 `json:"damaged"` // quarantined files
 }
 
+// VerifyArgs compares everything in the store with its hash.
+type VerifyArgs struct {
+	// Repair receives, fetches or builds packages again whose files are damaged or missing.
+	Repair bool `json:"repair,omitempty"`
+	// Offline forbids the network for repairs.
+	Offline bool `json:"offline,omitempty"`
+}
+
 // Verified is the result of a verify call.
 type Verified struct {
+	Repaired []string `json:"repaired,omitempty"` // packages
+	Broken   []string `json:"broken,omitempty"`   // packages that could not be repaired, each with the reason
 	Files    int64    `json:"files"`
 	Bytes    int64    `json:"bytes"`
 	Problems []string `json:"problems"`

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -54,6 +55,14 @@ type Config struct {
 	Control      string
 	Mount        string // one of MountAuto, MountFUSE, MountCheckout, MountOff
 	MountRealize bool   // a look-up in the mount makes a package that the store does not have
+	GC           *GC    // nil: the node collects only when its user asks
+}
+
+// A GC says when the node collects by itself: when less than MinFree bytes are free on the disk of the store, until MaxFree are. It keeps
+// what was used within Keep.
+type GC struct {
+	MinFree, MaxFree int64
+	Keep             time.Duration
 }
 
 // How packages are shown as folders.

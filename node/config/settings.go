@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -81,6 +82,12 @@ var settings = []setting{
 	{
 		"apart", "Whether each swarm runs in a process of its own, which can access neither the store nor the node's key. By default not; `nukad system` always does this.",
 		"true or false", `{apart: true}`, func(v any, c *Config) bool { return set(v, &c.Apart) },
+	},
+	{
+		"gc", "When the node removes packages that nothing needs by itself, as `nuka gc` does: when less than min-free is free on the disk of the store, " +
+			"from the least recently used ones on, until max-free is free. It keeps what was used within keep. By default it never does.",
+		"{min-free: SIZE, max-free: SIZE, keep: TIME}, where max-free is not less than min-free", `{gc: {min-free: 5GiB, max-free: 20GiB, keep: 30day}}`,
+		func(v any, c *Config) bool { return collection(v, &c.GC) },
 	},
 	{
 		"confine", "Whether the node builds packages that other users described on a machine where a wall around builds is missing. full, the default, refuses such builds; partial allows them. `nuka doctor` names missing walls.",
@@ -163,6 +170,17 @@ func bytesSet(v any, to *int64) bool {
 		*to = int64(size)
 	}
 	return ok && size >= 0
+}
+
+// collection reads when the node collects.
+func collection(v any, to **GC) bool {
+	rec, _ := v.(nuon.Record)
+	g := &GC{}
+	var keep nuon.Duration
+	ok := len(rec) == 3 && bytesSet(rec["min-free"], &g.MinFree) && bytesSet(rec["max-free"], &g.MaxFree) && set(rec["keep"], &keep)
+	g.Keep = time.Duration(keep)
+	*to = g
+	return ok && g.MinFree > 0 && g.MaxFree >= g.MinFree && keep >= 0
 }
 
 func texts(v any, to *[]string) bool {
