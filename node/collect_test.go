@@ -26,7 +26,7 @@ func TestCollectGenerations(t *testing.T) {
 		id, _ := castest.Package(t, h.store, h.private, "of-"+strings.ReplaceAll(name, "/", "-"), tree(name))
 		put = append(put, protocol.Root{Name: name, PID: id})
 	}
-	if _, err := h.roots(t.Context(), protocol.RootsArgs{Put: put}); err != nil {
+	if _, err := h.roots(t.Context(), &request{Local: true}, protocol.RootsArgs{Put: put}); err != nil {
 		t.Fatal(err)
 	}
 	r := &request{Local: true, Event: func(protocol.Event) {}}
