@@ -44,6 +44,8 @@ require (
 
 require go.uber.org/goleak v1.3.0
 
+require github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
+
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
 	filippo.io/keygen v1.0.0 // indirect

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -181,6 +182,40 @@ func TestCollectCutOff(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A collection was cut off when it had removed the nodes of a file and the record of one of its leaves, and not its blob. Receiving the file
+// again makes it whole without its bytes.
+func TestReceiveAfterCutCollection(t *testing.T) {
+	dir := t.TempDir()
+	s := castest.Open(t, dir, nil)
+	same := make([]byte, 1<<20)
+	one := &fstest.MapFile{Data: append(slices.Clone(same), "one"...), Mode: 0o644}
+	first, err := s.Import(t.Context(), fstest.MapFS{"one": one}, nil)
+	must(t, err)
+	file, err := s.Lookup(t.Context(), first, "one")
+	must(t, err)
+	both, err := s.Import(t.Context(), fstest.MapFS{"two": {Data: append(slices.Clone(same), "two"...), Mode: 0o644}}, nil)
+	must(t, err)
+	l := s.Lease("a test")
+	defer l.Release()
+	_, err = s.Collect(t.Context(), &cas.CollectOptions{Progress: func(cas.Collected) {
+		if ok, _ := s.Has(file.CID); !ok {
+			l.Keep(file.CID)
+		}
+	}})
+	must(t, err)
+	if ok, err := s.Has(both); ok || err != nil || blobsOnDisk(t, dir) != 1 {
+		t.Fatalf("got %v, %v and %d blobs, want the blob of one file alone", ok, err, blobsOnDisk(t, dir))
+	}
+	peer, root := castest.Peer(fstest.MapFS{"one": one})
+	r, err := s.Receive(t.Context(), root, nil)
+	must(t, err)
+	_, err = castest.Feed(r, peer, rand.New(rand.NewPCG(1, 1)), 1<<40)
+	must(t, err)
+	must(t, r.Finish(t.Context()))
+	castest.CheckTree(t, castest.OnDisk{Store: s}, root, fstest.MapFS{"one": one})
+	castest.Check(t, s)
 }
 
 // receiving says whether an error only says that another worker receives the tree.

@@ -9,6 +9,9 @@ import (
 	"github.com/MordragT/nuka/pir/cid"
 )
 
+// Free returns how many bytes are free on the disk of the store, and false if the system does not tell.
+func (s *Store) Free() (int64, bool) { return s.dir.Free() }
+
 // Stats says how much the store holds.
 type Stats struct {
 	Files        int   // blobs

@@ -14,6 +14,7 @@ type request struct {
 	Local bool                 // the caller is the daemon's own user
 	Here  bool                 // the caller is a user of this machine
 	User  uint32               // the user of a system daemon who calls; 0 if Local
+	Conn  context.Context      // ends with the caller's connection
 	Event func(protocol.Event) // sends an event to the caller
 	Data  io.Reader            // the bytes that the caller sends along
 	Reply io.Writer            // the bytes that it gets back, beside the result
@@ -24,6 +25,9 @@ var calls = map[protocol.Op]answer{
 	protocol.OpStatus:   bare((*handler).status),
 	protocol.OpRealize:  full((*handler).realize),
 	protocol.OpPlan:     full((*handler).plan),
+	protocol.OpCollect:  full((*handler).collect),
+	protocol.OpWhy:      args((*handler).why),
+	protocol.OpSize:     args((*handler).size),
 	protocol.OpUpload:   bare((*handler).upload),
 	protocol.OpDescribe: args((*handler).describe),
 	protocol.OpFind:     args((*handler).find),
@@ -33,7 +37,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpRead:     stream((*handler).read),
 	protocol.OpLog:      stream((*handler).buildLog),
 	protocol.OpProgram:  full((*handler).program),
-	protocol.OpVerify:   bare((*handler).verify),
+	protocol.OpVerify:   full((*handler).verify),
 	protocol.OpStats:    bare((*handler).stats),
 	protocol.OpTrust:    full((*handler).trust),
 	protocol.OpExplain:  full((*handler).explain),
@@ -45,6 +49,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpSwarm:    args((*handler).swarm),
 	protocol.OpMesh:     args((*handler).mesh),
 	protocol.OpRoots:    full((*handler).roots),
+	protocol.OpMount:    args((*handler).show),
 	protocol.OpStop:     bare((*handler).end),
 }
 
@@ -101,7 +106,7 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return nil, protocol.Errorf(protocol.Unsupported, "call %q is unknown to this daemon", call.Op).
 			WithHint("the command and the daemon are of different versions: nuka daemon stop")
 	}
-	return fn(h, ctx, &request{Local: actor.Local, Here: actor.Here(), User: actor.User, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
+	return fn(h, ctx, &request{Local: actor.Local, Here: actor.Here(), User: actor.User, Conn: call.Conn, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
 }
 
 // mayNot returns the error about a call for which a caller lacks the right.

@@ -29,22 +29,27 @@ import (
 
 // handler answers the calls of light peers.
 type handler struct {
-	store    *cas.Store
-	realizer *realize.Realizer
-	home     protocol.Home
-	version  string
-	key      protocol.Key
-	private  ed25519.PrivateKey // key's
-	policy   *trust.Policy
-	config   *config.File
-	grants   *control.Grants
-	heads    *trust.Heads
-	sharing  *sharing.Sharing
-	swarms   *swarms.Set
-	meshes   *mesh.Meshes
-	log      *slog.Logger
-	started  time.Time
-	stop     func()
+	store     *cas.Store
+	realizer  *realize.Realizer
+	home      protocol.Home
+	version   string
+	key       protocol.Key
+	private   ed25519.PrivateKey // key's
+	policy    *trust.Policy
+	config    *config.File
+	grants    *control.Grants
+	heads     *trust.Heads
+	sharing   *sharing.Sharing
+	swarms    *swarms.Set
+	meshes    *mesh.Meshes
+	surface   *surface
+	mount     Mount
+	damaged   chan struct{} // a file was set aside
+	callEnded chan struct{}
+	repairing sync.Mutex
+	log       *slog.Logger
+	started   time.Time
+	stop      func()
 
 	foreign  foreignCalls
 	usersMu  sync.Mutex
@@ -53,7 +58,8 @@ type handler struct {
 	lastCall atomic.Int64             // when the last one began or ended, in Unix nanoseconds
 }
 
-// watchIdle stops the daemon after a time without calls if it shares nothing by name, or when its home is gone.
+// watchIdle stops the daemon after a time without calls if it shares nothing by name and no program has files of the mount open,
+// or when its home is gone.
 func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 	h.lastCall.Store(time.Now().UnixNano())
 	tick := time.NewTicker(10 * time.Second)
@@ -66,7 +72,7 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		idles := idle > 0 && quiet > idle && !h.sharing.Any()
+		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.surface.held()) == 0
 		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}
@@ -79,13 +85,17 @@ func (h *handler) began() { h.calls.Add(1) }
 func (h *handler) ended() {
 	h.lastCall.Store(time.Now().UnixNano())
 	h.calls.Add(-1)
+	select {
+	case h.callEnded <- struct{}{}:
+	default:
+	}
 }
 
 func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
 	return &protocol.Status{
 		Version: h.version, Home: h.home.Data, Key: h.key.String(), Process: os.Getpid(),
 		Uptime: time.Since(h.started), Running: h.realizer.Running(), Confinement: wasmrt.Confinement(),
-		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial,
+		MissingWalls: wasmrt.MissingWalls(), Partial: h.config.Get().Partial, Mount: h.surface.state(),
 	}, nil
 }
 
@@ -117,9 +127,11 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	lease := h.store.Lease("a request to realize packages")
+	defer lease.Release()
 	realized, err := realizer.Realize(ctx, &realize.Request{
-		Registries: registries,
-		Wanted:     a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
+		Registries: registries, Lease: lease,
+		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
 		Jobs:       a.Jobs, Cores: a.Cores,
 	})
@@ -129,6 +141,7 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 	if err != nil {
 		return nil, err
 	}
+	h.keepForCaller(r, "a command that has realized it").KeepPIDs(a.Wanted...)
 	return realized, nil
 }
 

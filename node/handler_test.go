@@ -66,10 +66,12 @@ func newHandler(t *testing.T) *handler {
 	if s.Sharing, err = sharing.Open(t.Context(), store, settings.Get, func(pir.PID) ([]pir.PID, error) { return nil, nil }); err != nil {
 		t.Fatal(err)
 	}
-	return &handler{
+	h := &handler{
 		store: store, home: home, key: protocol.KeyOf(key), private: key, policy: policy, config: settings, grants: grants,
 		heads: known, sharing: s.Sharing, swarms: s, meshes: members, log: log, stop: func() {},
 	}
+	h.surface = newSurface(h)
+	return h
 }
 
 func TestRotate(t *testing.T) {

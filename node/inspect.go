@@ -192,23 +192,6 @@ func (h *handler) logByPrefix(prefix string) (pir.PID, error) {
 	return pir.ParsePID(found[0])
 }
 
-func (h *handler) verify(ctx context.Context, r *request) (*protocol.Verified, error) {
-	v := &protocol.Verified{Problems: []string{}}
-	err := h.store.Verify(ctx, func(p cas.Problem) {
-		v.Problems = append(v.Problems, p.String())
-		r.Event(protocol.Event{Kind: protocol.EventNote, Text: p.String()})
-	})
-	if err != nil {
-		return nil, err
-	}
-	stats, err := h.store.Stats(ctx)
-	if err != nil {
-		return nil, err
-	}
-	v.Files, v.Bytes = int64(stats.Files), stats.Bytes
-	return v, nil
-}
-
 func (h *handler) stats(ctx context.Context, _ *request) (*protocol.Stats, error) {
 	s, err := h.store.Stats(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -27,6 +28,7 @@ import (
 	"github.com/MordragT/nuka/node/trust"
 	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
@@ -66,13 +68,13 @@ func Run(ctx context.Context, o *Options) error {
 	if err := makeHome(&o.Home); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, o, log)
+	h := &handler{log: log, damaged: make(chan struct{}, 1), callEnded: make(chan struct{}, 1)}
+	store, err := openStore(ctx, o, h.stored)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	h, err := openHome(o, log)
-	if err != nil {
+	if err := h.openHome(o, log); err != nil {
 		return err
 	}
 	enrolled, err := control.OpenEnrolled(o.Home.Enrolled())
@@ -90,6 +92,11 @@ func Run(ctx context.Context, o *Options) error {
 		<-served
 	}()
 	h.store, h.stop = store, stop
+	h.surface = newSurface(h)
+	h.mount = Mount{
+		Held: func() iter.Seq[pir.PID] { return slices.Values(h.surface.held()) },
+		Gone: func(list []pir.PID) { h.surface.changed(list...) },
+	}
 	h.swarms = swarms.New(&swarms.Options{
 		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Meshes: h.meshes, Log: log,
 		Metrics: figures, Apart: o.Apart,
@@ -103,6 +110,14 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	h.swarms.Sharing = h.sharing
+	// The mount answers until all calls have ended, since their programs may run from it.
+	showing, hide := context.WithCancel(context.WithoutCancel(ctx))
+	var shown sync.WaitGroup
+	defer func() {
+		hide()
+		shown.Wait()
+	}()
+	shown.Go(func() { h.surface.run(showing) })
 	var beside sync.WaitGroup
 	defer func() {
 		stop()
@@ -110,6 +125,8 @@ func Run(ctx context.Context, o *Options) error {
 	}()
 	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
 	beside.Go(func() { h.swarms.Run(ctx) })
+	beside.Go(func() { h.heal(ctx) })
+	beside.Go(func() { h.watchSpace(ctx) })
 	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
@@ -151,36 +168,35 @@ func makeHome(home *protocol.Home) error {
 	return nil
 }
 
-// openHome returns a handler with the keys, policy, settings and meshes of a home.
-func openHome(o *Options, log *slog.Logger) (*handler, error) {
+// openHome reads the keys, policy, settings and meshes of a home.
+func (h *handler) openHome(o *Options, log *slog.Logger) error {
 	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	key, err := trust.LoadKey(o.Home.NodeKey(), known)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	grants, err := control.OpenGrants(o.Home.Grants())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	policy, err := trust.OpenPolicy(o.Home.Policy())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	settings, err := config.Open(o.Home.Config())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	members, err := mesh.Open(o.Home.Meshes(), key, log)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &handler{
-		home: o.Home, version: o.Version, key: protocol.KeyOf(key), private: key, policy: policy, config: settings, grants: grants, heads: known,
-		meshes: members, log: log, started: time.Now(),
-	}, nil
+	h.home, h.version, h.key, h.private, h.policy, h.config, h.grants = o.Home, o.Version, protocol.KeyOf(key), key, policy, settings, grants
+	h.heads, h.meshes, h.started = known, members, time.Now()
+	return nil
 }
 
 // openRealizer returns a realizer that builds in workers, fetches by the user's configuration, and asks the peers of a node.
@@ -204,7 +220,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Users: users, Log: h.log}
 	slots := realize.NewSlots(cmp.Or(h.config.Get().Jobs, runtime.NumCPU()))
 	realizer, err := realize.New(&realize.Options{
-		Store: h.store,
+		Store: &shownStore{h.store, h.surface},
 		Slots: slots,
 		Builder: &worker.Builder{
 			Slots: slots,
@@ -230,11 +246,11 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 }
 
 // openStore opens the store. If another daemon that is ending has it, openStore waits as Options.Wait says.
-func openStore(ctx context.Context, o *Options, log *slog.Logger) (*cas.Store, error) {
+func openStore(ctx context.Context, o *Options, happened func(cas.Event)) (*cas.Store, error) {
 	for deadline := time.Now().Add(o.Wait); ; {
 		store, err := cas.Open(o.Home.Store(), &cas.Options{
-			Log:   log,
-			Event: func(e cas.Event) { log.Warn("store", "event", e.String()) },
+			Log:   o.Log,
+			Event: happened,
 		})
 		if !errors.Is(err, cas.ErrLocked) {
 			return store, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/realize"
@@ -20,6 +21,7 @@ import (
 
 // program answers OpProgram: it returns the command of a package, and the packages that the command sees.
 func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArgs) (*protocol.Program, error) {
+	h.keepForCaller(r, "a program that runs").KeepPIDs(a.PID)
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
 		return nil, cas.Coded(err)
@@ -49,6 +51,9 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 			return nil, cas.Coded(err)
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
+	}
+	if err := h.store.Use(ctx, time.Now(), a.PID); err != nil {
+		return nil, err
 	}
 	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Here); err != nil {
 		return nil, err

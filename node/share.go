@@ -74,6 +74,9 @@ func (h *handler) get(ctx context.Context, r *request, a protocol.GetArgs) (*pro
 			return nil, err
 		}
 	}
+	lease := h.keepForCaller(r, "a command that has got it")
+	lease.KeepPIDs(want.PID)
+	lease.Keep(want.CID)
 	if want.PID.IsZero() {
 		return h.getContent(ctx, want.CID, a.Offline, r.Event)
 	}

@@ -45,7 +45,7 @@ func (h *handler) upload(ctx context.Context, r *request) (*protocol.Uploaded, e
 		}
 		return nil, protocol.Errorf(protocol.Invalid, "upload: %w", err)
 	}
-	content, err := h.realizer.Import(ctx, dir, source.Out)
+	content, err := h.realizer.Import(ctx, dir, source.Out, h.keepForCaller(r, "a command that has uploaded it"))
 	if err != nil {
 		return nil, err
 	}

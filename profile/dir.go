@@ -59,6 +59,20 @@ func Open(profiles, name string) (*Dir, error) {
 	return d, nil
 }
 
+// Names returns the names of the profiles below a folder of profiles, sorted. The folder need not exist.
+func Names(profiles string) (names []string, err error) {
+	list, err := os.ReadDir(profiles)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, e := range list {
+		if e.IsDir() && namePattern.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
 // Path returns the folder of the profile.
 func (d *Dir) Path() string { return d.path }
 

@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -41,5 +43,21 @@ func TestFullDisk(t *testing.T) {
 	_, err = d.Lock(t.Context(), nil)
 	if e := protocol.AsError(err); e == nil || e.Code != protocol.Denied || e.Hint == "" {
 		t.Errorf("got %+v, want denied with a hint", e)
+	}
+}
+
+// TestRecordIsPipe reads a generation whose record is a pipe without a writer, which blocks whoever opens it.
+func TestRecordIsPipe(t *testing.T) {
+	d := open(t, t.TempDir())
+	add(t, d)
+	at := filepath.Join(d.Folder(1), record)
+	if err := os.Remove(at); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mkfifo(at, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Current(); protocol.CodeOf(err) != protocol.Damaged {
+		t.Errorf("got %v, want damaged", err)
 	}
 }

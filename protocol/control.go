@@ -30,8 +30,9 @@ const (
 	OpRead     Op = "read"     // PathArgs → data
 	OpLog      Op = "log"      // PathArgs → data
 	OpProgram  Op = "program"  // ProgramArgs → Program
-	OpVerify   Op = "verify"   // none → Verified, with events
+	OpVerify   Op = "verify"   // VerifyArgs → Verified, with events
 	OpStats    Op = "stats"    // none → Stats
+	OpMount    Op = "mount"    // MountArgs → MountState
 	OpStop     Op = "stop"     // none → nothing; the daemon exits after its running work
 )
 
@@ -49,6 +50,21 @@ type Status struct {
 	// builds only what its own user described, unless the configuration allows more; Partial reports that.
 	MissingWalls []string `json:"missing_walls"`
 	Partial      bool     `json:"partial"`
+	// Mount describes how packages are shown as folders. Daemons before version 0.2 do not report it.
+	Mount MountState `json:"mount,omitzero"`
+}
+
+// MountArgs asks for packages to be visible as folders.
+type MountArgs struct {
+	Packages []pir.PID `json:"packages"`
+}
+
+// A MountState describes how a node shows packages as folders.
+type MountState struct {
+	Path        string `json:"path"`          // the folder that the packages are in
+	How         string `json:"how"`           // fuse, checkout or off
+	Passthrough bool   `json:"passthrough"`   // the kernel reads files itself
+	Why         string `json:"why,omitempty"` // why it is not a better way
 }
 
 // A Package is a PIR that a light peer sends to a daemon.
@@ -261,8 +277,18 @@ type Stats struct {
 	Damaged      int64 `json:"damaged"` // quarantined files
 }
 
+// VerifyArgs compares everything in the store with its hash.
+type VerifyArgs struct {
+	// Repair receives, fetches or builds packages again whose files are damaged or missing.
+	Repair bool `json:"repair,omitempty"`
+	// Offline forbids the network for repairs.
+	Offline bool `json:"offline,omitempty"`
+}
+
 // Verified is the result of a verify call.
 type Verified struct {
+	Repaired []string `json:"repaired,omitempty"` // packages
+	Broken   []string `json:"broken,omitempty"`   // packages that could not be repaired, each with the reason
 	Files    int64    `json:"files"`
 	Bytes    int64    `json:"bytes"`
 	Problems []string `json:"problems"`

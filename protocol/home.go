@@ -93,6 +93,9 @@ func FindHome(getenv func(string) string, userHome string) (Home, error) {
 // Store returns the folder of the content store.
 func (h Home) Store() string { return filepath.Join(h.Data, "store") }
 
+// Slots returns the file of the numbers that packages have in the mount.
+func (h Home) Slots() string { return filepath.Join(h.Data, "slots") }
+
 // Work returns the folder of builds in progress and build logs.
 func (h Home) Work() string { return filepath.Join(h.Data, "work") }
 

@@ -183,7 +183,7 @@ func TestCheck(t *testing.T) {
 func TestList(t *testing.T) {
 	root := cid.Sum(cid.DagPB, nil)
 	want := []Set{
-		{Name: "mine", From: "/home/me/packages", Root: root, Updated: now},
+		{Name: "mine", From: "/x/packages", Root: root, Updated: now},
 		{Name: "theirs", From: "git+https://example.org/x#v1", Root: root, Updated: now, Pinned: true, Signer: protocol.KeyOf(key(1)), Title: "x", Number: 3, Expires: now},
 	}
 	text, err := encodeList(want)

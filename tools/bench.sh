@@ -4,6 +4,7 @@
 #   make bench local   evaluation, runs, imports and compilation
 #   make bench swarm   fetches from a peer, disk to disk over loopback, and what an idle node costs
 #   make bench real    builds of 200 generated packages and of the package set, compared with tools/bench/real.tsv
+#   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
 # and leaves nothing behind but .cache. What cannot be installed is left out, and a line says so.
@@ -22,7 +23,8 @@ case "$suite" in
   local) programs="clang:clang nix-store:nix-bin" ;;
   swarm) programs="nix:nix-bin rsync:rsync node:nodejs npm:npm ip:iproute2" ;;
   real) programs="nix-build:nix-bin" ;;
-  *) echo "usage: make bench local|swarm|real" >&2; exit 2 ;;
+  mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
+  *) echo "usage: make bench local|swarm|real|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench

@@ -119,13 +119,14 @@ func (m *Model) Collect(_ context.Context, o *cas.CollectOptions) (cas.Collected
 			delete(bound, p)
 		}
 	}
+	known := m.known(l.pids)
 	for p := range m.pirs {
-		if !l.pids[p] {
+		if !known[p] {
 			out.Records++
 		}
 	}
 	for p, list := range m.atts {
-		if !l.pids[p] {
+		if !known[p] {
 			out.Records += len(list)
 		}
 	}
@@ -133,9 +134,9 @@ func (m *Model) Collect(_ context.Context, o *cas.CollectOptions) (cas.Collected
 		return out, nil
 	}
 	m.bound = bound
-	maps.DeleteFunc(m.pirs, func(p pir.PID, _ [2][]byte) bool { return !l.pids[p] })
-	maps.DeleteFunc(m.atts, func(p pir.PID, _ []protocol.Attestation) bool { return !l.pids[p] })
-	maps.DeleteFunc(m.used, func(p pir.PID, _ time.Time) bool { return !l.pids[p] })
+	maps.DeleteFunc(m.pirs, func(p pir.PID, _ [2][]byte) bool { return !known[p] })
+	maps.DeleteFunc(m.atts, func(p pir.PID, _ []protocol.Attestation) bool { return !known[p] })
+	maps.DeleteFunc(m.used, func(p pir.PID, _ time.Time) bool { return !known[p] })
 	maps.DeleteFunc(m.trees, func(c cid.CID, _ []cas.Entry) bool { return !l.entries[c] })
 	maps.DeleteFunc(m.files, func(c cid.CID, _ []byte) bool { return !l.entries[c] })
 	blocks := map[cid.CID][]byte{}
@@ -144,6 +145,23 @@ func (m *Model) Collect(_ context.Context, o *cas.CollectOptions) (cas.Collected
 	}
 	m.blocks = blocks
 	return out, nil
+}
+
+// known returns the live packages, and those that have the content of one by some signer.
+func (m *Model) known(live map[pir.PID]bool) map[pir.PID]bool {
+	stated := map[cid.CID]bool{}
+	for p := range live {
+		for _, a := range m.atts[p] {
+			stated[a.CID] = true
+		}
+	}
+	known := maps.Clone(live)
+	for p, list := range m.atts {
+		for _, a := range list {
+			known[p] = known[p] || stated[a.CID]
+		}
+	}
+	return known
 }
 
 // below adds a block and all blocks below it.

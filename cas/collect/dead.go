@@ -51,8 +51,8 @@ func (r *run) isDead(p pir.PID, c cid.CID) bool { return !r.m.pids[p] && !r.m.ha
 
 // look counts what is dead, which is the result of a dry run.
 func (r *run) look(ctx context.Context) error {
-	if !r.o.DryRun {
-		return nil
+	if err := r.same(); err != nil || !r.o.DryRun {
+		return err
 	}
 	blobs, err := r.dead(ctx, r.m)
 	if err != nil {
@@ -80,6 +80,34 @@ func (r *run) look(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// same notes that the records of packages are kept which have, by some signer, the content of a package whose records are kept: their
+// resolved PIDs are among them, by which early cutoff finds that content.
+func (r *run) same() error {
+	stated := map[cid.CID]bool{}
+	var others []pir.PID
+	for _, known := range []bool{true, false} {
+		for row, err := range r.Index.Scan(index.Attestations.Key()) {
+			if err != nil {
+				return err
+			}
+			p := pir.PID(row.Key[1:33])
+			c, err := cid.FromBytes(row.Key[len(row.Key)-cid.Size:])
+			switch {
+			case err != nil:
+				return err
+			case r.m.known[p] && known:
+				stated[c] = true
+			case !known && stated[c]:
+				others = append(others, p)
+			}
+		}
+	}
+	for _, p := range others {
+		r.m.known[p] = true
+	}
+	return nil
 }
 
 func (r *Result) gone(p pir.PID) {

@@ -12,13 +12,18 @@ import (
 // index, and deleting always works.
 const reserve = 16 << 20
 
-// CheckSpace returns ENOSPC if less than the reserve is free.
-func (d *Dir) CheckSpace() error {
+// Free returns how many bytes are free, and false if the system does not tell.
+func (d *Dir) Free() (int64, bool) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(d.path, &st); err != nil {
-		return nil //nolint:nilerr // unknown; the writes will tell
+		return 0, false
 	}
-	if free := int64(st.Bavail) * int64(st.Bsize); free < reserve {
+	return int64(st.Bavail) * int64(st.Bsize), true
+}
+
+// CheckSpace returns ENOSPC if less than the reserve is free.
+func (d *Dir) CheckSpace() error {
+	if free, known := d.Free(); known && free < reserve { // if it is unknown, the writes will tell
 		return fmt.Errorf("%w: %d MiB are free and the index needs %d MiB; remove something", unix.ENOSPC, free>>20, reserve>>20)
 	}
 	return nil

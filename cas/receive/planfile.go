@@ -11,8 +11,7 @@ import (
 
 // small wants a file that is one leaf, unless the store has its blob.
 func (p *planning) small(digest [32]byte, size int32) error {
-	if i, ok := p.r.byDigest[digest]; ok {
-		p.r.leaves[i].own = true
+	if i, ok := p.r.byDigest[digest]; ok && p.r.leaves[i].own {
 		return p.sameSize(i, size)
 	}
 	p.r.lease.Keep(rawCID(digest))

@@ -102,9 +102,23 @@ func (a *app) writeStatus(s *protocol.Status) error {
 	if len(s.Running) > 0 {
 		running = strings.Join(s.Running, ", ")
 	}
+	if a.node == "" && s.Mount.How != "" {
+		fmt.Fprintf(w, "packages\t%s\n", printable(mountLine(&s.Mount)))
+	}
 	fmt.Fprintf(w, "walls\t%s\n", printable(walls(s)))
 	fmt.Fprintf(w, "working on\t%s\n", printable(running))
 	return w.Flush()
+}
+
+// mountLine describes in one line how packages are shown as folders.
+func mountLine(m *protocol.MountState) string {
+	switch {
+	case m.How == "off":
+		return "not shown as folders: " + m.Why
+	case m.Why == "":
+		return fmt.Sprintf("in %s (%s)", m.Path, m.How)
+	}
+	return fmt.Sprintf("in %s (%s: %s)", m.Path, m.How, m.Why)
 }
 
 // walls describes in one line how builds are confined.

@@ -109,6 +109,13 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		if elsewhere {
 			return findings // a ticket permits builds, and does not show that node's store
 		}
+		if s.Mount.How != "" {
+			var worse error
+			if s.Mount.How == "off" {
+				worse = errors.New(mountLine(&s.Mount))
+			}
+			add("packages", worse, mountLine(&s.Mount), "set mount: auto in config.nuon, or mount: checkout where the system has no FUSE")
+		}
 		var stats protocol.Stats
 		err = client.Call(c.Context(), protocol.OpStats, nil, &stats, nil)
 		if err == nil && stats.Damaged > 0 {

@@ -106,15 +106,25 @@ func (a *app) logCommand() *cobra.Command {
 
 func (a *app) storeCommand() *cobra.Command {
 	store := group(&cobra.Command{Use: "store", Short: "verify or count the store"})
+	var repair bool
 	verify := &cobra.Command{
 		Use:   "verify",
 		Short: "verify the hash of everything in the store",
-		Long: "Verify reads everything in the store and moves damaged files to quarantine. Build their package again to repair it.\n" +
+		Long: "Verify reads everything in the store and moves damaged files to quarantine. With --repair it then receives, fetches\n" +
+			"or builds the packages again that have damaged or missing files.\n" +
 			"If a record of the index is wrong, the daemon rebuilds the index at its next start.",
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			var v protocol.Verified
-			if err := a.call(c, protocol.OpVerify, nil, &v, nil); err != nil {
+			progress := newProgress(a.terminal, false)
+			o := &control.CallOptions{Event: func(e protocol.Event) {
+				if e.Kind != protocol.EventNote { // problems are in the result, too
+					progress.event(e)
+				}
+			}}
+			err := a.call(c, protocol.OpVerify, protocol.VerifyArgs{Repair: repair, Offline: a.offline}, &v, o)
+			progress.close()
+			if err != nil {
 				return err
 			}
 			if a.json {
@@ -125,9 +135,15 @@ func (a *app) storeCommand() *cobra.Command {
 				for _, p := range v.Problems {
 					fmt.Fprintln(a.out, printable(p))
 				}
+				for _, p := range v.Repaired {
+					a.say("repaired %s", printable(p))
+				}
+				for _, p := range v.Broken {
+					a.say("not repaired: %s", printable(p))
+				}
 				a.say("verified %d files, %s: %d problems", v.Files, size(v.Bytes), len(v.Problems))
 			}
-			if len(v.Problems) > 0 {
+			if len(v.Problems) > 0 && !repair || len(v.Broken) > 0 {
 				return exitError(exitCodes[protocol.Damaged])
 			}
 			return nil
@@ -156,6 +172,8 @@ func (a *app) storeCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
+	verify.Flags().BoolVar(&repair, "repair", false, "get packages again that have damaged or missing files")
+	verify.Flags().BoolVar(&a.offline, "offline", false, "use no network to repair")
 	a.jsonFlag(verify)
 	a.jsonFlag(stats)
 	store.AddCommand(verify, stats)

@@ -120,10 +120,7 @@ func (a *app) namedCommand(c *cobra.Command, path bool, run func(c *cobra.Comman
 		}
 		installed, _ := a.completeInstalled(&profileOptions{name: profile.Default})(c, nil, word)
 		list = append(installed, list...)
-		if pidBeginning.MatchString(word) {
-			list = append(list, a.knownPIDs(c.Context(), word)...)
-		}
-		return list, directive
+		return append(list, a.knownPIDs(c.Context(), word)...), directive
 	}
 	return c
 }

@@ -259,7 +259,7 @@ func (d *draft) text() string {
 	var b strings.Builder
 	description := strings.Join(strings.Fields(printable(d.description)), " ")
 	if description == "" {
-		description = "TODO" + ": describe " + d.name + " in one line."
+		description = "Say here in one line what " + d.name + " is: nuka search shows it."
 	}
 	fmt.Fprintf(&b, "# %s\n", description)
 	for _, u := range d.uses {

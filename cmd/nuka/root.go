@@ -37,9 +37,10 @@ func rootName(name string) string {
 
 func (a *app) rootAdd() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "add NAME PKG|PID|CID [flags of the package]",
+		Use:   "add NAME PKG [flags of the package]",
 		Short: "keep a package or content, and build the package first if it is missing",
-		Long:  "Add stores a root. It replaces a root of the same name.",
+		Long: `Add stores a root. It replaces a root of the same name. PKG is a PID, a CID, the name of an installed package, or a package name or
+file with its flags.`,
 	}
 	var o buildOptions
 	o.flags(c)
@@ -57,8 +58,12 @@ func (a *app) rootAdd() *cobra.Command {
 			return err
 		}
 		var err error
-		if root.PID, err = pir.ParsePID(args[0]); err != nil {
-			if content, err := cid.Parse(args[0]); err == nil {
+		word := args[0]
+		if id, ok := a.namedWithoutEval(word); ok && len(args) == 1 {
+			word = id
+		}
+		if root.PID, err = pir.ParsePID(word); err != nil {
+			if content, err := cid.Parse(word); err == nil {
 				root.CID = content.String()
 			}
 		}

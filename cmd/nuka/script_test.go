@@ -189,7 +189,7 @@ func TestScript(t *testing.T) {
 			return false, fmt.Errorf("no condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly,
+			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly, "damage": damage,
 			"sethead": sethead, "fill": fill,
 		},
 	})

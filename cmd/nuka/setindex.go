@@ -131,7 +131,7 @@ func oneLine(err error) string {
 	if errors.As(err, &faults) && len(faults.Diags) > 0 {
 		return faults.Diags[0].Msg
 	}
-	first, _, _ := strings.Cut(err.Error(), "\n")
+	first, _, _ := strings.Cut(protocol.AsError(err).Message, "\n")
 	return first
 }
 

@@ -133,6 +133,7 @@ func (a *app) fill(ctx context.Context, client *control.Client, g *profile.Gener
 	if _, err := a.realize(ctx, client, request, o); err != nil {
 		return err
 	}
+	a.showFolder(ctx, client, request.Root)
 	for name, p := range g.Packages {
 		if p.Commands == nil {
 			if p.Commands, err = commandsOf(ctx, client, request, p.PID); err != nil {
@@ -142,6 +143,14 @@ func (a *app) fill(ctx context.Context, client *control.Client, g *profile.Gener
 		}
 	}
 	return nil
+}
+
+// showFolder makes an environment visible as a folder, in which shells find manual pages and completions. Without it commands work all the same.
+func (a *app) showFolder(ctx context.Context, client *control.Client, env pir.PID) {
+	err := client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: []pir.PID{env}}, nil, nil)
+	if err != nil && protocol.CodeOf(err) != protocol.Unsupported && ctx.Err() == nil {
+		a.say("manual pages and completions are not found: %v", err)
+	}
 }
 
 // pathVariables are the lists of folders that an environment adds to, with the folder in the environment and the list that the variable stands for

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"time"
 
+	"github.com/MordragT/nuka/fsmount"
 	"github.com/MordragT/nuka/node"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/netd"
@@ -44,6 +45,13 @@ func main() {
 			os.Exit(1)
 		}
 		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == fsmount.HolderArg {
+		code, err := fsmount.Hold(os.Args[2])
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "nukad: %s: %v\n", os.Args[1], err)
+		}
+		os.Exit(code)
 	}
 	// quic-go's warning about small socket buffers does not apply on loopback.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")

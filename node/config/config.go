@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -39,26 +40,44 @@ type ShareRule struct {
 // A Config is the configuration of a node, which users write as NUON in the file config.nuon of its home. Every field is optional.
 // settings.go lists the fields of the file, and docs/config.md is made from that list.
 type Config struct {
-	Listen      []string
-	Listens     bool // the file has addresses to listen at: the node is in the swarm from the start
-	Bootstrap   []string
-	MDNS        bool
-	Share       []ShareRule
-	Relay       bool
-	Apart       bool
-	Partial     bool // whether builds that others described run where a wall is missing
-	Up, Down    int64
-	Connections int
-	Jobs        int // how many programs of builds run at once; 0 means one for each processor
-	Metrics     string
-	Control     string
+	Listen       []string
+	Listens      bool // the file has addresses to listen at: the node is in the swarm from the start
+	Bootstrap    []string
+	MDNS         bool
+	Share        []ShareRule
+	Relay        bool
+	Apart        bool
+	Partial      bool // whether builds that others described run where a wall is missing
+	Up, Down     int64
+	Connections  int
+	Jobs         int // how many programs of builds run at once; 0 means one for each processor
+	Metrics      string
+	Control      string
+	Mount        string // one of MountAuto, MountFUSE, MountCheckout, MountOff
+	MountRealize bool   // a look-up in the mount makes a package that the store does not have
+	GC           *GC    // nil: the node collects only when its user asks
 }
+
+// A GC says when the node collects by itself: when less than MinFree bytes are free on the disk of the store, until MaxFree are. It keeps
+// what was used within Keep.
+type GC struct {
+	MinFree, MaxFree int64
+	Keep             time.Duration
+}
+
+// How packages are shown as folders.
+const (
+	MountAuto     = "auto"     // as a mount where the system can, else as checkouts
+	MountFUSE     = "fuse"     // as a mount
+	MountCheckout = "checkout" // as real folders, made on request
+	MountOff      = "off"      // not at all
+)
 
 // defaults returns the configuration of an empty file.
 func defaults() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
-		MDNS:   true, Relay: true, Connections: 200,
+		MDNS:   true, Relay: true, Connections: 200, Mount: MountAuto,
 	}
 }
 

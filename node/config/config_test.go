@@ -132,7 +132,7 @@ func TestConfigPage(t *testing.T) {
 	for i := range all.NumField() {
 		name := strings.ToLower(all.Type().Field(i).Name)
 		name = map[string]string{"listens": "listen", "partial": "confine"}[name] + strings.TrimSuffix(strings.TrimSuffix(name, "listens"), "partial")
-		if !slices.ContainsFunc(settings, func(s setting) bool { return s.name == name }) {
+		if !slices.ContainsFunc(settings, func(s setting) bool { return strings.ReplaceAll(s.name, "-", "") == name }) {
 			t.Errorf("%s is no setting of the page", name)
 		}
 	}

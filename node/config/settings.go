@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -83,8 +84,27 @@ var settings = []setting{
 		"true or false", `{apart: true}`, func(v any, c *Config) bool { return set(v, &c.Apart) },
 	},
 	{
+		"gc", "When the node removes packages that nothing needs by itself, as `nuka gc` does: when less than min-free is free on the disk of the store, " +
+			"from the least recently used ones on, until max-free is free. It keeps what was used within keep. By default it never does.",
+		"{min-free: SIZE, max-free: SIZE, keep: TIME}, where max-free is not less than min-free", `{gc: {min-free: 5GiB, max-free: 20GiB, keep: 30day}}`,
+		func(v any, c *Config) bool { return collection(v, &c.GC) },
+	},
+	{
 		"confine", "Whether the node builds packages that other users described on a machine where a wall around builds is missing. full, the default, refuses such builds; partial allows them. `nuka doctor` names missing walls.",
 		"full or partial", `{confine: partial}`, func(v any, c *Config) bool { c.Partial = v == "partial"; return c.Partial || v == "full" },
+	},
+	{
+		"mount", "How the node shows packages as folders below `mnt` in its home: `mnt/PID/bin/…`. fuse mounts a file system, which shows each package of the store at once " +
+			"and takes no room. checkout makes a real folder when a command asks for a package, of hard links where it can. auto, the default, is fuse where the system allows it, and else checkout. " +
+			"off shows none. `nuka status` says which is in use, and `nuka doctor` why it is not a better one.",
+		"auto, fuse, checkout or off", `{mount: checkout}`,
+		func(v any, c *Config) bool {
+			return set(v, &c.Mount) && slices.Contains([]string{MountAuto, MountFUSE, MountCheckout, MountOff}, c.Mount)
+		},
+	},
+	{
+		"mount-realize", "Whether a program that looks for a PID in the mount gets it built or received if the store does not have it. The program waits meanwhile. By default not.",
+		"true or false", `{mount-realize: true}`, func(v any, c *Config) bool { return set(v, &c.MountRealize) },
 	},
 }
 
@@ -150,6 +170,17 @@ func bytesSet(v any, to *int64) bool {
 		*to = int64(size)
 	}
 	return ok && size >= 0
+}
+
+// collection reads when the node collects.
+func collection(v any, to **GC) bool {
+	rec, _ := v.(nuon.Record)
+	g := &GC{}
+	var keep nuon.Duration
+	ok := len(rec) == 3 && bytesSet(rec["min-free"], &g.MinFree) && bytesSet(rec["max-free"], &g.MaxFree) && set(rec["keep"], &keep)
+	g.Keep = time.Duration(keep)
+	*to = g
+	return ok && g.MinFree > 0 && g.MaxFree >= g.MinFree && keep >= 0
 }
 
 func texts(v any, to *[]string) bool {

@@ -37,6 +37,8 @@ func (a *Actor) Here() bool { return a.Local || a.User != 0 }
 type Call struct {
 	Op   protocol.Op
 	Args json.RawMessage
+	// Conn ends when the caller's connection ends, which may carry several calls.
+	Conn context.Context
 	// Event sends an event to the caller. Several goroutines may call it.
 	Event func(protocol.Event)
 	// Data holds the bytes that the caller sends with the call.
@@ -251,7 +253,7 @@ func (s *server) serveConn(conn *quic.Conn) error {
 		if err != nil {
 			return nil
 		}
-		s.conns.Go(func() { s.serveStream(stream, c) })
+		s.conns.Go(func() { s.serveStream(conn.Context(), stream, c) })
 	}
 }
 
@@ -262,7 +264,7 @@ const (
 	codeStopping quic.ApplicationErrorCode = 3
 )
 
-func (s *server) serveStream(stream *quic.Stream, c *caller) {
+func (s *server) serveStream(conn context.Context, stream *quic.Stream, c *caller) {
 	defer stream.Close()
 	defer stream.CancelRead(0)
 	var end io.ReadWriter = stream
@@ -286,6 +288,7 @@ func (s *server) serveStream(stream *quic.Stream, c *caller) {
 		result, err = s.handle(ctx, actor, &Call{
 			Op: req.Op, Args: req.Args,
 			Event: func(e protocol.Event) { _ = out.writeJSON(frameEvent, e) }, // if the caller has gone, ctx ends
+			Conn:  conn,
 			Data:  &dataReader{r: in},
 			Reply: dataWriter{out},
 		})

@@ -16,6 +16,7 @@ type known struct {
 	r     *Realizer
 	given map[pir.PID]protocol.Package
 	peers bool // there are peers, and the request may use them
+	lease *cas.Lease
 
 	mu    sync.Mutex
 	pirs  map[pir.PID]*description
@@ -40,10 +41,13 @@ type counted struct {
 }
 
 func newKnown(r *Realizer, req *Request) *known {
-	k := &known{r: r, given: map[pir.PID]protocol.Package{}, pirs: map[pir.PID]*description{}, words: map[pir.PID]*counted{}, named: map[pir.PID]*pir.PIR{}, trees: map[pir.Hash]cid.CID{}}
+	k := &known{r: r, lease: req.Lease, given: map[pir.PID]protocol.Package{}, pirs: map[pir.PID]*description{}, words: map[pir.PID]*counted{}, named: map[pir.PID]*pir.PIR{}, trees: map[pir.Hash]cid.CID{}}
 	for _, p := range req.Packages {
-		k.given[pir.Sum([]byte(p.PIR))] = p
+		id := pir.Sum([]byte(p.PIR))
+		k.given[id] = p
+		k.lease.KeepPIDs(id)
 	}
+	k.lease.KeepPIDs(req.Wanted...)
 	k.peers = r.o.Peers != nil && !req.Offline
 	return k
 }
@@ -69,10 +73,12 @@ func (k *known) word(id pir.PID) (word, bool, error) {
 	if c != nil {
 		return c.word, c.ok, nil
 	}
+	k.lease.KeepPIDs(id)
 	w, err := k.r.wordBy(id, k.names)
 	if err != nil && !errors.Is(err, cas.ErrNotFound) {
 		return word{}, false, err
 	}
+	k.lease.Keep(w.cid)
 	c = &counted{w, err == nil}
 	k.mu.Lock()
 	k.words[id] = c
@@ -113,7 +119,7 @@ func (k *known) held(p *pir.PIR) (cid.CID, bool, error) {
 	if ok {
 		return content, true, nil
 	}
-	content, ok, err := k.r.held(p)
+	content, ok, err := k.r.held(p, k.lease)
 	if ok {
 		k.mu.Lock()
 		k.trees[p.Hash] = content

@@ -2,6 +2,7 @@ package realize
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,13 @@ func (g *graph) event(e protocol.Event) {
 	}
 }
 
+// used returns the PIDs that the request has used.
+func (g *graph) used() []pir.PID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Collect(maps.Keys(g.tasks))
+}
+
 func (g *graph) counts() map[protocol.Way]int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -167,6 +175,7 @@ func (g *graph) start(ctx context.Context, id pir.PID) *task {
 	if t := g.tasks[id]; t != nil {
 		return t
 	}
+	g.req.Lease.KeepPIDs(id)
 	t := &task{done: make(chan struct{})}
 	g.tasks[id] = t
 	g.running.Go(func() {

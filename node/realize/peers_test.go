@@ -104,7 +104,7 @@ func (n *neighbours) Fetch(ctx context.Context, _ pir.PID, root cid.CID, _ int64
 		if err := node.store.Export(ctx, root, dir+"/out"); err != nil {
 			return err
 		}
-		got, err := n.to.r.take(ctx, dir+"/out", func(_ string, i fs.FileInfo) bool { return i.Mode()&0o111 != 0 })
+		got, err := n.to.r.take(ctx, dir+"/out", func(_ string, i fs.FileInfo) bool { return i.Mode()&0o111 != 0 }, nil)
 		if err != nil {
 			return err
 		}

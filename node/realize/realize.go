@@ -195,6 +195,8 @@ type Request struct {
 	// Registries is the user's client configuration, in place of the daemon's; nil takes the daemon's,
 	// without its credentials if the request is not Local.
 	Registries *source.Registries
+	// Lease keeps what the request uses and makes from collection, until its owner releases it; nil: until the call returns.
+	Lease *cas.Lease
 	// Event receives the events of the request. Several goroutines may call it. It may be nil.
 	Event func(protocol.Event)
 }
@@ -202,6 +204,8 @@ type Request struct {
 // Realize makes the content of the wanted PIDs present.
 // It stops at the first failure and keeps the content that is complete by then.
 func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realized, error) {
+	req, release := r.leased(req)
+	defer release()
 	g, err := newGraph(r, req)
 	if err != nil {
 		return nil, err
@@ -235,12 +239,27 @@ func (r *Realizer) Realize(ctx context.Context, req *Request) (*protocol.Realize
 		})
 	}
 	out.Counts = g.counts()
+	if err := r.o.Store.Use(ctx, r.o.Now(), g.used()...); err != nil {
+		return nil, err
+	}
 	return out, nil
+}
+
+// leased returns the request with a lease.
+func (r *Realizer) leased(req *Request) (with *Request, release func()) {
+	if req.Lease != nil {
+		return req, func() {}
+	}
+	own := *req
+	own.Lease = r.o.Store.Lease("a request")
+	return &own, own.Lease.Release
 }
 
 // Plan returns the plan by which Realize would make the content of the wanted PIDs present. It asks peers as Realize does, unless the
 // request is Offline, and fetches and builds nothing.
 func (r *Realizer) Plan(ctx context.Context, req *Request) (*protocol.Plan, error) {
+	req, release := r.leased(req)
+	defer release()
 	g, err := newGraph(r, req)
 	if err != nil {
 		return nil, err
@@ -337,13 +356,13 @@ func removeAll(dir string) error {
 	return errors.Join(walkErr, os.RemoveAll(dir))
 }
 
-// Import imports a file or folder of this machine into the store. It binds no PID to the content.
-func (r *Realizer) Import(ctx context.Context, dir, name string) (cid.CID, error) {
-	return r.take(ctx, filepath.Join(dir, name), nil)
+// Import imports a file or folder of this machine into the store. It binds no PID to the content, which the lease keeps.
+func (r *Realizer) Import(ctx context.Context, dir, name string, lease *cas.Lease) (cid.CID, error) {
+	return r.take(ctx, filepath.Join(dir, name), nil, lease)
 }
 
 // take imports the file or folder at a path of this machine.
-func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.FileInfo) bool) (cid.CID, error) {
+func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.FileInfo) bool, lease *cas.Lease) (cid.CID, error) {
 	dir, file := at, ""
 	info, err := os.Lstat(at)
 	if err != nil {
@@ -357,7 +376,7 @@ func (r *Realizer) take(ctx context.Context, at string, exec func(string, fs.Fil
 		return cid.CID{}, err
 	}
 	defer root.Close()
-	content, err := r.o.Store.Import(ctx, root.FS(), &cas.ImportOptions{File: file, Exec: exec})
+	content, err := r.o.Store.Import(ctx, root.FS(), &cas.ImportOptions{File: file, Exec: exec, Lease: lease})
 	if err != nil {
 		return cid.CID{}, fmt.Errorf("import: %w", err)
 	}

@@ -457,7 +457,7 @@ func TestFetchHeld(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, source.Out, "sub", "a"), []byte("held"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		content, err := f.r.Import(t.Context(), dir, source.Out)
+		content, err := f.r.Import(t.Context(), dir, source.Out, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -109,6 +109,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 		return err
 	}
 	if resolved != id {
+		g.req.Lease.KeepPIDs(resolved)
 		if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
 			return err
 		}

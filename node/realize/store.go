@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"time"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -19,6 +20,13 @@ type Store interface {
 	Records
 	Bindings
 	Statements
+	Leases
+}
+
+// Leases is the set of operations that keep what a request uses from collection.
+type Leases interface {
+	Lease(what string) *cas.Lease
+	Use(ctx context.Context, at time.Time, pids ...pir.PID) error
 }
 
 // Trees is the set of operations that looking into a tree needs.

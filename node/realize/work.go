@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -107,7 +108,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 
 // held returns the content that a fetch names by its own hash, if the store has all of it.
 // The node then contacts no origin. Content that `fetch path` names always arrives this way, by an earlier upload.
-func (r *Realizer) held(p *pir.PIR) (cid.CID, bool, error) {
+func (r *Realizer) held(p *pir.PIR, lease *cas.Lease) (cid.CID, bool, error) {
 	if p.Hash.Algorithm != pir.B3 {
 		return cid.CID{}, false, nil
 	}
@@ -116,6 +117,7 @@ func (r *Realizer) held(p *pir.PIR) (cid.CID, bool, error) {
 		if err != nil {
 			return cid.CID{}, false, err
 		}
+		lease.Keep(content)
 		if ok, err := r.o.Store.Has(content); err != nil || !ok {
 			if err != nil {
 				return cid.CID{}, false, err
@@ -164,7 +166,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	content, err := w.g.r.take(ctx, filepath.Join(dir, source.Out), nil)
+	content, err := w.g.r.take(ctx, filepath.Join(dir, source.Out), nil, w.g.req.Lease)
 	if err != nil {
 		return made{}, err
 	}
@@ -225,7 +227,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{}, e
 	}
 	out := filepath.Join(dir, "out")
-	content, err := w.g.r.take(ctx, out, isProgram(out))
+	content, err := w.g.r.take(ctx, out, isProgram(out), w.g.req.Lease)
 	if err != nil {
 		return made{}, err
 	}
@@ -295,7 +297,7 @@ func (w *work) merge(ctx context.Context) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
-	content, err := w.g.r.o.Store.Import(ctx, merged, nil)
+	content, err := w.g.r.o.Store.Import(ctx, merged, &cas.ImportOptions{Lease: w.g.req.Lease})
 	if err != nil {
 		return made{}, err
 	}
@@ -317,7 +319,7 @@ func (w *work) data(ctx context.Context) (made, error) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return made{}, err
 	}
-	content, err := w.g.r.take(ctx, file, nil)
+	content, err := w.g.r.take(ctx, file, nil, w.g.req.Lease)
 	return made{cid: content, way: protocol.Merged}, err
 }
 

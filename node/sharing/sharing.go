@@ -16,6 +16,11 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
+// IsMark says whether a root only marks where a tree came from. Such a root does not keep the tree, and goes with it.
+func IsMark(root string) bool {
+	return strings.HasPrefix(root, meshRoot) || strings.HasPrefix(root, swarmRoot)
+}
+
 const (
 	// shareRoot begins the names of roots that a user shared by name: their packages are public, whatever the configuration says.
 	shareRoot = "share/"

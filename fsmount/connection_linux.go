@@ -1,0 +1,236 @@
+package fsmount
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxTransfer = 1 << 20 // bytes of a read
+	// bufferSize is enough for the largest request and the largest answer with their heads.
+	bufferSize = maxTransfer + 8192
+	headSize   = 40 // bytes of the head of a request
+	maxIdle    = 2  // readers that wait for a request
+
+	opRelease = 18
+	opInit    = 26
+
+	notifyInode  = 2
+	notifyEntry  = 3
+	notifyResend = 7
+)
+
+// A connection serves one mounted file system.
+type connection struct {
+	id     string
+	device int // its own duplicate of the descriptor
+	server *fuse.ProtocolServer
+	files  *files
+	log    *slog.Logger
+
+	idle    atomic.Int32 // readers that wait for a request
+	leaving atomic.Bool  // readers end after the request that they have
+	readers sync.WaitGroup
+	done    chan struct{} // closed when all readers have ended
+	left    chan struct{} // closed when leave returns
+	ended   atomic.Bool   // the kernel has ended the connection
+}
+
+// connect takes over a connection whose kernel sent init. It answers init, which the kernel ignores if an earlier daemon has answered it, and
+// has the kernel send again the requests that the earlier daemon has read and not answered. run is the folder of the tables of open files.
+func connect(c *core, device int, id, run string, owner fuse.Owner, disk string, init []byte) (*connection, error) {
+	table, err := loadOpens(filepath.Join(run, opensPrefix+id))
+	if err != nil {
+		return nil, err
+	}
+	f := &files{device: device, opens: table, reading: map[uint64]*os.File{}}
+	fs := &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), core: c, owner: owner, files: f, root: disk}
+	conn := &connection{id: id, device: device, files: f, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
+	conn.server = fuse.NewProtocolServer(fs, &fuse.MountOptions{
+		Name: "nuka", DisableXAttrs: true, EnableSymlinkCaching: true, MaxWrite: maxTransfer, MaxBackground: 64, MaxStackDepth: 1,
+		ExtraCapabilities: fuse.CAP_HAS_RESEND,
+		Logger:            slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+	})
+	if err := conn.answerInit(init); err != nil {
+		return nil, errors.Join(err, f.close(false))
+	}
+	return conn, nil
+}
+
+func (c *connection) answerInit(init []byte) error {
+	if len(init) < headSize+20 || binary.LittleEndian.Uint32(init[4:]) != opInit {
+		return errors.New("the connection begins with no INIT request")
+	}
+	out := make([]byte, 4096)
+	n, st := c.server.HandleRequest([][]byte{init}, [][]byte{out})
+	if !st.Ok() || n < 16 || binary.LittleEndian.Uint32(out[4:]) != 0 {
+		return fmt.Errorf("the INIT request of the kernel cannot be answered: %v", st)
+	}
+	// ENOENT: an earlier daemon has answered it.
+	if _, err := unix.Write(c.device, out[:n]); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("answer INIT: %w", err)
+	}
+	offers := uint64(binary.LittleEndian.Uint32(init[headSize+12:])) | uint64(binary.LittleEndian.Uint32(init[headSize+16:]))<<32
+	c.files.passthrough = offers&fuse.CAP_PASSTHROUGH != 0
+	err := c.notify(notifyResend, nil)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // older kernels: waiting calls of an earlier daemon are lost
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the requests of an earlier daemon: %w", err)
+	}
+	return nil
+}
+
+// notify sends a message to the kernel.
+func (c *connection) notify(code uint32, body []byte) error {
+	b := binary.LittleEndian.AppendUint32(nil, uint32(16+len(body)))
+	b = binary.LittleEndian.AppendUint32(b, code)
+	b = append(append(b, make([]byte, 8)...), body...)
+	_, err := unix.Write(c.device, b)
+	return err
+}
+
+// forget has the kernel look up a name of the top again. It waits until no other call changes the top.
+func (c *connection) forget(name string) error {
+	body := binary.LittleEndian.AppendUint64(nil, topID)
+	body = binary.LittleEndian.AppendUint32(body, uint32(len(name)))
+	body = append(append(body, 0, 0, 0, 0), name...)
+	err := c.notify(notifyEntry, append(body, 0))
+	if errors.Is(err, unix.ENOENT) { // the kernel does not have the name
+		return nil
+	}
+	return err
+}
+
+// changed has the kernel ask for the attributes of the top, and so for its listing.
+func (c *connection) changed() error {
+	body := binary.LittleEndian.AppendUint64(nil, topID)
+	body = binary.LittleEndian.AppendUint64(body, ^uint64(0)) // -1: no bytes of it
+	err := c.notify(notifyInode, binary.LittleEndian.AppendUint64(body, 0))
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
+}
+
+// serve answers requests until the connection ends or leave has returned.
+func (c *connection) serve() {
+	c.readers.Add(1)
+	c.idle.Add(1)
+	go c.read(&buffers{})
+	go func() {
+		c.readers.Wait()
+		close(c.done)
+	}()
+	select {
+	case <-c.done:
+	case <-c.left:
+	}
+}
+
+type buffers struct{ in, out [bufferSize]byte }
+
+var pool = sync.Pool{New: func() any { return &buffers{} }}
+
+// read reads requests and answers them. While it answers one that may wait, another reader reads: it starts one if no other is idle.
+func (c *connection) read(b *buffers) {
+	defer c.readers.Done()
+	defer pool.Put(b)
+	for {
+		n, err := unix.Read(c.device, b.in[:])
+		switch {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOENT): // ENOENT: the waiter is gone
+			continue
+		case err != nil:
+			c.idle.Add(-1)
+			if !c.ended.Swap(true) && !errors.Is(err, unix.ENODEV) { // ENODEV: it was unmounted
+				c.log.Error("mount: read a request", "error", err)
+			}
+			return
+		}
+		leaving := c.leaving.Load()
+		if c.idle.Add(-1) == 0 && !leaving {
+			c.readers.Add(1)
+			c.idle.Add(1)
+			go c.read(pool.Get().(*buffers))
+		}
+		c.answer(b.in[:n], b.out[:])
+		if leaving {
+			return
+		}
+		if c.idle.Add(1) > maxIdle {
+			c.idle.Add(-1)
+			return
+		}
+	}
+}
+
+func (c *connection) answer(in, out []byte) {
+	if len(in) < headSize {
+		return
+	}
+	op := binary.LittleEndian.Uint32(in[4:])
+	n, st := c.server.HandleRequest([][]byte{in}, [][]byte{out})
+	if !st.Ok() {
+		c.log.Warn("mount: a request cannot be read", "operation", op, "status", st)
+	}
+	if n > 0 {
+		// ENOENT: the waiter was interrupted.
+		if _, err := unix.Write(c.device, out[:n]); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			c.log.Error("mount: write an answer", "operation", op, "error", err)
+		}
+	}
+	if op == opRelease {
+		c.files.release(binary.LittleEndian.Uint64(in[16:]))
+	}
+}
+
+// leaveTime is how long leave tries to end the readers.
+const leaveTime = 5 * time.Second
+
+// leave ends serve and keeps the file system, which is mounted at path, for another daemon. Each waiting reader ends after one more request, so
+// leave makes requests of its own. If that fails, the end of the process ends the readers.
+func (c *connection) leave(path string) {
+	c.leaving.Store(true)
+	var stuck atomic.Bool
+	go func() {
+		for c.idle.Load() > 0 && !stuck.Load() {
+			var st unix.Statfs_t
+			if err := unix.Statfs(path, &st); err != nil {
+				return
+			}
+		}
+	}()
+	select {
+	case <-c.done:
+	case <-time.After(leaveTime):
+		stuck.Store(true)
+	}
+	close(c.left)
+}
+
+// close frees what the connection holds. A reader that could not be ended keeps the descriptor.
+func (c *connection) close() error {
+	if c.idle.Load() > 0 {
+		return nil
+	}
+	return errors.Join(c.files.close(c.ended.Load()), unix.Close(c.device))
+}
+
+// inUse reports whether a file is open.
+func (c *connection) inUse() bool {
+	c.files.mu.Lock()
+	defer c.files.mu.Unlock()
+	return len(c.files.opens.at) > 0
+}
