@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"crypto/ed25519"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,17 @@ func TestSetHead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		} else if _, err := DecodeSetHead(b); err == nil {
 			t.Errorf("a head whose %s was changed is accepted", name)
+		}
+	}
+	b, err := h.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{
+		strings.Replace(string(b), `{"expires"`, `{"also":1,"expires"`, 1), strings.Replace(string(b), `,"number"`, `, "number"`, 1), string(b) + "\n", strings.Repeat(" ", MaxSetHead) + string(b),
+	} {
+		if _, err := DecodeSetHead([]byte(other)); err == nil || other == string(b) {
+			t.Errorf("%.60q is accepted, and it is not canonical", other)
 		}
 	}
 	for name, change := range map[string]func(*SetHead){
