@@ -209,7 +209,8 @@ func TestList(t *testing.T) {
 	if _, err := encodeList([]Set{want[0], want[0]}); err == nil {
 		t.Error("two sets of a name are written")
 	}
-	for _, text := range []string{"", "{}\n", "{sets: 1, list: []}", string(text[:len(text)-1]), strings.Replace(string(text), "mine", "../x", 1), string(text) + "x"} {
+	for _, text := range []string{"", "{}\n", "{sets: 1, list: []}", string(text[:len(text)-1]),
+		strings.Replace(string(text), `{"list"`, `{"also":1,"list"`, 1), strings.Replace(string(text), `"number":3`, `"number":3,"more":1`, 1), strings.Replace(string(text), "mine", "../x", 1), string(text) + "x"} {
 		if _, err := decodeList([]byte(text)); err == nil {
 			t.Errorf("%.60q is read", text)
 		}
