@@ -100,8 +100,6 @@ a file. It reads the indexes of the sets, which nuka set update makes, and evalu
 	}
 	c.Flags().BoolVar(&command, "command", false, "print what has a command of exactly this name; print nothing and exit with 3 if no package has it")
 	c.Flags().IntVarP(&most, "max", "n", 30, "print at most `N` packages")
-	c.Flags().BoolVar(new(bool), "offline", false, "search never uses the network")
-	_ = c.Flags().MarkHidden("offline")
 	a.jsonFlag(c)
 	c.RunE = func(_ *cobra.Command, words []string) error {
 		if len(words) == 0 || command && len(words) != 1 {

@@ -27,6 +27,8 @@ const (
 	indexTime = 15 * time.Minute
 	// fileTime is how long an index may ask the daemon for the files of packages in the store.
 	fileTime = 10 * time.Second
+	// manyFiles is the number of files above which the user is told what takes long.
+	manyFiles = 500
 )
 
 // indexer makes the entries of the packages of one set.
@@ -64,6 +66,9 @@ func (a *app) entriesAt(ctx context.Context, tree fs.FS, mounts []nu.Mount, at s
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(files) > manyFiles {
+		a.say("evaluating %s to make the index", counted(len(files), "file"))
 	}
 	bounded, cancel := context.WithTimeout(ctx, indexTime)
 	defer cancel()
