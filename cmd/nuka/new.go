@@ -34,7 +34,7 @@ description as far as the source tells them, and a build as far as nuka can do i
   https://example.org/x-1.2.tar.gz      an archive or file at an address
   git+https://example.org/x.git#v1.2    a tag or commit of a repository
   npm:NAME@VERSION    pypi:NAME@VERSION    crate:NAME@VERSION
-  go:MODULE@VERSION   deb:NAME@VERSION     debsrc:NAME@VERSION
+  go:MODULE@VERSION   deb:NAME@VERSION     debsrc:NAME@VERSION (with Debian's patches)
   ./folder                              a folder beside the package file`,
 		Example: "  nuka new figlet https://example.org/figlet-2.2.5.tar.gz\n  nuka new is-odd npm:is-odd@3.0.1",
 		Args:    exactArgs("NAME", "SOURCE"),
@@ -117,7 +117,11 @@ func parseSource(text string) (*source.Origin, error) {
 	if i <= 0 || i == len(rest)-1 {
 		return nil, bad("%s names no version: write %s:NAME@VERSION", text, name)
 	}
-	return &source.Origin{Kind: source.OriginKind(name), Name: rest[:i], Version: rest[i+1:]}, nil
+	o := &source.Origin{Kind: source.OriginKind(name), Name: rest[:i], Version: rest[i+1:]}
+	if _, ok := k.Field("patches"); ok { // the source as Debian builds it, with its fixes and its record of licenses
+		o.Flags = kind.Fields{"patches": "true"}
+	}
+	return o, nil
 }
 
 // A draft is a package file that new writes.
@@ -188,9 +192,18 @@ func (a *app) draft(ctx context.Context, name, where string) (*draft, error) {
 		d.file(path.Base(origin.URL))
 		return d, nil
 	}
-	d.version = origin.Version
-	if origin.Kind == source.Git {
+	switch d.version = origin.Version; origin.Kind {
+	case source.Git:
 		d.version = strings.TrimPrefix(origin.Flags["rev"], "v")
+	case source.Go:
+		d.version = strings.TrimPrefix(d.version, "v")
+	case source.Deb, source.DebSrc: // that of the author, without Debian's epoch and revision
+		if _, after, ok := strings.Cut(d.version, ":"); ok {
+			d.version = after
+		}
+		if i := strings.LastIndex(d.version, "-"); i > 0 {
+			d.version = d.version[:i]
+		}
 	}
 	d.learn(tree, path.Base(origin.URL))
 	return d, nil
@@ -232,6 +245,9 @@ func fetchText(o *source.Origin, hash pir.Hash, strip int) string {
 	}
 	if rev := o.Flags["rev"]; rev != "" {
 		words = append(words, "--rev", nuWord(rev))
+	}
+	if o.Flags["patches"] != "" {
+		words = append(words, "--patches")
 	}
 	if strip > 0 {
 		words = append(words, fmt.Sprintf("--strip %d", strip))
