@@ -123,7 +123,8 @@ func (l *linter) result(f *linted, text string, r *nu.Result) error {
 	}
 	at.File = f.shown
 	stem := strings.TrimSuffix(path.Base(f.name), ".nu")
-	if p.Name != "" && p.Name != stem && stem+".nu" != profile.FolderFile {
+	library := path.Base(path.Dir(f.name)) == "lib" && p.Name == "lib"+stem // lib/bzip2.nu is libbzip2, beside app/bzip2.nu
+	if p.Name != "" && p.Name != stem && !library && stem+".nu" != profile.FolderFile {
 		l.add("name", lintWarning, field(text, at, "name").Diag(fmt.Sprintf("the package is named %s, and its file %s", p.Name, path.Base(f.name)),
 			"users find it by the name of the file: give both one name"))
 	}

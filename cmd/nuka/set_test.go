@@ -22,6 +22,7 @@ import (
 	"github.com/MordragT/nuka/packages"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/set"
+	"github.com/MordragT/nuka/source"
 )
 
 // TestEmbeddedIndex checks that packages/index.nuon describes the set in nuka. With -update it writes the file.
@@ -48,6 +49,26 @@ func TestEmbeddedIndex(t *testing.T) {
 	}
 	if d := cmp.Diff(string(want), string(packages.Index)); d != "" {
 		t.Errorf("packages/index.nuon (-want +got)\n%s\nwrite it again: go test ./cmd/nuka -run TestEmbeddedIndex -update", d)
+	}
+}
+
+// TestLintEmbedded checks the set in nuka as its author would.
+func TestLintEmbedded(t *testing.T) {
+	a := &app{terminal: stdTerminal(), home: protocol.Home{Cache: filepath.Dir(programs)}}
+	engine, err := nu.New(t.Context(), &nu.Options{CacheDir: a.home.Cache, Kinds: source.Table()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	l := &linter{a: a, engine: engine}
+	if err := l.folder(t.Context(), "../../packages"); err != nil {
+		t.Fatal(err)
+	}
+	if l.files < 10 {
+		t.Errorf("checked %d files; where are the others?", l.files)
+	}
+	for _, f := range l.found {
+		t.Errorf("%s [%s]", f.Diag.String(), f.Rule)
 	}
 }
 
