@@ -60,7 +60,7 @@ It downloads and builds nothing, with one exception: if a fetch has no hash, eva
 }
 
 func (a *app) packageFlags(c *cobra.Command) {
-	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "use the package set in `DIR` instead of the one in nuka")
+	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "use the package set in `DIR` instead of all package sets")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
 }
 
