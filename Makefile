@@ -16,7 +16,7 @@ RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real engine picture clean
+.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real engine picture install release clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -66,5 +66,17 @@ picture: build ## docs/picture.svg, from a real run in a fresh home
 engine: ## nu/engine.wasm.zst, the embedded Nushell, from nu/engine (installs its toolchain with apt)
 	bash nu/engine/build.sh
 
+# Where `make install` installs: below DESTDIR, as packagers want it, in PREFIX.
+PREFIX ?= /usr/local
+install: build ## install the programs, their documentation and service files in PREFIX (/usr/local)
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs' '$(DESTDIR)$(PREFIX)/share/nuka/service'
+	install bin/nuka bin/nukad '$(DESTDIR)$(PREFIX)/bin'
+	install -m 644 README.md ARCHITECTURE.md RATIONALE.md '$(DESTDIR)$(PREFIX)/share/doc/nuka'
+	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs'
+	install -m 644 tools/service/* '$(DESTDIR)$(PREFIX)/share/nuka/service'
+
+release: ## dist: an archive for this system, its modules (SBOM) and checksums; builds twice and compares
+	go run ./tools/release -twice $(if $(FOR),-for $(FOR))
+
 clean: ## remove what the other targets made
-	rm -rf bin .cache
+	rm -rf bin dist .cache

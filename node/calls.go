@@ -13,6 +13,8 @@ import (
 type request struct {
 	Local bool                 // the caller is the daemon's own user
 	Conn  context.Context      // ends with the caller's connection
+	Here  bool                 // the caller is a user of this machine
+	User  uint32               // the user of a system daemon who calls; 0 if Local
 	Event func(protocol.Event) // sends an event to the caller
 	Data  io.Reader            // the bytes that the caller sends along
 	Reply io.Writer            // the bytes that it gets back, beside the result
@@ -37,8 +39,8 @@ var calls = map[protocol.Op]answer{
 	protocol.OpProgram:  full((*handler).program),
 	protocol.OpVerify:   full((*handler).verify),
 	protocol.OpStats:    bare((*handler).stats),
-	protocol.OpTrust:    args((*handler).trust),
-	protocol.OpExplain:  args((*handler).explain),
+	protocol.OpTrust:    full((*handler).trust),
+	protocol.OpExplain:  full((*handler).explain),
 	protocol.OpKey:      args((*handler).keyCall),
 	protocol.OpGrant:    args((*handler).grant),
 	protocol.OpShare:    args((*handler).share),
@@ -86,10 +88,9 @@ func full[A, R any](fn func(*handler, context.Context, *request, A) (R, error)) 
 // Handle implements control.Handler.
 func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control.Call) (any, error) {
 	if !actor.Local && !protocol.Allows(actor.May, call.Op) {
-		return nil, protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", call.Op, actor.May).
-			WithHint("ask the node's user for a ticket that does; only that user may change policy, keys and roots")
+		return nil, mayNot(&actor, call.Op)
 	}
-	if !actor.Local {
+	if !actor.Here() {
 		limited, release, err := h.foreign.begin(ctx, actor.Grant, call)
 		if err != nil {
 			return nil, err
@@ -104,5 +105,15 @@ func (h *handler) Handle(ctx context.Context, actor control.Actor, call *control
 		return nil, protocol.Errorf(protocol.Unsupported, "call %q is unknown to this daemon", call.Op).
 			WithHint("the command and the daemon are of different versions: nuka daemon stop")
 	}
-	return fn(h, ctx, &request{Local: actor.Local, Conn: call.Conn, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
+	return fn(h, ctx, &request{Local: actor.Local, Here: actor.Here(), User: actor.User, Conn: call.Conn, Event: call.Event, Data: call.Data, Reply: call.Reply}, call.Op, call.Args)
+}
+
+// mayNot returns the error about a call for which a caller lacks the right.
+func mayNot(actor *control.Actor, op protocol.Op) error {
+	if actor.User != 0 {
+		return protocol.Errorf(protocol.Denied, "the system daemon does not allow %q to user %d", op, actor.User).
+			WithHint("ask the machine's administrator, or use a node of your own: set NUKA_HOME to a folder")
+	}
+	return protocol.Errorf(protocol.Denied, "this ticket does not allow %q: it allows %v", op, actor.May).
+		WithHint("ask the node's user for a ticket that does; only that user may change policy, keys and roots")
 }

@@ -19,7 +19,7 @@ import (
 const maxSimilar = 5
 
 // explain answers OpExplain: it explains, from statements and inputs, why a PID has its content or has none.
-func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.Explanation, error) {
+func (h *handler) explain(ctx context.Context, r *request, a protocol.PathArgs) (*protocol.Explanation, error) {
 	id, _, err := h.object(a.ID)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,11 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 	if id.IsZero() {
 		return nil, protocol.Errorf(protocol.Invalid, "explain: %.60s is a CID, and only a PID has reasons", a.ID).WithHint("give a PID; nuka show lists those with this content")
 	}
-	d, err := h.realizer.Decide(id)
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := realizer.Decide(id)
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +46,12 @@ func (h *handler) explain(ctx context.Context, a protocol.PathArgs) (*protocol.E
 		if d.Statement != nil && d.Statement.Signer == h.key {
 			e.Way = protocol.Built
 		}
-		if e.Rests, err = h.realizer.RestsOn(id, c); err != nil {
+		if e.Rests, err = realizer.RestsOn(id, c); err != nil {
 			return nil, err
 		}
 	} else if !errors.Is(err, cas.ErrNotFound) {
 		return nil, err
-	} else if e.Plan, err = h.realizer.Plan(ctx, &realize.Request{Wanted: []pir.PID{id}, NoAsk: true}); err != nil {
+	} else if e.Plan, err = realizer.Plan(ctx, &realize.Request{Wanted: []pir.PID{id}, NoAsk: true}); err != nil {
 		return nil, err
 	}
 	canonical, _, err := h.store.PIR(id)

@@ -21,8 +21,8 @@ type callLimit struct {
 // foreignLimits bounds each call that some right allows. Calls of the node's own user have no bounds.
 var foreignLimits = map[protocol.Op]callLimit{
 	protocol.OpStatus:   {time: 10 * time.Second, atOnce: 16},
-	protocol.OpRealize:  {time: 24 * time.Hour, atOnce: 16},
-	protocol.OpPlan:     {time: 10 * time.Minute, atOnce: 8},
+	protocol.OpRealize:  {time: 24 * time.Hour, atOnce: 16, sent: 64 << 20},
+	protocol.OpPlan:     {time: 10 * time.Minute, atOnce: 8, sent: 64 << 20},
 	protocol.OpGet:      {time: 24 * time.Hour, atOnce: 16},
 	protocol.OpUpload:   {time: 2 * time.Hour, atOnce: 4, sent: 34 << 30},
 	protocol.OpDescribe: {time: time.Minute, atOnce: 64},

@@ -51,8 +51,10 @@ type handler struct {
 	stop      func()
 
 	foreign  foreignCalls
-	calls    atomic.Int64 // running now
-	lastCall atomic.Int64 // when the last one began or ended, in Unix nanoseconds
+	usersMu  sync.Mutex
+	users    map[uint32]*trust.Policy // of the users of a system daemon who have called; guarded by usersMu
+	calls    atomic.Int64             // running now
+	lastCall atomic.Int64             // when the last one began or ended, in Unix nanoseconds
 }
 
 // watchIdle stops the daemon after a time without calls if it shares nothing by name, or when its home is gone.
@@ -96,9 +98,9 @@ func (h *handler) status(context.Context, *request) (*protocol.Status, error) {
 }
 
 // registriesOf returns the configuration of registries that a request has, or nil.
-// Only the daemon's own user chooses which registries it asks, and with which credentials.
-func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error) {
-	if !local || len(a.Registries) == 0 {
+// Only a user of this machine chooses which registries the daemon asks, and with which credentials.
+func registriesOf(a protocol.RealizeArgs, here bool) (*source.Registries, error) {
+	if !here || len(a.Registries) == 0 {
 		return nil, nil
 	}
 	var r source.Registries
@@ -109,16 +111,23 @@ func registriesOf(a protocol.RealizeArgs, local bool) (*source.Registries, error
 }
 
 func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Realized, error) {
-	registries, err := registriesOf(a, r.Local)
+	registries, err := registriesOf(a, r.Here)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkRoots(a.Roots, r.Local); err != nil {
 		return nil, err
 	}
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
 	lease := h.store.Lease("a request to realize packages")
 	defer lease.Release()
-	realized, err := h.realizer.Realize(ctx, &realize.Request{
+	realized, err := realizer.Realize(ctx, &realize.Request{
 		Registries: registries, Lease: lease,
 		Wanted: a.Wanted, Packages: a.Packages, Check: a.Check, Offline: a.Offline, Local: r.Local, Event: r.Event,
 		KeepFailed: a.KeepFailed && r.Local, // other callers cannot look into the folder
@@ -135,7 +144,14 @@ func (h *handler) realize(ctx context.Context, r *request, a protocol.RealizeArg
 }
 
 func (h *handler) plan(ctx context.Context, r *request, a protocol.RealizeArgs) (*protocol.Plan, error) {
-	return h.realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
+	if err := a.Receive(r.Data); err != nil {
+		return nil, err
+	}
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return realizer.Plan(ctx, &realize.Request{Wanted: a.Wanted, Packages: a.Packages, Offline: a.Offline, Local: r.Local})
 }
 
 // peers answers OpPeers.

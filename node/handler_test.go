@@ -122,7 +122,7 @@ func TestTrustTellsClocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.heads.Clock(head, time.Now())
-	got, err := h.trust(t.Context(), protocol.TrustArgs{Action: protocol.ActionAdd, Key: signer})
+	got, err := h.trust(t.Context(), &request{Local: true}, protocol.TrustArgs{Action: protocol.ActionAdd, Key: signer})
 	if err != nil {
 		t.Fatal(err)
 	}

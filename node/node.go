@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,6 +29,7 @@ import (
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
+	"github.com/MordragT/nuka/wasmrt"
 )
 
 // Options configures Run. Home must be set.
@@ -60,10 +63,8 @@ func Run(ctx context.Context, o *Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	for _, dir := range []string{o.Home.Data, o.Home.Run, o.Home.Cache} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("home: %w", err)
-		}
+	if err := makeHome(&o.Home); err != nil {
+		return err
 	}
 	h := &handler{log: log, damaged: make(chan struct{}, 1), callEnded: make(chan struct{}, 1)}
 	store, err := openStore(ctx, o, h.stored)
@@ -120,10 +121,36 @@ func Run(ctx context.Context, o *Options) error {
 		Listen:   h.config.Get().Control,
 		Grants:   h.grants,
 		Handler:  h,
+		Everyone: o.Home.System != "",
 		Ready:    o.Ready,
 		Grace:    grace,
 		Log:      log,
 	})
+}
+
+// makeHome makes the folders of a home. A user's home is for that user alone. In the home of a system daemon every user may reach what builds
+// and programs read: blobs and machine code; the folders beside these are the daemon's.
+func makeHome(home *protocol.Home) error {
+	modes := map[string]os.FileMode{home.Data: 0o700, home.Run: 0o700, home.Cache: 0o700}
+	if home.System != "" {
+		store := home.Store()
+		modes = map[string]os.FileMode{
+			filepath.Join(home.System, "nuka"): 0o755, filepath.Dir(home.Config()): 0o755,
+			home.Data: 0o755, home.Run: 0o755, home.Cache: 0o755, home.MachineCode(): 0o755, store: 0o755, filepath.Join(store, "blobs"): 0o755,
+			filepath.Join(store, "index"): 0o700, filepath.Join(store, "meta"): 0o700, filepath.Join(store, "tmp"): 0o700,
+			home.Swarm(): 0o700, home.Meshes(): 0o700, home.Users(): 0o700, filepath.Dir(home.NodeKey()): 0o700,
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(modes)) {
+		err := os.MkdirAll(dir, modes[dir])
+		if err == nil && home.System != "" { // whatever the umask is
+			err = os.Chmod(dir, modes[dir])
+		}
+		if err != nil {
+			return fmt.Errorf("home: %w", err)
+		}
+	}
+	return nil
 }
 
 // openHome reads the keys, policy, settings and meshes of a home.
@@ -159,10 +186,14 @@ func (h *handler) openHome(o *Options, log *slog.Logger) error {
 
 // openRealizer returns a realizer that builds in workers, fetches by the user's configuration, and asks the peers of a node.
 func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
+	var users wasmrt.Users
+	if o.Home.System != "" {
+		users = wasmrt.BuildUsers
+	}
 	fetcher := source.Options{
 		Client:  &source.Client{Home: o.UserHome, System: "/", Getenv: o.Getenv, Run: source.RunClient},
 		Partial: o.Home.Downloads(),
-		Unpack:  (&worker.Unpacker{Log: h.log}).Unpack,
+		Unpack:  (&worker.Unpacker{Log: h.log, Users: users}).Unpack,
 		Log:     h.log,
 	}
 	offline := fetcher
@@ -171,7 +202,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 	if err := os.RemoveAll(o.Home.OldMachineCode()); err != nil {
 		h.log.Warn("remove the old machine code", "error", err)
 	}
-	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Log: h.log}
+	code := &machine.Cache{Dir: o.Home.MachineCode(), Engine: nu.EngineCode, Users: users, Log: h.log}
 	slots := realize.NewSlots(cmp.Or(h.config.Get().Jobs, runtime.NumCPU()))
 	realizer, err := realize.New(&realize.Options{
 		Store: h.store,
@@ -181,6 +212,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 			Store: h.store, Blobs: filepath.Join(o.Home.Store(), "blobs"),
 			Machine: code,
 			Partial: func() bool { return h.config.Get().Partial },
+			Users:   users,
 		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),

@@ -30,7 +30,11 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	if err != nil {
 		return nil, err
 	}
-	inputs, err := h.realizer.Closure(a.PID)
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := realizer.Closure(a.PID)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +55,7 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	if err := h.store.Use(ctx, time.Now(), a.PID); err != nil {
 		return nil, err
 	}
-	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Local); err != nil {
+	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Here); err != nil {
 		return nil, err
 	}
 	return out, nil

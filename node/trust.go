@@ -10,13 +10,16 @@ import (
 )
 
 // trust answers OpTrust: it shows the policy, or changes it.
-func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (*protocol.Trust, error) {
-	var err error
+func (h *handler) trust(ctx context.Context, r *request, a protocol.TrustArgs) (*protocol.Trust, error) {
+	policy, err := h.policyOf(r)
+	if err != nil {
+		return nil, err
+	}
 	switch a.Action {
 	case protocol.ActionAdd:
-		err = h.policy.Add(&a)
+		err = policy.Add(&a)
 	case protocol.ActionRemove:
-		err = h.policy.Remove(&a)
+		err = policy.Remove(&a)
 	case "":
 	default:
 		err = protocol.Errorf(protocol.Invalid, "trust: unknown action %q", a.Action)
@@ -30,7 +33,7 @@ func (h *handler) trust(ctx context.Context, a protocol.TrustArgs) (*protocol.Tr
 	}
 	known, backward, ahead := h.heads.Known(), h.heads.Backward(), h.heads.Ahead()
 	t := &protocol.Trust{Rules: []protocol.TrustRule{}}
-	for _, r := range h.policy.Get().Rules {
+	for _, r := range policy.Get().Rules {
 		rule := protocol.TrustRule{Names: r.Names, Platform: r.Platform, Need: r.Need}
 		for _, s := range r.Signers {
 			signer := protocol.TrustSigner{Key: s.Key, Label: s.Label, Backward: backward[s.Key], Ahead: ahead[s.Key]}

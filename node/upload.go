@@ -35,7 +35,7 @@ func (h *handler) upload(ctx context.Context, r *request) (*protocol.Uploaded, e
 	}
 	defer os.RemoveAll(dir)
 	limits := &foreignUpload
-	if r.Local {
+	if r.Here {
 		limits = &ownUpload
 	}
 	if err := unpackUpload(ctx, dir, r.Data, limits); err != nil {

@@ -19,8 +19,8 @@ type Op string
 // The calls of control, each with its arguments and result.
 const (
 	OpStatus   Op = "status"   // none → Status
-	OpRealize  Op = "realize"  // RealizeArgs → Realized, with events
-	OpPlan     Op = "plan"     // RealizeArgs → Plan; changes nothing
+	OpRealize  Op = "realize"  // RealizeArgs and its packages → Realized, with events
+	OpPlan     Op = "plan"     // RealizeArgs and its packages → Plan; changes nothing
 	OpUpload   Op = "upload"   // UploadArgs and a tar stream → Uploaded
 	OpDescribe Op = "describe" // PathArgs → Description
 	OpFind     Op = "find"     // PathArgs, whose ID is a prefix of PIDs → []Found
@@ -61,7 +61,9 @@ type Package struct {
 // RealizeArgs requests the content of PIDs.
 type RealizeArgs struct {
 	Wanted   []pir.PID `json:"wanted"`
-	Packages []Package `json:"packages"` // the wanted PIDs and their inputs, transitively; those that the daemon has may be left out
+	Packages []Package `json:"packages,omitempty"` // the wanted PIDs and their inputs, transitively; those that the daemon has may be left out
+	// Follow is the number of further packages, which follow the call as lines of JSON (Send, Receive), because one message would bound them.
+	Follow int `json:"follow,omitempty"`
 	// Check rebuilds the wanted packages and compares the results.
 	Check bool `json:"check,omitempty"`
 	// KeepFailed keeps the build folder of a failed build and reports its path.

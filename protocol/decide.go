@@ -106,7 +106,7 @@ func (p *Policy) Decide(q *Question) *Decision {
 	case len(rules) == 0:
 		d.Why = p.silence(q)
 	default:
-		d.count(votes, rules)
+		d.count(votes, rules, q.Described)
 	}
 	return d
 }
@@ -114,22 +114,31 @@ func (p *Policy) Decide(q *Question) *Decision {
 // about returns the rules that a content must satisfy. If there are none, only the node's own attestation counts.
 // If the package is described, that is the first rule that matches it. Otherwise it is each rule that could be the first to match:
 // those up to the first rule for every name and platform. If the policy has no such rule, no rule may match the package,
-// so about returns none.
+// so about returns none. The conditions of the policy's user come on top of that.
 func (p *Policy) about(q *Question) []*Rule {
-	if q.Described {
-		if rule := p.Rule(q.Name, q.Platform); rule != nil {
-			return []*Rule{rule}
-		}
+	rules, all := couldMatch(p.Rules, q)
+	if !all {
 		return nil
 	}
-	var rules []*Rule
-	for i := range p.Rules {
-		rules = append(rules, &p.Rules[i])
-		if p.Rules[i].general() {
-			return rules
+	more, _ := couldMatch(p.User, q)
+	return append(rules, more...)
+}
+
+// couldMatch returns the rules that could be the first to match a package: one if its name is known. It returns false if none may match.
+func couldMatch(list []Rule, q *Question) (rules []*Rule, all bool) {
+	if q.Described {
+		if rule := (&Policy{Rules: list}).Rule(q.Name, q.Platform); rule != nil {
+			return []*Rule{rule}, true
+		}
+		return nil, false
+	}
+	for i := range list {
+		rules = append(rules, &list[i])
+		if list[i].general() {
+			return rules, true
 		}
 	}
-	return nil
+	return rules, false
 }
 
 // general reports whether the rule matches every package.
@@ -157,11 +166,15 @@ func labelOf(rules []*Rule, key Key) (label string, named bool) {
 }
 
 // count takes the content that has enough votes under each of the rules.
-func (d *Decision) count(votes []*Attestation, rules []*Rule) {
+func (d *Decision) count(votes []*Attestation, rules []*Rule, described bool) {
+	because := "this node does not know its name, so each rule that could match must agree"
+	if described {
+		because = "the machine's rule and the user's rule must agree"
+	}
 	for i, rule := range rules {
 		one := rule.count(votes)
 		if len(rules) > 1 {
-			one.Why = fmt.Sprintf("this node does not know its name, so each rule that could match must agree; the rule for %s: %s", rule.Names, one.Why)
+			one.Why = fmt.Sprintf("%s; the rule for %s: %s", because, rule.Names, one.Why)
 		}
 		switch {
 		case one.Statement == nil:
@@ -171,7 +184,7 @@ func (d *Decision) count(votes []*Attestation, rules []*Rule) {
 			d.CID, d.Statement, d.Refs, d.Why = one.CID, one.Statement, one.Refs, one.Why
 		case one.CID != d.CID:
 			d.CID, d.Statement, d.Refs = cid.CID{}, nil, nil
-			d.Why = fmt.Sprintf("this node does not know its name, and the rules for %s and %s accept different contents", rules[0].Names, rule.Names)
+			d.Why = fmt.Sprintf("%s, and the rules for %s and %s accept different contents", because, rules[0].Names, rule.Names)
 			return
 		default: // each rule must take a reference, too
 			d.Refs = slices.DeleteFunc(d.Refs, func(ref pir.PID) bool { return !slices.Contains(one.Refs, ref) })

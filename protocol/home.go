@@ -6,12 +6,59 @@ import (
 	"path/filepath"
 )
 
-// A Home is the set of folders of a node and its light peers on the same machine.
+// A Home is the set of folders of a node and its light peers on the same machine. For a light peer of the system daemon, Data and Cache are the
+// user's own.
 type Home struct {
 	Data  string // the store, keys, work in progress, logs
 	Cache string // what can be computed or downloaded again: machine code, evaluations, unfinished downloads
 	Run   string // the control socket and address of the running daemon
+	// System is the prefix of the system daemon's folders, if this home belongs to the system daemon or uses it: "/", except in tests
+	// and containers. Otherwise it is "".
+	System string
 }
+
+// SystemRoot returns the prefix of the system daemon's folders: NUKA_SYSTEM, or "/".
+func SystemRoot(getenv func(string) string) (string, error) {
+	root := getenv("NUKA_SYSTEM")
+	if root == "" {
+		return "/", nil
+	}
+	if !filepath.IsAbs(root) {
+		return "", fmt.Errorf("NUKA_SYSTEM=%s is not an absolute path", root)
+	}
+	return filepath.Clean(root), nil
+}
+
+// SystemHome returns the home of the system daemon: everything in nuka, the configuration in etc/nuka, below a prefix.
+func SystemHome(root string) Home {
+	data := filepath.Join(root, "nuka", "var")
+	return Home{Data: data, Cache: filepath.Join(data, "cache"), Run: filepath.Join(root, "nuka", "run"), System: root}
+}
+
+// OfUser returns the home of a user's light peer of the system daemon s: the user's own files, and the daemon's socket and mount.
+func (h Home) OfUser(s Home) Home {
+	h.Run, h.System = s.Run, s.System
+	return h
+}
+
+// etc returns the folder of the files that an administrator writes.
+func (h Home) etc() string {
+	if h.System != "" {
+		return filepath.Join(h.System, "etc", "nuka")
+	}
+	return h.Data
+}
+
+// Mount returns the folder in which each package is seen under its PID.
+func (h Home) Mount() string {
+	if h.System != "" {
+		return filepath.Join(h.System, "nuka", "store")
+	}
+	return filepath.Join(h.Data, "mnt")
+}
+
+// Users returns the folder of what a system daemon keeps for each user: the user's policy.
+func (h Home) Users() string { return filepath.Join(h.Data, "users") }
 
 // FindHome returns the home that the environment selects:
 // NUKA_HOME, which holds everything and isolates a node completely,
@@ -62,10 +109,10 @@ func (h Home) Enrolled() string { return filepath.Join(h.Data, "keys", "enrolled
 func (h Home) Grants() string { return filepath.Join(h.Data, "keys", "grants") }
 
 // Policy returns the file of the policy.
-func (h Home) Policy() string { return filepath.Join(h.Data, "policy.nuon") }
+func (h Home) Policy() string { return filepath.Join(h.etc(), "policy.nuon") }
 
 // Config returns the file of the node's configuration.
-func (h Home) Config() string { return filepath.Join(h.Data, "config.nuon") }
+func (h Home) Config() string { return filepath.Join(h.etc(), "config.nuon") }
 
 // Swarm returns the folder of the node's records about other nodes.
 func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }

@@ -22,7 +22,13 @@ const (
 // The node's own attestations always count, each alone.
 type Policy struct {
 	Rules []Rule
+	// User are the conditions of With. They are not part of the encoded policy.
+	User []Rule
 }
+
+// With returns a policy that counts a content only if p counts it, and the user's rule for the package counts it too. A package for which
+// the user has no rule is decided by p alone. So a user's rules can raise what a machine's policy requires, and cannot lower it.
+func (p *Policy) With(user *Policy) *Policy { return &Policy{Rules: p.Rules, User: user.Rules} }
 
 // A Rule says which signers count for some packages and how many of them must agree.
 type Rule struct {
@@ -75,7 +81,7 @@ func (p *Policy) Rule(name string, platform pir.Platform) *Rule {
 // Signers returns every key in the rules, sorted.
 func (p *Policy) Signers() []Key {
 	var keys []Key
-	for _, r := range p.Rules {
+	for _, r := range slices.Concat(p.Rules, p.User) {
 		for _, s := range r.Signers {
 			keys = append(keys, s.Key)
 		}

@@ -200,3 +200,55 @@ func TestDecideClock(t *testing.T) {
 		}
 	}
 }
+
+// TestUserPolicy checks that the policy of a user of a system daemon raises what the machine's policy requires, and never lowers it.
+func TestUserPolicy(t *testing.T) {
+	rule := func(names string, need int, seeds ...byte) Rule {
+		r := Rule{Names: names, Need: need}
+		for _, s := range seeds {
+			r.Signers = append(r.Signers, Signer{Key: KeyOf(key(s))})
+		}
+		return r
+	}
+	for _, c := range []struct {
+		name          string
+		machine, user []Rule
+		signed        map[byte]string
+		want, unnamed string // the content with the package's name known, and without
+	}{
+		{"the user has no rule", []Rule{rule("*", 1, 1)}, nil, map[byte]string{1: "a"}, "a", "a"},
+		{"the user has a rule for others", []Rule{rule("*", 1, 1)}, []Rule{rule("zlib", 1, 2)}, map[byte]string{1: "a"}, "a", ""},
+		{"the user's signer alone", []Rule{rule("*", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{2: "a"}, "", ""},
+		{"the machine's signer alone", []Rule{rule("*", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{1: "a"}, "", ""},
+		{"both", []Rule{rule("*", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{1: "a", 2: "a"}, "a", "a"},
+		{"both, of different contents", []Rule{rule("*", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{1: "a", 2: "b"}, "", ""},
+		{"the machine has no rule", nil, []Rule{rule("*", 1, 2)}, map[byte]string{2: "a"}, "", ""},
+		{"the machine has a rule for others", []Rule{rule("zlib", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{1: "a", 2: "a"}, "", ""},
+		{"the user needs more", []Rule{rule("*", 1, 1, 2, 3)}, []Rule{rule("lua", 2, 1, 2, 3)}, map[byte]string{1: "a"}, "", ""},
+		{"the user needs more, and there are more", []Rule{rule("*", 1, 1, 2, 3)}, []Rule{rule("lua", 2, 1, 2, 3)}, map[byte]string{1: "a", 3: "a"}, "a", "a"},
+		{"the user needs less", []Rule{rule("*", 2, 1, 2, 3)}, []Rule{rule("*", 1, 1, 2, 3)}, map[byte]string{1: "a"}, "", ""},
+		{"own work", []Rule{rule("*", 1, 1)}, []Rule{rule("*", 1, 2)}, map[byte]string{5: "a"}, "a", "a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			policy := (&Policy{Rules: c.machine}).With(&Policy{Rules: c.user})
+			q := &Question{PID: pir.Sum([]byte("p")), Own: KeyOf(key(5)), Now: now}
+			for s, content := range c.signed {
+				q.Statements = append(q.Statements, said(t, s, "p", content, 0))
+			}
+			for described, content := range map[bool]string{true: c.want, false: c.unnamed} {
+				q.Described, q.Name = described, "lua"
+				want := cid.CID{}
+				if content != "" {
+					want = cid.Sum(cid.Raw, []byte(content))
+				}
+				d := policy.Decide(q)
+				if d.CID != want {
+					t.Errorf("name known %v: got %s, %q; want %q", described, d.CID, d.Why, content)
+				}
+				if alone := (&Policy{Rules: c.machine}).Decide(q); !d.CID.IsZero() && alone.CID != d.CID {
+					t.Errorf("name known %v: the user's policy accepts what the machine's refuses: %q", described, alone.Why)
+				}
+			}
+		})
+	}
+}

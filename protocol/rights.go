@@ -13,9 +13,15 @@ const (
 	RightBuild Right = "build" // have packages realized, and upload sources
 	RightGet   Right = "get"   // have content fetched from other nodes
 	RightRun   Right = "run"   // read content, to run its programs
+	// RightUser is what each user of a machine may do with its system daemon: everything that the other rights allow, and what concerns
+	// that user alone. No ticket has it.
+	RightUser Right = "user"
 )
 
-// Rights returns all rights.
+// userCalls are the calls that RightUser allows beside those of the other rights.
+var userCalls = []Op{OpFind, OpFiles, OpStats, OpTrust, OpExplain, OpPeers}
+
+// Rights returns the rights that a ticket may have.
 func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }
 
 // needs maps each call to the right that it needs. Calls that are not listed are for the node's own user only.
@@ -32,6 +38,9 @@ func Allows(may []Right, op Op) bool {
 		return len(may) > 0
 	}
 	right, ok := needs[op]
+	if slices.Contains(may, RightUser) && (ok || slices.Contains(userCalls, op)) {
+		return true
+	}
 	return ok && (slices.Contains(may, right) || op == OpDescribe && slices.Contains(may, RightBuild))
 }
 

@@ -75,7 +75,7 @@ func (f *Fetcher) downloadOne(ctx context.Context, p place, r *Request) (*fetche
 		}
 		return openFetched(to)
 	}
-	if err := os.MkdirAll(f.o.Partial, 0o700); err != nil {
+	if err := os.MkdirAll(f.o.Partial, 0o711); err != nil {
 		return nil, err
 	}
 	key := flightKey(p, r)

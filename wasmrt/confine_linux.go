@@ -17,7 +17,7 @@ import (
 
 // confine irrevocably drops the rights of this process that a worker does not need. It sets the kernel's limits and allows
 // only the files in a. It refuses new programs, signals to other processes, the system calls used to attack kernels and,
-// unless a.Network is set, the network. If a.Network is set and the process runs as root, it switches to user Nobody.
+// unless a.Network is set, the network. If the process runs as root, it becomes a.User.
 // If the kernel lacks a wall, confine fails with a *WallError, unless a.Partial allows the worker to run without it.
 func confine(l *WorkerLimits, a *Allowed) error {
 	if missing := kernelWalls(); len(missing) > 0 && !a.Partial {
@@ -32,9 +32,9 @@ func confine(l *WorkerLimits, a *Allowed) error {
 	if err := landlockSelf(a); err != nil {
 		return fmt.Errorf("confine worker: landlock: %w", err)
 	}
-	if a.Network && os.Geteuid() == 0 {
-		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(Nobody), syscall.Setuid(Nobody)); err != nil {
-			return fmt.Errorf("confine worker: become nobody: %w", err)
+	if a.User != 0 && os.Geteuid() == 0 {
+		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(a.User), syscall.Setuid(a.User)); err != nil {
+			return fmt.Errorf("confine worker: become user %d: %w", a.User, err)
 		}
 	}
 	if seccompSupported() {

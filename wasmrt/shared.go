@@ -141,7 +141,12 @@ func Adopt(cacheDir, made string, code []byte) error {
 }
 
 // adopt reads the worker's files only through root, so that links lead nowhere else.
-func adopt(entry string, root *os.Root, name string) error {
+func adopt(entry string, root *os.Root, name string) (err error) {
+	defer func() {
+		if err == nil {
+			err = readable(entry)
+		}
+	}()
 	if err := checkEntry(entry); err != nil { // an entry with damaged files must not be sealed
 		if err := clearEntry(entry); err != nil {
 			return err
@@ -176,6 +181,23 @@ func adopt(entry string, root *os.Root, name string) error {
 		}
 	}
 	return errors.New("the compiler left nothing")
+}
+
+// readable lets workers that run as another user read an entry. Its cache's own folder keeps everybody else out, where that is wanted.
+func readable(entry string) error {
+	return filepath.WalkDir(entry, func(path string, e fs.DirEntry, err error) error {
+		mode := os.FileMode(0o644)
+		if err == nil && e.IsDir() {
+			mode = 0o755
+		}
+		if err == nil {
+			err = os.Chmod(path, mode)
+		}
+		if errors.Is(err, fs.ErrNotExist) && path != entry {
+			return nil // a temporary file of another process
+		}
+		return err
+	})
 }
 
 // adoptFile copies one file. It refuses a link, a file with several names, and a file without the form of machine code.

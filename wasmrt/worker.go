@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,9 @@ type WorkerCommand struct {
 	ReadOnly, ReadWrite []string
 	// Network lets the worker use the network. Under Linux, if this process runs as root, the worker runs as user Nobody.
 	Network bool
+	// User is, under Linux and if this process runs as root, the user and group that the worker runs as; 0 is root. Spawn gives that user
+	// the files in ReadWrite, and lets every user read the single files in ReadOnly; the caller lets it reach them.
+	User int
 	// Dir is the directory where the worker starts; empty is the root directory. The confined worker may be unable to reach
 	// it by its full path.
 	Dir string
@@ -74,8 +78,33 @@ type enterSpec struct {
 // Nobody is, under Linux, the user and group ID of a worker that root started and that may use the network.
 const Nobody = 65534
 
-// Allowed lists what a confined process may use.
+// Users returns the user of the next worker; nil keeps the user of this process.
+type Users func() int
+
+// Next returns the user of the next worker.
+func (u Users) Next() int {
+	if u == nil {
+		return 0
+	}
+	return u()
+}
+
+// These users run the workers of a system daemon, each another one, so that a worker that has broken out of its other walls reaches the files
+// of no other. They are above those that accounts have; containers and other package managers use them alike.
+const (
+	firstBuildUser = 872415232
+	buildUsers     = 4096
+)
+
+var lastBuildUser atomic.Uint32
+
+// BuildUsers is the Users of a system daemon.
+func BuildUsers() int { return firstBuildUser + int(lastBuildUser.Add(1)%buildUsers) }
+
+// Allowed lists what a confined process may use, and the user that it runs as.
 type Allowed struct {
+	// User is the user and group that the process becomes if it runs as root; 0 leaves it root, unless Network is set.
+	User int
 	// ReadOnly and ReadWrite list files and directories of the host.
 	ReadOnly, ReadWrite []string
 	// Network lets the process use the network.
@@ -107,6 +136,10 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 	cmd.Dir = c.Dir
 	if cmd.Dir == "" && runtime.GOOS != "windows" {
 		cmd.Dir = "/"
+	}
+	user := workerUser(c)
+	if err := handOver(c, user); err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -152,7 +185,7 @@ func Spawn(ctx context.Context, c *WorkerCommand) (*Worker, error) {
 		<-w.done
 		time.AfterFunc(time.Minute, func() { outR.Close() })
 	}()
-	spec, err := json.Marshal(enterSpec{c.Limits, Allowed{c.ReadOnly, c.ReadWrite, c.Network, c.Partial}, c.Unconfined})
+	spec, err := json.Marshal(enterSpec{c.Limits, Allowed{user, c.ReadOnly, c.ReadWrite, c.Network, c.Partial}, c.Unconfined})
 	if err == nil {
 		err = w.Send(spec)
 	}

@@ -118,7 +118,7 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	if err := a.upload(ctx, client, result); err != nil {
 		return nil, err
 	}
-	call := a.realizeArgs(result)
+	call, packages := a.realizeArgs(result)
 	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
 	if o.root != "" {
 		call.Roots = []protocol.Root{{Name: o.root, PID: result.Root}}
@@ -131,7 +131,7 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	progress := newProgress(a.terminal, o.verbose)
 	progress.first = a.beforeClang(result)
 	var realized protocol.Realized
-	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event})
+	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event, Data: packages})
 	progress.close()
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)
@@ -140,17 +140,18 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	return &realized, nil
 }
 
-// realizeArgs returns the arguments of the realize call for the result of an evaluation.
-func (a *app) realizeArgs(result *nu.Result) *protocol.RealizeArgs {
-	call := &protocol.RealizeArgs{Wanted: []pir.PID{result.Root}, Offline: a.offline}
+// realizeArgs returns the arguments of the realize call for the result of an evaluation, and the packages that follow the call.
+func (a *app) realizeArgs(result *nu.Result) (*protocol.RealizeArgs, io.Reader) {
+	packages := make([]protocol.Package, 0, len(result.Packages))
 	for _, p := range result.Packages {
 		given := protocol.Package{PIR: string(p.Canonical), Name: nameOf(p)}
 		for _, origin := range p.Origins {
 			given.Origins = append(given.Origins, string(origin))
 		}
-		call.Packages = append(call.Packages, given)
+		packages = append(packages, given)
 	}
-	return call
+	call := &protocol.RealizeArgs{Wanted: []pir.PID{result.Root}, Offline: a.offline, Follow: len(packages)}
+	return call, protocol.Send(packages)
 }
 
 // registries returns the configuration, from this command's environment and the user's files, of the registries that the packages need.

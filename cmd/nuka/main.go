@@ -67,7 +67,7 @@ type app struct {
 
 func newRoot(t *terminal) (*cobra.Command, error) {
 	user, _ := os.UserHomeDir()
-	home, err := protocol.FindHome(os.Getenv, user)
+	home, err := findHome(user)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "%w", err)
 	}
@@ -119,6 +119,24 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
+}
+
+// findHome returns the home that the environment selects. If this machine has a system daemon and NUKA_HOME is not set, it is that daemon's,
+// with the user's own files.
+func findHome(user string) (protocol.Home, error) {
+	home, err := protocol.FindHome(os.Getenv, user)
+	if err != nil || os.Getenv("NUKA_HOME") != "" {
+		return home, err
+	}
+	root, err := protocol.SystemRoot(os.Getenv)
+	if err != nil {
+		return home, err
+	}
+	system := protocol.SystemHome(root)
+	if _, err := os.Stat(system.Run); err == nil {
+		return home.OfUser(system), nil
+	}
+	return home, nil
 }
 
 // helpCommand returns cobra's help command, changed so that an unknown command is an error.

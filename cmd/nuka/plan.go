@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -16,8 +17,9 @@ func (a *app) dryRun(ctx context.Context, pkg string, args []string) error {
 		return err
 	}
 	defer client.Close()
+	call, packages := a.realizeArgs(result)
 	var plan protocol.Plan
-	if err := client.Call(ctx, protocol.OpPlan, a.realizeArgs(result), &plan, nil); err != nil {
+	if err := client.Call(ctx, protocol.OpPlan, call, &plan, &control.CallOptions{Data: packages}); err != nil {
 		return err
 	}
 	if a.json {

@@ -80,6 +80,10 @@ func (a *app) unreachable(ctx context.Context, err error) error {
 // startDaemon starts a daemon in the background and waits until it answers.
 // If several commands start a daemon at once, one daemon stays.
 func (a *app) startDaemon(ctx context.Context) error {
+	if a.home.System != "" {
+		return protocol.Errorf(protocol.Unavailable, "the system daemon of this machine is not running").
+			WithHint("start its service (docs/system.md), or use a node of your own: set NUKA_HOME to a folder")
+	}
 	program, err := daemonProgram()
 	if err != nil {
 		return err

@@ -26,8 +26,10 @@ const usage = `usage: nukad [system] [--foreground] [--idle DURATION] [--wait DU
 Nukad runs the node of NUKA_HOME, or of the user's own folders, until it is told to stop:
 by the signals INT and TERM, or by: nuka daemon stop. Running builds may end first; a second signal ends them.
 
-With system, each swarm that the node is in has a process of its own, "nukad net NAME", to which neither the store nor the
-node's key is open; another is started when one dies. The setting apart in config.nuon does the same.
+With system, nukad is the daemon of all users of this machine, if NUKA_HOME is not set: root runs it, packages are in /nuka, the
+configuration is in /etc/nuka, and builds run as users of their own. docs/system.md describes it. Each swarm that the node is in has a
+process of its own, "nukad net NAME", to which neither the store nor the node's key is open; another is started when one dies.
+The setting apart in config.nuon does the latter for a daemon of one user.
 
   --foreground      for service managers: stay until stopped, log to standard error
   --idle DURATION   end when nobody has called for so long, such as 1h
@@ -100,6 +102,11 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if apart && os.Getenv("NUKA_HOME") == "" {
+		if home, err = systemHome(); err != nil {
+			return err
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, terminate)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -113,4 +120,17 @@ func run(args []string) error {
 			}
 		},
 	})
+}
+
+// systemHome returns the home of the daemon of all users of this machine.
+func systemHome() (protocol.Home, error) {
+	root, err := protocol.SystemRoot(os.Getenv)
+	if err != nil {
+		return protocol.Home{}, protocol.Errorf(protocol.Invalid, "%w", err)
+	}
+	if os.Getuid() > 0 {
+		return protocol.Home{}, protocol.Errorf(protocol.Denied, "only root runs the daemon of all users").
+			WithHint("for a daemon of your own: nukad; for one with its swarms in processes of their own, set NUKA_HOME or the setting apart")
+	}
+	return protocol.SystemHome(root), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -14,9 +15,9 @@ import (
 
 // These bound the connections that may be open at once. Strangers cannot use up those reserved for the node's own user.
 const (
-	maxEnrolled  = 1000
-	maxStrangers = 256 // light peers of other machines, and strangers that try to attach
-	maxAttaching = 64  // connections among these that have not shown a right yet
+	maxEnrolled  = 1000 // of one user
+	maxStrangers = 256  // light peers of other machines, and strangers that try to attach
+	maxAttaching = 64   // connections among these that have not shown a right yet
 )
 
 // admitStranger gives a connection without an enrolled key a limited time to show its right.
@@ -74,13 +75,30 @@ func (s *server) count(grant string, by int) int {
 	return n
 }
 
+// own reports whether a user is the daemon's own, or root.
+func (s *server) own(user uint32) bool { return user == 0 || int(user) == os.Getuid() }
+
+// countUser adds by to the number of connections of a user of this machine, and returns the new number.
+func (s *server) countUser(user uint32, by int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.byUser[user] + by
+	if n == 0 {
+		delete(s.byUser, user)
+	} else {
+		s.byUser[user] = n
+	}
+	return n
+}
+
 // attachTimeout is how long a light peer of another machine may take to show its right.
 const attachTimeout = 10 * time.Second
 
 // A caller is the other end of a connection.
 type caller struct {
 	key     protocol.Key
-	local   bool
+	here    bool          // a user of this machine
+	user    uint32        // which, if here
 	grant   string        // the id of the grant that it has shown
 	reading chan struct{} // a slot for each request that is being read
 }
@@ -96,7 +114,7 @@ const (
 // readRequest reads the request that a stream begins with.
 func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request, err error) {
 	limit := protocol.MaxFrame
-	if !c.local {
+	if !c.here {
 		select {
 		case c.reading <- struct{}{}:
 			defer func() { <-c.reading }()
@@ -119,7 +137,13 @@ func (c *caller) readRequest(in *bufio.Reader, stream *quic.Stream) (req request
 
 // actor returns the caller with its present rights: its grant may have been removed since the connection was made.
 func (s *server) actor(c *caller) Actor {
-	return Actor{Key: c.key, Local: c.local, Grant: c.grant, May: s.o.Grants.may(c.grant, s.now())}
+	switch {
+	case c.here && s.own(c.user):
+		return Actor{Key: c.key, Local: true}
+	case c.here:
+		return Actor{Key: c.key, User: c.user, May: []protocol.Right{protocol.RightUser}}
+	}
+	return Actor{Key: c.key, Grant: c.grant, May: s.o.Grants.may(c.grant, s.now())}
 }
 
 func (s *server) now() time.Time {

@@ -287,12 +287,53 @@ func TestEnrolledSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := protocol.KeyOf(newKey(t))
-	if err := e.Add(key); err != nil {
+	other := protocol.KeyOf(newKey(t))
+	own := uint32(max(0, os.Getuid()))
+	if err := errors.Join(e.Add(key, own), e.Add(other, own+1)); err != nil {
 		t.Fatal(err)
 	}
 	again, err := OpenEnrolled(path)
-	if err != nil || !again.Has(key) || again.Has(protocol.Key{}) {
-		t.Errorf("after reopening: %v, %v", again.Has(key), err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, want := range map[protocol.Key]uint32{key: own, other: own + 1} {
+		if user, ok := again.User(k); !ok || user != want {
+			t.Errorf("after reopening: got user %d, %v; want %d", user, ok, want)
+		}
+	}
+	if _, ok := again.User(protocol.Key{}); ok {
+		t.Error("a key that no user enrolled may call")
+	}
+}
+
+// TestEnrolledUsers checks that a user can neither take over another user's key nor push out another user's keys.
+func TestEnrolledUsers(t *testing.T) {
+	e, err := OpenEnrolled(filepath.Join(t.TempDir(), "enrolled"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := protocol.KeyOf(newKey(t))
+	if err := e.Add(first, 1001); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Add(first, 1002); err == nil {
+		t.Error("another user enrolled the key")
+	}
+	keys := make([]protocol.Key, 2*maxKeys)
+	for i := range keys {
+		keys[i] = protocol.KeyOf(newKey(t))
+		if err := e.Add(keys[i], 1002); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if user, ok := e.User(first); !ok || user != 1001 {
+		t.Errorf("got user %d, %v; want 1001", user, ok)
+	}
+	if _, ok := e.User(keys[0]); ok {
+		t.Error("the oldest key of a user with too many keys may still call")
+	}
+	if _, ok := e.User(keys[len(keys)-1]); !ok {
+		t.Error("the newest key may not call")
 	}
 }
 

@@ -18,14 +18,15 @@ const doorInterval = 2 * time.Second
 type door struct {
 	dir      string
 	hello    hello
+	everyone bool // each user of the machine may connect
 	path     string
 	listener *net.UnixListener
 	file     os.FileInfo // the socket, as open made it; nil if that failed
 }
 
 // openDoor makes a folder and the socket in it. The caller has locked the store, so an existing socket belongs to a daemon that has ended.
-func openDoor(dir string, h hello) (*door, error) {
-	d := &door{dir: dir, hello: h}
+func openDoor(dir string, h hello, everyone bool) (*door, error) {
+	d := &door{dir: dir, hello: h, everyone: everyone}
 	if err := d.open(); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,11 @@ func openDoor(dir string, h hello) (*door, error) {
 
 func (d *door) open() error {
 	d.file = nil
-	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+	folder, socket := os.FileMode(0o700), os.FileMode(0o600)
+	if d.everyone {
+		folder, socket = 0o755, 0o666
+	}
+	if err := os.MkdirAll(d.dir, folder); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	path, err := socketPath(d.dir)
@@ -49,7 +54,7 @@ func (d *door) open() error {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	listener.SetUnlinkOnClose(false) // when it closes, another daemon's socket may have the name
-	err = os.Chmod(path, 0o600)
+	err = os.Chmod(path, socket)
 	if err == nil {
 		err = d.writeAddress()
 	}

@@ -3,7 +3,6 @@
 package control
 
 import (
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -23,17 +22,8 @@ func ofPeer[T any](conn net.Conn, ask func(fd int) (T, error)) (answer T, err er
 	return answer, askErr
 }
 
-// checkPeer asks the kernel whether the process at the other end of a unix socket is this user's or root's.
-func checkPeer(conn net.Conn) error {
-	user, err := ofPeer(conn, peerUser)
-	if err != nil {
-		return err
-	}
-	if int(user) != os.Getuid() && user != 0 {
-		return fmt.Errorf("user %d may not use the daemon of user %d", user, os.Getuid())
-	}
-	return nil
-}
+// peerOf asks the kernel for the user of the process at the other end of a unix socket.
+func peerOf(conn net.Conn) (uint32, error) { return ofPeer(conn, peerUser) }
 
 // peerProcess returns the process at the other end of a unix socket, or 0 if the system does not report it.
 func peerProcess(conn net.Conn) (int, error) { return ofPeer(conn, peerPID) }

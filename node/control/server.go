@@ -5,14 +5,12 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quic-go/quic-go"
@@ -25,10 +23,15 @@ type Actor struct {
 	Key protocol.Key
 	// Local means that the caller is the node's own user, who may make every call.
 	Local bool
+	// User is the number of the user of this machine who calls a system daemon; 0 if Local, or if a ticket gives the rights.
+	User uint32
 	// May lists the rights of any other caller, and Grant is the id of the ticket that gives them.
 	May   []protocol.Right
 	Grant string
 }
+
+// Here reports whether the caller is a user of the daemon's machine.
+func (a *Actor) Here() bool { return a.Local || a.User != 0 }
 
 // A Call is one request for the Handler.
 type Call struct {
@@ -59,6 +62,8 @@ type ServerOptions struct {
 	// Enrolled keeps the keys that may call.
 	Enrolled *Enrolled
 	Handler  Handler
+	// Everyone means that each user of the machine may enrol keys, with RightUser, as for a system daemon.
+	Everyone bool
 	// Listen is an address, host:port, at which light peers of other machines attach with a grant; "" means none.
 	Listen string
 	// Grants are the rights of these light peers; nil grants nothing.
@@ -82,7 +87,7 @@ type ServerOptions struct {
 // No call reaches the Handler afterwards.
 func Serve(ctx context.Context, o *ServerOptions) error {
 	s := &server{
-		o: o, log: o.Log, byGrant: map[string]int{},
+		o: o, log: o.Log, byGrant: map[string]int{}, byUser: map[uint32]int{},
 		strangers: make(chan struct{}, maxStrangers), attaching: make(chan struct{}, maxAttaching),
 	}
 	if s.log == nil {
@@ -113,7 +118,7 @@ func Serve(ctx context.Context, o *ServerOptions) error {
 		listeners = append(listeners, listener)
 	}
 	s.hello = hello{Key: protocol.KeyOf(o.Key).String(), Address: listeners[0].Addr().String()}
-	door, err := openDoor(o.Dir, s.hello)
+	door, err := openDoor(o.Dir, s.hello, o.Everyone)
 	if err != nil {
 		return err
 	}
@@ -174,8 +179,8 @@ type server struct {
 	running sync.WaitGroup // calls; Add holds mu and looks at closed, so that Wait sees all of them
 
 	byGrant map[string]int // connections by each grant; guarded by mu
+	byUser  map[uint32]int // connections with an enrolled key of each user; guarded by mu
 
-	enrolled  atomic.Int64  // connections with an enrolled key
 	strangers chan struct{} // a slot for each other connection
 	attaching chan struct{} // a slot for each of these that has not shown its right yet
 }
@@ -228,12 +233,13 @@ func (s *server) serveConn(conn *quic.Conn) error {
 		conn.CloseWithError(codeDenied, "this key is not enrolled")
 		return err
 	}
-	c := &caller{key: key, local: s.o.Enrolled.Has(key), reading: make(chan struct{}, maxReading)}
-	if c.local {
-		defer s.enrolled.Add(-1)
-		if s.enrolled.Add(1) > maxEnrolled {
+	c := &caller{key: key, reading: make(chan struct{}, maxReading)}
+	if user, enrolled := s.o.Enrolled.User(key); enrolled && (s.o.Everyone || s.own(user)) {
+		c.here, c.user = true, user
+		defer s.countUser(user, -1)
+		if s.countUser(user, +1) > maxEnrolled {
 			conn.CloseWithError(codeBusy, "too many connections")
-			return errors.New("too many connections of the user's own")
+			return fmt.Errorf("too many connections of user %d", user)
 		}
 	} else {
 		leave, err := s.admitStranger(conn, c)
@@ -262,7 +268,7 @@ func (s *server) serveStream(conn context.Context, stream *quic.Stream, c *calle
 	defer stream.Close()
 	defer stream.CancelRead(0)
 	var end io.ReadWriter = stream
-	if !c.local {
+	if !c.here {
 		end = &strangersEnd{stream, s.stall()}
 	}
 	in, out := bufio.NewReader(end), &frameWriter{w: end}

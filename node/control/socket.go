@@ -81,24 +81,30 @@ func (s *server) acceptSocket(l net.Listener) {
 }
 
 // answerSocket reads a line, which is a key or the name of a call, and asks the kernel which user sent it.
-// If that is the daemon's own user, answerSocket enrols the key or makes the call.
+// It makes the call for the daemon's own user, and enrols keys of that user; with Everyone it enrols keys of every user.
 func (s *server) answerSocket(conn net.Conn) (hello, error) {
 	line, err := bufio.NewReader(io.LimitReader(conn, 256)).ReadString('\n')
 	if err != nil {
 		return hello{}, err
 	}
 	line = strings.TrimSpace(line)
-	if err := checkPeer(conn); err != nil {
+	user, err := peerOf(conn)
+	if err != nil {
 		return hello{}, err
 	}
+	op := protocol.Op(line)
+	called := slices.Contains(socketOps, op)
+	if !s.own(user) && (!s.o.Everyone || called && op != protocol.OpStatus) {
+		return hello{}, fmt.Errorf("user %d may not do this with the daemon of user %d", user, os.Getuid())
+	}
 	answer := s.hello
-	if op := protocol.Op(line); slices.Contains(socketOps, op) {
+	if called {
 		answer.Result, err = s.socketCall(op)
 		return answer, err
 	}
 	key, err := protocol.ParseKey(line)
 	if err == nil {
-		err = s.o.Enrolled.Add(key)
+		err = s.o.Enrolled.Add(key, user)
 	}
 	if err != nil {
 		return hello{}, err
@@ -188,7 +194,8 @@ func askSocket(ctx context.Context, dir, line string) (hello, error) {
 	case err != nil:
 		return hello{}, ErrNoDaemon
 	case h.Error != "":
-		return hello{}, protocol.Errorf(protocol.Denied, "the daemon refused: %s", h.Error)
+		return hello{}, protocol.Errorf(protocol.Denied, "the daemon refused: %s", h.Error).
+			WithHint("ask its user or the machine's administrator, or use a node of your own: set NUKA_HOME to a folder")
 	}
 	return h, nil
 }

@@ -34,6 +34,7 @@ type Cache struct {
 	Work string // a folder for work in progress, which must exist
 	// Engine returns the module that Make compiles when it gets no file.
 	Engine func() ([]byte, error)
+	Users  wasmrt.Users
 	Log    *slog.Logger
 
 	mu   sync.Mutex
@@ -87,6 +88,9 @@ func (m *Cache) compile(ctx context.Context, file string, again, partial bool) e
 	if err != nil {
 		return err
 	}
+	if err := os.Chmod(dir, 0o711); err != nil { // the worker may run as another user
+		return err
+	}
 	defer os.RemoveAll(dir) //nolint:errcheck // the next start of the daemon removes what stays
 	var code []byte
 	if file != "" {
@@ -106,7 +110,7 @@ func (m *Cache) compile(ctx context.Context, file string, again, partial bool) e
 		return err
 	}
 	start := time.Now()
-	if err := run(ctx, &job{Module: file, Made: made}, partial); err != nil {
+	if err := m.run(ctx, &job{Module: file, Made: made}, partial); err != nil {
 		return fmt.Errorf("compile worker: %w", err)
 	}
 	if err := wasmrt.Adopt(m.Dir, made, code); err != nil {
@@ -117,11 +121,11 @@ func (m *Cache) compile(ctx context.Context, file string, again, partial bool) e
 }
 
 // run runs a compile worker until it ends. When run returns, no process writes to the worker's folder any more.
-func run(ctx context.Context, j *job, partial bool) error {
+func (m *Cache) run(ctx context.Context, j *job, partial bool) error {
 	w, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:     []string{Arg},
 		Limits:   wasmrt.WorkerLimits{Memory: maxCompileMemory, Wall: maxCompileTime},
-		ReadOnly: []string{j.Module}, ReadWrite: []string{j.Made}, Partial: partial,
+		ReadOnly: []string{j.Module}, ReadWrite: []string{j.Made}, Partial: partial, User: m.Users.Next(),
 	})
 	if err != nil {
 		return err

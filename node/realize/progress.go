@@ -38,9 +38,9 @@ func (g *graph) next(id pir.PID, how protocol.How) (begun, of int64) {
 }
 
 func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
-	g.r.mu.Lock()
-	g.r.running[id] = string(p.Kind) + " " + name
-	g.r.mu.Unlock()
+	g.r.running.mu.Lock()
+	g.r.running.names[id] = string(p.Kind) + " " + name
+	g.r.running.mu.Unlock()
 	e := protocol.Event{Kind: protocol.EventStart, PID: id, Name: name, What: p.Kind}
 	if p.Kind.Long() {
 		e.Done, e.Total = g.next(id, protocol.Make)
@@ -49,7 +49,7 @@ func (g *graph) begin(id pir.PID, p *pir.PIR, name string) {
 }
 
 func (g *graph) end(id pir.PID) {
-	g.r.mu.Lock()
-	delete(g.r.running, id)
-	g.r.mu.Unlock()
+	g.r.running.mu.Lock()
+	delete(g.r.running.names, id)
+	g.r.running.mu.Unlock()
 }

@@ -99,16 +99,30 @@ type Options struct {
 type Realizer struct {
 	o       Options
 	log     *slog.Logger
-	locks   locks
+	locks   *locks
 	fetches Slots
-
-	mu      sync.Mutex
-	running map[pir.PID]string // names of the steps that run, for people
+	running *running
 }
+
+// running has the names of the steps that run, for people.
+type running struct {
+	mu    sync.Mutex
+	names map[pir.PID]string
+}
+
+// Under returns a Realizer that decides by another policy and shares everything else with r.
+func (r *Realizer) Under(policy func() *protocol.Policy) *Realizer {
+	u := *r
+	u.o.Policy = policy
+	return &u
+}
+
+// pass is the mode of folders through which a worker that runs as another user reaches its own.
+const pass = 0o711
 
 // New returns a Realizer. It removes the unfinished work of an earlier process from the Realizer's folder.
 func New(o *Options) (*Realizer, error) {
-	r := &Realizer{o: *o, log: o.Log, running: map[pir.PID]string{}}
+	r := &Realizer{o: *o, log: o.Log, locks: &locks{}, running: &running{names: map[pir.PID]string{}}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -131,8 +145,12 @@ func New(o *Options) (*Realizer, error) {
 	if err := removeAll(r.WorkDir()); err != nil {
 		return nil, fmt.Errorf("clean up unfinished work: %w", err)
 	}
-	for _, dir := range []string{r.WorkDir(), r.logDir()} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for dir, mode := range map[string]os.FileMode{r.o.Dir: pass, r.WorkDir(): pass, r.logDir(): 0o700} {
+		err := os.MkdirAll(dir, mode)
+		if err == nil {
+			err = os.Chmod(dir, mode)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -148,10 +166,10 @@ func (r *Realizer) LogPath(id pir.PID) string { return filepath.Join(r.logDir(),
 
 // Running returns the names of the steps that run now, for people.
 func (r *Realizer) Running() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	names := make([]string, 0, len(r.running))
-	for _, name := range r.running {
+	r.running.mu.Lock()
+	defer r.running.mu.Unlock()
+	names := make([]string, 0, len(r.running.names))
+	for _, name := range r.running.names {
 		names = append(names, name)
 	}
 	slices.Sort(names)

@@ -146,6 +146,9 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	defer removeAll(dir)
+	if err := os.Chmod(dir, pass); err != nil {
+		return made{}, err
+	}
 	fetcher := r.o.Fetcher
 	if w.g.req.Offline {
 		fetcher = r.o.Offline

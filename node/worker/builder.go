@@ -42,13 +42,14 @@ type Store interface {
 	Blobs
 }
 
-// A Builder runs builds in worker processes. All fields must be set.
+// A Builder runs builds in worker processes. All fields but Users must be set.
 type Builder struct {
 	Store   Store
 	Blobs   string // folder of the store that workers may read
 	Machine *machine.Cache
 	Slots   realize.Slots
 	Partial func() bool // whether builds that others described may run where a wall is missing
+	Users   wasmrt.Users
 }
 
 // scratchName is the folder of a build that shows the machine code cache to its worker.
@@ -108,6 +109,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		ReadOnly:  []string{b.Blobs, b.Machine.Dir},
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
+		User:      b.Users.Next(),
 	})
 	var walls *wasmrt.WallError
 	if errors.As(err, &walls) {

@@ -36,7 +36,8 @@ type unpackJob struct {
 // A fault or an endless loop in a decompressor makes one fetch fail.
 // The archive must lie in a folder that only the fetch writes to, so that its name leads to the file that was hashed.
 type Unpacker struct {
-	Log *slog.Logger
+	Log   *slog.Logger
+	Users wasmrt.Users
 
 	program string        // "" is this one; tests have others
 	args    []string      // nil is Arg
@@ -57,6 +58,7 @@ func (u *Unpacker) Unpack(ctx context.Context, path, out string, o *archive.Opti
 		Path: u.program, Args: args,
 		Limits:   wasmrt.WorkerLimits{Memory: maxUnpackMemory, Wall: maxUnpackTime},
 		ReadOnly: []string{path}, ReadWrite: []string{out},
+		User:    u.Users.Next(),
 		Partial: true, // nuka doctor names the walls that are missing; without a worker there would be none
 	})
 	if err != nil {
