@@ -22,7 +22,7 @@ import (
 func TestCollectGenerations(t *testing.T) {
 	h := newHandler(t)
 	var put []protocol.Root
-	for _, name := range []string{"profile/a/1", "profile/a/2", "profile/a/10", "profile/a/9", "profile/b/c/3", "profile/b/c/1", "profile/a/note", "user/1"} {
+	for _, name := range []string{"profile/a/1", "profile/a/2", "profile/a/10", "profile/a/9", "profile/b/3", "profile/b/1", "profile/b/1/lua", "profile/a/note", "user/1"} {
 		id, _ := castest.Package(t, h.store, h.private, "of-"+strings.ReplaceAll(name, "/", "-"), tree(name))
 		put = append(put, protocol.Root{Name: name, PID: id})
 	}
@@ -30,13 +30,13 @@ func TestCollectGenerations(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &request{Local: true, Event: func(protocol.Event) {}}
-	want := []string{"profile/a/1", "profile/b/c/1"}
+	want := []string{"profile/a/1", "profile/b/1", "profile/b/1/lua"}
 	for _, dry := range []bool{true, false} {
 		got, err := h.collect(t.Context(), r, protocol.CollectArgs{Generations: 1, Current: []string{"profile/a/2", "profile/a/9"}, DryRun: dry})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got.Roots); diff != "" || got.Packages != 2 || got.Files != 2 {
+		if diff := cmp.Diff(want, got.Roots); diff != "" || got.Packages != 3 || got.Files != 3 {
 			t.Errorf("dry run %v: got %+v\n%s", dry, got, diff)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -148,6 +150,14 @@ func (s *surface) changed(list ...pir.PID) {
 	}
 	if err != nil {
 		s.h.log.Error("tell the mount of changes", "error", err)
+	}
+}
+
+// ofCollection returns what a collection needs of the surface.
+func (s *surface) ofCollection() Mount {
+	return Mount{
+		Held: func() iter.Seq[pir.PID] { return slices.Values(s.held()) },
+		Gone: func(list []pir.PID) { s.changed(list...) },
 	}
 }
 

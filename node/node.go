@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -28,7 +27,6 @@ import (
 	"github.com/MordragT/nuka/node/trust"
 	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/wasmrt"
@@ -93,10 +91,7 @@ func Run(ctx context.Context, o *Options) error {
 	}()
 	h.store, h.stop = store, stop
 	h.surface = newSurface(h)
-	h.mount = Mount{
-		Held: func() iter.Seq[pir.PID] { return slices.Values(h.surface.held()) },
-		Gone: func(list []pir.PID) { h.surface.changed(list...) },
-	}
+	h.mount = h.surface.ofCollection()
 	h.swarms = swarms.New(&swarms.Options{
 		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Meshes: h.meshes, Log: log,
 		Metrics: figures, Apart: o.Apart,

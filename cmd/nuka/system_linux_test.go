@@ -83,16 +83,28 @@ func (m *machine) stop() {
 	}
 }
 
-// as runs nuka as a user and returns what it writes and its exit code.
-func (m *machine) as(user uint32, args ...string) (stdout, stderr string, code int) {
+// home returns the home folder of a user, and makes it.
+func (m *machine) home(user uint32) string {
 	m.t.Helper()
 	home := filepath.Join(m.root, fmt.Sprintf("home-%d", user))
 	if err := errors.Join(os.MkdirAll(home, 0o700), os.Chown(home, int(user), int(user))); err != nil {
 		m.t.Fatal(err)
 	}
-	c := exec.Command(filepath.Join(programs, "nuka"), args...)
-	c.Dir = home
-	c.Env = []string{"HOME=" + home, "NUKA_SYSTEM=" + m.root, "PATH=" + programs + ":" + os.Getenv("PATH"), "TERM=dumb"}
+	return home
+}
+
+// as runs nuka as a user and returns what it writes and its exit code.
+func (m *machine) as(user uint32, args ...string) (stdout, stderr string, code int) {
+	m.t.Helper()
+	return m.command(user, filepath.Join(programs, "nuka"), args...)
+}
+
+// command is as for any program.
+func (m *machine) command(user uint32, program string, args ...string) (stdout, stderr string, code int) {
+	m.t.Helper()
+	c := exec.Command(program, args...)
+	c.Dir = m.home(user)
+	c.Env = []string{"HOME=" + c.Dir, "NUKA_SYSTEM=" + m.root, "PATH=" + programs + ":" + os.Getenv("PATH"), "TERM=dumb"}
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}}
 	var out, diag bytes.Buffer
 	c.Stdout, c.Stderr = &out, &diag
@@ -174,6 +186,53 @@ func TestSystem(t *testing.T) {
 		if err := c.Run(); (err == nil) != want {
 			t.Errorf("bob lists %s: %v", path, err)
 		}
+	}
+}
+
+// TestSystemProfiles checks that two users of one system daemon install programs, each for themselves, and that programs and files of
+// packages are reached through the one mount.
+func TestSystemProfiles(t *testing.T) {
+	m := newMachine(t)
+	tool := m.tool(serve(t), "tool", `"built" | save $"($b.out)/how"`)
+	m.works(ann, "install", tool)
+	launcher := filepath.Join(m.home(ann), ".local/share/nuka/profiles/default/current/bin/tool")
+	if out, diag, code := m.command(ann, launcher, "echo", "hello"); code != 0 || out != "hello\n" {
+		t.Errorf("the launcher: exit code %d, %q, %q", code, out, diag)
+	}
+	if got := m.works(bob, "list"); got != "" {
+		t.Errorf("bob has installed %q", got)
+	}
+	if got := m.works(bob, "root", "list"); got != "" {
+		t.Errorf("bob sees the roots %q", got)
+	}
+	m.works(bob, "install", tool)
+	m.works(ann, "remove", "tool")
+	if got := m.works(ann, "list"); got != "" {
+		t.Errorf("ann has still installed %q", got)
+	}
+	launcher = filepath.Join(m.home(bob), ".local/share/nuka/profiles/default/current/bin/tool")
+	if out, diag, code := m.command(bob, launcher, "echo", "hello"); code != 0 || out != "hello\n" {
+		t.Errorf("bob's launcher: exit code %d, %q, %q", code, out, diag)
+	}
+	m.works(ann, "rollback")
+	if got := m.works(ann, "list"); !strings.Contains(got, "tool") {
+		t.Errorf("after rollback ann has installed %q", got)
+	}
+	if _, diag, code := m.as(bob, "gc"); code != 4 || !strings.Contains(diag, "hint: ") {
+		t.Errorf("bob's collection: exit code %d, %q; want 4 and a hint", code, diag)
+	}
+	m.works(0, "gc")
+	if got := m.works(bob, "run", tool, "--", "echo", "kept"); got != "kept" {
+		t.Errorf("after the administrator's collection: %q", got)
+	}
+
+	pid := m.works(bob, "eval", tool)
+	how := filepath.Join(m.root, "nuka/store", pid, "how")
+	if out, diag, code := m.command(bob, "cat", how); code != 0 || out != "built" {
+		t.Errorf("a file of the package: exit code %d, %q, %q", code, out, diag)
+	}
+	if _, _, code := m.command(bob, "sh", "-c", "echo changed > "+how); code == 0 {
+		t.Error("bob changed a file of the package")
 	}
 }
 
