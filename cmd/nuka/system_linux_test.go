@@ -193,7 +193,7 @@ func TestSystem(t *testing.T) {
 // packages are reached through the one mount.
 func TestSystemProfiles(t *testing.T) {
 	m := newMachine(t)
-	tool := m.tool(serve(t), "tool", `"built" | save $"($b.out)/how"`)
+	tool := m.tool(serve(t, t.TempDir()), "tool", `"built" | save $"($b.out)/how"`)
 	m.works(ann, "install", tool)
 	launcher := filepath.Join(m.home(ann), ".local/share/nuka/profiles/default/current/bin/tool")
 	if out, diag, code := m.command(ann, launcher, "echo", "hello"); code != 0 || out != "hello\n" {
