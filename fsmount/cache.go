@@ -77,13 +77,3 @@ func (c *treeCache) put(root cid.CID, t *tree) {
 		c.bytes -= old.tree.bytes()
 	}
 }
-
-// drop forgets a tree.
-func (c *treeCache) drop(root cid.CID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.trees[root]; e != nil {
-		c.bytes -= c.recent.Remove(e).(*cachedTree).tree.bytes()
-		delete(c.trees, root)
-	}
-}

@@ -25,7 +25,7 @@ const (
 	// redial is how often a holder without a daemon looks for one.
 	redial = 50 * time.Millisecond
 	// DefaultLinger is how long a holder waits for a daemon before it unmounts.
-	DefaultLinger = 10 * time.Minute
+	DefaultLinger = time.Minute
 )
 
 // A HolderJob says what a holder mounts and whom it serves.
@@ -110,6 +110,12 @@ func lockHolder(run string) (*os.File, error) {
 	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = ErrHeld
+	}
+	if err == nil { // nuka daemon stop ends this process if its daemon has ended without it
+		err = lock.Truncate(0)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(lock, os.Getpid())
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())

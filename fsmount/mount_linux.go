@@ -28,7 +28,6 @@ const greeting = 10 * time.Second
 type Mount struct {
 	o    Options
 	core *core
-	door *net.UnixListener
 
 	mu      sync.Mutex
 	changed chan struct{}          // closed when a connection begins, or the holder fails; then another

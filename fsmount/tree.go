@@ -156,7 +156,7 @@ func (t *tree) find(dir uint32, name string) uint32 {
 // content returns the CID of a file.
 func (t *tree) content(at uint32) (cid.CID, error) {
 	e := &t.entries[at]
-	codec := uint64(cid.DagPB)
+	codec := cid.DagPB
 	if e.flags&flagRaw != 0 {
 		codec = cid.Raw
 	}

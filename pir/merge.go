@@ -137,7 +137,7 @@ func MergeRecord(m Merge) nuon.Record {
 func ParseMerge(rec nuon.Record) (Merge, error) {
 	var m Merge
 	for field, v := range rec {
-		ok := true
+		var ok bool
 		switch field {
 		case "priority":
 			var n int64

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -52,6 +53,7 @@ func (a *app) stopDaemon(ctx context.Context, now bool) error {
 	}
 	switch {
 	case errors.Is(err, control.ErrNoDaemon):
+		a.endHolder()
 		a.say("no daemon is running")
 		return nil
 	case errors.Is(err, control.ErrSilent):
@@ -132,10 +134,34 @@ func (a *app) killDaemon(pid int, why string) error {
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return protocol.Errorf(protocol.Internal, "kill the daemon (process %d): %w", pid, err)
 	}
+	a.endHolder() // before the wait: a thread of the daemon may wait for the mount
 	for start := time.Now(); alive(pid, a.home.Run) && time.Since(start) < stopPatience; {
 		time.Sleep(20 * time.Millisecond)
 	}
 	a.say("the daemon (process %d) was killed: %s", pid, why)
 	a.hint("its log: " + a.home.DaemonLog())
 	return nil
+}
+
+// endHolder ends the process that holds the mount of a daemon that has ended without stopping it: it would wait a minute for another daemon,
+// and so would programs that look into the mount, such as one that removes the home.
+func (a *app) endHolder() {
+	b, err := os.ReadFile(filepath.Join(a.home.Run, "mount.lock"))
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || !strings.Contains(string(line), "\x00mount-holder\x00") {
+		return // it has ended, and another process may have its number
+	}
+	if interrupt(pid) != nil {
+		return
+	}
+	for start := time.Now(); alive(pid, a.home.Run) && time.Since(start) < 2*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
