@@ -23,7 +23,8 @@ type Mount struct {
 	// Host is the path of the tree on this machine, for messages: a file x.nu is shown as Host/x.nu.
 	// If it is empty, messages show the path inside the evaluation.
 	Host string
-	// Library makes `use toolchain/clang.nu` in every file look here, after the folder of the file.
+	// Library makes `use toolchain/clang.nu` in every file look here, after the folder of the file. Files of a library see only it and the
+	// libraries after it.
 	Library bool
 }
 

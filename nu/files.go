@@ -95,8 +95,8 @@ func (f *fileSet) load(from, name string) (*loaded, error) {
 		candidates = append(candidates, near)
 	}
 	if !strings.HasPrefix(name, ".") {
-		for _, m := range f.mounts {
-			if p := path.Join(m.Path, name); m.Library && strings.HasPrefix(p, m.Path+"/") && p != near {
+		for _, m := range f.libraries(home) {
+			if p := path.Join(m.Path, name); strings.HasPrefix(p, m.Path+"/") && p != near {
 				candidates = append(candidates, p)
 			}
 		}
@@ -119,6 +119,21 @@ func (f *fileSet) load(from, name string) (*loaded, error) {
 		}
 	}
 	return nil, refuse(help, "module %s not found", name)
+}
+
+// libraries returns the libraries that the files of a mount see: all, but those of a library see only it and the libraries after it. So a
+// library never gets a module of another one in place of its own.
+func (f *fileSet) libraries(home Mount) []Mount {
+	var out []Mount
+	for _, m := range f.mounts {
+		if home.Library && m.Path == home.Path {
+			out = out[:0]
+		}
+		if m.Library {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // open reads the package file at a path, or the mod.nu of a folder. It records the file, or that there is none.

@@ -106,3 +106,29 @@ func TestLibrary(t *testing.T) {
 		}
 	}
 }
+
+// TestLibraries checks that the files of a library see it and the libraries after it, and no library before it.
+func TestLibraries(t *testing.T) {
+	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	f, err := newFileSet([]Mount{
+		{Path: "/set", FS: fstest.MapFS{"lib/a.nu": file("set"), "lib/mine.nu": file("set"), "app/x.nu": file("")}, Library: true},
+		{Path: "/packages", FS: fstest.MapFS{"lib/a.nu": file("packages"), "lib/b.nu": file("packages"), "app/x.nu": file("")}, Library: true},
+		{Path: "/work", FS: fstest.MapFS{"x.nu": file("")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ from, name, want string }{
+		{"/set/app/x.nu", "lib/a.nu", "set"}, {"/set/app/x.nu", "lib/b.nu", "packages"}, {"/packages/app/x.nu", "lib/a.nu", "packages"},
+		{"/packages/app/x.nu", "lib/mine.nu", ""}, {"/work/x.nu", "lib/a.nu", "set"}, {"/work/x.nu", "lib/b.nu", "packages"},
+	} {
+		l, err := f.load(c.from, c.name)
+		got := ""
+		if err == nil {
+			got = l.Text
+		}
+		if got != c.want {
+			t.Errorf("use %s in %s: got %q, %v; want %q", c.name, c.from, got, err, c.want)
+		}
+	}
+}

@@ -13,7 +13,7 @@ type Param struct {
 }
 
 // Params reads the parameters of a package's main, and the comment above it, from the text of the file, without evaluating it.
-// A file without a main has none.
+// Without a main, params is nil.
 func Params(fsys fs.FS, name string) (doc string, params []Param, err error) {
 	text, err := readSource(fsys, name)
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *scanner) words(want ...string) bool {
 
 // params reads a signature after its opening bracket.
 func (s *scanner) params() []Param {
-	var list []Param
+	list := []Param{}
 	text := ""
 	end := func() {
 		if text = strings.TrimSpace(text); text != "" {

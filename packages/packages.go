@@ -8,3 +8,8 @@ import "embed"
 //
 //go:embed */*.nu
 var FS embed.FS
+
+// Index is what nuka search knows about the set, a NUON record in each line (set.DecodeEntries). TestEmbeddedIndex of cmd/nuka writes it.
+//
+//go:embed index.nuon
+var Index []byte

@@ -33,7 +33,7 @@ var shells = map[string]struct {
 func Shells() []string { return slices.Sorted(maps.Keys(shells)) }
 
 // Hook returns the code that a user's shell runs at its start. It puts the profile into PATH, MANPATH and the paths of completions, each once
-// however often it runs, and enters the folders that the user allowed. current is the link to the generation in use, program is nuka.
+// however often it runs, enters the folders that the user allowed, and says which package has a command that is missing. current is the link to the generation in use, program is nuka.
 func Hook(shell, program, current string) (string, error) {
 	s, ok := shells[shell]
 	if !ok {
@@ -113,12 +113,12 @@ _nuka_enter() {
 
 var bashHook = "# nuka's hook for bash: eval \"$(nuka hook bash)\"\n" + strings.ReplaceAll(paths, "@SHELL@", "bash") +
 	`case ";${PROMPT_COMMAND[*]-};" in *";_nuka_enter;"*) ;; *) PROMPT_COMMAND="_nuka_enter${PROMPT_COMMAND:+;$PROMPT_COMMAND}" ;; esac
-`
+` + bashNotFound
 
 var zshHook = "# nuka's hook for zsh, before compinit: eval \"$(nuka hook zsh)\"\n" + strings.ReplaceAll(paths, "@SHELL@", "zsh") +
 	`[[ ${fpath[(Ie)@SHARE@/zsh/site-functions]} -gt 0 ]] || fpath=(@SHARE@/zsh/site-functions $fpath)
 autoload -Uz add-zsh-hook && add-zsh-hook precmd _nuka_enter
-`
+` + zshNotFound
 
 const fishHook = `# nuka's hook for fish: nuka hook fish | source
 contains -- @BIN@ $PATH; or set -gx PATH @BIN@ $PATH
@@ -137,7 +137,7 @@ function _nuka_enter --on-event fish_prompt
   end
   return $before
 end
-`
+` + fishNotFound
 
 const nuHook = `# nuka's hook for Nushell: nuka hook nu | save -f ($nu.default-config-dir | path join nuka.nu); in config.nu: source nuka.nu
 $env.PATH = ($env.PATH | if ($in | describe) == "string" { split row (char esep) } else { $in } | prepend @BIN@ | uniq)
@@ -151,7 +151,7 @@ $env.config.hooks.pre_prompt = ($env.config.hooks?.pre_prompt? | default [] | wh
   let set = ($change | transpose name value | where value != null | reduce -f {} {|it, all| $all | upsert $it.name (if $it.name == "PATH" { $it.value | split row (char esep) } else { $it.value }) })
   load-env $set
 '#)
-`
+` + nuNotFound
 
 const powershellHook = `# nuka's hook for PowerShell, in $PROFILE: nuka hook powershell | Out-String | Invoke-Expression
 $nukaSeparator = [IO.Path]::PathSeparator
@@ -167,4 +167,4 @@ if (-not (Test-Path Function:nukaPrompt)) {
     nukaPrompt
   }
 }
-`
+` + powershellNotFound

@@ -126,6 +126,12 @@ func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
 // Profiles returns the folder of the user's profiles.
 func (h Home) Profiles() string { return filepath.Join(h.Data, "profiles") }
 
+// Sets returns the folder of the package sets that the user has added.
+func (h Home) Sets() string { return filepath.Join(h.Data, "sets") }
+
+// SetKey returns the file of the key with which the user signs package sets.
+func (h Home) SetKey() string { return filepath.Join(h.Data, "keys", "set") }
+
 // MachineCode returns the folder of compiled WebAssembly. Workers have it read-only.
 func (h Home) MachineCode() string { return filepath.Join(h.Cache, "machine") }
 

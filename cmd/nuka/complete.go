@@ -78,15 +78,45 @@ func (o *offers) add(word, name, text string) {
 	}
 }
 
-// setPackages offers the packages of the set: those that users run by name, and all packages of a folder if the word names that folder.
+// setPackages offers the packages of the sets: those that users run by name, and all packages of a folder or set if the word names it.
 func (a *app) setPackages(word string) offers {
-	set, _, err := setFS(a.set)
+	if a.set != "" {
+		return folderPackages(a.set, word)
+	}
+	list, _ := a.indexes()
+	var o offers
+	for _, s := range list {
+		name, prefix := word, ""
+		if first, rest, qualified := strings.Cut(word, "/"); qualified && first == s.name {
+			name, prefix = rest, s.name+"/"
+		}
+		dir, base := path.Split(name)
+		entries, _ := s.index.Prefixed(base, maxOffers)
+		for _, e := range entries {
+			in := path.Dir(e.Path)
+			switch {
+			case dir == "" && (in == "." || in == "app"):
+				o.add(word, prefix+e.Name, e.Description)
+			case in+"/" == dir:
+				o.add(word, prefix+e.Path, e.Description)
+			}
+		}
+	}
+	return o
+}
+
+// maxOffers bounds the packages of one set that a completion looks at.
+const maxOffers = 500
+
+// folderPackages offers the packages of the set in a folder, which has no index.
+func folderPackages(dir, word string) offers {
+	library, _, err := setFS(dir)
 	if err != nil {
 		return nil
 	}
 	var o offers
 	for _, pattern := range []string{"*.nu", "app/*.nu", "*/*.nu"} {
-		files, _ := fs.Glob(set, pattern)
+		files, _ := fs.Glob(library, pattern)
 		for _, f := range files {
 			name := strings.TrimSuffix(f, ".nu")
 			if pattern != "*/*.nu" {
@@ -94,12 +124,9 @@ func (a *app) setPackages(word string) offers {
 			} else if !strings.Contains(word, "/") {
 				continue
 			}
-			if !strings.HasPrefix(name, word) {
-				continue
+			if strings.HasPrefix(name, word) {
+				o.add(word, name, summary(library, f, ""))
 			}
-			text, _ := fs.ReadFile(set, f)
-			first, _, _ := strings.Cut(string(text), "\n")
-			o.add(word, name, strings.TrimLeft(first, "# "))
 		}
 	}
 	return o

@@ -91,12 +91,12 @@ func (a *app) paramsOf(pkg string) []nu.Param {
 
 // signature reads the parameters of a package and the comment above them.
 func (a *app) signature(pkg string) (string, []nu.Param, error) {
-	mounts, file, err := a.find(pkg, a.set)
+	f, err := a.find(pkg, a.set)
 	if err != nil {
 		return "", nil, err
 	}
-	i := slices.IndexFunc(mounts, func(m nu.Mount) bool { return strings.HasPrefix(file, m.Path+"/") })
-	doc, params, err := nu.Params(mounts[i].FS, strings.TrimPrefix(file, mounts[i].Path+"/"))
+	i := slices.IndexFunc(f.mounts, func(m nu.Mount) bool { return strings.HasPrefix(f.file, m.Path+"/") })
+	doc, params, err := nu.Params(f.mounts[i].FS, strings.TrimPrefix(f.file, f.mounts[i].Path+"/"))
 	if err != nil {
 		return "", nil, protocol.Errorf(protocol.Invalid, "%s: %w", pkg, err)
 	}

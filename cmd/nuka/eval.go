@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	setMount  = "/packages"
-	userMount = "/work"
+	setMount   = "/packages"
+	userMount  = "/work"
+	addedMount = "/set" // of a set that the user added
 )
 
 func (a *app) evalCommand() *cobra.Command {
@@ -59,7 +60,7 @@ It downloads and builds nothing, with one exception: if a fetch has no hash, eva
 }
 
 func (a *app) packageFlags(c *cobra.Command) {
-	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "use the package set in `DIR` instead of the one in nuka")
+	c.Flags().StringVar(&a.set, "packages", os.Getenv("NUKA_PACKAGES"), "use the package set in `DIR` instead of all package sets")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
 }
 
@@ -117,42 +118,6 @@ func setNames() []string {
 	return names
 }
 
-// find returns the mounts for an evaluation with the package set in setDir, and the package file in them.
-func (a *app) find(pkg, setDir string) (mounts []nu.Mount, file string, err error) {
-	set, host, err := setFS(setDir)
-	if err != nil {
-		return nil, "", err
-	}
-	mounts = []nu.Mount{{Path: setMount, FS: set, Host: host, Library: true}}
-	if !isFile(pkg) {
-		name, err := findInSet(set, pkg)
-		return mounts, path.Join(setMount, name), err
-	}
-	at, err := filepath.Abs(pkg)
-	if err != nil {
-		return nil, "", err
-	}
-	info, err := os.Stat(at)
-	if err != nil || info.IsDir() {
-		return nil, "", protocol.Errorf(protocol.NotFound, "no package file %s", pkg).
-			WithHint("a package file ends in .nu; a name of the package set is written without a path")
-	}
-	if rel, err := filepath.Rel(host, at); host != "" && err == nil && filepath.IsLocal(rel) {
-		return mounts, path.Join(setMount, filepath.ToSlash(rel)), nil
-	}
-	project := projectOf(at)
-	root, err := os.OpenRoot(project)
-	if err != nil {
-		return nil, "", err
-	}
-	rel, err := filepath.Rel(project, at)
-	if err != nil {
-		return nil, "", err
-	}
-	mounts = append(mounts, nu.Mount{Path: userMount, FS: root.FS(), Host: shorter(project)})
-	return mounts, path.Join(userMount, filepath.ToSlash(rel)), nil
-}
-
 // isFile reports whether PKG names a package file, and not a package of the set.
 func isFile(pkg string) bool {
 	return strings.HasSuffix(pkg, ".nu") || strings.HasPrefix(pkg, ".") || filepath.IsAbs(pkg)
@@ -181,39 +146,6 @@ func shorter(dir string) string {
 	return dir
 }
 
-func findInSet(set fs.FS, name string) (string, error) {
-	if _, err := fs.Stat(set, name+".nu"); err == nil && fs.ValidPath(name) {
-		return name + ".nu", nil
-	}
-	var found, all []string
-	for _, pattern := range []string{"*.nu", "*/*.nu"} {
-		files, err := fs.Glob(set, pattern)
-		if err != nil {
-			return "", err
-		}
-		for _, f := range files {
-			stem := strings.TrimSuffix(path.Base(f), ".nu")
-			if stem == name {
-				found = append(found, f)
-			}
-			all = append(all, stem)
-		}
-	}
-	if i := slices.Index(found, "app/"+name+".nu"); i >= 0 {
-		found = found[i : i+1] // a bare name means the program
-	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		slices.Sort(all)
-		return "", protocol.Errorf(protocol.NotFound, "the package set has no package %q", name).
-			WithHint("it has %s; a file of your own is written with its path, ./%s.nu", strings.Join(slices.Compact(all), ", "), name)
-	}
-	return "", protocol.Errorf(protocol.Invalid, "the package set has several packages %q", name).
-		WithHint("choose one: %s", strings.ReplaceAll(strings.Join(found, ", "), ".nu", ""))
-}
-
 // eval evaluates a package.
 func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, error) {
 	results, err := a.evalEach(ctx, []asked{{pkg, args, a.set}})
@@ -223,7 +155,7 @@ func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, 
 	return results[0], nil
 }
 
-// evalEach evaluates packages one after the other.
+// evalEach evaluates packages one after the other. It replaces the names in packages by names that say which set they are from.
 func (a *app) evalEach(ctx context.Context, packages []asked) ([]*nu.Result, error) {
 	engine, err := nu.New(ctx, &nu.Options{CacheDir: a.home.Cache, Kinds: source.Table()})
 	if err != nil {
@@ -232,12 +164,13 @@ func (a *app) evalEach(ctx context.Context, packages []asked) ([]*nu.Result, err
 	defer engine.Close()
 	results := make([]*nu.Result, len(packages))
 	for i, p := range packages {
-		mounts, file, err := a.find(p.pkg, p.set)
+		f, err := a.find(p.pkg, p.set)
 		if err != nil {
 			return nil, err
 		}
-		results[i], err = engine.Eval(ctx, &nu.Request{Sets: mounts, File: file, Args: p.args, MissingHash: a.missingHash})
-		if err != nil {
+		packages[i].pkg = f.name
+		results[i], err = engine.Eval(ctx, &nu.Request{Sets: f.mounts, File: f.file, Args: p.args, MissingHash: a.missingHash})
+		if err = f.shown(results[i], err); err != nil {
 			return nil, err
 		}
 		for _, m := range results[i].Messages {

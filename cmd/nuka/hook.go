@@ -23,7 +23,8 @@ func (a *app) hookCommand() *cobra.Command {
 		Use:   "hook SHELL",
 		Short: "print the code that makes a shell find installed packages",
 		Long: `Hook prints code for a shell's start file. The code puts the profile into PATH, MANPATH and the paths of completions. Before each prompt it
-enters the folder's nuka.nu, if you have allowed that folder, and leaves it again. Running the code twice changes nothing.
+enters the folder's nuka.nu, if you have allowed that folder, and leaves it again. If a command is not found, the code prints which package of your
+sets has it. Running the code twice changes nothing.
 
   bash        ~/.bashrc:   eval "$(nuka hook bash)"
   zsh         ~/.zshrc:    eval "$(nuka hook zsh)", before compinit
@@ -164,13 +165,13 @@ func (a *app) hookChange(c *cobra.Command) (map[string]*string, error) {
 		return change, nil
 	}
 	if !allowed {
-		set(change, map[string]string{dirVariable: dir, keyVariable: state})
+		setAll(change, map[string]string{dirVariable: dir, keyVariable: state})
 		return change, protocol.Errorf(protocol.Denied, "%s is not entered: you have not allowed it, or it has changed", filepath.Join(dir, profile.FolderFile)).
 			WithHint("read it, then: nuka allow")
 	}
 	variables, err := a.enterFolder(c, dir, &permission, change)
 	if err != nil {
-		set(change, map[string]string{dirVariable: dir, keyVariable: failed + state})
+		setAll(change, map[string]string{dirVariable: dir, keyVariable: failed + state})
 		return change, err
 	}
 	old := map[string]*string{}
@@ -191,12 +192,12 @@ func (a *app) hookChange(c *cobra.Command) (map[string]*string, error) {
 	if err != nil {
 		return nil, err
 	}
-	set(change, variables)
-	set(change, map[string]string{dirVariable: dir, keyVariable: state, oldVariable: base64.StdEncoding.EncodeToString(text)})
+	setAll(change, variables)
+	setAll(change, map[string]string{dirVariable: dir, keyVariable: state, oldVariable: base64.StdEncoding.EncodeToString(text)})
 	return change, nil
 }
 
-func set(change map[string]*string, variables map[string]string) {
+func setAll(change map[string]*string, variables map[string]string) {
 	for name, value := range variables {
 		change[name] = &value
 	}

@@ -94,10 +94,10 @@ func newRoot(t *terminal) (*cobra.Command, error) {
 		Long: `Nuka builds packages from source, runs them, and shares them with other nodes.
 
 A package is a Nushell file. PKG in the commands below is such a file (./hello.nu)
-or the name of one in the package set (lua). Flags of the package follow PKG:
+or the name of one in the package sets (lua). Flags of the package follow PKG:
 nuka build zlib --minizip. Arguments of a program follow --.
 
-NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.`,
+NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that replaces all package sets.`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -125,7 +125,8 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is the package set.
 			root.AddCommand(c)
 		}
 	}
-	add("work", a.runCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand())
+	add("work", a.runCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand(), a.searchCommand(), a.infoCommand(), a.setCommand(), a.lintCommand(),
+		a.newCommand())
 	add("profile", a.installCommand(), a.removeCommand(), a.upgradeCommand(), a.rollbackCommand(), a.listCommand(), a.historyCommand(),
 		a.diffCommand(), a.pinCommand(true), a.pinCommand(false), a.hookCommand(), a.allowCommand(true), a.allowCommand(false))
 	root.AddCommand(a.enterCommand())

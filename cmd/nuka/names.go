@@ -33,11 +33,7 @@ func (a *app) named(ctx context.Context, word string, args []string) (*thing, er
 		}
 	}
 	if !isFile(word) {
-		set, _, err := setFS(a.set)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := findInSet(set, word); protocol.CodeOf(err) == protocol.NotFound {
+		if _, err := a.find(word, a.set); protocol.CodeOf(err) == protocol.NotFound {
 			unknown := protocol.Errorf(protocol.NotFound, "%.80q is neither an installed package, nor in the package set, nor the first 4 or more characters of a PID", word).
 				WithHint("%s", protocol.AsError(err).Hint)
 			if p, _ := a.installedPackage(word); p != nil { // and args has flags

@@ -76,7 +76,9 @@ func buildPrograms(dir string) (err error) {
 }
 
 // serve offers the files that packages fetch (the tool, archives of two kinds) and responses that no server should send.
-func serve(t *testing.T) *httptest.Server {
+// Below /git/ are the repositories of a folder.
+func serve(t *testing.T, repositories string) *httptest.Server {
+	git := serveGit(t, repositories)
 	archive := func(names ...string) []byte {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
@@ -110,6 +112,10 @@ func serve(t *testing.T) *httptest.Server {
 		"/private/mine/mine-1.0.tar": archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/git/") {
+			git.ServeHTTP(w, r)
+			return
+		}
 		b, ok := files[r.URL.Path]
 		if user, password, _ := r.BasicAuth(); strings.HasPrefix(r.URL.Path, "/private/") && (user != "me" || password != "s3cret") {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -126,7 +132,8 @@ func serve(t *testing.T) *httptest.Server {
 }
 
 func TestScript(t *testing.T) {
-	server := serve(t)
+	repositories := t.TempDir()
+	server := serve(t, repositories)
 	sum := sha256.Sum256(toolWasm)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -145,6 +152,7 @@ func TestScript(t *testing.T) {
 				"PORT":      port,
 				"NUKA_HOME": home, "HOME": filepath.Join(e.WorkDir, "home"), "PATH": programs + string(os.PathListSeparator) + os.Getenv("PATH"),
 				"URL": server.URL, "TOOL_SHA256": fmt.Sprintf("%x", sum), "TERM": "dumb", "BIN": programs,
+				"REPOSITORIES": repositories,
 			}
 			for name, value := range set {
 				e.Setenv(name, value)
@@ -175,10 +183,14 @@ func TestScript(t *testing.T) {
 			if cond == "root" { // the test runs as root, who may give files to other users
 				return os.Getuid() == 0, nil
 			}
+			if cond == "long" {
+				return os.Getenv("NUKA_LONG") == "1", nil
+			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly, "damage": damage,
+			"sethead": sethead, "fill": fill,
 		},
 	})
 }

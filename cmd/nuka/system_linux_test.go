@@ -147,7 +147,7 @@ func (m *machine) tool(server *httptest.Server, name, build string) string {
 // TestSystem checks that the users of one system daemon share packages and nothing else.
 func TestSystem(t *testing.T) {
 	m := newMachine(t)
-	server := serve(t)
+	server := serve(t, t.TempDir())
 	tool := m.tool(server, "tool", `"built" | save $"($b.out)/how"`)
 	if got := m.works(ann, "run", tool, "--", "echo", "hello"); got != "hello" {
 		t.Errorf("ann's program wrote %q", got)
@@ -193,7 +193,7 @@ func TestSystem(t *testing.T) {
 // packages are reached through the one mount.
 func TestSystemProfiles(t *testing.T) {
 	m := newMachine(t)
-	tool := m.tool(serve(t), "tool", `"built" | save $"($b.out)/how"`)
+	tool := m.tool(serve(t, t.TempDir()), "tool", `"built" | save $"($b.out)/how"`)
 	m.works(ann, "install", tool)
 	launcher := filepath.Join(m.home(ann), ".local/share/nuka/profiles/default/current/bin/tool")
 	if out, diag, code := m.command(ann, launcher, "echo", "hello"); code != 0 || out != "hello\n" {
@@ -239,7 +239,7 @@ func TestSystemProfiles(t *testing.T) {
 // TestSystemBuildUser checks that a build runs as a user of its own, whose number is beyond those of accounts.
 func TestSystemBuildUser(t *testing.T) {
 	m := newMachine(t)
-	slow := m.tool(serve(t), "slow", "1..20000 | each {|n| $n } | save $\"($b.out)/numbers\"")
+	slow := m.tool(serve(t, t.TempDir()), "slow", "1..20000 | each {|n| $n } | save $\"($b.out)/numbers\"")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

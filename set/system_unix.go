@@ -1,0 +1,35 @@
+//go:build unix
+
+package set
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+var errLocked = errors.New("another process has the lock")
+
+// tryLock locks an open file against other processes until it is closed. If another process has the lock, the error is errLocked.
+func tryLock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}
+
+// owned reports whether a file belongs to the user of this process, and the number of its user.
+func owned(info fs.FileInfo) (user string, ours bool) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "", true
+	}
+	return strconv.Itoa(int(stat.Uid)), int(stat.Uid) == os.Getuid()
+}
+
+func readOnly(err error) bool { return errors.Is(err, unix.EROFS) }
