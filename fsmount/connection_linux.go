@@ -20,8 +20,10 @@ const (
 	// bufferSize is enough for the largest request and the largest answer with their heads.
 	bufferSize = maxTransfer + 8192
 	headSize   = 40 // bytes of the head of a request
-	maxIdle    = 2  // readers that wait for a request
+	openAnswer = 32 // bytes of the answer to an open
+	maxWaiting = 2  // readers that wait for a request
 
+	opOpen    = 14
 	opRelease = 18
 	opInit    = 26
 
@@ -49,11 +51,14 @@ type connection struct {
 // connect takes over a connection whose kernel sent init. It answers init, which the kernel ignores if an earlier daemon has answered it, and
 // has the kernel send again the requests that the earlier daemon has read and not answered. run is the folder of the tables of open files.
 func connect(c *core, device int, id, run string, owner fuse.Owner, disk string, init []byte) (*connection, error) {
-	table, err := loadOpens(filepath.Join(run, opensPrefix+id))
+	table, idle, err := loadOpens(filepath.Join(run, opensPrefix+id))
 	if err != nil {
 		return nil, err
 	}
 	f := &files{device: device, opens: table, reading: map[uint64]*os.File{}}
+	for _, id := range idle {
+		f.unregister(id)
+	}
 	fs := &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), core: c, owner: owner, files: f, root: disk}
 	conn := &connection{id: id, device: device, files: f, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
 	conn.server = fuse.NewProtocolServer(fs, &fuse.MountOptions{
@@ -169,21 +174,40 @@ func (c *connection) read(b *buffers) {
 		if leaving {
 			return
 		}
-		if c.idle.Add(1) > maxIdle {
+		if c.idle.Add(1) > maxWaiting {
 			c.idle.Add(-1)
 			return
 		}
 	}
 }
 
+// answer answers one request. Opens and closes of files in the table of open files are most of all requests, so go-fuse does not see them.
 func (c *connection) answer(in, out []byte) {
 	if len(in) < headSize {
 		return
 	}
-	op := binary.LittleEndian.Uint32(in[4:])
-	n, st := c.server.HandleRequest([][]byte{in}, [][]byte{out})
-	if !st.Ok() {
-		c.log.Warn("mount: a request cannot be read", "operation", op, "status", st)
+	op, node := binary.LittleEndian.Uint32(in[4:]), binary.LittleEndian.Uint64(in[16:])
+	n := 0
+	switch {
+	case op == opOpen && len(in) >= headSize+8 && binary.LittleEndian.Uint32(in[headSize:])&unix.O_ACCMODE == unix.O_RDONLY:
+		if o, ok := c.files.again(node); ok {
+			n = openAnswer
+			binary.LittleEndian.PutUint64(out[16:], 0)
+			binary.LittleEndian.PutUint32(out[24:], o.flags)
+			binary.LittleEndian.PutUint32(out[28:], uint32(o.backing))
+		}
+	case op == opRelease:
+		n = 16
+	}
+	if n > 0 {
+		binary.LittleEndian.PutUint32(out, uint32(n))
+		binary.LittleEndian.PutUint32(out[4:], 0)
+		copy(out[8:16], in[8:16]) // the number of the request
+	} else {
+		var st fuse.Status
+		if n, st = c.server.HandleRequest([][]byte{in}, [][]byte{out}); !st.Ok() {
+			c.log.Warn("mount: a request cannot be read", "operation", op, "status", st)
+		}
 	}
 	if n > 0 {
 		// ENOENT: the waiter was interrupted.
@@ -192,7 +216,7 @@ func (c *connection) answer(in, out []byte) {
 		}
 	}
 	if op == opRelease {
-		c.files.release(binary.LittleEndian.Uint64(in[16:]))
+		c.files.release(node)
 	}
 }
 
@@ -232,5 +256,5 @@ func (c *connection) close() error {
 func (c *connection) inUse() bool {
 	c.files.mu.Lock()
 	defer c.files.mu.Unlock()
-	return len(c.files.opens.at) > 0
+	return c.files.opens.inUse() > 0
 }
