@@ -149,12 +149,16 @@ func (f *files) release(node uint64) {
 	}
 }
 
-// forget removes the idle files from the table, so that the kernel keeps no blob that is no longer in the store.
-func (f *files) forget() {
+// forget removes idle files from the table: those of slots for which which returns true. The kernel keeps their blobs no longer.
+func (f *files) forget(which func(slot uint32) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.opens.idle.Len() > 0 {
-		f.drop(f.opens.idle.Back().Value.(uint64))
+	for e := f.opens.idle.Front(); e != nil; {
+		node := e.Value.(uint64)
+		e = e.Next()
+		if which(uint32(node >> 32)) {
+			f.drop(node)
+		}
 	}
 }
 
