@@ -1,6 +1,7 @@
 package fsmount_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -95,8 +96,10 @@ func TestGuestOfNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
 	as := func(args ...string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(dir, "program"), args...)
+		cmd := exec.CommandContext(ctx, filepath.Join(dir, "program"), args...)
 		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		return cmd
