@@ -20,8 +20,10 @@ const (
 	// bufferSize is enough for the largest request and the largest answer with their heads.
 	bufferSize = maxTransfer + 8192
 	headSize   = 40 // bytes of the head of a request
-	maxIdle    = 2  // readers that wait for a request
+	openAnswer = 32 // bytes of the answer to an open
+	maxWaiting = 2  // readers that wait for a request
 
+	opOpen    = 14
 	opRelease = 18
 	opInit    = 26
 
@@ -38,8 +40,9 @@ type connection struct {
 	files  *files
 	log    *slog.Logger
 
-	idle    atomic.Int32 // readers that wait for a request
-	leaving atomic.Bool  // readers end after the request that they have
+	turn    chan struct{} // has one element, which the reader has that reads
+	idle    atomic.Int32  // readers that wait for their turn, or for a request
+	leaving atomic.Bool   // readers end after the request that they have
 	readers sync.WaitGroup
 	done    chan struct{} // closed when all readers have ended
 	left    chan struct{} // closed when leave returns
@@ -49,13 +52,16 @@ type connection struct {
 // connect takes over a connection whose kernel sent init. It answers init, which the kernel ignores if an earlier daemon has answered it, and
 // has the kernel send again the requests that the earlier daemon has read and not answered. run is the folder of the tables of open files.
 func connect(c *core, device int, id, run string, owner fuse.Owner, disk string, init []byte) (*connection, error) {
-	table, err := loadOpens(filepath.Join(run, opensPrefix+id))
+	table, idle, err := loadOpens(filepath.Join(run, opensPrefix+id))
 	if err != nil {
 		return nil, err
 	}
 	f := &files{device: device, opens: table, reading: map[uint64]*os.File{}}
+	for _, id := range idle {
+		f.unregister(id)
+	}
 	fs := &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), core: c, owner: owner, files: f, root: disk}
-	conn := &connection{id: id, device: device, files: f, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
+	conn := &connection{id: id, device: device, files: f, log: c.log, turn: make(chan struct{}, 1), left: make(chan struct{}), done: make(chan struct{})}
 	conn.server = fuse.NewProtocolServer(fs, &fuse.MountOptions{
 		Name: "nuka", DisableXAttrs: true, EnableSymlinkCaching: true, MaxWrite: maxTransfer, MaxBackground: 64, MaxStackDepth: 1,
 		ExtraCapabilities: fuse.CAP_HAS_RESEND,
@@ -126,6 +132,7 @@ func (c *connection) changed() error {
 
 // serve answers requests until the connection ends or leave has returned.
 func (c *connection) serve() {
+	c.turn <- struct{}{}
 	c.readers.Add(1)
 	c.idle.Add(1)
 	go c.read(&buffers{})
@@ -143,17 +150,17 @@ type buffers struct{ in, out [bufferSize]byte }
 
 var pool = sync.Pool{New: func() any { return &buffers{} }}
 
-// read reads requests and answers them. While it answers one that may wait, another reader reads: it starts one if no other is idle.
+// read reads requests and answers them. One reader at a time reads: a second one in the kernel would be woken for each request, and find none.
+// While a reader answers a request that may wait, another one has the turn: it starts one if none is idle.
 func (c *connection) read(b *buffers) {
 	defer c.readers.Done()
 	defer pool.Put(b)
 	for {
-		n, err := unix.Read(c.device, b.in[:])
-		switch {
-		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOENT): // ENOENT: the waiter is gone
-			continue
-		case err != nil:
+		<-c.turn
+		in, err := c.next(b)
+		if err != nil {
 			c.idle.Add(-1)
+			c.turn <- struct{}{}
 			if !c.ended.Swap(true) && !errors.Is(err, unix.ENODEV) { // ENODEV: it was unmounted
 				c.log.Error("mount: read a request", "error", err)
 			}
@@ -165,34 +172,77 @@ func (c *connection) read(b *buffers) {
 			c.idle.Add(1)
 			go c.read(pool.Get().(*buffers))
 		}
-		c.answer(b.in[:n], b.out[:])
+		c.turn <- struct{}{}
+		c.answer(in, b.out[:])
 		if leaving {
 			return
 		}
-		if c.idle.Add(1) > maxIdle {
+		if c.idle.Add(1) > maxWaiting {
 			c.idle.Add(-1)
 			return
 		}
 	}
 }
 
-func (c *connection) answer(in, out []byte) {
-	if len(in) < headSize {
-		return
+// next returns the next request that may wait, and answers those before it that do not.
+func (c *connection) next(b *buffers) ([]byte, error) {
+	for {
+		n, err := unix.Read(c.device, b.in[:])
+		switch {
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOENT): // ENOENT: the waiter is gone
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if in := b.in[:n]; n >= headSize && !c.answerNow(in, b.out[:]) {
+			return in, nil
+		}
 	}
+}
+
+// answerNow answers opens and closes of files in the table of open files, which are most of all requests, without go-fuse. false: in is another request.
+func (c *connection) answerNow(in, out []byte) bool {
+	op, node := binary.LittleEndian.Uint32(in[4:]), binary.LittleEndian.Uint64(in[16:])
+	n := 16
+	switch {
+	case op == opRelease:
+	case op == opOpen && len(in) >= headSize+8 && binary.LittleEndian.Uint32(in[headSize:])&unix.O_ACCMODE == unix.O_RDONLY:
+		o, ok := c.files.again(node)
+		if !ok {
+			return false
+		}
+		n = openAnswer
+		binary.LittleEndian.PutUint64(out[16:], 0)
+		binary.LittleEndian.PutUint32(out[24:], o.flags)
+		binary.LittleEndian.PutUint32(out[28:], uint32(o.backing))
+	default:
+		return false
+	}
+	binary.LittleEndian.PutUint32(out, uint32(n))
+	binary.LittleEndian.PutUint32(out[4:], 0)
+	copy(out[8:16], in[8:16]) // the number of the request
+	c.write(op, out[:n])
+	if op == opRelease {
+		c.files.release(node)
+	}
+	return true
+}
+
+func (c *connection) answer(in, out []byte) {
 	op := binary.LittleEndian.Uint32(in[4:])
 	n, st := c.server.HandleRequest([][]byte{in}, [][]byte{out})
 	if !st.Ok() {
 		c.log.Warn("mount: a request cannot be read", "operation", op, "status", st)
 	}
 	if n > 0 {
-		// ENOENT: the waiter was interrupted.
-		if _, err := unix.Write(c.device, out[:n]); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
-			c.log.Error("mount: write an answer", "operation", op, "error", err)
-		}
+		c.write(op, out[:n])
 	}
-	if op == opRelease {
-		c.files.release(binary.LittleEndian.Uint64(in[16:]))
+}
+
+func (c *connection) write(op uint32, out []byte) {
+	// ENOENT: the waiter was interrupted.
+	if _, err := unix.Write(c.device, out); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+		c.log.Error("mount: write an answer", "operation", op, "error", err)
 	}
 }
 
@@ -232,5 +282,5 @@ func (c *connection) close() error {
 func (c *connection) inUse() bool {
 	c.files.mu.Lock()
 	defer c.files.mu.Unlock()
-	return len(c.files.opens.at) > 0
+	return c.files.opens.inUse() > 0
 }

@@ -55,40 +55,62 @@ func (f *files) unregister(id int32) {
 	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(f.device), backingClose, uintptr(unsafe.Pointer(&backing)))
 }
 
-// again opens a file that is open already; false if it is not.
-func (f *files) again(node uint64, out *fuse.OpenOut) bool {
+// again opens a file in the table; false if it is not there. An idle file whose blob is not as it was leaves the table, so that the store looks at it.
+func (f *files) again(node uint64) (o opened, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.againLocked(node, out)
+	return f.againLocked(node)
 }
 
-func (f *files) againLocked(node uint64, out *fuse.OpenOut) bool {
-	backing, open := f.opens.again(node)
-	if open {
-		describe(backing, out)
+func (f *files) againLocked(node uint64) (o opened, ok bool) {
+	e := f.opens.at[node]
+	if e == nil {
+		return opened{}, false
 	}
-	return open
+	if e.idle != nil && !e.blob.holds() {
+		f.drop(node)
+		return opened{}, false
+	}
+	f.opens.again(e)
+	return describe(f.opens.backing(e.record)), true
 }
 
-func describe(backing int32, out *fuse.OpenOut) {
-	out.OpenFlags = fuse.FOPEN_NOFLUSH
+// drop removes an idle file from the table. The caller has locked.
+func (f *files) drop(node uint64) {
+	if id := f.opens.drop(node); id != 0 {
+		f.unregister(id)
+	}
+}
+
+// An opened is the answer to an open.
+type opened struct {
+	flags   uint32
+	backing int32
+}
+
+func describe(backing int32) opened {
 	if backing != 0 {
-		out.OpenFlags |= fuse.FOPEN_PASSTHROUGH
-		out.BackingID = backing
-		return
+		return opened{fuse.FOPEN_NOFLUSH | fuse.FOPEN_PASSTHROUGH, backing}
 	}
-	out.OpenFlags |= fuse.FOPEN_KEEP_CACHE
+	return opened{fuse.FOPEN_NOFLUSH | fuse.FOPEN_KEEP_CACHE, 0}
 }
 
 // first opens a file with the blob that has its bytes, and closes the blob unless it keeps it.
-func (f *files) first(node uint64, blob *os.File, out *fuse.OpenOut) error {
+func (f *files) first(node uint64, blob *os.File) (opened, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.againLocked(node, out) {
-		return blob.Close()
+	if o, ok := f.againLocked(node); ok {
+		return o, blob.Close()
+	}
+	s, err := stampOf(blob)
+	if err != nil {
+		return opened{}, errors.Join(err, blob.Close())
+	}
+	if f.opens.full() && f.opens.idle.Len() > 0 {
+		f.drop(f.opens.idle.Back().Value.(uint64))
 	}
 	if f.opens.full() {
-		return errors.Join(syscall.ENFILE, blob.Close())
+		return opened{}, errors.Join(syscall.ENFILE, blob.Close())
 	}
 	var backing int32
 	if f.passthrough {
@@ -99,16 +121,15 @@ func (f *files) first(node uint64, blob *os.File, out *fuse.OpenOut) error {
 		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EOPNOTSUPP): // not on this machine, or not for this store
 			f.passthrough = false
 		default:
-			return errors.Join(err, blob.Close())
+			return opened{}, errors.Join(err, blob.Close())
 		}
 	}
-	f.opens.first(node, backing)
-	describe(backing, out)
+	f.opens.first(node, backing, s)
 	if backing != 0 {
-		return blob.Close() // the kernel has it
+		return describe(backing), blob.Close() // the kernel has it
 	}
 	f.reading[node] = blob
-	return nil
+	return describe(backing), nil
 }
 
 // release takes back one open of a file. It is called after the kernel has its answer, so that a crash in between leaves the file open, and not
@@ -116,16 +137,28 @@ func (f *files) first(node uint64, blob *os.File, out *fuse.OpenOut) error {
 func (f *files) release(node uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	backing, last := f.opens.release(node)
-	if !last {
+	if !f.opens.release(node) {
 		return
-	}
-	if backing != 0 {
-		f.unregister(backing)
 	}
 	if blob := f.reading[node]; blob != nil {
 		delete(f.reading, node)
 		blob.Close() //nolint:errcheck // it was only read
+	}
+	if f.opens.idle.Len() > maxIdle {
+		f.drop(f.opens.idle.Back().Value.(uint64))
+	}
+}
+
+// forget removes idle files from the table: those of slots for which which returns true. The kernel keeps their blobs no longer.
+func (f *files) forget(which func(slot uint32) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for e := f.opens.idle.Front(); e != nil; {
+		node := e.Value.(uint64)
+		e = e.Next()
+		if which(uint32(node >> 32)) {
+			f.drop(node)
+		}
 	}
 }
 
@@ -152,8 +185,10 @@ func (f *files) keep(node uint64, blob *os.File) *os.File {
 func (f *files) held(add func(slot uint32)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for node := range f.opens.at {
-		add(uint32(node >> 32))
+	for node, e := range f.opens.at {
+		if e.idle == nil {
+			add(uint32(node >> 32))
+		}
 	}
 }
 
@@ -185,13 +220,10 @@ func (f *fileSystem) content(cancel <-chan struct{}, p *place) (*os.File, fuse.S
 	return blob, fuse.OK
 }
 
-// Open implements fuse.RawFileSystem.
+// Open implements fuse.RawFileSystem, for files that are not in the table of open files.
 func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	if in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		return fuse.EROFS
-	}
-	if f.files.again(in.NodeId, out) {
-		return fuse.OK
 	}
 	p, st := f.place(cancel, in.NodeId)
 	if !st.Ok() {
@@ -204,9 +236,11 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	if !st.Ok() {
 		return st
 	}
-	if err := f.files.first(in.NodeId, blob, out); err != nil {
+	o, err := f.files.first(in.NodeId, blob)
+	if err != nil {
 		return f.status("open a file", err)
 	}
+	out.OpenFlags, out.BackingID = o.flags, o.backing
 	return fuse.OK
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -195,13 +196,15 @@ func (m *Mount) end() {
 	}
 }
 
-// Held returns the packages that have open files, in all mounts of this store: a collection must spare them.
+// Held returns the packages that have open files, in all mounts of this store: a collection must spare them. It also has the kernel give back the
+// files that it keeps for the next open, because a collection cannot free the disk of those.
 func (m *Mount) Held() []pir.PID {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	seen := map[pir.PID]bool{}
 	var list []pir.PID
 	for c := range m.open {
+		c.files.forget(func(uint32) bool { return true })
 		c.files.held(func(n uint32) {
 			if s, ok := m.core.slots.at(n); ok && !seen[s.pid] {
 				seen[s.pid] = true
@@ -223,7 +226,12 @@ func (m *Mount) Changed(list ...pir.PID) error {
 	}
 	m.mu.Unlock()
 	var errs []error
+	gone := func(n uint32) bool {
+		s, _ := m.core.slots.at(n)
+		return slices.Contains(list, s.pid)
+	}
 	for _, c := range open {
+		c.files.forget(gone)
 		errs = append(errs, c.changed())
 	}
 	for _, id := range list {

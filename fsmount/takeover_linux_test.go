@@ -78,11 +78,16 @@ func serve(text string) error {
 // start starts a process that serves.
 func (j *serveJob) start(t testing.TB) *exec.Cmd {
 	t.Helper()
+	return j.startAs(t, os.Args[0])
+}
+
+func (j *serveJob) startAs(t testing.TB, program string) *exec.Cmd {
+	t.Helper()
 	text, err := json.Marshal(j)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], serveArg, string(text))
+	cmd := exec.Command(program, serveArg, string(text))
 	cmd.Stderr = t.Output()
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -108,6 +113,17 @@ func killed(t testing.TB, cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // it was killed
+}
+
+// stopped tells a process to stop, and waits for its end.
+func stopped(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
 }
 
 // newJob makes a store with one package and the job to serve it.
@@ -149,11 +165,39 @@ func pattern(n int) []byte {
 // stays the same, and there is one mount. With passthrough, reading open files never waits for another daemon.
 func TestKill(t *testing.T) {
 	for _, noPassthrough := range []bool{false, true} {
-		t.Run(fmt.Sprintf("passthrough=%v", !noPassthrough), func(t *testing.T) { kills(t, noPassthrough) })
+		t.Run(fmt.Sprintf("passthrough=%v", !noPassthrough), func(t *testing.T) { kills(t, noPassthrough, os.Args[0]) })
 	}
 }
 
-func kills(t *testing.T, noPassthrough bool) {
+// TestUpgrade replaces the process by one of another build, and back, as TestKill does: half of them are killed, the others are told to stop.
+func TestUpgrade(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip(err)
+	}
+	if os.Getuid() != 0 {
+		skip.Wall(t, "a mount needs root")
+	}
+	other := filepath.Join(t.TempDir(), "other")
+	if out, err := exec.Command(tool, "test", "-c", "-ldflags=-buildid=another", "-o", other, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	ids := map[string]bool{}
+	for _, program := range []string{os.Args[0], other} {
+		id, err := exec.Command(tool, "tool", "buildid", program).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[string(id)] = true
+	}
+	if len(ids) != 2 {
+		t.Fatal("both builds have the same build id")
+	}
+	kills(t, false, os.Args[0], other)
+}
+
+// kills runs programs in turn.
+func kills(t *testing.T, noPassthrough bool, programs ...string) {
 	rounds := 5
 	if os.Getenv("NUKA_LONG") != "" {
 		rounds = 100
@@ -233,9 +277,13 @@ func kills(t *testing.T, noPassthrough bool) {
 		return err
 	})
 	holder := holderOf(t, j.Dir)
-	for range rounds {
+	for i := range rounds {
 		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
-		killed(t, cmd)
+		if len(programs) > 1 && i%2 == 0 {
+			stopped(t, cmd)
+		} else {
+			killed(t, cmd)
+		}
 		if !noPassthrough { // nobody serves, and reading goes on
 			before := done[0].Load()
 			for begun := time.Now(); done[0].Load() < before+20; time.Sleep(time.Millisecond) {
@@ -244,7 +292,7 @@ func kills(t *testing.T, noPassthrough bool) {
 				}
 			}
 		}
-		cmd = j.start(t)
+		cmd = j.startAs(t, programs[(i+1)%len(programs)])
 		before := [5]int64{}
 		for k := range before {
 			before[k] = done[k].Load()
