@@ -60,6 +60,13 @@ func TestQuota(t *testing.T) {
 					t.Fatalf("reopened %v, receive %v: got %v, wrote %v", reopened, receive, err, wrote)
 				}
 			}
+			for i := range 5 { // a file that was written before another one was refused leaves room
+				two := tree("y", 2<<20)
+				two["x"] = &fstest.MapFile{Data: append(make([]byte, 600<<10), byte(i))}
+				if err := take(s, two, receive); !isFull(err, "store.quota") {
+					t.Fatalf("two files: got %v", err)
+				}
+			}
 			must(t, take(s, small, receive))
 			must(t, take(s, tree("m", 500<<10), receive))
 			if receive {
