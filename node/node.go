@@ -122,12 +122,7 @@ func Run(ctx context.Context, o *Options) error {
 		stop()
 		beside.Wait()
 	}()
-	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
-	beside.Go(func() { h.swarms.Run(ctx) })
-	beside.Go(func() { h.heal(ctx) })
-	beside.Go(func() { h.watchSpace(ctx) })
-	beside.Go(func() { h.scrub(ctx) })
-	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
+	beside.Go(func() { h.runBeside(ctx, o, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
 		Home:     o.Home.Data,
@@ -141,6 +136,18 @@ func Run(ctx context.Context, o *Options) error {
 		Grace:    grace,
 		Log:      log,
 	})
+}
+
+// runBeside does what the daemon does between calls, until ctx ends.
+func (h *handler) runBeside(ctx context.Context, o *Options, log *slog.Logger) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { h.watchIdle(ctx, o.Idle) })
+	parts.Go(func() { h.swarms.Run(ctx) })
+	parts.Go(func() { h.heal(ctx) })
+	parts.Go(func() { h.watchSpace(ctx) })
+	parts.Go(func() { h.scrub(ctx) })
+	parts.Go(func() { tidy.Run(ctx, o.Home, log) })
 }
 
 // makeHome makes the folders of a home. A user's home is for that user alone. In the home of a system daemon every user may reach what builds

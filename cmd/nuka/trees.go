@@ -32,8 +32,8 @@ type nodeTrees struct {
 	ctx     context.Context // of the calls
 	connect func(context.Context) (*control.Client, error)
 	keep    func(context.Context, *control.Client) error // has the node keep the packages; nil does nothing
-	cache   string        // folder for files of a node on another machine; "" if the node is on this machine
-	places  chan struct{} // one for each concurrent call
+	cache   string                                       // folder for files of a node on another machine; "" if the node is on this machine
+	places  chan struct{}                                // one for each concurrent call
 
 	watching sync.WaitGroup
 	end      context.CancelFunc // of watching; nil if nothing watches

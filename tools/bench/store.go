@@ -1,12 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -53,12 +53,13 @@ func (b *bench) collections() error {
 	took := wall(all[0])
 	name := fmt.Sprintf("gc --dry-run of %d files", storeFiles)
 	b.table.add(name, round(took), "", "", "", "≤ 1 s", met(took <= time.Second), memory(all[0]), "")
-	ours, err := b.inHome(home, "gc").measure()
+	ours, err := b.inHome(home, "gc", "--json").measure()
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(ours.errs, fmt.Sprint(storeFiles)) {
-		return fmt.Errorf("gc said %q, want %d files removed", ours.errs, storeFiles)
+	var removed struct{ Files int }
+	if err := json.Unmarshal([]byte(ours.out), &removed); err != nil || removed.Files < storeFiles {
+		return fmt.Errorf("gc removed %d files, want %d: %v", removed.Files, storeFiles, err)
 	}
 	name = fmt.Sprintf("gc of %d files", storeFiles)
 	nix, err := b.nixCollection(src)
