@@ -40,6 +40,9 @@ func (s *Store) Collect(ctx context.Context, o *CollectOptions) (Collected, erro
 	}
 	defer s.calls.Leave()
 	got, err := s.collector.Run(ctx, o)
+	if err := s.countBlobs(); err != nil {
+		s.log.Warn("the store does not know its size, and may refuse content until the next collection", "error", err)
+	}
 	if err != nil {
 		return got, fmt.Errorf("collect: %w", err)
 	}

@@ -241,3 +241,42 @@ func TestFullDiskCollect(t *testing.T) {
 		must(t, s.Close())
 	}
 }
+
+// A collection on a full disk has more to record than the index has room for, and the ballast is gone: it removes files of dead blobs first.
+func TestFullDiskCollectRoots(t *testing.T) {
+	ctx := context.Background()
+	disk := smallDisk(t, 96)
+	dir := filepath.Join(disk, "store")
+	s := castest.Open(t, dir, nil)
+	kept, err := s.Import(ctx, castest.Tree(), nil)
+	must(t, err)
+	must(t, s.PutRoot(ctx, cas.Root{Name: "kept", CID: kept}))
+	dead, err := s.Import(ctx, fstest.MapFS{"large": {Data: make([]byte, 20<<20)}}, nil)
+	must(t, err)
+	var roots []cas.Root
+	var names []string
+	for i := range 20_000 {
+		names = append(names, fmt.Sprintf("%0200d", i))
+		roots = append(roots, cas.Root{Name: names[i], CID: dead})
+	}
+	must(t, s.ChangeRoots(ctx, roots, nil))
+	must(t, os.Remove(filepath.Join(dir, "ballast")))
+	fill, err := os.Create(filepath.Join(disk, "fill"))
+	must(t, err)
+	for chunk := 1 << 20; chunk > 0; chunk /= 4096 {
+		for {
+			if _, err := fill.Write(make([]byte, chunk)); err != nil {
+				break
+			}
+		}
+	}
+	_, err = s.Collect(ctx, &cas.CollectOptions{Drop: names})
+	must(t, err)
+	if ok, err := s.Has(dead); ok || err != nil {
+		t.Errorf("the dead tree: got %v, %v", ok, err)
+	}
+	castest.Check(t, s)
+	castest.CheckTree(t, castest.OnDisk{Store: s}, kept, castest.Tree())
+	must(t, fill.Close())
+	must(t, s.Close())
+}

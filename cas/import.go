@@ -60,6 +60,7 @@ type importing struct {
 	failed  atomic.Bool // leave the folder for the next Open to find
 	lease   *Lease      // on everything that the import finds in the store or makes
 
+	room    *disk.Claim
 	mu      sync.Mutex
 	claimed map[cid.CID]bool
 	changes *index.Changes
@@ -86,6 +87,8 @@ func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
 	if err := s.dir.CheckSpace(); err != nil {
 		return cid.CID{}, err
 	}
+	im.room = s.dir.Claim()
+	defer im.room.GiveBack()
 	h := &cid.HashOptions{Exec: o.Exec, Limits: s.o.Limits, Workers: s.o.Workers}
 	n := h.Workers
 	if n <= 0 {
@@ -183,7 +186,12 @@ func (im *importing) file(worker int, _ string, f fs.File, info fs.FileInfo, exe
 	}
 	content := w.buf[:n]
 	blob := cid.Sum(cid.Raw, content)
-	err = im.claim(blob, int64(n), func() error { return im.small(w, blob, content) })
+	err = im.claim(blob, int64(n), func() error {
+		if err := im.room.Take(int64(n), int64(n)); err != nil {
+			return err
+		}
+		return im.small(w, blob, content)
+	})
 	if err != nil {
 		return cid.DirEntry{}, 0, err
 	}

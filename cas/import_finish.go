@@ -56,6 +56,7 @@ func (im *importing) finish() error {
 			im.failed.Store(true)
 			return err
 		}
+		im.room.Keep()
 		return nil
 	})
 }

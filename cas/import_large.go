@@ -1,6 +1,7 @@
 package cas
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -27,6 +28,9 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 		return cid.DirEntry{}, 0, err
 	}
 	p := &pipe{im: im, in: f, out: out, first: first}
+	if err := p.take(info.Size()); err != nil {
+		return cid.DirEntry{}, 0, errors.Join(err, out.Close())
+	}
 	if src, ok := f.(*os.File); ok && !im.s.noClone.Load() {
 		// A clone is a snapshot: the bytes that are hashed are those that are kept, as with a copy.
 		if disk.CloneFile(out, src) {
@@ -61,6 +65,9 @@ func (im *importing) large(w *importWorker, f fs.File, info fs.FileInfo, first [
 		return cid.DirEntry{}, 0, err
 	}
 	if !wrote {
+		if err := im.room.Take(-p.taken, 0); err != nil {
+			return cid.DirEntry{}, 0, err
+		}
 		if err := os.Remove(out.Name()); err != nil {
 			return cid.DirEntry{}, 0, err
 		}
@@ -76,6 +83,7 @@ type pipe struct {
 	first []byte
 
 	size   int64
+	taken  int64 // room in the store
 	leaves *cid.FileBuilder
 }
 
@@ -129,6 +137,9 @@ func (p *pipe) copy(pieces chan<- piece, free chan *disk.Buffer) error {
 		if limit := p.im.s.o.Limits.Bytes; limit > 0 && p.size+int64(n) > limit {
 			return cid.ErrLimit
 		}
+		if err := p.take(p.size + int64(n)); err != nil { // the file has grown
+			return err
+		}
 		if p.out != nil {
 			if err := p.im.s.dir.Step(disk.StepWrite, p.out.Name()); err != nil {
 				return err
@@ -146,6 +157,19 @@ func (p *pipe) copy(pieces chan<- piece, free chan *disk.Buffer) error {
 			return nil
 		}
 	}
+}
+
+// take takes room in the store for so many bytes of the file.
+func (p *pipe) take(size int64) error {
+	more := size - p.taken
+	if more <= 0 {
+		return nil
+	}
+	if err := p.im.room.Take(more, more); err != nil {
+		return err
+	}
+	p.taken = size
+	return nil
 }
 
 // fill reads the next leaf: first the bytes that were read already, then the file.

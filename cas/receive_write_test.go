@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/cas/receive"
+	"github.com/MordragT/nuka/pir/cid"
 )
 
 // If a small file cannot be written, its Receiving removes the file, but not one by which an import has replaced it meanwhile.
@@ -85,4 +87,39 @@ func TestReceiveWhileRemoved(t *testing.T) {
 		must(t, err)
 		must(t, r.Close())
 	}
+}
+
+// A tree has a large file that the store lacks, and a small file that the store has; the small file is also a leaf of the large one. Receiving
+// the tree writes the small file neither again nor beside its blob: a power cut could then undo the name of a blob that was durable.
+func TestReceiveLeavesDurableBlobs(t *testing.T) {
+	ctx := context.Background()
+	small := make([]byte, cid.LeafSize)
+	copy(small, "a file of one leaf")
+	var touched []string
+	name := cid.Sum(cid.Raw, small).String()
+	s := castest.Open(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, path string) error {
+		if strings.Contains(path, name) {
+			touched = append(touched, string(step))
+		}
+		return nil
+	}})
+	_, err := s.Import(ctx, fstest.MapFS{"small": {Data: small}}, nil)
+	must(t, err)
+	if len(touched) == 0 {
+		t.Fatal("the test does not see the blob")
+	}
+	touched = nil
+	for _, names := range [][2]string{{"1 large", "2 small"}, {"2 large", "1 small"}} { // the order in which the receiver finds them
+		tree := fstest.MapFS{names[0]: {Data: append(slices.Clone(small), names[0]...)}, names[1]: {Data: small}}
+		p := newPeer(t, tree)
+		r, err := s.Receive(ctx, p.root, nil)
+		must(t, err)
+		p.feed(t, r, rand.New(rand.NewPCG(1, 1)), 1<<20)
+		must(t, r.Finish(ctx))
+		castest.CheckTree(t, castest.OnDisk{Store: s}, p.root, tree)
+	}
+	if len(touched) > 0 {
+		t.Errorf("a blob that the store has was made again: %q", touched)
+	}
+	castest.Check(t, s)
 }

@@ -12,6 +12,26 @@ import (
 // Free returns how many bytes are free on the disk of the store, and false if the system does not tell.
 func (s *Store) Free() (int64, bool) { return s.dir.Free() }
 
+// countBlobs adds up the sizes of the blobs for the quota, if there is one.
+func (s *Store) countBlobs() error {
+	if !s.dir.HasQuota() {
+		return nil
+	}
+	return s.dir.Count(func() (sum int64, err error) {
+		for row, err := range s.index.Scan(index.Blobs.Key()) {
+			if err != nil {
+				return 0, err
+			}
+			size, err := index.DecodeSize(row.Value)
+			if err != nil {
+				return 0, err
+			}
+			sum += size
+		}
+		return sum, nil
+	})
+}
+
 // Stats says how much the store holds.
 type Stats struct {
 	Files        int   // blobs

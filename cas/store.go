@@ -47,6 +47,10 @@ type Options struct {
 	// Failpoint is called before each step that changes the disk, with the path it is about; its error becomes the step's.
 	// For tests of full disks and crashes; nil: no such calls.
 	Failpoint func(disk.Step, string) error
+	// Quota is the most bytes of files that the store takes in; 0: no bound. Imports and receptions that would exceed it fail before they write.
+	Quota int64
+	// Reserve is how much space of the disk imports and receptions leave free, beyond the little that the store leaves to itself; 0: no more.
+	Reserve int64
 }
 
 // A Store is an open content store. Methods may be called from many goroutines.
@@ -88,7 +92,7 @@ func open(dir string, o *Options) (*Store, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	var err error
-	s.dir, err = disk.Open(dir, &disk.Options{Log: s.log, Failpoint: s.o.Failpoint})
+	s.dir, err = disk.Open(dir, &disk.Options{Log: s.log, Failpoint: s.o.Failpoint, Quota: s.o.Quota, Reserve: s.o.Reserve})
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +131,9 @@ func (s *Store) openParts() error {
 		}
 	}
 	if err := s.receivings.Expire(); err != nil {
+		return err
+	}
+	if err := s.countBlobs(); err != nil {
 		return err
 	}
 	return os.RemoveAll(s.dir.Path(disk.Tmp, disk.Imports))

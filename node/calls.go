@@ -26,7 +26,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpRealize:  full((*handler).realize),
 	protocol.OpPlan:     full((*handler).plan),
 	protocol.OpCollect:  full((*handler).collect),
-	protocol.OpWhy:      args((*handler).why),
+	protocol.OpWhy:      full((*handler).why),
 	protocol.OpSize:     args((*handler).size),
 	protocol.OpUpload:   bare((*handler).upload),
 	protocol.OpDescribe: args((*handler).describe),

@@ -61,8 +61,19 @@ func (h *handler) collect(ctx context.Context, r *request, a protocol.CollectArg
 	return out, nil
 }
 
+// reconnectTime is how long after its start the node removes nothing. Programs that ran with an earlier node of the home connect within that
+// time, and keep their packages again.
+const reconnectTime = 3 * time.Second
+
 // runCollection collects by the node's rules: packages shared by name stay, and so do those with open files.
 func (h *handler) runCollection(ctx context.Context, o *cas.CollectOptions) (cas.Collected, error) {
+	if wait := time.Until(h.started.Add(reconnectTime)); !o.DryRun && wait > 0 {
+		select {
+		case <-ctx.Done():
+			return cas.Collected{}, ctx.Err()
+		case <-time.After(wait):
+		}
+	}
 	o.Keeps = func(root string) bool { return !sharing.IsMark(root) }
 	o.InUse = h.mount.Held
 	got, err := h.store.Collect(ctx, o)

@@ -67,7 +67,11 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	h := &handler{log: log, damaged: make(chan struct{}, 1), callEnded: make(chan struct{}, 1)}
-	store, err := openStore(ctx, o, h.stored)
+	var err error
+	if h.config, err = config.Open(o.Home.Config()); err != nil {
+		return err
+	}
+	store, err := openStore(ctx, o, h.config.Get(), h.stored)
 	if err != nil {
 		return err
 	}
@@ -118,11 +122,7 @@ func Run(ctx context.Context, o *Options) error {
 		stop()
 		beside.Wait()
 	}()
-	beside.Go(func() { h.watchIdle(ctx, o.Idle) })
-	beside.Go(func() { h.swarms.Run(ctx) })
-	beside.Go(func() { h.heal(ctx) })
-	beside.Go(func() { h.watchSpace(ctx) })
-	beside.Go(func() { tidy.Run(ctx, o.Home, log) })
+	beside.Go(func() { h.runBeside(ctx, o, log) })
 	return control.Serve(ctx, &control.ServerOptions{
 		Dir:      o.Home.Run,
 		Home:     o.Home.Data,
@@ -136,6 +136,18 @@ func Run(ctx context.Context, o *Options) error {
 		Grace:    grace,
 		Log:      log,
 	})
+}
+
+// runBeside does what the daemon does between calls, until ctx ends.
+func (h *handler) runBeside(ctx context.Context, o *Options, log *slog.Logger) {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { h.watchIdle(ctx, o.Idle) })
+	parts.Go(func() { h.swarms.Run(ctx) })
+	parts.Go(func() { h.heal(ctx) })
+	parts.Go(func() { h.watchSpace(ctx) })
+	parts.Go(func() { h.scrub(ctx) })
+	parts.Go(func() { tidy.Run(ctx, o.Home, log) })
 }
 
 // makeHome makes the folders of a home. A user's home is for that user alone. In the home of a system daemon every user may reach what builds
@@ -163,7 +175,7 @@ func makeHome(home *protocol.Home) error {
 	return nil
 }
 
-// openHome reads the keys, policy, settings and meshes of a home.
+// openHome reads the keys, policy and meshes of a home.
 func (h *handler) openHome(o *Options, log *slog.Logger) error {
 	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
 	if err != nil {
@@ -181,15 +193,11 @@ func (h *handler) openHome(o *Options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	settings, err := config.Open(o.Home.Config())
-	if err != nil {
-		return err
-	}
 	members, err := mesh.Open(o.Home.Meshes(), key, log)
 	if err != nil {
 		return err
 	}
-	h.home, h.version, h.key, h.private, h.policy, h.config, h.grants = o.Home, o.Version, protocol.KeyOf(key), key, policy, settings, grants
+	h.home, h.version, h.key, h.private, h.policy, h.grants = o.Home, o.Version, protocol.KeyOf(key), key, policy, grants
 	h.heads, h.meshes, h.started = known, members, time.Now()
 	return nil
 }
@@ -241,11 +249,12 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 }
 
 // openStore opens the store. If another daemon that is ending has it, openStore waits as Options.Wait says.
-func openStore(ctx context.Context, o *Options, happened func(cas.Event)) (*cas.Store, error) {
+func openStore(ctx context.Context, o *Options, settings *config.Config, happened func(cas.Event)) (*cas.Store, error) {
 	for deadline := time.Now().Add(o.Wait); ; {
 		store, err := cas.Open(o.Home.Store(), &cas.Options{
 			Log:   o.Log,
 			Event: happened,
+			Quota: settings.Store.Quota, Reserve: settings.Store.Reserve,
 		})
 		if !errors.Is(err, cas.ErrLocked) {
 			return store, err

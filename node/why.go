@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/sharing"
@@ -12,14 +13,19 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// why answers OpWhy: the roots and leases that keep a package or content, each with the shortest way to it.
-func (h *handler) why(ctx context.Context, a protocol.PathArgs) (*protocol.Why, error) {
+// ofOthers is what a user of a system daemon learns of roots and work of other users and of the machine.
+const ofOthers = "the machine or another user"
+
+// why answers OpWhy: the roots and leases that keep a package or content, each with the shortest way to it. A user of a system daemon sees only
+// the roots of that user; of all other roots, and of running work, the user learns that there are some.
+func (h *handler) why(ctx context.Context, caller *request, a protocol.PathArgs) (*protocol.Why, error) {
 	id, content, err := h.content(a.ID)
 	if err != nil {
 		return nil, err
 	}
 	s := &search{h: h, ctx: ctx, id: id, content: content, next: map[pir.PID][]pir.PID{}, trees: map[cid.CID]bool{}}
 	out := &protocol.Why{Keepers: []protocol.Keeper{}}
+	others := false
 	for r, err := range h.store.Roots() {
 		if err != nil {
 			return nil, err
@@ -31,8 +37,10 @@ func (h *handler) why(ctx context.Context, a protocol.PathArgs) (*protocol.Why, 
 		if err != nil {
 			return nil, err
 		}
-		if ok {
-			out.Keepers = append(out.Keepers, protocol.Keeper{Root: r.Name, Path: path})
+		if name, own := strings.CutPrefix(r.Name, caller.rootPrefix()); ok && own {
+			out.Keepers = append(out.Keepers, protocol.Keeper{Root: name, Path: path})
+		} else {
+			others = others || ok
 		}
 	}
 	for lease := range h.store.Leases() {
@@ -41,9 +49,15 @@ func (h *handler) why(ctx context.Context, a protocol.PathArgs) (*protocol.Why, 
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		switch {
+		case ok && caller.User == 0:
 			out.Keepers = append(out.Keepers, protocol.Keeper{Lease: lease.What(), Path: path})
+		case ok:
+			others = true
 		}
+	}
+	if others {
+		out.Keepers = append(out.Keepers, protocol.Keeper{Lease: ofOthers, Path: []protocol.Found{}})
 	}
 	return out, nil
 }

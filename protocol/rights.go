@@ -19,7 +19,7 @@ const (
 )
 
 // userCalls are the calls that RightUser allows beside those of the other rights.
-var userCalls = []Op{OpFind, OpFiles, OpStats, OpTrust, OpExplain, OpPeers, OpRoots}
+var userCalls = []Op{OpFind, OpFiles, OpStats, OpTrust, OpExplain, OpPeers, OpRoots, OpWhy, OpSize, OpMount}
 
 // Rights returns the rights that a ticket may have.
 func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }

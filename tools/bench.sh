@@ -4,6 +4,7 @@
 #   make bench local   evaluation, runs, imports and compilation
 #   make bench swarm   fetches from a peer, disk to disk over loopback, and what an idle node costs
 #   make bench real    builds of 200 generated packages and of the package set, compared with tools/bench/real.tsv
+#   make bench store   collections, installs and starts of installed programs
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
@@ -23,8 +24,9 @@ case "$suite" in
   local) programs="clang:clang nix-store:nix-bin" ;;
   swarm) programs="nix:nix-bin rsync:rsync node:nodejs npm:npm ip:iproute2" ;;
   real) programs="nix-build:nix-bin" ;;
+  store) programs="nix-store:nix-bin" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
-  *) echo "usage: make bench local|swarm|real|mount" >&2; exit 2 ;;
+  *) echo "usage: make bench local|swarm|real|store|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -115,6 +117,15 @@ measure_swarm() {
 measure_real() {
   [ -z "${UPDATE:-}" ] || flags+=(-update)
   "$cache/bin/bench" "${flags[@]}" -home "$cache/sources" -rounds "${ROUNDS:-3}" -only real
+}
+
+# measure_store builds lua in the home of measure_local; its collections and installs have homes of their own.
+measure_store() {
+  local home=$cache/home
+  mkdir -p "$home"
+  trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
+  NUKA_HOME=$home bin/nuka build lua >/dev/null
+  "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-5}" -only store
 }
 
 clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }

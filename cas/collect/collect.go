@@ -104,6 +104,10 @@ func (r *run) mark(ctx context.Context, leased lease.Items) error {
 		binders[content] = append(binders[content], pir.PID(row.Key[1:]))
 	}
 	r.m = newMarks(r.Index, r.Blocks, binders)
+	if err := r.m.findParts(); err != nil {
+		return err
+	}
+	defer func() { r.m.parts = nil }()
 	if err := r.roots(r.m); err != nil {
 		return err
 	}

@@ -3,6 +3,9 @@ package collect
 import (
 	"context"
 	"os"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/cas/disk"
 	"github.com/MordragT/nuka/cas/index"
@@ -31,10 +34,27 @@ func (r *run) dead(ctx context.Context, m *marks) ([]deadBlob, error) {
 			return nil, err
 		}
 		if !m.has(blobKey(name)) {
-			list = append(list, deadBlob{name, r.room(name)})
+			list = append(list, deadBlob{name: name})
 		}
 	}
+	r.measure(list)
 	return list, nil
+}
+
+// measure finds the room that each blob takes. Several goroutines ask the system, which takes most of the time of a dry run.
+func (r *run) measure(list []deadBlob) {
+	const share = 1024
+	var g errgroup.Group
+	g.SetLimit(4)
+	for part := range slices.Chunk(list, share) {
+		g.Go(func() error {
+			for i := range part {
+				part[i].bytes = r.room(part[i].name)
+			}
+			return nil
+		})
+	}
+	g.Wait() //nolint:errcheck // there are none
 }
 
 // room returns the room on the disk that the file of a blob takes and its removal frees.

@@ -52,11 +52,27 @@ type marks struct {
 	queue []pir.PID // to visit
 	input []pir.PID // to visit: inputs of known packages
 
+	// parts has the leaves that are parts of larger files, while the first marks are made; nil afterwards. Most small files are none, and
+	// need not be looked for. What becomes one meanwhile is leased, and marked later.
+	parts map[key]bool
+
 	fresh func(key) // is called for each object when it is marked first; nil: no calls
 }
 
 func newMarks(x *index.Index, blocks *block.Store, binders map[cid.CID][]pir.PID) *marks {
 	return &marks{x: x, blocks: blocks, live: map[key]bool{}, pids: map[pir.PID]bool{}, known: map[pir.PID]bool{}, binders: binders}
+}
+
+// findParts fills parts.
+func (m *marks) findParts() error {
+	m.parts = map[key]bool{}
+	for row, err := range m.x.Scan(index.Leaves.Key()) {
+		if err != nil {
+			return err
+		}
+		m.parts[key(append([]byte{leafKind}, row.Key[1:]...))] = true
+	}
+	return nil
 }
 
 func (m *marks) set(k key) {
@@ -280,6 +296,9 @@ func (m *marks) small(c cid.CID) error {
 	}
 	m.set(k)
 	m.bound(c)
+	if m.parts != nil && !m.parts[keyOf(leafKind, c)] {
+		return nil
+	}
 	if _, err := m.blocks.BlobSize(c); err == nil || disk.UnlessAbsent(err) != nil {
 		return err
 	}

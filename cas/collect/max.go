@@ -33,6 +33,7 @@ func (r *run) spare(ctx context.Context, binders map[cid.CID][]pir.PID, used map
 	})
 	// What would the room be if the groups were marked one by one?
 	scratch := newMarks(r.Index, r.Blocks, binders)
+	scratch.parts = r.m.parts
 	maps.Copy(scratch.live, r.m.live)
 	maps.Copy(scratch.pids, r.m.pids)
 	left, err := r.dead(ctx, scratch)

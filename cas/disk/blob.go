@@ -87,6 +87,37 @@ func (d *Dir) IsWhole(blob cid.CID) (bool, error) {
 	return err == nil && got == blob, nil
 }
 
+// IsWholeSlowly is IsWhole, but calls pace with the number of bytes after each read; an error of pace ends it.
+func (d *Dir) IsWholeSlowly(blob cid.CID, pace func(n int) error) (bool, error) {
+	f, err := os.Open(d.Blob(blob))
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	in := &paced{in: f, pace: pace}
+	got, err := nameOf(in)
+	if in.stopped != nil {
+		return false, in.stopped
+	}
+	return err == nil && got == blob, nil
+}
+
+// paced calls pace after each read.
+type paced struct {
+	in      io.ReaderAt
+	pace    func(n int) error
+	stopped error
+}
+
+// ReadAt implements io.ReaderAt.
+func (p *paced) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := p.in.ReadAt(b, offset)
+	if p.stopped = p.pace(n); p.stopped != nil {
+		return n, p.stopped
+	}
+	return n, err
+}
+
 // shardOf returns the folder of a blob below Blobs: the two characters before the last one, since all names begin and end alike.
 func shardOf(name string) string { return name[len(name)-3 : len(name)-1] }
 

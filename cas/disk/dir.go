@@ -53,6 +53,10 @@ type Options struct {
 	// Failpoint is called before each step that changes the disk, with the path it is about; its error becomes the step's.
 	// For tests of full disks and crashes; nil: no such calls.
 	Failpoint func(Step, string) error
+	// Quota is the most bytes of all blobs together; 0: no bound.
+	Quota int64
+	// Reserve is how much space of the disk new blobs leave free; 0: what the index needs.
+	Reserve int64
 }
 
 // A Dir is the folder of one store, locked by this process. Methods may be called from many goroutines.
@@ -61,6 +65,9 @@ type Dir struct {
 	log       *slog.Logger
 	failpoint func(Step, string) error
 	lock      *os.File
+	quota     int64
+	reserve   int64
+	claims    claims
 
 	// names is read-locked by Naming and locked by Alone.
 	names sync.RWMutex
@@ -76,7 +83,7 @@ func Open(path string, o *Options) (*Dir, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	d := &Dir{path: path, log: o.Log, failpoint: o.Failpoint, compared: map[cid.CID]stamp{}}
+	d := &Dir{path: path, log: o.Log, failpoint: o.Failpoint, quota: o.Quota, reserve: o.Reserve, compared: map[cid.CID]stamp{}}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}

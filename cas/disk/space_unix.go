@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve is the free space that imports and new records leave to the index, so that a full disk stops an import and not the
+// indexReserve is the free space that imports and new records leave to the index, so that a full disk stops an import and not the
 // index, and deleting always works.
-const reserve = 16 << 20
+const indexReserve = 16 << 20
 
 // Free returns how many bytes are free, and false if the system does not tell.
 func (d *Dir) Free() (int64, bool) {
@@ -23,8 +23,8 @@ func (d *Dir) Free() (int64, bool) {
 
 // CheckSpace returns ENOSPC if less than the reserve is free.
 func (d *Dir) CheckSpace() error {
-	if free, known := d.Free(); known && free < reserve { // if it is unknown, the writes will tell
-		return fmt.Errorf("%w: %d MiB are free and the index needs %d MiB; remove something", unix.ENOSPC, free>>20, reserve>>20)
+	if free, known := d.Free(); known && free < indexReserve { // if it is unknown, the writes will tell
+		return fmt.Errorf("%w: %d MiB are free and the index needs %d MiB; remove something", unix.ENOSPC, free>>20, indexReserve>>20)
 	}
 	return nil
 }

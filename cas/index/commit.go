@@ -50,7 +50,7 @@ func (c *Changes) SetFile(blob cid.CID, leaves []cid.Leaf, nodes []cid.Block) {
 }
 
 // Scan is Index.Scan with the changes made. The changes must be those of an Update.
-func (c *Changes) Scan(prefix []byte) iter.Seq2[Row, error] { return c.x.scan(c.b, prefix) }
+func (c *Changes) Scan(prefix []byte) iter.Seq2[Row, error] { return c.x.scan(c.b, prefix, prefix) }
 
 // Empty says whether there is no change.
 func (c *Changes) Empty() bool { return c.b.Empty() }

@@ -295,12 +295,17 @@ func (x *Index) MarkDamaged(reason error) {
 type Row struct{ Key, Value []byte }
 
 // Scan yields the records whose keys start with prefix, in the order of the keys. An error ends it.
-func (x *Index) Scan(prefix []byte) iter.Seq2[Row, error] { return x.scan(x.db, prefix) }
+func (x *Index) Scan(prefix []byte) iter.Seq2[Row, error] { return x.scan(x.db, prefix, prefix) }
+
+// ScanFrom is Scan without the records whose keys are less than from, which starts with prefix.
+func (x *Index) ScanFrom(prefix, from []byte) iter.Seq2[Row, error] {
+	return x.scan(x.db, prefix, from)
+}
 
 // scan is Scan of the index as r sees it.
-func (x *Index) scan(r pebble.Reader, prefix []byte) iter.Seq2[Row, error] {
+func (x *Index) scan(r pebble.Reader, prefix, from []byte) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		it, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+		it, err := r.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: after(prefix)})
 		if err != nil {
 			yield(Row{}, x.readError(err))
 			return

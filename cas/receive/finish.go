@@ -76,7 +76,11 @@ func (r *Receiving) nameAndCommit() error {
 		c.Discard()
 		return err
 	}
-	return r.s.Index.Commit(c, index.Durable)
+	err := r.s.Index.Commit(c, index.Durable)
+	if err == nil {
+		r.room.Keep()
+	}
+	return err
 }
 
 // record puts the records of the tree into c.

@@ -97,6 +97,9 @@ func (r *Receiving) plan(ctx context.Context) error {
 	if err := r.adopt(ctx); err != nil {
 		return err
 	}
+	if err := r.takeRoom(); err != nil {
+		return err
+	}
 	if err := r.copyLocal(ctx); err != nil {
 		return err
 	}
@@ -115,6 +118,29 @@ func (r *Receiving) plan(ctx context.Context) error {
 	r.total.Store(sum)
 	r.planned.Store(true)
 	return nil
+}
+
+// takeRoom takes room in the store for the files that are missing, before the first of them is written. The caller holds mu.
+func (r *Receiving) takeRoom() error {
+	var files, unwritten int64
+	for i := range r.leaves {
+		l := &r.leaves[i]
+		if !l.own {
+			continue
+		}
+		files += int64(max(l.size, 0)) // of a root, unknown: at most one leaf
+		if l.state.Load() != leafDone {
+			unwritten += int64(max(l.size, 0))
+		}
+	}
+	for _, f := range r.files {
+		files += f.size
+		if !f.made { // else it has its room
+			unwritten += f.size
+		}
+	}
+	r.room.GiveBack() // of an earlier plan
+	return r.room.Take(files, unwritten)
 }
 
 func (p *planning) tree() error {

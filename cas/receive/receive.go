@@ -84,6 +84,7 @@ type Receiving struct {
 	present  map[cid.CID][]cid.Leaf // files whose blobs the store has, and the records of whose leaves may be missing
 	left     int                    // leaves that are not done
 
+	room        *disk.Claim
 	done, total atomic.Int64
 	folders     disk.Folders
 	checked     atomic.Int64 // bytes written when the free space was last looked at
@@ -226,6 +227,7 @@ func (r *Receiving) end(why error, after func() error) error {
 		return nil
 	}
 	defer r.set.remove(r)
+	defer r.room.GiveBack()
 	r.ended = why
 	r.reading.Lock()
 	r.gone = true

@@ -54,7 +54,7 @@ func (t *Set) Begin(ctx context.Context, root cid.CID, o *Options) (*Receiving, 
 	}
 	r := &Receiving{
 		set: t, s: &t.s, root: root, limits: t.s.Limits.WithDefaults(), dir: t.s.Dir.Path(disk.Tmp, disk.Receive, root.String()),
-		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{}, lease: t.s.Leases.New("a tree that is being received"),
+		nodes: map[[32]byte]nodePlace{}, byDigest: map[[32]byte]int32{}, room: t.s.Dir.Claim(), lease: t.s.Leases.New("a tree that is being received"),
 	}
 	if o != nil {
 		if o.RootName != "" {

@@ -26,10 +26,11 @@ func (t *terminal) launch(ctx context.Context, args []string) int {
 		if err != nil {
 			return err
 		}
-		program, err := askProgram(ctx, client, id, args[1])
+		asked := protocol.ProgramArgs{PID: id, Command: args[1]}
+		program, err := askProgram(ctx, client, asked)
 		var trees *nodeTrees
 		if err == nil {
-			trees, err = a.trees(ctx, client, program)
+			trees, err = a.trees(ctx, client, program, asked)
 		}
 		if err != nil {
 			client.Close()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/wasmrt"
 )
@@ -60,15 +59,16 @@ func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOpti
 	if err != nil {
 		return nil, nil, err
 	}
-	program, err := askProgram(ctx, client, result.Root, o.command)
+	asked := protocol.ProgramArgs{PID: result.Root, Command: o.command}
+	program, err := askProgram(ctx, client, asked)
 	if err != nil {
 		if _, err = a.realize(ctx, client, result, &o.build); err == nil {
-			program, err = askProgram(ctx, client, result.Root, o.command)
+			program, err = askProgram(ctx, client, asked)
 		}
 	}
 	var trees *nodeTrees
 	if err == nil {
-		trees, err = a.trees(ctx, client, program)
+		trees, err = a.trees(ctx, client, program, asked)
 	}
 	if err != nil {
 		client.Close()
@@ -77,10 +77,10 @@ func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOpti
 	return program, trees, nil
 }
 
-// askProgram asks the node how to start a command of a package that the node has.
-func askProgram(ctx context.Context, client *control.Client, id pir.PID, command string) (*protocol.Program, error) {
+// askProgram asks the node how to start a command of a package that the node has. The node keeps the package until the connection ends.
+func askProgram(ctx context.Context, client *control.Client, asked protocol.ProgramArgs) (*protocol.Program, error) {
 	var program protocol.Program
-	err := client.Call(ctx, protocol.OpProgram, protocol.ProgramArgs{PID: id, Command: command}, &program, nil)
+	err := client.Call(ctx, protocol.OpProgram, asked, &program, nil)
 	return &program, err
 }
 

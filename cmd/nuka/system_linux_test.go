@@ -236,6 +236,43 @@ func TestSystemProfiles(t *testing.T) {
 	}
 }
 
+// TestSystemCollect checks that collection is the administrator's, and that it keeps the roots of every user, of which others see no names.
+func TestSystemCollect(t *testing.T) {
+	m := newMachine(t)
+	server := serve(t, t.TempDir())
+	kept, _, _ := strings.Cut(m.works(ann, "build", m.tool(server, "kept", `"kept" | save $"($b.out)/how"`)), " ")
+	loose, _, _ := strings.Cut(m.works(bob, "build", m.tool(server, "loose", `"loose" | save $"($b.out)/how"`)), " ")
+	m.works(ann, "root", "add", "mine", kept)
+	for _, args := range [][]string{{"gc"}, {"gc", "--dry-run"}, {"gc", "--generations", "1"}} {
+		if _, diag, code := m.as(ann, args...); code != 4 || !strings.Contains(diag, "hint: ask the machine's administrator") {
+			t.Errorf("ann: nuka %s: exit code %d, %q; want 4 and a hint", strings.Join(args, " "), code, diag)
+		}
+	}
+	for user, want := range map[uint32]string{ann: "root user/mine", bob: "in use by the machine or another user", 0: "root users/21001/user/mine"} {
+		if got := m.works(user, "why", kept); got != want {
+			t.Errorf("user %d: why: got %q, want %q", user, got, want)
+		}
+		if got := m.works(user, "why", loose); got != "" {
+			t.Errorf("user %d: why of a package that nothing keeps: got %q", user, got)
+		}
+		if got := m.works(user, "size", kept); !strings.Contains(got, "iB") {
+			t.Errorf("user %d: size: got %q", user, got)
+		}
+	}
+	m.works(0, "gc")
+	if got := m.works(ann, "cat", kept, "how"); got != "kept" {
+		t.Errorf("ann's package: got %q", got)
+	}
+	if _, _, code := m.as(bob, "ls", loose); code != 3 {
+		t.Errorf("a package without root: exit code %d, want 3", code)
+	}
+	m.works(ann, "root", "remove", "mine")
+	m.works(0, "gc")
+	if _, _, code := m.as(ann, "ls", kept); code != 3 {
+		t.Errorf("after its root was removed: exit code %d, want 3", code)
+	}
+}
+
 // TestSystemBuildUser checks that a build runs as a user of its own, whose number is beyond those of accounts.
 func TestSystemBuildUser(t *testing.T) {
 	m := newMachine(t)

@@ -26,12 +26,17 @@ const (
 )
 
 // nodeTrees reads the trees of a program from the node on demand. It implements wasmrt.TreeReader.
-// If the node ends while the program runs, the next call starts it again.
+// If the node ends while the program runs, the next call starts it again. If something else starts it, the reader connects too, because the
+// connection keeps the program's packages from collection.
 type nodeTrees struct {
 	ctx     context.Context // of the calls
 	connect func(context.Context) (*control.Client, error)
-	cache   string        // folder for files of a node on another machine; "" if the node is on this machine
-	places  chan struct{} // one for each concurrent call
+	keep    func(context.Context, *control.Client) error // has the node keep the packages; nil does nothing
+	cache   string                                       // folder for files of a node on another machine; "" if the node is on this machine
+	places  chan struct{}                                // one for each concurrent call
+
+	watching sync.WaitGroup
+	end      context.CancelFunc // of watching; nil if nothing watches
 
 	mu     sync.Mutex
 	client *control.Client // nil if the connection was lost
@@ -39,8 +44,12 @@ type nodeTrees struct {
 }
 
 // trees returns the reader of a program's trees. It owns the client: the caller closes the reader.
-func (a *app) trees(ctx context.Context, client *control.Client, program *protocol.Program) (*nodeTrees, error) {
+func (a *app) trees(ctx context.Context, client *control.Client, program *protocol.Program, asked protocol.ProgramArgs) (*nodeTrees, error) {
 	t := &nodeTrees{
+		keep: func(ctx context.Context, client *control.Client) error {
+			_, err := askProgram(ctx, client, asked)
+			return err
+		},
 		ctx: context.WithoutCancel(ctx), connect: a.connect, client: client, places: make(chan struct{}, treeCalls),
 		known: map[string][]protocol.Entry{},
 	}
@@ -52,12 +61,56 @@ func (a *app) trees(ctx context.Context, client *control.Client, program *protoc
 		if err := os.MkdirAll(t.cache, 0o700); err != nil {
 			return nil, err
 		}
+		return t, nil
 	}
+	watching, end := context.WithCancel(t.ctx)
+	t.watching.Go(func() { t.watch(watching, a.home.Run) })
+	t.end = end
 	return t, nil
+}
+
+// watchEvery is how often the reader looks for a new node. The node collects nothing for longer than that after its start.
+const watchEvery = 500 * time.Millisecond
+
+// watch connects to each node that starts in a folder, until ctx ends. It starts none: where no node runs, nothing is collected.
+func (t *nodeTrees) watch(ctx context.Context, dir string) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for seen := control.Started(dir); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := control.Started(dir)
+		if now.Equal(seen) || now.IsZero() {
+			continue
+		}
+		t.mu.Lock()
+		client := t.client
+		t.mu.Unlock()
+		if client != nil && !takes(ctx, client) { // of the node that has ended
+			t.lost(client)
+		}
+		if _, err := t.connected(); err == nil {
+			seen = now
+		}
+	}
+}
+
+// takes says whether a node answers soon. A node that was killed says nothing about its end.
+func takes(ctx context.Context, client *control.Client) bool {
+	soon, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	return client.Takes(soon)
 }
 
 // Close ends the connection. The caller must have ended the program before.
 func (t *nodeTrees) Close() {
+	if t.end != nil {
+		t.end()
+		t.watching.Wait()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.client != nil {
@@ -167,6 +220,14 @@ func (t *nodeTrees) connected() (*control.Client, error) {
 	if t.client == nil {
 		var err error
 		if t.client, err = t.connect(t.ctx); err != nil {
+			t.client = nil
+			return nil, err
+		}
+		if t.keep == nil {
+			return t.client, nil
+		}
+		if err := t.keep(t.ctx, t.client); err != nil {
+			t.client.Close()
 			t.client = nil
 			return nil, err
 		}

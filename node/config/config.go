@@ -56,6 +56,8 @@ type Config struct {
 	Mount        string // one of MountAuto, MountFUSE, MountCheckout, MountOff
 	MountRealize bool   // a look-up in the mount makes a package that the store does not have
 	GC           *GC    // nil: the node collects only when its user asks
+	Scrub        Scrub
+	Store        Store
 }
 
 // A GC says when the node collects by itself: when less than MinFree bytes are free on the disk of the store, until MaxFree are. It keeps
@@ -63,6 +65,19 @@ type Config struct {
 type GC struct {
 	MinFree, MaxFree int64
 	Keep             time.Duration
+}
+
+// A Scrub says how the node compares the files of the store with their hashes in the background: so many bytes in a second, and a new pass so
+// long after the end of the last one. With Rate 0 it does not.
+type Scrub struct {
+	Rate     int64
+	Interval time.Duration
+}
+
+// A Store bounds what the store takes in; 0 is no bound.
+type Store struct {
+	Quota   int64 // the most bytes of files
+	Reserve int64 // how much space of the disk new content leaves free
 }
 
 // How packages are shown as folders.
@@ -77,7 +92,7 @@ const (
 func defaults() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
-		MDNS:   true, Relay: true, Connections: 200, Mount: MountAuto,
+		MDNS:   true, Relay: true, Connections: 200, Mount: MountAuto, Scrub: Scrub{Rate: 4 << 20, Interval: 30 * 24 * time.Hour},
 	}
 }
 

@@ -90,6 +90,19 @@ var settings = []setting{
 		func(v any, c *Config) bool { return collection(v, &c.GC) },
 	},
 	{
+		"scrub", "How the node compares the files of the store with their hashes in the background, so that damage is found while a peer still has the content: " +
+			"it reads rate bytes in a second, and begins anew when interval has passed since the end of the last pass. It sets damaged files aside and repairs their packages. " +
+			"By default 4 MiB in a second and 30 days. With the rate 0b it never does.",
+		"{rate: SIZE, interval: TIME}", `{scrub: {rate: 1MiB, interval: 90day}}`,
+		func(v any, c *Config) bool { return scrub(v, &c.Scrub) },
+	},
+	{
+		"store", "How much the store takes in: quota is the most bytes of files that it holds, and reserve how much space of its disk new content leaves free. " +
+			"Content that would exceed one of them is refused before it is written; `nuka gc` makes room. By default there is no quota, and the reserve is what the store needs to remove content.",
+		"{quota: SIZE, reserve: SIZE}, or one of the two", `{store: {quota: 200GiB, reserve: 10GiB}}`,
+		func(v any, c *Config) bool { return storeBounds(v, &c.Store) },
+	},
+	{
 		"confine", "Whether the node builds packages that other users described on a machine where a wall around builds is missing. full, the default, refuses such builds; partial allows them. `nuka doctor` names missing walls.",
 		"full or partial", `{confine: partial}`, func(v any, c *Config) bool { c.Partial = v == "partial"; return c.Partial || v == "full" },
 	},
@@ -181,6 +194,26 @@ func collection(v any, to **GC) bool {
 	g.Keep = time.Duration(keep)
 	*to = g
 	return ok && g.MinFree > 0 && g.MaxFree >= g.MinFree && keep >= 0
+}
+
+// scrub reads how the node reads the store in the background.
+func scrub(v any, to *Scrub) bool {
+	rec, _ := v.(nuon.Record)
+	var interval nuon.Duration
+	ok := len(rec) == 2 && bytesSet(rec["rate"], &to.Rate) && set(rec["interval"], &interval)
+	to.Interval = time.Duration(interval)
+	return ok && interval > 0
+}
+
+// storeBounds reads the bounds of the store.
+func storeBounds(v any, to *Store) bool {
+	rec, _ := v.(nuon.Record)
+	ok := len(rec) > 0
+	for name, size := range rec {
+		at := map[string]*int64{"quota": &to.Quota, "reserve": &to.Reserve}[name]
+		ok = ok && at != nil && bytesSet(size, at) && *at > 0
+	}
+	return ok
 }
 
 func texts(v any, to *[]string) bool {

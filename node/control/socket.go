@@ -61,6 +61,16 @@ func socketPath(dir string) (string, error) {
 	return filepath.Join(short, hex.EncodeToString(sum[:8])+".sock"), nil
 }
 
+// Started returns when the daemon of a folder began to answer: two daemons have different times. It is zero if there never was a daemon, and says
+// nothing about whether the daemon still runs.
+func Started(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, addressName))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
+
 func (s *server) acceptSocket(l net.Listener) {
 	for {
 		conn, err := l.Accept()
