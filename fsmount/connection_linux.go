@@ -40,9 +40,8 @@ type connection struct {
 	files  *files
 	log    *slog.Logger
 
-	turn    chan struct{} // has one element, which the reader has that reads
-	idle    atomic.Int32  // readers that wait for their turn, or for a request
-	leaving atomic.Bool   // readers end after the request that they have
+	idle    atomic.Int32 // readers that wait for a request
+	leaving atomic.Bool  // readers end after the request that they have
 	readers sync.WaitGroup
 	done    chan struct{} // closed when all readers have ended
 	left    chan struct{} // closed when leave returns
@@ -61,7 +60,7 @@ func connect(c *core, device int, id, run string, owner fuse.Owner, disk string,
 		f.unregister(id)
 	}
 	fs := &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), core: c, owner: owner, files: f, root: disk}
-	conn := &connection{id: id, device: device, files: f, log: c.log, turn: make(chan struct{}, 1), left: make(chan struct{}), done: make(chan struct{})}
+	conn := &connection{id: id, device: device, files: f, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
 	conn.server = fuse.NewProtocolServer(fs, &fuse.MountOptions{
 		Name: "nuka", DisableXAttrs: true, EnableSymlinkCaching: true, MaxWrite: maxTransfer, MaxBackground: 64, MaxStackDepth: 1,
 		ExtraCapabilities: fuse.CAP_HAS_RESEND,
@@ -132,7 +131,6 @@ func (c *connection) changed() error {
 
 // serve answers requests until the connection ends or leave has returned.
 func (c *connection) serve() {
-	c.turn <- struct{}{}
 	c.readers.Add(1)
 	c.idle.Add(1)
 	go c.read(&buffers{})
@@ -150,17 +148,14 @@ type buffers struct{ in, out [bufferSize]byte }
 
 var pool = sync.Pool{New: func() any { return &buffers{} }}
 
-// read reads requests and answers them. One reader at a time reads: a second one in the kernel would be woken for each request, and find none.
-// While a reader answers a request that may wait, another one has the turn: it starts one if none is idle.
+// read reads requests and answers them. While it answers one that may wait, another reader reads: it starts one if no other is idle.
 func (c *connection) read(b *buffers) {
 	defer c.readers.Done()
 	defer pool.Put(b)
 	for {
-		<-c.turn
 		in, err := c.next(b)
 		if err != nil {
 			c.idle.Add(-1)
-			c.turn <- struct{}{}
 			if !c.ended.Swap(true) && !errors.Is(err, unix.ENODEV) { // ENODEV: it was unmounted
 				c.log.Error("mount: read a request", "error", err)
 			}
@@ -172,7 +167,6 @@ func (c *connection) read(b *buffers) {
 			c.idle.Add(1)
 			go c.read(pool.Get().(*buffers))
 		}
-		c.turn <- struct{}{}
 		c.answer(in, b.out[:])
 		if leaving {
 			return
