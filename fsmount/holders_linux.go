@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,13 +51,21 @@ func (m *Mount) startHolder(job HolderJob, files ...*os.File) {
 		m.failed(fmt.Errorf("start the holder of the mount: %w", err))
 		return
 	}
+	done := make(chan struct{})
+	m.mu.Lock()
+	m.coming[cmd.Process.Pid] = done
+	m.mu.Unlock()
 	keep, err := os.Open(said.Name())
 	if err != nil {
-		m.failed(fmt.Errorf("start the holder of the mount: %w", err))
-		return
+		keep = nil
 	}
 	go func() { // the holder outlives the daemon: nobody waits for this goroutine
-		_ = cmd.Wait()     // the text says why
+		_ = cmd.Wait() // the text says why
+		close(done)
+		m.came(cmd.Process.Pid)
+		if keep == nil {
+			return
+		}
 		defer keep.Close() //nolint:errcheck // it was only read
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(keep)
@@ -64,6 +73,29 @@ func (m *Mount) startHolder(job HolderJob, files ...*os.File) {
 			m.failed(errors.New(strings.TrimPrefix(why, "nukad: "+HolderArg+": ")))
 		}
 	}()
+}
+
+// came notes that a holder has come, or ended.
+func (m *Mount) came(process int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.coming, process)
+}
+
+// endComing ends the holders that were started and have not come: they would find no daemon, and keep their mount until they have waited for one.
+func (m *Mount) endComing() {
+	m.mu.Lock()
+	coming := maps.Clone(m.coming)
+	m.mu.Unlock()
+	late := time.After(greeting)
+	for process, done := range coming {
+		_ = syscall.Kill(process, syscall.SIGTERM)
+		select {
+		case <-done:
+		case <-late:
+			return
+		}
+	}
 }
 
 // rejoin gives a connection that is served a new holder; false if no connection has this id.

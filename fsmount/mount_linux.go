@@ -35,6 +35,7 @@ type Mount struct {
 	open    map[*connection]served // that are served now
 	problem error                  // why the last holder failed
 	ending  bool
+	coming  map[int]chan struct{} // holders that were started and have not come, by process; closed when the process has ended
 	serving sync.WaitGroup
 }
 
@@ -47,7 +48,7 @@ type served struct {
 
 // New makes a Mount. Nothing is mounted before Run. An error says that the machine has no FUSE, or that a file cannot be used.
 func New(o *Options) (*Mount, error) {
-	m := &Mount{o: *o, open: map[*connection]served{}, changed: make(chan struct{})}
+	m := &Mount{o: *o, open: map[*connection]served{}, coming: map[int]chan struct{}{}, changed: make(chan struct{})}
 	m.o.Device = cmp.Or(o.Device, Device)
 	m.o.Budget = cmp.Or(o.Budget, defaultBudget)
 	if m.o.Log == nil {
@@ -152,6 +153,7 @@ func (m *Mount) serve(d *door) error {
 		return errors.Join(fmt.Errorf("the holder speaks version %d of the protocol, this daemon 1: unmount %s", h.Version, m.o.Path), syscall.Close(device))
 	}
 	d.noDeadline()
+	m.came(d.process)
 	if m.rejoin(d, h.ID) {
 		return syscall.Close(device)
 	}
@@ -164,6 +166,12 @@ func (m *Mount) serve(d *door) error {
 		c.files.passthrough = false
 	}
 	m.mu.Lock()
+	if m.ending { // end does not know of this one
+		m.mu.Unlock()
+		_ = d.send([]byte(msgStop), -1)
+		d.close()
+		return c.close()
+	}
 	m.open[c] = served{d, h, make(chan string, 1)}
 	if !h.Guest {
 		m.problem = nil
@@ -194,6 +202,7 @@ func (m *Mount) end() {
 		}
 		s.door.close()
 	}
+	m.endComing()
 }
 
 // Held returns the packages that have open files, in all mounts of this store: a collection must spare them. It also has the kernel give back the

@@ -75,7 +75,7 @@ func TestKillInstalls(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: off}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := serve(t)
+	server := serve(t, t.TempDir())
 	names := []string{"one", "two", "three"}
 	write := func(name string, version int) {
 		text := fmt.Sprintf(`export def main [] {
