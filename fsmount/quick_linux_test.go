@@ -11,14 +11,11 @@ import (
 
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/fsmount"
-	"github.com/MordragT/nuka/internal/skip"
 )
 
 // TestStopAtOnce stops a mount before, while and after its holder comes. Run ends, and nothing stays mounted.
 func TestStopAtOnce(t *testing.T) {
-	if os.Getuid() != 0 {
-		skip.Wall(t, "a mount needs root")
-	}
+	needMount(t)
 	dir := t.TempDir()
 	store := castest.Open(t, filepath.Join(dir, "store"), nil)
 	for n := range 15 {

@@ -26,7 +26,6 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/fsmount"
-	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/pir"
 )
 
@@ -129,9 +128,7 @@ func stopped(t testing.TB, cmd *exec.Cmd) {
 // newJob makes a store with one package and the job to serve it.
 func newJob(t testing.TB, noPassthrough bool) (*serveJob, pir.PID, fstest.MapFS) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		skip.Wall(t, "a mount needs root")
-	}
+	needMount(t)
 	j := &serveJob{Dir: t.TempDir(), NoPassthrough: noPassthrough, Linger: 20 * time.Second}
 	store, err := cas.Open(filepath.Join(j.Dir, "store"), nil)
 	if err != nil {
@@ -175,9 +172,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	if os.Getuid() != 0 {
-		skip.Wall(t, "a mount needs root")
-	}
+	needMount(t)
 	other := filepath.Join(t.TempDir(), "other")
 	if out, err := exec.Command(tool, "test", "-c", "-ldflags=-buildid=another", "-o", other, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -139,6 +139,13 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name != "fuse" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			_, err := os.Stat("/dev/fuse")
+			return err == nil, nil
+		},
 		Setup: func(e *testscript.Env) error {
 			home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
 			if err != nil {
