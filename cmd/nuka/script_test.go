@@ -139,13 +139,6 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
-		Condition: func(name string) (bool, error) {
-			if name != "fuse" {
-				return false, fmt.Errorf("unknown condition %q", name)
-			}
-			_, err := os.Stat("/dev/fuse")
-			return err == nil, nil
-		},
 		Setup: func(e *testscript.Env) error {
 			home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
 			if err != nil {
@@ -192,6 +185,10 @@ func TestScript(t *testing.T) {
 			}
 			if cond == "long" {
 				return os.Getenv("NUKA_LONG") == "1", nil
+			}
+			if cond == "fuse" {
+				_, err := os.Stat("/dev/fuse")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
