@@ -97,3 +97,15 @@ func sources(t *testing.T) []*source {
 	}
 	return all
 }
+
+// TestNoPrograms checks that no program is committed that was built for a machine: it comes in by an add of everything, and stays in the history.
+func TestNoPrograms(t *testing.T) {
+	for _, name := range files(t) {
+		body, _ := text(t, name)
+		for _, magic := range []string{"\x7fELF", "MZ\x90\x00", "\xcf\xfa\xed\xfe"} {
+			if strings.HasPrefix(body, magic) {
+				t.Errorf("%s is a built program", name)
+			}
+		}
+	}
+}
