@@ -75,8 +75,8 @@ func everywhere(t *testing.T, tree fs.FS, work func(t *testing.T, root string) s
 // run runs a command and returns what it prints, with root replaced.
 func run(t *testing.T, root, dir string, env []string, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
+	// A shell changes the folder and executes: see testExec.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `cd "$0" && exec "$@"`, dir, name}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
 	text := strings.ReplaceAll(string(out), root, "ROOT")
