@@ -54,9 +54,9 @@ func TestCrowd(t *testing.T) {
 	s := &crowded{many: 100_000}
 	m := mount(t, func(o *fsmount.Options) {
 		s.Store = o.Store.(*cas.Store)
+		s.like, _ = castest.Package(t, s.Store, castest.Key(1), "one", castest.Tree())
 		o.Store = s
 	})
-	s.like, _ = castest.Package(t, m.store, castest.Key(1), "one", castest.Tree())
 	for _, most := range []time.Duration{20 * time.Second, 5 * time.Second} {
 		begun := time.Now()
 		out, err := exec.Command("/bin/ls", "-U", m.path).Output() // another process: see mount
