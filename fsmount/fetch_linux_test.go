@@ -266,21 +266,21 @@ func TestStable(t *testing.T) {
 
 // TestRealize looks up packages that the store does not have.
 func TestRealize(t *testing.T) {
-	var m *mounted
 	var made pir.PID
-	m = mount(t, func(o *fsmount.Options) {
+	m := mount(t, func(o *fsmount.Options) {
+		store := o.Store.(*cas.Store)
+		made = castest.Describe(t, store, "made")
 		o.Realize = func(_ context.Context, p pir.PID) error {
 			if p != made {
 				return cas.ErrNotFound
 			}
-			root, err := m.store.Import(context.Background(), castest.Tree(), nil)
+			root, err := store.Import(context.Background(), castest.Tree(), nil)
 			if err != nil {
 				return err
 			}
-			return m.store.Bind(context.Background(), castest.Attest(1, p, root))
+			return store.Bind(context.Background(), castest.Attest(1, p, root))
 		}
 	})
-	made = castest.Describe(t, m.store, "made")
 	same(t, filepath.Join(m.path, made.String()), castest.Tree())
 	if _, err := os.Lstat(filepath.Join(m.path, pir.PID{1}.String())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a package that nobody has: %v", err)
