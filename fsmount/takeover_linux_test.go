@@ -235,8 +235,12 @@ func kills(t *testing.T, noPassthrough bool, programs ...string) {
 		defer unix.Munmap(m) //nolint:errcheck // the test ends
 		work(0, func() error {
 			at, b := rand.IntN(len(big)-5000), make([]byte, 5000)
-			if _, err := f.ReadAt(b, int64(at)); err != nil || !bytes.Equal(b, big[at:at+5000]) || !bytes.Equal(m[at:at+5000], b) {
+			if _, err := f.ReadAt(b, int64(at)); err != nil || !bytes.Equal(b, big[at:at+5000]) {
 				return fmt.Errorf("open file: %w", errors.Join(err, errors.New("or wrong bytes")))
+			}
+			// Without passthrough a page fault can be interrupted while the daemon changes, and ends the program with SIGBUS: fsmount/README.md.
+			if !noPassthrough && !bytes.Equal(m[at:at+5000], b) {
+				return errors.New("mapped file: wrong bytes")
 			}
 			_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 			time.Sleep(time.Millisecond)
