@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/ownfile"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -31,34 +32,14 @@ func (d *Dir) Lock(ctx context.Context, waits func()) (*Lock, error) {
 	if err := os.MkdirAll(d.path, 0o700); err != nil {
 		return nil, d.failed(err)
 	}
-	f, err := os.OpenFile(filepath.Join(d.path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, d.failed(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	for {
-		err := tryLock(f)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errLocked) {
-			return nil, d.failed(errors.Join(err, f.Close()))
-		}
-		if waits != nil {
-			waits()
-			waits = nil
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-			continue
-		case <-ctx.Done():
-		}
-		f.Close() //nolint:errcheck // not ours
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err()
-		}
+	f, err := ownfile.Lock(ctx, filepath.Join(d.path, "lock"), lockWait, waits)
+	switch {
+	case errors.Is(err, ownfile.ErrBusy):
 		return nil, protocol.Errorf(protocol.Busy, "another command changes the profile %s", d.Name).WithHint("try again when it has ended")
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case err != nil:
+		return nil, d.failed(err)
 	}
 	l := &Lock{d, f}
 	if err := l.clean(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/MordragT/nuka/internal/ownfile"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -52,7 +53,7 @@ func Open(profiles, name string) (*Dir, error) {
 	case !info.IsDir():
 		return nil, protocol.Errorf(protocol.Damaged, "profile %s: %s is no folder", name, d.path).WithHint("remove it")
 	}
-	if user, ours := owned(info); !ours {
+	if user, ours := ownfile.Owner(info); !ours {
 		return nil, protocol.Errorf(protocol.Denied, "profile %s: %s belongs to the user %s", name, d.path, user).
 			WithHint("run this command as that user, or choose another home: NUKA_HOME")
 	}
@@ -175,7 +176,7 @@ func (d *Dir) failed(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, fs.ErrPermission) || readOnly(err):
+	case errors.Is(err, fs.ErrPermission) || ownfile.ReadOnly(err):
 		return protocol.Errorf(protocol.Denied, "profile %s: %w", d.Name, err).WithHint("the folder must be writable by its user: %s", d.path)
 	}
 	return fmt.Errorf("profile %s: %w", d.Name, err)

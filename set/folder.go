@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/ownfile"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -44,7 +45,7 @@ func Open(path string) (*Folder, error) {
 	case !info.IsDir():
 		return nil, protocol.Errorf(protocol.Damaged, "package sets: %s is no folder", path).WithHint("remove it, and add your sets again: nuka set add")
 	}
-	if user, ours := owned(info); !ours {
+	if user, ours := ownfile.Owner(info); !ours {
 		return nil, protocol.Errorf(protocol.Denied, "package sets: %s belongs to the user %s", path, user).
 			WithHint("run this command as that user, or choose another home: NUKA_HOME")
 	}
@@ -58,7 +59,7 @@ func (f *Folder) failed(err error) error {
 		return nil
 	case protocol.CodeOf(err) != protocol.Internal:
 		return err
-	case errors.Is(err, fs.ErrPermission) || readOnly(err):
+	case errors.Is(err, fs.ErrPermission) || ownfile.ReadOnly(err):
 		return protocol.Errorf(protocol.Denied, "package sets: %w", err).WithHint("the folder must be writable by its user: %s", f.path)
 	}
 	return fmt.Errorf("package sets: %w", err)
@@ -136,30 +137,14 @@ func (f *Folder) Lock(ctx context.Context) (*Lock, error) {
 	if err := os.MkdirAll(f.path, 0o700); err != nil {
 		return nil, f.failed(err)
 	}
-	file, err := os.OpenFile(filepath.Join(f.path, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, f.failed(err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	for {
-		err := tryLock(file)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, errLocked) {
-			return nil, f.failed(errors.Join(err, file.Close()))
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-			continue
-		case <-ctx.Done():
-		}
-		file.Close() //nolint:errcheck // nothing was written
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err()
-		}
+	file, err := ownfile.Lock(ctx, filepath.Join(f.path, "lock"), lockWait, nil)
+	switch {
+	case errors.Is(err, ownfile.ErrBusy):
 		return nil, protocol.Errorf(protocol.Busy, "another command changes the package sets").WithHint("try again when it has ended")
+	case errors.Is(err, context.Canceled):
+		return nil, err
+	case err != nil:
+		return nil, f.failed(err)
 	}
 	l := &Lock{f, file}
 	if err := l.clean(); err != nil {

@@ -1,4 +1,4 @@
-package profile
+package ownfile
 
 import (
 	"errors"
@@ -7,8 +7,6 @@ import (
 
 	"golang.org/x/sys/windows"
 )
-
-var errLocked = errors.New("another process has the lock")
 
 // tryLock locks an open file against other processes until it is closed. If another process has the lock, the error is errLocked.
 func tryLock(f *os.File) error {
@@ -19,7 +17,8 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-// owned trusts the access lists of the folder.
-func owned(fs.FileInfo) (user string, ours bool) { return "", true }
+// Owner trusts the access lists of the folder.
+func Owner(fs.FileInfo) (user string, ours bool) { return "", true }
 
-func readOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }
+// ReadOnly reports whether an error says that the file system is read-only.
+func ReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }

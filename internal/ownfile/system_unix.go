@@ -1,6 +1,6 @@
 //go:build unix
 
-package profile
+package ownfile
 
 import (
 	"errors"
@@ -12,8 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errLocked = errors.New("another process has the lock")
-
 // tryLock locks an open file against other processes until it is closed. If another process has the lock, the error is errLocked.
 func tryLock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -23,8 +21,8 @@ func tryLock(f *os.File) error {
 	return err
 }
 
-// owned reports whether a file belongs to the user of this process, and the number of its user.
-func owned(info fs.FileInfo) (user string, ours bool) {
+// Owner reports whether a file belongs to the user of this process, and the number of its user.
+func Owner(info fs.FileInfo) (user string, ours bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return "", true
@@ -32,4 +30,5 @@ func owned(info fs.FileInfo) (user string, ours bool) {
 	return strconv.Itoa(int(stat.Uid)), int(stat.Uid) == os.Getuid()
 }
 
-func readOnly(err error) bool { return errors.Is(err, unix.EROFS) }
+// ReadOnly reports whether an error says that the file system is read-only.
+func ReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
