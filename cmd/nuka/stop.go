@@ -82,7 +82,12 @@ func (a *app) awaitFolder(ctx context.Context) {
 // storeOwner returns the process that has locked the store, by the number in the lock file, or 0.
 // The process may have ended. On a system where a locked file cannot be read, storeOwner returns 0.
 func (a *app) storeOwner() int {
-	b, err := os.ReadFile(filepath.Join(a.home.Store(), "lock"))
+	return processIn(filepath.Join(a.home.Store(), "lock"))
+}
+
+// processIn returns the number of a process that a lock file has, or 0.
+func processIn(path string) int {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return 0
 	}
@@ -146,14 +151,7 @@ func (a *app) killDaemon(pid int, why string) error {
 // endHolder ends the process that holds the mount of a daemon that has ended without stopping it: it would wait a minute for another daemon,
 // and so would programs that look into the mount, such as one that removes the home.
 func (a *app) endHolder() {
-	b, err := os.ReadFile(filepath.Join(a.home.Run, "mount.lock"))
-	if err != nil {
-		return
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
-		return
-	}
+	pid := processIn(filepath.Join(a.home.Run, "mount.lock"))
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !strings.Contains(string(line), "\x00mount-holder\x00") {
 		return // it has ended, and another process may have its number
