@@ -26,8 +26,8 @@ type Root interface {
 // The longest key that contains a path counts. A path that no key contains does not exist, but for the folders on the way to keys.
 type Tree map[string]string
 
-// host returns the path on this machine of a path inside.
-func (t Tree) host(name string) (string, bool) {
+// Host returns the path on this machine of a path inside.
+func (t Tree) Host(name string) (string, bool) {
 	for at := name; ; at = path.Dir(at) {
 		if dir, ok := t[at]; ok {
 			return dir + strings.TrimPrefix(name, strings.TrimSuffix(at, "/")), true
@@ -40,7 +40,7 @@ func (t Tree) host(name string) (string, bool) {
 
 // Lstat implements Root.
 func (t Tree) Lstat(name string) (fs.FileInfo, error) {
-	if at, ok := t.host(name); ok {
+	if at, ok := t.Host(name); ok {
 		info, err := os.Lstat(at)
 		if _, granted := t[name]; granted && err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return os.Stat(at) // what is bound is what the link names
@@ -57,7 +57,7 @@ func (t Tree) Lstat(name string) (fs.FileInfo, error) {
 
 // Readlink implements Root.
 func (t Tree) Readlink(name string) (string, error) {
-	at, ok := t.host(name)
+	at, ok := t.Host(name)
 	if !ok {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrNotExist}
 	}
@@ -66,7 +66,7 @@ func (t Tree) Readlink(name string) (string, error) {
 
 // List implements Root.
 func (t Tree) List(name string) ([]string, error) {
-	at, ok := t.host(name)
+	at, ok := t.Host(name)
 	if !ok {
 		return nil, &fs.PathError{Op: "list", Path: name, Err: fs.ErrNotExist}
 	}
@@ -80,7 +80,7 @@ func (t Tree) List(name string) ([]string, error) {
 
 // Open implements Root.
 func (t Tree) Open(name string) (*os.File, error) {
-	at, ok := t.host(name)
+	at, ok := t.Host(name)
 	if !ok {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}

@@ -45,8 +45,8 @@ func (r *Report) OK() bool {
 type Scan struct {
 	root    Root
 	machine elf.Machine
-	path    []string // LD_LIBRARY_PATH
-	system  []string // folders of the loader itself
+	path    []string         // LD_LIBRARY_PATH
+	system  []string         // folders of the loader itself
 	files   map[string]*file // by path, before links; nil if there is none
 	report  Report
 	told    map[string]int // index in Missing by SONAME

@@ -31,7 +31,9 @@ func (e Entry) IsZero() bool { return len(e.Seen)+len(e.Allow)+len(e.Deny) == 0 
 
 // Effective returns what an application may do: what its package asks for, without what the user denies, and what the user allows.
 func (e Entry) Effective(asked []Permission) []Permission {
-	list := slices.DeleteFunc(slices.Clone(asked), func(p Permission) bool { return slices.ContainsFunc(e.Deny, func(d Permission) bool { return d.covers(p) }) })
+	list := slices.DeleteFunc(slices.Clone(asked), func(p Permission) bool {
+		return slices.ContainsFunc(e.Deny, func(d Permission) bool { return d.covers(p) })
+	})
 	return Sort(append(list, e.Allow...))
 }
 

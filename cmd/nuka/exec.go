@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/permission"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/sandbox"
+)
+
+// baseRuntime is the package of the runtime that exec uses without --runtime.
+const baseRuntime = "base"
+
+func (a *app) execCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "exec [--runtime PKG] [--with PKG]… [--allow PERMISSION]… [--] PROGRAM [ARGS]",
+		Short: "run a foreign program in a sandbox, with the files of a runtime",
+		Long: `Exec runs a program that was not made for nuka: a program of a runtime, such as python3 of the runtime python, or an executable of this machine, which
+PROGRAM names with a path. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
+files of this machine, no devices and no network, unless a permission gives them:
+
+  network              the network of this machine
+  files=DIR            DIR with everything below it; files=DIR:ro only to read, files=DIR:create makes it first
+  device=NAME          a group of devices: dri (graphics), input, kvm, serial, usb, video
+  socket=NAME          a service of the session: wayland, x11, pulseaudio, ssh-auth, gpg-agent, cups
+
+The home folder belongs to an application, the program or the runtime, and stays. --app names another one. nuka permissions shows and keeps permissions.
+Before a program starts, exec finds the libraries that it needs and names those that the runtime does not have; --auto adds their packages.`,
+		Example: "  nuka exec --runtime python -- python3 -c 'print(1)'\n  nuka exec --runtime python --allow network -- pip install rich\n" +
+			"  nuka exec --allow files=. -- ./tool --version\n  nuka exec --runtime node --shell",
+		Args: cobra.ArbitraryArgs,
+	}
+	var o execOptions
+	o.build.flags(c)
+	c.Flags().StringVar(&o.runtime, "runtime", baseRuntime, "the package `PKG` of the runtime")
+	c.Flags().StringArrayVar(&o.with, "with", nil, "add the files of the package `PKG`")
+	c.Flags().StringArrayVar(&o.allow, "allow", nil, "give the program a `PERMISSION` for this run")
+	c.Flags().StringVar(&o.app, "app", "", "the application `NAME` that the home folder and the permissions belong to")
+	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
+	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
+	c.Flags().BoolVar(&o.shell, "shell", false, "start a shell instead of PROGRAM")
+	c.Flags().SetInterspersed(false)
+	a.yesFlag(c)
+	a.packageFlags(c)
+	c.RunE = func(c *cobra.Command, words []string) error {
+		if o.shell {
+			words = append([]string{"bash"}, words...)
+		}
+		if len(words) == 0 {
+			return protocol.Errorf(protocol.Invalid, "exec: PROGRAM is missing").WithHint("usage: %s", c.UseLine())
+		}
+		return a.execute(c, words, &o)
+	}
+	return c
+}
+
+type execOptions struct {
+	build       buildOptions
+	runtime     string
+	with, allow []string
+	app         string
+	env         []string
+	auto, shell bool
+}
+
+// execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
+func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
+	ctx := c.Context()
+	launcher, err := sandbox.Launcher()
+	if err != nil {
+		return err
+	}
+	box, err := a.box(words, o)
+	if err != nil {
+		return err
+	}
+	packages := []asked{{o.runtime, nil, a.set}}
+	for _, pkg := range o.with {
+		packages = append(packages, asked{pkg, nil, a.set})
+	}
+	client, results, err := a.evalAll(ctx, packages)
+	if err != nil {
+		return err
+	}
+	defer client.Close() // the node keeps the runtime as long as the connection lasts
+	if box.App == "" {
+		box.App = results[0].Name
+	}
+	if err := a.decide(c, box, results, o); err != nil {
+		return err
+	}
+	if box.Tree, err = a.composed(ctx, client, results, o); err != nil {
+		return err
+	}
+	layout, err := box.Layout()
+	if err != nil {
+		return err
+	}
+	for _, note := range layout.Notes {
+		a.say("%s", printable(note))
+	}
+	if err := a.examineProgram(layout, words, o); err != nil {
+		return err
+	}
+	return a.sandboxed(ctx, launcher, layout, box, words, o)
+}
+
+// box returns what is known of a run before anything is evaluated: the application, if the options or a path of the program name it, and the user.
+func (a *app) box(words []string, o *execOptions) (*foreign.Box, error) {
+	b := &foreign.Box{
+		App: o.app, UserHome: a.user, User: "user", UID: os.Getuid(), GID: os.Getgid(), Getenv: os.Getenv,
+		Hidden: a.ownFolders(), Session: foreign.Session{Runtime: os.Getenv("XDG_RUNTIME_DIR"), Getenv: os.Getenv},
+	}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		b.User = u.Username
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	b.Here = here
+	if strings.Contains(words[0], "/") {
+		at, err := filepath.Abs(words[0])
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(at)
+		if err == nil && !info.Mode().IsRegular() {
+			return nil, protocol.Errorf(protocol.Invalid, "exec: %s is no file", words[0])
+		}
+		if err == nil {
+			words[0] = at
+			b.Shown = append(b.Shown, at)
+			if b.App == "" {
+				b.App = foreign.AppName(at)
+			}
+		} // else it may be a path of the runtime, such as /usr/bin/env
+	}
+	if b.App != "" {
+		return b, permission.CheckApp(b.App)
+	}
+	return b, nil
+}
+
+// ownFolders returns the folders of nuka's own files, which no foreign program may see.
+func (a *app) ownFolders() (dirs []string) {
+	system := []string{a.home.Data, a.home.Cache, a.home.Run, filepath.Dir(a.home.Policy())}
+	if a.home.System != "" {
+		s := protocol.SystemHome(a.home.System)
+		system = append(system, s.Data, s.Cache, s.Run, filepath.Dir(s.Policy()))
+	}
+	for _, dir := range system {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = real
+		}
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// book returns the user's decisions about applications.
+func (a *app) book() *permission.Book { return permission.OpenBook(a.home.Permissions()) }
+
+// decide sets the permissions of a run: those that the packages ask for and the user agrees to, those that the user keeps for the application, and those of
+// the command line.
+func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *execOptions) error {
+	var wanted []permission.Permission
+	for _, r := range results {
+		list, err := permissionsOf(r)
+		if err != nil {
+			return protocol.Errorf(protocol.Invalid, "%s: %w", r.Name, err)
+		}
+		wanted = append(wanted, list...)
+	}
+	entry, err := a.book().Get(b.App)
+	if err != nil {
+		return err
+	}
+	if fresh := permission.Sort(entry.New(wanted)); len(fresh) > 0 {
+		var what strings.Builder
+		what.WriteString("the application " + b.App + " asks to:")
+		for _, p := range fresh {
+			what.WriteString("\n  " + p.Says())
+		}
+		if err := a.confirm(c, what.String()); err != nil {
+			return err
+		}
+		err := a.book().Change(c.Context(), b.App, func(e *permission.Entry) error {
+			e.Seen = append(e.Seen, fresh...)
+			entry = *e
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	list := entry.Effective(wanted)
+	for _, text := range o.allow {
+		p, err := permission.Parse(text)
+		if err != nil {
+			return protocol.Errorf(protocol.Invalid, "--allow %s: %w", text, err).WithHint("the permissions: nuka exec --help")
+		}
+		list = append(list, p)
+	}
+	for i, p := range list {
+		if list[i], err = p.Resolve(a.user, b.Here); err != nil {
+			return protocol.Errorf(protocol.Invalid, "%s: %w", p, err)
+		}
+	}
+	b.Grants = permission.Sort(list)
+	b.Home = a.home.AppHome(b.App)
+	return os.MkdirAll(b.Home, 0o700)
+}
+
+// permissionsOf returns the permissions that an evaluated package asks for.
+func permissionsOf(r *nu.Result) ([]permission.Permission, error) {
+	root, err := rootPIR(r)
+	if err != nil || root.Run["permissions"] == nil {
+		return nil, err
+	}
+	return permission.FromRecord(root.Run["permissions"])
+}
+
+// rootPIR returns the PIR of the package that was evaluated.
+func rootPIR(r *nu.Result) (*pir.PIR, error) {
+	for _, p := range r.Packages {
+		if p.PID == r.Root {
+			return pir.Decode(p.Canonical)
+		}
+	}
+	return nil, protocol.Errorf(protocol.Internal, "the evaluation of %s has no description of it", r.Name)
+}
+
+// composed makes the runtime with all packages present, and returns its folder.
+func (a *app) composed(ctx context.Context, client *control.Client, results []*nu.Result, o *execOptions) (string, error) {
+	env, err := foreignEnv(results)
+	if err != nil {
+		return "", err
+	}
+	request, err := environment(env, results)
+	if err != nil {
+		return "", err
+	}
+	if _, err := a.realize(ctx, client, request, &o.build); err != nil {
+		return "", err
+	}
+	var state protocol.MountState
+	if err := client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: []pir.PID{request.Root}}, &state, nil); err != nil {
+		return "", err
+	}
+	return filepath.Join(state.Path, request.Root.String()), nil
+}
+
+// foreignEnv returns the environment of a runtime and further packages: the packages of those that are runtimes themselves, and the others whole.
+func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
+	first, err := rootPIR(results[0])
+	if err != nil {
+		return nil, err
+	}
+	if first.Kind != pir.Env || first.Layout == "" {
+		return nil, protocol.Errorf(protocol.Invalid, "exec: %s is no runtime", results[0].Name).
+			WithHint("a runtime is an environment with layout: %s, such as base, python, node; add this package to one: --with", pir.LayoutFHS1)
+	}
+	for _, r := range results[1:] {
+		p, err := rootPIR(r)
+		if err != nil {
+			return nil, err
+		}
+		added := map[string]pir.PID{r.Name: r.Root}
+		if p.Kind == pir.Env && p.Layout != "" {
+			added = p.Packages
+		}
+		for name, id := range added {
+			if have, there := first.Packages[name]; there && have != id {
+				return nil, protocol.Errorf(protocol.Invalid, "exec: %s brings another %s than %s", r.Name, name, results[0].Name).
+					WithHint("use packages that were made for the same runtime, or rename one")
+			}
+			first.Packages[name] = id
+			if m, there := p.Merge[name]; there {
+				if first.Merge == nil {
+					first.Merge = map[string]pir.Merge{}
+				}
+				first.Merge[name] = m
+			}
+		}
+	}
+	return first, nil
+}
+
+// sandboxed starts the program and waits for its end.
+func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.Layout, b *foreign.Box, words []string, o *execOptions) error {
+	spec := &sandbox.Spec{
+		Mounts: layout.Mounts, Args: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here), Hostname: "nuka", ShareNetwork: layout.Network,
+	}
+	return a.start1(ctx, launcher, spec)
+}
