@@ -50,9 +50,9 @@ func (l *Layout) grantFiles(p permission.Permission, hidden []string) error {
 				WithHint("devices have a permission of their own: --allow device=NAME")
 		}
 	}
-	kind := sandbox.Writable
+	kind := sandbox.RW
 	if p.Access == "ro" {
-		kind = sandbox.ReadOnly
+		kind = sandbox.RO
 	}
 	l.add(sandbox.Mount{Kind: kind, Source: at, Target: at})
 	l.folders = append(l.folders, at)
@@ -85,7 +85,7 @@ func (l *Layout) grantDevices(p permission.Permission) error {
 		}
 		for _, name := range names {
 			found = true
-			l.add(sandbox.Mount{Kind: sandbox.DeviceNode, Source: name, Target: name})
+			l.add(sandbox.Mount{Kind: sandbox.Device, Source: name, Target: name})
 		}
 	}
 	if !found {
@@ -128,7 +128,7 @@ func (l *Layout) grantSocket(p permission.Permission, s Session) {
 		l.Notes = append(l.Notes, "socket="+p.Name+": there is none in this session")
 		return
 	}
-	l.add(sandbox.Mount{Kind: sandbox.Writable, Source: at, Target: inside})
+	l.add(sandbox.Mount{Kind: sandbox.RW, Source: at, Target: inside})
 	switch name {
 	case "":
 	case "PULSE_SERVER":
@@ -150,11 +150,11 @@ func (l *Layout) grantX11(s Session) {
 		l.Notes = append(l.Notes, "socket=x11: there is no X server of this machine in DISPLAY")
 		return
 	}
-	l.add(sandbox.Mount{Kind: sandbox.Writable, Source: at, Target: "/tmp/.X11-unix/X" + number})
+	l.add(sandbox.Mount{Kind: sandbox.RW, Source: at, Target: "/tmp/.X11-unix/X" + number})
 	l.Env["DISPLAY"] = ":" + number
 	if cookie := s.Getenv("XAUTHORITY"); cookie != "" {
 		if _, err := os.Stat(cookie); err == nil {
-			l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: cookie, Target: filepath.Join(runtimeDir, "Xauthority")})
+			l.add(sandbox.Mount{Kind: sandbox.RO, Source: cookie, Target: filepath.Join(runtimeDir, "Xauthority")})
 			l.Env["XAUTHORITY"] = filepath.Join(runtimeDir, "Xauthority")
 		}
 	}

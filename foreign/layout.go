@@ -65,7 +65,7 @@ func (b *Box) Layout() (*Layout, error) {
 	}
 	for _, m := range []sandbox.Mount{
 		{Kind: sandbox.Proc, Target: "/proc"}, {Kind: sandbox.Dev, Target: "/dev"},
-		{Kind: sandbox.Tmpfs, Target: "/tmp"}, {Kind: sandbox.Tmpfs, Target: "/run"}, {Kind: sandbox.Dir, Target: runtimeDir},
+		{Kind: sandbox.Tmpfs, Target: "/tmp", Mode: 0o1777}, {Kind: sandbox.Tmpfs, Target: "/run"}, {Kind: sandbox.Dir, Target: runtimeDir},
 	} {
 		l.add(m)
 	}
@@ -73,7 +73,7 @@ func (b *Box) Layout() (*Layout, error) {
 	if home == "" || home == "/" {
 		home = "/root"
 	}
-	l.add(sandbox.Mount{Kind: sandbox.Writable, Source: b.Home, Target: home})
+	l.add(sandbox.Mount{Kind: sandbox.RW, Source: b.Home, Target: home})
 	maps.Copy(l.Env, map[string]string{
 		"HOME": home, "USER": b.User, "LOGNAME": b.User, "PATH": home + "/.local/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
 		"XDG_RUNTIME_DIR": runtimeDir, "TMPDIR": "/tmp", "container": "nuka",
@@ -87,11 +87,11 @@ func (b *Box) Layout() (*Layout, error) {
 		return nil, err
 	}
 	for _, at := range b.Shown {
-		l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: at, Target: at})
+		l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: at})
 	}
 	l.Mounts = append(l.Mounts, l.links...)
 	for _, dir := range l.covers {
-		l.add(sandbox.Mount{Kind: sandbox.Empty, Target: dir})
+		l.add(sandbox.Mount{Kind: sandbox.Tmpfs, Target: dir, Mode: 0o555})
 	}
 	return l, nil
 }
@@ -121,7 +121,7 @@ func (l *Layout) runtime(b *Box) error {
 			}
 			l.add(sandbox.Mount{Kind: sandbox.Dir, Target: "/var/tmp"})
 		default:
-			l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: at, Target: "/" + name})
+			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: "/" + name})
 		}
 	}
 	return nil
@@ -147,7 +147,7 @@ func (l *Layout) each(dir, target string, but ...string) error {
 			}
 			l.add(sandbox.Mount{Kind: sandbox.Symlink, Source: to, Target: filepath.Join(target, e.Name())})
 		default:
-			l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: at, Target: filepath.Join(target, e.Name())})
+			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: filepath.Join(target, e.Name())})
 		}
 	}
 	return nil
@@ -179,20 +179,20 @@ func (l *Layout) etc(b *Box) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		l.add(sandbox.Mount{Kind: sandbox.File, Content: withAccount(string(text), line), Target: "/etc/" + name})
+		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte(withAccount(string(text), line)), Target: "/etc/" + name})
 	}
-	l.add(sandbox.Mount{Kind: sandbox.File, Content: "nuka\n", Target: "/etc/hostname"})
+	l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte("nuka\n"), Target: "/etc/hostname"})
 	l.add(sandbox.Mount{Kind: sandbox.Symlink, Source: "/proc/self/mounts", Target: "/etc/mtab"})
 	if at, err := filepath.EvalSymlinks("/etc/localtime"); err == nil {
-		l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: at, Target: "/etc/localtime"})
+		l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: "/etc/localtime"})
 	}
 	if !l.Network {
-		l.add(sandbox.Mount{Kind: sandbox.File, Content: "127.0.0.1 localhost nuka\n::1 localhost\n", Target: "/etc/hosts"})
+		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte("127.0.0.1 localhost nuka\n::1 localhost\n"), Target: "/etc/hosts"})
 		return nil
 	}
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		if at, err := filepath.EvalSymlinks(name); err == nil {
-			l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: at, Target: name})
+			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: name})
 		}
 	}
 	return l.certificates(etc)
@@ -223,7 +223,7 @@ func (l *Layout) certificates(etc string) error {
 	if err := l.each(filepath.Join(etc, "ssl/certs"), "/etc/ssl/certs", filepath.Base(bundle)); err != nil {
 		return err
 	}
-	l.add(sandbox.Mount{Kind: sandbox.ReadOnly, Source: host, Target: bundle})
+	l.add(sandbox.Mount{Kind: sandbox.RO, Source: host, Target: bundle})
 	for _, name := range []string{"SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO"} {
 		l.Env[name] = bundle
 	}
@@ -254,7 +254,7 @@ func (l *Layout) Root() elfdeps.Tree {
 	tree := elfdeps.Tree{}
 	for _, m := range l.Mounts {
 		switch m.Kind {
-		case sandbox.ReadOnly, sandbox.Writable:
+		case sandbox.RO, sandbox.RW:
 			tree[m.Target] = m.Source
 		}
 	}

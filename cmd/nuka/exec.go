@@ -77,7 +77,7 @@ type execOptions struct {
 // execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
 func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	ctx := c.Context()
-	launcher, err := sandbox.Launcher()
+	launcher, err := sandbox.FindLauncher()
 	if err != nil {
 		return err
 	}
@@ -208,18 +208,16 @@ func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *
 		}
 	}
 	list := entry.Effective(wanted)
-	for _, text := range o.allow {
-		p, err := permission.Parse(text)
-		if err != nil {
-			return protocol.Errorf(protocol.Invalid, "--allow %s: %w", text, err).WithHint("the permissions: nuka exec --help")
-		}
-		list = append(list, p)
+	given, err := a.parsePermissions("--allow", o.allow)
+	if err != nil {
+		return err
 	}
-	for i, p := range list {
-		if list[i], err = p.Resolve(a.user, b.Here); err != nil {
+	for i, p := range list { // of packages, with ~
+		if list[i], err = p.Resolve(a.user, ""); err != nil {
 			return protocol.Errorf(protocol.Invalid, "%s: %w", p, err)
 		}
 	}
+	list = append(list, given...)
 	b.Grants = permission.Sort(list)
 	b.Home = a.home.AppHome(b.App)
 	return os.MkdirAll(b.Home, 0o700)
@@ -303,7 +301,17 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 // sandboxed starts the program and waits for its end.
 func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.Layout, b *foreign.Box, words []string, o *execOptions) error {
 	spec := &sandbox.Spec{
-		Mounts: layout.Mounts, Args: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here), Hostname: "nuka", ShareNetwork: layout.Network,
+		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
 	}
-	return a.start1(ctx, launcher, spec)
+	if layout.Network {
+		spec.Net = sandbox.NetHost
+	}
+	status, err := sandbox.Run(ctx, launcher, spec, &sandbox.Options{Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err})
+	if err != nil {
+		return err
+	}
+	if status.Code() != 0 {
+		return exitError(status.Code())
+	}
+	return nil
 }
