@@ -16,7 +16,7 @@ import (
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
-	"name", "version", "src", "packages", "build", "env", "merge", "run", "commands", "platform", "data",
+	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "data",
 }, policyFields...)
 
 // derivation returns the PIR for the argument of `derivation`.
@@ -30,7 +30,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	if p.Kind == "" {
 		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
-	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, merging, running, facts}
+	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, merging, layout, running, facts}
 	for _, step := range steps {
 		if err := step(p, spec); err != nil {
 			return nil, asRefusal(err)
@@ -116,7 +116,7 @@ func names(p *pir.PIR, spec nuon.Record) error {
 		return wrong("version", `quote it, such as "1.3.1"`, "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Data {
-		for _, field := range []string{"src", "packages", "build", "env", "merge", "run", "commands", "platform"} {
+		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform"} {
 			if _, there := spec[field]; there {
 				return wrong(field, "a value needs no inputs", "does not go with `data`")
 			}
@@ -240,6 +240,23 @@ func merging(p *pir.PIR, spec nuon.Record) error {
 		}
 		p.Merge[name] = m
 	}
+	return nil
+}
+
+// layout reads the rule by which an environment arranges the files of its packages.
+func layout(p *pir.PIR, spec nuon.Record) error {
+	v, there := spec["layout"]
+	if !there {
+		return nil
+	}
+	name, ok := v.(string)
+	if !ok {
+		return wrong("layout", "write layout: "+string(pir.LayoutFHS1), "is a %s", typeName(v))
+	}
+	if p.Kind != pir.Env {
+		return wrong("layout", "an environment has `packages` and no `build`", "goes only with an environment")
+	}
+	p.Layout = pir.Layout(name)
 	return nil
 }
 

@@ -53,14 +53,17 @@ func (k Kind) Long() bool { return kinds[k].long }
 func (k Kind) HasInputs() bool { return kinds[k].inputs }
 
 func (p *PIR) checkFetch() error {
-	if !slices.Contains([]Unpack{UnpackFile, UnpackArchive, UnpackDeb}, p.Unpack) {
-		return fieldErr("unpack", "%q is not one of file, archive, deb", p.Unpack)
+	if !slices.Contains(Unpacks(), p.Unpack) {
+		return fieldErr("unpack", "%q is not one of %s", p.Unpack, Unpacks())
 	}
 	if p.Hash.IsZero() {
 		return fieldErr("hash", "missing")
 	}
 	if p.Strip < 0 || p.Strip > 32 {
 		return fieldErr("strip", "%d is not from 0 to 32", p.Strip)
+	}
+	if p.Strip > 0 && p.Unpack == UnpackDebRaw {
+		return fieldErr("strip", "%s keeps all folders", UnpackDebRaw)
 	}
 	return nil
 }
@@ -120,6 +123,9 @@ func (p *PIR) checkEnv() error {
 	if len(p.Packages) == 0 {
 		return fieldErr("packages", "an environment without packages")
 	}
+	if p.Layout != "" && p.Layout != LayoutFHS1 {
+		return fieldErr("layout", "%.100q: the only layout is %s", p.Layout, LayoutFHS1)
+	}
 	return p.checkMerge()
 }
 
@@ -131,6 +137,9 @@ func (p *PIR) recordEnv(rec nuon.Record, ref func(PID) string) {
 			merge[name] = MergeRecord(m)
 		}
 		rec["merge"] = merge
+	}
+	if p.Layout != "" {
+		rec["layout"] = string(p.Layout)
 	}
 }
 

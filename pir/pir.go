@@ -29,7 +29,19 @@ const (
 	UnpackArchive Unpack = "archive"
 	// UnpackDeb unpacks the data of a Debian binary package.
 	UnpackDeb Unpack = "deb"
+	// UnpackDebRaw unpacks a Debian binary package as `dpkg-deb --raw-extract` does: its data, and its control archive in the folder DEBIAN.
+	UnpackDebRaw Unpack = "deb-raw"
 )
+
+// Unpacks returns the ways to unpack.
+func Unpacks() []Unpack { return []Unpack{UnpackFile, UnpackArchive, UnpackDeb, UnpackDebRaw} }
+
+// A Layout is the rule by which an environment arranges the files of its packages. "" keeps each file at the path that its package gives it.
+// The rule is part of what a PID means: a layout never changes, a better one gets another name.
+type Layout string
+
+// LayoutFHS1 makes one tree of the Filesystem Hierarchy Standard from Debian packages and others: see package fhs.
+const LayoutFHS1 Layout = "fhs-1"
 
 // A PIR describes one repeatable computation.
 // Kind determines which fields are set. Encode and Decode check that.
@@ -44,6 +56,7 @@ type PIR struct {
 	Build    nuon.Record       // of build: the frozen closure {nu, captures, defs}
 	Env      map[string]string // of build: variables of its programs; of env: variables of a shell in it
 	Merge    map[string]Merge  // of env: how the files of packages enter it, by the names in Packages
+	Layout   Layout            // of env; may be empty
 	Run      nuon.Record       // of build, env: commands, permissions, service
 	Policy   nuon.Record       // of build: license, memory safety, fixed CVEs
 
@@ -111,6 +124,9 @@ func (p *PIR) check() error {
 	rules, ok := kinds[p.Kind]
 	if !ok {
 		return fieldErr("kind", "%q is not one of %s", p.Kind, Kinds())
+	}
+	if p.Layout != "" && p.Kind != Env {
+		return fieldErr("layout", "only an environment has one")
 	}
 	return rules.check(p)
 }

@@ -29,13 +29,27 @@ func debKind() Kind {
 	return Kind{
 		Kind: kind.Kind{
 			Name: string(Deb), About: "A Debian binary package.", More: kind.Downloaded,
-			Args:     kind.Release("The package."),
-			Flags:    kind.Archive(kind.Param{Name: "arch", Type: kind.String, About: "The architecture, such as amd64."}),
+			Args: kind.Release("The package."),
+			Flags: kind.Archive(
+				kind.Param{Name: "arch", Type: kind.String, About: "The architecture, such as amd64."},
+				kind.Param{
+					Name: "control", Type: kind.Switch, Aside: true, Excludes: "unpack",
+					About: "Also the files of its control archive, in the folder DEBIAN.",
+				},
+				kind.Param{Name: "path", Type: kind.String, About: "Its path below the repository's address, such as pool/main/z/zlib/zlib1g_1.3.dfsg-3_amd64.deb."},
+			),
 			Examples: []kind.Example{{Text: "fetch deb zlib1g 1:1.3.dfsg-3 --arch amd64 --hash sha256-aaaa", About: "A library."}},
-			Unpacked: func(kind.Fields) pir.Unpack { return pir.UnpackDeb },
+			Unpacked: unpackedDeb,
 		},
-		Digests:  []pir.HashAlgorithm{pir.SHA256},
-		Doc:      "```nu eval\nfetch deb zlib1g 1:1.2.13.dfsg-1 --arch amd64 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```",
+		Check:   checkDeb,
+		Fetch:   (*Fetcher).fetchDebPath,
+		Digests: []pir.HashAlgorithm{pir.SHA256},
+		Doc: "```nu eval\nfetch deb zlib1g 1:1.2.13.dfsg-1 --arch amd64 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```\n\n" +
+			"`--control` makes the tree that `dpkg-deb --raw-extract` makes: the data, and the files of the control archive in the folder `DEBIAN`.\n" +
+			"Environments with `layout: fhs-1` read them ([packages.md](packages.md#trees-of-debian-packages)). It is part of the PID: the same as `--unpack deb-raw`.\n\n" +
+			"`--path` is where the file lies below the address of its repository, the field `Filename` of its index. nuka then looks there in each\n" +
+			"repository of apt's sources, and downloads an index only if none has the file. A version that left the indexes is often still there.\n" +
+			"The path is no part of the PID.",
 		Finds:    aptFiles + "; without `--arch`, this machine's",
 		Registry: "Debian repositories",
 		Answers:  (*Fetcher).debianAnswers,
