@@ -46,7 +46,7 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 			return err
 		}
 		f := source.New(&source.Options{Client: a.client(), Offline: a.offline})
-		l := &locker{a: a, client: a.client(), loader: f.AptLoader(filepath.Join(a.home.Cache, "apt"), filepath.Join(a.home.Data, "apt-dates"))}
+		l := &locker{a: a, client: a.client(), loader: f.AptLoader(filepath.Join(a.home.Cache, "apt"), filepath.Join(a.home.Data, "apt-dates")), check: check}
 		var all []*lockFile
 		for _, dir := range folders {
 			files, err := l.folder(c.Context(), dir)
@@ -119,6 +119,7 @@ type locker struct {
 	a      *app
 	client *source.Client
 	loader *apt.Loader
+	check  bool
 }
 
 // A lockFile is a lock file before and after.
@@ -126,6 +127,12 @@ type lockFile struct {
 	path          string
 	before, after *apt.Lock // before is nil for a new file
 	text          []byte    // of the file before
+	sonames       []byte    // the table of libraries; nil leaves it as it is
+}
+
+// sonamesPath is the file of the table of libraries beside the lock file.
+func (f *lockFile) sonamesPath() string {
+	return filepath.Join(filepath.Dir(f.path), "soname-"+strings.TrimSuffix(filepath.Base(f.path), ".nu")+".gz")
 }
 
 // folder makes the lock files of one folder anew, and writes nothing.
@@ -162,10 +169,28 @@ func (l *locker) folder(ctx context.Context, dir string) ([]*lockFile, error) {
 			if err == nil {
 				file.after, err = r.Lock(x)
 			}
+			if err == nil && r.Sonames && !l.check && !l.a.offline {
+				l.sonames(running, file, releases, r, x)
+			}
 			return err
 		})
 	}
 	return files, jobs.Wait()
+}
+
+// sonames makes the table of libraries of a lock file. If it cannot, it says so and leaves the table as it is: archives often lack a contents file that fits.
+func (l *locker) sonames(ctx context.Context, file *lockFile, releases []*apt.Signed, r *apt.Request, x *apt.Index) {
+	var have *apt.Sonames
+	if text, err := os.ReadFile(file.sonamesPath()); err == nil {
+		have, _ = apt.DecodeSonames(text) // a damaged one is made again
+	}
+	s, err := l.loader.Sonames(ctx, releases, r.Components, x, r.Prefer, have)
+	switch {
+	case err != nil:
+		l.a.say("%s stays as it is: %s", shorter(file.sonamesPath()), oneLine(err))
+	case s != have:
+		file.sonames = s.Encode()
+	}
 }
 
 // readLocks reads the request and the lock files of a folder. Without a request, each lock file is made anew for its own roots.
@@ -221,6 +246,11 @@ func readLocks(dir string) ([]*lockFile, *apt.Request, error) {
 
 // write replaces the file.
 func (f *lockFile) write() error {
+	if f.sonames != nil {
+		if err := writeShared(f.sonamesPath(), nil, f.sonames); err != nil {
+			return err
+		}
+	}
 	return writeShared(f.path, f.text, f.after.Encode())
 }
 

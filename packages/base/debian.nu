@@ -21,7 +21,7 @@ export def debs [
   while ($level | is-not-empty) {
     let missing = ($level | where {|n| $n not-in $rest})
     if ($missing | is-not-empty) {
-      error make {msg: $"Debian's lock file for ($arch) has no package ($missing | first)", help: "add it to the roots in lock.nuon and run nuka lock"}
+      error make {msg: $"the lock file for ($arch) has no package ($missing | first)", help: "add it to the roots in lock.nuon and run nuka lock"}
     }
     let rows = ($level | each {|n| $rest | get $n} | split column " " version sha256 bytes kib arch folder depends)
     $chosen = ($level | zip $rows | reduce --fold $chosen {|p, all| $all | insert $p.0 $p.1})
