@@ -62,6 +62,7 @@ type aptSource struct {
 	base       string // without a slash at the end
 	suite      string // of a flat repository: a folder with a slash at the end
 	components []string
+	signedBy   string // files, fingerprints or a key; "" is apt's own keys
 }
 
 // indexes returns the addresses of a source's indexes, without the suffixes of compressed ones.
@@ -146,8 +147,14 @@ func oneLineSources(content []byte) []aptSource {
 	var sources []aptSource
 	for line := range strings.Lines(string(content)) {
 		line, _, _ = strings.Cut(line, "#")
+		signedBy := ""
 		if from := strings.Index(line, "["); from >= 0 {
 			if to := strings.Index(line, "]"); to > from {
+				for option := range strings.FieldsSeq(line[from+1 : to]) {
+					if value, ok := strings.CutPrefix(strings.ToLower(option), "signed-by="); ok {
+						signedBy = option[len(option)-len(value):]
+					}
+				}
 				line = line[:from] + line[to+1:]
 			}
 		}
@@ -158,7 +165,7 @@ func oneLineSources(content []byte) []aptSource {
 		if flat := strings.HasSuffix(f[2], "/"); flat != (len(f) == 3) {
 			continue // apt allows no components for a folder, and requires some for a suite
 		}
-		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:]})
+		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:], signedBy})
 	}
 	return sources
 }
@@ -172,7 +179,7 @@ func deb822Sources(content []byte) []aptSource {
 		for _, base := range strings.Fields(stanza["uris"]) {
 			for _, suite := range strings.Fields(stanza["suites"]) {
 				if strings.HasPrefix(base, "http") {
-					sources = append(sources, aptSource{strings.TrimRight(base, "/"), suite, strings.Fields(stanza["components"])})
+					sources = append(sources, aptSource{strings.TrimRight(base, "/"), suite, strings.Fields(stanza["components"]), stanza["signed-by"]})
 				}
 			}
 		}
