@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -269,8 +270,7 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 		return nil, err
 	}
 	if first.Kind != pir.Env || first.Layout == "" {
-		return nil, protocol.Errorf(protocol.Invalid, "exec: %s is no runtime", results[0].Name).
-			WithHint("a runtime is an environment with layout: %s, such as base, python, node; add this package to one: --with", pir.LayoutFHS1)
+		return nil, noRuntime(results[0].Name)
 	}
 	for _, r := range results[1:] {
 		p, err := rootPIR(r)
@@ -306,12 +306,30 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 	if layout.Network {
 		spec.Net = sandbox.NetHost
 	}
-	status, err := sandbox.Run(ctx, launcher, spec, &sandbox.Options{Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err})
+	in, _ := a.in.(*os.File)
+	out, _ := a.outFile().(*os.File)
+	errs, _ := a.err.(*os.File)
+	status, err := sandbox.Run(ctx, launcher, spec, &sandbox.Options{Stdin: in, Stdout: out, Stderr: errs})
 	if err != nil {
-		return err
+		return sandboxError(err)
 	}
-	if status.Code() != 0 {
-		return exitError(status.Code())
+	if status.Code != 0 {
+		return exitError(status.Code)
 	}
 	return nil
+}
+
+// sandboxError returns an error of the sandbox with the code and hint that users see.
+func sandboxError(err error) error {
+	var forbidden *sandbox.ForbiddenError
+	var setup *sandbox.SetupError
+	switch {
+	case errors.As(err, &forbidden):
+		return protocol.Errorf(protocol.Unsupported, "exec: %w", err).WithHint("%s", forbidden.Hint())
+	case errors.As(err, &setup) && setup.Step == sandbox.StepProgram && errors.Is(err, os.ErrNotExist):
+		return protocol.Errorf(protocol.NotFound, "exec: %w", err).WithHint("%s", setup.Hint)
+	case errors.As(err, &setup):
+		return protocol.Errorf(protocol.Failed, "exec: %w", err).WithHint("%s", setup.Hint)
+	}
+	return err
 }

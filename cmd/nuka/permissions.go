@@ -51,7 +51,7 @@ func (a *app) permissionsShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out = append(out, appPermissions{app, texts(e.Seen), texts(e.Allow), texts(e.Deny)})
+			out = append(out, appPermissions{app, permissionTexts(e.Seen), permissionTexts(e.Allow), permissionTexts(e.Deny)})
 			if a.json {
 				continue
 			}
@@ -77,7 +77,7 @@ func (a *app) permissionsShow() *cobra.Command {
 	return c
 }
 
-func texts(list []permission.Permission) []string {
+func permissionTexts(list []permission.Permission) []string {
 	out := []string{}
 	for _, p := range list {
 		out = append(out, p.String())
