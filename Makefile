@@ -21,8 +21,9 @@ LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## bin/nuka and bin/nukad
+build: ## bin/nuka, bin/nukad and bin/nuka-sandbox
 	go build -o bin/ ./cmd/nuka ./cmd/nukad
+	go build -ldflags='-s -w' -o bin/ ./cmd/nuka-sandbox # without symbols: each sandbox reads this program
 
 run: build ## build Lua from source with clang in WebAssembly and run a script with it
 	@NUKA_HOME='$(RUN_HOME)' ./tools/run.sh
@@ -36,10 +37,10 @@ race: ## the tests with the race detector; it needs a C compiler, which it insta
 	CGO_ENABLED=1 go test -race -short -shuffle=on -timeout 20m $(RACE)
 
 audit: build ## what is linked into the programs: against the list in tools/audit, and against known vulnerabilities
-	go run ./tools/audit bin/nuka bin/nukad
+	go run ./tools/audit bin/nuka bin/nukad bin/nuka-sandbox
 
 audit-update: build ## write that list anew
-	go run ./tools/audit -update bin/nuka bin/nukad
+	go run ./tools/audit -update bin/nuka bin/nukad bin/nuka-sandbox
 
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...
@@ -71,7 +72,7 @@ engine: ## nu/engine.wasm.zst, the embedded Nushell, from nu/engine (installs it
 PREFIX ?= /usr/local
 install: build ## install the programs, their documentation and service files in PREFIX (/usr/local)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs' '$(DESTDIR)$(PREFIX)/share/nuka/service'
-	install bin/nuka bin/nukad '$(DESTDIR)$(PREFIX)/bin'
+	install bin/nuka bin/nukad bin/nuka-sandbox '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 README.md ARCHITECTURE.md RATIONALE.md '$(DESTDIR)$(PREFIX)/share/doc/nuka'
 	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs'
 	install -m 644 tools/service/* '$(DESTDIR)$(PREFIX)/share/nuka/service'

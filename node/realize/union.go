@@ -63,7 +63,7 @@ func (u *union) add(p *part, from map[string]*part) error {
 			continue
 		}
 		at, kept := p.merge.Path(e.Path)
-		if !kept {
+		if !kept || at == "DEBIAN" || len(at) > 7 && at[:7] == "DEBIAN/" {
 			continue
 		}
 		hidden := false
