@@ -63,7 +63,7 @@ func (u *union) add(p *part, from map[string]*part) error {
 			continue
 		}
 		at, kept := p.merge.Path(e.Path)
-		if !kept || at == "DEBIAN" || len(at) > 7 && at[:7] == "DEBIAN/" {
+		if !kept {
 			continue
 		}
 		hidden := false
