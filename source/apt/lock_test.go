@@ -83,6 +83,7 @@ func TestHostileLock(t *testing.T) {
 		"a line less":             {"'#\n", ""},
 		"a name that is none":     {"\naa 1:2-1 ", "\na$ 1:2-1 "},
 		"roots with code":         {`["aa"]`, `["aa" (x)]`},
+		"another form of a list":  {`["dd" "bb"]`, `["dd"  "bb"]`},
 		"a date that is none":     {"2026-11-20T12", "2026-13-20T12"},
 		"a negative size":         {" 1000 5 ", " -1000 5 "},
 	} {
