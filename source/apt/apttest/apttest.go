@@ -149,7 +149,9 @@ type Suite struct {
 func (s *Suite) Release() (string, map[string][]byte) {
 	files := map[string][]byte{}
 	var sums strings.Builder
-	add := func(name string, body []byte) { fmt.Fprintf(&sums, " %x %d %s\n", sha256.Sum256(body), len(body), name) }
+	add := func(name string, body []byte) {
+		fmt.Fprintf(&sums, " %x %d %s\n", sha256.Sum256(body), len(body), name)
+	}
 	for _, arch := range slices.Sorted(maps.Keys(s.Packages)) {
 		name := "main/binary-" + arch + "/Packages"
 		files[name+".xz"] = Gzip(s.Packages[arch]) // readers tell the compression by the first bytes
