@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/protocol"
@@ -155,8 +156,12 @@ func (l *Loader) packages(ctx context.Context, s *Signed, component, arch string
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	defer done()
+	limit := int64(maxIndexText)
+	if signed, ok := s.Files[strings.TrimSuffix(name, ".xz")]; ok { // the size of the plain file, though the archive need not have it
+		limit = min(limit, signed.Size)
+	}
 	var trimmed bytes.Buffer
-	for p, err := range ReadPackages(plain) {
+	for p, err := range ReadPackages(&limited{r: plain, left: limit}) {
 		if err != nil {
 			return nil, fmt.Errorf("suite %s, %s: %w", s.Suite, name, err)
 		}

@@ -204,14 +204,16 @@ func parsePin(line, arch string) (p Pin, err error) {
 		return p, fmt.Errorf("the line %.100q", line)
 	}
 	copy(p.SHA256[:], sum)
-	if p.Size, err = strconv.ParseInt(f[3], 10, 64); err != nil {
-		return p, err
-	}
-	kib, err := strconv.ParseInt(f[4], 10, 40)
+	size, err := strconv.ParseUint(f[3], 10, 62)
 	if err != nil {
 		return p, err
 	}
-	p.Installed = kib << 10
+	kib, err := strconv.ParseUint(f[4], 10, 40)
+	if err != nil {
+		return p, err
+	}
+	p.Size = int64(size)
+	p.Installed = int64(kib) << 10
 	if f[7] != "" {
 		p.Depends = strings.Split(f[7], ",")
 	}

@@ -18,7 +18,9 @@ func parseRelation(s string) (r relation) {
 	if i := strings.IndexByte(s, '('); i >= 0 {
 		limit := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(s[i+1:]), ")"))
 		n := len(limit) - len(strings.TrimLeft(limit, "<>="))
-		r.op, r.version = limit[:n], strings.TrimSpace(limit[n:])
+		if r.op, r.version = limit[:n], strings.TrimSpace(limit[n:]); r.op == "" {
+			r.op = "?" // allows nothing
+		}
 		s = strings.TrimSpace(s[:i])
 	}
 	r.name, r.arch, _ = strings.Cut(s, ":")
