@@ -101,7 +101,8 @@ type Session struct {
 }
 
 // grantSocket adds a socket of a service of the session, and the variable by which programs find it.
-func (l *Layout) grantSocket(p permission.Permission, s Session) {
+func (l *Layout) grantSocket(p permission.Permission, b *Box) {
+	s, runtimeDir := b.Session, runtimeDir(b.UID)
 	at, name := "", ""
 	inside := filepath.Join(runtimeDir, filepath.Base(p.Name))
 	switch p.Name {
@@ -112,7 +113,7 @@ func (l *Layout) grantSocket(p permission.Permission, s Session) {
 		}
 		inside = filepath.Join(runtimeDir, "wayland-0")
 	case "x11":
-		l.grantX11(s)
+		l.grantX11(s, runtimeDir)
 		return
 	case "pulseaudio":
 		at, name, inside = filepath.Join(s.Runtime, "pulse/native"), "PULSE_SERVER", filepath.Join(runtimeDir, "pulse/native")
@@ -141,7 +142,7 @@ func (l *Layout) grantSocket(p permission.Permission, s Session) {
 }
 
 // grantX11 adds the socket of the X server, under the number 99, and the user's cookie for it.
-func (l *Layout) grantX11(s Session) {
+func (l *Layout) grantX11(s Session, runtimeDir string) {
 	display := s.Getenv("DISPLAY")
 	number, ok := strings.CutPrefix(display, ":")
 	number, _, _ = strings.Cut(number, ".")

@@ -16,8 +16,8 @@ import (
 	"github.com/MordragT/nuka/sandbox"
 )
 
-// runtimeDir is XDG_RUNTIME_DIR inside.
-const runtimeDir = "/run/user"
+// runtimeDir returns XDG_RUNTIME_DIR inside.
+func runtimeDir(uid int) string { return "/run/user/" + strconv.Itoa(uid) }
 
 // A Box describes a run of a foreign program.
 type Box struct {
@@ -39,6 +39,14 @@ type Box struct {
 	Session Session
 	Getenv  func(string) string
 	Here    string // the current folder
+}
+
+// InsideHome returns the folder at which the program sees the private home: the user's own home folder.
+func (b *Box) InsideHome() string {
+	if b.UserHome == "" || b.UserHome == "/" {
+		return "/root"
+	}
+	return b.UserHome
 }
 
 // A Layout is what a foreign program will see.
@@ -65,18 +73,15 @@ func (b *Box) Layout() (*Layout, error) {
 	}
 	for _, m := range []sandbox.Mount{
 		{Kind: sandbox.Proc, Target: "/proc"}, {Kind: sandbox.Dev, Target: "/dev"},
-		{Kind: sandbox.Tmpfs, Target: "/tmp", Mode: 0o1777}, {Kind: sandbox.Tmpfs, Target: "/run"}, {Kind: sandbox.Dir, Target: runtimeDir},
+		{Kind: sandbox.Tmpfs, Target: "/tmp", Mode: 0o1777}, {Kind: sandbox.Tmpfs, Target: "/run"}, {Kind: sandbox.Tmpfs, Target: runtimeDir(b.UID), Mode: 0o700},
 	} {
 		l.add(m)
 	}
-	home := b.UserHome
-	if home == "" || home == "/" {
-		home = "/root"
-	}
+	home := b.InsideHome()
 	l.add(sandbox.Mount{Kind: sandbox.RW, Source: b.Home, Target: home})
 	maps.Copy(l.Env, map[string]string{
 		"HOME": home, "USER": b.User, "LOGNAME": b.User, "PATH": home + "/.local/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8",
-		"XDG_RUNTIME_DIR": runtimeDir, "TMPDIR": "/tmp", "container": "nuka",
+		"XDG_RUNTIME_DIR": runtimeDir(b.UID), "TMPDIR": "/tmp", "container": "nuka",
 	})
 	for _, p := range permission.Sort(b.Grants) {
 		if err := l.grant(p, b); err != nil {
@@ -242,7 +247,7 @@ func (l *Layout) grant(p permission.Permission, b *Box) error {
 	case permission.Device:
 		return l.grantDevices(p)
 	case permission.Socket:
-		l.grantSocket(p, b.Session)
+		l.grantSocket(p, b)
 	case permission.DBus:
 		return protocol.Errorf(protocol.Unsupported, "%s: the session bus cannot be reached yet", p)
 	}

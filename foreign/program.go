@@ -48,13 +48,13 @@ func Find(root elfdeps.Root, search, program string) (string, error) {
 // maxLine is the longest first line of a script that Linux reads (BINPRM_BUF_SIZE).
 const maxLine = 256
 
-// Needs returns what a program lacks in a root. Of a script it looks for the interpreter and what that needs.
-func Needs(root elfdeps.Root, search, program string) (*elfdeps.Report, error) {
+// needs returns what a program lacks in a root, and the scan that found it. Of a script it looks for the interpreter and what that needs.
+func needs(root elfdeps.Root, search, program string) (*elfdeps.Report, *elfdeps.Scan, error) {
 	at := program
 	for range 4 { // Linux follows so many interpreters
 		interpreter, err := scriptOf(root, at)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if interpreter == nil {
 			break
@@ -67,15 +67,15 @@ func Needs(root elfdeps.Root, search, program string) (*elfdeps.Report, error) {
 		}
 		next, err := Find(root, search, interpreter[0])
 		if err != nil {
-			return nil, fmt.Errorf("its first line names %s: %w", interpreter[0], err)
+			return nil, nil, fmt.Errorf("its first line names %s: %w", interpreter[0], err)
 		}
 		at = next
 	}
 	scan := elfdeps.NewScan(root, Machine(), nil)
 	if err := scan.Add(at, false); err != nil && !errors.Is(err, elfdeps.ErrNotELF) {
-		return nil, err
+		return nil, nil, err
 	}
-	return scan.Report(), nil
+	return scan.Report(), scan, nil
 }
 
 // Machine is the machine whose programs run here.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
+	"github.com/MordragT/nuka/source/apt"
 )
 
 // baseRuntime is the package of the runtime that exec uses without --runtime.
@@ -101,18 +103,12 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err := a.decide(c, box, results, o); err != nil {
 		return err
 	}
-	if box.Tree, err = a.composed(ctx, client, results, o); err != nil {
-		return err
-	}
-	layout, err := box.Layout()
+	layout, err := a.prepareForeign(ctx, client, box, results, words, o)
 	if err != nil {
 		return err
 	}
 	for _, note := range layout.Notes {
 		a.say("%s", printable(note))
-	}
-	if err := a.examineProgram(layout, words, o); err != nil {
-		return err
 	}
 	return a.sandboxed(ctx, launcher, layout, box, words, o)
 }
@@ -243,24 +239,106 @@ func rootPIR(r *nu.Result) (*pir.PIR, error) {
 	return nil, protocol.Errorf(protocol.Internal, "the evaluation of %s has no description of it", r.Name)
 }
 
-// composed makes the runtime with all packages present, and returns its folder.
-func (a *app) composed(ctx context.Context, client *control.Client, results []*nu.Result, o *execOptions) (string, error) {
+// maxRounds bounds how often exec adds packages, whose libraries may need others.
+const maxRounds = 12
+
+// prepareForeign makes the runtime present and returns what the program will see. With --auto it adds packages until nothing is missing.
+func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *foreign.Box, results []*nu.Result, words []string, o *execOptions) (*foreign.Layout, error) {
 	env, err := foreignEnv(results)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	request, err := environment(env, results)
+	added, err := a.readAdded(box.App)
 	if err != nil {
-		return "", err
+		return nil, err
+	}
+	var libs *libraries
+	for round := 0; ; round++ {
+		parts, err := a.composed(ctx, client, box, env, results, added, o)
+		if err != nil {
+			return nil, err
+		}
+		layout, err := box.Layout()
+		if err != nil {
+			return nil, err
+		}
+		report, err := a.examineProgram(layout, words, parts)
+		if err != nil {
+			return nil, err
+		}
+		if report.OK() {
+			if libs != nil {
+				err = libs.write(box.App)
+			}
+			return layout, err
+		}
+		if libs == nil {
+			if libs, err = a.libraries(); err != nil {
+				return nil, err
+			}
+			libs.added = added
+		}
+		if !o.auto || round == maxRounds || report.Interpreter != "" || report.Foreign != "" || len(report.TooOld) > 0 {
+			return nil, missing(words[0], report, libs)
+		}
+		before := len(libs.added)
+		if err := a.addMissing(ctx, libs, report, env.Packages); err != nil {
+			return nil, err
+		}
+		if added = libs.added; len(added) == before {
+			return nil, missing(words[0], report, libs)
+		}
+	}
+}
+
+// composed makes the runtime present with further packages, and sets the folder of the box. With --auto it returns the folders whose programs are to be
+// examined: those of the packages of --with, and the private home.
+func (a *app) composed(ctx context.Context, client *control.Client, box *foreign.Box, env *pir.PIR, results []*nu.Result, added []apt.Pin, o *execOptions) ([]foreign.Part, error) {
+	whole := *env
+	whole.Packages = maps.Clone(env.Packages)
+	all := slices.Clone(results)
+	extra := &nu.Result{}
+	for _, pin := range added {
+		p, err := describePin(pin, debianArch())
+		if err != nil {
+			return nil, err
+		}
+		if _, there := whole.Packages[pin.Name]; !there {
+			whole.Packages[pin.Name] = p.PID
+			extra.Packages = append(extra.Packages, p)
+		}
+	}
+	request, err := environment(&whole, append(all, extra))
+	if err != nil {
+		return nil, err
 	}
 	if _, err := a.realize(ctx, client, request, &o.build); err != nil {
-		return "", err
+		return nil, err
+	}
+	shown := []pir.PID{request.Root}
+	if o.auto {
+		for _, r := range results[1:] {
+			shown = append(shown, r.Root)
+		}
 	}
 	var state protocol.MountState
-	if err := client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: []pir.PID{request.Root}}, &state, nil); err != nil {
-		return "", err
+	if err := client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: shown}, &state, nil); err != nil {
+		return nil, err
 	}
-	return filepath.Join(state.Path, request.Root.String()), nil
+	box.Tree = filepath.Join(state.Path, request.Root.String())
+	if !o.auto {
+		return nil, nil
+	}
+	parts := []foreign.Part{{Dir: box.Home, Inside: box.InsideHome(), Own: true}}
+	for _, id := range shown[1:] {
+		dir := filepath.Join(state.Path, id.String())
+		inside := "/"
+		if _, err := os.Stat(filepath.Join(dir, "DEBIAN")); err != nil {
+			inside = "/usr"
+		}
+		parts = append(parts, foreign.Part{Dir: dir, Inside: inside})
+	}
+	return parts, nil
 }
 
 // foreignEnv returns the environment of a runtime and further packages: the packages of those that are runtimes themselves, and the others whole.
