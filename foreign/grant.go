@@ -21,7 +21,8 @@ func within(dir, at string) bool {
 
 // grantFiles adds the mounts of a granted path. The program sees it under the path that the user wrote, after all links: a link in the granted path would
 // otherwise decide what is granted. No grant shows what is hidden: a path inside it is refused, and below a path around it an empty folder covers it.
-func (l *Layout) grantFiles(p permission.Permission, hidden []string) error {
+func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
+	hidden, name := b.Hidden, permission.Quote(p.Name)
 	if p.Access == "create" {
 		if err := os.MkdirAll(p.Name, 0o700); err != nil {
 			return protocol.Errorf(protocol.Invalid, "make the granted folder: %w", err)
@@ -29,24 +30,27 @@ func (l *Layout) grantFiles(p permission.Permission, hidden []string) error {
 	}
 	at, err := filepath.EvalSymlinks(p.Name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && !slices.Contains(b.Given, p):
+		l.Notes = append(l.Notes, "files="+name+": there is no such file or folder")
+		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return protocol.Errorf(protocol.NotFound, "files=%s: there is no such file or folder", p.Name).WithHint("let it be made: --allow files=%s:create", p.Name)
+		return protocol.Errorf(protocol.NotFound, "files=%s: there is no such file or folder", name).WithHint("let it be made: --allow files=%s:create", name)
 	case err != nil:
-		return protocol.Errorf(protocol.Invalid, "files=%s: %w", p.Name, err)
+		return protocol.Errorf(protocol.Invalid, "files=%s: %w", name, err)
 	}
 	for _, dir := range hidden {
 		if within(dir, at) {
-			return protocol.Errorf(protocol.Denied, "files=%s: %s belongs to nuka, or to another application, and is never granted", p.Name, at).
+			return protocol.Errorf(protocol.Denied, "files=%s: %s belongs to nuka, or to another application, and is never granted", name, permission.Quote(at)).
 				WithHint("copy the file that the program needs to another folder, and grant that")
 		}
 	}
 	if slices.Contains(systemFolders, at) || at == "/" {
-		return protocol.Errorf(protocol.Denied, "files=%s: the program has a %s of its own, from its runtime", p.Name, at).
+		return protocol.Errorf(protocol.Denied, "files=%s: the program has a %s of its own, from its runtime", name, at).
 			WithHint("grant a folder below it, such as %s", filepath.Join(at, "NAME"))
 	}
 	for _, dir := range kernelFolders {
 		if within(dir, at) {
-			return protocol.Errorf(protocol.Denied, "files=%s: %s shows the kernel's state and the devices of this machine", p.Name, dir).
+			return protocol.Errorf(protocol.Denied, "files=%s: %s shows the kernel's state and the devices of this machine", name, dir).
 				WithHint("devices have a permission of their own: --allow device=NAME")
 		}
 	}

@@ -32,6 +32,8 @@ type Box struct {
 	UID, GID int
 	// Grants are the permissions, with absolute paths.
 	Grants []permission.Permission
+	// Given are those of them that the user gave for this run: what they name must exist.
+	Given []permission.Permission
 	// Hidden are folders that no permission shows: nuka's own, and the private homes of other applications.
 	Hidden []string
 	// Shown are files and folders of this machine that the program sees read-only at their own paths, such as the program itself.
@@ -243,7 +245,7 @@ func (l *Layout) grant(p permission.Permission, b *Box) error {
 		}
 		l.Network = true
 	case permission.Files:
-		return l.grantFiles(p, b.Hidden)
+		return l.grantFiles(p, b)
 	case permission.Device:
 		return l.grantDevices(p)
 	case permission.Socket:

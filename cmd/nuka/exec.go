@@ -161,7 +161,7 @@ func (a *app) ownFolders() (dirs []string) {
 		if real, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = real
 		}
-		if !slices.Contains(dirs, dir) {
+		if !slices.ContainsFunc(dirs, func(d string) bool { return within(d, dir) }) {
 			dirs = append(dirs, dir)
 		}
 	}
@@ -215,7 +215,7 @@ func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *
 		}
 	}
 	list = append(list, given...)
-	b.Grants = permission.Sort(list)
+	b.Grants, b.Given = permission.Sort(list), given
 	b.Home = a.home.AppHome(b.App)
 	return os.MkdirAll(b.Home, 0o700)
 }

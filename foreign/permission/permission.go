@@ -173,7 +173,7 @@ func (p Permission) String() string {
 
 // Says returns what p lets a program do, for people. Text from outside is quoted, so that it cannot steer a terminal.
 func (p Permission) Says() string {
-	name := quote(p.Name)
+	name := Quote(p.Name)
 	switch p.Kind {
 	case Network:
 		if p.Name == "" {
@@ -198,8 +198,8 @@ func (p Permission) Says() string {
 	return name
 }
 
-// quote returns s as it is if it is printable and begins with no "-", else quoted.
-func quote(s string) string {
+// Quote returns s for people: as it is if it is printable and begins with no "-", else quoted.
+func Quote(s string) string {
 	if q := strconv.Quote(s); strings.HasPrefix(s, "-") || q[1:len(q)-1] != s {
 		return q
 	}

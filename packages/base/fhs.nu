@@ -20,6 +20,7 @@ export def runtime [
   let debs = (debian debs [...$roots ...$packages] --arch $arch)
   derivation {
     name: $name
+    version: "13"
     description: $description
     layout: fhs-1
     platform: $"linux-(match $arch { "arm64" => "aarch64", _ => "x86_64" })-gnu"
