@@ -19,6 +19,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
+	"github.com/MordragT/nuka/source"
 	"github.com/MordragT/nuka/source/apt"
 )
 
@@ -355,7 +356,7 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 		if err != nil {
 			return nil, err
 		}
-		added := map[string]pir.PID{r.Name: r.Root}
+		added := map[string]pir.PID{runtimeName(r): r.Root}
 		if p.Kind == pir.Env && p.Layout != "" {
 			added = p.Packages
 		}
@@ -374,6 +375,22 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 		}
 	}
 	return first, nil
+}
+
+// runtimeName returns the name that a package has in a runtime: its own, or that of the release that it is fetched from.
+func runtimeName(r *nu.Result) string {
+	if r.Name != "" {
+		return r.Name
+	}
+	for _, p := range r.Packages {
+		if p.PID != r.Root || len(p.Origins) == 0 {
+			continue
+		}
+		if o, err := source.ParseOrigin(p.Origins[0]); err == nil && o.Name != "" {
+			return foreign.AppName(o.Name)
+		}
+	}
+	return r.Root.Short()
 }
 
 // sandboxed starts the program and waits for its end.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -19,6 +18,7 @@ import (
 	"github.com/MordragT/nuka/packages"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
 )
 
 // runtimeFolders are the folders of a package set that have runtimes.
@@ -86,13 +86,11 @@ func versionOf(p nu.Package) string {
 	if p.Version != "" || len(p.Origins) == 0 {
 		return p.Version
 	}
-	var origin struct {
-		Version string `json:"version"`
-	}
-	if json.Unmarshal([]byte(p.Origins[0]), &origin) != nil {
+	o, err := source.ParseOrigin(p.Origins[0])
+	if err != nil {
 		return ""
 	}
-	return origin.Version
+	return o.Version
 }
 
 func (a *app) runtimeList() *cobra.Command {
