@@ -175,6 +175,7 @@ func (p *Process) waitInForeground() (Status, error) {
 
 func (p *Process) wait(follow bool) (Status, error) {
 	var ended *Ended
+	confirmed := 0
 	for ended == nil {
 		r, err := ReadReport(p.control)
 		if err != nil {
@@ -182,6 +183,11 @@ func (p *Process) wait(follow bool) (Status, error) {
 		}
 		switch {
 		case follow && r.Stopped != 0:
+			confirmed = 0
+			_ = p.send(AskStopped)
+		case follow && r.Still != nil && *r.Still && confirmed == 0:
+			// A terminal may have stopped this process before it read the answer, and somebody has continued it since: ask once more.
+			confirmed++
 			_ = p.send(AskStopped)
 		case follow && r.Still != nil && *r.Still:
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
