@@ -79,3 +79,12 @@ func keepTerminal() (restore func()) {
 		}
 	}
 }
+
+// stopSelf stops this process until somebody continues it. The signal stops all threads soon, not at once: this one waits for the end of the stop.
+func stopSelf() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-continued
+}
