@@ -27,10 +27,12 @@ type Status struct {
 // because a terminal sends them to the program as well; SIGHUP, SIGTERM, SIGUSR1 and SIGUSR2 are passed on.
 // If ctx is done, everything inside is killed. Errors are those of Start and Wait.
 func Run(ctx context.Context, launcher string, spec *Spec, opt *Options) (Status, error) {
+	signals := catchSignals()
+	defer signals.release()
 	p, err := Start(ctx, launcher, spec, opt)
 	if err != nil {
 		return Status{}, err
 	}
-	defer p.relay()()
+	signals.relay(p)
 	return p.waitInForeground()
 }

@@ -35,8 +35,7 @@ func Start(ctx context.Context, launcher string, spec *Spec, opt *Options) (*Pro
 	}
 	s := *spec
 	s.Extra = len(opt.Extra)
-	encoded, err := s.Encode()
-	if err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	ours, theirs, err := socketPair()
@@ -63,7 +62,7 @@ func Start(ctx context.Context, launcher string, spec *Spec, opt *Options) (*Pro
 	}
 	p.stop = context.AfterFunc(ctx, func() { _ = p.Kill() })
 	theirs.Close() // so that the end of the launcher is the end of the socket
-	if err := p.begin(&s, encoded, opt); err != nil {
+	if err := p.begin(&s, opt); err != nil {
 		_ = p.Kill()
 		_, _ = p.Wait()
 		return nil, err
@@ -108,13 +107,19 @@ func (s *Spec) spaces() *syscall.SysProcAttr {
 		Cloneflags:  flags,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: inside(s.UID, uid), HostID: uid, Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: inside(s.GID, gid), HostID: gid, Size: 1}},
-		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_TIME},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_TIME,
+			unix.CAP_DAC_OVERRIDE}, // an overlay acts on its work folder, of mode 0, as who mounted it
 	}
 }
 
 // begin lets the launcher set up the sandbox, and waits until the program runs.
-func (p *Process) begin(s *Spec, encoded []byte, opt *Options) error {
+func (p *Process) begin(s *Spec, opt *Options) error {
 	held := p.group(&s.Limits)
+	s.Limits.without(held) // what a group holds needs no limit of each process as well
+	encoded, err := s.Encode()
+	if err != nil {
+		return err
+	}
 	if opt.Prepare != nil {
 		if err := opt.Prepare(p.init.Pid); err != nil {
 			return err
@@ -147,6 +152,19 @@ func (p *Process) failed(e *SetupError) error {
 	return e
 }
 
+// without removes the limits that are held.
+func (l *Limits) without(h Held) {
+	if h.Memory != "" {
+		l.Memory = 0
+	}
+	if h.Processes != "" {
+		l.Processes = 0
+	}
+	if h.CPUs != "" {
+		l.CPUs = 0
+	}
+}
+
 // merge replaces what the launcher said about limits by what control groups hold.
 func (h *Held) merge(groups Held) {
 	for _, f := range []struct{ to, from *string }{{&h.Memory, &groups.Memory}, {&h.Processes, &groups.Processes}, {&h.CPUs, &groups.CPUs}} {
@@ -175,6 +193,7 @@ func (p *Process) waitInForeground() (Status, error) {
 
 func (p *Process) wait(follow bool) (Status, error) {
 	var ended *Ended
+	confirmed := 0
 	for ended == nil {
 		r, err := ReadReport(p.control)
 		if err != nil {
@@ -182,9 +201,14 @@ func (p *Process) wait(follow bool) (Status, error) {
 		}
 		switch {
 		case follow && r.Stopped != 0:
+			confirmed = 0
+			_ = p.send(AskStopped)
+		case follow && r.Still != nil && *r.Still && confirmed == 0:
+			// A terminal may have stopped this process before it read the answer, and somebody has continued it since: ask once more.
+			confirmed++
 			_ = p.send(AskStopped)
 		case follow && r.Still != nil && *r.Still:
-			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+			stopSelf()
 			_ = p.Signal(syscall.SIGCONT)
 		}
 		ended = r.Ended

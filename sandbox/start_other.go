@@ -37,4 +37,10 @@ func (p *Process) Missing() []string { return nil }
 
 func (p *Process) waitInForeground() (Status, error) { return p.Wait() }
 
-func (p *Process) relay() (stop func()) { return func() {} }
+type caught struct{}
+
+func catchSignals() caught { return caught{} }
+
+func (caught) relay(*Process) {}
+
+func (caught) release() {}

@@ -8,38 +8,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relay passes on signals to the program until stop is called.
-func (p *Process) relay() (stop func()) {
-	swallowed := make(chan os.Signal, 1)
-	passed := make(chan os.Signal, 16)
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGQUIT} {
-		if !signal.Ignored(s) {
-			signal.Notify(swallowed, s)
+// caught is the signals of this process while a program runs in the foreground.
+type caught struct {
+	swallowed, passed chan os.Signal
+	done, ended       chan struct{}
+}
+
+// catchSignals takes over the signals, before the program starts: a terminal may send one at any time. What is ignored stays ignored.
+func catchSignals() *caught {
+	c := &caught{swallowed: make(chan os.Signal, 1), passed: make(chan os.Signal, 16), done: make(chan struct{})}
+	notify := func(to chan os.Signal, list ...os.Signal) {
+		for _, s := range list {
+			if !signal.Ignored(s) {
+				signal.Notify(to, s)
+			}
 		}
 	}
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2} {
-		if !signal.Ignored(s) {
-			signal.Notify(passed, s)
-		}
-	}
-	done := make(chan struct{})
-	ended := make(chan struct{})
+	notify(c.swallowed, syscall.SIGINT, syscall.SIGQUIT)
+	notify(c.passed, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	return c
+}
+
+// relay passes on signals to the program until release is called, beginning with those that came before.
+func (c *caught) relay(p *Process) {
+	c.ended = make(chan struct{})
 	go func() {
-		defer close(ended)
+		defer close(c.ended)
 		for {
 			select {
-			case s := <-passed:
+			case s := <-c.passed:
 				_ = p.Signal(s)
-			case <-done:
+			case <-c.done:
 				return
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(swallowed)
-		signal.Stop(passed)
-		close(done)
-		<-ended
+}
+
+// release gives the signals back.
+func (c *caught) release() {
+	signal.Stop(c.swallowed)
+	signal.Stop(c.passed)
+	close(c.done)
+	if c.ended != nil {
+		<-c.ended
 	}
 }
 
@@ -66,4 +78,13 @@ func keepTerminal() (restore func()) {
 			_ = unix.IoctlSetPointerInt(int(tty.Fd()), unix.TIOCSPGRP, group)
 		}
 	}
+}
+
+// stopSelf stops this process until somebody continues it. The signal stops all threads soon, not at once: this one waits for the end of the stop.
+func stopSelf() {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(continued)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+	<-continued
 }

@@ -169,7 +169,8 @@ func (t *tree) file(m *sandbox.Mount) error {
 		defer unix.Close(fd)
 		return fail("write the file", m.Target, writeAll(fd, m.Content))
 	}
-	fd, err := unix.Openat(t.scratch, ".", unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, mode)
+	t.files++
+	fd, err := unix.Openat(t.scratch, fmt.Sprint(t.files), unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, mode)
 	if err != nil {
 		return fail("make the file", m.Target, err)
 	}

@@ -2,8 +2,6 @@ package inside
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -204,7 +202,7 @@ func (b *box) passSignals(pid int) {
 func (b *box) obey(pid int) {
 	buf := make([]byte, 1)
 	for {
-		n, err := b.control.Read(buf)
+		n, _ := b.control.Read(buf)
 		if n == 1 && buf[0] == sandbox.AskStopped {
 			// The kernel continues the processes of a group one after the other: give it a moment to reach the program.
 			time.Sleep(2 * time.Millisecond)
@@ -218,9 +216,6 @@ func (b *box) obey(pid int) {
 		}
 		if b.spec.Outlive {
 			return
-		}
-		if !errors.Is(err, io.EOF) {
-			fmt.Fprintln(os.Stderr, "nuka-sandbox:", err)
 		}
 		if !b.spaces {
 			b.killChildren()

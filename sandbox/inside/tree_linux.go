@@ -17,6 +17,7 @@ type tree struct {
 	own     map[uint64]bool // devices of the file systems that this process made: only there it creates folders and files
 	rootDev uint64          // the device of the root, if this process made it, or 0
 	scratch int             // the root of a file system for contents of files, or -1
+	files   int             // the number of files there
 	proc    int             // a mount of proc that is not in the tree yet, or -1
 }
 
