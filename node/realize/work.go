@@ -56,8 +56,8 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	case pir.Data:
 		m, err = w.data(ctx)
 	}
-	if err != nil {
-		return made{}, err
+	if err != nil || w.pir.Kind == pir.Env { // merge has counted the size
+		return m, err
 	}
 	for e, err := range w.g.r.o.Store.Entries(ctx, m.cid) {
 		if err != nil {
@@ -277,31 +277,6 @@ func (w *work) inputs() ([]Input, error) {
 	}
 	slices.SortFunc(inputs, func(a, b Input) int { return strings.Compare(a.Path, b.Path) })
 	return inputs, nil
-}
-
-// merge makes the environment of packages. If two packages have different files at one path, and none of them has the larger priority, that is an error.
-func (w *work) merge(ctx context.Context) (made, error) {
-	names := slices.Sorted(maps.Keys(w.pir.Packages))
-	parts := make([]part, 0, len(names))
-	refs := make([]pir.PID, 0, len(names))
-	for _, name := range names {
-		id := w.pir.Packages[name]
-		parts = append(parts, part{name, w.contents[id], w.pir.Merge[name]})
-		of, err := w.g.r.Refs(id)
-		if err != nil {
-			return made{}, err
-		}
-		refs = append(refs, of...)
-	}
-	merged, err := newUnion(ctx, w.g.r.o.Store, parts)
-	if err != nil {
-		return made{}, err
-	}
-	content, err := w.g.r.o.Store.Import(ctx, merged, &cas.ImportOptions{Lease: w.g.req.Lease})
-	if err != nil {
-		return made{}, err
-	}
-	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Merged}, nil
 }
 
 // data writes a value to a file as canonical NUON.

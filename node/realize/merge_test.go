@@ -62,6 +62,37 @@ func TestMerge(t *testing.T) {
 	f.clean()
 }
 
+// TestLayout composes a tree of two Debian packages and another package, with data that is derived from them.
+func TestLayout(t *testing.T) {
+	f := newFixture(t)
+	packages := map[string]pir.PID{
+		"netbase": f.build("netbase", "DEBIAN/control=Package: netbase; etc/protocols=p; bin/x.net=x; DEBIAN/postinst=update-alternatives --install /usr/bin/x x /bin/x.net 5", nil),
+		"libc":    f.build("libc", "DEBIAN/control=Package: libc6; lib64/ld=l; lib/x/y=y; run/empty=e", nil),
+		"tool":    f.build("tool", "bin/tool=t; share/doc/tool=d", nil),
+	}
+	p := &pir.PIR{Kind: pir.Env, Name: "env", Packages: packages, Layout: pir.LayoutFHS1}
+	id := f.add(p)
+	if _, err := f.r.Realize(t.Context(), f.request(id)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "etc/hosts=127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n; " +
+		"etc/networks=default\t\t0.0.0.0\nloopback\t127.0.0.0\nlink-local\t169.254.0.0\n\n; etc/protocols=p; run/empty=e; " +
+		"usr/bin/tool=t; usr/bin/x.net=x; usr/lib/x/y=y; usr/lib64/ld=l; usr/share/doc/tool=d"
+	if diff := cmp.Diff(want, f.text(t, id)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	root, err := f.store.CID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/x": "x.net"} {
+		if e, err := f.store.Lookup(t.Context(), root, at); err != nil || e.Target != target {
+			t.Errorf("%s: got %+v, %v, want a link to %s", at, e, err, target)
+		}
+	}
+	f.clean()
+}
+
 // text returns the files of a package with their texts.
 func (f *fixture) text(t *testing.T, id pir.PID) string {
 	t.Helper()
