@@ -60,6 +60,7 @@ type app struct {
 	*terminal
 	home    protocol.Home
 	user    string // the user's home folder
+	system  string // the root of system-wide settings, such as etc/apt; "" reads none
 	set     string // folder of the package set; "" is the embedded set
 	json    bool
 	offline bool
@@ -80,7 +81,7 @@ func newApp(t *terminal) (*app, error) {
 			return nil, err
 		}
 	}
-	return &app{terminal: t, home: home, user: user}, nil
+	return &app{terminal: t, home: home, user: user, system: "/"}, nil
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {

