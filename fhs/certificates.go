@@ -29,6 +29,9 @@ type certificate struct {
 
 // trusted returns the files of trusted certificates, in the order of their paths. Links are none.
 func (c *composition) trusted() ([]certificate, error) {
+	if c.certs != nil {
+		return c.certs, nil
+	}
 	var all []certificate
 	for at, p := range c.places {
 		if p.Kind == File && strings.HasPrefix(at, certificatesFrom+"/") && strings.HasSuffix(at, ".crt") {
@@ -51,6 +54,7 @@ func (c *composition) trusted() ([]certificate, error) {
 			return nil, protocol.Errorf(protocol.Exhausted, "environment: the certificates in %s have more than %d bytes", certificatesFrom, maxBundle)
 		}
 	}
+	c.certs = all
 	return all, nil
 }
 
@@ -209,7 +213,7 @@ func canonicalText(v asn1.RawValue) asn1.RawValue {
 // javaCertificates makes the key store of Java's trusted certificates, if a package has its folder.
 func javaCertificates(c *composition) error {
 	const folder = certificatesTo + "/java"
-	if p := c.places[folder]; p == nil || p.Kind != Dir {
+	if p := c.places[folder]; p.Entry == nil || p.Kind != Dir {
 		return nil
 	}
 	all, err := c.trusted()
@@ -218,7 +222,8 @@ func javaCertificates(c *composition) error {
 	}
 	var entries []jksEntry
 	for _, one := range all {
-		if der := derOf(one.text); der != nil {
+		der := derOf(one.text)
+		if _, ok := subjectHash(der); ok { // Java reads no store that has a broken certificate
 			entries = append(entries, jksEntry{strings.ToLower("debian:" + one.name), der})
 		}
 	}
