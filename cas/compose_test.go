@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -25,10 +27,18 @@ func moved(t *testing.T, s *cas.Store, root cid.CID, tree fstest.MapFS) ([]cas.P
 	return pieces, want
 }
 
-// A collection has found what is live, and then a tree is composed of dead ones: their files stay. When the collection has removed them, that is
-// not possible any more.
+// A collection has found what is live, and then a tree is composed of dead ones, which takes until the collection has ended: their files stay. When
+// the collection has removed them before, that is not possible any more.
 func TestComposeWhileCollected(t *testing.T) {
-	s := castest.Open(t, t.TempDir(), nil)
+	var armed atomic.Bool
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	s := castest.Open(t, t.TempDir(), &cas.Options{Failpoint: func(step disk.Step, _ string) error {
+		if step == disk.StepCreate && armed.CompareAndSwap(true, false) {
+			close(begun)
+			<-proceed
+		}
+		return nil
+	}})
 	tree, other := castest.Tree(), fstest.MapFS{"other/x": {Data: []byte("of the other"), Mode: 0o755}, "other/y": {Data: []byte("plain"), Mode: 0o644}}
 	root, err := s.Import(t.Context(), tree, nil)
 	must(t, err)
@@ -36,32 +46,36 @@ func TestComposeWhileCollected(t *testing.T) {
 	must(t, err)
 	pieces, want := moved(t, s, root, tree)
 	gonePieces, _ := moved(t, s, gone, other)
+	pieces = append(pieces, cas.Piece{Entry: cas.Entry{Path: "new", Kind: cas.File}, Data: []byte("a new file")})
+	want["new"] = &fstest.MapFile{Data: []byte("a new file"), Mode: 0o644}
 	lease := s.Lease("a test")
 	defer lease.Release()
 	var composed cid.CID
-	calls, refused := 0, false
+	var failed error
+	var composing sync.WaitGroup
+	calls := 0
 	_, err = s.Collect(t.Context(), &cas.CollectOptions{Progress: func(cas.Collected) {
 		if calls++; calls == 1 {
-			var err error
-			composed, err = s.Compose(t.Context(), pieces, &cas.ComposeOptions{Parts: []cid.CID{root}, Lease: lease})
-			must(t, err)
-		}
-		if ok, err := s.Has(gone); err == nil && !ok && !refused {
-			refused = true
-			if _, err := s.Compose(t.Context(), gonePieces, &cas.ComposeOptions{Parts: []cid.CID{gone}}); !errors.Is(err, cas.ErrNotFound) {
-				t.Errorf("of a tree that is gone: got %v", err)
-			}
+			armed.Store(true)
+			composing.Go(func() {
+				composed, failed = s.Compose(t.Context(), pieces, &cas.ComposeOptions{Parts: []cid.CID{root}, Lease: lease})
+			})
+			<-begun
 		}
 	}})
-	must(t, err)
-	if !refused {
-		t.Error("the test did not see the other tree go")
+	close(proceed)
+	composing.Wait()
+	must(t, errors.Join(err, failed))
+	if ok, err := s.Has(gone); ok || err != nil {
+		t.Errorf("the other tree is there (%v)", err)
+	}
+	if _, err := s.Compose(t.Context(), gonePieces, &cas.ComposeOptions{Parts: []cid.CID{gone}}); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("of a tree that is gone: got %v", err)
 	}
 	castest.CheckTree(t, castest.OnDisk{Store: s}, composed, want)
-	missing, err := s.Missing(t.Context(), composed)
-	if must(t, err); len(missing) > 0 {
-		t.Errorf("missing: %v", missing)
-	}
+	_, err = s.Collect(t.Context(), nil)
+	must(t, err)
+	castest.CheckTree(t, castest.OnDisk{Store: s}, composed, want) // the caller's lease
 	castest.Check(t, s)
 }
 
@@ -142,7 +156,9 @@ func TestComposeStepFails(t *testing.T) {
 
 // TestComposeLimits composes trees beyond the limits of the store.
 func TestComposeLimits(t *testing.T) {
-	file := func(at string) cas.Piece { return cas.Piece{Entry: cas.Entry{Path: at, Kind: cas.File}, Data: []byte("12345")} }
+	file := func(at string) cas.Piece {
+		return cas.Piece{Entry: cas.Entry{Path: at, Kind: cas.File}, Data: []byte("12345")}
+	}
 	for name, c := range map[string]struct {
 		limits cid.Limits
 		pieces []cas.Piece

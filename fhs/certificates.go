@@ -25,6 +25,8 @@ const (
 type certificate struct {
 	at, name string // its path in the tree, and its name in certificatesTo
 	text     []byte
+	der      []byte // of the first one in it; nil if that is broken
+	hash     string // of its subject
 }
 
 // trusted returns the files of trusted certificates, in the order of their paths. Links are none.
@@ -50,6 +52,11 @@ func (c *composition) trusted() ([]certificate, error) {
 			text = append(slices.Clone(text), '\n')
 		}
 		all[i].text = text
+		if der := derOf(text); der != nil {
+			if hash, ok := subjectHash(der); ok {
+				all[i].der, all[i].hash = der, hash
+			}
+		}
 		if total += len(text); total > maxBundle {
 			return nil, protocol.Errorf(protocol.Exhausted, "environment: the certificates in %s have more than %d bytes", certificatesFrom, maxBundle)
 		}
@@ -73,10 +80,8 @@ func certificates(c *composition) error {
 		if !c.link(certificatesTo+"/"+one.name, one.at) {
 			continue
 		}
-		if der := derOf(one.text); der != nil {
-			if hash, ok := subjectHash(der); ok {
-				hashed = append(hashed, named{one.name, hash})
-			}
+		if one.der != nil {
+			hashed = append(hashed, named{one.name, one.hash})
 		}
 	}
 	slices.SortFunc(hashed, func(a, b named) int { return strings.Compare(a.name, b.name) })
@@ -222,9 +227,8 @@ func javaCertificates(c *composition) error {
 	}
 	var entries []jksEntry
 	for _, one := range all {
-		der := derOf(one.text)
-		if _, ok := subjectHash(der); ok { // Java reads no store that has a broken certificate
-			entries = append(entries, jksEntry{strings.ToLower("debian:" + one.name), der})
+		if one.der != nil { // Java reads no store that has a broken certificate
+			entries = append(entries, jksEntry{strings.ToLower("debian:" + one.name), one.der})
 		}
 	}
 	c.derive(folder+"/cacerts", Entry{Kind: File, Data: encodeJKS(entries)})

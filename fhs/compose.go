@@ -31,8 +31,7 @@ type composition struct {
 	debs  []*deb
 	notes []string
 
-	parents map[string]bool // folders with entries, once anyBelow has been called
-	certs   []certificate   // once trusted has been called
+	certs []certificate // once trusted has been called
 }
 
 // Compose makes the tree of the layout fhs-1. The error about two packages that differ at a path names both.
@@ -225,10 +224,12 @@ var externallyManaged = regexp.MustCompile(`^usr/lib/python3[^/]*/EXTERNALLY-MAN
 func (c *composition) leaveOut() {
 	used := map[string]bool{}
 	for at, p := range c.places {
-		if head, rest := first(at); rest != "" && p.Kind != Dir || rest == "" && p.Kind != Dir {
-			used[head] = true
+		if p.Kind == Dir {
+			continue
 		}
-		if externallyManaged.MatchString(at) {
+		head, _ := first(at)
+		used[head] = true
+		if strings.HasSuffix(at, "/EXTERNALLY-MANAGED") && externallyManaged.MatchString(at) {
 			delete(c.places, at)
 		}
 	}

@@ -236,6 +236,16 @@ func TestOrder(t *testing.T) {
 			t.Fatalf("-first +other\n%s", diff)
 		}
 	}
+	for i := range 4 {
+		a, b := s.deb("a", map[string]string{"usr/x": "a"}), s.deb("b", map[string]string{"usr/x": "b"})
+		list := []Package{a, b}
+		if i%2 == 0 {
+			list = []Package{b, a}
+		}
+		if _, err := s.compose(t, list...); err == nil || !strings.Contains(err.Error(), "a and b both have usr/x") {
+			t.Errorf("got %v", err)
+		}
+	}
 	if want["usr/share/x"] != "x5" || want["usr/bin/tool"] != "-> tool.4" {
 		t.Errorf("got %v", want)
 	}

@@ -135,7 +135,7 @@ func shells(c *composition) error {
 	}
 	files := []string{template}
 	for at := range c.places {
-		if path.Dir(at) == more {
+		if name, below := strings.CutPrefix(at, more+"/"); below && !strings.Contains(name, "/") {
 			files = append(files, at)
 		}
 	}
@@ -202,15 +202,15 @@ func folders(c *composition) error {
 
 // anyBelow reports whether the tree has anything below a folder.
 func (c *composition) anyBelow(dir string) bool {
-	if c.parents == nil {
-		c.parents = make(map[string]bool, 1+len(c.places)/4)
-		for at := range c.places {
-			if i := strings.LastIndexByte(at, '/'); i > 0 {
-				c.parents[at[:i]] = true
-			}
+	if c.places[dir].Entry == nil {
+		return false
+	}
+	for at := range c.places {
+		if len(at) > len(dir) && at[len(dir)] == '/' && at[:len(dir)] == dir {
+			return true
 		}
 	}
-	return c.parents[dir]
+	return false
 }
 
 // programs notes the files that scripts make with programs of the tree, which no step makes: programs read them for speed, or to show more.

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -46,7 +47,7 @@ func TestOracle(t *testing.T) {
 		debs = t.TempDir()
 	}
 	s := castest.Open(t, t.TempDir(), nil)
-	packages, o := oraclePackages(t, s, debs)
+	packages, o := oraclePackages(t, s, debs, "")
 	root, tree, err := compose(t.Context(), s, pir.LayoutFHS1, packages, o)
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +99,8 @@ func TestOracle(t *testing.T) {
 	}
 }
 
-// oraclePackages fetches the packages that debs lacks, and imports them.
-func oraclePackages(t *testing.T, s *cas.Store, debs string) ([]fhs.Package, *cas.ComposeOptions) {
+// oraclePackages fetches the packages of a set that debs lacks, and imports them. The set "" has all packages.
+func oraclePackages(t testing.TB, s *cas.Store, debs, set string) ([]fhs.Package, *cas.ComposeOptions) {
 	t.Helper()
 	list, err := os.ReadFile("testdata/oracle/packages.txt")
 	if err != nil {
@@ -111,9 +112,10 @@ func oraclePackages(t *testing.T, s *cas.Store, debs string) ([]fhs.Package, *ca
 	}
 	f := source.New(&source.Options{Client: &source.Client{Home: home, System: "/", Getenv: os.Getenv}})
 	lines := strings.Split(strings.TrimSpace(string(list)), "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return set != "" && !strings.HasSuffix(line, " "+set) })
 	packages, parts := make([]fhs.Package, len(lines)), make([]cid.CID, len(lines))
 	work := func(i int) error {
-		p := strings.Fields(lines[i]) // name, version, architecture, path, hash
+		p := strings.Fields(lines[i]) // name, version, architecture, path, hash, perhaps a set
 		packages[i].Name = p[0]
 		deb := filepath.Join(debs, p[0]+".deb")
 		hash, err := pir.ParseHash(p[4])
@@ -313,3 +315,46 @@ func trustedIn(t *testing.T, b []byte) map[string]string {
 	return all
 }
 
+// BenchmarkComposePython composes the set "python" of testdata/oracle/packages.txt, base and python3 with pip: in a store that was just opened, then
+// again and again. NUKA_DEBS names the folder of the packages; without it there is nothing to compose.
+func BenchmarkComposePython(b *testing.B) {
+	debs := os.Getenv("NUKA_DEBS")
+	if debs == "" {
+		b.Skip("NUKA_DEBS names no folder of packages")
+	}
+	dir := b.TempDir()
+	s, err := cas.Open(dir, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	packages, o := oraclePackages(b, s, debs, "python")
+	first, least := time.Duration(0), time.Hour
+	for n := 0; b.Loop(); n++ {
+		if n == 0 {
+			b.StopTimer()
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			if s, err = cas.Open(dir, nil); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+		start := time.Now()
+		_, tree, err := compose(b.Context(), s, pir.LayoutFHS1, packages, o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(start)
+		if n == 0 {
+			first = took
+			b.Logf("%d packages, %d entries, %d bytes", len(packages), len(tree.Entries), tree.Size)
+		}
+		least = min(least, took)
+	}
+	b.ReportMetric(first.Seconds()*1000, "ms-first")
+	b.ReportMetric(least.Seconds()*1000, "ms-least")
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
