@@ -1,0 +1,18 @@
+//go:build !linux
+
+package bus
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/MordragT/nuka/protocol"
+)
+
+// Serve returns an error: sandboxes exist on Linux only.
+func Serve(context.Context, *net.UnixListener, string, *Policy, *slog.Logger) error {
+	return protocol.Errorf(protocol.Unsupported, "this system has no sandbox, and no session bus to filter")
+}
+
+func closeFiles([]int) {}
