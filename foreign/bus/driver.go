@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,6 +42,9 @@ func (s *session) callBus(m *message) error {
 	var err error
 	if strings.HasPrefix(c.signature, "s") && m.signature == c.signature {
 		arg, err = m.argument()
+		if rule := strings.HasSuffix(m.member, "Match"); err == nil && !rule && !isName(arg) {
+			err = errors.New("no name") // and not for the log
+		}
 	}
 	switch {
 	case !ok || m.iface != "" && m.iface != c.iface:
@@ -98,7 +102,7 @@ func (s *session) nameHasOwner(m *message, name string) error {
 	if m.flags&flagNoReply != 0 {
 		return nil
 	}
-	no := s.answer(m, reply)
+	no := s.answer(m, kindReply)
 	no.signature, no.body = "b", m.order.AppendUint32(nil, 0)
 	return s.toClient(no)
 }
@@ -158,7 +162,7 @@ func (s *session) addMatch(m *message, rule string) error {
 	quiet := m.flags&flagNoReply != 0
 	m.flags &^= flagNoReply // the filter must learn whether the bus accepted the rule
 	return s.forward(m, func(r *message) error {
-		if r.kind == failed {
+		if r.kind == kindError {
 			s.forget(rule)
 		}
 		if quiet {
@@ -195,7 +199,7 @@ func (s *session) forget(rule string) bool {
 // listNames passes a question for names, and leaves the visible ones in the reply.
 func (s *session) listNames(m *message, _ string) error {
 	return s.forward(m, func(r *message) error {
-		if r.kind == reply {
+		if r.kind == kindReply {
 			names, err := (&cursor{b: r.body, order: r.order}).strings()
 			if err != nil || r.signature != "as" {
 				r.close()
@@ -213,7 +217,7 @@ func (s *session) credentials(m *message, name string) error {
 		return s.hide(m, name, "NameHasNoOwner", See)
 	}
 	return s.forward(m, func(r *message) error {
-		if r.kind == reply {
+		if r.kind == kindReply {
 			body, err := fewCredentials(r)
 			if err != nil {
 				r.close()

@@ -9,10 +9,10 @@ import (
 
 // The kinds of messages.
 const (
-	call   = 1
-	reply  = 2
-	failed = 3
-	signal = 4
+	kindCall   = 1
+	kindReply  = 2
+	kindError  = 3
+	kindSignal = 4
 )
 
 // The flags that the filter itself looks at. Others pass as they are, as the specification asks.
@@ -204,13 +204,13 @@ func (m *message) field(code byte, c *cursor) error {
 func (m *message) check() error {
 	ok := true
 	switch m.kind {
-	case call:
+	case kindCall:
 		ok = m.path != "" && m.member != ""
-	case reply:
+	case kindReply:
 		ok = m.replySerial != 0
-	case failed:
+	case kindError:
 		ok = m.replySerial != 0 && m.errorName != ""
-	case signal:
+	case kindSignal:
 		ok = m.path != "" && m.iface != "" && m.member != ""
 	}
 	if !ok {

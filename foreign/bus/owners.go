@@ -12,7 +12,7 @@ import (
 // welcome gets the reply to Hello, and then asks the bus who owns the visible names. From then on the bus tells the filter of each change before it
 // passes a message of the new owner.
 func (s *session) welcome(r *message) error {
-	if r.kind == failed {
+	if r.kind == kindError {
 		return errors.Join(s.toClient(r), errors.New("the bus refuses Hello"))
 	}
 	unique, err := r.argument()
@@ -28,7 +28,7 @@ func (s *session) welcome(r *message) error {
 	}
 	for _, rule := range ownerRules(s.policy) {
 		if err := s.question("AddMatch", rule, func(r *message) error {
-			if r.kind == failed {
+			if r.kind == kindError {
 				return errors.New("the bus refuses to tell who owns a name")
 			}
 			return nil
@@ -38,7 +38,7 @@ func (s *session) welcome(r *message) error {
 	}
 	return s.question("ListNames", "", func(r *message) error {
 		names, err := (&cursor{b: r.body, order: r.order}).strings()
-		if err != nil || r.kind == failed || r.signature != "as" {
+		if err != nil || r.kind == kindError || r.signature != "as" {
 			return fmt.Errorf("the bus does not list names: %w", err)
 		}
 		for _, name := range names {
@@ -46,7 +46,7 @@ func (s *session) welcome(r *message) error {
 				continue
 			}
 			err := s.question("GetNameOwner", name, func(r *message) error {
-				if owner, err := r.argument(); err == nil && r.kind == reply {
+				if owner, err := r.argument(); err == nil && r.kind == kindReply {
 					s.setOwner(name, owner)
 				}
 				return nil
@@ -81,7 +81,7 @@ func ownerRules(p *Policy) []string {
 
 // question sends a question of the filter itself to the bus. When the last question is answered, the session is ready.
 func (s *session) question(member, arg string, then func(*message) error) error {
-	m := &message{order: littleEndian, kind: call, path: busPath, iface: busName, member: member, destination: busName}
+	m := &message{order: littleEndian, kind: kindCall, path: busPath, iface: busName, member: member, destination: busName}
 	if arg != "" {
 		m.signature, m.body = "s", appendString(nil, m.order, arg)
 	}
@@ -126,11 +126,11 @@ func (s *session) learn(unique string, calls bool) {
 // fromBus decides about a message of the bus, and owns it. After an error the connection ends.
 func (s *session) fromBus(m *message) error {
 	switch m.kind {
-	case reply, failed:
+	case kindReply, kindError:
 		return s.busReplies(m)
-	case call:
+	case kindCall:
 		return s.peerCalls(m)
-	case signal:
+	case kindSignal:
 		if s.hears(m) {
 			return s.toClient(m)
 		}
@@ -186,7 +186,7 @@ func (s *session) peerCalls(m *message) error {
 	if m.flags&flagNoReply != 0 {
 		return nil
 	}
-	no := &message{order: m.order, kind: failed, flags: flagNoReply, replySerial: m.serial, destination: m.sender, errorName: errPrefix + "LimitsExceeded", signature: "s"}
+	no := &message{order: m.order, kind: kindError, flags: flagNoReply, replySerial: m.serial, destination: m.sender, errorName: errPrefix + "LimitsExceeded", signature: "s"}
 	no.body = appendString(nil, no.order, "the program answers too few of its calls")
 	return s.send(no)
 }

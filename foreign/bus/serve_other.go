@@ -16,3 +16,11 @@ func Serve(context.Context, *net.UnixListener, string, *Policy, *slog.Logger) er
 }
 
 func closeFiles([]int) {}
+
+// StartDocuments returns an error, as Serve does.
+func StartDocuments(context.Context, string) (string, error) {
+	return "", protocol.Errorf(protocol.Unsupported, "this system has no document portal")
+}
+
+// Main returns 1, as Serve returns an error.
+func Main([]string) int { return 1 }

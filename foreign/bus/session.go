@@ -121,7 +121,7 @@ func (s *session) isCaller(name string) bool {
 // fromClient decides about a message of the program, and owns it. After an error the connection ends.
 func (s *session) fromClient(m *message) error {
 	m.sender = "" // the bus sets it
-	if hello := m.kind == call && m.destination == busName && m.member == "Hello"; hello == s.greeted {
+	if hello := m.kind == kindCall && m.destination == busName && m.member == "Hello"; hello == s.greeted {
 		defer m.close()
 		if hello {
 			return s.refuse(m, "Failed", "Hello was sent before")
@@ -129,11 +129,11 @@ func (s *session) fromClient(m *message) error {
 		return errors.New("the first message is not Hello")
 	}
 	switch m.kind {
-	case call:
+	case kindCall:
 		return s.clientCalls(m)
-	case reply, failed:
+	case kindReply, kindError:
 		return s.clientReplies(m)
-	case signal:
+	case kindSignal:
 		if m.destination == "" || s.mayCall(m) {
 			return s.send(m)
 		}
@@ -240,7 +240,7 @@ func (s *session) refuse(to *message, name, format string, args ...any) error {
 	if to.flags&flagNoReply != 0 {
 		return nil
 	}
-	m := s.answer(to, failed)
+	m := s.answer(to, kindError)
 	m.errorName, m.signature = errPrefix+name, "s"
 	m.body = appendString(nil, m.order, fmt.Sprintf(format, args...))
 	return s.toClient(m)
