@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -34,6 +35,17 @@ const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
 </busconfig>
 `
 
+// folder returns a new folder with a short path: that of a socket has at most 107 bytes.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "bus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // daemon starts a session bus of its own for a test, and returns its address.
 func daemon(t testing.TB) string {
 	t.Helper()
@@ -41,7 +53,7 @@ func daemon(t testing.TB) string {
 	if err != nil {
 		skip.Wall(t, "dbus-daemon is missing: apt install dbus")
 	}
-	dir := t.TempDir()
+	dir := folder(t)
 	services := filepath.Join(dir, "services")
 	if err := os.Mkdir(services, 0o700); err != nil {
 		t.Fatal(err)
@@ -95,7 +107,7 @@ func (j *journal) String() string {
 // proxy starts a filter for a bus, and returns its address and its log.
 func proxy(t testing.TB, address string, p *Policy) (string, *journal) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "filter")
+	path := filepath.Join(folder(t), "filter")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
@@ -182,10 +194,13 @@ func say(conn *dbus.Conn, name string) error {
 	return err
 }
 
-// errorName returns the name of an error of the bus; "" for nil.
+// errorName returns the name of an error of the bus; "ok" for nil.
 func errorName(err error) string {
 	if err == nil {
-		return ""
+		return "ok"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer"
 	}
 	if e, ok := err.(dbus.Error); ok { //nolint:errorlint // godbus returns it as it is
 		return strings.TrimPrefix(e.Name, errPrefix)
@@ -193,35 +208,18 @@ func errorName(err error) string {
 	return err.Error()
 }
 
-func TestCalls(t *testing.T) {
+func TestRefusalsAreLogged(t *testing.T) {
 	bus := daemon(t)
-	talk := peer(t, bus, "org.test.Talk")
-	see := peer(t, bus, "org.test.See")
-	hidden := peer(t, bus, "org.test.Hidden")
-	peer(t, bus, "org.wide.Name", "org.wider")
-	peer(t, bus, "org.freedesktop.systemd1", "org.freedesktop.impl.portal.PermissionStore")
+	peer(t, bus, "org.test.Hidden")
 	filter, log := proxy(t, bus, policy())
 	c := client(t, filter)
-	for _, test := range []struct{ name, want string }{
-		{"org.test.Talk", ""},
-		{"org.wide.Name", ""},
-		{talk.Names()[0], ""},
-		{"org.test.See", "AccessDenied"},
-		{see.Names()[0], "AccessDenied"},
-		{"org.test.Hidden", "ServiceUnknown"},
-		{hidden.Names()[0], "ServiceUnknown"},
-		{"org.wider", "ServiceUnknown"},
-		{"org.freedesktop.systemd1", "ServiceUnknown"},
-		{"org.freedesktop.impl.portal.PermissionStore", "ServiceUnknown"},
-		{"org.test.Nobody", "ServiceUnknown"},
-	} {
-		if got := errorName(say(c, test.name)); got != test.want {
-			t.Errorf("call %s: got %q, want %q", test.name, got, test.want)
+	for range 3 {
+		if got := errorName(say(c, "org.test.Hidden")); got != "ServiceUnknown" {
+			t.Fatal(got)
 		}
 	}
-	for _, want := range []string{"name=org.test.Hidden interface=org.test.Echo member=Echo permission=dbus=org.test.Hidden:talk", "name=org.test.See"} {
-		if !strings.Contains(strings.ReplaceAll(log.String(), `"`, ""), want) {
-			t.Errorf("the log has no line with %q: %s", want, log)
-		}
+	const want = `msg="refused a D-Bus call" name=org.test.Hidden interface=org.test.Echo member=Echo permission=dbus=org.test.Hidden:talk`
+	if got := strings.ReplaceAll(log.String(), `"dbus=org.test.Hidden:talk"`, "dbus=org.test.Hidden:talk"); strings.Count(got, want) != 1 {
+		t.Errorf("got the log %s, want one line with %s", got, want)
 	}
 }

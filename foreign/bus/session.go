@@ -159,8 +159,14 @@ func (s *session) clientCalls(m *message) error {
 	}
 	defer m.close()
 	s.refused.add("a D-Bus call", m, m.destination, missing(m.destination, Talk))
-	if m.destination != "" && s.visible(m.destination) {
+	if m.destination == "" {
+		return s.refuse(m, "AccessDenied", "a call needs a destination")
+	}
+	if s.visible(m.destination) {
 		return s.refuse(m, "AccessDenied", "this program may not call %s.%s of %s", m.iface, m.member, m.destination)
+	}
+	if isUnique(m.destination) {
+		return s.refuse(m, "NameHasNoOwner", "no peer that this program may see has the name %s", m.destination)
 	}
 	return s.refuse(m, "ServiceUnknown", "the name %s has no owner, or this program lacks the permission to call it", m.destination)
 }
