@@ -233,7 +233,7 @@ var decisions = []struct {
 		return s.wait(s.hidden, busName+".NameOwnerChanged")
 	}},
 	{"call a peer that released the granted name", "NameHasNoOwner", "ok", func(s *scene) string {
-		if got := s.call(unique(s.talk), "/org/test", echoes, "x"); got != "" {
+		if got := s.call(unique(s.talk), "/org/test", echoes, "x"); got != "ok" {
 			return got
 		}
 		for _, name := range []string{"org.test.Talk", "org.wide.Name"} {
