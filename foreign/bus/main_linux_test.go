@@ -2,6 +2,7 @@ package bus
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,10 +14,20 @@ import (
 	"time"
 )
 
-// TestMain is the program of the filter, if a test starts it so.
+// TestMain is the program of the filter, or a program in a sandbox, if a test starts it so.
 func TestMain(m *testing.M) {
-	if os.Getenv("BUS_FILTER") != "" {
+	if os.Getenv("BUS_ROOT") != "" {
+		if err := enterRoot(); err != nil {
+			fmt.Fprintln(os.Stderr, "enter the root:", err)
+			os.Exit(1)
+		}
+	}
+	switch {
+	case os.Getenv("BUS_FILTER") != "":
 		os.Exit(Main(os.Args[1:]))
+	case os.Getenv("BUS_INSIDE") != "":
+		insideProgram(os.Args[1], os.Args[2])
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
