@@ -118,8 +118,14 @@ func (s *session) setOwner(name, owner string) {
 
 // learn notes a unique name that the program has seen, and whether that peer called the program.
 func (s *session) learn(unique string, calls bool) {
-	if _, ok := s.known[unique]; ok || len(s.known) < maxPeers {
-		s.known[unique] = s.known[unique] || calls
+	s.known[unique] = s.known[unique] || calls
+	for name := range s.known {
+		if len(s.known) <= maxPeers {
+			return
+		}
+		if name != unique {
+			delete(s.known, name) // the bus does not tell of the end of each
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (q *queue) push(m *message) error {
 		err = errSlow
 	default:
 		q.all = append(q.all, m)
-		q.bytes += len(m.body) + fixedSize
+		q.bytes += weight(m)
 		q.files += len(m.files)
 		q.more.Signal()
 		return nil
@@ -85,10 +85,13 @@ func (q *queue) pop() *message {
 	m := q.all[0]
 	q.all[0] = nil
 	q.all = q.all[1:]
-	q.bytes -= len(m.body) + fixedSize
+	q.bytes -= weight(m)
 	q.files -= len(m.files)
 	return m
 }
+
+// weight returns about the number of bytes that a message takes.
+func weight(m *message) int { return m.cost + len(m.body) + 512 }
 
 // close lets pop return what the queue holds and then nil.
 func (q *queue) close() {
