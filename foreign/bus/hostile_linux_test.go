@@ -341,31 +341,6 @@ func TestDescriptors(t *testing.T) {
 	settle(t, "open files after wrong numbers of descriptors", before, func() int { return openFiles(t) })
 }
 
-// TestHandshake checks what is no handshake, and that nothing before its end reaches the bus.
-func TestHandshake(t *testing.T) {
-	bus := daemon(t)
-	filter, _ := proxy(t, bus, policy())
-	for said, want := range map[string]string{
-		"AUTH EXTERNAL\r\n": "",
-		"\x00BEGIN\r\n":     "",
-		"\x00AUTH EXTERNAL 30\r\nBEGIN \r\nBEGIN\t\r\n begin\r\n": "OK ",
-		"\x00AUTH ANONYMOUS\r\n":                                  "REJECTED EXTERNAL",
-		"\x00AUTH DBUS_COOKIE_SHA1 30\r\n":                        "REJECTED EXTERNAL",
-		"\x00AUTH EXTERNAL zz\r\n":                                "REJECTED EXTERNAL",
-		"\x00AUTH\r\n":                                            "REJECTED EXTERNAL",
-		"\x00" + strings.Repeat("x", 100_000):                     "",
-		"\x00" + strings.Repeat("AUTH\r\n", 1000):                 "REJECTED EXTERNAL",
-	} {
-		r := dialSilent(t, filter)
-		_, _ = io.WriteString(r.conn, said)
-		_ = r.conn.CloseWrite()
-		got, err := io.ReadAll(r.conn)
-		if first, _, _ := strings.Cut(string(got), "\r\n"); !strings.HasPrefix(first, want) || want == "" && len(got) > 0 {
-			t.Errorf("%.40q: got %q, %v, want %q", said, got, err, want)
-		}
-	}
-}
-
 // TestHalfMessage checks that a program that never completes its message costs what it sent, and delays no other connection.
 func TestHalfMessage(t *testing.T) {
 	bus := daemon(t)

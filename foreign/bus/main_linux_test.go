@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 	case os.Getenv("BUS_INSIDE") != "":
 		insideProgram(os.Args[1], os.Args[2])
 		os.Exit(0)
+	case os.Getenv("BUS_DIAL") != "":
+		os.Exit(dialOnly(os.Args[1]))
 	}
 	os.Exit(m.Run())
 }
