@@ -44,18 +44,12 @@ require (
 )
 
 require (
-<<<<<<< HEAD
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	go.uber.org/goleak v1.3.0
 )
 
 require github.com/cloudflare/circl v1.6.3 // indirect
-=======
-	github.com/hanwen/go-fuse/v2 v2.12.1
-	go.uber.org/goleak v1.3.0
-)
->>>>>>> bus
 
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect
