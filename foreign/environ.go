@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/sandbox"
 )
 
 // passed are the variables of the caller that each program gets: they tell of the terminal and the user's language, and of nothing else.
@@ -39,4 +41,12 @@ func (l *Layout) Dir(here string) string {
 		}
 	}
 	return l.Env["HOME"]
+}
+
+// AddBus gives the program a socket of a filter as its session bus, and the file by which toolkits know that they are in a sandbox and use the portals.
+func (l *Layout) AddBus(b *Box, socket string, info []byte) {
+	inside := runtimeDir(b.UID) + "/bus"
+	l.add(sandbox.Mount{Kind: sandbox.RW, Source: socket, Target: inside})
+	l.add(sandbox.Mount{Kind: sandbox.File, Content: info, Target: "/.flatpak-info"})
+	l.Env["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=" + inside
 }

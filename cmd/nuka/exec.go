@@ -34,6 +34,7 @@ files of this machine, no devices and no network, unless a permission gives them
   files=DIR            DIR with everything below it; files=DIR:ro only to read, files=DIR:create makes it first
   device=NAME          a group of devices: dri (graphics), input, kvm, serial, usb, video
   socket=NAME          a service of the session: wayland, x11, pulseaudio, ssh-auth, gpg-agent, cups
+  dbus=NAME            talk to NAME on the session bus; dbus=NAME:see only to see it, dbus=NAME:own to be it
 
 The home folder belongs to an application, the program or the runtime, and stays. --app names another one. nuka permissions shows and keeps permissions.
 Before a program starts, exec finds the libraries that it needs and names those that the runtime does not have; --auto adds their packages.`,
@@ -103,6 +104,13 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	layout, err := a.prepareForeign(ctx, client, box, results, words, o)
 	if err != nil {
 		return err
+	}
+	if wantsBus(box.Grants) {
+		stop, err := a.startFilter(ctx, launcher, layout, box)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	for _, note := range layout.Notes {
 		a.say("%s", printable(note))
@@ -247,7 +255,7 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 	in, _ := a.in.(*os.File)
 	out, _ := a.outFile().(*os.File)
 	errs, _ := a.err.(*os.File)
-	status, err := sandbox.Run(ctx, launcher, spec, &sandbox.Options{Stdin: in, Stdout: out, Stderr: errs})
+	status, err := sandbox.Run(context.WithoutCancel(ctx), launcher, spec, &sandbox.Options{Stdin: in, Stdout: out, Stderr: errs})
 	if err != nil {
 		return sandboxError(err)
 	}

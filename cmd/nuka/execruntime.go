@@ -168,4 +168,3 @@ func runtimeName(r *nu.Result) string {
 	}
 	return r.Root.Short()
 }
-

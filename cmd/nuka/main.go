@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/foreign/bus"
 	"github.com/MordragT/nuka/profile"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -27,6 +28,9 @@ func run(t *terminal, args []string) int {
 	context.AfterFunc(ctx, stop)
 	if len(args) > 0 && args[0] == profile.LaunchCommand {
 		return t.launch(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == filterCommand {
+		return bus.Main(args[1:])
 	}
 	asJSON := wantsJSON(args)
 	root, err := newRoot(t)

@@ -26,7 +26,7 @@ const (
 // Errors: code Invalid or Denied if the address or the policy is wrong, Unavailable if the listener fails.
 func Serve(ctx context.Context, listener *net.UnixListener, address string, policy *Policy, log *slog.Logger) error {
 	defer listener.Close()
-	socket, err := socketOf(address)
+	socket, err := SocketOf(address)
 	if err != nil {
 		return err
 	}

@@ -6,10 +6,11 @@ import (
 	"maps"
 	"net"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/MordragT/nuka/foreign/bus"
 )
 
 // A Kind is the sort of thing that a permission is about.
@@ -54,27 +55,6 @@ var Sockets = map[string]string{
 }
 
 var accesses = map[Kind][]string{Files: {"ro", "rw", "create"}, DBus: {"see", "talk", "own"}}
-
-// busName matches a well-known name, or a beginning of one with ".*" (D-Bus Specification, Valid Names).
-var busName = regexp.MustCompile(`^[A-Za-z_-][A-Za-z0-9_-]*([.][A-Za-z_-][A-Za-z0-9_-]*)+([.][*])?$`)
-
-// neverBus are names on the bus whose owner, or whose talkers, control the session or what other programs may do.
-var neverBus = map[string]string{
-	"org.freedesktop.impl.portal":        "is the back of the portals, with the permissions of all applications",
-	"org.freedesktop.DBus":               "is the bus itself",
-	"org.freedesktop.systemd1":           "starts programs outside the sandbox",
-	"org.freedesktop.Flatpak":            "starts programs outside the sandbox",
-	"org.freedesktop.portal.Desktop":     "is reached through the portals, which every program may use",
-	"org.freedesktop.portal.Documents":   "is reached through the portals, which every program may use",
-	"org.gnome.Shell":                    "runs code in the desktop",
-	"org.kde.kwin":                       "runs code in the desktop",
-	"org.freedesktop.secrets":            "holds the passwords of all applications",
-	"org.kde.kwalletd6":                  "holds the passwords of all applications",
-	"org.kde.kwalletd5":                  "holds the passwords of all applications",
-	"org.freedesktop.background.Monitor": "starts programs outside the sandbox",
-	"org.freedesktop.PackageKit":         "installs programs outside the sandbox",
-	"org.freedesktop.portal.Flatpak":     "starts programs with other rights",
-}
 
 // Parse reads a permission as users write it: network, network=HOST:PORT, files=DIR[:ro|rw|create], device=dri, socket=wayland, dbus=NAME[:see|talk|own].
 // A path stays as it is written; Resolve makes it absolute.
@@ -125,7 +105,7 @@ func (p Permission) Check() error {
 			return fmt.Errorf("socket: %.100q is not one of %s", p.Name, strings.Join(slices.Sorted(maps.Keys(Sockets)), ", "))
 		}
 	case DBus:
-		return checkBus(p.Name)
+		return bus.CheckName(p.Name)
 	default:
 		return fmt.Errorf("%.100q is no kind of permission", string(p.Kind))
 	}
@@ -142,19 +122,6 @@ func checkHost(name string) error {
 	}
 	if strings.ContainsAny(strings.TrimPrefix(host, "*."), "*/\\ \t\n\x00@?#") {
 		return fmt.Errorf("network: %.200q: %.200q is no name of a host", name, host)
-	}
-	return nil
-}
-
-func checkBus(name string) error {
-	if !busName.MatchString(name) || len(name) > 255 {
-		return fmt.Errorf("dbus: %.300q is no well-known name, such as org.example.App, or org.example.*", name)
-	}
-	stem, all := strings.CutSuffix(name, ".*")
-	for never, why := range neverBus {
-		if never == stem || strings.HasPrefix(stem, never+".") || all && strings.HasPrefix(never, stem+".") {
-			return fmt.Errorf("dbus: %s is never granted: %s %s", name, never, why)
-		}
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "everything", "network=", "network=host", "network=host:0", "network=host:99999", "network=a*b:1", "network=*:1:2", "files=", "files=a\x00b", "device=all", "device=", "socket=session-bus",
-		"dbus=App", "dbus=org.example.App:write", "dbus=org.freedesktop.*", "dbus=org.*", "dbus=org.freedesktop.systemd1", "dbus=org.freedesktop.impl.portal.PermissionStore", "dbus=org.freedesktop.DBus", "dbus=org.freedesktop.Flatpak:own",
+		"dbus=App", "dbus=org.example.App:write", "dbus=org.*", "dbus=org.freedesktop.systemd1", "dbus=org.freedesktop.impl.portal.PermissionStore", "dbus=org.freedesktop.DBus", "dbus=org.freedesktop.Flatpak:own",
 	} {
 		if p, err := Parse(text); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, p)
