@@ -100,7 +100,60 @@ func (b *Box) Layout() (*Layout, error) {
 	for _, dir := range l.covers {
 		l.add(sandbox.Mount{Kind: sandbox.Tmpfs, Target: dir, Mode: 0o555})
 	}
-	return l, nil
+	return l, l.Places(b)
+}
+
+// Places makes the places in the private home on which other files are mounted. It is needed again after mounts were added. A link that the program left in its
+// home leads nowhere: it is an error.
+func (l *Layout) Places(b *Box) error {
+	home := b.InsideHome()
+	root, err := os.OpenRoot(b.Home)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, m := range l.Mounts {
+		if m.Target == home || !within(home, m.Target) || l.granted(m.Target) {
+			continue
+		}
+		rel, folder := strings.TrimPrefix(m.Target, home+"/"), true
+		switch m.Kind {
+		case sandbox.RO, sandbox.RW, sandbox.Device:
+			info, err := os.Stat(m.Source)
+			if err != nil {
+				return err
+			}
+			folder = info.IsDir()
+		case sandbox.File:
+			folder = false
+		case sandbox.Symlink:
+			continue
+		}
+		if err := place(root, rel, folder); err != nil {
+			return protocol.Errorf(protocol.Invalid, "make the place for %s in the home of the application: %w", m.Target, err).
+				WithHint("look into %s for a link or a file in its way", b.Home)
+		}
+	}
+	return nil
+}
+
+// granted reports whether a target is below a granted folder, whose files are those of the machine.
+func (l *Layout) granted(target string) bool {
+	return slices.ContainsFunc(l.folders, func(dir string) bool { return dir != target && within(dir, target) })
+}
+
+func place(root *os.Root, rel string, folder bool) error {
+	if folder {
+		return root.MkdirAll(rel, 0o700)
+	}
+	if err := root.MkdirAll(filepath.Dir(rel), 0o700); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(rel, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // runtime adds the folders of the tree: usr, opt and others read-only, links as they are. Those that are the machine's or the user's are left out, and etc is

@@ -78,6 +78,9 @@ type execOptions struct {
 // execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
 func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	ctx := c.Context()
+	if err := a.ownNode("exec"); err != nil {
+		return err
+	}
 	launcher, err := sandbox.FindLauncher()
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func (a *app) startFilter(ctx context.Context, launcher string, layout *foreign.
 	for _, bind := range bus.DocumentBinds(documents, id) {
 		layout.Mounts = append(layout.Mounts, sandbox.Mount{Kind: sandbox.RW, Source: bind.Source, Target: bind.Target})
 	}
-	return stop, nil
+	return stop, layout.Places(b)
 }
 
 // busLog returns the file that says what a program was refused on the session bus.
