@@ -22,6 +22,9 @@ func caller(mode string, argv []string) int {
 	opt := &sandbox.Options{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, word := range strings.Fields(mode) {
 		switch word {
+		case "flatpak":
+			fmt.Fprintln(os.Stderr, becomeFlatpakCaller(argv))
+			return 1
 		case "new":
 			spec.Session = sandbox.SessionNew
 		case "fallback":

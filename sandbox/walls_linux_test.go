@@ -51,7 +51,7 @@ func TestSetUserID(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "probe")
-	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chown(file, ordinary, ordinary), os.Chmod(file, 0o755|os.ModeSetuid)); err != nil {
+	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chown(file, ordinary, 0), os.Chmod(file, 0o755|os.ModeSetuid)); err != nil {
 		t.Fatal(err)
 	}
 	denied(t, mustRun(t, box(sandbox.Mount{Kind: sandbox.RW, Source: dir, Target: "/granted"}), "probe", "set-user-id", "/granted/probe"))
@@ -224,6 +224,7 @@ func TestFallbackOrphans(t *testing.T) {
 	c.Env = append(c.Env, "NUKA_SANDBOX_FIRST=/proc/sys/user/max_user_namespaces=0")
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE, unix.CAP_SYS_ADMIN},
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}}
+	c.WaitDelay = time.Second // a process left behind would keep the output open
 	out, err := c.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), "ALLOWED") {
 		t.Errorf("got %q, %v", out, err)
