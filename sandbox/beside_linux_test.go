@@ -27,6 +27,7 @@ func TestBeside(t *testing.T) {
 	needSpaces(t)
 	t.Setenv("NUKA_SANDBOX_SECRET", "1")
 	h := newHost(t)
+	attacks := append(h.attacks(), probeOf("i386"))
 	names := []string{"nuka"}
 	ways := []func(a attack) string{func(a attack) string {
 		return mustRun(t, h.box(), append([]string{"probe"}, a.args...)...).out
@@ -40,17 +41,17 @@ func TestBeside(t *testing.T) {
 		})
 	}
 	if version, err := exec.Command("flatpak", "--version").Output(); err == nil {
-		run, err := flatpak(t, h)
+		results, err := flatpak(t, h, attacks)
 		if err != nil {
 			t.Fatal(err)
 		}
 		names = append(names, strings.TrimSpace(string(version)))
-		ways = append(ways, run)
+		ways = append(ways, func(a attack) string { return results[a.name] })
 	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "| attack | %s |\n|---%s|\n", strings.Join(names, " | "), strings.Repeat("|---", len(names)))
 	var all []string
-	for _, a := range append(h.attacks(), probeOf("i386"), probeOf("type"), probeOf("type-wide")) {
+	for _, a := range attacks {
 		var cells []string
 		allowed := false
 		for _, way := range ways {
@@ -81,8 +82,8 @@ func TestBeside(t *testing.T) {
 	}
 }
 
-// flatpak makes a runtime and an application with the probe, and returns how to run it. Its grants are two folders, as those of the other boxes.
-func flatpak(t *testing.T, h *host) (func(attack) string, error) {
+// flatpak makes a runtime and an application with the probe, and runs the attacks in it. Its grants are two folders, as those of the other boxes.
+func flatpak(t *testing.T, h *host, attacks []attack) (map[string]string, error) {
 	dir := folder(t)
 	files := map[string]string{
 		"rt/metadata": "[Runtime]\nname=org.nuka.Base\n", "rt/usr/.keep": "", "rt/files/.keep": "",
@@ -103,7 +104,7 @@ func flatpak(t *testing.T, h *host) (func(attack) string, error) {
 	command := func(script string, args ...string) ([]byte, error) {
 		c := callerCommand(t, "flatpak", append([]string{"dbus-run-session", "--", "sh", "-c", "cd " + dir + "; export DBUS_SYSTEM_BUS_ADDRESS=$DBUS_SESSION_BUS_ADDRESS; " + script, "sh"}, args...)...)
 		c.Env = append(env, c.Env[len(os.Environ()):]...)
-		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID, AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN},
+		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN},
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}}
 		var stderr bytes.Buffer
 		c.Stderr = &stderr
@@ -118,19 +119,30 @@ func flatpak(t *testing.T, h *host) (func(attack) string, error) {
 		"flatpak --user install -y --noninteractive test org.nuka.Base//1; flatpak --user install -y --noninteractive test org.nuka.Probe//1"); err != nil {
 		return nil, err
 	}
-	return func(a attack) string {
-		args := []string{}
+	var script strings.Builder
+	for _, a := range attacks {
+		fmt.Fprintf(&script, "printf '\\0%s\\n'; flatpak --user run --no-session-bus --no-a11y-bus --no-documents-portal --filesystem=%s --filesystem=%s:ro org.nuka.Probe//1", strings.ReplaceAll(a.name, "'", "_"), h.granted, h.readOnly)
 		for _, arg := range a.args {
 			for inside, outside := range map[string]string{"/granted": h.granted, "/ro": h.readOnly, "/bin/new": "/app/bin/new"} {
 				if arg == inside || strings.HasPrefix(arg, inside+"/") {
 					arg = outside + strings.TrimPrefix(arg, inside)
 				}
 			}
-			args = append(args, arg)
+			fmt.Fprintf(&script, " '%s'", arg)
 		}
-		out, _ := command(fmt.Sprintf(`exec flatpak --user run --filesystem=%s --filesystem=%s:ro org.nuka.Probe//1 "$@"`, h.granted, h.readOnly), args...)
-		return string(out)
-	}, nil
+		script.WriteString(" </dev/null\n")
+	}
+	out, _ := command(script.String())
+	results := map[string]string{}
+	for _, part := range strings.Split(string(out), "\x00") {
+		name, result, _ := strings.Cut(part, "\n")
+		for _, a := range attacks {
+			if strings.ReplaceAll(a.name, "'", "_") == name {
+				results[a.name] = result
+			}
+		}
+	}
+	return results, nil
 }
 
 // becomeFlatpakCaller covers the list of users with one that has this user, because D-Bus asks for it, and executes a command.

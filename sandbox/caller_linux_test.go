@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/MordragT/nuka/internal/seccomp"
 	"github.com/MordragT/nuka/sandbox"
 )
 
@@ -29,9 +31,12 @@ func caller(mode string, argv []string) int {
 			spec.Session = sandbox.SessionNew
 		case "fallback":
 			spec.Fallback = true
-			spec.Mounts = hostRO("/usr", "/lib", "/lib64", bin)
-			for i := range spec.Mounts { // links of the host stay links there
-				spec.Mounts[i].Target = spec.Mounts[i].Source
+			spec.Mounts = append(hostRO("/usr", filepath.Join(bin, "probe")), sandbox.Mount{Kind: sandbox.Tmpfs, Target: "/tmp"}, sandbox.Mount{Kind: sandbox.Dev, Target: "/dev"})
+		case "nomount": // as where AppArmor allows user name spaces and nothing in them
+			f := &seccomp.Filter{Rules: []seccomp.Rule{{Call: unix.SYS_MOUNT, Action: seccomp.Errno(unix.EPERM)}}, Otherwise: seccomp.Allow, X32: seccomp.Allow}
+			if err := f.Load(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
 			}
 		case "outlive":
 			spec.Outlive = true

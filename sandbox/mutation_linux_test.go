@@ -33,7 +33,7 @@ const (
 
 // Defences that stand behind others.
 var (
-	noSeccomp  = edit{confineFile, `return fail("filter system calls", "", programFilter(b.spec.Net == sandbox.NetHost || b.spaces).Load())`, "return nil"}
+	noSeccomp  = edit{confineFile, `return fail("filter system calls", "", programFilter(b.families()).Load())`, "return nil"}
 	noLandlock = edit{confineFile, `return fail("restrict files with Landlock", "", llsyscall.LandlockRestrictSelf(rules, 0))`, "return nil"}
 	keepCaps   = edit{confineFile, "	if b.spaces {\n		if err := dropCapabilities(); err != nil {\n			return err\n		}\n	}\n", ""}
 	dumpable   = edit{confineFile, "unix.PR_SET_DUMPABLE, 0,", "unix.PR_SET_DUMPABLE, 1,"}
@@ -121,10 +121,13 @@ var mutations = []mutation{
 	{"ending with the program", "TestNothingOutlives/program", []edit{without("CLONE_NEWPID"), hostProc}},
 	{"ending with the caller", "TestNothingOutlives/caller", []edit{{runFile, "if b.spec.Outlive {", "if true {"}}},
 	{"Landlock in the fallback", "TestForbidden", []edit{noLandlock}},
-	{"fallback only when asked for", "TestForbidden", []edit{{startFile, "if s.Fallback {", "if true {"}}},
+	{"fallback only when asked for", "TestForbidden", []edit{{startFile, "errors.As(err, &forbidden) && s.Fallback", "errors.As(err, &forbidden)"}}},
+	{"targets of the fallback", "TestForbidden$", []edit{{confineFile, "	if !b.spaces {\n		return b.hostRights()\n	}\n	out := []fileRight{{\"/\", llRead}}\n", "	out := []fileRight{{\"/usr\", llRead}}\n"}}},
+	{"sockets of the fallback", "TestFallbackSockets", []edit{{confineFile, "	case b.spaces:\n		return append", "	case true:\n		return append"}}},
+	{"systems that forbid it inside", "TestForbiddenInside", []edit{{startFile, `e.Step == "separate the mounts"`, "false"}}},
 	{"orphans of the fallback", "TestFallbackOrphans", []edit{{runFile, "	if !b.spaces {\n		b.killChildren()\n	}\n	b.report", "	b.report"}}},
 	{"following a stopped program", "TestJobControl", []edit{{startFile, "			stopSelf()\n", ""}}},
-	{"the terminal's foreground group", "TestJobControl", []edit{{startFile, "		restore()\n", "		_ = restore\n"}}},
+	{"the terminal's foreground group", "TestJobControl", []edit{{"sandbox/process.go", "	defer keepTerminal()()\n", ""}}},
 	{"signals of the terminal once", "TestJobControl", []edit{{"sandbox/terminal_linux.go", "notify(c.swallowed, syscall.SIGINT, syscall.SIGQUIT)", ""}}},
 	{"unknown fields", "TestSpecRefused", []edit{{"sandbox/spec.go", "	d.DisallowUnknownFields()\n", ""}}},
 	{"group removal", "TestGroupsRemoved", []edit{{startFile, "	p.removeGroups()\n", ""}}},

@@ -29,6 +29,7 @@ type Status struct {
 func Run(ctx context.Context, launcher string, spec *Spec, opt *Options) (Status, error) {
 	signals := catchSignals()
 	defer signals.release()
+	defer keepTerminal()()
 	p, err := Start(ctx, launcher, spec, opt)
 	if err != nil {
 		return Status{}, err

@@ -207,12 +207,38 @@ func TestForbidden(t *testing.T) {
 	c = callerCommand(t, "fallback", "sh", "-c", "echo ran; cat /etc/shadow /etc/hostname; echo x >/tmp/nuka-fallback; : </dev/tcp/127.0.0.1/9")
 	own(c)
 	out, err = c.CombinedOutput()
-	if !strings.HasPrefix(string(out), "ran\n") || strings.Count(string(out), "ermission denied") < 3 {
+	if !strings.HasPrefix(string(out), "ran\n") || strings.Count(string(out), "ermission denied") < 3 || strings.Contains(string(out), "refused") {
 		t.Errorf("fallback: got %q, %v", out, err)
 	}
 	if _, err := os.Lstat("/tmp/nuka-fallback"); err == nil {
 		t.Error("the fallback lets programs write to /tmp")
 		os.Remove("/tmp/nuka-fallback")
+	}
+}
+
+// TestForbiddenInside checks a system that allows user name spaces, and then no right in them, as AppArmor does on Ubuntu.
+func TestForbiddenInside(t *testing.T) {
+	needSpaces(t)
+	out, err := callerCommand(t, "nomount", "true").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "ForbiddenError") || !strings.Contains(string(out), "seccomp=unconfined") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, err = callerCommand(t, "nomount fallback", "sh", "-c", "echo ran").CombinedOutput()
+	if err != nil || string(out) != "ran\n" {
+		t.Errorf("fallback: got %q, %v", out, err)
+	}
+}
+
+// TestFallbackSockets checks that the fallback keeps programs from the sockets of the host.
+func TestFallbackSockets(t *testing.T) {
+	needSpaces(t)
+	h := newHost(t)
+	for _, args := range [][]string{{"socket", h.socket}, {"abstract", h.abstract}, {"tcp", h.port}, {"read", h.secret}, {"signal", h.pid}, {"keys-search", h.key}, {"io-uring"}, {"ptrace"}, {"clone-user"}} {
+		c := callerCommand(t, "nomount fallback", append([]string{filepath.Join(bin, "probe")}, args...)...)
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), "denied: ") {
+			t.Errorf("%v: got %q, %v", args, out, err)
+		}
 	}
 }
 
