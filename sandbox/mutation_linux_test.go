@@ -106,7 +106,7 @@ var mutations = []mutation{
 	{"memory policies", "TestAttacks/mempolicy", []edit{allow("GET_MEMPOLICY")}},
 	{"comparing processes", "TestAttacks/kcmp", []edit{allow("KCMP")}},
 	{"personalities", "TestAttacks/personality", []edit{{callsFile, "add(unix.SYS_PERSONALITY, eperm)", ""}}},
-	{"families of sockets", "TestAttacks/family_(38|16_3)", []edit{{callsFile, "add(unix.SYS_SOCKET, seccomp.Errno(unix.EAFNOSUPPORT))", ""}}},
+	{"families of sockets", "TestAttacks/socket_for_(netfilter|audit)", []edit{{callsFile, "add(unix.SYS_SOCKET, seccomp.Errno(unix.EAFNOSUPPORT))", ""}}},
 	{"calls of another architecture", "TestForeignCalls", []edit{{filterFile, "	c.answer(Kill)\n", "	c.answer(Allow)\n"}}},
 	{"typing into the terminal", "TestTerminalInjection", []edit{{callsFile, "unix.TIOCSTI, unix.TIOCLINUX", "unix.TIOCLINUX"}}},
 	{"the upper half of an argument", "TestTerminalInjection", []edit{{callsFile, "seccomp.One(1, seccomp.Int, unix.TIOCSTI", "seccomp.One(1, ^uint64(0), unix.TIOCSTI"}}},
