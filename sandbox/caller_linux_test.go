@@ -32,6 +32,13 @@ func caller(mode string, argv []string) int {
 		case "fallback":
 			spec.Fallback = true
 			spec.Mounts = append(hostRO("/usr", filepath.Join(bin, "probe")), sandbox.Mount{Kind: sandbox.Tmpfs, Target: "/tmp"}, sandbox.Mount{Kind: sandbox.Dev, Target: "/dev"})
+		case "nolandlock": // as on a kernel without it
+			f := &seccomp.Filter{Rules: []seccomp.Rule{{Call: unix.SYS_LANDLOCK_CREATE_RULESET, Action: seccomp.Errno(unix.EOPNOTSUPP)}}, Otherwise: seccomp.Allow, X32: seccomp.Allow}
+			if err := f.Load(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			opt.Started = func(p *sandbox.Process) { fmt.Fprintln(os.Stderr, "missing:", p.Missing()) }
 		case "nomount": // as where AppArmor allows user name spaces and nothing in them
 			f := &seccomp.Filter{Rules: []seccomp.Rule{{Call: unix.SYS_MOUNT, Action: seccomp.Errno(unix.EPERM)}}, Otherwise: seccomp.Allow, X32: seccomp.Allow}
 			if err := f.Load(); err != nil {

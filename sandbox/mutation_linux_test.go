@@ -130,6 +130,7 @@ var mutations = []mutation{
 	{"the terminal's foreground group", "TestJobControl", []edit{{"sandbox/process.go", "	defer keepTerminal()()\n", ""}}},
 	{"signals of the terminal once", "TestJobControl", []edit{{"sandbox/terminal_linux.go", "notify(c.swallowed, syscall.SIGINT, syscall.SIGQUIT)", ""}}},
 	{"unknown fields", "TestSpecRefused", []edit{{"sandbox/spec.go", "	d.DisallowUnknownFields()\n", ""}}},
+	{"the sealed copy of the launcher", "TestSealedCopy", []edit{{startFile, "unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)", "0, error(nil)"}}},
 	{"group removal", "TestGroupsRemoved", []edit{{startFile, "	p.removeGroups()\n", ""}}},
 }
 

@@ -15,6 +15,8 @@ type Options struct {
 	// Prepare is called when the name spaces exist and before anything inside runs, with the process ID of init on the host.
 	// It is the place to connect a network. If it fails, Start fails with its error.
 	Prepare func(init int) error
+	// Started is called by Run when the program runs. It is the place to tell what Held and Missing return.
+	Started func(p *Process)
 }
 
 // A Status tells how a program ended.
@@ -35,5 +37,8 @@ func Run(ctx context.Context, launcher string, spec *Spec, opt *Options) (Status
 		return Status{}, err
 	}
 	signals.relay(p)
+	if opt != nil && opt.Started != nil {
+		opt.Started(p)
+	}
 	return p.waitInForeground()
 }

@@ -158,8 +158,11 @@ func TestNothingOutlives(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		if _, err := p.Wait(); err == nil {
-			t.Error("no error from a killed sandbox")
+		if _, err := p.Wait(); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v from a killed sandbox", err)
+		}
+		if _, err := sandbox.Start(ctx, launcher(), s, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v from a context that is done", err)
 		}
 		gone(t, mark)
 	})

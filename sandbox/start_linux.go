@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ type Process struct {
 	control *os.File
 	groups  []string // control groups to remove
 	started Started
-	stop    func() bool // ends the watch on the context
+	stop    func() bool  // ends the watch on the context
+	done    func() error // the error of the context
 
 	write  sync.Mutex
 	once   sync.Once
@@ -58,7 +60,7 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	defer theirs.Close()
-	p := &Process{control: ours}
+	p := &Process{control: ours, done: ctx.Err}
 	files, closeNull, err := opt.files(theirs)
 	if err == nil {
 		defer closeNull()
@@ -73,7 +75,7 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 	if err := p.begin(&s, opt); err != nil {
 		_ = p.Kill()
 		_, _ = p.Wait()
-		return nil, err
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return p, nil
 }
@@ -223,6 +225,8 @@ func (p *Process) wait(follow bool) (Status, error) {
 		return Status{Code: ended.Code, Signal: syscall.Signal(ended.Signal)}, nil
 	case err != nil:
 		return Status{}, fmt.Errorf("sandbox: wait: %w", err)
+	case p.done() != nil:
+		return Status{Code: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL}, p.done()
 	}
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		return Status{Code: 128 + int(ws.Signal()), Signal: ws.Signal()}, fmt.Errorf("sandbox: its init was killed by signal %d (%v)", ws.Signal(), ws.Signal())

@@ -242,6 +242,35 @@ func TestFallbackSockets(t *testing.T) {
 	}
 }
 
+// TestWithoutLandlock checks that the other walls hold on a kernel without Landlock, that the sandbox says what is missing, and that
+// the launcher then runs from a copy that nobody inside can write.
+func TestWithoutLandlock(t *testing.T) {
+	needSpaces(t)
+	h := newHost(t)
+	for _, args := range [][]string{{"read", h.secret}, {"dotdot", h.secret}, {"read", "/proc/1/root" + h.secret}, {"opath", "/proc/1/exe"}, {"create", "/new"}, {"create", "/dev/new"}, {"create", "/usr/new"},
+		{"write", "/proc/sys/kernel/core_pattern"}, {"write", "/proc/irq/default_smp_affinity"}, {"mount-tmp", "/tmp"}, {"tcp", h.port}, {"abstract", h.abstract}, {"queue", h.queue}} {
+		var stderr strings.Builder
+		c := callerCommand(t, "nolandlock probe", append([]string{"probe"}, args...)...)
+		c.Stderr = &stderr
+		out, err := c.Output()
+		if err != nil || !strings.HasPrefix(string(out), "denied: ") || !strings.Contains(stderr.String(), "missing: [Landlock") {
+			t.Errorf("%v: got %q, %v, %s", args, out, err, &stderr)
+		}
+	}
+	out, err := callerCommand(t, "nolandlock probe", "sh", "-c", "exec /proc/self/exe -c 'readlink /proc/1/exe; echo no'").CombinedOutput()
+	if strings.Contains(string(out), bin) {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, _ = callerCommand(t, "nolandlock probe", "/proc/self/exe").CombinedOutput()
+	if !strings.Contains(string(out), "nuka starts this program") {
+		t.Errorf("got %q", out)
+	}
+	out, err = callerCommand(t, "nolandlock nomount fallback", "true").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "Landlock") {
+		t.Errorf("a fallback without Landlock: got %q, %v", out, err)
+	}
+}
+
 // TestFallbackOrphans checks that the fallback leaves no process behind.
 func TestFallbackOrphans(t *testing.T) {
 	needSpaces(t)
