@@ -174,10 +174,16 @@ func (h *host) attacks() []attack {
 		"hostname", "capset", "real-time", "personality", "new-privileges", "bounding-set", "x32"} {
 		out = append(out, probeOf(n))
 	}
-	for _, f := range []struct{ family, kind, proto int }{{unix.AF_PACKET, unix.SOCK_RAW, 0x300}, {unix.AF_VSOCK, unix.SOCK_STREAM, 0}, {unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
-		{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT}, {unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_AUDIT},
-		{unix.AF_BLUETOOTH, unix.SOCK_RAW, 0}, {unix.AF_CAN, unix.SOCK_RAW, 1}, {unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP}} {
-		out = append(out, probeOf("family", strconv.Itoa(f.family), strconv.Itoa(f.kind), strconv.Itoa(f.proto)))
+	for _, f := range []struct {
+		name                string
+		family, kind, proto int
+	}{
+		{"packets", unix.AF_PACKET, unix.SOCK_RAW, 0x300}, {"virtual machines", unix.AF_VSOCK, unix.SOCK_STREAM, 0}, {"the kernel's crypto", unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
+		{"netfilter", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, {"device events", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_KOBJECT_UEVENT},
+		{"audit", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_AUDIT}, {"bluetooth", unix.AF_BLUETOOTH, unix.SOCK_RAW, 0}, {"CAN", unix.AF_CAN, unix.SOCK_RAW, 1},
+		{"raw ICMP", unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP},
+	} {
+		out = append(out, attack{"socket for " + f.name, []string{"family", strconv.Itoa(f.family), strconv.Itoa(f.kind), strconv.Itoa(f.proto)}})
 	}
 	return out
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/MordragT/nuka/internal/seccomp"
 	"github.com/MordragT/nuka/sandbox"
 )
 
@@ -22,13 +24,26 @@ func caller(mode string, argv []string) int {
 	opt := &sandbox.Options{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, word := range strings.Fields(mode) {
 		switch word {
+		case "flatpak":
+			fmt.Fprintln(os.Stderr, becomeFlatpakCaller(argv))
+			return 1
 		case "new":
 			spec.Session = sandbox.SessionNew
 		case "fallback":
 			spec.Fallback = true
-			spec.Mounts = hostRO("/usr", "/lib", "/lib64", bin)
-			for i := range spec.Mounts { // links of the host stay links there
-				spec.Mounts[i].Target = spec.Mounts[i].Source
+			spec.Mounts = append(hostRO("/usr", filepath.Join(bin, "probe")), sandbox.Mount{Kind: sandbox.Tmpfs, Target: "/tmp"}, sandbox.Mount{Kind: sandbox.Dev, Target: "/dev"})
+		case "nolandlock": // as on a kernel without it
+			f := &seccomp.Filter{Rules: []seccomp.Rule{{Call: unix.SYS_LANDLOCK_CREATE_RULESET, Action: seccomp.Errno(unix.EOPNOTSUPP)}}, Otherwise: seccomp.Allow, X32: seccomp.Allow}
+			if err := f.Load(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			opt.Started = func(p *sandbox.Process) { fmt.Fprintln(os.Stderr, "missing:", p.Missing()) }
+		case "nomount": // as where AppArmor allows user name spaces and nothing in them
+			f := &seccomp.Filter{Rules: []seccomp.Rule{{Call: unix.SYS_MOUNT, Action: seccomp.Errno(unix.EPERM)}}, Otherwise: seccomp.Allow, X32: seccomp.Allow}
+			if err := f.Load(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
 			}
 		case "outlive":
 			spec.Outlive = true

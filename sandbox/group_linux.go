@@ -161,8 +161,10 @@ func (p *Process) join(dir string, files []limitFile) (held []limitFile) {
 	if os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(p.init.Pid)), 0) != nil {
 		return nil
 	}
-	// Memory that is swapped out does not count otherwise.
-	_ = os.WriteFile(filepath.Join(dir, "memory.swap.max"), []byte("0"), 0)
+	if slices.ContainsFunc(files, func(f limitFile) bool { return f.name == "memory.max" }) {
+		// Memory that is swapped out does not count otherwise. The file does not exist where the kernel has no swap.
+		_ = os.WriteFile(filepath.Join(dir, "memory.swap.max"), []byte("0"), 0)
+	}
 	return held
 }
 

@@ -41,7 +41,11 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		if err := errors.Join(os.Chmod(dir, 0o755), build(filepath.Join(dir, sandbox.LauncherName), "../cmd/nuka-sandbox"), build(filepath.Join(dir, "probe"), "./testdata/probe")); err != nil {
+		var flags []string
+		if o := os.Getenv("NUKA_SANDBOX_OVERLAY"); o != "" { // a mutation
+			flags = []string{"-overlay", o}
+		}
+		if err := errors.Join(os.Chmod(dir, 0o755), build(filepath.Join(dir, sandbox.LauncherName), "../cmd/nuka-sandbox", flags...), build(filepath.Join(dir, "probe"), "./testdata/probe")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

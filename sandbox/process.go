@@ -15,6 +15,8 @@ type Options struct {
 	// Prepare is called when the name spaces exist and before anything inside runs, with the process ID of init on the host.
 	// It is the place to connect a network. If it fails, Start fails with its error.
 	Prepare func(init int) error
+	// Started is called by Run when the program runs. It is the place to tell what Held and Missing return.
+	Started func(p *Process)
 }
 
 // A Status tells how a program ended.
@@ -29,10 +31,14 @@ type Status struct {
 func Run(ctx context.Context, launcher string, spec *Spec, opt *Options) (Status, error) {
 	signals := catchSignals()
 	defer signals.release()
+	defer keepTerminal()()
 	p, err := Start(ctx, launcher, spec, opt)
 	if err != nil {
 		return Status{}, err
 	}
 	signals.relay(p)
+	if opt != nil && opt.Started != nil {
+		opt.Started(p)
+	}
 	return p.waitInForeground()
 }

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ type Process struct {
 	control *os.File
 	groups  []string // control groups to remove
 	started Started
-	stop    func() bool // ends the watch on the context
+	stop    func() bool  // ends the watch on the context
+	done    func() error // the error of the context
 
 	write  sync.Mutex
 	once   sync.Once
@@ -27,7 +29,7 @@ type Process struct {
 }
 
 // Start starts a program in a sandbox: launcher is the path of the launcher's program. It returns when the program runs, so errors of the set-up
-// are its errors: a *SetupError, or a *ForbiddenError if the system does not allow the name spaces.
+// are its errors: a *SetupError, or a *ForbiddenError if the system does not allow the name spaces and the Spec no fallback.
 // If ctx is done, everything inside is killed.
 func Start(ctx context.Context, launcher string, spec *Spec, opt *Options) (*Process, error) {
 	if opt == nil {
@@ -38,25 +40,33 @@ func Start(ctx context.Context, launcher string, spec *Spec, opt *Options) (*Pro
 	if err := s.Check(); err != nil {
 		return nil, err
 	}
+	program, release, err := openLauncher(launcher)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	p, err := startIn(ctx, ModeSpaces, program, s, opt)
+	var forbidden *ForbiddenError
+	if errors.As(err, &forbidden) && s.Fallback {
+		return startIn(ctx, ModeFallback, program, s, opt)
+	}
+	return p, err
+}
+
+// startIn starts the launcher in a mode, and returns when the program runs.
+func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*Process, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, fmt.Errorf("sandbox: %w", err)
 	}
 	defer theirs.Close()
+	p := &Process{control: ours, done: ctx.Err}
 	files, closeNull, err := opt.files(theirs)
-	if err != nil {
-		ours.Close()
-		return nil, err
+	if err == nil {
+		defer closeNull()
+		err = p.launch(mode, program, &s, files)
 	}
-	defer closeNull()
-	program, closeProgram, err := openLauncher(launcher)
 	if err != nil {
-		ours.Close()
-		return nil, err
-	}
-	defer closeProgram()
-	p := &Process{control: ours}
-	if err := p.launch(program, &s, files); err != nil {
 		ours.Close()
 		return nil, err
 	}
@@ -65,26 +75,23 @@ func Start(ctx context.Context, launcher string, spec *Spec, opt *Options) (*Pro
 	if err := p.begin(&s, opt); err != nil {
 		_ = p.Kill()
 		_, _ = p.Wait()
-		return nil, err
+		return nil, cmp.Or(ctx.Err(), err)
 	}
 	return p, nil
 }
 
-// launch starts the launcher in new name spaces, or, if they are forbidden and the Spec allows it, in those of this process.
-func (p *Process) launch(program string, s *Spec, files []*os.File) error {
-	start := func(mode string, sys *syscall.SysProcAttr) (err error) {
-		p.init, err = os.StartProcess(program, []string{LauncherName, mode}, &os.ProcAttr{Files: files, Env: []string{}, Sys: sys})
-		return err
+// launch starts the launcher, in new name spaces or in those of this process.
+func (p *Process) launch(mode, program string, s *Spec, files []*os.File) (err error) {
+	attr := &os.ProcAttr{Files: files, Env: []string{}}
+	if mode == ModeSpaces {
+		attr.Sys = s.spaces()
 	}
-	err := start(ModeSpaces, s.spaces())
-	if err == nil {
+	p.init, err = os.StartProcess(program, []string{LauncherName, mode}, attr)
+	switch {
+	case err == nil:
 		return nil
-	}
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) && !forbids(err) {
+	case unix.Access(program, unix.X_OK) != nil || mode != ModeSpaces:
 		return &SetupError{Step: "start the launcher", Object: program, Detail: err.Error(), Hint: "install " + LauncherName + " beside nuka", cause: err}
-	}
-	if s.Fallback {
-		return start(ModeFallback, nil)
 	}
 	return diagnose(err)
 }
@@ -183,11 +190,7 @@ func (p *Process) Wait() (Status, error) {
 // waitInForeground waits as Wait does. If the program is stopped, it stops this process as well, so that a shell notices, and lets
 // the program continue together with it.
 func (p *Process) waitInForeground() (Status, error) {
-	p.once.Do(func() {
-		restore := keepTerminal()
-		p.status, p.err = p.wait(true)
-		restore()
-	})
+	p.once.Do(func() { p.status, p.err = p.wait(true) })
 	return p.status, p.err
 }
 
@@ -222,6 +225,8 @@ func (p *Process) wait(follow bool) (Status, error) {
 		return Status{Code: ended.Code, Signal: syscall.Signal(ended.Signal)}, nil
 	case err != nil:
 		return Status{}, fmt.Errorf("sandbox: wait: %w", err)
+	case p.done() != nil:
+		return Status{Code: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL}, p.done()
 	}
 	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		return Status{Code: 128 + int(ws.Signal()), Signal: ws.Signal()}, fmt.Errorf("sandbox: its init was killed by signal %d (%v)", ws.Signal(), ws.Signal())

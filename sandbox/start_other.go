@@ -44,3 +44,5 @@ func catchSignals() caught { return caught{} }
 func (caught) relay(*Process) {}
 
 func (caught) release() {}
+
+func keepTerminal() (restore func()) { return func() {} }

@@ -51,7 +51,7 @@ func TestSetUserID(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "probe")
-	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chown(file, ordinary, ordinary), os.Chmod(file, 0o755|os.ModeSetuid)); err != nil {
+	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chown(file, ordinary, 0), os.Chmod(file, 0o755|os.ModeSetuid)); err != nil {
 		t.Fatal(err)
 	}
 	denied(t, mustRun(t, box(sandbox.Mount{Kind: sandbox.RW, Source: dir, Target: "/granted"}), "probe", "set-user-id", "/granted/probe"))
@@ -207,12 +207,67 @@ func TestForbidden(t *testing.T) {
 	c = callerCommand(t, "fallback", "sh", "-c", "echo ran; cat /etc/shadow /etc/hostname; echo x >/tmp/nuka-fallback; : </dev/tcp/127.0.0.1/9")
 	own(c)
 	out, err = c.CombinedOutput()
-	if !strings.HasPrefix(string(out), "ran\n") || strings.Count(string(out), "ermission denied") < 3 {
+	if !strings.HasPrefix(string(out), "ran\n") || strings.Count(string(out), "ermission denied") < 3 || strings.Contains(string(out), "refused") {
 		t.Errorf("fallback: got %q, %v", out, err)
 	}
 	if _, err := os.Lstat("/tmp/nuka-fallback"); err == nil {
 		t.Error("the fallback lets programs write to /tmp")
 		os.Remove("/tmp/nuka-fallback")
+	}
+}
+
+// TestForbiddenInside checks a system that allows user name spaces, and then no right in them, as AppArmor does on Ubuntu.
+func TestForbiddenInside(t *testing.T) {
+	needSpaces(t)
+	out, err := callerCommand(t, "nomount", "true").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "ForbiddenError") || !strings.Contains(string(out), "seccomp=unconfined") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, err = callerCommand(t, "nomount fallback", "sh", "-c", "echo ran").CombinedOutput()
+	if err != nil || string(out) != "ran\n" {
+		t.Errorf("fallback: got %q, %v", out, err)
+	}
+}
+
+// TestFallbackSockets checks that the fallback keeps programs from the sockets of the host.
+func TestFallbackSockets(t *testing.T) {
+	needSpaces(t)
+	h := newHost(t)
+	for _, args := range [][]string{{"socket", h.socket}, {"abstract", h.abstract}, {"tcp", h.port}, {"read", h.secret}, {"signal", h.pid}, {"keys-search", h.key}, {"io-uring"}, {"ptrace"}, {"clone-user"}} {
+		c := callerCommand(t, "nomount fallback", append([]string{filepath.Join(bin, "probe")}, args...)...)
+		out, err := c.CombinedOutput()
+		if err != nil || !strings.HasPrefix(string(out), "denied: ") {
+			t.Errorf("%v: got %q, %v", args, out, err)
+		}
+	}
+}
+
+// TestWithoutLandlock checks that the other walls hold on a kernel without Landlock, that the sandbox says what is missing, and that
+// the launcher then runs from a copy that nobody inside can write.
+func TestWithoutLandlock(t *testing.T) {
+	needSpaces(t)
+	h := newHost(t)
+	for _, args := range [][]string{{"read", h.secret}, {"dotdot", h.secret}, {"read", "/proc/1/root" + h.secret}, {"opath", "/proc/1/exe"}, {"create", "/new"}, {"create", "/dev/new"}, {"create", "/usr/new"},
+		{"write", "/proc/sys/kernel/core_pattern"}, {"write", "/proc/irq/default_smp_affinity"}, {"mount-tmp", "/tmp"}, {"tcp", h.port}, {"abstract", h.abstract}, {"queue", h.queue}} {
+		var stderr strings.Builder
+		c := callerCommand(t, "nolandlock probe", append([]string{"probe"}, args...)...)
+		c.Stderr = &stderr
+		out, err := c.Output()
+		if err != nil || !strings.HasPrefix(string(out), "denied: ") || !strings.Contains(stderr.String(), "missing: [Landlock") {
+			t.Errorf("%v: got %q, %v, %s", args, out, err, &stderr)
+		}
+	}
+	out, err := callerCommand(t, "nolandlock probe", "sh", "-c", "exec /proc/self/exe -c 'readlink /proc/1/exe; echo no'").CombinedOutput()
+	if strings.Contains(string(out), bin) {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, _ = callerCommand(t, "nolandlock probe", "/proc/self/exe").CombinedOutput()
+	if !strings.Contains(string(out), "nuka starts this program") {
+		t.Errorf("got %q", out)
+	}
+	out, err = callerCommand(t, "nolandlock nomount fallback", "true").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "Landlock") {
+		t.Errorf("a fallback without Landlock: got %q, %v", out, err)
 	}
 }
 
@@ -224,6 +279,7 @@ func TestFallbackOrphans(t *testing.T) {
 	c.Env = append(c.Env, "NUKA_SANDBOX_FIRST=/proc/sys/user/max_user_namespaces=0")
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE, unix.CAP_SYS_ADMIN},
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}}
+	c.WaitDelay = time.Second // a process left behind would keep the output open
 	out, err := c.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(out), "ALLOWED") {
 		t.Errorf("got %q, %v", out, err)

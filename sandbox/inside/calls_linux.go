@@ -49,13 +49,9 @@ var absent = []uint32{
 // The last value only asks.
 var personalities = []uint64{0, 0x8, 0x20000, 0x20008, 0x40000, 0xffffffff}
 
-// programFilter returns the filter of a program. Without inet it makes no sockets of the Internet.
-func programFilter(inet bool) *seccomp.Filter {
+// programFilter returns the filter of a program, which may make sockets of the families.
+func programFilter(families []uint64) *seccomp.Filter {
 	eperm, enosys := seccomp.Errno(unix.EPERM), seccomp.Errno(unix.ENOSYS)
-	families := []uint64{unix.AF_UNIX}
-	if inet {
-		families = append(families, unix.AF_INET, unix.AF_INET6)
-	}
 	f := &seccomp.Filter{Otherwise: seccomp.Allow, X32: enosys, Newest: newestCall}
 	add := func(call uint32, a seccomp.Action, tests ...seccomp.Test) {
 		f.Rules = append(f.Rules, seccomp.Rule{Call: call, Tests: tests, Action: a})
@@ -64,8 +60,10 @@ func programFilter(inet bool) *seccomp.Filter {
 	add(unix.SYS_IOCTL, eperm, seccomp.One(1, seccomp.Int, unix.TIOCSTI, unix.TIOCLINUX))
 	add(unix.SYS_CLONE, seccomp.Allow, seccomp.One(0, spaceFlags, 0))
 	add(unix.SYS_CLONE, eperm)
-	add(unix.SYS_SOCKET, seccomp.Allow, seccomp.One(0, seccomp.Int, families...))
-	add(unix.SYS_SOCKET, seccomp.Allow, seccomp.One(0, seccomp.Int, unix.AF_NETLINK), seccomp.One(2, seccomp.Int, unix.NETLINK_ROUTE))
+	if len(families) > 0 {
+		add(unix.SYS_SOCKET, seccomp.Allow, seccomp.One(0, seccomp.Int, families...))
+		add(unix.SYS_SOCKET, seccomp.Allow, seccomp.One(0, seccomp.Int, unix.AF_NETLINK), seccomp.One(2, seccomp.Int, unix.NETLINK_ROUTE))
+	}
 	add(unix.SYS_SOCKET, seccomp.Errno(unix.EAFNOSUPPORT))
 	add(unix.SYS_PERSONALITY, seccomp.Allow, seccomp.One(0, seccomp.Int, personalities...))
 	add(unix.SYS_PERSONALITY, eperm)

@@ -41,7 +41,7 @@ func (b *box) confine() error {
 		return &sandbox.SetupError{Step: "filter system calls", Detail: "this kernel or processor has no seccomp filters",
 			Hint: "use a kernel with CONFIG_SECCOMP_FILTER, on amd64 or arm64"}
 	}
-	return fail("filter system calls", "", programFilter(b.spec.Net == sandbox.NetHost || b.spaces).Load())
+	return fail("filter system calls", "", programFilter(b.families()).Load())
 }
 
 // Securebits: a process of user 0 gets no capability by it, and nobody changes that. Source: capabilities(7).
@@ -106,7 +106,7 @@ func handledBy(version int) uint64 {
 func (b *box) landlock() error {
 	version, err := llsyscall.LandlockGetABIVersion()
 	if err != nil || version < 1 {
-		b.started.Missing = append(b.started.Missing, "Landlock: the tree and seccomp alone keep the program in (use a kernel with CONFIG_SECURITY_LANDLOCK and landlock in the boot option lsm=)")
+		b.missing("Landlock: the tree and seccomp alone keep the program in (use a kernel with CONFIG_SECURITY_LANDLOCK and landlock in the boot option lsm=)")
 		if !b.spaces {
 			return &sandbox.SetupError{Step: "restrict files with Landlock", Errno: unix.ENOSYS, Hint: "without name spaces the sandbox needs Landlock, Linux 5.13 or later"}
 		}
@@ -135,7 +135,7 @@ func (b *box) landlock() error {
 		return llsyscall.LandlockAddPathBeneathRule(rules, &llsyscall.PathBeneathAttr{AllowedAccess: rights & attr.HandledAccessFS, ParentFd: fd}, 0)
 	}
 	for _, r := range b.fileRights() {
-		fd, err := unix.Open(r.path, unix.O_PATH|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		fd, err := openHost(r.path)
 		if err == nil {
 			err = add(fd, r.rights)
 			unix.Close(fd)
@@ -178,19 +178,61 @@ type fileRight struct {
 	rights uint64
 }
 
-// fileRights returns the rights to files inside: everything in the tree is readable.
+// fileRights returns the rights to files inside: everything in the tree is readable. In the fallback it is the tree of the host, where only
+// the sources of folders, files and devices are what was granted: the target of any other mount is another file there.
 func (b *box) fileRights() []fileRight {
-	var out []fileRight
-	if b.spaces {
-		out = append(out, fileRight{"/", llRead})
+	if !b.spaces {
+		return b.hostRights()
 	}
+	out := []fileRight{{"/", llRead}}
 	for i := range b.spec.Mounts {
 		m := &b.spec.Mounts[i]
-		if r := rightsOf(m); r != 0 && (!b.spaces || r != llRead) && !covered(b.spec.Mounts[i+1:], m.Target) {
+		if r := rightsOf(m); r != llRead && !covered(b.spec.Mounts[i+1:], m.Target) {
 			out = append(out, fileRight{m.Target, r})
 		}
 	}
 	return out
+}
+
+// hostRights returns the rights to files of the host, and records which mounts the program has to do without.
+func (b *box) hostRights() []fileRight {
+	var out []fileRight
+	for i := range b.spec.Mounts {
+		m := &b.spec.Mounts[i]
+		switch m.Kind {
+		case sandbox.RO, sandbox.RW, sandbox.Device:
+			out = append(out, fileRight{m.Source, rightsOf(m)})
+			if m.Source != m.Target {
+				b.missing("mount %s: without name spaces it is only at %s", m.Target, m.Source)
+			}
+		case sandbox.Proc:
+			out = append(out, fileRight{"/proc", llRead})
+		case sandbox.Dev:
+			for _, name := range devices {
+				out = append(out, fileRight{"/dev/" + name, llFile})
+			}
+		case sandbox.Overlay, sandbox.Tmpfs, sandbox.Symlink, sandbox.File, sandbox.Dir:
+			b.missing("mount %s of kind %s: without name spaces there is none", m.Target, m.Kind)
+		}
+	}
+	return out
+}
+
+func (b *box) missing(format string, args ...any) {
+	b.started.Missing = append(b.started.Missing, fmt.Sprintf(format, args...))
+}
+
+// families returns the families of sockets that the program may make. In the fallback sockets of the file system would lead to the daemons of
+// the host, as D-Bus, which do what their user asks for; Landlock does not keep the program from them.
+func (b *box) families() []uint64 {
+	inet := []uint64{unix.AF_INET, unix.AF_INET6}
+	switch {
+	case b.spaces:
+		return append(inet, unix.AF_UNIX)
+	case b.spec.Net == sandbox.NetHost:
+		return inet
+	}
+	return nil
 }
 
 // covered reports whether a later mount hides a target, so that a rule for it would be one for another file.

@@ -80,24 +80,13 @@ func init() {
 			return done("knows the name of the host", e)
 		},
 		"i386": func([]string) (string, error) {
-			pid, e := fork(0, func() {
-				if r := getpid386(); r > 0 {
-					syscall.RawSyscall(unix.SYS_EXIT_GROUP, 42, 0, 0)
-				}
-			})
-			if e != 0 {
-				return "", e
-			}
-			var ws syscall.WaitStatus
-			_, _ = syscall.Wait4(pid, &ws, 0, nil)
-			if ws.Exited() && ws.ExitStatus() == 42 {
-				return "made a call of the i386 kind", nil
-			}
-			return "", fmt.Errorf("%v", ws.Signal())
+			return inChild("made a call of the i386 kind", func() bool { return getpid386() > 0 })
 		},
 		"x32": func([]string) (string, error) {
-			_, e := call(0x40000000 + unix.SYS_GETPID)
-			return done("made an x32 call", e)
+			return inChild("made an x32 call", func() bool {
+				_, _, e := syscall.RawSyscall(0x40000000+unix.SYS_GETPID, 0, 0, 0)
+				return e == 0
+			})
 		},
 		"devices": func([]string) (string, error) {
 			for _, d := range []string{"mem", "kmsg", "vda", "sda", "fuse", "kvm", "loop-control", "mapper/control", "input/event0", "dri/card0", "net/tun", "uinput"} {
@@ -108,6 +97,27 @@ func init() {
 			return "", fmt.Errorf("none is there")
 		},
 	})
+}
+
+// inChild makes a call in a process of one thread, because a filter may end it.
+func inChild(what string, attack func() bool) (string, error) {
+	pid, e := fork(0, func() {
+		if attack() {
+			syscall.RawSyscall(unix.SYS_EXIT_GROUP, 42, 0, 0)
+		}
+	})
+	if e != 0 {
+		return "", e
+	}
+	var ws syscall.WaitStatus
+	_, _ = syscall.Wait4(pid, &ws, 0, nil)
+	switch {
+	case ws.Exited() && ws.ExitStatus() == 42:
+		return what, nil
+	case ws.Signaled():
+		return "", fmt.Errorf("%v", ws.Signal())
+	}
+	return "", fmt.Errorf("the call failed")
 }
 
 func unixAddress(name string) []byte {
