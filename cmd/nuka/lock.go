@@ -45,8 +45,7 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 		if err != nil {
 			return err
 		}
-		f := source.New(&source.Options{Client: a.client(), Offline: a.offline})
-		l := &locker{a: a, client: a.client(), loader: f.AptLoader(filepath.Join(a.home.Cache, "apt"), filepath.Join(a.home.Data, "apt-dates")), check: check}
+		l := &locker{a: a, client: a.client(), loader: a.aptLoader(), check: check}
 		var all []*lockFile
 		for _, dir := range folders {
 			files, err := l.folder(c.Context(), dir)
@@ -65,6 +64,12 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 		return a.showLocks(all, check)
 	}
 	return c
+}
+
+// aptLoader returns the reader of Debian's signed index. It keeps what it downloads in the user's cache.
+func (a *app) aptLoader() *apt.Loader {
+	f := source.New(&source.Options{Client: a.client(), Offline: a.offline})
+	return f.AptLoader(filepath.Join(a.home.Cache, "apt"), filepath.Join(a.home.Data, "apt-dates"))
 }
 
 // lockFolders returns the folders at or below a path that have a request or a lock file.
