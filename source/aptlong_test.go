@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/MordragT/nuka/packages"
 	"github.com/MordragT/nuka/source/apt"
 )
 
@@ -69,8 +70,16 @@ func TestSolveAsApt(t *testing.T) {
 		return string(out)
 	}
 	get("update")
+	request, err := packages.FS.ReadFile("base/debian/lock.nuon")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := apt.ParseRequest(request)
+	if err != nil {
+		t.Fatal(err)
+	}
 	line := regexp.MustCompile(`(?m)^Inst (\S+?) \((\S+) `)
-	for _, set := range aptSets {
+	for _, set := range append(aptSets, strings.Join(shipped.All(), " ")) {
 		roots := strings.Fields(set)
 		pins, err := x.Solve(roots, &apt.SolveOptions{})
 		if err != nil {
