@@ -182,36 +182,34 @@ func (c *composition) copyOf(from, to string) {
 // find follows the links of the tree from a path. It reports false if the path leads to nothing.
 func (c *composition) find(at string) (string, bool) {
 	for range maxLinks {
-		done, rest := "", at
-		next := ""
-		for rest != "" {
-			var part string
-			part, rest = first(rest)
-			if part == "" || part == "." {
-				continue
-			}
-			if part == ".." {
-				return "", false
-			}
-			done = path.Join(done, part)
-			p := c.places[done]
-			if p.Entry == nil {
-				return "", false
-			}
-			if p.Kind == Link {
-				next = strings.TrimPrefix(path.Join("/", path.Dir(done), p.Target, rest), "/")
-				if path.IsAbs(p.Target) {
-					next = strings.TrimPrefix(path.Join(p.Target, rest), "/")
-				}
-				break
-			}
-		}
-		if next == "" {
-			return done, done != ""
+		next, linked := c.follow(at)
+		if !linked {
+			return next, next != ""
 		}
 		at = next
 	}
 	return "", false
+}
+
+// follow replaces the first link on a path by its target, and reports true. Without a link it returns the path, or "" if it leads to nothing.
+func (c *composition) follow(at string) (next string, linked bool) {
+	for end := 0; end < len(at); end++ {
+		rest := strings.IndexByte(at[end:], '/')
+		if end += rest; rest < 0 {
+			end = len(at)
+		}
+		p := c.places[at[:end]]
+		if p.Entry == nil {
+			return "", false
+		}
+		if p.Kind == Link {
+			if path.IsAbs(p.Target) {
+				return strings.TrimPrefix(path.Join(p.Target, at[end:]), "/"), true
+			}
+			return strings.TrimPrefix(path.Join("/", path.Dir(at[:end]), p.Target, at[end:]), "/"), true
+		}
+	}
+	return at, false
 }
 
 // maxLinks bounds how many links lead to a path, as ELOOP does (path_resolution(7)).
