@@ -16,6 +16,12 @@ const MaxSmall = 1 << 20
 // A ReadFunc returns the bytes of a file, which has at most MaxSmall.
 type ReadFunc func(ctx context.Context, e *Entry) ([]byte, error)
 
+// Reads reports whether Compose reads a file of a package, for most of the files that it reads. A caller can read those of several packages at once.
+func Reads(e *Entry) bool {
+	return e.Kind == File && e.Size <= MaxSmall &&
+		(e.Path == control+"/control" || e.Path == control+"/postinst" || strings.HasPrefix(e.Path, certificatesFrom+"/") && strings.HasSuffix(e.Path, ".crt"))
+}
+
 // A deb is a Debian package of the environment.
 type deb struct {
 	pkg     *Package
@@ -106,7 +112,7 @@ func (c *composition) small(from string, e *Entry) ([]byte, error) {
 		return nil, protocol.Errorf(protocol.Invalid, "environment: %s: %s has %d bytes, and the layout reads at most %d", from, e.Path, e.Size, MaxSmall).
 			WithHint("leave it out: the field merge")
 	}
-	if e.CID.IsZero() {
+	if e.CID.IsZero() || e.Data != nil {
 		return e.Data, nil
 	}
 	return c.read(c.ctx, e)
