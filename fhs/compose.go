@@ -16,6 +16,12 @@ const MaxSmall = 1 << 20
 // A ReadFunc returns the bytes of a file, which has at most MaxSmall.
 type ReadFunc func(ctx context.Context, e *Entry) ([]byte, error)
 
+// Reads reports whether Compose reads a file of a package, for most of the files that it reads. A caller can read those of several packages at once.
+func Reads(e *Entry) bool {
+	return e.Kind == File && e.Size <= MaxSmall &&
+		(e.Path == control+"/control" || e.Path == control+"/postinst" || strings.HasPrefix(e.Path, certificatesFrom+"/") && strings.HasSuffix(e.Path, ".crt"))
+}
+
 // A deb is a Debian package of the environment.
 type deb struct {
 	pkg     *Package
@@ -106,7 +112,7 @@ func (c *composition) small(from string, e *Entry) ([]byte, error) {
 		return nil, protocol.Errorf(protocol.Invalid, "environment: %s: %s has %d bytes, and the layout reads at most %d", from, e.Path, e.Size, MaxSmall).
 			WithHint("leave it out: the field merge")
 	}
-	if e.CID.IsZero() {
+	if e.CID.IsZero() || e.Data != nil {
 		return e.Data, nil
 	}
 	return c.read(c.ctx, e)
@@ -182,36 +188,34 @@ func (c *composition) copyOf(from, to string) {
 // find follows the links of the tree from a path. It reports false if the path leads to nothing.
 func (c *composition) find(at string) (string, bool) {
 	for range maxLinks {
-		done, rest := "", at
-		next := ""
-		for rest != "" {
-			var part string
-			part, rest = first(rest)
-			if part == "" || part == "." {
-				continue
-			}
-			if part == ".." {
-				return "", false
-			}
-			done = path.Join(done, part)
-			p := c.places[done]
-			if p.Entry == nil {
-				return "", false
-			}
-			if p.Kind == Link {
-				next = strings.TrimPrefix(path.Join("/", path.Dir(done), p.Target, rest), "/")
-				if path.IsAbs(p.Target) {
-					next = strings.TrimPrefix(path.Join(p.Target, rest), "/")
-				}
-				break
-			}
-		}
-		if next == "" {
-			return done, done != ""
+		next, linked := c.follow(at)
+		if !linked {
+			return next, next != ""
 		}
 		at = next
 	}
 	return "", false
+}
+
+// follow replaces the first link on a path by its target, and reports true. Without a link it returns the path, or "" if it leads to nothing.
+func (c *composition) follow(at string) (next string, linked bool) {
+	for end := 0; end < len(at); end++ {
+		rest := strings.IndexByte(at[end:], '/')
+		if end += rest; rest < 0 {
+			end = len(at)
+		}
+		p := c.places[at[:end]]
+		if p.Entry == nil {
+			return "", false
+		}
+		if p.Kind == Link {
+			if path.IsAbs(p.Target) {
+				return strings.TrimPrefix(path.Join(p.Target, at[end:]), "/"), true
+			}
+			return strings.TrimPrefix(path.Join("/", path.Dir(at[:end]), p.Target, at[end:]), "/"), true
+		}
+	}
+	return at, false
 }
 
 // maxLinks bounds how many links lead to a path, as ELOOP does (path_resolution(7)).

@@ -33,9 +33,9 @@ func TestAlternatives(t *testing.T) {
 		// Folded paths; a variable with one value; one that has two; a loop; a target that is not there; a link where a file is.
 		s.deb("tar", map[string]string{"sbin/rmt-tar": "r", "DEBIAN/postinst": "update-alternatives --install /sbin/rmt rmt /sbin/rmt-tar 50\n"}),
 		s.deb("procps", map[string]string{"bin/w.procps": "w", "usr/bin/taken": "a file", "DEBIAN/postinst": "DIR=/usr/bin\nx=1\nx=2\nupdate-alternatives --install $DIR/w w ${DIR}/w.procps 50\n" +
-			"update-alternatives --install /usr/bin/x x /usr/bin/w.procps $x\nfor i in a b; do\n update-alternatives --install /usr/bin/$i $i /usr/bin/w.procps 1\ndone\n" +
+			"update-alternatives --install /usr/bin/x x /usr/bin/w.procps $x\nfor i in a b; do\n update-alternatives --install /usr/bin/$i $i /usr/bin/w.procps 1; update-alternatives --install /usr/bin/y$i y /usr/bin/w.procps 1\n update-alternatives --install /usr/bin/z$i z /usr/bin/w.procps 1\ndone\n" +
 			"update-alternatives --install /usr/bin/gone gone /usr/bin/nothing 50\nupdate-alternatives --install /usr/bin/taken taken /usr/bin/w.procps 50\n"}),
-		s.deb("ties", map[string]string{"usr/bin/first": "1", "usr/bin/second": "2", "DEBIAN/postinst": "update-alternatives --install /usr/bin/tie tie /usr/bin/second 3\nupdate-alternatives --install /usr/bin/tie tie /usr/bin/first 3\n"}),
+		s.deb("ties", map[string]string{"usr/bin/first": "1", "usr/bin/second": "2", "DEBIAN/postinst": "test -e x && update-alternatives --install /usr/bin/tie tie /usr/bin/second 3 >/dev/null 2>&1; update-alternatives --install /usr/bin/tie tie /usr/bin/first 3\n"}),
 		s.deb("jre", map[string]string{"usr/lib/jvm/.java.jinfo": jinfo, "usr/lib/jvm/j/bin/java": "j", "usr/lib/jvm/j/man/man1/java.1.gz": "jm"}),
 	)
 }
@@ -54,6 +54,7 @@ func TestHostileAlternatives(t *testing.T) {
 		"//usr/bin/x x /usr/bin/real 1", "/usr/bin/x x /usr/bin/../bin/real 1", "/usr/bin/x x ../bin/real 1", "/usr/bin/x x /etc/shadow 1", "/usr/bin/x ../x /usr/bin/real 1", "/usr/bin/x x /usr/bin/real one",
 		"/usr/bin/x x /usr/bin/real", "/usr/bin/x x", "", "/usr/bin/x '' /usr/bin/real 1", "/usr/bin/x x /usr/loop 1", "/usr/bin/x x /usr/a 1", "/usr/bin/x x /usr/a/b 1", "/usr/bin/x x '/usr/bin/real 1", "/usr/bin/x x $HOME/real 1",
 		"/usr/bin/x x `pwd`/real 1", "/usr/bin/x x $(pwd)/real 1", "/usr/bin/x x /usr/bin/real 99999999999999999999999", "/usr/bin/" + strings.Repeat("x", 5000) + " x /usr/bin/real 1",
+		"/usr" + strings.Repeat("/d", 1000) + " x /usr/bin/real 1", "/usr/bin/x x /usr/bin/real/../real 1",
 	} {
 		files["DEBIAN/postinst"] = "#!/bin/sh\nupdate-alternatives --install " + line + "\n"
 		got, err := s.compose(t, s.deb("evil", files))

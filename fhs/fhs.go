@@ -27,7 +27,8 @@ type Entry struct {
 	Exec   bool   // of a file
 	Size   int64  // of a file
 	Target string // of a link
-	// CID identifies the content of a file. It is zero for a new file, whose bytes are Data.
+	// CID identifies the content of a file. It is zero for a new file, whose bytes are Data. The caller may also set Data for a file that
+	// Compose reads.
 	CID  cid.CID
 	Data []byte
 }

@@ -126,8 +126,10 @@ func relativeTo(dir, to string) string {
 	if to == "" {
 		down = nil
 	}
-	for !hasDots(to) && len(up) > 0 && len(down) > 1 && up[0] == down[0] {
-		up, down = up[1:], down[1:]
+	if !hasDots(to) {
+		for len(up) > 0 && len(down) > 1 && up[0] == down[0] {
+			up, down = up[1:], down[1:]
+		}
 	}
 	parts := append(slices.Repeat([]string{".."}, len(up)), down...)
 	if len(parts) == 0 {

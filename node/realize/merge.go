@@ -55,8 +55,17 @@ func compose(ctx context.Context, store composer, layout pir.Layout, packages []
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i := range packages {
 		g.Go(func() (err error) {
-			packages[i].Entries, err = entriesOf(reading, store, o.Parts[i])
-			return err
+			if packages[i].Entries, err = entriesOf(reading, store, o.Parts[i]); err != nil || layout != pir.LayoutFHS1 {
+				return err
+			}
+			for j := range packages[i].Entries {
+				if e := &packages[i].Entries[j]; fhs.Reads(e) {
+					if e.Data, err = readSmall(reading, store, e); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -73,18 +82,21 @@ func compose(ctx context.Context, store composer, layout pir.Layout, packages []
 // arrange returns the tree of an environment by its layout.
 func arrange(ctx context.Context, store Trees, layout pir.Layout, packages []fhs.Package) (*fhs.Tree, error) {
 	if layout == pir.LayoutFHS1 {
-		return fhs.Compose(ctx, packages, func(ctx context.Context, e *fhs.Entry) ([]byte, error) {
-			f, err := store.OpenFile(ctx, e.CID)
-			if err != nil {
-				return nil, err
-			}
-			defer f.Close() //nolint:errcheck // it was only read
-			b := make([]byte, e.Size)
-			_, err = io.ReadFull(f, b)
-			return b, err
-		})
+		return fhs.Compose(ctx, packages, func(ctx context.Context, e *fhs.Entry) ([]byte, error) { return readSmall(ctx, store, e) })
 	}
 	return fhs.Merge(packages)
+}
+
+// readSmall reads a file.
+func readSmall(ctx context.Context, store Trees, e *fhs.Entry) ([]byte, error) {
+	f, err := store.OpenFile(ctx, e.CID)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	b := make([]byte, e.Size)
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 var kindsOf = [...]fhs.Kind{cas.File: fhs.File, cas.Dir: fhs.Dir, cas.Symlink: fhs.Link}

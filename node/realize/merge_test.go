@@ -126,6 +126,17 @@ func TestLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	size := int64(0)
+	for e, err := range f.store.Entries(t.Context(), root) {
+		if size += e.Size; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for a, err := range f.store.Attestations(id) {
+		if err != nil || a.Size != size {
+			t.Errorf("got the size %d, want %d (%v)", a.Size, size, err)
+		}
+	}
 	for at, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/x": "x.net"} {
 		if e, err := f.store.Lookup(t.Context(), root, at); err != nil || e.Target != target {
 			t.Errorf("%s: got %+v, %v, want a link to %s", at, e, err, target)
