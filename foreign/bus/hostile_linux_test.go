@@ -154,7 +154,7 @@ func TestMalformedEnds(t *testing.T) {
 		"huge fields":         with(15, 0x7f),
 		"padding":             with(fixedSize+5+4+len("/org/test")+1+3, 1),
 		"second destination":  field(fieldDestination, 1, 's', 0, 3, 0, 0, 0, 'a', '.', 'b', 0),
-		"destination's type":  field(fieldDestination, 1, 'o', 0, 1, 0, 0, 0, '/', 0),
+		"a field's type":      field(fieldErrorName, 1, 'o', 0, 1, 0, 0, 0, 'a', 0),
 		"sender is no name":   field(fieldSender, 1, 's', 0, 3, 0, 0, 0, 'a', '\n', 'b', 0),
 		"unknown field":       field(99, 1, 'a', 0, 0, 0, 0, 0),
 		"descriptors missing": field(fieldFiles, 1, 'u', 0, 1, 0, 0, 0),
