@@ -25,6 +25,7 @@ func TestHandshake(t *testing.T) {
 		"\x00BEGIN\r\n":                                           "",
 		"\x00AUTH EXTERNAL\r\nBEGIN\r\n":                          "DATA",
 		"\x00AUTH EXTERNAL 30\r\nBEGIN \r\nBEGIN\t\r\n begin\r\n": "OK ",
+		"\x00AUTH EXTERNAL 30\r\nBEGIN \r\n":                      "OK ",
 		"\x00AUTH ANONYMOUS\r\nBEGIN\r\n":                         "REJECTED EXTERNAL",
 		"\x00AUTH DBUS_COOKIE_SHA1 30\r\nBEGIN\r\n":               "REJECTED EXTERNAL",
 		"\x00AUTH EXTERNAL zz\r\nBEGIN\r\n":                       "REJECTED EXTERNAL",
@@ -123,5 +124,23 @@ func TestForeignReply(t *testing.T) {
 	}
 	if len(got) != 1 || got[0] != ":1.9" {
 		t.Errorf("got replies of %v, want one of :1.9", got)
+	}
+}
+
+// TestReplyOnce checks that a program answers a call once. The bus would drop the second reply, too.
+func TestReplyOnce(t *testing.T) {
+	sent := 0
+	s := newSession(policyOf("a.b", Talk), nil, func(*message) error { return nil }, func(*message) error { sent++; return nil })
+	s.unique, s.greeted = ":1.5", true
+	if err := s.fromBus(&message{order: littleEndian, kind: kindCall, serial: 7, path: "/", member: "C", sender: ":1.6", destination: ":1.5"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.fromClient(&message{order: littleEndian, kind: kindReply, serial: 1, replySerial: 7, destination: ":1.6"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent != 1 {
+		t.Errorf("got %d replies, want 1", sent)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,7 +155,7 @@ func TestMalformedEnds(t *testing.T) {
 		"huge fields":         with(15, 0x7f),
 		"padding":             with(fixedSize+5+4+len("/org/test")+1+3, 1),
 		"second destination":  field(fieldDestination, 1, 's', 0, 3, 0, 0, 0, 'a', '.', 'b', 0),
-		"destination's type":  field(fieldDestination, 1, 'o', 0, 1, 0, 0, 0, '/', 0),
+		"a field's type":      field(fieldErrorName, 1, 'o', 0, 3, 0, 0, 0, 'a', '.', 'b', 0),
 		"sender is no name":   field(fieldSender, 1, 's', 0, 3, 0, 0, 0, 'a', '\n', 'b', 0),
 		"unknown field":       field(99, 1, 'a', 0, 0, 0, 0, 0),
 		"descriptors missing": field(fieldFiles, 1, 'u', 0, 1, 0, 0, 0),
@@ -338,6 +339,17 @@ func TestDescriptors(t *testing.T) {
 		}
 		_ = r.conn.Close()
 	}
+	// Descriptors with each byte of a message that does not end.
+	r := dialRaw(t, filter)
+	for _, b := range echoMessage("org.test.Talk", 2).encode()[:4] {
+		if _, _, err := r.conn.WriteMsgUnix([]byte{b}, unix.UnixRights(slices.Repeat([]int{int(f.Fd())}, maxFiles)...), nil); err != nil {
+			break // the filter has ended the connection
+		}
+	}
+	if !r.ended() {
+		t.Error("descriptors without end: the connection did not end")
+	}
+	_ = r.conn.Close()
 	settle(t, "open files after wrong numbers of descriptors", before, func() int { return openFiles(t) })
 }
 

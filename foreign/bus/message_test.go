@@ -72,6 +72,9 @@ func FuzzSession(f *testing.F) {
 	}
 	welcome := &message{order: littleEndian, kind: kindReply, serial: 1, replySerial: 1, sender: busName, destination: ":1.5", signature: "s",
 		body: appendString(nil, littleEndian, ":1.5")}
+	silent := busMessageOf("ListNames")
+	silent.iface = ""
+	f.Add(append(bytes.Clone(hello), silent.encode()...), welcome.encode())
 	f.Add(append(bytes.Clone(hello), busMessageOf("ListNames").encode()...), welcome.encode())
 	f.Fuzz(func(t *testing.T, fromClient, fromBus []byte) {
 		p := &Policy{Names: map[string]Access{"a.b": Talk, "c.d": See}}
