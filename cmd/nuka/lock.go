@@ -66,11 +66,7 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 	return c
 }
 
-<<<<<<< HEAD
-// aptLoader returns a loader of Debian's signed index for this user.
-=======
 // aptLoader returns the reader of Debian's signed index. It keeps what it downloads in the user's cache.
->>>>>>> debian
 func (a *app) aptLoader() *apt.Loader {
 	f := source.New(&source.Options{Client: a.client(), Offline: a.offline})
 	return f.AptLoader(filepath.Join(a.home.Cache, "apt"), filepath.Join(a.home.Data, "apt-dates"))
