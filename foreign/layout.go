@@ -16,6 +16,9 @@ import (
 	"github.com/MordragT/nuka/sandbox"
 )
 
+// ProxyPort is where the proxy of a program with some hosts listens inside.
+const ProxyPort = 3128
+
 // runtimeDir returns XDG_RUNTIME_DIR inside.
 func runtimeDir(uid int) string { return "/run/user/" + strconv.Itoa(uid) }
 
@@ -57,6 +60,8 @@ type Layout struct {
 	Env    map[string]string
 	// Network reports whether the program shares the network of this machine.
 	Network bool
+	// Hosts are the hosts with ports that the program may reach through a proxy, if it does not share the network.
+	Hosts []string
 	// Notes tell what a permission could not give.
 	Notes []string
 
@@ -219,7 +224,8 @@ const bundle = "/etc/ssl/certs/ca-certificates.crt"
 // etc adds /etc: the runtime's files, the user in passwd and group, and with the network the machine's names and certificates.
 func (l *Layout) etc(b *Box) error {
 	own := []string{"passwd", "group", "hostname", "resolv.conf", "hosts", "mtab", "machine-id"}
-	if l.Network {
+	online := l.Network || len(l.Hosts) > 0
+	if online {
 		own = append(own, "ssl")
 	}
 	if _, err := os.Stat("/etc/localtime"); err == nil {
@@ -248,7 +254,10 @@ func (l *Layout) etc(b *Box) error {
 	}
 	if !l.Network {
 		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte("127.0.0.1 localhost nuka\n::1 localhost\n"), Target: "/etc/hosts"})
-		return nil
+		if !online {
+			return nil
+		}
+		return l.certificates(etc)
 	}
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		if at, err := filepath.EvalSymlinks(name); err == nil {
@@ -293,10 +302,14 @@ func (l *Layout) certificates(etc string) error {
 func (l *Layout) grant(p permission.Permission, b *Box) error {
 	switch p.Kind {
 	case permission.Network:
-		if p.Name != "" {
-			return protocol.Errorf(protocol.Unsupported, "%s: the network cannot be narrowed to hosts yet", p).WithHint("allow all of it, or none: --allow network")
+		if p.Name == "" {
+			l.Network = true
+			return nil
 		}
-		l.Network = true
+		l.Hosts = append(l.Hosts, p.Name)
+		for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+			l.Env[name] = "http://127.0.0.1:" + strconv.Itoa(ProxyPort)
+		}
 	case permission.Files:
 		return l.grantFiles(p, b)
 	case permission.Device:

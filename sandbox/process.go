@@ -15,6 +15,8 @@ type Options struct {
 	// Prepare is called when the name spaces exist and before anything inside runs, with the process ID of init on the host.
 	// It is the place to connect a network. If it fails, Start fails with its error.
 	Prepare func(init int) error
+	// Listening gets the listening socket of Spec.Listen, before the program runs. It owns the file.
+	Listening func(*os.File)
 	// Started is called by Run when the program runs. It is the place to tell what Held and Missing return.
 	Started func(p *Process)
 }

@@ -28,6 +28,7 @@ type Spec struct {
 	GID *int `json:"gid,omitempty"`
 
 	Net     Net     `json:"net,omitempty"`
+	Listen  int     `json:"listen,omitempty"` // with NetNone: a TCP port of 127.0.0.1 inside, at which the caller answers; [Options.Listening] gets the socket
 	Session Session `json:"session,omitempty"`
 	Limits  Limits  `json:"limits,omitzero"`
 	Clock   *Clock  `json:"clock,omitempty"` // nil is the clock of the machine
@@ -72,7 +73,7 @@ type Mount struct {
 // A Net says which network the program has.
 type Net string
 
-// The networks. TODO(#14): a network narrowed to hosts and ports; [Options.Prepare] is the place to connect it.
+// The networks. A network of its own with [Spec.Listen] is the way to a network that is narrowed to hosts and ports: the caller's proxy listens in it.
 const (
 	NetNone Net = ""     // a network of its own, with loopback only
 	NetHost Net = "host" // the network of the host
@@ -138,6 +139,8 @@ func (s *Spec) Check() error {
 	switch {
 	case s.Net != NetNone && s.Net != NetHost:
 		return fmt.Errorf("sandbox: %q is no network; there are \"\" and %q", s.Net, NetHost)
+	case s.Listen < 0 || s.Listen > 65535 || s.Listen > 0 && s.Net != NetNone:
+		return fmt.Errorf("sandbox: %d is no port, or the network is not the sandbox's own", s.Listen)
 	case s.Session != SessionShared && s.Session != SessionNew:
 		return fmt.Errorf("sandbox: %q is no session; there are \"\" and %q", s.Session, SessionNew)
 	case s.Limits.Memory < 0 || s.Limits.Processes < 0 || !(s.Limits.CPUs >= 0 && s.Limits.CPUs < 1<<20):

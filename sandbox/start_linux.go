@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -135,7 +136,22 @@ func (p *Process) begin(s *Spec, opt *Options) error {
 	if err := WriteSpec(p.control, encoded); err != nil {
 		return &SetupError{Step: "send the description to the launcher", Detail: err.Error(), cause: err}
 	}
-	r, err := ReadReport(p.control)
+	reports := io.Reader(p.control)
+	if s.Listen > 0 {
+		socket, before, err := receiveSocket(p.control)
+		if err != nil {
+			return &SetupError{Step: "receive the listening socket", Detail: err.Error(), cause: err}
+		}
+		reports = io.MultiReader(bytes.NewReader(before), p.control)
+		switch {
+		case socket == nil: // a report comes first: the set-up failed
+		case opt.Listening == nil:
+			socket.Close()
+		default:
+			opt.Listening(socket)
+		}
+	}
+	r, err := ReadReport(reports)
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET):
 		return &SetupError{Step: "set up", Detail: "the launcher ended without a report", Hint: "the launcher may be of another version: install it and nuka together"}
@@ -149,6 +165,36 @@ func (p *Process) begin(s *Spec, opt *Options) error {
 	p.started = *r.Started
 	p.started.Held.merge(held)
 	return nil
+}
+
+// receiveSocket receives the socket that the launcher sends with one byte, or else the first byte of a report.
+func receiveSocket(control *os.File) (*os.File, []byte, error) {
+	raw, err := control.SyscallConn()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, rights := make([]byte, 1), make([]byte, unix.CmsgSpace(4))
+	var n, got int
+	var failed error
+	err = raw.Read(func(fd uintptr) bool {
+		n, got, _, _, failed = unix.Recvmsg(int(fd), b, rights, unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(failed, unix.EAGAIN)
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return nil, nil, err
+	}
+	if got == 0 {
+		return nil, b[:n], nil
+	}
+	messages, err := unix.ParseSocketControlMessage(rights[:got])
+	if err != nil || len(messages) != 1 {
+		return nil, nil, fmt.Errorf("%d control messages: %w", len(messages), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, nil, fmt.Errorf("%d descriptors: %w", len(fds), err)
+	}
+	return os.NewFile(uintptr(fds[0]), "listener"), nil, nil
 }
 
 // failed returns the error for a failed set-up. Some systems allow user name spaces and then no capability in them.

@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/permission"
+	"github.com/MordragT/nuka/foreign/proxy"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -30,7 +33,7 @@ func (a *app) execCommand() *cobra.Command {
 PROGRAM names with a path. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
 files of this machine, no devices and no network, unless a permission gives them:
 
-  network              the network of this machine
+  network              the network of this machine; network=HOST:PORT only this host, through a proxy
   files=DIR            DIR with everything below it; files=DIR:ro only to read, files=DIR:create makes it first
   device=NAME          a group of devices: dri (graphics), input, kvm, serial, usb, video
   socket=NAME          a service of the session: wayland, x11, pulseaudio, ssh-auth, gpg-agent, cups
@@ -252,13 +255,18 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 	spec := &sandbox.Spec{
 		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
 	}
-	if layout.Network {
+	options := &sandbox.Options{}
+	switch {
+	case layout.Network:
 		spec.Net = sandbox.NetHost
+	case len(layout.Hosts) > 0:
+		stop := a.serveHosts(ctx, spec, options, layout.Hosts)
+		defer stop()
 	}
-	in, _ := a.in.(*os.File)
-	out, _ := a.outFile().(*os.File)
-	errs, _ := a.err.(*os.File)
-	status, err := sandbox.Run(context.WithoutCancel(ctx), launcher, spec, &sandbox.Options{Stdin: in, Stdout: out, Stderr: errs})
+	options.Stdin, _ = a.in.(*os.File)
+	options.Stdout, _ = a.outFile().(*os.File)
+	options.Stderr, _ = a.err.(*os.File)
+	status, err := sandbox.Run(context.WithoutCancel(ctx), launcher, spec, options)
 	if err != nil {
 		return sandboxError(err)
 	}
@@ -266,6 +274,30 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 		return exitError(status.Code)
 	}
 	return nil
+}
+
+// serveHosts lets a proxy answer in the sandbox's network, by which the program reaches some hosts. The proxy runs until stop.
+func (a *app) serveHosts(ctx context.Context, spec *sandbox.Spec, options *sandbox.Options, hosts []string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	spec.Listen = foreign.ProxyPort
+	options.Listening = func(f *os.File) {
+		defer f.Close()
+		l, err := net.FileListener(f)
+		if err != nil {
+			a.say("the program reaches no host: %v", err)
+			return
+		}
+		serving.Go(func() {
+			if err := (&proxy.Proxy{Allow: hosts}).Serve(ctx, l); err != nil {
+				a.say("the program reaches no host any more: %v", err)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		serving.Wait()
+	}
 }
 
 // sandboxError returns an error of the sandbox with the code and hint that users see.

@@ -163,7 +163,7 @@ func TestScript(t *testing.T) {
 			set := map[string]string{
 				"PORT":      port,
 				"NUKA_HOME": home, "HOME": filepath.Join(e.WorkDir, "home"), "PATH": programs + string(os.PathListSeparator) + os.Getenv("PATH"),
-				"URL": server.URL, "TOOL_SHA256": fmt.Sprintf("%x", sum), "NATIVE_SHA256": fmt.Sprintf("%x", native), "TERM": "dumb", "BIN": programs,
+				"URL": server.URL, "ADDRESS": strings.TrimPrefix(server.URL, "http://"), "TOOL_SHA256": fmt.Sprintf("%x", sum), "NATIVE_SHA256": fmt.Sprintf("%x", native), "TERM": "dumb", "BIN": programs,
 				"REPOSITORIES": repositories,
 			}
 			for name, value := range set {

@@ -111,6 +111,11 @@ func (b *box) enter() error {
 		if err := loopbackUp(); err != nil {
 			return fail("start the loopback network", "lo", err)
 		}
+		if port := b.spec.Listen; port > 0 {
+			if err := sendListener(port); err != nil {
+				return fail("listen inside", fmt.Sprint("127.0.0.1:", port), err)
+			}
+		}
 	}
 	return b.buildTree()
 }
@@ -165,6 +170,22 @@ func setClock(c *sandbox.Clock) error {
 	}
 	text := fmt.Sprintf("monotonic %d 0\nboottime %d 0\n", c.Monotonic, c.Boottime)
 	return os.WriteFile("/proc/self/timens_offsets", []byte(text), 0)
+}
+
+// sendListener makes a socket that listens in the sandbox's network, and gives it to the caller.
+func sendListener(port int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return err
+	}
+	if err := unix.Listen(fd, 128); err != nil {
+		return err
+	}
+	return unix.Sendmsg(sandbox.ControlFD, []byte{'L'}, unix.UnixRights(fd), nil, 0)
 }
 
 // loopbackUp starts the loopback interface, which gets its addresses by itself.
