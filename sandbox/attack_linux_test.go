@@ -88,12 +88,7 @@ func newHost(t *testing.T) *host {
 	}
 	t.Cleanup(func() { _, _ = unix.SysvShmCtl(id, unix.IPC_RMID, nil) })
 	h.segment = strconv.Itoa(key)
-	h.key = "nuka-test"
-	for _, ring := range []int{unix.KEY_SPEC_SESSION_KEYRING, unix.KEY_SPEC_USER_KEYRING} {
-		if _, err := unix.AddKey("user", h.key, []byte("x"), ring); err != nil {
-			t.Fatal("add_key: ", err)
-		}
-	}
+	h.key = sessionKey
 	return h
 }
 

@@ -9,10 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/MordragT/nuka/internal/skip"
 	"github.com/MordragT/nuka/sandbox"
@@ -26,11 +31,20 @@ var bin string
 
 // TestMain builds the launcher and the probe. If root runs the tests, they run as root and as an ordinary user.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("NUKA_SANDBOX_BIN"); dir != "" {
+	if slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "-test.fuzz") }) {
+		os.Exit(m.Run()) // fuzz targets start no sandbox
+	}
+	dir := os.Getenv("NUKA_SANDBOX_BIN")
+	if mode := os.Getenv("NUKA_SANDBOX_CALLER"); mode != "" {
 		bin = dir
-		if mode := os.Getenv("NUKA_SANDBOX_CALLER"); mode != "" {
-			os.Exit(caller(mode, os.Args[1:]))
-		}
+		os.Exit(caller(mode, os.Args[1:]))
+	}
+	if err := withKey(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if dir != "" {
+		bin = dir
 		os.Exit(m.Run())
 	}
 	os.Exit(func() int {
@@ -56,6 +70,37 @@ func TestMain(m *testing.M) {
 		fmt.Println("again, as user", ordinary)
 		return max(code, again(dir))
 	}())
+}
+
+// sessionKey is a key of the session keyring of these tests.
+const sessionKey = "nuka-test"
+
+// withKey executes this program again with a key in its session keyring: a thread has one, and a new program gets that of the thread that executes it.
+func withKey() error {
+	const done = "NUKA_SANDBOX_KEYS"
+	if os.Getenv(done) == strconv.Itoa(os.Geteuid()) {
+		return nil
+	}
+	runtime.LockOSThread()
+	for range 200 {
+		_, err1 := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+		_, err2 := unix.AddKey("user", sessionKey, []byte("x"), unix.KEY_SPEC_SESSION_KEYRING)
+		if err := errors.Join(err1, err2); !errors.Is(err, unix.EDQUOT) {
+			if err != nil {
+				return fmt.Errorf("join a session keyring and add a key: %w", err)
+			}
+			break
+		}
+		time.Sleep(50 * time.Millisecond) // the kernel still counts the keyrings of sandboxes that have ended
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv(done, strconv.Itoa(os.Geteuid())); err != nil {
+		return err
+	}
+	return syscall.Exec(exe, os.Args, os.Environ())
 }
 
 // build builds a static program, as a release is built.

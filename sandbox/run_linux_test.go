@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -124,6 +125,9 @@ func alive(t *testing.T, text string) (pids []string) {
 	return pids
 }
 
+// mark returns an argument by which this test finds its processes, and not those of another run.
+func mark(name string) string { return fmt.Sprintf("%s%d-%d", name, os.Getpid(), time.Now().UnixNano()) }
+
 // TestNothingOutlives checks that processes left behind end with the program, with the context, and with the caller.
 func TestNothingOutlives(t *testing.T) {
 	needSpaces(t)
@@ -140,19 +144,19 @@ func TestNothingOutlives(t *testing.T) {
 		}
 	}
 	t.Run("program", func(t *testing.T) {
-		mark := "mark-of-program-" + filepath.Base(t.TempDir())
+		text := mark("mark-of-program-")
 		s := box()
-		s.Argv = []string{"probe", "orphan", mark}
+		s.Argv = []string{"probe", "orphan", text}
 		if st, err := sandbox.Run(t.Context(), launcher(), s, nil); err != nil || st.Code != 0 { // a process left behind would keep an output open
 			t.Fatalf("got %+v, %v", st, err)
 		}
-		gone(t, mark)
+		gone(t, text)
 	})
 	t.Run("context", func(t *testing.T) {
-		mark := "mark-of-context-" + filepath.Base(t.TempDir())
+		text := mark("mark-of-context-")
 		ctx, cancel := context.WithCancel(t.Context())
 		s := system()
-		s.Argv = []string{"sh", "-c", "sh -c 'sleep 1000; : " + mark + "' & sleep 1000; : " + mark}
+		s.Argv = []string{"sh", "-c", "sh -c 'sleep 1000; : " + text + "' & sleep 1000; : " + text}
 		p, err := sandbox.Start(ctx, launcher(), s, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -164,11 +168,11 @@ func TestNothingOutlives(t *testing.T) {
 		if _, err := sandbox.Start(ctx, launcher(), s, nil); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v from a context that is done", err)
 		}
-		gone(t, mark)
+		gone(t, text)
 	})
 	t.Run("caller", func(t *testing.T) {
-		mark := "mark-of-caller-" + filepath.Base(t.TempDir())
-		c := callerCommand(t, "", "sh", "-c", "echo ready; sleep 1000; : "+mark)
+		text := mark("mark-of-caller-")
+		c := callerCommand(t, "", "sh", "-c", "echo ready; sleep 1000; : "+text)
 		out, err := c.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -181,7 +185,7 @@ func TestNothingOutlives(t *testing.T) {
 		}
 		_ = c.Process.Kill()
 		_ = c.Wait()
-		gone(t, mark)
+		gone(t, text)
 	})
 }
 

@@ -341,18 +341,30 @@ func (o *Options) files(control *os.File) (list []*os.File, closeNull func(), er
 	return append(append(list, control), o.Extra...), closeNull, nil
 }
 
-// openLauncher returns a path from which to execute the launcher. A program inside that gets hold of the file that it executes must
-// not be able to write to the launcher on the host (CVE-2019-5736). Landlock prevents that; without it, the launcher is executed from a sealed copy in memory.
+// openLauncher returns a path from which to execute the launcher. It is that of a descriptor: root has no right to pass through
+// folders of other users in its new user name space.
+//
+// A program inside that gets hold of the file that it executes must not be able to write to the launcher on the host (CVE-2019-5736). Landlock prevents
+// that; without it, the launcher is executed from a sealed copy in memory.
 func openLauncher(p string) (string, func(), error) {
+	missing := func(err error) error {
+		return &SetupError{Step: "start the launcher", Object: p, Detail: err.Error(), Hint: "install " + LauncherName + " beside nuka", cause: err}
+	}
 	if landlockVersion() > 0 {
-		return p, func() {}, nil
+		fd, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return "", nil, missing(err)
+		}
+		return descriptorPath(fd), func() { unix.Close(fd) }, nil
 	}
 	b, err := os.ReadFile(p)
 	if err != nil {
-		return "", nil, &SetupError{Step: "start the launcher", Object: p, Detail: err.Error(), Hint: "install " + LauncherName + " beside nuka", cause: err}
+		return "", nil, missing(err)
 	}
 	return sealedCopy(b)
 }
+
+func descriptorPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
 
 func sealedCopy(b []byte) (string, func(), error) {
 	fd, err := unix.MemfdCreate(LauncherName, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -371,5 +383,5 @@ func sealedCopy(b []byte) (string, func(), error) {
 		f.Close()
 		return "", nil, &SetupError{Step: "copy the launcher", Detail: err.Error(), cause: err}
 	}
-	return fmt.Sprintf("/proc/self/fd/%d", fd), func() { f.Close() }, nil
+	return descriptorPath(fd), func() { f.Close() }, nil
 }

@@ -39,6 +39,28 @@ func TestLauncherFile(t *testing.T) {
 	}
 }
 
+// TestLauncherOfAnother checks that root can start a launcher in a folder that only another user may enter.
+func TestLauncherOfAnother(t *testing.T) {
+	needSpaces(t)
+	if os.Geteuid() != 0 {
+		t.Skip("only root enters folders of other users")
+	}
+	dir := folder(t)
+	b, err := os.ReadFile(launcher())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, sandbox.LauncherName)
+	if err := errors.Join(os.WriteFile(file, b, 0o755), os.Chown(dir, ordinary, ordinary), os.Chmod(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	s := system()
+	s.Argv = []string{"true"}
+	if st, err := sandbox.Run(t.Context(), file, s, nil); err != nil || st.Code != 0 {
+		t.Errorf("got %+v, %v", st, err)
+	}
+}
+
 // TestSetUserID checks that a file with the set-user-ID bit gives no rights, even if root granted it.
 func TestSetUserID(t *testing.T) {
 	needSpaces(t)
@@ -274,8 +296,8 @@ func TestWithoutLandlock(t *testing.T) {
 // TestFallbackOrphans checks that the fallback leaves no process behind.
 func TestFallbackOrphans(t *testing.T) {
 	needSpaces(t)
-	mark := "mark-of-fallback-" + filepath.Base(t.TempDir())
-	c := callerCommand(t, "fallback", filepath.Join(bin, "probe"), "orphan", mark)
+	text := mark("mark-of-fallback-")
+	c := callerCommand(t, "fallback", filepath.Join(bin, "probe"), "orphan", text)
 	c.Env = append(c.Env, "NUKA_SANDBOX_FIRST=/proc/sys/user/max_user_namespaces=0")
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE, unix.CAP_SYS_ADMIN},
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}, GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}}
@@ -284,7 +306,7 @@ func TestFallbackOrphans(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(out), "ALLOWED") {
 		t.Errorf("got %q, %v", out, err)
 	}
-	if left := alive(t, mark); len(left) > 0 {
+	if left := alive(t, text); len(left) > 0 {
 		t.Errorf("still alive: %v", left)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	llsyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -18,8 +19,7 @@ import (
 
 // confine gives up the rights of this process, and of all that it starts.
 func (b *box) confine() error {
-	// An anonymous session keyring: without it the program would have the keys of the caller's session.
-	if _, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); err != nil && !errors.Is(err, unix.ENOSYS) {
+	if err := b.leaveKeyring(); err != nil {
 		return fail("leave the session keyring", "", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -42,6 +42,24 @@ func (b *box) confine() error {
 			Hint: "use a kernel with CONFIG_SECCOMP_FILTER, on amd64 or arm64"}
 	}
 	return fail("filter system calls", "", programFilter(b.families()).Load())
+}
+
+// leaveKeyring joins an anonymous session keyring: without it the program would have the keys of the caller's session. A user may have few keyrings (200),
+// and the kernel counts one for some milliseconds after its last process has ended; if many sandboxes start and end, it waits.
+// If that does not help, seccomp alone keeps the program from the keys.
+func (b *box) leaveKeyring() error {
+	for range 20 {
+		_, err := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0)
+		if err == nil || errors.Is(err, unix.ENOSYS) {
+			return nil
+		}
+		if !errors.Is(err, unix.EDQUOT) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.missing("session keyring: this user has too many keys; seccomp alone keeps the program from the caller's (raise the sysctl kernel.keys.maxkeys)")
+	return nil
 }
 
 // Securebits: a process of user 0 gets no capability by it, and nobody changes that. Source: capabilities(7).

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,9 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "nuka-sandbox: nuka starts this program; it is not called by hand")
 		return 2
 	}
+	// The name that ps shows: it was executed from a descriptor, whose number would be its name.
+	name := []byte(sandbox.LauncherName + "\x00")
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
 	control := os.NewFile(sandbox.ControlFD, "control")
 	spec, err := sandbox.ReadSpec(control)
 	if err != nil {
