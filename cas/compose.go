@@ -113,7 +113,9 @@ func (t *composed) add(p *Piece) error {
 		above, name = p.Path[:i], p.Path[i+1:]
 	}
 	d, err := t.dir(above)
-	if err == nil {
+	if err == nil && p.CID.IsZero() {
+		err = t.count(int64(len(p.Data)))
+	} else if err == nil {
 		err = t.count(p.Size)
 	}
 	if err != nil {
@@ -169,6 +171,9 @@ func (t *composed) entry(p *Piece) (cid.DirEntry, error) {
 	if p.Kind == Symlink {
 		if err := cid.CheckTarget(p.Target); err != nil {
 			return cid.DirEntry{}, err
+		}
+		if !p.CID.IsZero() {
+			return cid.DirEntry{CID: p.CID, Tsize: int64(len((&cid.Node{Kind: cid.KindSymlink, Target: p.Target}).Encode()))}, nil
 		}
 		c, b := cid.Symlink(p.Target)
 		return cid.DirEntry{CID: c, Tsize: int64(len(b.Data))}, im.node(b)

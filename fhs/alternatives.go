@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// maxDepth bounds the folders above a link of an alternative, which are made if they are not there.
+const maxDepth = 30
+
 // maxAlternatives bounds the alternatives of one environment.
 const maxAlternatives = 100_000
 
@@ -104,6 +107,9 @@ func placeOf(text string) (string, bool) {
 	}
 	at := fold(text[1:])
 	head, rest := first(at)
+	if strings.Count(at, "/") > maxDepth {
+		return "", false
+	}
 	return at, rest != "" && (head == "usr" || head == "etc")
 }
 

@@ -25,10 +25,15 @@ const (
 type certificate struct {
 	at, name string // its path in the tree, and its name in certificatesTo
 	text     []byte
+	der      []byte // of the first one in it; nil if that is broken
+	hash     string // of its subject
 }
 
 // trusted returns the files of trusted certificates, in the order of their paths. Links are none.
 func (c *composition) trusted() ([]certificate, error) {
+	if c.certs != nil {
+		return c.certs, nil
+	}
 	var all []certificate
 	for at, p := range c.places {
 		if p.Kind == File && strings.HasPrefix(at, certificatesFrom+"/") && strings.HasSuffix(at, ".crt") {
@@ -47,10 +52,16 @@ func (c *composition) trusted() ([]certificate, error) {
 			text = append(slices.Clone(text), '\n')
 		}
 		all[i].text = text
+		if der := derOf(text); der != nil {
+			if hash, ok := subjectHash(der); ok {
+				all[i].der, all[i].hash = der, hash
+			}
+		}
 		if total += len(text); total > maxBundle {
 			return nil, protocol.Errorf(protocol.Exhausted, "environment: the certificates in %s have more than %d bytes", certificatesFrom, maxBundle)
 		}
 	}
+	c.certs = all
 	return all, nil
 }
 
@@ -69,10 +80,8 @@ func certificates(c *composition) error {
 		if !c.link(certificatesTo+"/"+one.name, one.at) {
 			continue
 		}
-		if der := derOf(one.text); der != nil {
-			if hash, ok := subjectHash(der); ok {
-				hashed = append(hashed, named{one.name, hash})
-			}
+		if one.der != nil {
+			hashed = append(hashed, named{one.name, one.hash})
 		}
 	}
 	slices.SortFunc(hashed, func(a, b named) int { return strings.Compare(a.name, b.name) })
@@ -209,7 +218,7 @@ func canonicalText(v asn1.RawValue) asn1.RawValue {
 // javaCertificates makes the key store of Java's trusted certificates, if a package has its folder.
 func javaCertificates(c *composition) error {
 	const folder = certificatesTo + "/java"
-	if p := c.places[folder]; p == nil || p.Kind != Dir {
+	if p := c.places[folder]; p.Entry == nil || p.Kind != Dir {
 		return nil
 	}
 	all, err := c.trusted()
@@ -218,8 +227,8 @@ func javaCertificates(c *composition) error {
 	}
 	var entries []jksEntry
 	for _, one := range all {
-		if der := derOf(one.text); der != nil {
-			entries = append(entries, jksEntry{strings.ToLower("debian:" + one.name), der})
+		if one.der != nil { // Java reads no store that has a broken certificate
+			entries = append(entries, jksEntry{strings.ToLower("debian:" + one.name), one.der})
 		}
 	}
 	c.derive(folder+"/cacerts", Entry{Kind: File, Data: encodeJKS(entries)})

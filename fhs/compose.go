@@ -16,11 +16,17 @@ const MaxSmall = 1 << 20
 // A ReadFunc returns the bytes of a file, which has at most MaxSmall.
 type ReadFunc func(ctx context.Context, e *Entry) ([]byte, error)
 
+// Reads reports whether Compose reads a file of a package, for most of the files that it reads. A caller can read those of several packages at once.
+func Reads(e *Entry) bool {
+	return e.Kind == File && e.Size <= MaxSmall &&
+		(e.Path == control+"/control" || e.Path == control+"/postinst" || strings.HasPrefix(e.Path, certificatesFrom+"/") && strings.HasSuffix(e.Path, ".crt"))
+}
+
 // A deb is a Debian package of the environment.
 type deb struct {
 	pkg     *Package
-	name    string           // in its control file
-	control map[string]Entry // the files of its control archive, by name
+	name    string            // in its control file
+	control map[string]*Entry // the files of its control archive, by name
 }
 
 // A composition is a tree that is being composed.
@@ -30,11 +36,13 @@ type composition struct {
 	read  ReadFunc
 	debs  []*deb
 	notes []string
+
+	certs []certificate // once trusted has been called
 }
 
 // Compose makes the tree of the layout fhs-1. The error about two packages that differ at a path names both.
 func Compose(ctx context.Context, packages []Package, read ReadFunc) (*Tree, error) {
-	c := &composition{ctx: ctx, merger: newMerger(), read: read}
+	c := &composition{ctx: ctx, merger: newMerger(packages), read: read}
 	for _, p := range inOrder(packages) {
 		if err := c.addPackage(&p); err != nil {
 			return nil, err
@@ -43,7 +51,7 @@ func Compose(ctx context.Context, packages []Package, read ReadFunc) (*Tree, err
 	slices.SortFunc(c.debs, func(a, b *deb) int { return strings.Compare(a.pkg.Name, b.pkg.Name) })
 	c.leaveOut()
 	for _, name := range folded {
-		if c.places["usr/"+name] != nil {
+		if c.places["usr/"+name].Entry != nil {
 			c.derive(name, Entry{Kind: Link, Target: "usr/" + name})
 		}
 	}
@@ -62,23 +70,8 @@ func Compose(ctx context.Context, packages []Package, read ReadFunc) (*Tree, err
 
 // addPackage adds the files of a package, and keeps those of its control archive apart.
 func (c *composition) addPackage(p *Package) error {
-	var entries []Entry
-	for e, err := range p.Entries {
-		if err != nil {
-			return err
-		}
-		entries = append(entries, e)
-	}
-	m := newMover(entries)
-	listed := *p
-	listed.Entries = func(yield func(Entry, error) bool) {
-		for _, e := range entries {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	}
-	if err := c.add(&listed, m.move); err != nil {
+	m := newMover(p.Entries)
+	if err := c.add(p, m.move); err != nil {
 		return err
 	}
 	if m.err != nil {
@@ -87,8 +80,9 @@ func (c *composition) addPackage(p *Package) error {
 	if !m.debian {
 		return nil
 	}
-	d := &deb{pkg: &listed, control: map[string]Entry{}}
-	for _, e := range entries {
+	d := &deb{pkg: p, control: map[string]*Entry{}}
+	for i := range p.Entries {
+		e := &p.Entries[i]
 		name, below := strings.CutPrefix(e.Path, control+"/")
 		if _, kept := p.Merge.Path(e.Path); below && kept && e.Kind == File && !strings.Contains(name, "/") {
 			d.control[name] = e
@@ -109,7 +103,7 @@ func (c *composition) controlFile(d *deb, name string) ([]byte, error) {
 	if !ok {
 		return nil, nil
 	}
-	return c.small(d.pkg.Name, &e)
+	return c.small(d.pkg.Name, e)
 }
 
 // small reads a file that has at most MaxSmall bytes; from is its package.
@@ -118,7 +112,7 @@ func (c *composition) small(from string, e *Entry) ([]byte, error) {
 		return nil, protocol.Errorf(protocol.Invalid, "environment: %s: %s has %d bytes, and the layout reads at most %d", from, e.Path, e.Size, MaxSmall).
 			WithHint("leave it out: the field merge")
 	}
-	if e.CID.IsZero() {
+	if e.CID.IsZero() || e.Data != nil {
 		return e.Data, nil
 	}
 	return c.read(c.ctx, e)
@@ -127,14 +121,14 @@ func (c *composition) small(from string, e *Entry) ([]byte, error) {
 // text reads a file of the tree. It reports false if there is no file at the path.
 func (c *composition) text(at string) ([]byte, bool, error) {
 	p := c.places[at]
-	if p == nil || p.Kind != File {
+	if p.Entry == nil || p.Kind != File {
 		return nil, false, nil
 	}
 	from := "derived data"
 	if p.from != nil {
 		from = p.from.Name
 	}
-	b, err := c.small(from, &p.Entry)
+	b, err := c.small(from, p.Entry)
 	return b, err == nil, err
 }
 
@@ -155,12 +149,12 @@ func (c *composition) has(name string) bool {
 
 // derive adds an entry unless a package has something at its path, or something that is no folder above it. It reports whether it did.
 func (c *composition) derive(at string, e Entry) bool {
-	if c.places[at] != nil {
+	if c.places[at].Entry != nil {
 		return false
 	}
 	var above []string
 	for dir := path.Dir(at); dir != "."; dir = path.Dir(dir) {
-		if p := c.places[dir]; p != nil {
+		if p := c.places[dir]; p.Entry != nil {
 			if p.Kind != Dir {
 				return false
 			}
@@ -169,13 +163,13 @@ func (c *composition) derive(at string, e Entry) bool {
 		above = append(above, dir)
 	}
 	for _, dir := range above {
-		c.places[dir] = &place{Entry: Entry{Path: dir, Kind: Dir}}
+		c.places[dir] = place{Entry: &Entry{Path: dir, Kind: Dir}}
 	}
 	e.Path = at
 	if e.Data != nil || e.Kind == File && e.CID.IsZero() {
 		e.Size = int64(len(e.Data))
 	}
-	c.places[at] = &place{Entry: e}
+	c.places[at] = place{Entry: &e}
 	return true
 }
 
@@ -186,44 +180,42 @@ func (c *composition) link(at, to string) bool {
 
 // copyOf adds the content of a file of the tree at another path, as derive does.
 func (c *composition) copyOf(from, to string) {
-	if p := c.places[from]; p != nil && p.Kind == File {
-		c.derive(to, p.Entry)
+	if p := c.places[from]; p.Entry != nil && p.Kind == File {
+		c.derive(to, *p.Entry)
 	}
 }
 
 // find follows the links of the tree from a path. It reports false if the path leads to nothing.
 func (c *composition) find(at string) (string, bool) {
 	for range maxLinks {
-		done, rest := "", at
-		next := ""
-		for rest != "" {
-			var part string
-			part, rest = first(rest)
-			if part == "" || part == "." {
-				continue
-			}
-			if part == ".." {
-				return "", false
-			}
-			done = path.Join(done, part)
-			p := c.places[done]
-			if p == nil {
-				return "", false
-			}
-			if p.Kind == Link {
-				next = strings.TrimPrefix(path.Join("/", path.Dir(done), p.Target, rest), "/")
-				if path.IsAbs(p.Target) {
-					next = strings.TrimPrefix(path.Join(p.Target, rest), "/")
-				}
-				break
-			}
-		}
-		if next == "" {
-			return done, done != ""
+		next, linked := c.follow(at)
+		if !linked {
+			return next, next != ""
 		}
 		at = next
 	}
 	return "", false
+}
+
+// follow replaces the first link on a path by its target, and reports true. Without a link it returns the path, or "" if it leads to nothing.
+func (c *composition) follow(at string) (next string, linked bool) {
+	for end := 0; end < len(at); end++ {
+		rest := strings.IndexByte(at[end:], '/')
+		if end += rest; rest < 0 {
+			end = len(at)
+		}
+		p := c.places[at[:end]]
+		if p.Entry == nil {
+			return "", false
+		}
+		if p.Kind == Link {
+			if path.IsAbs(p.Target) {
+				return strings.TrimPrefix(path.Join(p.Target, at[end:]), "/"), true
+			}
+			return strings.TrimPrefix(path.Join("/", path.Dir(at[:end]), p.Target, at[end:]), "/"), true
+		}
+	}
+	return at, false
 }
 
 // maxLinks bounds how many links lead to a path, as ELOOP does (path_resolution(7)).
@@ -236,10 +228,12 @@ var externallyManaged = regexp.MustCompile(`^usr/lib/python3[^/]*/EXTERNALLY-MAN
 func (c *composition) leaveOut() {
 	used := map[string]bool{}
 	for at, p := range c.places {
-		if head, rest := first(at); rest != "" && p.Kind != Dir || rest == "" && p.Kind != Dir {
-			used[head] = true
+		if p.Kind == Dir {
+			continue
 		}
-		if externallyManaged.MatchString(at) {
+		head, _ := first(at)
+		used[head] = true
+		if strings.HasSuffix(at, "/EXTERNALLY-MANAGED") && externallyManaged.MatchString(at) {
 			delete(c.places, at)
 		}
 	}

@@ -2,7 +2,6 @@ package fhs
 
 import (
 	"cmp"
-	"iter"
 	"slices"
 	"strings"
 
@@ -28,7 +27,8 @@ type Entry struct {
 	Exec   bool   // of a file
 	Size   int64  // of a file
 	Target string // of a link
-	// CID identifies the content of a file. It is zero for a new file, whose bytes are Data.
+	// CID identifies the content of a file. It is zero for a new file, whose bytes are Data. The caller may also set Data for a file that
+	// Compose reads.
 	CID  cid.CID
 	Data []byte
 }
@@ -52,13 +52,13 @@ type Package struct {
 	Name string // in the environment; each once
 	// Merge says how the files enter the environment. Its paths are those of the package.
 	Merge pir.Merge
-	// Entries are the entries of its tree: each folder before what is below it.
-	Entries iter.Seq2[Entry, error]
+	// Entries are the entries of its tree: each folder before what is below it. Merge and Compose take them over, and change them.
+	Entries []Entry
 }
 
 // A Tree is the entries of an environment, in no order. Folders above an entry may be absent.
 type Tree struct {
-	Entries []Entry
+	Entries []*Entry
 	// Size is the bytes of all files.
 	Size int64
 	// Notes are sentences about what the tree lacks, for the user.
@@ -68,9 +68,9 @@ type Tree struct {
 // Merge merges the trees of packages as they are. Folders are merged; a file or link may be in several trees if it is the same in all.
 // If two trees differ at a path, the package of the larger priority provides it; without one, that is an error which names both.
 func Merge(packages []Package) (*Tree, error) {
-	m := newMerger()
+	m := newMerger(packages)
 	for _, p := range inOrder(packages) {
-		if err := m.add(&p, func(at string, e Entry) (string, Entry, bool) { return at, e, true }); err != nil {
+		if err := m.add(&p, func(at string, _ *Entry) (string, bool) { return at, true }); err != nil {
 			return nil, err
 		}
 	}
@@ -88,44 +88,46 @@ func inOrder(packages []Package) []Package {
 
 // A merger puts the entries of packages into one tree.
 type merger struct {
-	places map[string]*place
+	places map[string]place
 }
 
 // A place is a path of the tree, and the package that provides it.
 type place struct {
-	Entry
-	from *Package // nil: derived
+	*Entry          // nil: nothing is there
+	from   *Package // nil: derived
 }
 
-func newMerger() *merger { return &merger{places: map[string]*place{}} }
+func newMerger(packages []Package) *merger {
+	n := 0
+	for i := range packages {
+		n += len(packages[i].Entries)
+	}
+	return &merger{places: make(map[string]place, n)}
+}
 
-// add adds the tree of a package. move returns the path and the form of an entry in the environment, and whether it is in there; it gets the path
-// that the package's Merge gives the entry. A package must not be added after one of smaller priority.
-func (m *merger) add(p *Package, move func(at string, e Entry) (string, Entry, bool)) error {
-	for e, err := range p.Entries {
-		if err != nil {
-			return err
-		}
+// add adds the tree of a package. move returns the path of an entry in the environment, and whether it is in there; it gets the path
+// that the package's Merge gives the entry, and may change the target of a link. A package must not be added after one of smaller priority.
+func (m *merger) add(p *Package, move func(at string, e *Entry) (string, bool)) error {
+	plain := p.Merge.IsZero()
+	for i := range p.Entries {
+		e := &p.Entries[i]
 		if e.Path == "" {
 			if e.Kind != Dir {
 				return protocol.Errorf(protocol.Invalid, "environment: %s is a single file, which cannot be merged", p.Name)
 			}
 			continue
 		}
-		at, kept := p.Merge.Path(e.Path)
+		at, own, kept := e.Path, e.Path, true
+		if !plain {
+			at, kept = p.Merge.Path(at)
+		}
+		if kept {
+			at, kept = move(at, e)
+		}
 		if !kept {
 			continue
 		}
-		own := e.Path
-		if at, e, kept = move(at, e); !kept {
-			continue
-		}
-		hidden := false
-		for i := 0; i < len(at) && !hidden && err == nil; i++ { // folders above may be new: a renamed path
-			if at[i] == '/' {
-				hidden, err = m.put(p, at[:i], own, Entry{Kind: Dir})
-			}
-		}
+		hidden, err := m.above(p, at, own)
 		if err == nil && !hidden {
 			_, err = m.put(p, at, own, e)
 		}
@@ -136,15 +138,33 @@ func (m *merger) add(p *Package, move func(at string, e Entry) (string, Entry, b
 	return nil
 }
 
+// above makes the folders above a path, which may be new: a moved path. It reports true if a package of a larger priority provides something
+// else there.
+func (m *merger) above(p *Package, at, own string) (hidden bool, err error) {
+	last := strings.LastIndexByte(at, '/')
+	if last < 0 {
+		return false, nil
+	}
+	if have := m.places[at[:last]]; have.Entry != nil && have.Kind == Dir {
+		return false, nil
+	}
+	for i := 0; i <= last && !hidden && err == nil; i++ {
+		if at[i] == '/' {
+			hidden, err = m.put(p, at[:i], own, &Entry{Kind: Dir})
+		}
+	}
+	return hidden, err
+}
+
 // put puts an entry at a path; own is its path in the package. It reports true if a package of a larger priority provides something else there.
-func (m *merger) put(p *Package, at, own string, e Entry) (hidden bool, err error) {
+func (m *merger) put(p *Package, at, own string, e *Entry) (hidden bool, err error) {
 	have, taken := m.places[at]
 	if !taken {
 		e.Path = at
-		m.places[at] = &place{e, p}
+		m.places[at] = place{e, p}
 		return false, nil
 	}
-	if e.same(&have.Entry) {
+	if e.same(have.Entry) {
 		return false, nil
 	}
 	other := have.from
@@ -159,7 +179,7 @@ func (m *merger) put(p *Package, at, own string, e Entry) (hidden bool, err erro
 }
 
 func (m *merger) tree() *Tree {
-	t := &Tree{Entries: make([]Entry, 0, len(m.places))}
+	t := &Tree{Entries: make([]*Entry, 0, len(m.places))}
 	for _, p := range m.places {
 		t.Entries = append(t.Entries, p.Entry)
 		if p.Kind == File {

@@ -62,19 +62,19 @@ func newMover(entries []Entry) *mover {
 }
 
 // move is the function move of merger.add.
-func (m *mover) move(at string, e Entry) (string, Entry, bool) {
+func (m *mover) move(at string, e *Entry) (string, bool) {
 	head, rest := first(at)
 	if m.debian && head == control {
-		return "", e, false
+		return "", false
 	}
 	if m.prefix == "" && slices.Contains(folded, head) && rest == "" && e.Kind != Dir {
 		if e.Kind == Link && path.Join("/", e.Target) == "/usr/"+head {
-			return "", e, false // the tree has this link anyway: base-files of Debian 13 ships them
+			return "", false // the tree has this link anyway: base-files of Debian 13 ships them
 		}
 		if m.err == nil {
 			m.err = protocol.Errorf(protocol.Invalid, "%s is no folder, and every tree of the layout has the link %s → usr/%s", at, head, head)
 		}
-		return "", e, false
+		return "", false
 	}
 	to := m.prefix + at
 	if m.prefix == "" {
@@ -83,7 +83,7 @@ func (m *mover) move(at string, e Entry) (string, Entry, bool) {
 	if e.Kind == Link && m.prefix == "" && m.debian {
 		e.Target = retarget(at, to, e.Target)
 	}
-	return to, e, true
+	return to, true
 }
 
 // retarget returns the target of a link of a Debian package, which was at one path and is now at another. It leads to what it led to before.
@@ -126,8 +126,10 @@ func relativeTo(dir, to string) string {
 	if to == "" {
 		down = nil
 	}
-	for !hasDots(to) && len(up) > 0 && len(down) > 1 && up[0] == down[0] {
-		up, down = up[1:], down[1:]
+	if !hasDots(to) {
+		for len(up) > 0 && len(down) > 1 && up[0] == down[0] {
+			up, down = up[1:], down[1:]
+		}
 	}
 	parts := append(slices.Repeat([]string{".."}, len(up)), down...)
 	if len(parts) == 0 {

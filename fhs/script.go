@@ -2,6 +2,7 @@ package fhs
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -25,13 +26,10 @@ func commands(script []byte, program string) [][]string {
 		if !strings.Contains(line, program) {
 			continue
 		}
-		words, ok := shellWords(line, values)
-		for i, w := range words {
-			if w == program || strings.HasSuffix(w, "/"+program) {
-				if ok && len(all) < maxCommands {
-					all = append(all, words[i:])
-				}
-				break
+		for _, c := range shellCommands(line, values) {
+			i := slices.IndexFunc(c.words, func(w string) bool { return w == program || strings.HasSuffix(w, "/"+program) })
+			if i >= 0 && c.known && len(all) < maxCommands {
+				all = append(all, c.words[i:])
 			}
 		}
 	}
@@ -52,9 +50,13 @@ func variables(text string) map[string]string {
 		unsure[m[1]] = true
 	}
 	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
-		words, ok := shellWords(m[2], nil)
-		value := strings.Join(words, " ")
-		if before, set := values[m[1]]; !ok || len(words) > 1 || set && before != value {
+		value, plain := "", false
+		if list := shellCommands(m[2], nil); len(list) == 0 {
+			plain = true // an empty text
+		} else if plain = len(list) == 1 && len(list[0].words) == 1 && list[0].known; plain {
+			value = list[0].words[0]
+		}
+		if before, set := values[m[1]]; !plain || set && before != value {
 			unsure[m[1]] = true
 		}
 		values[m[1]] = value
@@ -65,17 +67,30 @@ func variables(text string) map[string]string {
 	return values
 }
 
-// shellWords splits the first command of a line into words, as a shell does (sh(1), "Quoting"): quotes, backslashes, comments.
-// It reports false if the line has an expansion that values do not resolve, or a quote without an end.
-func shellWords(line string, values map[string]string) (words []string, ok bool) {
+// A command is the words of one command of a script.
+type command struct {
+	words []string
+	// known reports that all expansions were replaced, and that each quote has an end.
+	known bool
+}
+
+// shellCommands splits a line into commands and words, as a shell does (sh(1), "Quoting"): quotes, backslashes, comments. It replaces variables by
+// values.
+func shellCommands(line string, values map[string]string) (all []command) {
 	var word strings.Builder
-	open, ok := false, true
-	end := func() {
-		if open && len(words) < maxWords {
-			words = append(words, word.String())
+	now, open := command{known: true}, false
+	endWord := func() {
+		if open && len(now.words) < maxWords {
+			now.words = append(now.words, word.String())
 		}
 		word.Reset()
 		open = false
+	}
+	end := func() {
+		if endWord(); len(now.words) > 0 && len(all) < maxCommands {
+			all = append(all, now)
+		}
+		now = command{known: true}
 	}
 	quote := byte(0)
 	for i := 0; i < len(line); i++ {
@@ -84,14 +99,12 @@ func shellWords(line string, values map[string]string) (words []string, ok bool)
 		case c == '$' && quote != '\'':
 			name, length := variable(line[i:])
 			value, known := values[name]
-			if !known {
-				ok = false
-			}
+			now.known = now.known && known
 			open = true
 			word.WriteString(value)
 			i += length - 1
 		case c == '`' && quote != '\'':
-			ok = false
+			now.known = false
 		case quote != 0 && c == quote:
 			quote = 0
 		case c == '\\' && quote != '\'' && i+1 < len(line):
@@ -102,34 +115,21 @@ func shellWords(line string, values map[string]string) (words []string, ok bool)
 			word.WriteByte(c)
 		case c == '\'' || c == '"':
 			quote, open = c, true
-		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
-			end()
+		case strings.IndexByte(" \t\r\n", c) >= 0:
+			endWord()
 		case c == '#' && !open:
 			end()
-			return words, ok
-		case c == ';' || c == '&' || c == '|' || c == '<' || c == '>' || c == '(' || c == ')':
+			return all
+		case strings.IndexByte(";&|<>()", c) >= 0:
 			end()
-			if isCommand(words) {
-				return words, ok
-			}
-			words, ok = nil, true // the command may follow: test -x y && x
 		default:
 			open = true
 			word.WriteByte(c)
 		}
 	}
+	now.known = now.known && quote == 0
 	end()
-	return words, ok && quote == 0
-}
-
-// isCommand reports whether words have an option, as each command does that is of interest here.
-func isCommand(words []string) bool {
-	for _, w := range words {
-		if strings.HasPrefix(w, "--") {
-			return true
-		}
-	}
-	return false
+	return all
 }
 
 // variable returns the name of the variable at the start of a text that begins with $, and the length of the expansion.

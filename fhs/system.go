@@ -21,7 +21,7 @@ type step struct {
 var steps = []step{
 	{"alternatives: the postinst of each package, and the .jinfo files of Java", alternatives},
 	{"accounts: base-passwd.postinst", accounts},
-	{"defaults: the postinst of base-files, libc-bin, readline-common", defaults},
+	{"defaults: the postinst of base-files, libc-bin, readline-common, python3", defaults},
 	{"network: netbase.postinst", network},
 	{"shells: update-shells(8) of debianutils", shells},
 	{"time: tzdata.postinst with the zone Etc/UTC", localtime},
@@ -45,7 +45,10 @@ func defaults(c *composition) error {
 	for _, m := range masters {
 		c.copyOf(m.from, m.to)
 	}
-	if p := c.places["etc/dpkg/origins/debian"]; p != nil && p.Kind == File {
+	if c.has("python3") {
+		c.derive("etc/python3/debian_config", Entry{Kind: File, Data: []byte("[DEFAULT]\n# how to byte-compile (comma separated: standard, optimize)\nbyte-compile = standard\n")})
+	}
+	if p := c.places["etc/dpkg/origins/debian"]; p.Entry != nil && p.Kind == File {
 		c.link("etc/dpkg/origins/default", "etc/dpkg/origins/debian")
 	}
 	return nil
@@ -132,7 +135,7 @@ func shells(c *composition) error {
 	}
 	files := []string{template}
 	for at := range c.places {
-		if path.Dir(at) == more {
+		if name, below := strings.CutPrefix(at, more+"/"); below && !strings.Contains(name, "/") {
 			files = append(files, at)
 		}
 	}
@@ -152,8 +155,8 @@ func shells(c *composition) error {
 			return err
 		}
 		for line := range bytes.Lines(text) {
-			shell, _, _ := strings.Cut(strings.TrimRight(string(line), "\n"), "#")
-			if !strings.HasPrefix(shell, "/") {
+			shell, _, _ := strings.Cut(string(line), "#")
+			if shell = strings.TrimSpace(shell); !strings.HasPrefix(shell, "/") {
 				continue
 			}
 			names := []string{shell}
@@ -173,7 +176,7 @@ func shells(c *composition) error {
 }
 
 func localtime(c *composition) error {
-	if p := c.places["usr/share/zoneinfo/Etc/UTC"]; p != nil {
+	if p := c.places["usr/share/zoneinfo/Etc/UTC"]; p.Entry != nil {
 		c.link("etc/localtime", "usr/share/zoneinfo/Etc/UTC")
 		c.derive("etc/timezone", Entry{Kind: File, Data: []byte("Etc/UTC\n")})
 	}
@@ -186,7 +189,7 @@ func folders(c *composition) error {
 		return nil
 	}
 	for _, l := range []struct{ at, to string }{{"var/run", "run"}, {"var/lock", "run/lock"}, {"var/spool/mail", "var/mail"}} {
-		if p := c.places[l.at]; p != nil && p.Kind == Dir && !c.anyBelow(l.at) {
+		if p := c.places[l.at]; p.Entry != nil && p.Kind == Dir && !c.anyBelow(l.at) {
 			delete(c.places, l.at)
 		}
 		c.link(l.at, l.to)
@@ -197,9 +200,13 @@ func folders(c *composition) error {
 	return nil
 }
 
+// anyBelow reports whether the tree has anything below a folder.
 func (c *composition) anyBelow(dir string) bool {
+	if c.places[dir].Entry == nil {
+		return false
+	}
 	for at := range c.places {
-		if strings.HasPrefix(at, dir+"/") {
+		if len(at) > len(dir) && at[len(dir)] == '/' && at[:len(dir)] == dir {
 			return true
 		}
 	}
@@ -214,7 +221,7 @@ func programs(c *composition) error {
 		{"usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders", "usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders.cache", "gdk-pixbuf-query-loaders"},
 		{"usr/lib/x86_64-linux-gnu/gio/modules", "usr/lib/x86_64-linux-gnu/gio/modules/giomodule.cache", "gio-querymodules"},
 	} {
-		if c.places[p.makes] == nil && c.anyBelow(p.needs) {
+		if c.places[p.makes].Entry == nil && c.anyBelow(p.needs) {
 			c.notes = append(c.notes, fmt.Sprintf("the environment has no %s: only the program %s makes it", p.makes, p.with))
 		}
 	}

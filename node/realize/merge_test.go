@@ -1,12 +1,18 @@
 package realize
 
 import (
+	"fmt"
+	"io/fs"
+	"maps"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/fhs"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -62,6 +68,41 @@ func TestMerge(t *testing.T) {
 	f.clean()
 }
 
+// TestMergeIsAnImport checks that an environment has the CID that an import of the merged files has.
+func TestMergeIsAnImport(t *testing.T) {
+	s := castest.Open(t, t.TempDir(), nil)
+	want := fstest.MapFS{}
+	var packages []fhs.Package
+	o := &cas.ComposeOptions{}
+	for i, tree := range []fstest.MapFS{castest.Tree(), castest.WideTree(), castest.Tree(), {"wide/more": {Data: []byte("more")}, "none": {Mode: fs.ModeDir | 0o755}}} {
+		root, err := s.Import(t.Context(), tree, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Parts = append(o.Parts, root)
+		packages = append(packages, fhs.Package{Name: fmt.Sprint(i)})
+		maps.Copy(want, tree)
+	}
+	got, tree, err := compose(t.Context(), s, "", packages, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := s.Import(t.Context(), want, nil)
+	if err != nil || got != whole {
+		t.Errorf("got %s, want %s (%v)", got, whole, err)
+	}
+	size := int64(0)
+	for e, err := range s.Entries(t.Context(), whole) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += e.Size
+	}
+	if tree.Size != size {
+		t.Errorf("got %d bytes, want %d", tree.Size, size)
+	}
+}
+
 // TestLayout composes a tree of two Debian packages and another package, with data that is derived from them.
 func TestLayout(t *testing.T) {
 	f := newFixture(t)
@@ -84,6 +125,17 @@ func TestLayout(t *testing.T) {
 	root, err := f.store.CID(id)
 	if err != nil {
 		t.Fatal(err)
+	}
+	size := int64(0)
+	for e, err := range f.store.Entries(t.Context(), root) {
+		if size += e.Size; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for a, err := range f.store.Attestations(id) {
+		if err != nil || a.Size != size {
+			t.Errorf("got the size %d, want %d (%v)", a.Size, size, err)
+		}
 	}
 	for at, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/x": "x.net"} {
 		if e, err := f.store.Lookup(t.Context(), root, at); err != nil || e.Target != target {
