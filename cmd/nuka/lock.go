@@ -88,7 +88,7 @@ func lockFolders(at string) ([]string, error) {
 		switch {
 		case err != nil:
 			return err
-		case e.Name() == ".git":
+		case e.IsDir() && name != at && strings.HasPrefix(e.Name(), "."):
 			return fs.SkipDir
 		case e.Name() == apt.RequestFile && e.Type().IsRegular():
 			found[filepath.Dir(name)] = true
@@ -287,7 +287,7 @@ func (a *app) showLocks(files []*lockFile, check bool) error {
 	reports := []lockReport{}
 	changed := false
 	for _, f := range files {
-		r := lockReport{shorter(f.path), f.after.Arch, len(f.after.Packages), apt.Changes(f.before, f.after)}
+		r := lockReport{shorter(f.path), f.after.Arch, len(f.after.Packages), append([]apt.Change{}, apt.Changes(f.before, f.after)...)}
 		changed = changed || len(r.Changes) > 0
 		reports = append(reports, r)
 	}
