@@ -9,9 +9,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// socketOf returns the name of the socket of a bus's address, as net.Dial takes it: a path, or "@" and an abstract name. Of several addresses it
+// SocketOf returns the name of the socket of a bus's address, as net.Dial takes it: a path, or "@" and an abstract name. Of several addresses it
 // takes the first of a unix socket. The error's code is Invalid.
-func socketOf(address string) (string, error) {
+func SocketOf(address string) (string, error) {
 	for one := range strings.SplitSeq(address, ";") {
 		rest, ok := strings.CutPrefix(one, "unix:")
 		if !ok {

@@ -14,7 +14,7 @@ import (
 // StartDocuments starts the document portal on the bus at address, and returns the absolute path of its file system. It calls the bus without a filter, so only
 // a launcher outside of the sandbox can use it. Errors: code Invalid for a wrong address, Unavailable if the bus or the portal does not answer.
 func StartDocuments(ctx context.Context, address string) (string, error) {
-	socket, err := socketOf(address)
+	socket, err := SocketOf(address)
 	if err != nil {
 		return "", err
 	}

@@ -20,7 +20,7 @@ func TestAppID(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", name, got, want)
 		}
 	}
-	if got := AppID(strings.Repeat("x", 500)); len(got) > 100 || checkName(got) != nil {
+	if got := AppID(strings.Repeat("x", 500)); len(got) > 100 || CheckName(got) != nil {
 		t.Errorf("a long name: got %s", got)
 	}
 }
@@ -30,7 +30,7 @@ func FuzzAppID(f *testing.F) {
 	f.Add("a_b", "a b")
 	f.Add("_h", "")
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if err := checkName(AppID(a)); err != nil {
+		if err := CheckName(AppID(a)); err != nil {
 			t.Error(err)
 		}
 		if (AppID(a) == AppID(b)) != (a == b) {
@@ -115,7 +115,7 @@ func TestSocketOf(t *testing.T) {
 		"autolaunch:":                                    "",
 		"":                                               "",
 	} {
-		if got, err := socketOf(address); got != want || (err == nil) != (want != "") {
+		if got, err := SocketOf(address); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: got %q, %v, want %q", address, got, err, want)
 		}
 	}

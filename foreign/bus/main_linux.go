@@ -51,7 +51,7 @@ func run(args []string, log *slog.Logger) error {
 	for _, a := range []Access{See, Talk, Own} {
 		set.Func(a.String(), "a name that the program may "+a.String(), func(name string) error {
 			p.Names[name] = max(p.Names[name], a)
-			return checkName(name)
+			return CheckName(name)
 		})
 	}
 	if err := set.Parse(args); err != nil {
@@ -62,7 +62,7 @@ func run(args []string, log *slog.Logger) error {
 	}
 	p.AddPortals()
 	if *app != "" {
-		if err := checkName(*app); err != nil {
+		if err := CheckName(*app); err != nil {
 			return err
 		}
 		p.AddApplication(*app)

@@ -78,14 +78,14 @@ func (p *Policy) AddApplication(id string) {
 func ParsePermission(s string) (name string, a Access, err error) {
 	name, word, ok := strings.Cut(s, ":")
 	if i := slices.Index(accesses, word); ok && i >= 0 {
-		return name, Access(i), checkName(name)
+		return name, Access(i), CheckName(name)
 	}
 	return "", None, protocol.Errorf(protocol.Invalid, "%q is no permission for a name on the bus", s).
 		WithHint("write NAME:see, NAME:talk or NAME:own, as in org.example.Name:talk; org.example.* is all names below org.example")
 }
 
-// checkName checks a name or pattern of a policy.
-func checkName(name string) error {
+// CheckName returns an error with the code Invalid or Denied unless a name or pattern can be granted.
+func CheckName(name string) error {
 	plain := strings.TrimSuffix(name, ".*")
 	elements := strings.Split(plain, ".")
 	ok := len(elements) >= 2 && len(plain) <= maxName && onlyOf(plain, "-.")
@@ -107,12 +107,12 @@ func checkName(name string) error {
 // A pattern that covers a name that is never granted is no error, and does not grant that name.
 func (p *Policy) Check() error {
 	for _, name := range slices.Sorted(maps.Keys(p.Names)) {
-		if err := checkName(name); err != nil {
+		if err := CheckName(name); err != nil {
 			return err
 		}
 	}
 	for _, r := range slices.Concat(p.Calls, p.Broadcasts) {
-		if err := checkName(r.Name); err != nil {
+		if err := CheckName(r.Name); err != nil {
 			return err
 		}
 	}
