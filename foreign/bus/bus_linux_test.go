@@ -38,7 +38,7 @@ const config = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
 // folder returns a new folder with a short path: that of a socket has at most 107 bytes.
 func folder(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "bus")
+	dir, err := os.MkdirTemp("", "bus") //nolint:usetesting // t.TempDir has the name of the test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func proxy(t testing.TB, address string, p *Policy) (string, *journal) {
 		t.Fatal(err)
 	}
 	log := &journal{}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
 		ended <- Serve(ctx, l, address, p, slog.New(slog.NewTextHandler(log, nil)))

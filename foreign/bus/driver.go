@@ -40,11 +40,8 @@ func (s *session) callBus(m *message) error {
 	c, ok := busCalls[m.member]
 	var arg string
 	var err error
-	if strings.HasPrefix(c.signature, "s") && m.signature == c.signature {
-		arg, err = m.argument()
-		if rule := strings.HasSuffix(m.member, "Match"); err == nil && !rule && !isName(arg) {
-			err = errors.New("no name") // and not for the log
-		}
+	if m.signature == c.signature {
+		arg, err = c.argument(m)
 	}
 	switch {
 	case !ok || m.iface != "" && m.iface != c.iface:
@@ -57,6 +54,26 @@ func (s *session) callBus(m *message) error {
 	}
 	m.iface = c.iface // the bus would look for the member in all of its interfaces
 	return c.decide(s, m, arg)
+}
+
+// argument returns the string at the start of the body, and checks that the body is what the signature says. For members that are not about match
+// rules, the string is a name, and has nothing that must not reach the log.
+func (c *busCall) argument(m *message) (arg string, err error) {
+	b := &cursor{b: m.body, order: m.order}
+	for _, kind := range c.signature {
+		if kind == 's' {
+			arg, err = b.string()
+		} else {
+			_, err = b.uint32()
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if b.at != len(m.body) || !strings.HasSuffix(m.member, "Match") && !isName(arg) {
+		return "", errors.New("the arguments are malformed")
+	}
+	return arg, nil
 }
 
 func (s *session) pass(m *message, _ string) error { return s.forward(m, nil) }
@@ -139,61 +156,6 @@ func (s *session) releaseName(m *message, name string) error {
 	delete(s.names, name)
 	s.mu.Unlock()
 	return s.forward(m, nil)
-}
-
-// addMatch passes a match rule. A rule that eavesdrops would show the program the messages of others; no other rule has that word as a key.
-func (s *session) addMatch(m *message, rule string) error {
-	if strings.Contains(rule, "eavesdrop") {
-		defer m.close()
-		s.refused.add("a match rule that eavesdrops", m, busName, "")
-		return s.refuse(m, "AccessDenied", "no sandboxed program may eavesdrop")
-	}
-	s.mu.Lock()
-	full := len(rule) > maxRule || s.added >= maxRules
-	if !full {
-		s.rules[rule]++
-		s.added++
-	}
-	s.mu.Unlock()
-	if full {
-		defer m.close()
-		return s.refuse(m, "LimitsExceeded", "the program has %d match rules, or this one is longer than %d bytes", maxRules, maxRule)
-	}
-	quiet := m.flags&flagNoReply != 0
-	m.flags &^= flagNoReply // the filter must learn whether the bus accepted the rule
-	return s.forward(m, func(r *message) error {
-		if r.kind == kindError {
-			s.forget(rule)
-		}
-		if quiet {
-			r.close()
-			return nil
-		}
-		return s.toClient(r)
-	})
-}
-
-// removeMatch passes the removal of a rule that the program added. Without this check it could remove the rules by which the filter
-// learns who owns a name, and reach peers that own the name no more.
-func (s *session) removeMatch(m *message, rule string) error {
-	if s.forget(rule) {
-		return s.forward(m, nil)
-	}
-	defer m.close()
-	return s.refuse(m, "MatchRuleNotFound", "the program added no such match rule")
-}
-
-func (s *session) forget(rule string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rules[rule] == 0 {
-		return false
-	}
-	s.added--
-	if s.rules[rule]--; s.rules[rule] == 0 {
-		delete(s.rules, rule)
-	}
-	return true
 }
 
 // listNames passes a question for names, and leaves the visible ones in the reply.

@@ -230,6 +230,10 @@ func TestWellFormed(t *testing.T) {
 	bus1.serial = 13
 	r.send(bus1)
 	check("a name that is none", 13, "InvalidArgs")
+	bus1 = busMessage("NameHasOwner", "org.test.Talk")
+	bus1.serial, bus1.body = 13, append(bus1.body, 0)
+	r.send(bus1)
+	check("a body with a rest", 13, "InvalidArgs")
 	quiet := echoMessage("org.test.Hidden", 14)
 	quiet.flags = flagNoReply
 	r.send(quiet)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -221,7 +220,7 @@ func (s *portalSession) program(t *testing.T, app string, info []byte, mount, ch
 		if line == "choosing\n" {
 			s.choose(t, chosen)
 		}
-		if err == io.EOF {
+		if err != nil {
 			break
 		}
 	}

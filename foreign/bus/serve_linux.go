@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -63,11 +65,16 @@ func Serve(ctx context.Context, listener *net.UnixListener, address string, poli
 		}
 		running.Go(func() {
 			defer func() { <-slots }()
-			if err := f.connection(ctx, conn); err != nil && !errors.Is(err, io.EOF) && ctx.Err() == nil {
+			if err := f.connection(ctx, conn); err != nil && !isEnd(err) && ctx.Err() == nil {
 				f.refused.fault("a D-Bus connection ends", err)
 			}
 		})
 	}
+}
+
+// isEnd returns whether an error is the end of a connection by the program or the bus, which is no fault.
+func isEnd(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
 // A filter has what its connections share.

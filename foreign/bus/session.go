@@ -39,8 +39,8 @@ type session struct {
 	served  map[served]time.Time // calls that reached the program and have no reply
 	owners  map[string]string    // unique names of the owners of visible names
 	known   map[string]bool      // unique names that the program has learned; true: it called the program
-	rules   map[string]int       // match rules that the program added, with their number
-	added   int                  // the sum of rules
+	rules   map[string]*rule     // match rules that the program added
+	added   int                  // their number, with those that the bus has not answered
 	names   map[string]bool      // names that the program asked to own
 }
 
@@ -62,7 +62,7 @@ func newSession(p *Policy, refused *refusals, toClient, toBus func(*message) err
 	return &session{
 		policy: p, refused: refused, toClient: toClient, toBus: toBus, ready: make(chan struct{}), stop: make(chan struct{}),
 		pending: map[uint32]pending{}, served: map[served]time.Time{}, owners: map[string]string{}, known: map[string]bool{},
-		rules: map[string]int{}, names: map[string]bool{},
+		rules: map[string]*rule{}, names: map[string]bool{},
 	}
 }
 
@@ -204,8 +204,14 @@ func (s *session) next() uint32 {
 	}
 }
 
-// forward sends a call to the bus. Then gets the reply; nil passes it to the program.
+// forward sends a call to the bus, or refuses it if too many are in progress. Then gets the reply; nil passes it to the program.
 func (s *session) forward(m *message, then func(*message) error) error {
+	_, err := s.tryForward(m, then)
+	return err
+}
+
+// tryForward does as forward does, and returns whether it sent the call.
+func (s *session) tryForward(m *message, then func(*message) error) (sent bool, err error) {
 	p := pending{serial: m.serial, destination: m.destination, since: time.Now(), then: then}
 	s.mu.Lock()
 	full := crowded(s.pending, func(p pending) time.Time { return p.since })
@@ -218,9 +224,9 @@ func (s *session) forward(m *message, then func(*message) error) error {
 	s.mu.Unlock()
 	if full {
 		defer m.close()
-		return s.refuse(m, "LimitsExceeded", "%d calls are in progress", maxCalls)
+		return false, s.refuse(m, "LimitsExceeded", "%d calls are in progress", maxCalls)
 	}
-	return s.toBus(m)
+	return true, s.toBus(m)
 }
 
 // crowded returns whether a map of calls is full, after it has forgotten old ones.
