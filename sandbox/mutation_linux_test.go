@@ -121,7 +121,7 @@ var mutations = []mutation{
 	{"ending with the caller", "TestNothingOutlives/caller", []edit{{runFile, "if b.spec.Outlive {", "if true {"}}},
 	{"Landlock in the fallback", "TestForbidden", []edit{noLandlock}},
 	{"fallback only when asked for", "TestForbidden", []edit{{startFile, "errors.As(err, &forbidden) && s.Fallback", "errors.As(err, &forbidden)"}}},
-	{"targets of the fallback", "TestForbidden$", []edit{{confineFile, "	if !b.spaces {\n		return b.hostRights()\n	}\n	out := []fileRight{{\"/\", llRead}}\n", "	out := []fileRight{{\"/usr\", llRead}}\n"}}},
+	{"targets of the fallback", "TestForbidden$", []edit{{confineFile, "	if !b.spaces {\n		return b.hostRights()\n	}\n	out := []fileRight{{\"/\", llRead}}\n", "	out := []fileRight{{\"/\", llRead}}\n	if !b.spaces {\n		out[0].path = \"/usr\"\n	}\n"}}},
 	{"sockets of the fallback", "TestFallbackSockets", []edit{{confineFile, "	case b.spaces:\n		return append", "	case true:\n		return append"}}},
 	{"systems that forbid it inside", "TestForbiddenInside", []edit{{startFile, `e.Step == "separate the mounts"`, "false"}}},
 	{"orphans of the fallback", "TestFallbackOrphans", []edit{{runFile, "	if !b.spaces {\n		b.killChildren()\n	}\n	b.report", "	b.report"}}},

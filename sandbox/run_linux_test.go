@@ -126,7 +126,9 @@ func alive(t *testing.T, text string) (pids []string) {
 }
 
 // mark returns an argument by which this test finds its processes, and not those of another run.
-func mark(name string) string { return fmt.Sprintf("%s%d-%d", name, os.Getpid(), time.Now().UnixNano()) }
+func mark(name string) string {
+	return fmt.Sprintf("%s%d-%d", name, os.Getpid(), time.Now().UnixNano())
+}
 
 // TestNothingOutlives checks that processes left behind end with the program, with the context, and with the caller.
 func TestNothingOutlives(t *testing.T) {

@@ -2,6 +2,7 @@ package seccomp
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,9 @@ func Supported() bool {
 // Load irrevocably installs the filter for all threads of this process, and forbids it new privileges.
 func (f *Filter) Load() error {
 	code := f.assemble()
+	// The kernel asks the calling thread for the promise of no new privileges, which belongs to a thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
