@@ -91,14 +91,14 @@ func Machine() elf.Machine {
 
 // scriptOf returns the interpreter of a script and its argument, or nil if the file is no script.
 func scriptOf(root elfdeps.Root, at string) ([]string, error) {
-	real, info, err := elfdeps.Resolve(root, at)
+	resolved, info, err := elfdeps.Resolve(root, at)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "open", Path: at, Err: errors.New("no regular file")}
 	}
-	f, err := root.Open(real)
+	f, err := root.Open(resolved)
 	if err != nil {
 		return nil, err
 	}

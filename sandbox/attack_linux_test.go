@@ -95,7 +95,7 @@ func newHost(t *testing.T) *host {
 // folder returns a new folder that every user can pass through. Its path has no link.
 func folder(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "nuka-box-")
+	dir, err := os.MkdirTemp("", "nuka-box-") //nolint:usetesting // t.TempDir is only for the user of the test
 	if err == nil {
 		err = os.Chmod(dir, 0o755)
 	}

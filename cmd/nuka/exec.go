@@ -169,8 +169,8 @@ func (a *app) ownFolders() (dirs []string) {
 		system = append(system, s.Data, s.Cache, s.Run, filepath.Dir(s.Policy()))
 	}
 	for _, dir := range system {
-		if real, err := filepath.EvalSymlinks(dir); err == nil {
-			dir = real
+		if at, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = at
 		}
 		if !slices.ContainsFunc(dirs, func(d string) bool { return within(d, dir) }) {
 			dirs = append(dirs, dir)

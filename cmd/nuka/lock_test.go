@@ -126,9 +126,7 @@ func TestLockCommand(t *testing.T) {
 }
 
 func asExit(err error, to *exitError) bool {
-	e, ok := err.(exitError)
-	*to = e
-	return ok
+	return errors.As(err, to)
 }
 
 // TestHostileLockCommand has lock files, requests and archives that nuka lock must refuse. It may write nothing then.

@@ -205,7 +205,7 @@ func (p *Proxy) dial(ctx context.Context, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	failed := error(errDenied)
+	failed := errDenied
 	for _, ip := range addrs {
 		if !global(ip) {
 			failed = fmt.Errorf("%s leads to %s, an address of this machine or its own network: %w", host, ip, errDenied)

@@ -31,7 +31,7 @@ func (l *Loader) cachedRelease(s Suite) (*Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	failure := error(noArchive(s.Name))
+	failure := noArchive(s.Name)
 	for _, a := range s.Archives {
 		r, err := a.read(message, l.now())
 		if err == nil {

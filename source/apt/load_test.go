@@ -47,10 +47,10 @@ func newFixture(t *testing.T) *fixture {
 }
 
 // sign signs the suite's Release anew, with further changes to its text.
-func (f *fixture) sign(old, new string) {
+func (f *fixture) sign(before, after string) {
 	f.t.Helper()
 	text, _ := f.suite.Release()
-	f.Set("dists/trixie/InRelease", apttest.Sign(f.t, strings.Replace(text, old, new, 1), testTime, 0, f.key))
+	f.Set("dists/trixie/InRelease", apttest.Sign(f.t, strings.Replace(text, before, after, 1), testTime, 0, f.key))
 }
 
 func (f *fixture) open() (*Index, error) {

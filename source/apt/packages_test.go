@@ -68,7 +68,7 @@ func (e *endless) Read(b []byte) (int, error) {
 // TestHostilePackages has packages files that must be refused: the texts go into lock files, addresses and package files.
 func TestHostilePackages(t *testing.T) {
 	one := apttest.Stanza("aa", "1")
-	replace := func(old, new string) io.Reader { return strings.NewReader(strings.ReplaceAll(one, old, new)) }
+	replace := func(before, after string) io.Reader { return strings.NewReader(strings.ReplaceAll(one, before, after)) }
 	for name, r := range map[string]io.Reader{
 		"no Filename":                   replace("Filename: pool/main/a/aa/aa_1_amd64.deb\n", ""),
 		"no SHA256":                     replace("SHA256: ", "SHA1: "),

@@ -64,7 +64,7 @@ func TestHostileSignature(t *testing.T) {
 	rsa := apttest.NewRSAKey(t, made)
 	good := apttest.Sign(t, signedText, testTime, 0, a)
 	other := apttest.Sign(t, "Codename: evil\n", testTime, 0, b)
-	replace := func(old, new string) []byte { return bytes.Replace(good, []byte(old), []byte(new), 1) }
+	replace := func(before, after string) []byte { return bytes.Replace(good, []byte(before), []byte(after), 1) }
 	signature := good[bytes.Index(good, []byte(clearMiddle)):]
 	for name, message := range map[string][]byte{
 		"empty":                       nil,

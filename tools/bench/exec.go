@@ -99,9 +99,9 @@ func (b *bench) bundle(runc, tree string, argv []string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	make := exec.Command(runc, "spec")
-	make.Dir = dir
-	if out, err := make.CombinedOutput(); err != nil {
+	spec := exec.Command(runc, "spec")
+	spec.Dir = dir
+	if out, err := spec.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("runc spec: %w: %s", err, out)
 	}
 	name := filepath.Join(dir, "config.json")
