@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +51,10 @@ type room struct {
 	most     int          // programs at the same time
 	user     int
 
-	worker *wasmrt.Worker
+	maxOutput, maxFile, maxBytes int64
+	maxFiles                     int64
+
+	worker interface{ SendValue(any) error }
 	output atomic.Int64
 	limit  atomic.Pointer[wasmrt.LimitError]
 	end    func(error) // ends the build
@@ -87,23 +91,36 @@ func (b *Builder) newRoom(ctx context.Context, job *realize.Job, jobs int) (*roo
 	if err != nil {
 		return nil, err
 	}
-	r := &room{launcher: launcher, dir: dir, most: max(1, jobs), running: map[uint64]context.CancelFunc{}}
-	mounts, err := foreign.BuildTree(filepath.Join(shown, job.PIR.Runtime.String()), b.listing(ctx, job))
+	tree, err := foreign.BuildTree(filepath.Join(shown, job.PIR.Runtime.String()), b.listing(ctx, job))
 	if err != nil {
 		return nil, fmt.Errorf("the runtime: %w", err)
 	}
-	for _, in := range job.Inputs {
+	return makeRoom(launcher, dir, roomMounts(tree, shown, dir, job.Inputs), jobs), nil
+}
+
+// roomMounts returns what the programs of a build see: the tree of the runtime, the inputs, and the folders of the build.
+func roomMounts(tree []sandbox.Mount, shown, dir string, inputs []realize.Input) []sandbox.Mount {
+	mounts := slices.Clone(tree)
+	for _, in := range inputs {
 		mounts = append(mounts, sandbox.Mount{Kind: sandbox.RO, Source: filepath.Join(shown, in.PID.String()), Target: in.Path})
 	}
 	for guest, sub := range map[string]string{nu.BuildDir: "build", nu.OutDir: "out", "/tmp": "tmp"} {
 		mounts = append(mounts, sandbox.Mount{Kind: sandbox.RW, Source: filepath.Join(dir, sub), Target: guest})
+	}
+	return mounts
+}
+
+func makeRoom(launcher, dir string, mounts []sandbox.Mount, jobs int) *room {
+	r := &room{
+		launcher: launcher, dir: dir, most: max(1, jobs), running: map[uint64]context.CancelFunc{},
+		maxOutput: maxBuildOutput, maxFile: maxScratchFile, maxBytes: maxScratchBytes, maxFiles: 3 * maxScratchFiles,
 	}
 	id, umask := foreign.BuildID, 0o022
 	r.spec = sandbox.Spec{
 		Mounts: mounts, Host: "nuka", UID: &id, GID: &id, Umask: &umask, Session: sandbox.SessionNew, Clock: fixedClock(),
 		Limits: sandbox.Limits{Memory: maxBuildMemory, Processes: maxNativeProcesses},
 	}
-	return r, nil
+	return r
 }
 
 // listing lists the tree of the runtime from the store: the node never looks into its own mount.
@@ -290,17 +307,17 @@ func (r *room) look() {
 		files++
 		if info.Mode().IsRegular() {
 			size += info.Size()
-			if info.Size() > maxScratchFile {
-				r.over("a file larger than %d bytes", int64(maxScratchFile))
+			if info.Size() > r.maxFile {
+				r.over("a file larger than %d bytes", r.maxFile)
 			}
 		}
 		return nil
 	})
-	if files > 3*maxScratchFiles {
-		r.over("more than %d files", int64(3*maxScratchFiles))
+	if files > r.maxFiles {
+		r.over("more than %d files", r.maxFiles)
 	}
-	if size > maxScratchBytes {
-		r.over("more than %d bytes of files", int64(maxScratchBytes))
+	if size > r.maxBytes {
+		r.over("more than %d bytes of files", r.maxBytes)
 	}
 }
 
@@ -370,8 +387,8 @@ func (s *streams) copy(q *runNative, r *room) {
 			buf := make([]byte, 64<<10)
 			for {
 				n, err := from.Read(buf)
-				if r.output.Add(int64(n)) > maxBuildOutput {
-					r.over("more than %d bytes of output", int64(maxBuildOutput))
+				if r.output.Add(int64(n)) > r.maxOutput {
+					r.over("more than %d bytes of output", r.maxOutput)
 					n, err = 0, io.EOF
 				}
 				switch {

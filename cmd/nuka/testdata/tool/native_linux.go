@@ -92,7 +92,7 @@ func native(command string, args []string) error {
 			}
 		}
 	case "signal":
-		return syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+		return syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "processes": // starts processes without end
 		for n := 0; ; n++ {
 			c := osexec.Command(os.Args[0], "sleep")
