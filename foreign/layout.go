@@ -161,61 +161,24 @@ func place(root *os.Root, rel string, folder bool) error {
 	return f.Close()
 }
 
-// runtime adds the folders of the tree: usr, opt and others read-only, links as they are. Those that are the machine's or the user's are left out, and etc is
-// added file by file, because some of its files are made for the run.
+// runtime adds the folders of the tree but etc.
 func (l *Layout) runtime(b *Box) error {
-	list, err := os.ReadDir(b.Tree)
+	list, err := b.tree().folders()
 	if err != nil {
 		return protocol.Errorf(protocol.Internal, "the runtime: %w", err)
 	}
-	own := []string{"etc", "proc", "sys", "dev", "tmp", "run", "home", "root", "mnt", "media", "boot", "nuka"}
-	for _, e := range list {
-		name, at := e.Name(), filepath.Join(b.Tree, e.Name())
-		switch {
-		case slices.Contains(own, name):
-		case e.Type()&fs.ModeSymlink != 0:
-			target, err := os.Readlink(at)
-			if err != nil {
-				return err
-			}
-			l.add(sandbox.Mount{Kind: sandbox.Symlink, Source: target, Target: "/" + name})
-		case name == "var":
-			l.add(sandbox.Mount{Kind: sandbox.Tmpfs, Target: "/var"})
-			if err := l.each(at, "/var", "tmp", "run", "lock", "log", "mail", "spool", "local"); err != nil {
-				return err
-			}
-			l.add(sandbox.Mount{Kind: sandbox.Dir, Target: "/var/tmp"})
-		default:
-			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: "/" + name})
-		}
-	}
+	l.Mounts = append(l.Mounts, list...)
 	return nil
 }
 
-// each adds the entries of a folder, but for some.
-func (l *Layout) each(dir, target string, but ...string) error {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	}
-	for _, e := range list {
-		at := filepath.Join(dir, e.Name())
-		switch {
-		case slices.Contains(but, e.Name()):
-		case e.Type()&fs.ModeSymlink != 0:
-			to, err := os.Readlink(at)
-			if err != nil {
-				return err
-			}
-			l.add(sandbox.Mount{Kind: sandbox.Symlink, Source: to, Target: filepath.Join(target, e.Name())})
-		default:
-			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: filepath.Join(target, e.Name())})
-		}
-	}
-	return nil
+// tree returns the tree of the runtime.
+func (b *Box) tree() runtimeTree { return runtimeTree{b.Tree, folderListing(b.Tree)} }
+
+// each adds the entries of a folder of the runtime, but for some.
+func (l *Layout) each(b *Box, rel string, but ...string) error {
+	list, err := b.tree().each(rel, but...)
+	l.Mounts = append(l.Mounts, list...)
+	return err
 }
 
 // bundle is where Debian has the certificates of authorities.
@@ -232,7 +195,7 @@ func (l *Layout) etc(b *Box) error {
 		own = append(own, "localtime")
 	}
 	etc := filepath.Join(b.Tree, "etc")
-	if err := l.each(etc, "/etc", own...); err != nil {
+	if err := l.each(b, "etc", own...); err != nil {
 		return err
 	}
 	home := l.Env["HOME"]
@@ -253,18 +216,18 @@ func (l *Layout) etc(b *Box) error {
 		l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: "/etc/localtime"})
 	}
 	if !l.Network {
-		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte("127.0.0.1 localhost nuka\n::1 localhost\n"), Target: "/etc/hosts"})
+		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte(hosts), Target: "/etc/hosts"})
 		if !online {
 			return nil
 		}
-		return l.certificates(etc)
+		return l.certificates(b)
 	}
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
 		if at, err := filepath.EvalSymlinks(name); err == nil {
 			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: name})
 		}
 	}
-	return l.certificates(etc)
+	return l.certificates(b)
 }
 
 // withAccount returns a list of accounts with a line in place of those of the same name or number.
@@ -281,15 +244,15 @@ func withAccount(text, line string) string {
 }
 
 // certificates adds /etc/ssl with the machine's bundle in place of the runtime's: a machine may know authorities of its own site.
-func (l *Layout) certificates(etc string) error {
-	if err := l.each(filepath.Join(etc, "ssl"), "/etc/ssl", "certs"); err != nil {
+func (l *Layout) certificates(b *Box) error {
+	if err := l.each(b, "etc/ssl", "certs"); err != nil {
 		return err
 	}
 	host, err := filepath.EvalSymlinks(bundle)
 	if err != nil {
-		return l.each(filepath.Join(etc, "ssl/certs"), "/etc/ssl/certs")
+		return l.each(b, "etc/ssl/certs")
 	}
-	if err := l.each(filepath.Join(etc, "ssl/certs"), "/etc/ssl/certs", filepath.Base(bundle)); err != nil {
+	if err := l.each(b, "etc/ssl/certs", filepath.Base(bundle)); err != nil {
 		return err
 	}
 	l.add(sandbox.Mount{Kind: sandbox.RO, Source: host, Target: bundle})

@@ -54,6 +54,11 @@ func fromRecord(rec nuon.Record) (*PIR, error) {
 		Layout:   Layout(r.text(rec, "layout")),
 		Data:     rec["data"],
 	}
+	if text := r.text(rec, "runtime"); text != "" {
+		id, err := ParsePID(text)
+		r.fail("runtime", err)
+		p.Runtime = id
+	}
 	if text := r.text(rec, "platform"); text != "" {
 		platform, err := ParsePlatform(text)
 		r.fail("platform", err)

@@ -45,6 +45,10 @@ func samples(t testing.TB) map[string]*PIR {
 			Kind: Build, Name: "x", Platform: Platform{OS: "linux", CPU: "x86_64_v3", Libc: "gnu"},
 			Src: Src{Named: map[string]PID{"b": id(1), "a": id(2)}}, Build: nuon.Record{"nu": "{}"},
 		},
+		"native": {
+			Kind: Native, Name: "bzip2", Version: "1.0.8", Platform: Platform{OS: "linux", CPU: "x86_64_v3", Libc: "gnu"},
+			Runtime: id(7), Packages: map[string]PID{"zlib": id(1)}, Src: Src{One: id(3)}, Build: nuon.Record{"nu": "{|b| ^make }"},
+		},
 		"env": {Kind: Env, Name: "profile", Packages: map[string]PID{"lua": id(9)}},
 		"env-merge": {
 			Kind: Env, Name: "dev", Packages: map[string]PID{"lua": id(9), "luajit": id(8)}, Env: map[string]string{"LUA_PATH": "./?.lua"},

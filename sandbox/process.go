@@ -12,6 +12,9 @@ type Options struct {
 	Stdin, Stdout, Stderr *os.File
 	// Extra are more descriptors of the program, from 3 on.
 	Extra []*os.File
+	// User is, if this process is root, the user and group of the host that the sandbox acts as, in place of root; 0 is the caller.
+	// That user must be able to reach the paths that the Spec names.
+	User int
 	// Prepare is called when the name spaces exist and before anything inside runs, with the process ID of init on the host.
 	// It is the place to connect a network. If it fails, Start fails with its error.
 	Prepare func(init int) error

@@ -65,7 +65,7 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 	files, closeNull, err := opt.files(theirs)
 	if err == nil {
 		defer closeNull()
-		err = p.launch(mode, program, &s, files)
+		err = p.launch(mode, program, &s, files, opt.host())
 	}
 	if err != nil {
 		ours.Close()
@@ -82,10 +82,10 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 }
 
 // launch starts the launcher, in new name spaces or in those of this process.
-func (p *Process) launch(mode, program string, s *Spec, files []*os.File) (err error) {
-	attr := &os.ProcAttr{Files: files, Env: []string{}}
+func (p *Process) launch(mode, program string, s *Spec, files []*os.File, host hostUser) (err error) {
+	attr := &os.ProcAttr{Files: files, Env: []string{}, Sys: host.become(host.uid, host.gid, &syscall.SysProcAttr{})}
 	if mode == ModeSpaces {
-		attr.Sys = s.spaces()
+		attr.Sys = s.spaces(host)
 	}
 	p.init, err = os.StartProcess(program, []string{LauncherName, mode}, attr)
 	switch {
@@ -99,25 +99,47 @@ func (p *Process) launch(mode, program string, s *Spec, files []*os.File) (err e
 
 // spaces returns the attributes of a process in new name spaces. Inside, one user and one group exist; they are the caller's.
 // The launcher has the capabilities that the set-up needs, over these name spaces only.
-func (s *Spec) spaces() *syscall.SysProcAttr {
+func (s *Spec) spaces(host hostUser) *syscall.SysProcAttr {
 	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
 	if s.Net == NetNone {
 		flags |= unix.CLONE_NEWNET
 	}
-	uid, gid := os.Geteuid(), os.Getegid()
 	inside := func(want *int, own int) int {
 		if want != nil {
 			return *want
 		}
 		return own
 	}
-	return &syscall.SysProcAttr{
+	uid, gid := inside(s.UID, host.uid), inside(s.GID, host.gid)
+	return host.become(uid, gid, &syscall.SysProcAttr{
 		Cloneflags:  flags,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: inside(s.UID, uid), HostID: uid, Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: inside(s.GID, gid), HostID: gid, Size: 1}},
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: host.uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: host.gid, Size: 1}},
 		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SYS_RESOURCE, unix.CAP_SYS_TIME,
 			unix.CAP_DAC_OVERRIDE}, // an overlay acts on its work folder, of mode 0, as who mounted it
+	})
+}
+
+// A hostUser is the user and group of the host that a sandbox acts as.
+type hostUser struct {
+	uid, gid int
+	other    bool // than the caller
+}
+
+func (o *Options) host() hostUser {
+	if o.User > 0 && os.Geteuid() == 0 {
+		return hostUser{o.User, o.User, true}
 	}
+	return hostUser{uid: os.Geteuid(), gid: os.Getegid()}
+}
+
+// become makes a process that this process starts take a user and group, without the other groups of this process.
+func (h hostUser) become(uid, gid int, attr *syscall.SysProcAttr) *syscall.SysProcAttr {
+	if h.other {
+		attr.GidMappingsEnableSetgroups = true
+		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	}
+	return attr
 }
 
 // begin lets the launcher set up the sandbox, and waits until the program runs.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,7 +48,7 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	switch w.pir.Kind {
 	case pir.Fetch:
 		m, err = w.fetch(ctx)
-	case pir.Build:
+	case pir.Build, pir.Native:
 		m, err = w.build(ctx)
 	case pir.Env:
 		m, err = w.merge(ctx)
@@ -81,7 +80,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 	switch w.pir.Kind {
 	case pir.Fetch:
 		places = []Slots{w.g.r.fetches}
-	case pir.Build:
+	case pir.Build, pir.Native:
 		places = []Slots{w.g.r.o.Slots}
 		if w.g.jobs != nil {
 			places = []Slots{w.g.jobs, w.g.r.o.Slots}
@@ -264,7 +263,7 @@ func isProgram(out string) func(string, fs.FileInfo) bool {
 
 // inputs returns the packages that the build sees.
 func (w *work) inputs() ([]Input, error) {
-	inputs, err := w.g.r.Closure(slices.Collect(maps.Values(w.pir.Packages))...)
+	inputs, err := w.g.r.Closure(w.pir.Tools()...)
 	if err != nil {
 		return nil, err
 	}

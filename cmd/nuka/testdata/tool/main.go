@@ -126,7 +126,7 @@ func run(command string, args []string) error {
 			}
 		}
 	default:
-		return fmt.Errorf("no command %s", command)
+		return native(command, args)
 	}
 	return nil
 }
