@@ -57,7 +57,7 @@ func newTestRoom(t *testing.T, user int) *testRoom {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "nuka-room-")
+	dir, err := os.MkdirTemp("", "nuka-room-") //nolint:usetesting // t.TempDir is only for the user of the test
 	if err != nil {
 		t.Fatal(err)
 	}
