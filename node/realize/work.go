@@ -228,7 +228,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	out := filepath.Join(dir, "out")
 	content, err := w.g.r.take(ctx, out, isProgram(out), w.g.req.Lease)
 	if err != nil {
-		return made{}, err
+		return made{}, w.unkept(err)
 	}
 	candidates := make([]pir.PID, len(inputs))
 	for i, in := range inputs {
@@ -239,6 +239,16 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
+}
+
+// unkept returns the error for an output that cannot be imported. A native program can make what no tree holds, such as a FIFO: then the build has failed, and
+// not the node.
+func (w *work) unkept(err error) error {
+	if w.pir.Kind != pir.Native || protocol.CodeOf(err) != protocol.Internal {
+		return err
+	}
+	return protocol.Errorf(protocol.Failed, "keep the output of %s: %w", w.name, err).
+		WithHint("an output holds files, folders and symbolic links only, and this node must be able to read them")
 }
 
 // isProgram returns a function that reports whether a file of an output is a program, which is then executable: see README.md.
