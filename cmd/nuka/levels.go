@@ -11,7 +11,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// levelFlag is the flag by which packages of the set, and others by convention, take the level of the CPU that they are built for.
+// levelFlag is the flag by which packages take, by convention, the level of the CPU that they are built for.
 const levelFlag = "--cpu"
 
 // machineCPU returns the highest level that this machine runs. x/sys does not know F16C, LZCNT and MOVBE of x86_64_v3; every processor with

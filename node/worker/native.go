@@ -255,7 +255,7 @@ func (r *room) run(ctx context.Context, q *runNative) *ranNative {
 	}
 	s.copy(q, r)
 	watched := make(chan struct{})
-	go r.watch(watched)
+	s.running.Go(func() { r.watch(watched) })
 	status, err := p.Wait()
 	close(watched)
 	s.drain()

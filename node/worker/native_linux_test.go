@@ -27,6 +27,7 @@ var nativePrograms = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	nativeDir = dir
 	for out, pkg := range map[string]string{sandbox.LauncherName: "nuka-sandbox", "tool": "nuka/testdata/tool"} {
 		c := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, out), "../../cmd/"+pkg)
 		c.Env = append(os.Environ(), "CGO_ENABLED=0")
