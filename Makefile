@@ -17,12 +17,13 @@ RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)|/fsmount$$')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store engine picture install release clean
+.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store exec engine picture install release clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-build: ## bin/nuka and bin/nukad
+build: ## bin/nuka, bin/nukad and bin/nuka-sandbox
 	go build -o bin/ ./cmd/nuka ./cmd/nukad
+	go build -ldflags='-s -w' -o bin/ ./cmd/nuka-sandbox # without symbols: each sandbox reads this program
 
 run: build ## build Lua from source with clang in WebAssembly and run a script with it
 	@NUKA_HOME='$(RUN_HOME)' ./tools/run.sh
@@ -36,10 +37,10 @@ race: ## the tests with the race detector; it needs a C compiler, which it insta
 	CGO_ENABLED=1 go test -race -short -shuffle=on -timeout 20m $(RACE)
 
 audit: build ## what is linked into the programs: against the list in tools/audit, and against known vulnerabilities
-	go run ./tools/audit bin/nuka bin/nukad
+	go run ./tools/audit bin/nuka bin/nukad bin/nuka-sandbox
 
 audit-update: build ## write that list anew
-	go run ./tools/audit -update bin/nuka bin/nukad
+	go run ./tools/audit -update bin/nuka bin/nukad bin/nuka-sandbox
 
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...
@@ -56,10 +57,10 @@ fuzz: ## every fuzz target for FUZZTIME each
 	  done || exit 1; \
 	done
 
-bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store
+bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store, make bench exec
 	@./tools/bench.sh $(filter-out bench,$(MAKECMDGOALS))
 
-local swarm real mount store: ;@: # the arguments of bench
+local swarm real mount store exec: ;@: # the arguments of bench
 
 picture: build ## docs/picture.svg, from a real run in a fresh home
 	go run ./tools/picture docs/picture.svg
@@ -71,7 +72,7 @@ engine: ## nu/engine.wasm.zst, the embedded Nushell, from nu/engine (installs it
 PREFIX ?= /usr/local
 install: build ## install the programs, their documentation and service files in PREFIX (/usr/local)
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs' '$(DESTDIR)$(PREFIX)/share/nuka/service'
-	install bin/nuka bin/nukad '$(DESTDIR)$(PREFIX)/bin'
+	install bin/nuka bin/nukad bin/nuka-sandbox '$(DESTDIR)$(PREFIX)/bin'
 	install -m 644 README.md ARCHITECTURE.md RATIONALE.md '$(DESTDIR)$(PREFIX)/share/doc/nuka'
 	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/nuka/docs'
 	install -m 644 tools/service/* '$(DESTDIR)$(PREFIX)/share/nuka/service'

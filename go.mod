@@ -7,6 +7,7 @@ toolchain go1.26.11
 require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/cockroachdb/pebble/v2 v2.1.7
+	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/go-cmp v0.7.0
 	github.com/ipfs/boxo v0.43.0
 	github.com/ipfs/go-block-format v0.2.4
@@ -42,9 +43,13 @@ require (
 	golang.org/x/time v0.15.0
 )
 
-require go.uber.org/goleak v1.3.0
+require (
+	github.com/ProtonMail/go-crypto v1.5.2
+	github.com/hanwen/go-fuse/v2 v2.12.1
+	go.uber.org/goleak v1.3.0
+)
 
-require github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
+require github.com/cloudflare/circl v1.6.3 // indirect
 
 require (
 	filippo.io/bigmod v0.1.1-0.20260103110540-f8a47775ebe5 // indirect

@@ -41,13 +41,22 @@ func (s *Store) Import(ctx context.Context, fsys fs.FS, o *ImportOptions) (cid.C
 	if o == nil {
 		o = &ImportOptions{}
 	}
-	im := &importing{s: s, ctx: ctx, claimed: map[cid.CID]bool{}, changes: s.index.Change(), lease: s.Lease("an import")}
+	h := &cid.HashOptions{Exec: o.Exec, Limits: s.o.Limits, Workers: s.o.Workers}
+	if h.Workers <= 0 {
+		h.Workers = runtime.GOMAXPROCS(0)
+	}
+	im := s.importing(ctx, "an import")
 	defer im.lease.Release()
-	c, err := im.run(fsys, o)
+	c, err := im.run(h.Workers, o.Lease, func() (cid.CID, error) { return im.take(fsys, o, h) })
 	if err != nil {
 		return cid.CID{}, fmt.Errorf("import: %w", err)
 	}
 	return c, nil
+}
+
+// importing begins an import. The caller releases its lease.
+func (s *Store) importing(ctx context.Context, what string) *importing {
+	return &importing{s: s, ctx: ctx, claimed: map[cid.CID]bool{}, changes: s.index.Change(), nodes: map[cid.CID]bool{}, lease: s.Lease(what)}
 }
 
 // importing is the state of one import.
@@ -82,34 +91,28 @@ type newBlob struct {
 	placed bool // the file was made under its final name: see disk.CreateBlob
 }
 
-func (im *importing) run(fsys fs.FS, o *ImportOptions) (cid.CID, error) {
+// run stores the tree that take reads into files and the changes. l keeps it.
+func (im *importing) run(workers int, l *Lease, take func() (cid.CID, error)) (cid.CID, error) {
 	s := im.s
 	if err := s.dir.CheckSpace(); err != nil {
 		return cid.CID{}, err
 	}
 	im.room = s.dir.Claim()
 	defer im.room.GiveBack()
-	h := &cid.HashOptions{Exec: o.Exec, Limits: s.o.Limits, Workers: s.o.Workers}
-	n := h.Workers
-	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
-		h.Workers = n
-	}
-	im.nodes = map[cid.CID]bool{}
 	im.dir = s.dir.Path(disk.Tmp, disk.Imports, strconv.FormatUint(s.imports.Add(1), 10))
-	im.workers = make([]importWorker, n)
+	im.workers = make([]importWorker, workers)
 	for i := range im.workers {
 		im.workers[i].dir = filepath.Join(im.dir, strconv.Itoa(i))
 		if err := os.MkdirAll(im.workers[i].dir, 0o755); err != nil {
 			return cid.CID{}, err
 		}
 	}
-	c, err := im.take(fsys, o, h)
+	c, err := take()
 	if err == nil {
 		err = im.ctx.Err()
 	}
 	if err == nil {
-		o.Lease.Keep(c)
+		l.Keep(c)
 		err = im.finish()
 	}
 	if err != nil && !im.failed.Load() {

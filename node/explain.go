@@ -93,6 +93,9 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 	for name, id := range p.Packages {
 		names[id] = name
 	}
+	if !p.Runtime.IsZero() {
+		names[p.Runtime] = "runtime"
+	}
 	contents := map[pir.PID]cid.CID{}
 	for _, id := range p.Inputs() {
 		item := protocol.ExplainItem{Name: names[id], PID: id}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -199,6 +200,25 @@ func (h *handler) show(ctx context.Context, a protocol.MountArgs) (*protocol.Mou
 		}
 	}
 	return &st, nil
+}
+
+// showInputs makes the inputs of a native build visible and returns the folder that they are in. It is an error if one of them has another content by now
+// than the build is made from.
+func (h *handler) showInputs(ctx context.Context, inputs []realize.Input) (string, error) {
+	ids := make([]pir.PID, len(inputs))
+	for i, in := range inputs {
+		ids[i] = in.PID
+	}
+	st, err := h.show(ctx, protocol.MountArgs{Packages: ids})
+	if err != nil {
+		return "", err
+	}
+	for _, in := range inputs {
+		if c, err := h.store.CID(in.PID); err != nil || c != in.CID {
+			return "", protocol.Errorf(protocol.Busy, "the content of %s has just changed", in.PID.Short()).WithHint("build again")
+		}
+	}
+	return filepath.EvalSymlinks(st.Path)
 }
 
 // bring brings back a package of which files are missing or damaged, for a program that opens one: from peers, or by making it again.

@@ -231,6 +231,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 			Machine: code,
 			Partial: func() bool { return h.config.Get().Partial },
 			Users:   users,
+			Natives: worker.Natives{Show: h.showInputs},
 		},
 		Fetcher: source.New(&fetcher),
 		Offline: source.New(&offline),

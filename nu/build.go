@@ -22,11 +22,13 @@ const (
 	SrcDir   = "/nuka/src"
 	BuildDir = "/nuka/build"
 	OutDir   = "/nuka/out"
+	// HomeDir is the home folder of the programs of a native build.
+	HomeDir = "/tmp/home"
 )
 
 // A BuildSpec is one build closure with its resources and limits.
 type BuildSpec struct {
-	// PIR is the canonical bytes of a PIR of kind build.
+	// PIR is the canonical bytes of a PIR of kind build or native.
 	PIR []byte
 	// Kinds are the kinds of sources of the closure's evaluation. A closure may name their commands, which refuse to run in a build.
 	Kinds kind.Table
@@ -42,6 +44,8 @@ type BuildSpec struct {
 	Stdout, Stderr io.Writer
 	// Event receives the start and end of every program, from several goroutines. It must return quickly. Nil discards the events.
 	Event func(BuildEvent)
+	// Native runs a program of the runtime of a native build and returns its exit code. Other builds have nil.
+	Native func(context.Context, *NativeCommand) (exit int, err error)
 	// Unpack unpacks an archive of FS into an existing folder of FS. If it is nil, the build cannot unpack.
 	Unpack func(context.Context, *Unpacking) error
 	// MemoryLimit bounds the memory of the script itself; zero means wasmrt's default.
@@ -70,7 +74,7 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 	if err != nil {
 		return fmt.Errorf("run build: %w", err)
 	}
-	if p.Kind != pir.Build {
+	if !p.Kind.Builds() || (p.Kind == pir.Native) != (spec.Native != nil) {
 		return fmt.Errorf("run build %s: it is of kind %s", p.Name, p.Kind)
 	}
 	req, err := buildRequest(p, max(1, spec.Jobs))
@@ -112,6 +116,9 @@ func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
 		inputs = append(inputs, dir)
 	}
 	arg := nuon.Record{"name": p.Name, "version": p.Version, "packages": packages, "out": OutDir, "jobs": int64(jobs)}
+	if p.Kind == pir.Native {
+		nativeArg(p, arg)
+	}
 	switch {
 	case !p.Src.One.IsZero():
 		arg["src"] = SrcDir
@@ -133,6 +140,9 @@ func buildRequest(p *pir.PIR, jobs int) (map[string]any, error) {
 	env := p.Env
 	if env == nil {
 		env = map[string]string{}
+	}
+	if p.Kind == pir.Native {
+		env = nativeEnv(p)
 	}
 	return map[string]any{
 		"op": "build", "name": p.Name, "closure": string(closure), "arg": string(text), "cwd": BuildDir, "env": env, "inputs": inputs,

@@ -16,7 +16,7 @@ import (
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
-	"name", "version", "src", "packages", "build", "env", "merge", "run", "commands", "platform", "data",
+	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "data",
 }, policyFields...)
 
 // derivation returns the PIR for the argument of `derivation`.
@@ -30,7 +30,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	if p.Kind == "" {
 		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
-	steps := []func(*pir.PIR, nuon.Record) error{names, inputs, closures, environment, merging, running, facts}
+	steps := []func(*pir.PIR, nuon.Record) error{names, s.runtime, inputs, closures, environment, merging, layout, running, facts}
 	for _, step := range steps {
 		if err := step(p, spec); err != nil {
 			return nil, asRefusal(err)
@@ -48,6 +48,8 @@ func kindOf(spec nuon.Record) pir.Kind {
 	_, data := spec["data"]
 	packages, _ := spec["packages"].(nuon.Record)
 	switch {
+	case build && spec["runtime"] != nil:
+		return pir.Native
 	case build:
 		return pir.Build
 	case data:
@@ -116,7 +118,7 @@ func names(p *pir.PIR, spec nuon.Record) error {
 		return wrong("version", `quote it, such as "1.3.1"`, "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Data {
-		for _, field := range []string{"src", "packages", "build", "env", "merge", "run", "commands", "platform"} {
+		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime"} {
 			if _, there := spec[field]; there {
 				return wrong(field, "a value needs no inputs", "does not go with `data`")
 			}
@@ -129,7 +131,11 @@ func names(p *pir.PIR, spec nuon.Record) error {
 	case string:
 		var err error
 		if p.Platform, err = pir.ParsePlatform(v); err != nil {
-			return wrong("platform", "what is built is WebAssembly: leave it out", "%v", err)
+			hint := "what is built is WebAssembly: leave it out"
+			if p.Kind == pir.Native {
+				hint = "write os, cpu and libc, such as linux-x86_64_v3-gnu"
+			}
+			return wrong("platform", hint, "%v", err)
 		}
 	default:
 		return wrong("platform", "write any, or os-cpu", "is a %s", typeName(v))
@@ -175,7 +181,7 @@ func inputs(p *pir.PIR, spec nuon.Record) error {
 }
 
 func closures(p *pir.PIR, spec nuon.Record) error {
-	if p.Kind != pir.Build {
+	if !p.Kind.Builds() {
 		return nil
 	}
 	rec, ok := spec["build"].(nuon.Record)
@@ -243,6 +249,23 @@ func merging(p *pir.PIR, spec nuon.Record) error {
 	return nil
 }
 
+// layout reads the rule by which an environment arranges the files of its packages.
+func layout(p *pir.PIR, spec nuon.Record) error {
+	v, there := spec["layout"]
+	if !there {
+		return nil
+	}
+	name, ok := v.(string)
+	if !ok {
+		return wrong("layout", "write layout: "+string(pir.LayoutFHS1), "is a %s", typeName(v))
+	}
+	if p.Kind != pir.Env {
+		return wrong("layout", "an environment has `packages` and no `build`", "goes only with an environment")
+	}
+	p.Layout = pir.Layout(name)
+	return nil
+}
+
 func running(p *pir.PIR, spec nuon.Record) error {
 	run := nuon.Record{}
 	switch v := spec["run"].(type) {
@@ -274,7 +297,7 @@ func facts(p *pir.PIR, spec nuon.Record) error {
 			policy[field] = v
 		}
 	}
-	if p.Kind == pir.Build && len(policy) > 0 {
+	if p.Kind.Builds() && len(policy) > 0 {
 		p.Policy = policy
 	}
 	return nil

@@ -322,6 +322,17 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// TestLayout checks that the layout of an environment reaches its PIR.
+func TestLayout(t *testing.T) {
+	files := map[string]string{
+		"b.nu": `export def main [] { derivation {name: b, data: 1} }`,
+		"a.nu": "use b.nu\nexport def main [] { derivation {name: a, packages: [(b)], layout: fhs-1} }",
+	}
+	if got := pirs(t, files, "/work/a.nu")["a"]; got.Kind != pir.Env || got.Layout != pir.LayoutFHS1 {
+		t.Errorf("got the kind %s and the layout %q", got.Kind, got.Layout)
+	}
+}
+
 func TestOrigins(t *testing.T) {
 	const hash = "sha256-15d118bbf3771060e7311cc7bb0545b01d08a8b4a7de949198dec1fa0ca1c0f2"
 	text := "export def main [] { derivation {name: a, version: \"1\", src: {\n"
@@ -330,7 +341,7 @@ func TestOrigins(t *testing.T) {
 		"url https://example.org/file.txt", "url https://example.org/file.txt --unpack archive",
 		"git https://example.org/a.git --rev v1", "npm @scope/a 1.20", "pypi six 1.17.0 --file *.tar.gz", "crate libz-sys 1.1.20",
 		"go golang.org/x/mod v0.41.0", "deb zlib1g 1:1.3 --arch amd64", "debsrc zlib 1:1.3 --file *.orig.tar.*",
-		"debsrc zlib 1:1.4 --patches",
+		"debsrc zlib 1:1.4 --patches", "deb zlib1g 1:1.3 --arch amd64 --control --path pool/main/z/zlib/zlib1g_1.3_amd64.deb",
 	} {
 		text += fmt.Sprintf("  s%d: (fetch %s --hash %s)\n", i, c, hash)
 	}
@@ -353,6 +364,7 @@ func TestOrigins(t *testing.T) {
 		`"unpack":"file"} {"kind":"url","url":"https://example.org/file.txt"}`,
 		`"strip":3,"unpack":"archive"} {"kind":"go","name":"golang.org/x/mod","version":"v0.41.0"}`,
 		`"unpack":"deb"} {"arch":"amd64","kind":"deb","name":"zlib1g","version":"1:1.3"}`,
+		`"unpack":"deb-raw"} {"arch":"amd64","kind":"deb","name":"zlib1g","path":"pool/main/z/zlib/zlib1g_1.3_amd64.deb","version":"1:1.3"}`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)

@@ -155,7 +155,7 @@ func (b *building) exec(ctx context.Context, r *execRequest) (*execReply, error)
 	}
 	start := time.Now()
 	b.tell(BuildEvent{Args: r.Argv})
-	exit, err := b.spec.Host.Exec(ctx, c)
+	exit, err := b.run(ctx, r, c)
 	b.tell(BuildEvent{Args: r.Argv, Ended: true, Exit: exit, Took: time.Since(start)})
 	if err := b.notRun(ctx, r, err); err != nil {
 		return nil, err
@@ -185,7 +185,11 @@ func (b *building) notRun(ctx context.Context, r *execRequest, err error) error 
 		b.end(limit)
 		return refuse("", "^%s: %s", r.Argv[0], limit.What)
 	case errors.As(err, &missing):
-		return refuse("programs are looked up in the bin folders of `packages`: is its package listed?", "%v", err)
+		hint := "programs are looked up in the bin folders of `packages`: is its package listed?"
+		if b.spec.Native != nil {
+			hint = "programs are looked up in the bin folders of `packages` and in the runtime: does it have the package of the program?"
+		}
+		return refuse(hint, "%v", err)
 	case errors.As(err, &trap):
 		return nil
 	}

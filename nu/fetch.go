@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/MordragT/nuka/pir"
@@ -36,7 +37,7 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 		origin[field] = text
 	}
 	p := &pir.PIR{Kind: pir.Fetch}
-	if p.Unpack, err = unpackOf(k, fields, args); err != nil {
+	if p.Unpack, err = unpackOf(k, args); err != nil {
 		return nil, err
 	}
 	if n, ok := args["strip"].(int64); ok {
@@ -101,19 +102,37 @@ func fetchName(origin nuon.Record) string {
 	return "source"
 }
 
-func unpackOf(k *kind.Kind, fields kind.Fields, args nuon.Record) (pir.Unpack, error) {
+func unpackOf(k *kind.Kind, args nuon.Record) (pir.Unpack, error) {
+	for _, param := range k.Flags {
+		if param.Excludes != "" && isGiven(args[param.Name]) && isGiven(args[param.Excludes]) {
+			return "", &refusal{Msg: fmt.Sprintf("--%s and --%s exclude each other", param.Name, param.Excludes), Field: param.Excludes, Help: "leave one of them out"}
+		}
+	}
 	if v, ok := args["unpack"].(string); ok {
-		switch pir.Unpack(v) {
-		case pir.UnpackFile, pir.UnpackArchive, pir.UnpackDeb:
+		if slices.Contains(pir.Unpacks(), pir.Unpack(v)) {
 			return pir.Unpack(v), nil
 		}
 		return "", &refusal{Msg: fmt.Sprintf("--unpack %q: want file or archive", v), Field: "unpack"}
 	}
-	if k.Unpacked != nil {
-		return k.Unpacked(fields), nil
+	if k.Unpacked == nil {
+		return pir.UnpackArchive, nil
 	}
-	return pir.UnpackArchive, nil
+	all := kind.Fields{}
+	for _, param := range slices.Concat(k.Args, k.Flags) {
+		switch v := args[param.Name].(type) {
+		case string:
+			all[param.Name] = v
+		case bool:
+			if v {
+				all[param.Name] = "true"
+			}
+		}
+	}
+	return k.Unpacked(all), nil
 }
+
+// isGiven reports whether an argument of a fetch was given. A switch that is not given is false.
+func isGiven(v any) bool { return v != nil && v != false }
 
 func (s *session) missingHash(ctx context.Context, kind string, m *Missing) error {
 	what := fmt.Sprintf("fetch %s %s has no hash", kind, fetchName(m.Origin))

@@ -1,4 +1,4 @@
-// Package packages holds the package set that comes with nuka: package files in Nushell, by what they are for.
+// Package packages holds the package set that comes with nuka: package files in Nushell, by what they are for, and the lock files that some of them use.
 // Nothing in it is Go but this: the set is embedded, so that the command has it wherever it is.
 package packages
 
@@ -6,7 +6,7 @@ import "embed"
 
 // FS is the package set.
 //
-//go:embed */*.nu
+//go:embed */*.nu */*/*
 var FS embed.FS
 
 // Index is what nuka search knows about the set, a NUON record in each line (set.DecodeEntries). TestEmbeddedIndex of cmd/nuka writes it.

@@ -51,7 +51,13 @@ func fromRecord(rec nuon.Record) (*PIR, error) {
 		Run:      r.rec(rec, "run"),
 		Policy:   r.rec(rec, "policy"),
 		Unpack:   Unpack(r.text(rec, "unpack")),
+		Layout:   Layout(r.text(rec, "layout")),
 		Data:     rec["data"],
+	}
+	if text := r.text(rec, "runtime"); text != "" {
+		id, err := ParsePID(text)
+		r.fail("runtime", err)
+		p.Runtime = id
 	}
 	if text := r.text(rec, "platform"); text != "" {
 		platform, err := ParsePlatform(text)

@@ -16,6 +16,8 @@ const (
 	Fetch Kind = "fetch"
 	// Build is a frozen closure run by the embedded Nushell, driving WebAssembly programs.
 	Build Kind = "build"
+	// Native is a build whose closure drives programs of a runtime, in the sandbox.
+	Native Kind = "native"
 	// Env is a merged tree of packages: a profile or a runtime.
 	Env Kind = "env"
 	// Data is a canonical value, written down.
@@ -30,6 +32,7 @@ type rules struct {
 	verb   string // the verb for making it
 	long   bool   // users wait for it
 	inputs bool   // it is made from other packages
+	builds bool   // a frozen closure makes it
 	// check returns an error about the first wrong field.
 	check func(p *PIR) error
 	// record adds the fields to rec; ref writes the inputs.
@@ -37,10 +40,11 @@ type rules struct {
 }
 
 var kinds = map[Kind]rules{
-	Fetch: {verb: "fetch", long: true, check: (*PIR).checkFetch, record: (*PIR).recordFetch},
-	Build: {verb: "build", long: true, inputs: true, check: (*PIR).checkBuild, record: (*PIR).recordBuild},
-	Env:   {verb: "merge", inputs: true, check: (*PIR).checkEnv, record: (*PIR).recordEnv},
-	Data:  {verb: "write", check: (*PIR).checkData, record: (*PIR).recordData},
+	Fetch:  {verb: "fetch", long: true, check: (*PIR).checkFetch, record: (*PIR).recordFetch},
+	Build:  {verb: "build", long: true, inputs: true, builds: true, check: (*PIR).checkBuild, record: (*PIR).recordBuild},
+	Native: {verb: "build", long: true, inputs: true, builds: true, check: (*PIR).checkNative, record: (*PIR).recordNative},
+	Env:    {verb: "merge", inputs: true, check: (*PIR).checkEnv, record: (*PIR).recordEnv},
+	Data:   {verb: "write", check: (*PIR).checkData, record: (*PIR).recordData},
 }
 
 // Verb returns the verb for making a PIR of the kind: fetch, build, merge, write; "" if k is not a kind.
@@ -52,15 +56,21 @@ func (k Kind) Long() bool { return kinds[k].long }
 // HasInputs reports whether a PIR of the kind is made from other packages.
 func (k Kind) HasInputs() bool { return kinds[k].inputs }
 
+// Builds reports whether a frozen closure makes a PIR of the kind.
+func (k Kind) Builds() bool { return kinds[k].builds }
+
 func (p *PIR) checkFetch() error {
-	if !slices.Contains([]Unpack{UnpackFile, UnpackArchive, UnpackDeb}, p.Unpack) {
-		return fieldErr("unpack", "%q is not one of file, archive, deb", p.Unpack)
+	if !slices.Contains(Unpacks(), p.Unpack) {
+		return fieldErr("unpack", "%q is not one of %s", p.Unpack, Unpacks())
 	}
 	if p.Hash.IsZero() {
 		return fieldErr("hash", "missing")
 	}
 	if p.Strip < 0 || p.Strip > 32 {
 		return fieldErr("strip", "%d is not from 0 to 32", p.Strip)
+	}
+	if p.Strip > 0 && p.Unpack == UnpackDebRaw {
+		return fieldErr("strip", "%s keeps all folders", UnpackDebRaw)
 	}
 	return nil
 }
@@ -120,6 +130,9 @@ func (p *PIR) checkEnv() error {
 	if len(p.Packages) == 0 {
 		return fieldErr("packages", "an environment without packages")
 	}
+	if p.Layout != "" && p.Layout != LayoutFHS1 {
+		return fieldErr("layout", "%.100q: the only layout is %s", p.Layout, LayoutFHS1)
+	}
 	return p.checkMerge()
 }
 
@@ -131,6 +144,9 @@ func (p *PIR) recordEnv(rec nuon.Record, ref func(PID) string) {
 			merge[name] = MergeRecord(m)
 		}
 		rec["merge"] = merge
+	}
+	if p.Layout != "" {
+		rec["layout"] = string(p.Layout)
 	}
 }
 
@@ -182,6 +198,24 @@ func (p *PIR) recordBuild(rec nuon.Record, ref func(PID) string) {
 	if len(p.Policy) > 0 {
 		rec["policy"] = p.Policy
 	}
+}
+
+func (p *PIR) checkNative() error {
+	if err := p.checkBuild(); err != nil {
+		return err
+	}
+	if p.Runtime.IsZero() {
+		return fieldErr("runtime", "missing")
+	}
+	if p.Platform == Any {
+		return fieldErr("platform", "a native build needs an operating system and a cpu, such as linux-x86_64-gnu")
+	}
+	return nil
+}
+
+func (p *PIR) recordNative(rec nuon.Record, ref func(PID) string) {
+	p.recordBuild(rec, ref)
+	rec["runtime"] = ref(p.Runtime)
 }
 
 func refs(ids map[string]PID, ref func(PID) string) nuon.Record {

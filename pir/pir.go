@@ -29,23 +29,37 @@ const (
 	UnpackArchive Unpack = "archive"
 	// UnpackDeb unpacks the data of a Debian binary package.
 	UnpackDeb Unpack = "deb"
+	// UnpackDebRaw unpacks a Debian binary package as `dpkg-deb --raw-extract` does: its data, and its control archive in the folder DEBIAN.
+	UnpackDebRaw Unpack = "deb-raw"
 )
+
+// Unpacks returns the ways to unpack.
+func Unpacks() []Unpack { return []Unpack{UnpackFile, UnpackArchive, UnpackDeb, UnpackDebRaw} }
+
+// A Layout is the rule by which an environment arranges the files of its packages. "" keeps each file at the path that its package gives it.
+// The rule is part of what a PID means: a layout never changes, a better one gets another name.
+type Layout string
+
+// LayoutFHS1 makes one tree of the Filesystem Hierarchy Standard from Debian packages and others: see package fhs.
+const LayoutFHS1 Layout = "fhs-1"
 
 // A PIR describes one repeatable computation.
 // Kind determines which fields are set. Encode and Decode check that.
 type PIR struct {
 	Kind     Kind
-	Name     string   // of build, env, data
-	Version  string   // of build, env; may be empty
-	Platform Platform // of build, env: what the output needs to run
+	Name     string   // of build, native, env, data
+	Version  string   // of build, native, env; may be empty
+	Platform Platform // of build, native, env: what the output needs to run
+	Runtime  PID      // of native: the environment with a layout whose programs the closure drives
 
-	Packages map[string]PID    // of build, env: inputs, by the name the closure uses
-	Src      Src               // of build
-	Build    nuon.Record       // of build: the frozen closure {nu, captures, defs}
-	Env      map[string]string // of build: variables of its programs; of env: variables of a shell in it
+	Packages map[string]PID    // of build, native, env: inputs, by the name the closure uses
+	Src      Src               // of build, native
+	Build    nuon.Record       // of build, native: the frozen closure {nu, captures, defs}
+	Env      map[string]string // of build, native: variables of its programs; of env: variables of a shell in it
 	Merge    map[string]Merge  // of env: how the files of packages enter it, by the names in Packages
-	Run      nuon.Record       // of build, env: commands, permissions, service
-	Policy   nuon.Record       // of build: license, memory safety, fixed CVEs
+	Layout   Layout            // of env; may be empty
+	Run      nuon.Record       // of build, native, env: commands, permissions, service
+	Policy   nuon.Record       // of build, native: license, memory safety, fixed CVEs
 
 	Hash   Hash   // of fetch: fixes the output
 	Unpack Unpack // of fetch
@@ -112,6 +126,12 @@ func (p *PIR) check() error {
 	if !ok {
 		return fieldErr("kind", "%q is not one of %s", p.Kind, Kinds())
 	}
+	if p.Layout != "" && p.Kind != Env {
+		return fieldErr("layout", "only an environment has one")
+	}
+	if !p.Runtime.IsZero() && p.Kind != Native {
+		return fieldErr("runtime", "only a native build has one")
+	}
 	return rules.check(p)
 }
 
@@ -144,6 +164,15 @@ func checkRun(run nuon.Record) error {
 	return nil
 }
 
+// Tools returns the packages that a build finds at /nuka/store, not their closures: its packages, and of a native build its runtime.
+func (p *PIR) Tools() []PID {
+	list := slices.Collect(maps.Values(p.Packages))
+	if !p.Runtime.IsZero() {
+		list = append(list, p.Runtime)
+	}
+	return list
+}
+
 // Commands returns the names of the programs in p. The first is the default.
 // If p declares no commands, the result is empty and the output's bin folder decides.
 func (p *PIR) Commands() []string {
@@ -168,6 +197,9 @@ func (p *PIR) Inputs() []PID {
 	}
 	if !p.Src.One.IsZero() {
 		seen[p.Src.One] = true
+	}
+	if !p.Runtime.IsZero() {
+		seen[p.Runtime] = true
 	}
 	return slices.SortedFunc(maps.Keys(seen), func(a, b PID) int { return slices.Compare(a[:], b[:]) })
 }

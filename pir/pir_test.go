@@ -30,6 +30,7 @@ func samples(t testing.TB) map[string]*PIR {
 	return map[string]*PIR{
 		"fetch-archive": {Kind: Fetch, Hash: hash("sha256-" + strings.Repeat("0f", 32)), Unpack: UnpackArchive, Strip: 1},
 		"fetch-file":    {Kind: Fetch, Hash: NewHash(B3, make([]byte, 32)), Unpack: UnpackFile},
+		"fetch-deb-raw": {Kind: Fetch, Hash: hash("sha256-" + strings.Repeat("0e", 32)), Unpack: UnpackDebRaw},
 		"build": {
 			Kind: Build, Name: "lua", Version: "5.4.4", Platform: Any,
 			Packages: map[string]PID{"clang": id(1), "c": id(2)},
@@ -44,6 +45,10 @@ func samples(t testing.TB) map[string]*PIR {
 			Kind: Build, Name: "x", Platform: Platform{OS: "linux", CPU: "x86_64_v3", Libc: "gnu"},
 			Src: Src{Named: map[string]PID{"b": id(1), "a": id(2)}}, Build: nuon.Record{"nu": "{}"},
 		},
+		"native": {
+			Kind: Native, Name: "bzip2", Version: "1.0.8", Platform: Platform{OS: "linux", CPU: "x86_64_v3", Libc: "gnu"},
+			Runtime: id(7), Packages: map[string]PID{"zlib": id(1)}, Src: Src{One: id(3)}, Build: nuon.Record{"nu": "{|b| ^make }"},
+		},
 		"env": {Kind: Env, Name: "profile", Packages: map[string]PID{"lua": id(9)}},
 		"env-merge": {
 			Kind: Env, Name: "dev", Packages: map[string]PID{"lua": id(9), "luajit": id(8)}, Env: map[string]string{"LUA_PATH": "./?.lua"},
@@ -51,6 +56,10 @@ func samples(t testing.TB) map[string]*PIR {
 				"lua":    {Priority: 5, Rename: map[string]string{"bin/lua": "bin/lua-5.5"}},
 				"luajit": {Leave: []string{"bin/lua*", "share/doc"}},
 			},
+		},
+		"env-layout": {
+			Kind: Env, Name: "python", Packages: map[string]PID{"dash": id(9), "libstdc++6": id(8)}, Layout: LayoutFHS1,
+			Merge: map[string]Merge{"dash": {Leave: []string{"usr/share/doc"}}},
 		},
 		"data": {Kind: Data, Name: "motd", Data: nuon.Record{"text": "hé"}},
 	}
@@ -116,6 +125,35 @@ func TestEncodeRefuses(t *testing.T) {
 		if b, err := p.Encode(); err == nil {
 			t.Errorf("%s: got %s, want an error", name, b)
 		}
+	}
+}
+
+// TestLayoutRefuses checks that only an environment has a layout, and only a known one. Decode must refuse it too: the field changes the PID.
+func TestLayoutRefuses(t *testing.T) {
+	for name, p := range samples(t) {
+		if p.Kind != Env {
+			plain, err := p.Encode()
+			p.Layout = LayoutFHS1
+			if b, e := p.Encode(); err != nil || e == nil {
+				t.Errorf("%s: got %s, want an error (%v)", name, b, err)
+			}
+			text := strings.Replace(string(plain), `"kind":"`+string(p.Kind)+`",`, `"kind":"`+string(p.Kind)+`","layout":"fhs-1",`, 1)
+			if p, err := Decode([]byte(text)); err == nil || text == string(plain) {
+				t.Errorf("%s: got %+v, want a refusal of the layout", name, p)
+			}
+		}
+	}
+	for _, layout := range []Layout{"fhs", "fhs-2", "FHS-1", " "} {
+		p := samples(t)["env"]
+		p.Layout = layout
+		if b, err := p.Encode(); err == nil {
+			t.Errorf("%q: got %s, want an error", layout, b)
+		}
+	}
+	p := samples(t)["fetch-deb-raw"]
+	p.Strip = 1
+	if b, err := p.Encode(); err == nil {
+		t.Errorf("deb-raw with strip: got %s, want an error", b)
 	}
 }
 

@@ -123,6 +123,12 @@ func (h Home) Swarm() string { return filepath.Join(h.Data, "swarm") }
 // Meshes returns the folder of the meshes that the node is in.
 func (h Home) Meshes() string { return filepath.Join(h.Data, "meshes") }
 
+// Permissions returns the folder of what the user decided about foreign programs.
+func (h Home) Permissions() string { return filepath.Join(h.Data, "permissions") }
+
+// AppHome returns the private home folder of an application.
+func (h Home) AppHome(app string) string { return filepath.Join(h.Data, "apps", app) }
+
 // Profiles returns the folder of the user's profiles.
 func (h Home) Profiles() string { return filepath.Join(h.Data, "profiles") }
 

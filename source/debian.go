@@ -29,13 +29,27 @@ func debKind() Kind {
 	return Kind{
 		Kind: kind.Kind{
 			Name: string(Deb), About: "A Debian binary package.", More: kind.Downloaded,
-			Args:     kind.Release("The package."),
-			Flags:    kind.Archive(kind.Param{Name: "arch", Type: kind.String, About: "The architecture, such as amd64."}),
+			Args: kind.Release("The package."),
+			Flags: kind.Archive(
+				kind.Param{Name: "arch", Type: kind.String, About: "The architecture, such as amd64."},
+				kind.Param{
+					Name: "control", Type: kind.Switch, Aside: true, Excludes: "unpack",
+					About: "Also the files of its control archive, in the folder DEBIAN.",
+				},
+				kind.Param{Name: "path", Type: kind.String, About: "Its path below the repository's address, such as pool/main/z/zlib/zlib1g_1.3.dfsg-3_amd64.deb."},
+			),
 			Examples: []kind.Example{{Text: "fetch deb zlib1g 1:1.3.dfsg-3 --arch amd64 --hash sha256-aaaa", About: "A library."}},
-			Unpacked: func(kind.Fields) pir.Unpack { return pir.UnpackDeb },
+			Unpacked: unpackedDeb,
 		},
-		Digests:  []pir.HashAlgorithm{pir.SHA256},
-		Doc:      "```nu eval\nfetch deb zlib1g 1:1.2.13.dfsg-1 --arch amd64 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```",
+		Check:   checkDeb,
+		Fetch:   (*Fetcher).fetchDebPath,
+		Digests: []pir.HashAlgorithm{pir.SHA256},
+		Doc: "```nu eval\nfetch deb zlib1g 1:1.2.13.dfsg-1 --arch amd64 --hash b3-c4etlyb3w2i3ijakqymttxwsc5c6vyy7hsbwowgugkkbijrgtzbq\n```\n\n" +
+			"`--control` makes the tree that `dpkg-deb --raw-extract` makes: the data, and the files of the control archive in the folder `DEBIAN`.\n" +
+			"Environments with `layout: fhs-1` read them ([packages.md](packages.md#trees-of-debian-packages)). It is part of the PID: the same as `--unpack deb-raw`.\n\n" +
+			"`--path` is where the file lies below the address of its repository, the field `Filename` of its index. nuka then looks there in each\n" +
+			"repository of apt's sources, and downloads an index only if none has the file. A version that left the indexes is often still there.\n" +
+			"The path is no part of the PID.",
 		Finds:    aptFiles + "; without `--arch`, this machine's",
 		Registry: "Debian repositories",
 		Answers:  (*Fetcher).debianAnswers,
@@ -48,6 +62,7 @@ type aptSource struct {
 	base       string // without a slash at the end
 	suite      string // of a flat repository: a folder with a slash at the end
 	components []string
+	signedBy   string // files, fingerprints or a key; "" is apt's own keys
 }
 
 // indexes returns the addresses of a source's indexes, without the suffixes of compressed ones.
@@ -132,8 +147,14 @@ func oneLineSources(content []byte) []aptSource {
 	var sources []aptSource
 	for line := range strings.Lines(string(content)) {
 		line, _, _ = strings.Cut(line, "#")
+		signedBy := ""
 		if from := strings.Index(line, "["); from >= 0 {
 			if to := strings.Index(line, "]"); to > from {
+				for option := range strings.FieldsSeq(line[from+1 : to]) {
+					if value, ok := strings.CutPrefix(strings.ToLower(option), "signed-by="); ok {
+						signedBy = option[len(option)-len(value):]
+					}
+				}
 				line = line[:from] + line[to+1:]
 			}
 		}
@@ -144,7 +165,7 @@ func oneLineSources(content []byte) []aptSource {
 		if flat := strings.HasSuffix(f[2], "/"); flat != (len(f) == 3) {
 			continue // apt allows no components for a folder, and requires some for a suite
 		}
-		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:]})
+		sources = append(sources, aptSource{strings.TrimRight(f[1], "/"), f[2], f[3:], signedBy})
 	}
 	return sources
 }
@@ -158,7 +179,7 @@ func deb822Sources(content []byte) []aptSource {
 		for _, base := range strings.Fields(stanza["uris"]) {
 			for _, suite := range strings.Fields(stanza["suites"]) {
 				if strings.HasPrefix(base, "http") {
-					sources = append(sources, aptSource{strings.TrimRight(base, "/"), suite, strings.Fields(stanza["components"])})
+					sources = append(sources, aptSource{strings.TrimRight(base, "/"), suite, strings.Fields(stanza["components"]), stanza["signed-by"]})
 				}
 			}
 		}

@@ -346,7 +346,7 @@ func TestDebianIndex(t *testing.T) {
 		t.Errorf("got %v", stanza)
 	}
 	got := oneLineSources([]byte("# x\ndeb [arch=amd64 signed-by=/k] http://h/debian/ s main contrib # y\ndeb cdrom:x s main\n"))
-	want := []aptSource{{"http://h/debian", "s", []string{"main", "contrib"}}}
+	want := []aptSource{{"http://h/debian", "s", []string{"main", "contrib"}, "/k"}}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(aptSource{})); diff != "" {
 		t.Error(diff)
 	}

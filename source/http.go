@@ -103,7 +103,7 @@ func (f *Fetcher) get(ctx context.Context, p place) ([]byte, error) {
 // getFrom does what get does, and also returns the final address, after redirects.
 func (f *Fetcher) getFrom(ctx context.Context, p place) (body []byte, at *url.URL, err error) {
 	p.header = addHeader(p.header, http.Header{"Accept-Encoding": {"gzip"}})
-	return f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) {
+	return f.getBody(ctx, p, maxIndex, func(resp *http.Response) (io.Reader, error) {
 		if encoding := resp.Header.Get("Content-Encoding"); encoding == "gzip" || encoding == "x-gzip" {
 			return gzip.NewReader(resp.Body)
 		}
@@ -113,11 +113,16 @@ func (f *Fetcher) getFrom(ctx context.Context, p place) (body []byte, at *url.UR
 
 // getFile returns the body of a small file. A compressed file stays compressed, whatever encoding the server declares.
 func (f *Fetcher) getFile(ctx context.Context, p place) ([]byte, error) {
-	body, _, err := f.getBody(ctx, p, func(resp *http.Response) (io.Reader, error) { return resp.Body, nil })
+	return f.getLimited(ctx, p, maxIndex)
+}
+
+// getLimited does what getFile does, for a file of at most limit bytes.
+func (f *Fetcher) getLimited(ctx context.Context, p place, limit int64) ([]byte, error) {
+	body, _, err := f.getBody(ctx, p, limit, func(resp *http.Response) (io.Reader, error) { return resp.Body, nil })
 	return body, err
 }
 
-func (f *Fetcher) getBody(ctx context.Context, p place, decode func(*http.Response) (io.Reader, error)) (body []byte, at *url.URL, err error) {
+func (f *Fetcher) getBody(ctx context.Context, p place, limit int64, decode func(*http.Response) (io.Reader, error)) (body []byte, at *url.URL, err error) {
 	err = f.retry(ctx, withoutUser(p.url), func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
 		if err != nil {
@@ -131,10 +136,10 @@ func (f *Fetcher) getBody(ctx context.Context, p place, decode func(*http.Respon
 		at = resp.Request.URL
 		plain, err := decode(resp)
 		if err == nil {
-			body, err = io.ReadAll(io.LimitReader(plain, maxIndex+1))
+			body, err = io.ReadAll(io.LimitReader(plain, limit+1))
 		}
-		if len(body) > maxIndex {
-			return fmt.Errorf("get %s: %w: the answer is larger than %d bytes", shown(req.URL), errRefused, maxIndex)
+		if int64(len(body)) > limit {
+			return fmt.Errorf("get %s: %w: the answer is larger than %d bytes", shown(req.URL), errRefused, limit)
 		}
 		if err != nil && ctx.Err() == nil {
 			return protocol.Errorf(protocol.Unavailable, "get %s: after %d bytes: %v", shown(req.URL), len(body), err)

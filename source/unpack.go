@@ -38,7 +38,8 @@ func (f *Fetcher) unpackWithin(ctx context.Context, a *fetched, out string, r *R
 		unpack = archive.UnpackFile
 	}
 	u, err := unpack(ctx, a.path, out, &archive.Options{
-		Deb: r.Unpack == pir.UnpackDeb, Commit: a.commit, Strip: r.Strip, Limits: limits,
+		Deb: r.Unpack == pir.UnpackDeb || r.Unpack == pir.UnpackDebRaw, Control: r.Unpack == pir.UnpackDebRaw,
+		Commit: a.commit, Strip: r.Strip, Limits: limits,
 	})
 	if err != nil {
 		return nil, err

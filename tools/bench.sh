@@ -5,6 +5,7 @@
 #   make bench swarm   fetches from a peer, disk to disk over loopback, and what an idle node costs
 #   make bench real    builds of 200 generated packages and of the package set, compared with tools/bench/real.tsv
 #   make bench store   collections, installs and starts of installed programs
+#   make bench exec    starts of foreign programs in the sandbox
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
@@ -25,8 +26,9 @@ case "$suite" in
   swarm) programs="nix:nix-bin rsync:rsync node:nodejs npm:npm ip:iproute2" ;;
   real) programs="nix-build:nix-bin" ;;
   store) programs="nix-store:nix-bin" ;;
+  exec) programs="bwrap:bubblewrap runc:runc" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
-  *) echo "usage: make bench local|swarm|real|store|mount" >&2; exit 2 ;;
+  *) echo "usage: make bench local|swarm|real|store|exec|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -49,7 +51,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 go build -o "$cache/bin/bench" ./tools/bench
-[ -x bin/nuka ] || go build -o bin/ ./cmd/nuka ./cmd/nukad
+[ -x bin/nuka-sandbox ] || go build -o bin/ ./cmd/nuka ./cmd/nukad ./cmd/nuka-sandbox
 flags=(-nuka bin/nuka -dir "$cache/tmp")
 [ -z "${VERBOSE:-}" ] || flags+=(-v)
 
@@ -126,6 +128,14 @@ measure_store() {
   trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
   NUKA_HOME=$home bin/nuka build lua >/dev/null
   "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-5}" -only store
+}
+
+# measure_exec keeps the runtimes, which it downloads once, in the home of measure_local.
+measure_exec() {
+  local home=$cache/home
+  mkdir -p "$home"
+  trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
+  "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-5}" -only exec
 }
 
 clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }

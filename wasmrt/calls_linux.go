@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/MordragT/nuka/internal/seccomp"
 )
 
 // The list comes from traces of builds of clang and Lua with strace, and from runs behind the filter, with and without cgo,
@@ -49,21 +51,21 @@ func baseCalls(self int) []sysCall {
 		plain(archCalls...),
 		[]sysCall{
 			// clone may start threads, but no processes and nothing in new name spaces.
-			{unix.SYS_CLONE, []argTest{one(0, all&^threadOptions, threadFlags)}},
+			{unix.SYS_CLONE, []seccomp.Test{one(0, all&^threadOptions, threadFlags)}},
 			// Memory is either writable or executable.
-			{unix.SYS_MMAP, []argTest{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
-			{unix.SYS_MPROTECT, []argTest{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
-			{unix.SYS_MPROTECT, []argTest{one(2, all, unix.PROT_READ|unix.PROT_EXEC)}},
+			{unix.SYS_MMAP, []seccomp.Test{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
+			{unix.SYS_MPROTECT, []seccomp.Test{one(2, all&^(unix.PROT_READ|unix.PROT_WRITE), 0)}},
+			{unix.SYS_MPROTECT, []seccomp.Test{one(2, all, unix.PROT_READ|unix.PROT_EXEC)}},
 			// Signals and limits for this process only. Go sends signals to its threads to preempt them.
-			{unix.SYS_TGKILL, []argTest{one(0, asInt, pid)}},
-			{unix.SYS_KILL, []argTest{one(0, asInt, pid)}},
-			{unix.SYS_PRLIMIT64, []argTest{one(0, asInt, 0, pid)}},
+			{unix.SYS_TGKILL, []seccomp.Test{one(0, asInt, pid)}},
+			{unix.SYS_KILL, []seccomp.Test{one(0, asInt, pid)}},
+			{unix.SYS_PRLIMIT64, []seccomp.Test{one(0, asInt, 0, pid)}},
 			// F_SETOWN and similar commands would send signals to other processes.
-			{unix.SYS_FCNTL, []argTest{one(1, asInt, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL)}},
+			{unix.SYS_FCNTL, []seccomp.Test{one(1, asInt, unix.F_DUPFD, unix.F_DUPFD_CLOEXEC, unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL)}},
 			// TCGETS asks whether the file is a terminal, TIOCGWINSZ how wide it is. TIOCSTI would type into it.
-			{unix.SYS_IOCTL, []argTest{one(1, asInt, unix.TCGETS, unix.TIOCGWINSZ)}},
+			{unix.SYS_IOCTL, []seccomp.Test{one(1, asInt, unix.TCGETS, unix.TIOCGWINSZ)}},
 			// Go names its memory mappings.
-			{unix.SYS_PRCTL, []argTest{one(0, asInt, unix.PR_SET_VMA)}},
+			{unix.SYS_PRCTL, []seccomp.Test{one(0, asInt, unix.PR_SET_VMA)}},
 		},
 	)
 }
@@ -80,12 +82,12 @@ func networkCalls() []sysCall {
 			unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT,
 		),
 		[]sysCall{
-			{unix.SYS_SOCKET, []argTest{inet, one(1, kind, unix.SOCK_STREAM), one(2, asInt, 0, unix.IPPROTO_TCP, unix.IPPROTO_MPTCP)}},
-			{unix.SYS_SOCKET, []argTest{inet, one(1, kind, unix.SOCK_DGRAM), one(2, asInt, 0, unix.IPPROTO_UDP)}},
-			{unix.SYS_SOCKET, []argTest{one(0, asInt, unix.AF_NETLINK), one(1, kind, unix.SOCK_RAW), one(2, asInt, unix.NETLINK_ROUTE)}},
-			{unix.SYS_SETSOCKOPT, []argTest{one(1, asInt, unix.IPPROTO_IP, unix.IPPROTO_IPV6, unix.IPPROTO_TCP, unix.IPPROTO_UDP)}},
+			{unix.SYS_SOCKET, []seccomp.Test{inet, one(1, kind, unix.SOCK_STREAM), one(2, asInt, 0, unix.IPPROTO_TCP, unix.IPPROTO_MPTCP)}},
+			{unix.SYS_SOCKET, []seccomp.Test{inet, one(1, kind, unix.SOCK_DGRAM), one(2, asInt, 0, unix.IPPROTO_UDP)}},
+			{unix.SYS_SOCKET, []seccomp.Test{one(0, asInt, unix.AF_NETLINK), one(1, kind, unix.SOCK_RAW), one(2, asInt, unix.NETLINK_ROUTE)}},
+			{unix.SYS_SETSOCKOPT, []seccomp.Test{one(1, asInt, unix.IPPROTO_IP, unix.IPPROTO_IPV6, unix.IPPROTO_TCP, unix.IPPROTO_UDP)}},
 			// The list leaves out the options that attach packet filters.
-			{unix.SYS_SETSOCKOPT, []argTest{one(1, asInt, unix.SOL_SOCKET), one(2, asInt,
+			{unix.SYS_SETSOCKOPT, []seccomp.Test{one(1, asInt, unix.SOL_SOCKET), one(2, asInt,
 				unix.SO_REUSEADDR, unix.SO_REUSEPORT, unix.SO_BROADCAST, unix.SO_KEEPALIVE, unix.SO_LINGER, unix.SO_RCVBUF, unix.SO_SNDBUF,
 				unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE, unix.SO_RCVTIMEO, unix.SO_SNDTIMEO)}},
 		},

@@ -13,6 +13,8 @@ import (
 	"github.com/landlock-lsm/go-landlock/landlock"
 	llsyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
 	"golang.org/x/sys/unix"
+
+	"github.com/MordragT/nuka/internal/seccomp"
 )
 
 // confine irrevocably drops the rights of this process that a worker does not need. It sets the kernel's limits and allows
@@ -37,8 +39,8 @@ func confine(l *WorkerLimits, a *Allowed) error {
 			return fmt.Errorf("confine worker: become user %d: %w", a.User, err)
 		}
 	}
-	if seccompSupported() {
-		if err := loadSeccomp(a.Network); err != nil {
+	if seccomp.Supported() {
+		if err := loadSeccomp(a.Network, os.Getpid()); err != nil {
 			return fmt.Errorf("confine worker: seccomp: %w", err)
 		}
 	}
@@ -121,7 +123,7 @@ var kernelWalls = sync.OnceValue(func() []string {
 	case v < minLandlock:
 		out = append(out, fmt.Sprintf("Landlock: this kernel has version %d, and %d is the first that also keeps files from being emptied (use Linux 6.2 or later)", v, minLandlock))
 	}
-	if !seccompSupported() {
+	if !seccomp.Supported() {
 		out = append(out, "seccomp: workers can make all system calls and use the network (use a kernel with CONFIG_SECCOMP_FILTER, on amd64 or arm64)")
 	}
 	return out

@@ -19,6 +19,8 @@ type DirOptions struct {
 	// Live is for a directory that people work in: programs see and set the real times, and inode numbers are the host's.
 	// If it is false, programs see the fixed time and inode numbers derived from paths, so that a build cannot depend on the host's.
 	Live bool
+	// Shared is for a directory that processes outside of this one change too.
+	Shared bool
 	// MaxFiles limits the number of files, directories and links below the root; zero means no limit.
 	MaxFiles int64
 	// MaxBytes limits the sum of the lengths of all files, holes included; zero means no limit.
@@ -56,6 +58,7 @@ func OpenDir(hostPath string, o *DirOptions) (*Dir, error) {
 		return nil, fmt.Errorf("open directory %s: %w", hostPath, err)
 	}
 	d := &Dir{root: root, opts: *o, refs: map[*dirRef]struct{}{}, known: map[string]struct{}{}}
+	d.opts.Shared = o.Shared || o.Live
 	d.nodes.dir = d
 	d.quota.name, d.quota.maxFiles, d.quota.maxBytes, d.quota.maxSize = hostPath, o.MaxFiles, o.MaxBytes, o.MaxFileSize
 	if d.quota.limited() {
@@ -150,10 +153,10 @@ func kindOf(m fs.FileMode) fileKind {
 }
 
 // lstat caches which paths are directories, because a walk looks up each component of a path.
-// In a Live directory other processes may replace a directory, so lstat always asks the host.
+// In a Shared directory other processes may replace a directory, so lstat always asks the host.
 // A stale answer cannot lead out of the root, since the following operation goes through os.Root.
 func (d *Dir) lstat(rel string) (info, errno) {
-	if !d.opts.Live {
+	if !d.opts.Shared {
 		d.mu.RLock()
 		_, ok := d.known[rel]
 		d.mu.RUnlock()
@@ -166,7 +169,7 @@ func (d *Dir) lstat(rel string) (info, errno) {
 		return info{}, errnoOf(err)
 	}
 	i := d.infoOf(st)
-	if i.kind == kindDir && !d.opts.Live {
+	if i.kind == kindDir && !d.opts.Shared {
 		d.mu.Lock()
 		if len(d.known) < 1<<16 {
 			d.known[rel] = struct{}{}

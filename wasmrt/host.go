@@ -314,3 +314,6 @@ func (m *meter) Write(b []byte) (int, error) {
 	}
 	return m.w.Write(b)
 }
+
+// ErrNotProgram says that a file is neither a WebAssembly module nor a script.
+var ErrNotProgram error = eNoexec

@@ -237,6 +237,27 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	if _, err := own.Instantiate(ctx); err != nil {
 		return fmt.Errorf("nuka: %w", err)
 	}
+	emscripten := rt.NewHostModuleBuilder("env")
+	emscripten.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}),
+		[]api.ValueType{api.ValueTypeI32}, nil).Export(growthNotice)
+	if _, err := emscripten.Instantiate(ctx); err != nil {
+		return fmt.Errorf("env: %w", err)
+	}
+	return nil
+}
+
+// growthNotice is what programs of Emscripten import if their memory may grow (-sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH): they tell their host of it, and
+// expect nothing.
+const growthNotice = "emscripten_notify_memory_growth"
+
+// checkImports returns an error that names the first function that a program imports and nuka does not have.
+func checkImports(rt wazero.Runtime, code wazero.CompiledModule) error {
+	for _, f := range code.ImportedFunctions() {
+		module, name, _ := f.Import()
+		if host := rt.Module(module); host == nil || host.ExportedFunctionDefinitions()[name] == nil {
+			return fmt.Errorf("it imports the function %s.%s, which nuka does not have", module, name)
+		}
+	}
 	return nil
 }
 

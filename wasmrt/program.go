@@ -211,6 +211,25 @@ func (h *Host) Lookup(name, dir string) (string, error) {
 	return "", &NotFoundError{Name: name, Similar: h.similar(name)}
 }
 
+// Native reports whether a program, found as Lookup does, is none of those that a Host runs, or is not found: then only the machine itself may be able
+// to run it. A script counts as native. An error says that a folder or file could not be read.
+func (h *Host) Native(name, dir string) (bool, error) {
+	full, err := h.Lookup(name, dir)
+	if err != nil {
+		if errors.Is(err, eIO) {
+			return false, err
+		}
+		return true, nil
+	}
+	f, i, e := h.FS.openFile(full)
+	if e != eOK {
+		return true, nil
+	}
+	defer f.close()
+	head, err := readAll(f, min(i.size, int64(len(wrapMagic))))
+	return !bytes.HasPrefix(head, []byte("\x00asm")) && string(head) != wrapMagic, err
+}
+
 // Programs lists the names of all programs in Path, sorted.
 func (h *Host) Programs() []string {
 	names := map[string]bool{}

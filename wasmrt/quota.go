@@ -206,7 +206,7 @@ func (f *dirFile) put(b []byte, off int64, atEnd bool) (n int, at int64, e errno
 	}
 	f.node.mu.Lock()
 	defer f.node.mu.Unlock()
-	if f.dir.opts.Live { // other processes write too
+	if f.dir.opts.Shared { // other processes write too
 		st, err := f.f.Stat()
 		if err != nil {
 			return 0, off, errnoOf(err)

@@ -203,6 +203,9 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	// wazero passes this context to every call. Values that calls look up in it are added last.
 	ctx = experimental.WithMemoryAllocator(ctx, budget)
 	ctx = context.WithValue(ctx, procKey{}, p)
+	if err := checkImports(c.rt, c.code); err != nil {
+		return 0, fmt.Errorf("program %q: %w", p.name, err)
+	}
 	mod, err := c.rt.InstantiateModule(ctx, c.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return ExitTrap, p.trap(err, budget)

@@ -38,6 +38,9 @@ func New(dir *disk.Dir, x *index.Index, quarantined func(blob cid.CID, path, rea
 	return s, nil
 }
 
+// AnyDamaged says whether the index may name a damaged blob. If not, every file that a node of the index names has its blob.
+func (s *Store) AnyDamaged() bool { return s.anyDamaged.Load() }
+
 // BlobSize returns the size of a blob that the index has.
 // Otherwise the size is -1 and the error ErrNotFound, or ErrDamaged if the blob was set aside.
 func (s *Store) BlobSize(blob cid.CID) (int64, error) {

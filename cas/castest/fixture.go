@@ -86,9 +86,13 @@ func Open(t testing.TB, dir string, o *cas.Options) *cas.Store {
 	return s
 }
 
-// TakeNumber imports a tree if its number is even, and else receives it, with what an earlier process or cut has left of it.
+// TakeNumber composes a tree if its number ends with 3 or 8, imports it if its number is even, and else receives it, with what an earlier process or
+// cut has left of it.
 // seed decides the order of blocks. The lease keeps the tree.
 func TakeNumber(s *cas.Store, i int, tree fs.FS, seed uint64, l *cas.Lease) (cid.CID, error) {
+	if i%5 == 3 {
+		return composeNumber(s, tree, l)
+	}
 	if i%2 == 0 {
 		return s.Import(context.Background(), tree, &cas.ImportOptions{Lease: l})
 	}

@@ -110,11 +110,24 @@ func (c *Compare) step(t *testing.T, r *rand.Rand) string {
 		}
 		return op
 	}
-	switch r.IntN(19) {
+	switch r.IntN(21) {
 	case 0, 1, 2:
 		tree := RandomTree(r)
 		return both("import", func(s Store) (any, error) {
 			got, err := s.Import(ctx, tree, nil)
+			if s == c.Store && err == nil {
+				c.trees = append(c.trees, got)
+			}
+			return got, err
+		})
+	case 19, 20:
+		parts := []cid.CID{root}
+		if len(c.trees) > 0 {
+			parts = append(parts, c.trees[r.IntN(len(c.trees))])
+		}
+		pieces := randomPieces(r, c.model, parts)
+		return both("compose", func(s Store) (any, error) {
+			got, err := s.Compose(ctx, pieces, &cas.ComposeOptions{Parts: parts})
 			if s == c.Store && err == nil {
 				c.trees = append(c.trees, got)
 			}

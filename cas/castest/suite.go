@@ -27,6 +27,7 @@ import (
 // Store is the set of operations that the suite needs.
 type Store interface {
 	Import(ctx context.Context, fsys fs.FS, o *cas.ImportOptions) (cid.CID, error)
+	Compose(ctx context.Context, pieces []cas.Piece, o *cas.ComposeOptions) (cid.CID, error)
 	Has(c cid.CID) (bool, error)
 	Entries(ctx context.Context, root cid.CID) iter.Seq2[cas.Entry, error]
 	Lookup(ctx context.Context, root cid.CID, path string) (cas.Entry, error)
@@ -55,7 +56,7 @@ func TestStore(t *testing.T, newStore func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"Tree": testTree, "Wide": testWide, "File": testFile, "Absent": testAbsent, "Names": testNames, "Types": testTypes,
 		"Blocks": testBlocks, "PIR": testPIR, "Bind": testBind, "Roots": testRoots, "Refs": testRefs, "Cancel": testCancel,
-		"Receive": testReceive, "Give": testGive,
+		"Receive": testReceive, "Give": testGive, "Compose": testCompose,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, newStore(t)) })
 	}

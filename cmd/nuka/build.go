@@ -36,11 +36,18 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 	o.flags(c)
 	c.Flags().BoolVar(&o.check, "check", false, "build the package again and compare the content")
 	dryRun := c.Flags().Bool("dry-run", false, "print the plan and build nothing")
+	best := c.Flags().Bool("best-cpu", false, "give the package the flag --cpu with the highest level of this machine that is here or attested, or else the machine's")
 	a.packageFlags(c)
 	a.jsonFlag(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("build: %q: no program runs, so nothing takes this argument", rest[0])
+		}
+		if *best {
+			var err error
+			if args, err = a.bestLevel(c.Context(), pkg, args); err != nil {
+				return err
+			}
 		}
 		if *dryRun {
 			return a.dryRun(c.Context(), pkg, args)

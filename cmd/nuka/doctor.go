@@ -14,6 +14,7 @@ import (
 
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/sandbox"
 	"github.com/MordragT/nuka/source"
 )
 
@@ -81,6 +82,7 @@ func (a *app) examine(c *cobra.Command) (findings []finding) {
 		add("settings", err, file, "docs/config.md lists all settings with examples")
 		program, err := daemonProgram()
 		add("daemon's program", err, program, "install nukad beside nuka")
+		findings = append(findings, foreignFindings(c.Context())...)
 	}
 	client, err := a.connect(c.Context())
 	if elsewhere {
@@ -182,4 +184,20 @@ func writable(dir string) error {
 		return err
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// foreignFindings tells what this machine offers to foreign programs: the walls of their sandbox, and the driver of a graphics card.
+func foreignFindings(ctx context.Context) (out []finding) {
+	launcher, err := sandbox.FindLauncher()
+	if err != nil {
+		return []finding{{What: "launcher of foreign programs", Detail: err.Error(), Hint: "install " + sandbox.LauncherName + " beside nuka"}}
+	}
+	for _, f := range sandbox.Check(ctx, launcher) {
+		one := finding{What: f.What, OK: f.OK, Detail: f.Detail}
+		if !f.OK {
+			one.Hint = f.Hint
+		}
+		out = append(out, one)
+	}
+	return out
 }

@@ -212,5 +212,5 @@ func (a *app) client() *source.Client {
 	if err != nil {
 		here = "" // then client reads no project's settings
 	}
-	return &source.Client{Home: a.user, Dir: here, System: "/", Getenv: os.Getenv, Run: source.RunClient}
+	return &source.Client{Home: a.user, Dir: here, System: a.system, Getenv: os.Getenv, Run: source.RunClient}
 }

@@ -128,7 +128,7 @@ func (l *linter) result(f *linted, text string, r *nu.Result) error {
 		l.add("name", lintWarning, field(text, at, "name").Diag(fmt.Sprintf("the package is named %s, and its file %s", p.Name, path.Base(f.name)),
 			"users find it by the name of the file: give both one name"))
 	}
-	if p.Kind == pir.Build {
+	if p.Kind.Builds() {
 		if license, _ := p.Policy["license"].(string); license == "" {
 			l.add("license", lintWarning, at.Diag("the package has no license", "add its SPDX identifier, such as license: MIT"))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/foreign/bus"
 	"github.com/MordragT/nuka/profile"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -27,6 +28,9 @@ func run(t *terminal, args []string) int {
 	context.AfterFunc(ctx, stop)
 	if len(args) > 0 && args[0] == profile.LaunchCommand {
 		return t.launch(ctx, args[1:])
+	}
+	if len(args) > 0 && args[0] == filterCommand {
+		return bus.Main(args[1:])
 	}
 	asJSON := wantsJSON(args)
 	root, err := newRoot(t)
@@ -60,6 +64,7 @@ type app struct {
 	*terminal
 	home    protocol.Home
 	user    string // the user's home folder
+	system  string // the root of system-wide settings, such as etc/apt; "" reads none
 	set     string // folder of the package set; "" is the embedded set
 	json    bool
 	offline bool
@@ -80,7 +85,7 @@ func newApp(t *terminal) (*app, error) {
 			return nil, err
 		}
 	}
-	return &app{terminal: t, home: home, user: user}, nil
+	return &app{terminal: t, home: home, user: user, system: "/"}, nil
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {
@@ -125,7 +130,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that re
 			root.AddCommand(c)
 		}
 	}
-	add("work", a.runCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand(), a.searchCommand(), a.infoCommand(), a.setCommand(), a.lintCommand(),
+	add("work", a.runCommand(), a.execCommand(), a.permissionsCommand(), a.runtimeCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand(), a.searchCommand(), a.infoCommand(), a.setCommand(), a.lockCommand(), a.lintCommand(),
 		a.newCommand())
 	add("profile", a.installCommand(), a.removeCommand(), a.upgradeCommand(), a.rollbackCommand(), a.listCommand(), a.historyCommand(),
 		a.diffCommand(), a.pinCommand(true), a.pinCommand(false), a.hookCommand(), a.allowCommand(true), a.allowCommand(false))

@@ -119,6 +119,9 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err,
 	})
 	unread := a.sayUnread(mounts)
+	if errors.Is(err, wasmrt.ErrNotProgram) && !unread {
+		return a.runDirect(ctx, trees, program, args, o.env)
+	}
 	if err != nil {
 		return protocol.Errorf(protocol.Failed, "%w", err)
 	}

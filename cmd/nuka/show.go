@@ -115,6 +115,9 @@ func (a *app) show(ctx context.Context, client *control.Client, d *protocol.Desc
 	}
 	p.list("same as", slices.DeleteFunc(slices.Clone(d.PIDs), func(other string) bool { return other == d.PID }))
 	inputs := described.Packages
+	if !described.Runtime.IsZero() {
+		p.line("runtime", described.Runtime.String())
+	}
 	if one := described.Src.One; !one.IsZero() {
 		p.line("source", one.String())
 	}

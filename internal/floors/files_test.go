@@ -105,6 +105,9 @@ func TestLength(t *testing.T) {
 			continue
 		}
 		body, _ := text(t, name)
+		if strings.HasPrefix(body, "# nuka lock ") {
+			continue // nuka lock writes it: a line for each package
+		}
 		n := strings.Count(body, "\n")
 		most := maxFile
 		if isTest(name) {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"sync"
 
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -46,7 +45,7 @@ func (l *buildLog) Write(b []byte) (int, error) {
 }
 
 func (l *buildLog) tell(line string) {
-	l.w.g.event(protocol.Event{Kind: protocol.EventLog, PID: l.w.id, Name: l.w.name, What: pir.Build, Text: line})
+	l.w.g.event(protocol.Event{Kind: protocol.EventLog, PID: l.w.id, Name: l.w.name, What: l.w.pir.Kind, Text: line})
 }
 
 // close ends the log, with the build's error.

@@ -20,7 +20,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 		return d.err
 	}
 	p := d.p
-	if p.Kind != pir.Build {
+	if !p.Kind.Builds() {
 		return nil // the hash of a fetch fixes its content, and a merge is deterministic
 	}
 	contents, err := g.inputs(ctx, p)

@@ -1,7 +1,6 @@
 package realize
 
 import (
-	"maps"
 	"math"
 	"slices"
 
@@ -148,7 +147,7 @@ func (p *planner) settleResolved(s *settled) {
 	w, ok := p.counts(resolved)
 	switch {
 	case !ok:
-		if s.p.Kind == pir.Build {
+		if s.p.Kind.Builds() {
 			p.ask(resolved)
 		}
 	case p.isHere(resolved, w.cid) || p.facts.others() && !p.lost[resolved]:
@@ -192,8 +191,8 @@ func (p *planner) schedule(id pir.PID) {
 				step.Maybe = true // the input may get the same content as another variant of it
 			}
 		}
-		if s.p.Kind == pir.Build {
-			p.closure(slices.Collect(maps.Values(s.p.Packages)), p.rank(id), p.closed)
+		if s.p.Kind.Builds() {
+			p.closure(s.p.Tools(), p.rank(id), p.closed)
 		}
 	}
 	p.plan.Steps = append(p.plan.Steps, step)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/MordragT/nuka/cas"
@@ -113,7 +112,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 		if ok, err := g.cutoff(ctx, id, resolved, p, t); ok || err != nil {
 			return err
 		}
-		if g.mayAsk() && p.Kind == pir.Build && !g.isLost(resolved) {
+		if g.mayAsk() && p.Kind.Builds() && !g.isLost(resolved) {
 			if err := g.r.o.Store.PutPIR(ctx, resolved, resolvedText, nil); err != nil {
 				return fmt.Errorf("keep pir: %w", err)
 			}
@@ -127,8 +126,8 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 			}
 		}
 	}
-	if p.Kind == pir.Build {
-		if err := g.refer(ctx, slices.Collect(maps.Values(p.Packages)), id); err != nil {
+	if p.Kind.Builds() {
+		if err := g.refer(ctx, p.Tools(), id); err != nil {
 			return err
 		}
 	}

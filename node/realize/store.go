@@ -40,6 +40,7 @@ type Contents interface {
 	Has(c cid.CID) (bool, error)
 	Missing(ctx context.Context, root cid.CID) ([]cas.Entry, error)
 	Import(ctx context.Context, fsys fs.FS, o *cas.ImportOptions) (cid.CID, error)
+	Compose(ctx context.Context, pieces []cas.Piece, o *cas.ComposeOptions) (cid.CID, error)
 	ScanRefs(ctx context.Context, root cid.CID, candidates []pir.PID) ([]pir.PID, error)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -49,15 +48,15 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	switch w.pir.Kind {
 	case pir.Fetch:
 		m, err = w.fetch(ctx)
-	case pir.Build:
+	case pir.Build, pir.Native:
 		m, err = w.build(ctx)
 	case pir.Env:
 		m, err = w.merge(ctx)
 	case pir.Data:
 		m, err = w.data(ctx)
 	}
-	if err != nil {
-		return made{}, err
+	if err != nil || w.pir.Kind == pir.Env { // merge has counted the size
+		return m, err
 	}
 	for e, err := range w.g.r.o.Store.Entries(ctx, m.cid) {
 		if err != nil {
@@ -81,7 +80,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 	switch w.pir.Kind {
 	case pir.Fetch:
 		places = []Slots{w.g.r.fetches}
-	case pir.Build:
+	case pir.Build, pir.Native:
 		places = []Slots{w.g.r.o.Slots}
 		if w.g.jobs != nil {
 			places = []Slots{w.g.jobs, w.g.r.o.Slots}
@@ -229,7 +228,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	out := filepath.Join(dir, "out")
 	content, err := w.g.r.take(ctx, out, isProgram(out), w.g.req.Lease)
 	if err != nil {
-		return made{}, err
+		return made{}, w.unkept(err)
 	}
 	candidates := make([]pir.PID, len(inputs))
 	for i, in := range inputs {
@@ -240,6 +239,16 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
+}
+
+// unkept returns the error for an output that cannot be imported. A native program can make what no tree holds, such as a FIFO: then the build has failed, and
+// not the node.
+func (w *work) unkept(err error) error {
+	if w.pir.Kind != pir.Native || protocol.CodeOf(err) != protocol.Internal {
+		return err
+	}
+	return protocol.Errorf(protocol.Failed, "keep the output of %s: %w", w.name, err).
+		WithHint("an output holds files, folders and symbolic links only, and this node must be able to read them")
 }
 
 // isProgram returns a function that reports whether a file of an output is a program, which is then executable: see README.md.
@@ -264,7 +273,7 @@ func isProgram(out string) func(string, fs.FileInfo) bool {
 
 // inputs returns the packages that the build sees.
 func (w *work) inputs() ([]Input, error) {
-	inputs, err := w.g.r.Closure(slices.Collect(maps.Values(w.pir.Packages))...)
+	inputs, err := w.g.r.Closure(w.pir.Tools()...)
 	if err != nil {
 		return nil, err
 	}
@@ -277,31 +286,6 @@ func (w *work) inputs() ([]Input, error) {
 	}
 	slices.SortFunc(inputs, func(a, b Input) int { return strings.Compare(a.Path, b.Path) })
 	return inputs, nil
-}
-
-// merge makes the environment of packages. If two packages have different files at one path, and none of them has the larger priority, that is an error.
-func (w *work) merge(ctx context.Context) (made, error) {
-	names := slices.Sorted(maps.Keys(w.pir.Packages))
-	parts := make([]part, 0, len(names))
-	refs := make([]pir.PID, 0, len(names))
-	for _, name := range names {
-		id := w.pir.Packages[name]
-		parts = append(parts, part{name, w.contents[id], w.pir.Merge[name]})
-		of, err := w.g.r.Refs(id)
-		if err != nil {
-			return made{}, err
-		}
-		refs = append(refs, of...)
-	}
-	merged, err := newUnion(ctx, w.g.r.o.Store, parts)
-	if err != nil {
-		return made{}, err
-	}
-	content, err := w.g.r.o.Store.Import(ctx, merged, &cas.ImportOptions{Lease: w.g.req.Lease})
-	if err != nil {
-		return made{}, err
-	}
-	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Merged}, nil
 }
 
 // data writes a value to a file as canonical NUON.

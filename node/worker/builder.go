@@ -15,6 +15,7 @@ import (
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/archive"
@@ -50,6 +51,7 @@ type Builder struct {
 	Slots   realize.Slots
 	Partial func() bool // whether builds that others described may run where a wall is missing
 	Users   wasmrt.Users
+	Natives // the zero value refuses native builds
 }
 
 // scratchName is the folder of a build that shows the machine code cache to its worker.
@@ -63,6 +65,7 @@ type workerJob struct {
 	Dir         string       `json:"dir"`          // holds build, out and tmp
 	MachineCode string       `json:"machine_code"` // the cache, which it only reads
 	Jobs        int          `json:"jobs"`
+	Native      bool         `json:"native,omitempty"`
 	// Unpack replaces the build: the worker unpacks an archive.
 	Unpack *unpackJob `json:"unpack,omitempty"`
 }
@@ -72,13 +75,16 @@ type workerTree struct {
 	Root wasmrt.Entry `json:"root"`
 }
 
-// A workerReply is a message of a worker: output, a question for machine code, for a slot or about its inputs, or that the job is done.
+// A workerReply is a message of a worker: output, a question for machine code, for a slot or about its inputs,
+// a program to run natively, or that the job is done.
 type workerReply struct {
-	Output []byte    `json:"output,omitempty"`
-	Want   *wantCode `json:"want,omitempty"`
-	Look   *wantTree `json:"look,omitempty"`
-	Slots  int       `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
-	Done   bool      `json:"done,omitempty"`
+	Output []byte     `json:"output,omitempty"`
+	Want   *wantCode  `json:"want,omitempty"`
+	Look   *wantTree  `json:"look,omitempty"`
+	Slots  int        `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
+	Run    *runNative `json:"run,omitempty"`
+	Stop   uint64     `json:"stop,omitempty"` // the program with this ID is to end
+	Done   bool       `json:"done,omitempty"`
 	// Unpacked is the result of an unpackJob.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
 	Error    *protocol.Error `json:"error,omitempty"`
@@ -95,7 +101,12 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 			return err
 		}
 	}
+	room, err := b.newRoom(ctx, job, message.Jobs)
+	if err != nil {
+		return err
+	}
 	partial := job.Local || b.Partial()
+	user := b.Users.Next()
 	said := &firstBytes{most: maxSaid}
 	defer func() {
 		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
@@ -109,7 +120,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		ReadOnly:  []string{b.Blobs, b.Machine.Dir},
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
-		User:      b.Users.Next(),
+		User:      user,
 	})
 	var walls *wasmrt.WallError
 	if errors.As(err, &walls) {
@@ -120,10 +131,15 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	asked := newAnswerer(b, worker, job, partial)
+	asked.room = room
 	defer asked.wait()
 	defer worker.Close() // this ends answers that the worker does not take
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := room.open(ctx, worker, user); err != nil {
+		worker.Kill(err)
+		return errors.Join(err, ctx.Err())
+	}
 	if err := worker.SendValue(message); err != nil {
 		worker.Kill(err)
 		return ended(ctx, worker, err)
@@ -145,6 +161,9 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 			return ended(ctx, worker, err)
 		}
 		if reply.Done {
+			if err := room.exceeded(); err != nil {
+				return err
+			}
 			if reply.Error != nil {
 				return reply.Error
 			}
@@ -193,7 +212,7 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 
 // message returns the first message to the worker.
 func (b *Builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
-	w := &workerJob{PIR: string(job.Canonical), Dir: job.Dir, MachineCode: b.Machine.Dir, Jobs: cap(b.Slots)}
+	w := &workerJob{PIR: string(job.Canonical), Native: job.PIR.Kind == pir.Native, Dir: job.Dir, MachineCode: b.Machine.Dir, Jobs: cap(b.Slots)}
 	if job.Cores > 0 {
 		w.Jobs = min(w.Jobs, job.Cores)
 	}

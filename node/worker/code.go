@@ -24,6 +24,7 @@ type answerer struct {
 	partial bool
 	times   map[string]int
 	running sync.WaitGroup
+	room    *room // of a native build
 
 	mu      sync.Mutex
 	files   map[string]string // files that it may read, and may ask to have compiled, each with its name for people
@@ -53,6 +54,11 @@ func (a *answerer) take(ctx context.Context, reply *workerReply) error {
 	}
 	if reply.Look != nil {
 		if err := a.trees.answer(ctx, reply.Look); err != nil {
+			return err
+		}
+	}
+	if reply.Run != nil || reply.Stop != 0 {
+		if err := a.room.take(ctx, &a.running, reply); err != nil {
 			return err
 		}
 	}

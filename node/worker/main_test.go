@@ -13,6 +13,9 @@ import (
 // testWorkers are the functions that this program runs when a test has started it as a worker.
 var testWorkers = map[string]func() error{Arg: Run, machine.Arg: machine.Main}
 
+// nativeDir is the folder of the programs that the tests of native builds have built, or "".
+var nativeDir string
+
 // TestMain makes this program the workers that its tests start. It checks that every goroutine that a test starts has ended.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && testWorkers[os.Args[1]] != nil {
@@ -22,5 +25,10 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if nativeDir != "" {
+			os.RemoveAll(nativeDir)
+		}
+		os.Exit(code)
+	}))
 }

@@ -24,19 +24,21 @@ type haveCode struct {
 
 // A parentAnswer is a message of the node to a build worker.
 type parentAnswer struct {
-	Code *haveCode `json:"code,omitempty"`
-	Tree *haveTree `json:"tree,omitempty"`
-	Slot bool      `json:"slot,omitempty"` // it has one slot more
+	Code *haveCode  `json:"code,omitempty"`
+	Tree *haveTree  `json:"tree,omitempty"`
+	Ran  *ranNative `json:"ran,omitempty"`
+	Slot bool       `json:"slot,omitempty"` // it has one slot more
 }
 
 // A parent is the node, as its build worker sees it. The worker asks it for machine code, one module at a time, about its inputs, and for
 // slots.
 type parent struct {
-	conn  *wasmrt.Conn
-	mu    sync.Mutex // one question for code
-	code  chan *haveCode
-	looks looks
-	gone  chan struct{} // closed when no further message of the node can arrive
+	conn    *wasmrt.Conn
+	mu      sync.Mutex // one question for code
+	code    chan *haveCode
+	looks   looks
+	natives natives
+	gone    chan struct{} // closed when no further message of the node can arrive
 
 	waits   sync.Mutex
 	waiting []chan struct{} // waits for a slot, the oldest first
@@ -61,6 +63,11 @@ func (p *parent) listen() {
 		}
 		if a.Tree != nil {
 			p.looks.told(a.Tree)
+		}
+		if a.Ran != nil {
+			if id := p.natives.ran(a.Ran); id != 0 {
+				_ = p.conn.SendValue(workerReply{Stop: id})
+			}
 		}
 		if a.Slot {
 			p.takeSlot()

@@ -81,7 +81,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	var scratch []*wasmrt.Dir
 	for guest, host := range folders {
 		dir, err := wasmrt.OpenDir(host, &wasmrt.DirOptions{
-			MaxFiles: maxScratchFiles, MaxBytes: maxScratchBytes, MaxFileSize: maxScratchFile,
+			Shared: job.Native, MaxFiles: maxScratchFiles, MaxBytes: maxScratchBytes, MaxFileSize: maxScratchFile,
 		})
 		if err != nil {
 			return err
@@ -93,14 +93,18 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	if err != nil {
 		return err
 	}
-	err = nu.RunBuild(ctx, rt, &nu.BuildSpec{
+	spec := &nu.BuildSpec{
 		PIR: []byte(job.PIR), Kinds: source.Table(), FS: guest, Jobs: job.Jobs, Slot: node.slot, Stdout: out, Stderr: out,
 		Unpack: unpackInside(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,
 			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},
 		},
-	})
+	}
+	if job.Native {
+		spec.Native = node.run
+	}
+	err = nu.RunBuild(ctx, rt, spec)
 	for _, m := range mounts {
 		if m.Tree != nil && m.Tree.Failed() != nil {
 			return protocol.AsError(m.Tree.Failed()) // as below

@@ -27,6 +27,7 @@ type unpackJob struct {
 	Archive string         `json:"archive"`
 	Out     string         `json:"out"`
 	Deb     bool           `json:"deb"`
+	Control bool           `json:"control,omitempty"`
 	Commit  string         `json:"commit,omitempty"`
 	Strip   int            `json:"strip"`
 	Limits  archive.Limits `json:"limits"`
@@ -46,7 +47,7 @@ type Unpacker struct {
 
 // Unpack unpacks the archive at path into the folder out. It is the Unpack of source.Options.
 func (u *Unpacker) Unpack(ctx context.Context, path, out string, o *archive.Options) (*archive.Result, error) {
-	message := workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Commit, o.Strip, o.Limits}}
+	message := workerJob{Unpack: &unpackJob{path, out, o.Deb, o.Control, o.Commit, o.Strip, o.Limits}}
 	args, stall := u.args, u.stall
 	if args == nil {
 		args = []string{Arg}
@@ -118,7 +119,7 @@ func runUnpack(conn *wasmrt.Conn, job *unpackJob) error {
 	done := make(chan result, 1)
 	go func() {
 		u, err := archive.UnpackFile(ctx, job.Archive, job.Out, &archive.Options{
-			Deb: job.Deb, Commit: job.Commit, Strip: job.Strip, Limits: job.Limits, Progress: func() { steps.Add(1) },
+			Deb: job.Deb, Control: job.Control, Commit: job.Commit, Strip: job.Strip, Limits: job.Limits, Progress: func() { steps.Add(1) },
 		})
 		done <- result{u, err}
 	}()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -68,6 +69,41 @@ func TestUnpackWorker(t *testing.T) {
 	_, err = u.Unpack(t.Context(), path, out, &archive.Options{})
 	if e := protocol.AsError(err); e == nil || e.Code != protocol.Invalid || e.Hint == "" || !strings.Contains(e.Message, "../x") {
 		t.Errorf("got %v, want the worker's own refusal", err)
+	}
+}
+
+// TestUnpackWorkerControl checks that the worker learns that the control archive is wanted.
+func TestUnpackWorkerControl(t *testing.T) {
+	dir := t.TempDir()
+	var deb bytes.Buffer
+	deb.WriteString("!<arch>\n")
+	for _, m := range []struct{ name, file string }{{"debian-binary", ""}, {"control.tar", "control"}, {"data.tar", "usr"}} {
+		body := bytes.NewBufferString("2.0\n")
+		if m.file != "" {
+			body.Reset()
+			w := tar.NewWriter(body)
+			if err := errors.Join(w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "./" + m.file, Mode: 0o644}), w.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Fprintf(&deb, "%-16s%-12d%-6d%-6d%-8s%-10d`\n", m.name, 0, 0, 0, "100644", body.Len())
+		deb.Write(body.Bytes())
+	}
+	path := filepath.Join(dir, "archive")
+	if err := os.WriteFile(path, deb.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, control := range []bool{false, true} {
+		out := filepath.Join(dir, fmt.Sprint(control))
+		if err := os.Mkdir(out, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (&Unpacker{Log: quiet()}).Unpack(t.Context(), path, out, &archive.Options{Deb: true, Control: control}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(out, "DEBIAN", "control")); (err == nil) != control {
+			t.Errorf("control %v: %v", control, err)
+		}
 	}
 }
 

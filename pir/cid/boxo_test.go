@@ -107,6 +107,9 @@ func TestFileAsBoxo(t *testing.T) {
 				if ts := cid.Tsize(n, nodes); uint64(ts) != wantSize {
 					t.Errorf("got total size %d, want %d", ts, wantSize)
 				}
+				if ts := cid.FileTsize(n, exec); uint64(ts) != wantSize {
+					t.Errorf("by the size alone: got total size %d, want %d", ts, wantSize)
+				}
 				for i, l := range leaves {
 					if s := cid.Sum(cid.Raw, data[l.Offset:l.Offset+l.Size]); s != l.CID {
 						t.Errorf("leaf %d: got %s, want %s", i, l.CID, s)
@@ -149,6 +152,9 @@ func TestManyLeavesAsBoxo(t *testing.T) {
 			b.AddLeaf(digest, 1<<20)
 		}
 		got, size, nodes, _ := b.Finish()
+		if ts := cid.FileTsize(size, true); ts != cid.Tsize(size, nodes) {
+			t.Errorf("%d leaves: got total size %d, want %d", n, ts, cid.Tsize(size, nodes))
+		}
 		p := helpers.DagBuilderParams{Maxlinks: 1024, RawLeaves: true, CidBuilder: builder, Dagserv: dag, FileMode: 0o555}
 		db, err := p.New(&zeros{left: n, block: make([]byte, 1<<20)})
 		if err != nil {

@@ -153,6 +153,19 @@ func linkLen(name string, tsize int64) int {
 
 func uvarintLen(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
+// FileTsize returns the total size of a file that consists of size bytes. It follows from the size alone, and from the execute bit.
+func FileTsize(size int64, exec bool) int64 {
+	if size <= LeafSize && !exec {
+		return size
+	}
+	leaves := make([]Leaf, 0, size/LeafSize+1)
+	for at := int64(0); at < size; at += LeafSize {
+		leaves = append(leaves, Leaf{Offset: at, Size: min(LeafSize, size-at)})
+	}
+	_, nodes := FileNodes(leaves, exec)
+	return Tsize(size, nodes)
+}
+
 // Tsize returns the total size of a file or link that consists of size raw bytes and the given nodes.
 func Tsize(size int64, nodes []Block) int64 {
 	for _, b := range nodes {

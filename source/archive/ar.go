@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -78,52 +77,4 @@ func arNumber(field []byte) (int64, error) {
 	text := strings.TrimRight(string(field), " ")
 	n, err := strconv.ParseUint(text, 10, 62)
 	return int64(n), err
-}
-
-// unpackDeb unpacks the data of a Debian binary package. It requires the order of members that dpkg requires (deb(5)).
-func unpackDeb(w *treeWriter, file io.ReaderAt, size int64) error {
-	a, err := newArReader(file, size)
-	if err != nil {
-		return fmt.Errorf("debian package: %w", err)
-	}
-	want, members := "debian-binary", 0
-	for {
-		if err := w.ctx.Err(); err != nil {
-			return err
-		}
-		m, err := a.next()
-		if err == io.EOF {
-			return fmt.Errorf("debian package: it has no member %s", want)
-		}
-		if err != nil {
-			return fmt.Errorf("debian package: %w", err)
-		}
-		if members++; members > maxDebMembers {
-			return errors.New("debian package: it has too many members")
-		}
-		switch {
-		case want == "debian-binary":
-			version, _ := bufio.NewReader(io.LimitReader(m, 16)).ReadString('\n')
-			if m.name != want || !strings.HasPrefix(version, "2.") {
-				return fmt.Errorf("debian package: it begins with %.16q %.16q, want debian-binary with 2.0", m.name, version)
-			}
-			want = "control.tar"
-		case strings.HasPrefix(m.name, "_"): // dpkg ignores them
-		case isMember(m.name, "control.tar") && want == "control.tar":
-			want = "data.tar"
-		case isMember(m.name, "data.tar") && want == "data.tar":
-			return unpackTar(w, m.SectionReader, true)
-		default:
-			return fmt.Errorf("debian package: the member %.16q where dpkg wants %s", m.name, want)
-		}
-	}
-}
-
-// maxDebMembers bounds the members before the data; dpkg itself makes two.
-const maxDebMembers = 100
-
-// isMember reports whether name is that of the given tar, compressed or not.
-func isMember(name, tar string) bool {
-	rest, ok := strings.CutPrefix(name, tar)
-	return ok && (rest == "" || rest[0] == '.')
 }

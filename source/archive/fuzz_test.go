@@ -136,3 +136,7 @@ func FuzzTarSparse(f *testing.F) {
 func FuzzDeb(f *testing.F) {
 	fuzzUnpack(f, Options{Deb: true}, makeDeb(f, makeTar(f, file("./a", "x"))))
 }
+
+func FuzzDebRaw(f *testing.F) {
+	fuzzUnpack(f, Options{Deb: true, Control: true}, makeDeb(f, makeTar(f, file("./a", "x"))), makeDeb(f, makeTar(f, file("./DEBIAN/a", "x"))))
+}

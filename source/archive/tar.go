@@ -11,6 +11,11 @@ import (
 // unpackTar unpacks a tar that may be compressed.
 // Whole reports that in is known to be complete.
 func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
+	return eachInTar(w, in, whole, w.tarEntry)
+}
+
+// eachInTar is unpackTar with another function that writes the entries.
+func eachInTar(w *treeWriter, in io.Reader, whole bool, write func(h *tar.Header, content io.Reader) error) error {
 	r, packed, closeReader, err := Decompress(in)
 	if err != nil {
 		return err
@@ -26,7 +31,7 @@ func unpackTar(w *treeWriter, in io.Reader, whole bool) error {
 		if err != nil {
 			return fmt.Errorf("tar: %w", err)
 		}
-		if err := w.tarEntry(h, tr); err != nil {
+		if err := write(h, tr); err != nil {
 			return err
 		}
 	}

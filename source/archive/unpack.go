@@ -55,6 +55,8 @@ func (l Limits) Without(u *Result) (Limits, error) {
 type Options struct {
 	// Deb unpacks the data of a Debian binary package.
 	Deb bool
+	// Control, beside Deb, also unpacks its control archive, into the folder DEBIAN.
+	Control bool
 	// Commit unpacks the tree of the commit with this id, in hexadecimal, from a git packfile. The id may also be a tag of a commit.
 	Commit string
 	// Strip drops this many leading path components from every name.
@@ -103,7 +105,7 @@ func Unpack(ctx context.Context, archive io.ReaderAt, size int64, sink Sink, o *
 	if o.Commit != "" {
 		err = unpackGit(w, archive, size, o.Commit)
 	} else if o.Deb {
-		err = unpackDeb(w, archive, size)
+		err = unpackDeb(w, archive, size, o.Control)
 	} else {
 		err = unpackArchive(w, archive, size)
 	}

@@ -29,6 +29,8 @@ type Param struct {
 	About string `json:"about"` // one sentence
 	// Aside reports that the parameter is not a field of the origin, which only says where the bytes are.
 	Aside bool `json:"-"`
+	// Excludes is the name of a flag that cannot be given beside this one; "" is none.
+	Excludes string `json:"-"`
 	// Needed makes a fetch without this flag an error, with the hint.
 	Needed *Need `json:"-"`
 }
@@ -74,7 +76,8 @@ type Kind struct {
 	Examples []Example `json:"examples"`
 	// Local reports that the source is beside the package file and is read during evaluation.
 	Local bool `json:"-"`
-	// Unpacked returns the default of --unpack; nil means pir.UnpackArchive.
+	// Unpacked returns the default of --unpack; nil means pir.UnpackArchive. Its argument has the fields of the origin, and the other
+	// arguments and flags of the command, as texts.
 	Unpacked func(Fields) pir.Unpack `json:"-"`
 	// Stripped returns the default of --strip, the number of leading folders to drop from an archive's names; nil means none.
 	Stripped func(Fields) int `json:"-"`

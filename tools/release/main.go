@@ -23,7 +23,7 @@ import (
 )
 
 // programs are the programs of a release.
-var programs = []string{"nuka", "nukad"}
+var programs = []string{"nuka", "nukad", "nuka-sandbox"}
 
 func main() {
 	out := flag.String("o", "dist", "the folder for the results")
@@ -81,7 +81,11 @@ func release(goos, arch, cache string) (map[string][]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir+string(filepath.Separator), "./cmd/nuka", "./cmd/nukad")
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir + string(filepath.Separator)}
+	for _, program := range programs {
+		args = append(args, "./cmd/"+program)
+	}
+	build := exec.Command("go", args...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+arch)
 	if cache != "" {
 		build.Env = append(build.Env, "GOCACHE="+cache)
@@ -112,7 +116,11 @@ func release(goos, arch, cache string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	bom, err := billOfMaterials(version, filepath.Join(dir, "nuka"+suffix), filepath.Join(dir, "nukad"+suffix))
+	var built []string
+	for _, program := range programs {
+		built = append(built, filepath.Join(dir, program+suffix))
+	}
+	bom, err := billOfMaterials(version, built...)
 	if err != nil {
 		return nil, err
 	}

@@ -117,6 +117,8 @@ func run(command string, args []string) error {
 				fmt.Println("found", name)
 			}
 		}
+	case "reach":
+		return reach(args[0])
 	case "spin":
 		for n := 0; ; n++ {
 			if n == -1 {
@@ -124,7 +126,7 @@ func run(command string, args []string) error {
 			}
 		}
 	default:
-		return fmt.Errorf("no command %s", command)
+		return native(command, args)
 	}
 	return nil
 }

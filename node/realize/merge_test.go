@@ -1,12 +1,18 @@
 package realize
 
 import (
+	"fmt"
+	"io/fs"
+	"maps"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/fhs"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -57,6 +63,83 @@ func TestMerge(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: (-want +got)\n%s", c.name, diff)
+		}
+	}
+	f.clean()
+}
+
+// TestMergeIsAnImport checks that an environment has the CID that an import of the merged files has.
+func TestMergeIsAnImport(t *testing.T) {
+	s := castest.Open(t, t.TempDir(), nil)
+	want := fstest.MapFS{}
+	var packages []fhs.Package
+	o := &cas.ComposeOptions{}
+	for i, tree := range []fstest.MapFS{castest.Tree(), castest.WideTree(), castest.Tree(), {"wide/more": {Data: []byte("more")}, "none": {Mode: fs.ModeDir | 0o755}}} {
+		root, err := s.Import(t.Context(), tree, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Parts = append(o.Parts, root)
+		packages = append(packages, fhs.Package{Name: fmt.Sprint(i)})
+		maps.Copy(want, tree)
+	}
+	got, tree, err := compose(t.Context(), s, "", packages, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := s.Import(t.Context(), want, nil)
+	if err != nil || got != whole {
+		t.Errorf("got %s, want %s (%v)", got, whole, err)
+	}
+	size := int64(0)
+	for e, err := range s.Entries(t.Context(), whole) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		size += e.Size
+	}
+	if tree.Size != size {
+		t.Errorf("got %d bytes, want %d", tree.Size, size)
+	}
+}
+
+// TestLayout composes a tree of two Debian packages and another package, with data that is derived from them.
+func TestLayout(t *testing.T) {
+	f := newFixture(t)
+	packages := map[string]pir.PID{
+		"netbase": f.build("netbase", "DEBIAN/control=Package: netbase; etc/protocols=p; bin/x.net=x; DEBIAN/postinst=update-alternatives --install /usr/bin/x x /bin/x.net 5", nil),
+		"libc":    f.build("libc", "DEBIAN/control=Package: libc6; lib64/ld=l; lib/x/y=y; run/empty=e", nil),
+		"tool":    f.build("tool", "bin/tool=t; share/doc/tool=d", nil),
+	}
+	p := &pir.PIR{Kind: pir.Env, Name: "env", Packages: packages, Layout: pir.LayoutFHS1}
+	id := f.add(p)
+	if _, err := f.r.Realize(t.Context(), f.request(id)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "etc/hosts=127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n; " +
+		"etc/networks=default\t\t0.0.0.0\nloopback\t127.0.0.0\nlink-local\t169.254.0.0\n\n; etc/protocols=p; run/empty=e; " +
+		"usr/bin/tool=t; usr/bin/x.net=x; usr/lib/x/y=y; usr/lib64/ld=l; usr/share/doc/tool=d"
+	if diff := cmp.Diff(want, f.text(t, id)); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	root, err := f.store.CID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := int64(0)
+	for e, err := range f.store.Entries(t.Context(), root) {
+		if size += e.Size; err != nil {
+			t.Fatal(err)
+		}
+	}
+	for a, err := range f.store.Attestations(id) {
+		if err != nil || a.Size != size {
+			t.Errorf("got the size %d, want %d (%v)", a.Size, size, err)
+		}
+	}
+	for at, target := range map[string]string{"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/x": "x.net"} {
+		if e, err := f.store.Lookup(t.Context(), root, at); err != nil || e.Target != target {
+			t.Errorf("%s: got %+v, %v, want a link to %s", at, e, err, target)
 		}
 	}
 	f.clean()

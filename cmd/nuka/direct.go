@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/MordragT/nuka/foreign/safety"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// runDirect runs a native program of a package with the user's own rights, as other programs of this machine run. Only one whose package states that it is
+// memory-safe, and whose file shows it, runs so.
+func (a *app) runDirect(ctx context.Context, trees *nodeTrees, program *protocol.Program, args, env []string) error {
+	id, rest, err := storePath(program.Command)
+	if err != nil {
+		return err
+	}
+	if err := a.ownNode("run a native program"); err != nil {
+		return err
+	}
+	var d protocol.Description
+	var state protocol.MountState
+	err = trees.call(func(client *control.Client) error {
+		if err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: id.String()}, &d, nil); err != nil {
+			return err
+		}
+		return client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: []pir.PID{id}}, &state, nil)
+	})
+	if err != nil {
+		return err
+	}
+	described, err := pir.Decode([]byte(d.PIR))
+	if err != nil {
+		return protocol.Errorf(protocol.Internal, "the description of %s: %w", id.Short(), err)
+	}
+	at := filepath.Join(state.Path, id.String(), filepath.FromSlash(rest))
+	if err := checkSafety(at, described); err != nil {
+		return protocol.Errorf(protocol.Denied, "%s is a native program, and does not run outside a sandbox: %w", filepath.Base(at), err).
+			WithHint("run it in a sandbox: nuka exec --with %s -- %s; or build it as WebAssembly", shellWord(described.Name), filepath.Base(at))
+	}
+	for _, pair := range env {
+		if name, value, given := strings.Cut(pair, "="); given {
+			if err := os.Setenv(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return a.runNative(append([]string{at}, args...))
+}
+
+// ownNode returns an error if the node is one on another machine, whose folders are not here.
+func (a *app) ownNode(what string) error {
+	if a.node == "" {
+		return nil
+	}
+	return protocol.Errorf(protocol.Unsupported, "%s: the node is on another machine, and its folders are not here", what).
+		WithHint("leave --node out, and get the package from that node: nuka get TICKET")
+}
+
+// checkSafety returns why a program must not run outside a sandbox, or nil.
+func checkSafety(at string, described *pir.PIR) error {
+	claim, err := safety.ParseClaim(described.Policy["memory_safe"])
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return claim.Check(f, info.Size())
+}
+
+// storePath returns the package and the path in it of a path that programs see.
+func storePath(at string) (pir.PID, string, error) {
+	rest, ok := strings.CutPrefix(at, nu.StoreDir+"/")
+	name, rest, _ := strings.Cut(rest, "/")
+	id, err := pir.ParsePID(name)
+	if !ok || err != nil {
+		return pir.PID{}, "", protocol.Errorf(protocol.Internal, "the program %s is in no package", at)
+	}
+	return id, rest, nil
+}

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/permission"
+	"github.com/MordragT/nuka/foreign/proxy"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/sandbox"
+)
+
+// baseRuntime is the package of the runtime that exec uses without --runtime.
+const baseRuntime = "base"
+
+func (a *app) execCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "exec [--runtime PKG] [--with PKG]… [--allow PERMISSION]… [--] PROGRAM [ARGS]",
+		Short: "run a foreign program in a sandbox, with the files of a runtime",
+		Long: `Exec runs a program that was not made for nuka: a program of a runtime, such as python3 of the runtime python, or an executable of this machine, which
+PROGRAM names with a path. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
+files of this machine, no devices and no network, unless a permission gives them:
+
+  network              the network of this machine; network=HOST:PORT only this host, through a proxy
+  files=DIR            DIR with everything below it; files=DIR:ro only to read, files=DIR:create makes it first
+  device=NAME          a group of devices: dri (graphics), input, kvm, serial, usb, video
+  socket=NAME          a service of the session: wayland, x11, pulseaudio, ssh-auth, gpg-agent, cups
+  dbus=NAME            talk to NAME on the session bus; dbus=NAME:see only to see it, dbus=NAME:own to be it
+
+The home folder belongs to an application, the program or the runtime, and stays. --app names another one. nuka permissions shows and keeps permissions.
+Before a program starts, exec finds the libraries that it needs and names those that the runtime does not have; --auto adds their packages.`,
+		Example: "  nuka exec --runtime python -- python3 -c 'print(1)'\n  nuka exec --runtime python --allow network -- pip install rich\n" +
+			"  nuka exec --allow files=. -- ./tool --version\n  nuka exec --runtime node --shell",
+		Args: cobra.ArbitraryArgs,
+	}
+	var o execOptions
+	o.build.flags(c)
+	c.Flags().StringVar(&o.runtime, "runtime", baseRuntime, "the package `PKG` of the runtime")
+	c.Flags().StringArrayVar(&o.with, "with", nil, "add the files of the package `PKG`")
+	c.Flags().StringArrayVar(&o.allow, "allow", nil, "give the program a `PERMISSION` for this run")
+	c.Flags().StringVar(&o.app, "app", "", "the application `NAME` that the home folder and the permissions belong to")
+	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
+	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
+	c.Flags().BoolVar(&o.shell, "shell", false, "start a shell instead of PROGRAM")
+	c.Flags().SetInterspersed(false)
+	a.yesFlag(c)
+	a.packageFlags(c)
+	c.RunE = func(c *cobra.Command, words []string) error {
+		if o.shell {
+			words = append([]string{"bash"}, words...)
+		}
+		if len(words) == 0 {
+			return protocol.Errorf(protocol.Invalid, "exec: PROGRAM is missing").WithHint("usage: %s", c.UseLine())
+		}
+		return a.execute(c, words, &o)
+	}
+	return c
+}
+
+type execOptions struct {
+	build       buildOptions
+	runtime     string
+	with, allow []string
+	app         string
+	env         []string
+	auto, shell bool
+}
+
+// execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
+func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
+	ctx := c.Context()
+	if err := a.ownNode("exec"); err != nil {
+		return err
+	}
+	launcher, err := sandbox.FindLauncher()
+	if err != nil {
+		return err
+	}
+	box, err := a.box(words, o)
+	if err != nil {
+		return err
+	}
+	packages := []asked{{o.runtime, nil, a.set}}
+	for _, pkg := range o.with {
+		packages = append(packages, asked{pkg, nil, a.set})
+	}
+	client, results, err := a.evalAll(ctx, packages)
+	if err != nil {
+		return err
+	}
+	defer client.Close() // the node keeps the runtime as long as the connection lasts
+	if box.App == "" {
+		box.App = results[0].Name
+	}
+	if err := a.decide(c, box, results, o); err != nil {
+		return err
+	}
+	layout, err := a.prepareForeign(ctx, client, box, results, words, o)
+	if err != nil {
+		return err
+	}
+	if wantsBus(box.Grants) {
+		stop, err := a.startFilter(ctx, launcher, layout, box)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	for _, note := range layout.Notes {
+		a.say("%s", printable(note))
+	}
+	return a.sandboxed(ctx, launcher, layout, box, words, o)
+}
+
+// box returns what is known of a run before anything is evaluated: the application, if the options or a path of the program name it, and the user.
+func (a *app) box(words []string, o *execOptions) (*foreign.Box, error) {
+	b := &foreign.Box{
+		App: o.app, UserHome: a.user, User: "user", UID: os.Getuid(), GID: os.Getgid(), Getenv: os.Getenv,
+		Hidden: a.ownFolders(), Session: foreign.Session{Runtime: os.Getenv("XDG_RUNTIME_DIR"), Getenv: os.Getenv},
+	}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		b.User = u.Username
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	b.Here = here
+	if strings.Contains(words[0], "/") {
+		at, err := filepath.Abs(words[0])
+		if err != nil {
+			return nil, err
+		}
+		info, err := os.Stat(at)
+		if err == nil && !info.Mode().IsRegular() {
+			return nil, protocol.Errorf(protocol.Invalid, "exec: %s is no file", words[0])
+		}
+		if err == nil {
+			words[0] = at
+			b.Shown = append(b.Shown, at)
+			if b.App == "" {
+				b.App = foreign.AppName(at)
+			}
+		} // else it may be a path of the runtime, such as /usr/bin/env
+	}
+	if b.App != "" {
+		return b, permission.CheckApp(b.App)
+	}
+	return b, nil
+}
+
+// ownFolders returns the folders of nuka's own files, which no foreign program may see.
+func (a *app) ownFolders() (dirs []string) {
+	system := []string{a.home.Data, a.home.Cache, a.home.Run, filepath.Dir(a.home.Policy())}
+	if a.home.System != "" {
+		s := protocol.SystemHome(a.home.System)
+		system = append(system, s.Data, s.Cache, s.Run, filepath.Dir(s.Policy()))
+	}
+	for _, dir := range system {
+		if at, err := filepath.EvalSymlinks(dir); err == nil {
+			dir = at
+		}
+		if !slices.ContainsFunc(dirs, func(d string) bool { return within(d, dir) }) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// book returns the user's decisions about applications.
+func (a *app) book() *permission.Book { return permission.OpenBook(a.home.Permissions()) }
+
+// decide sets the permissions of a run: those that the packages ask for and the user agrees to, those that the user keeps for the application, and those of
+// the command line.
+func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *execOptions) error {
+	var wanted []permission.Permission
+	for _, r := range results {
+		list, err := permissionsOf(r)
+		if err != nil {
+			return protocol.Errorf(protocol.Invalid, "%s: %w", r.Name, err)
+		}
+		wanted = append(wanted, list...)
+	}
+	entry, err := a.book().Get(b.App)
+	if err != nil {
+		return err
+	}
+	if fresh := permission.Sort(entry.New(wanted)); len(fresh) > 0 {
+		var what strings.Builder
+		what.WriteString("the application " + b.App + " asks to:")
+		for _, p := range fresh {
+			what.WriteString("\n  " + p.Says())
+		}
+		if err := a.confirm(c, what.String()); err != nil {
+			return err
+		}
+		err := a.book().Change(c.Context(), b.App, func(e *permission.Entry) error {
+			e.Seen = append(e.Seen, fresh...)
+			entry = *e
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	list := entry.Effective(wanted)
+	given, err := a.parsePermissions("--allow", o.allow)
+	if err != nil {
+		return err
+	}
+	for i, p := range list { // of packages, with ~
+		if list[i], err = p.Resolve(a.user, ""); err != nil {
+			return protocol.Errorf(protocol.Invalid, "%s: %w", p, err)
+		}
+	}
+	list = append(list, given...)
+	b.Grants, b.Given = permission.Sort(list), given
+	b.Home = a.home.AppHome(b.App)
+	return os.MkdirAll(b.Home, 0o700)
+}
+
+// permissionsOf returns the permissions that an evaluated package asks for.
+func permissionsOf(r *nu.Result) ([]permission.Permission, error) {
+	root, err := rootPIR(r)
+	if err != nil || root.Run["permissions"] == nil {
+		return nil, err
+	}
+	return permission.FromRecord(root.Run["permissions"])
+}
+
+// rootPIR returns the PIR of the package that was evaluated.
+func rootPIR(r *nu.Result) (*pir.PIR, error) {
+	for _, p := range r.Packages {
+		if p.PID == r.Root {
+			return pir.Decode(p.Canonical)
+		}
+	}
+	return nil, protocol.Errorf(protocol.Internal, "the evaluation of %s has no description of it", r.Name)
+}
+
+// sandboxed starts the program and waits for its end.
+func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.Layout, b *foreign.Box, words []string, o *execOptions) error {
+	spec := &sandbox.Spec{
+		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
+	}
+	options := &sandbox.Options{}
+	switch {
+	case layout.Network:
+		spec.Net = sandbox.NetHost
+	case len(layout.Hosts) > 0:
+		stop := a.serveHosts(ctx, spec, options, layout.Hosts)
+		defer stop()
+	}
+	options.Stdin, _ = a.in.(*os.File)
+	options.Stdout, _ = a.outFile().(*os.File)
+	options.Stderr, _ = a.err.(*os.File)
+	status, err := sandbox.Run(context.WithoutCancel(ctx), launcher, spec, options)
+	if err != nil {
+		return sandboxError(err)
+	}
+	if status.Code != 0 {
+		return exitError(status.Code)
+	}
+	return nil
+}
+
+// serveHosts lets a proxy answer in the sandbox's network, by which the program reaches some hosts. The proxy runs until stop.
+func (a *app) serveHosts(ctx context.Context, spec *sandbox.Spec, options *sandbox.Options, hosts []string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	spec.Listen = foreign.ProxyPort
+	options.Listening = func(f *os.File) {
+		defer f.Close()
+		l, err := net.FileListener(f)
+		if err != nil {
+			a.say("the program reaches no host: %v", err)
+			return
+		}
+		serving.Go(func() {
+			if err := (&proxy.Proxy{Allow: hosts}).Serve(ctx, l); err != nil {
+				a.say("the program reaches no host any more: %v", err)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		serving.Wait()
+	}
+}
+
+// sandboxError returns an error of the sandbox with the code and hint that users see.
+func sandboxError(err error) error {
+	var forbidden *sandbox.ForbiddenError
+	var setup *sandbox.SetupError
+	switch {
+	case errors.As(err, &forbidden):
+		return protocol.Errorf(protocol.Unsupported, "exec: %w", err).WithHint("%s", forbidden.Hint())
+	case errors.As(err, &setup) && setup.Step == sandbox.StepProgram && errors.Is(err, os.ErrNotExist):
+		return protocol.Errorf(protocol.NotFound, "exec: %w", err).WithHint("%s", setup.Hint)
+	case errors.As(err, &setup):
+		return protocol.Errorf(protocol.Failed, "exec: %w", err).WithHint("%s", setup.Hint)
+	}
+	return err
+}

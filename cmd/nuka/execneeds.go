@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/elfdeps"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// examineProgram looks for what a program needs before it starts: its interpreter, its libraries and their versions; and what the programs of parts need.
+func (a *app) examineProgram(layout *foreign.Layout, words []string, parts []foreign.Part) (*elfdeps.Report, error) {
+	root, search := layout.Root(), layout.Env["PATH"]
+	at, err := foreign.Find(root, search, words[0])
+	if err != nil {
+		return nil, protocol.Errorf(protocol.NotFound, "exec: %w", err).
+			WithHint("a program of this machine is named with its path; a runtime that has it: --runtime python, node, java (nuka runtime list)")
+	}
+	report, err := foreign.NeedsOf(root, search, at, parts)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "exec: %s: %w", words[0], err)
+	}
+	return report, nil
+}
+
+// addMissing adds the packages of missing libraries, and says which.
+func (a *app) addMissing(ctx context.Context, libs *libraries, report *elfdeps.Report, have map[string]pir.PID) error {
+	var names []string
+	for _, m := range report.Missing {
+		if owner := libs.owner(m.Soname); owner != "" && !m.Optional && !slices.Contains(names, owner) {
+			names = append(names, owner)
+		}
+	}
+	before := len(libs.added)
+	if err := libs.add(ctx, names, have); err != nil {
+		return err
+	}
+	if n := len(libs.added) - before; n > 0 {
+		a.say("adding %s for missing libraries: %s", counted(n, "package"), shortList(names, 10))
+	}
+	return nil
+}
+
+// missing returns the error about what a program lacks, with the packages that have it.
+func missing(program string, r *elfdeps.Report, libs *libraries) error {
+	switch {
+	case r.Foreign != "":
+		return protocol.Errorf(protocol.Unsupported, "exec: %s is made for another kind of processor", r.Foreign)
+	case len(r.TooOld) > 0:
+		t := r.TooOld[0]
+		have := ""
+		if t.Newest != "" {
+			have = ", and the runtime's goes up to " + t.Newest
+		}
+		return protocol.Errorf(protocol.Unsupported, "exec: %s needs %s of %s%s", t.By, t.Version, t.Soname, have).
+			WithHint("it was made for a newer system: use a newer runtime, or an older release of the program")
+	case r.Interpreter != "":
+		return protocol.Errorf(protocol.NotFound, "exec: %s needs the loader %s, which the runtime does not have", program, r.Interpreter).
+			WithHint("it was made for another system, such as one with musl")
+	}
+	var lines, packages []string
+	for _, m := range r.Missing {
+		if m.Optional {
+			continue
+		}
+		from := "no package of the distribution has it"
+		if elfdeps.Driver(m.Soname) {
+			from = "it belongs to the driver of a graphics card, which this machine has to bring"
+		} else if owner := libs.owner(m.Soname); owner != "" {
+			from = "package " + owner
+			if !slices.Contains(packages, owner) {
+				packages = append(packages, owner)
+			}
+		}
+		lines = append(lines, fmt.Sprintf("%s for %s: %s", m.Soname, m.By, from))
+	}
+	err := protocol.Errorf(protocol.NotFound, "exec: %s needs libraries that the runtime does not have:\n  %s", program, printable(strings.Join(lines, "\n  ")))
+	if len(packages) == 0 {
+		return err
+	}
+	return err.WithHint("add the packages, and remember them for the application: nuka exec --auto")
+}

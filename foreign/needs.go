@@ -1,0 +1,52 @@
+package foreign
+
+import (
+	"path"
+	"slices"
+
+	"github.com/MordragT/nuka/foreign/elfdeps"
+)
+
+// A Part is a folder of this machine whose programs and modules a run needs beside its program, such as a private home.
+type Part struct {
+	Dir    string // on this machine
+	Inside string // where the program sees it
+	// Own reports that the folder is the application's own: where it brings one library of a project, the others of that project never come from
+	// elsewhere.
+	Own bool
+}
+
+// NeedsOf returns what a program lacks in a root, and what the programs and modules of parts lack. Plugins may lack libraries; so may programs outside the folders
+// of commands, which are often tests.
+func NeedsOf(root elfdeps.Root, search, program string, parts []Part) (*elfdeps.Report, error) {
+	report, scan, err := needs(root, search, program)
+	if err != nil {
+		return nil, err
+	}
+	machine := Machine()
+	var own []string
+	for _, p := range parts {
+		members, err := elfdeps.Members(p.Dir, func(b *elfdeps.Binary) bool { return b.Machine == machine })
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range members {
+			if p.Own {
+				own = append(own, elfdeps.Family(path.Base(m.Path)))
+			}
+			if m.Role == elfdeps.Library {
+				continue
+			}
+			command := slices.Contains([]string{"bin", "sbin"}, path.Base(path.Dir(m.Path))) && !within("/usr/lib", path.Join("/", m.Path))
+			if err := scan.Add(path.Join(p.Inside, m.Path), m.Role == elfdeps.Plugin || m.Role == elfdeps.Program && !command); err != nil {
+				continue // it is not visible inside, such as a file of the package that the runtime leaves out
+			}
+		}
+	}
+	for i := range report.Missing {
+		if m := &report.Missing[i]; slices.Contains(own, elfdeps.Family(m.Soname)) {
+			m.Optional = true
+		}
+	}
+	return report, nil
+}

@@ -1,0 +1,122 @@
+package foreign
+
+import (
+	"bufio"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+
+	"github.com/MordragT/nuka/foreign/elfdeps"
+)
+
+var notApp = regexp.MustCompile(`[^A-Za-z0-9._+-]+`)
+
+// AppName returns a name of an application for a program's path.
+func AppName(at string) string {
+	name := strings.Trim(notApp.ReplaceAllString(filepath.Base(at), "-"), "._+-")
+	if name == "" {
+		return "program"
+	}
+	return name[:min(len(name), 100)]
+}
+
+// Find returns the path inside of a program: a path as it is, and a name as the first in the folders of search, a list as in PATH. The error says where it was
+// looked for.
+func Find(root elfdeps.Root, search, program string) (string, error) {
+	if strings.Contains(program, "/") {
+		if _, info, err := elfdeps.Resolve(root, program); err != nil || !info.Mode().IsRegular() {
+			return "", fmt.Errorf("the program would not see %s", program)
+		}
+		return program, nil
+	}
+	for dir := range strings.SplitSeq(search, ":") {
+		at := path.Join(dir, program)
+		if _, info, err := elfdeps.Resolve(root, at); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return at, nil
+		}
+	}
+	return "", fmt.Errorf("the runtime has no program %s", program)
+}
+
+// maxLine is the longest first line of a script that Linux reads (BINPRM_BUF_SIZE).
+const maxLine = 256
+
+// needs returns what a program lacks in a root, and the scan that found it. Of a script it looks for the interpreter and what that needs.
+func needs(root elfdeps.Root, search, program string) (*elfdeps.Report, *elfdeps.Scan, error) {
+	at := program
+	for range 4 { // Linux follows so many interpreters
+		interpreter, err := scriptOf(root, at)
+		if err != nil {
+			return nil, nil, err
+		}
+		if interpreter == nil {
+			break
+		}
+		if path.Base(interpreter[0]) == "env" && len(interpreter) > 1 {
+			words := strings.Fields(strings.TrimPrefix(interpreter[1], "-S"))
+			if len(words) > 0 {
+				interpreter[0] = words[0]
+			}
+		}
+		next, err := Find(root, search, interpreter[0])
+		if err != nil {
+			return nil, nil, fmt.Errorf("its first line names %s: %w", interpreter[0], err)
+		}
+		at = next
+	}
+	scan := elfdeps.NewScan(root, Machine(), nil)
+	if err := scan.Add(at, false); err != nil && !errors.Is(err, elfdeps.ErrNotELF) {
+		return nil, nil, err
+	}
+	return scan.Report(), scan, nil
+}
+
+// Machine is the machine whose programs run here.
+func Machine() elf.Machine {
+	switch runtime.GOARCH {
+	case "arm64":
+		return elf.EM_AARCH64
+	case "riscv64":
+		return elf.EM_RISCV
+	}
+	return elf.EM_X86_64
+}
+
+// scriptOf returns the interpreter of a script and its argument, or nil if the file is no script.
+func scriptOf(root elfdeps.Root, at string) ([]string, error) {
+	resolved, info, err := elfdeps.Resolve(root, at)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: at, Err: errors.New("no regular file")}
+	}
+	f, err := root.Open(resolved)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, maxLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	rest, script := strings.CutPrefix(line, "#!")
+	if !script {
+		return nil, nil
+	}
+	first, argument, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	if first == "" {
+		return nil, nil
+	}
+	if argument = strings.TrimSpace(argument); argument == "" {
+		return []string{first}, nil
+	}
+	return []string{first, argument}, nil
+}
