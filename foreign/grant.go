@@ -23,19 +23,8 @@ func within(dir, at string) bool {
 // otherwise decide what is granted. No grant shows what is hidden: a path inside it is refused, and below a path around it an empty folder covers it.
 func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 	hidden, name := b.Hidden, permission.Quote(p.Name)
-	if p.Access == "create" {
-		if err := os.MkdirAll(p.Name, 0o700); err != nil {
-			return protocol.Errorf(protocol.Invalid, "make the granted folder: %w", err)
-		}
-	}
-	at, err := filepath.EvalSymlinks(p.Name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && !slices.Contains(b.Given, p):
-		l.Notes = append(l.Notes, "files="+name+": there is no such file or folder")
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return protocol.Errorf(protocol.NotFound, "files=%s: there is no such file or folder", name).WithHint("let it be made: --allow files=%s:create", name)
-	case err != nil:
+	at, missing, err := resolve(p.Name)
+	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "files=%s: %w", name, err)
 	}
 	for _, dir := range hidden {
@@ -54,6 +43,17 @@ func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 				WithHint("devices have a permission of their own: --allow device=NAME")
 		}
 	}
+	switch {
+	case missing && p.Access == "create":
+		if err := os.MkdirAll(at, 0o700); err != nil {
+			return protocol.Errorf(protocol.Invalid, "make the granted folder: %w", err)
+		}
+	case missing && !slices.Contains(b.Given, p):
+		l.Notes = append(l.Notes, "files="+name+": there is no such file or folder")
+		return nil
+	case missing:
+		return protocol.Errorf(protocol.NotFound, "files=%s: there is no such file or folder", name).WithHint("let it be made: --allow files=%s:create", name)
+	}
 	kind := sandbox.RW
 	if p.Access == "ro" {
 		kind = sandbox.RO
@@ -71,6 +71,21 @@ func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 		}
 	}
 	return nil
+}
+
+// resolve returns the path that name is after all links, and whether it does not exist: then its nearest folder that exists is resolved.
+func resolve(name string) (at string, missing bool, err error) {
+	rest := ""
+	for dir := name; ; dir = filepath.Dir(dir) {
+		at, err := filepath.EvalSymlinks(dir)
+		if err == nil {
+			return filepath.Join(at, rest), rest != "", nil
+		}
+		if _, link := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) || link == nil { // a link that leads nowhere
+			return "", false, err
+		}
+		rest = filepath.Join(filepath.Base(dir), rest)
+	}
 }
 
 // systemFolders are the folders that come from the runtime, or that the sandbox makes.

@@ -84,6 +84,14 @@ func TestHidden(t *testing.T) {
 			t.Errorf("%s: got %v, want Denied", at, err)
 		}
 	}
+	made := permission.Permission{Kind: permission.Files, Name: link + "/made/deep", Access: "create"}
+	b.Grants, b.Given = []permission.Permission{made}, []permission.Permission{made}
+	if _, err := b.Layout(); protocol.CodeOf(err) != protocol.Denied {
+		t.Errorf("to be made inside: got %v, want Denied", err)
+	}
+	if _, err := os.Stat(nuka + "/made"); err == nil {
+		t.Error("a folder was made inside")
+	}
 	b.Grants = []permission.Permission{{Kind: permission.Files, Name: dir, Access: "rw"}}
 	l, err := b.Layout()
 	if err != nil {

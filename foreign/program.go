@@ -3,6 +3,7 @@ package foreign
 import (
 	"bufio"
 	"debug/elf"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -13,18 +14,27 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/zeebo/blake3"
+
 	"github.com/MordragT/nuka/foreign/elfdeps"
 )
 
 var notApp = regexp.MustCompile(`[^A-Za-z0-9._+-]+`)
 
-// AppName returns a name of an application for a program's path.
-func AppName(at string) string {
-	name := strings.Trim(notApp.ReplaceAllString(filepath.Base(at), "-"), "._+-")
+// AppName returns the name of an application for a word, such as the name of a package.
+func AppName(word string) string {
+	name := strings.Trim(notApp.ReplaceAllString(filepath.Base(word), "-"), "._+-")
 	if name == "" {
 		return "program"
 	}
-	return name[:min(len(name), 100)]
+	return name[:min(len(name), 80)]
+}
+
+// AppOfFile returns the name of the application that a file of this machine is, by its absolute path: its own name and a hash of the path. Otherwise a file could
+// get the home and the permissions of another application by its name.
+func AppOfFile(at string) string {
+	sum := blake3.Sum256([]byte(at))
+	return AppName(strings.TrimSuffix(filepath.Base(at), ".nu")) + "-" + hex.EncodeToString(sum[:4])
 }
 
 // Find returns the path inside of a program: a path as it is, and a name as the first in the folders of search, a list as in PATH. The error says where it was

@@ -102,7 +102,9 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	}
 	defer client.Close() // the node keeps the runtime as long as the connection lasts
 	if box.App == "" {
-		box.App = results[0].Name
+		if box.App, err = appOfRuntime(o.runtime, results[0]); err != nil {
+			return err
+		}
 	}
 	if err := a.decide(c, box, results, o); err != nil {
 		return err
@@ -122,6 +124,18 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 		a.say("%s", printable(note))
 	}
 	return a.sandboxed(ctx, launcher, layout, box, words, o)
+}
+
+// appOfRuntime returns the application that the programs of a runtime belong to.
+func appOfRuntime(word string, r *nu.Result) (string, error) {
+	if !isFile(word) {
+		return runtimeName(r), nil
+	}
+	at, err := filepath.Abs(word)
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at)
+	}
+	return foreign.AppOfFile(at), err
 }
 
 // box returns what is known of a run before anything is evaluated: the application, if the options or a path of the program name it, and the user.
@@ -151,7 +165,7 @@ func (a *app) box(words []string, o *execOptions) (*foreign.Box, error) {
 			words[0] = at
 			b.Shown = append(b.Shown, at)
 			if b.App == "" {
-				b.App = foreign.AppName(at)
+				b.App = foreign.AppOfFile(at)
 			}
 		} // else it may be a path of the runtime, such as /usr/bin/env
 	}

@@ -138,9 +138,12 @@ func describePin(p apt.Pin, arch string) (nu.Package, error) {
 	return nu.Package{PID: pir.Sum(canonical), Canonical: canonical, Origins: [][]byte{origin}, Name: p.Name, Version: p.Version}, nil
 }
 
-// The packages that an application has beyond its runtime are kept beside its home: {added: 1, arch, packages: {NAME: {version, sha256, path}}}.
-func (a *app) addedFile(app string) string {
-	return filepath.Join(filepath.Dir(a.home.AppHome(app)), app+".added")
+// The packages that an application has beyond its runtime are kept in a file: {added: 1, arch, packages: {NAME: {version, sha256, path}}}.
+func (a *app) addedFile(app string) string { return a.appFile(".packages", app) }
+
+// appFile returns a file about an application, in a folder that is no application's: their names do not begin with a dot.
+func (a *app) appFile(folder, app string) string {
+	return filepath.Join(filepath.Dir(a.home.AppHome(app)), folder, app)
 }
 
 // readAdded reads the packages that an application has beyond its runtime.
@@ -192,5 +195,9 @@ func (l *libraries) write(app string) error {
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(l.a.addedFile(app), text)
+	name := l.a.addedFile(app)
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	return atomicfile.Write(name, text)
 }

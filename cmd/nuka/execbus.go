@@ -88,7 +88,7 @@ func (a *app) startFilter(ctx context.Context, launcher string, layout *foreign.
 }
 
 // busLog returns the file that says what a program was refused on the session bus.
-func (a *app) busLog(app string) string { return a.home.AppHome(app) + ".bus.log" }
+func (a *app) busLog(app string) string { return a.appFile(".bus", app) }
 
 // busPolicy returns the policy of an application, and the arguments of the filter for it.
 func busPolicy(id string, grants []permission.Permission) (*bus.Policy, []string) {
@@ -147,6 +147,10 @@ func runFilter(ctx context.Context, launcher, socket, busSocket string, info []b
 		return nil, err
 	}
 	defer aliveEnd.Close()
+	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
+		alive.Close()
+		return nil, err
+	}
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		alive.Close()

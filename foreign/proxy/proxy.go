@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
 
 // A Proxy connects a program to the hosts that it may reach (RFC 9110, section 9.3.6: CONNECT; section 7.6: forwarded requests).
@@ -28,6 +30,8 @@ const (
 	dialTime  = 30 * time.Second
 	idleTime  = 10 * time.Minute
 	maxHeader = 64 << 10
+	// maxConnections bounds what a program can hold open here at once.
+	maxConnections = 256
 )
 
 // Serve answers the connections of a listener until ctx is done, and closes the listener. All connections have ended when it returns.
@@ -41,7 +45,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	if err := s.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := s.Serve(netutil.LimitListener(l, maxConnections)); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
