@@ -25,7 +25,7 @@ var floor = map[string]int{
 // rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
 // The package itself is the last room. A room that is not open may be imported only by rooms of the same list, and by tests.
 var rooms = map[string][]room{
-	"cas": {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/lease"}, {name: "cas/receive", open: true}, {name: "cas/collect"}, {name: "cas", open: true}},
+	"cas":     {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/lease"}, {name: "cas/receive", open: true}, {name: "cas/collect"}, {name: "cas", open: true}},
 	"foreign": {{name: "foreign/elfdeps", open: true}, {name: "foreign/bus", open: true}, {name: "foreign/permission", open: true}, {name: "foreign/proxy", open: true}, {name: "foreign/safety", open: true}, {name: "foreign", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
@@ -251,11 +251,12 @@ var doors = map[string]door{
 	"github.com/mattn/go-isatty":   {code: []string{"cmd/nuka"}},
 	"golang.org/x/term":            {code: []string{"wasmrt"}},
 	// The system and concurrency.
-	"golang.org/x/sys":       {code: []string{"*"}},
-	"golang.org/x/sync":      {code: []string{"*"}},
-	"golang.org/x/time/rate": {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
-	"golang.org/x/net/html":  {code: []string{"source"}},
-	"golang.org/x/net/ipv4":  {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
+	"golang.org/x/sys":         {code: []string{"*"}},
+	"golang.org/x/sync":        {code: []string{"*"}},
+	"golang.org/x/time/rate":   {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
+	"golang.org/x/net/html":    {code: []string{"source"}},
+	"golang.org/x/net/netutil": {code: []string{"foreign/proxy"}},
+	"golang.org/x/net/ipv4":    {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers in tests speak the DHT's protocol themselves
 	"github.com/google/go-cmp":        {code: []string{"cas/castest"}, tests: []string{"*"}},
