@@ -46,9 +46,12 @@ func ParseClaim(v any) (Claim, error) {
 		return Claim{}, fmt.Errorf("memory_safe: want a record {language, linking, build}, got %T", v)
 	}
 	var c Claim
-	for field, to := range map[string]*string{"language": &c.Language, "linking": &c.Linking, "build": &c.Build} {
-		if *to, ok = rec[field].(string); !ok || *to == "" {
-			return Claim{}, fmt.Errorf("memory_safe: %s is missing", field)
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"language", &c.Language}, {"linking", &c.Linking}, {"build", &c.Build}} {
+		if *field.to, ok = rec[field.name].(string); !ok || *field.to == "" {
+			return Claim{}, fmt.Errorf("memory_safe: %s is missing", field.name)
 		}
 	}
 	if len(rec) != 3 {
