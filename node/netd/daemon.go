@@ -29,8 +29,8 @@ const (
 	firstWait, lastWait, longTime = 50 * time.Millisecond, 10 * time.Second, time.Minute
 	// tries bounds the net daemons that end during a call before the call fails.
 	tries = 4
-	// grace is the time that a net daemon has to leave the swarm.
-	grace = 5 * time.Second
+	// grace is the time that a net daemon has to leave the swarm. Leaving waits for libp2p's search for a router, which takes 5 s and cannot be ended.
+	grace = 10 * time.Second
 	// settle is the time in which a process that follows another may find its first peer before it gets calls.
 	settle = 3 * time.Second
 	// maxReached bounds the addresses that the next process gets from the last one.
