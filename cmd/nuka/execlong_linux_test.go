@@ -29,7 +29,7 @@ func foreignRuns() []foreignRun {
 	const ones = "import torch; print(torch.ones(2) + 1)"
 	return []foreignRun{
 		{in(python, "--", "python3", "-c", "import ssl, sqlite3, json; print(1)"), "1\n", false},
-		{in(python, "--allow", "network", "--", "pip", "install", "--user", "--break-system-packages", "six", "idna", "certifi"), "Successfully installed", false},
+		{in(python, "--allow", "network", "--", "pip", "install", "six", "idna", "certifi"), "Successfully installed", false},
 		{in(python, "--", "python3", "-c", "import six, idna, certifi; print(six.__name__)"), "six\n", false},
 		{in(python, "--", "python3", "-c", "import urllib.request; urllib.request.urlopen('http://192.0.2.1')"), "unreachable", true},
 		{[]string{"--runtime", "node", "--allow", "network", "--allow", "files=.", "--", "npm", "install", "express"}, "added", false},
@@ -43,7 +43,7 @@ func foreignRuns() []foreignRun {
 		{in(torch, "--", "python3", "-c", ones), "libtorch_global_deps.so", true}, // without the look-up it fails
 		{in(torch, "--auto", "--", "python3", "-W", "ignore", "-c", ones), "tensor([2., 2.])\n", false},
 		{in(torch, "--", "python3", "-W", "ignore", "-c", ones), "tensor([2., 2.])\n", false}, // it is remembered
-		{in(python, "--app", "cv", "--allow", "network", "--", "pip", "install", "--user", "--break-system-packages", "opencv-python"), "Successfully installed", false},
+		{in(python, "--app", "cv", "--allow", "network", "--", "pip", "install", "opencv-python"), "Successfully installed", false},
 		{in(python, "--app", "cv", "--", "python3", "-c", "import cv2"), "ImportError", true},
 		{in(python, "--app", "cv", "--auto", "--", "python3", "-c", "import cv2; print(cv2.__name__)"), "cv2\n", false},
 	}
