@@ -115,7 +115,18 @@ func (b *bench) bundle(runc, tree string, argv []string) (string, error) {
 	}
 	process, _ := config["process"].(map[string]any)
 	process["args"], process["terminal"] = argv, false
-	config["root"] = map[string]any{"path": tree, "readonly": true}
+	root := filepath.Join(dir, "root") // runc makes the places of its mounts, which it cannot in the tree itself
+	if err := os.MkdirAll(filepath.Join(root, "usr"), 0o755); err != nil {
+		return "", err
+	}
+	for _, link := range []string{"bin", "lib", "lib64"} {
+		if err := os.Symlink("usr/"+link, filepath.Join(root, link)); err != nil {
+			return "", err
+		}
+	}
+	config["root"] = map[string]any{"path": root, "readonly": true}
+	mounts, _ := config["mounts"].([]any)
+	config["mounts"] = append(mounts, map[string]any{"destination": "/usr", "type": "bind", "source": filepath.Join(tree, "usr"), "options": []string{"rbind", "ro"}})
 	if text, err = json.Marshal(config); err != nil {
 		return "", err
 	}
