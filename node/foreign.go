@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/MordragT/nuka/internal/bounded"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -63,7 +64,7 @@ func (f *foreignCalls) begin(ctx context.Context, grant string, call *control.Ca
 	f.running[kind]++
 	exceeded := protocol.Errorf(protocol.Exhausted, "a ticket's call %q takes longer than %s", call.Op, limit.time)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit.time, exceeded)
-	call.Data = &boundedReader{call.Data, limit.sent}
+	call.Data = &bounded.Reader{R: call.Data, Left: limit.sent, Over: protocol.Errorf(protocol.Exhausted, "it is more than a ticket's holder may send")}
 	call.Reply = &boundedWriter{call.Reply, limit.received}
 	return ctx, func() {
 		cancel()
@@ -73,20 +74,6 @@ func (f *foreignCalls) begin(ctx context.Context, grant string, call *control.Ca
 			delete(f.running, kind)
 		}
 	}, nil
-}
-
-// A boundedReader fails when there is more to read than is left.
-type boundedReader struct {
-	r    io.Reader
-	left int64
-}
-
-func (b *boundedReader) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, protocol.Errorf(protocol.Exhausted, "it is more than a ticket's holder may send")
-	}
-	return n, err
 }
 
 // A boundedWriter fails when more is written than is left.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/MordragT/nuka/internal/bounded"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -160,7 +161,7 @@ func TestForeignLimits(t *testing.T) {
 	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > foreignLimits[protocol.OpUpload].time {
 		t.Errorf("got deadline %s, %v", deadline, ok)
 	}
-	c.Data.(*boundedReader).left = 100
+	c.Data.(*bounded.Reader).Left = 100
 	if n, err := io.Copy(io.Discard, c.Data); protocol.CodeOf(err) != protocol.Exhausted || n > 100 {
 		t.Errorf("bytes without end: %d, %v; want Exhausted", n, err)
 	}

@@ -2,7 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	llsyscall "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -28,15 +27,7 @@ func Check(ctx context.Context, launcher string) []Finding {
 		err = fmt.Errorf("the launcher ended with %d", status.Code)
 	}
 	if err != nil {
-		trial.OK, trial.Detail = false, err.Error()
-		var setup *SetupError
-		var forbidden *ForbiddenError
-		switch {
-		case errors.As(err, &forbidden):
-			trial.Hint = forbidden.Hint()
-		case errors.As(err, &setup):
-			trial.Hint = setup.Hint
-		}
+		trial.OK, trial.Detail, trial.Hint = false, err.Error(), Hint(err)
 	}
 	out = append(out, trial)
 

@@ -1,7 +1,9 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"syscall"
 )
@@ -77,4 +79,23 @@ func (e *ForbiddenError) Hint() string {
 		lines = append(lines, "profile:\n"+e.Profile)
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Hint says what to do about an error of Start or Run; "" if nothing is known.
+func Hint(err error) string {
+	var forbidden *ForbiddenError
+	var setup *SetupError
+	switch {
+	case errors.As(err, &forbidden):
+		return forbidden.Hint()
+	case errors.As(err, &setup):
+		return setup.Hint
+	}
+	return ""
+}
+
+// NoProgram reports whether err says that the sandbox is complete and has no such program.
+func NoProgram(err error) bool {
+	var setup *SetupError
+	return errors.As(err, &setup) && setup.Step == StepProgram && errors.Is(err, fs.ErrNotExist)
 }

@@ -128,7 +128,7 @@ var mutations = []mutation{
 	{"following a stopped program", "TestJobControl", []edit{{startFile, "			stopSelf()\n", ""}}},
 	{"the terminal's foreground group", "TestJobControl", []edit{{"sandbox/process.go", "	defer keepTerminal()()\n", ""}}},
 	{"signals of the terminal once", "TestJobControl", []edit{{"sandbox/terminal_linux.go", "notify(c.swallowed, syscall.SIGINT, syscall.SIGQUIT)", ""}}},
-	{"unknown fields", "TestSpecRefused", []edit{{"sandbox/spec.go", "	d.DisallowUnknownFields()\n", ""}}},
+	{"unknown fields", "TestSpecRefused", []edit{{"sandbox/wire.go", "	d.DisallowUnknownFields()\n", ""}}},
 	{"the sealed copy of the launcher", "TestSealedCopy", []edit{{startFile, "unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)", "0, error(nil)"}}},
 	{"group removal", "TestGroupsRemoved", []edit{{startFile, "	p.removeGroups()\n", ""}}},
 }

@@ -1,11 +1,9 @@
 package sandbox
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"strings"
 )
@@ -122,14 +120,9 @@ func (s *Spec) Encode() ([]byte, error) {
 
 // DecodeSpec decodes and checks the JSON of a Spec. It refuses unknown fields, and anything after the JSON.
 func DecodeSpec(b []byte) (*Spec, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	s := &Spec{}
-	if err := d.Decode(s); err != nil {
-		return nil, fmt.Errorf("sandbox: decode the description: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("sandbox: decode the description: something follows it")
+	if err := decode(b, s, "the description"); err != nil {
+		return nil, err
 	}
 	return s, s.Check()
 }

@@ -88,14 +88,9 @@ func ReadReport(r io.Reader) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	report := &Report{}
-	if err := d.Decode(report); err != nil {
-		return nil, fmt.Errorf("sandbox: decode a report: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("sandbox: decode a report: something follows it")
+	if err := decode(b, report, "a report"); err != nil {
+		return nil, err
 	}
 	n := 0
 	for _, set := range []bool{report.Failed != nil, report.Started != nil, report.Stopped != 0, report.Still != nil, report.Ended != nil} {
@@ -107,4 +102,17 @@ func ReadReport(r io.Reader) (*Report, error) {
 		return nil, fmt.Errorf("sandbox: a report says %d things", n)
 	}
 	return report, nil
+}
+
+// decode decodes JSON into a value. It refuses unknown fields, and anything after the JSON.
+func decode(b []byte, into any, what string) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("sandbox: decode %s: %w", what, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("sandbox: decode %s: something follows it", what)
+	}
+	return nil
 }

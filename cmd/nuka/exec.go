@@ -318,13 +318,14 @@ func (a *app) serveHosts(ctx context.Context, spec *sandbox.Spec, options *sandb
 func sandboxError(err error) error {
 	var forbidden *sandbox.ForbiddenError
 	var setup *sandbox.SetupError
+	code := protocol.Failed
 	switch {
 	case errors.As(err, &forbidden):
-		return protocol.Errorf(protocol.Unsupported, "exec: %w", err).WithHint("%s", forbidden.Hint())
-	case errors.As(err, &setup) && setup.Step == sandbox.StepProgram && errors.Is(err, os.ErrNotExist):
-		return protocol.Errorf(protocol.NotFound, "exec: %w", err).WithHint("%s", setup.Hint)
-	case errors.As(err, &setup):
-		return protocol.Errorf(protocol.Failed, "exec: %w", err).WithHint("%s", setup.Hint)
+		code = protocol.Unsupported
+	case sandbox.NoProgram(err):
+		code = protocol.NotFound
+	case !errors.As(err, &setup):
+		return err
 	}
-	return err
+	return protocol.Errorf(code, "exec: %w", err).WithHint("%s", sandbox.Hint(err))
 }

@@ -165,11 +165,8 @@ func (r *room) open(ctx context.Context, worker *wasmrt.Worker, user int) error 
 func roomError(err error) error {
 	var forbidden *sandbox.ForbiddenError
 	var setup *sandbox.SetupError
-	switch {
-	case errors.As(err, &forbidden):
-		return protocol.Errorf(protocol.Unsupported, "a native build needs a sandbox: %w", err).WithHint("%s", forbidden.Hint())
-	case errors.As(err, &setup):
-		return protocol.Errorf(protocol.Unsupported, "a native build needs a sandbox: %w", err).WithHint("%s", setup.Hint)
+	if errors.As(err, &forbidden) || errors.As(err, &setup) {
+		return protocol.Errorf(protocol.Unsupported, "a native build needs a sandbox: %w", err).WithHint("%s", sandbox.Hint(err))
 	}
 	return err
 }
@@ -247,8 +244,7 @@ func (r *room) run(ctx context.Context, q *runNative) *ranNative {
 	s.started()
 	if err != nil {
 		s.close()
-		var setup *sandbox.SetupError
-		if errors.As(err, &setup) && setup.Step == sandbox.StepProgram && errors.Is(err, fs.ErrNotExist) {
+		if sandbox.NoProgram(err) {
 			return &ranNative{Missing: true}
 		}
 		return &ranNative{Error: protocol.Errorf(protocol.Failed, "%w", err)}

@@ -78,7 +78,7 @@ func (l *Loader) cachedPackages(suite, component, arch string, sum Digest) ([]by
 	if err != nil {
 		return nil, false
 	}
-	text, err := io.ReadAll(&limited{r: z, left: maxIndexText})
+	text, err := io.ReadAll(limited(z, maxIndexText))
 	return text, err == nil
 }
 

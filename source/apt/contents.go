@@ -44,7 +44,7 @@ func newSonameBuilder(x *Index) *sonameBuilder {
 // read reads a contents file, which is decompressed already: lines of a path, white space, and the packages that have it, each with its section.
 // It counts paths of libraries whose packages are in the index, and ignores all other lines.
 func (b *sonameBuilder) read(r io.Reader) error {
-	lines := bufio.NewScanner(&limited{r: r, left: maxIndexText})
+	lines := bufio.NewScanner(limited(r, maxIndexText))
 	lines.Buffer(make([]byte, 64<<10), maxIndexLine)
 	for lines.Scan() {
 		line := lines.Bytes()

@@ -161,7 +161,7 @@ func (l *Loader) packages(ctx context.Context, s *Signed, component, arch string
 		limit = min(limit, signed.Size)
 	}
 	var trimmed bytes.Buffer
-	for p, err := range ReadPackages(&limited{r: plain, left: limit}) {
+	for p, err := range ReadPackages(limited(plain, limit)) {
 		if err != nil {
 			return nil, fmt.Errorf("suite %s, %s: %w", s.Suite, name, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/bounded"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -38,7 +39,7 @@ const (
 // ReadPackages reads a packages file, which is decompressed already. The sequence ends after the first error.
 func ReadPackages(r io.Reader) iter.Seq2[*Package, error] {
 	return func(yield func(*Package, error) bool) {
-		lines := bufio.NewScanner(&limited{r: r, left: maxIndexText})
+		lines := bufio.NewScanner(limited(r, maxIndexText))
 		lines.Buffer(make([]byte, 64<<10), maxIndexLine)
 		var s stanza
 		stanzas, number := 0, 0
@@ -86,18 +87,9 @@ func wrongPackages(line int, err error) error {
 	return fmt.Errorf("packages file, line %d: %w", line+1, err)
 }
 
-// limited fails when more bytes come than it allows.
-type limited struct {
-	r    io.Reader
-	left int64
-}
-
-func (l *limited) Read(b []byte) (int, error) {
-	n, err := l.r.Read(b)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, protocol.Errorf(protocol.Exhausted, "the decompressed file is larger than the limit")
-	}
-	return n, err
+// limited reads r, and fails when more bytes come than limit.
+func limited(r io.Reader, limit int64) io.Reader {
+	return &bounded.Reader{R: r, Left: limit, Over: protocol.Errorf(protocol.Exhausted, "the decompressed file is larger than the limit")}
 }
 
 // The fields of a stanza that this package uses.

@@ -113,6 +113,6 @@ func TestHostilePackages(t *testing.T) {
 	if err := NewIndex("amd64").Read("trixie", strings.NewReader(one+twice)); err != nil {
 		t.Errorf("the same stanza twice: %v", err)
 	}
-	err := NewIndex("amd64").Read("trixie", &limited{r: &endless{text: "\n"}, left: 1 << 20})
+	err := NewIndex("amd64").Read("trixie", limited(&endless{text: "\n"}, 1<<20))
 	wantCode(t, err, protocol.Exhausted)
 }

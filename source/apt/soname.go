@@ -84,7 +84,7 @@ func DecodeSonames(packed []byte) (*Sonames, error) {
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
-	all, err := io.ReadAll(&limited{r: z, left: maxSonames})
+	all, err := io.ReadAll(limited(z, maxSonames))
 	if err != nil {
 		return nil, wrong("%v", err)
 	}

@@ -111,7 +111,7 @@ func TestHostileContents(t *testing.T) {
 	}
 	_, err := BuildSonames(&endless{text: "usr/lib/libc.so.6"}, index(t, ""), nil)
 	wantCode(t, err, protocol.Invalid)
-	_, err = BuildSonames(&limited{r: &endless{text: "usr/lib/libc.so.6 libs/libc6\n"}, left: 1 << 20}, index(t, ""), nil)
+	_, err = BuildSonames(limited(&endless{text: "usr/lib/libc.so.6 libs/libc6\n"}, 1<<20), index(t, ""), nil)
 	if err == nil {
 		t.Error("an endless file: accepted")
 	}
