@@ -49,7 +49,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpSwarm:    args((*handler).swarm),
 	protocol.OpMesh:     args((*handler).mesh),
 	protocol.OpRoots:    full((*handler).roots),
-	protocol.OpMount:    args((*handler).show),
+	protocol.OpMount:    full((*handler).show),
 	protocol.OpStop:     bare((*handler).end),
 }
 

@@ -71,6 +71,9 @@ func newHandler(t *testing.T) *handler {
 		heads: known, sharing: s.Sharing, swarms: s, meshes: members, log: log, stop: func() {},
 	}
 	h.surface = newSurface(h)
+	if h.realizer, err = realize.New(&realize.Options{Store: store, Key: key, Dir: t.TempDir(), Policy: policy.Get, Heads: known.Known}); err != nil {
+		t.Fatal(err)
+	}
 	return h
 }
 
@@ -113,11 +116,6 @@ func TestRotate(t *testing.T) {
 func TestTrustTellsClocks(t *testing.T) {
 	h := newHandler(t)
 	signer := protocol.KeyOf(castest.Key(1))
-	var err error
-	h.realizer, err = realize.New(&realize.Options{Store: h.store, Key: h.private, Dir: t.TempDir(), Policy: h.policy.Get, Heads: h.heads.Known})
-	if err != nil {
-		t.Fatal(err)
-	}
 	head := &protocol.Head{Number: 1, Issued: time.Now().Add(5 * time.Hour)}
 	head.Expires = head.Issued.Add(protocol.HeadLifetime)
 	if err := head.Sign(castest.Key(1)); err != nil {

@@ -172,8 +172,29 @@ func (s *surface) held() []pir.PID {
 	return s.mount.Held()
 }
 
-// show answers OpMount: it makes packages visible and returns the folder that they are in.
-func (h *handler) show(ctx context.Context, a protocol.MountArgs) (*protocol.MountState, error) {
+// keptAsFolder describes the lease of show.
+const keptAsFolder = "a command that sees it as a folder"
+
+// show answers OpMount: it makes packages visible and returns the folder that they are in. It refuses content that does not count for the caller, so that a
+// command can ask it first and realize only what is refused. The packages are kept until the caller's connection ends.
+func (h *handler) show(ctx context.Context, r *request, a protocol.MountArgs) (*protocol.MountState, error) {
+	h.keepForCaller(r, keptAsFolder).KeepPIDs(a.Packages...)
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := realizer.Closure(a.Packages...); err != nil {
+		return nil, err
+	}
+	st, err := h.visible(ctx, a.Packages)
+	if err == nil {
+		err = h.store.Use(ctx, time.Now(), a.Packages...)
+	}
+	return st, err
+}
+
+// visible makes packages visible as folders.
+func (h *handler) visible(ctx context.Context, packages []pir.PID) (*protocol.MountState, error) {
 	select {
 	case <-h.surface.ready:
 	case <-time.After(mountWait):
@@ -185,7 +206,7 @@ func (h *handler) show(ctx context.Context, a protocol.MountArgs) (*protocol.Mou
 		return nil, protocol.Errorf(protocol.Unsupported, "this node shows no packages as folders: %s", st.Why).
 			WithHint("set mount: auto in config.nuon, or mount: checkout where the system has no FUSE")
 	}
-	for _, p := range a.Packages {
+	for _, p := range packages {
 		if _, err := h.store.CID(p); err != nil {
 			if errors.Is(err, cas.ErrNotFound) {
 				return nil, protocol.Errorf(protocol.NotFound, "%s is not in the store", p.Short()).WithHint("build it first: nuka build")
@@ -209,7 +230,7 @@ func (h *handler) showInputs(ctx context.Context, inputs []realize.Input) (strin
 	for i, in := range inputs {
 		ids[i] = in.PID
 	}
-	st, err := h.show(ctx, protocol.MountArgs{Packages: ids})
+	st, err := h.visible(ctx, ids)
 	if err != nil {
 		return "", err
 	}

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/MordragT/nuka/cas/castest"
-	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -73,10 +72,6 @@ func TestRoots(t *testing.T) {
 func TestRealizeRoots(t *testing.T) {
 	h := newHandler(t)
 	id, _ := castest.Package(t, h.store, h.private, "mine", tree("mine"))
-	var err error
-	if h.realizer, err = realize.New(&realize.Options{Store: h.store, Key: h.private, Dir: t.TempDir()}); err != nil {
-		t.Fatal(err)
-	}
 	local := &request{Local: true, Here: true, Event: func(protocol.Event) {}}
 	args := protocol.RealizeArgs{Wanted: []pir.PID{id}, Roots: []protocol.Root{{Name: "profile/default/1", PID: id}}}
 	if _, err := h.realize(t.Context(), &request{Event: local.Event}, args); protocol.CodeOf(err) != protocol.Denied {

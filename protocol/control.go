@@ -54,7 +54,7 @@ type Status struct {
 	Mount MountState `json:"mount,omitzero"`
 }
 
-// MountArgs asks for packages to be visible as folders.
+// MountArgs asks for packages to be visible as folders, as long as the caller is connected.
 type MountArgs struct {
 	Packages []pir.PID `json:"packages"`
 }

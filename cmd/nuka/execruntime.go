@@ -89,17 +89,12 @@ func (a *app) composed(ctx context.Context, client *control.Client, box *foreign
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.realize(ctx, client, request, &o.build); err != nil {
-		return nil, err
-	}
-	shown := []pir.PID{request.Root}
+	wanted := []*nu.Result{request}
 	if o.auto {
-		for _, r := range results[1:] {
-			shown = append(shown, r.Root)
-		}
+		wanted = append(wanted, results[1:]...)
 	}
-	var state protocol.MountState
-	if err := client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: shown}, &state, nil); err != nil {
+	state, err := a.shown(ctx, client, wanted, &o.build)
+	if err != nil {
 		return nil, err
 	}
 	box.Tree = filepath.Join(state.Path, request.Root.String())
@@ -107,8 +102,8 @@ func (a *app) composed(ctx context.Context, client *control.Client, box *foreign
 		return nil, nil
 	}
 	parts := []foreign.Part{{Dir: box.Home, Inside: box.InsideHome(), Own: true}}
-	for _, id := range shown[1:] {
-		dir := filepath.Join(state.Path, id.String())
+	for _, r := range wanted[1:] {
+		dir := filepath.Join(state.Path, r.Root.String())
 		inside := "/"
 		if _, err := os.Stat(filepath.Join(dir, "DEBIAN")); err != nil {
 			inside = "/usr"
@@ -116,6 +111,26 @@ func (a *app) composed(ctx context.Context, client *control.Client, box *foreign
 		parts = append(parts, foreign.Part{Dir: dir, Inside: inside})
 	}
 	return parts, nil
+}
+
+// shown makes packages visible as folders. It asks the node first and realizes only if the node refuses, as prepare does for nuka run: a runtime that was used
+// before is there, and a request to realize names each of its packages.
+func (a *app) shown(ctx context.Context, client *control.Client, wanted []*nu.Result, o *buildOptions) (*protocol.MountState, error) {
+	var args protocol.MountArgs
+	for _, r := range wanted {
+		args.Packages = append(args.Packages, r.Root)
+	}
+	var state protocol.MountState
+	err := client.Call(ctx, protocol.OpMount, args, &state, nil)
+	if err == nil || protocol.CodeOf(err) == protocol.Unsupported {
+		return &state, err
+	}
+	for _, r := range wanted {
+		if _, err := a.realize(ctx, client, r, o); err != nil {
+			return nil, err
+		}
+	}
+	return &state, client.Call(ctx, protocol.OpMount, args, &state, nil)
 }
 
 // foreignEnv returns the environment of a runtime and further packages: the packages of those that are runtimes themselves, and the others whole.
