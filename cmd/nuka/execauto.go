@@ -68,19 +68,22 @@ func (l *libraries) owner(soname string) string {
 	if !ok {
 		return ""
 	}
-	for _, name := range owners { // one that is locked is tested with the others
-		if slices.ContainsFunc(l.lock.Packages, func(p apt.Pin) bool { return p.Name == name }) {
-			return name
-		}
+	if i := slices.IndexFunc(owners, l.locked); i >= 0 { // it is tested with the others
+		return owners[i]
 	}
 	return owners[0]
+}
+
+// locked reports whether the lock file has a package.
+func (l *libraries) locked(name string) bool {
+	return slices.ContainsFunc(l.lock.Packages, func(p apt.Pin) bool { return p.Name == name })
 }
 
 // add adds packages, and what they need beyond the runtime, whose packages have the names in have.
 func (l *libraries) add(ctx context.Context, names []string, have map[string]pir.PID) error {
 	var locked, others []string
 	for _, name := range names {
-		if slices.ContainsFunc(l.lock.Packages, func(p apt.Pin) bool { return p.Name == name }) {
+		if l.locked(name) {
 			locked = append(locked, name)
 		} else {
 			others = append(others, name)
@@ -93,9 +96,11 @@ func (l *libraries) add(ctx context.Context, names []string, have map[string]pir
 		}
 		for _, p := range pins {
 			l.take(p, have)
-			locked = append(locked, slices.DeleteFunc(p.Depends, func(name string) bool {
-				return slices.ContainsFunc(pins, func(q apt.Pin) bool { return q.Name == name })
-			})...)
+			for _, name := range p.Depends {
+				if l.locked(name) {
+					locked = append(locked, name)
+				}
+			}
 		}
 	}
 	closure, err := l.lock.Closure(locked)

@@ -147,13 +147,16 @@ func runFilter(ctx context.Context, launcher, socket, busSocket string, info []b
 		return nil, err
 	}
 	defer aliveEnd.Close()
+	defer func() {
+		if err != nil {
+			alive.Close()
+		}
+	}()
 	if err := os.MkdirAll(filepath.Dir(logFile), 0o700); err != nil {
-		alive.Close()
 		return nil, err
 	}
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		alive.Close()
 		return nil, err
 	}
 	defer log.Close()
@@ -169,14 +172,12 @@ func runFilter(ctx context.Context, launcher, socket, busSocket string, info []b
 		spec.Net = sandbox.NetHost // an abstract socket belongs to the network
 	} else {
 		if busSocket, err = filepath.EvalSymlinks(busSocket); err != nil {
-			alive.Close()
 			return nil, err
 		}
 		spec.Mounts = append(spec.Mounts, sandbox.Mount{Kind: sandbox.RW, Source: busSocket, Target: busSocket})
 	}
 	p, err := sandbox.Start(ctx, launcher, spec, &sandbox.Options{Stderr: log, Extra: []*os.File{listening, readyEnd, aliveEnd}})
 	if err != nil {
-		alive.Close()
 		return nil, sandboxError(err)
 	}
 	stop = func() {

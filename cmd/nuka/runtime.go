@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -104,12 +103,12 @@ func (a *app) runtimeList() *cobra.Command {
 				return err
 			}
 			for _, file := range files {
-				text, err := fs.ReadFile(packages.FS, file)
+				doc, params, err := nu.Params(packages.FS, file)
 				if err != nil {
 					return err
 				}
-				if !strings.Contains(string(text), "export def main") {
-					continue
+				if params == nil {
+					continue // a module without a package
 				}
 				info, _, err := a.runtimeOf(c.Context(), strings.TrimSuffix(path.Base(file), ".nu"))
 				if protocol.CodeOf(err) == protocol.Invalid {
@@ -118,7 +117,7 @@ func (a *app) runtimeList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				info.About = summary(packages.FS, file, "")
+				info.About = summary(packages.FS, file, doc)
 				out = append(out, *info)
 			}
 		}
@@ -250,7 +249,7 @@ func (a *app) runtimeSize() *cobra.Command {
 		for _, p := range list {
 			fmt.Fprintf(w, "%s\t%s\n", p.Name, size(p.Size))
 		}
-		fmt.Fprintf(w, "%s as one tree\t%s\n", filepath.Base(info.Name), size(tree))
+		fmt.Fprintf(w, "%s as one tree\t%s\n", info.Name, size(tree))
 		return w.Flush()
 	}
 	return c

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/foreign/elfdeps"
+	"github.com/MordragT/nuka/internal/bounded"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -136,7 +137,7 @@ func checkRust(file io.ReaderAt) error {
 	if err != nil {
 		return fmt.Errorf("its list of crates: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(z, maxAudit))
+	text, err := io.ReadAll(&bounded.Reader{R: z, Left: maxAudit, Over: errors.New("too large")})
 	if err != nil {
 		return fmt.Errorf("its list of crates: %w", err)
 	}
