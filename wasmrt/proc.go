@@ -237,18 +237,11 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	if _, err := own.Instantiate(ctx); err != nil {
 		return fmt.Errorf("nuka: %w", err)
 	}
-	emscripten := rt.NewHostModuleBuilder("env")
-	emscripten.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(context.Context, api.Module, []uint64) {}),
-		[]api.ValueType{api.ValueTypeI32}, nil).Export(growthNotice)
-	if _, err := emscripten.Instantiate(ctx); err != nil {
+	if err := instantiateEmscripten(ctx, rt); err != nil {
 		return fmt.Errorf("env: %w", err)
 	}
 	return nil
 }
-
-// growthNotice is what programs of Emscripten import if their memory may grow (-sSTANDALONE_WASM -sALLOW_MEMORY_GROWTH): they tell their host of it, and
-// expect nothing.
-const growthNotice = "emscripten_notify_memory_growth"
 
 // checkImports returns an error that names the first function that a program imports and nuka does not have.
 func checkImports(rt wazero.Runtime, code wazero.CompiledModule) error {
@@ -270,20 +263,24 @@ type hostFunc struct {
 
 var paramTypes sync.Map // string → []api.ValueType
 
-func define(b wazero.HostModuleBuilder, c hostFunc) {
-	var types []api.ValueType
-	if t, ok := paramTypes.Load(c.params); ok {
-		types = t.([]api.ValueType)
-	} else {
-		for _, l := range c.params {
-			if l == 'I' {
-				types = append(types, api.ValueTypeI64)
-			} else {
-				types = append(types, api.ValueTypeI32)
-			}
-		}
-		paramTypes.Store(c.params, types)
+// valueTypes returns the types that the letters of a hostFunc mean.
+func valueTypes(letters string) []api.ValueType {
+	if t, ok := paramTypes.Load(letters); ok {
+		return t.([]api.ValueType)
 	}
+	var types []api.ValueType
+	for _, l := range letters {
+		if l == 'I' {
+			types = append(types, api.ValueTypeI64)
+		} else {
+			types = append(types, api.ValueTypeI32)
+		}
+	}
+	paramTypes.Store(letters, types)
+	return types
+}
+
+func define(b wazero.HostModuleBuilder, c hostFunc) {
 	fn := c.fn
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
 		p, ok := ctx.Value(procKey{}).(*proc)
@@ -299,5 +296,5 @@ func define(b wazero.HostModuleBuilder, c hostFunc) {
 			panic(p.fatal)
 		}
 		stack[0] = uint64(e)
-	}), types, []api.ValueType{api.ValueTypeI32}).Export(c.name)
+	}), valueTypes(c.params), valueTypes("i")).Export(c.name)
 }
