@@ -160,7 +160,7 @@ func (l *Layout) grantSocket(p permission.Permission, b *Box) {
 	}
 }
 
-// grantX11 adds the socket of the X server, under the number 99, and the user's cookie for it.
+// grantX11 adds the socket of the X server, and the user's cookie for it.
 func (l *Layout) grantX11(s Session, runtimeDir string) {
 	display := s.Getenv("DISPLAY")
 	number, ok := strings.CutPrefix(display, ":")
@@ -172,10 +172,21 @@ func (l *Layout) grantX11(s Session, runtimeDir string) {
 	}
 	l.add(sandbox.Mount{Kind: sandbox.RW, Source: at, Target: "/tmp/.X11-unix/X" + number})
 	l.Env["DISPLAY"] = ":" + number
-	if cookie := s.Getenv("XAUTHORITY"); cookie != "" {
-		if _, err := os.Stat(cookie); err == nil {
-			l.add(sandbox.Mount{Kind: sandbox.RO, Source: cookie, Target: filepath.Join(runtimeDir, "Xauthority")})
-			l.Env["XAUTHORITY"] = filepath.Join(runtimeDir, "Xauthority")
-		}
+	name := s.Getenv("XAUTHORITY")
+	if name == "" {
+		name = filepath.Join(s.Getenv("HOME"), ".Xauthority")
 	}
+	file, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return // a server that asks for none
+	}
+	if err == nil {
+		file, err = cookiesFor(file, number)
+	}
+	if err != nil {
+		l.Notes = append(l.Notes, "socket=x11: the cookies of the X server: "+err.Error())
+		return
+	}
+	l.add(sandbox.Mount{Kind: sandbox.File, Content: file, Target: filepath.Join(runtimeDir, "Xauthority")})
+	l.Env["XAUTHORITY"] = filepath.Join(runtimeDir, "Xauthority")
 }
