@@ -1,0 +1,130 @@
+package ecosystem
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+// Base is the address at which programs in a sandbox reach the proxy. Recorded answers hold addresses with it, so that they are the same on each machine.
+const Base = "http://127.0.0.1:3128"
+
+// A Door is the way by which clients reach the proxy.
+type Door string
+
+// The doors.
+const (
+	DoorRegistry Door = "registry"
+	DoorProxy    Door = "proxy"
+)
+
+// A Setup points clients at a proxy.
+type Setup struct {
+	// Env are variables of the clients.
+	Env map[string]string
+	// Files are files that the clients read, by their paths below the folder SetupDir.
+	Files map[string]string
+}
+
+// SetupDir is the folder in which clients in a sandbox find the files of a Setup.
+const SetupDir = "/run/nuka/registry"
+
+// CAFile is the file below SetupDir with the certificate of the proxy's authority, in PEM. It exists with DoorProxy only.
+const CAFile = "ca.pem"
+
+// An Upstream is a registry that a client is configured for.
+type Upstream struct {
+	// Alias stands for the registry in a recording, such as pypi. It is the kind of source, with -2, -3 and so on for further ones.
+	Alias string
+	// Kind is the kind of source (source.OriginKind).
+	Kind string
+	// URL is its address without a slash at the end. It has no credentials.
+	URL string
+	// Header has the credentials. It is sent only to the host of URL, and never recorded.
+	Header http.Header
+	// Scope limits the registry to some packages, such as @scope of npm; "" is all.
+	Scope string
+}
+
+// A Request is what a client asks, without what belongs to one connection.
+type Request struct {
+	Alias string // of the registry, or of another host that an index named
+	Path  string // escaped, with a slash at the beginning, relative to the registry's address
+	Query string // without the question mark
+	// Variant names the form of the answer that the client prefers, if the protocol has several; see Adapter.Variant.
+	Variant string
+}
+
+// A Class is the use of an answer.
+type Class string
+
+// The classes of answers.
+const (
+	Index    Class = "index" // text that names versions and files: read, edited, cut, and kept in the recording
+	Artefact Class = "file"  // bytes with a hash: kept in the store
+	Text     Class = "text"  // small text that is kept in the recording as it is
+)
+
+// A File is one file of a release, as a registry describes it.
+type File struct {
+	// Request asks for the file.
+	Request Request
+	// Package, Version and Name are those of the registry; Name is the name of the file.
+	Package, Version, Name string
+	// Promised is the hash that the registry, or a lock file, promises; zero: none. Algorithms that pir does not have, such as SHA-1, are in Weak.
+	Promised pir.Hash
+	// Weak is a hash by another algorithm, as ALGORITHM:HEX; it is compared, too.
+	Weak string
+	Size int64 // 0: unknown
+	// Released is the time at which the version was published; zero: the protocol does not say.
+	Released time.Time
+	// License is the license's SPDX expression or name, if the registry says it.
+	License string
+	// Origin is the origin (source.Origin, as a record) from which nuka can fetch the file without a recording; nil: none.
+	Origin nuon.Record
+}
+
+// Same reports whether two files belong to one version of a package.
+func (f *File) Same(g *File) bool { return f.Package == g.Package && f.Version == g.Version }
+
+// An Edit changes an index.
+type Edit struct {
+	// Keep reports whether the index goes on naming a version; nil keeps all. The adapter calls it with each file of the index, and for versions without files with a
+	// File that has Package, Version and Released only.
+	Keep func(*File) bool
+	// Address returns the address that a client is to use instead of the absolute address of an index; nil keeps all addresses.
+	Address func(url string) string
+	// Lean drops what no client reads, such as descriptions of versions and the times of others.
+	Lean bool
+}
+
+// An Adapter is what nuka knows of the protocol of one ecosystem. It is used by several goroutines at once, keeps no state and opens no connection.
+type Adapter interface {
+	// Name is the name of the ecosystem: pip, npm, cargo, go, maven.
+	Name() string
+	// Kinds are the kinds of source whose registries the clients use (source.OriginKind).
+	Kinds() []string
+	// Doors are the doors that work, the preferred one first.
+	Doors() []Door
+	// Setup points the clients of the ecosystem at a proxy at base, which answers for the upstreams. With DoorProxy, HTTPS_PROXY and the like are set by SetupProxy.
+	Setup(d Door, base string, upstreams []Upstream) Setup
+	// Variant returns the variant of a request from its Accept header, "" if the protocol has one form only, and the Accept header that asks a registry for it.
+	Variant(path, accept string) (variant, ask string)
+	// Classify returns the class of the answer to a request, from the request alone. An answer that is no Artefact but that a File promises counts as Artefact.
+	Classify(r Request) Class
+	// Describe returns what is known of a file from its request alone: name, version and origin; nil if nothing is.
+	Describe(r Request) *File
+	// Read returns the files that an index names. The answer's address is base; addresses in it may be relative. Read refuses an index that names files of
+	// another package than was asked for, and text that is no index, such as a page of a portal.
+	Read(r Request, base, contentType string, body []byte, request func(url string) Request) ([]File, error)
+	// Change returns an index with an edit, and reports how many versions it dropped.
+	Change(r Request, base, contentType string, body []byte, request func(url string) Request, e *Edit) (out []byte, dropped int, err error)
+}
+
+// A Dater is an Adapter whose indexes do not tell when versions were released, but whose protocol has another question for it.
+type Dater interface {
+	// Date returns the question about the release date of a version, and reads its answer. ok is false if there is none.
+	Date(r Request, version string) (question Request, read func(http.Header, []byte) time.Time, ok bool)
+}

@@ -1,0 +1,39 @@
+package ecosystem
+
+import (
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/nuon"
+)
+
+// A Recording is what a client asked and what it was told, as a file in canonical NUON: {recording: 1, ecosystem, door, answers: […]}.
+type Recording struct {
+	Ecosystem string
+	Door      Door
+	Answers   []Answer // sorted by request; one for each request
+}
+
+// An Answer is the answer to one request. It has Text or Kept or neither.
+type Answer struct {
+	Request  Request
+	Status   int    // of HTTP
+	Type     string // Content-Type; "" is none
+	Location string // of a redirect that the client follows itself; "" is none
+	Text     string
+	Kept     *Kept
+}
+
+// A Kept is a file in the store.
+type Kept struct {
+	Hash pir.Hash // B3: its CID
+	Size int64
+	// Package, Version, License, Released, Promised, Weak and Origin are those of the File that was compared.
+	Package, Version, License string
+	Released                  string // RFC 3339 date, "" unknown
+	Promised, Weak            string
+	Origin                    nuon.Record
+	// Checked names what was verified beside the hash, such as "pep740" or "gosum"; "" nothing.
+	Checked string
+}
+
+// RecordingFile is the usual name of a recording beside a package file.
+const RecordingFile = "recording.nuon"
