@@ -2,6 +2,7 @@ package ecosystem
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -34,6 +35,14 @@ func Decode(text []byte) (*Recording, error) {
 	f := fields{rec: rec}
 	format := f.number("recording")
 	r.Ecosystem, r.Door = f.text("ecosystem"), Door(f.text("door"))
+	if upstreams, ok := take[nuon.Record](&f, "upstreams"); ok {
+		r.Upstreams = map[string]string{}
+		u := fields{rec: upstreams}
+		for alias := range upstreams {
+			r.Upstreams[alias] = u.text(alias)
+		}
+		f.err = cmp.Or(f.err, u.err)
+	}
 	if err := f.end(); err != nil {
 		return nil, fmt.Errorf("the recording: %w; %w", err, ErrRecording)
 	}

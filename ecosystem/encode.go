@@ -28,8 +28,16 @@ const (
 // A line feed inside the text of an answer is part of that string.
 const firstLine = `{"answers":[`
 
-func lastLine(r *Recording) string {
-	return fmt.Sprintf(`],"door":%q,"ecosystem":%q,"recording":%d}`, string(r.Door), r.Ecosystem, version) + "\n"
+func lastLine(r *Recording) ([]byte, error) {
+	rec := nuon.Record{"door": string(r.Door), "ecosystem": r.Ecosystem, "recording": int64(version)}
+	if len(r.Upstreams) > 0 {
+		rec["upstreams"] = r.Upstreams
+	}
+	text, err := nuon.Encode(rec)
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]byte("],"), text[1:]...), '\n'), nil
 }
 
 // Encode returns the text of a recording. Recordings that Decode would refuse are an error.
@@ -48,12 +56,19 @@ func (r *Recording) Encode() ([]byte, error) {
 			return nil, wrong(i, r.Answers[i].Request.String(), err)
 		}
 	}
-	b = append(append(b, '\n'), lastLine(r)...)
+	last, err := lastLine(r)
+	if err != nil {
+		return nil, err
+	}
+	b = append(append(b, '\n'), last...)
 	if len(b) > MaxRecording {
-		return nil, fmt.Errorf("the recording has %d bytes, more than %d: the indexes in it are too large", len(b), MaxRecording)
+		return nil, fmt.Errorf("%w: %d bytes, and %d are allowed", errRecordingSize, len(b), MaxRecording)
 	}
 	return b, nil
 }
+
+// errRecordingSize says that the text of a recording would be too long.
+var errRecordingSize = errors.New("the recording is too large")
 
 // record returns an answer as a record. What is empty is absent.
 func (a *Answer) record() nuon.Record {
@@ -100,6 +115,13 @@ func (r *Recording) check() error {
 		return fmt.Errorf("door %.100q: want %s or %s; %w", string(r.Door), DoorRegistry, DoorProxy, ErrRecording)
 	case len(r.Answers) > maxAnswers:
 		return fmt.Errorf("%d answers, more than %d; %w", len(r.Answers), maxAnswers, ErrRecording)
+	}
+	for alias, at := range r.Upstreams {
+		host, path, _ := strings.Cut(at, "/")
+		if canonical, err := CanonicalPath("/" + path); r.Door != DoorProxy || !goodAlias.MatchString(alias) || !hostAlias.MatchString(host) ||
+			err != nil || canonical != "/"+path {
+			return fmt.Errorf("upstream %.100q at %.200q: want an alias and XALIAS/PATH, with door %s only; %w", alias, at, DoorProxy, ErrRecording)
+		}
 	}
 	last := ""
 	for i := range r.Answers {

@@ -17,6 +17,7 @@ const (
 
 var (
 	goodAlias   = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
+	hostAlias   = regexp.MustCompile(`^x[0-9a-f]{10}$`)
 	goodVariant = regexp.MustCompile(`^[a-z0-9.+-]{1,40}$`)
 )
 

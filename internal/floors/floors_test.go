@@ -254,8 +254,8 @@ var doors = map[string]door{
 	"golang.org/x/sys":         {code: []string{"*"}},
 	"golang.org/x/sync":        {code: []string{"*"}},
 	"golang.org/x/time/rate":   {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
-	"golang.org/x/net/html":    {code: []string{"source"}},
-	"golang.org/x/net/netutil": {code: []string{"foreign/proxy"}},
+	"golang.org/x/net/html":    {code: []string{"source", "ecosystem/pip"}},
+	"golang.org/x/net/netutil": {code: []string{"foreign/proxy", "ecosystem"}},
 	"golang.org/x/net/ipv4":    {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers in tests speak the DHT's protocol themselves
