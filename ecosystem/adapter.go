@@ -147,3 +147,6 @@ type Namer interface {
 	// Named returns the versions of other packages that the kept versions of an index name exactly, with Package and Version. Their indexes go on naming them.
 	Named(r Request, base string, body []byte, request func(url string) Request, keep func(*File) bool) ([]File, error)
 }
+
+// Port is the port of Base.
+const Port = 3128

@@ -28,10 +28,17 @@ const (
 // A line feed inside the text of an answer is part of that string.
 const firstLine = `{"answers":[`
 
+// lastLine returns what follows the answers: the other fields of the record.
 func lastLine(r *Recording) ([]byte, error) {
 	rec := nuon.Record{"door": string(r.Door), "ecosystem": r.Ecosystem, "recording": int64(version)}
 	if len(r.Upstreams) > 0 {
 		rec["upstreams"] = r.Upstreams
+	}
+	if setup := r.Setup.record(); len(setup) > 0 {
+		rec["setup"] = setup
+	}
+	if len(r.System) > 0 {
+		rec["system"] = systemList(r.System)
 	}
 	text, err := nuon.Encode(rec)
 	if err != nil {
@@ -122,6 +129,9 @@ func (r *Recording) check() error {
 			err != nil || canonical != "/"+path {
 			return fmt.Errorf("upstream %.100q at %.200q: want an alias and XALIAS/PATH, with door %s only; %w", alias, at, DoorProxy, ErrRecording)
 		}
+	}
+	if err := errors.Join(r.Setup.check(), checkSystem(r.System)); err != nil {
+		return fmt.Errorf("%w; %w", err, ErrRecording)
 	}
 	last := ""
 	for i := range r.Answers {

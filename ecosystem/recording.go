@@ -13,6 +13,17 @@ type Recording struct {
 	// Upstreams maps aliases of registries to their addresses, with DoorProxy: the alias of HostAlias of the host, and the path if there is one.
 	// So a machine with other registries finds the answers by the addresses that the client asks for, and the recording tells no names of hosts.
 	Upstreams map[string]string
+	// Setup points the client at what replays: a replay needs no adapter, and gives the client what it had when it was recorded.
+	Setup Setup
+	// System are packages of the distribution that the client's results were found to need.
+	System []SystemPackage
+}
+
+// A SystemPackage is one package of Debian, as a lock file pins it.
+type SystemPackage struct {
+	Name, Version, Arch string
+	Hash                pir.Hash // SHA-256 of the .deb
+	Path                string   // in the archive
 }
 
 // An Answer is the answer to one request. It has Text or Kept or neither.

@@ -40,10 +40,12 @@ type Box struct {
 	// Hidden are folders that no permission shows: nuka's own, and the private homes of other applications.
 	Hidden []string
 	// Shown are files and folders of this machine that the program sees read-only at their own paths, such as the program itself.
-	Shown   []string
-	Session Session
-	Getenv  func(string) string
-	Here    string // the current folder
+	Shown []string
+	// Packages are mounts of packages, beside the runtime.
+	Packages []sandbox.Mount
+	Session  Session
+	Getenv   func(string) string
+	Here     string // the current folder
 }
 
 // InsideHome returns the folder at which the program sees the private home: the user's own home folder.
@@ -101,7 +103,7 @@ func (b *Box) Layout() (*Layout, error) {
 	for _, at := range b.Shown {
 		l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: at})
 	}
-	l.Mounts = append(l.Mounts, l.links...)
+	l.Mounts = append(append(l.Mounts, b.Packages...), l.links...)
 	for _, dir := range l.covers {
 		l.add(sandbox.Mount{Kind: sandbox.Tmpfs, Target: dir, Mode: 0o555})
 	}

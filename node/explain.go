@@ -96,6 +96,9 @@ func (h *handler) explainInputs(e *protocol.Explanation, p *pir.PIR) error {
 	if !p.Runtime.IsZero() {
 		names[p.Runtime] = "runtime"
 	}
+	if !p.Recording.IsZero() {
+		names[p.Recording] = "recording"
+	}
 	contents := map[pir.PID]cid.CID{}
 	for _, id := range p.Inputs() {
 		item := protocol.ExplainItem{Name: names[id], PID: id}

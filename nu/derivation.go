@@ -16,7 +16,7 @@ import (
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
-	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "data",
+	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording", "data",
 }, policyFields...)
 
 // derivation returns the PIR for the argument of `derivation`.
@@ -30,7 +30,7 @@ func (s *session) derivation(spec nuon.Record) (described, error) {
 	if p.Kind == "" {
 		return nil, refuse("add `build`, `data`, or `packages` to merge", "this derivation makes nothing")
 	}
-	steps := []func(*pir.PIR, nuon.Record) error{names, s.runtime, inputs, closures, environment, merging, layout, running, facts}
+	steps := []func(*pir.PIR, nuon.Record) error{names, s.runtime, s.recorded, inputs, closures, environment, merging, layout, running, facts}
 	for _, step := range steps {
 		if err := step(p, spec); err != nil {
 			return nil, asRefusal(err)
@@ -118,7 +118,7 @@ func names(p *pir.PIR, spec nuon.Record) error {
 		return wrong("version", `quote it, such as "1.3.1"`, "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Data {
-		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime"} {
+		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording"} {
 			if _, there := spec[field]; there {
 				return wrong(field, "a value needs no inputs", "does not go with `data`")
 			}

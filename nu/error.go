@@ -100,6 +100,8 @@ type refusal struct {
 	Msg   string `json:"msg"`
 	Help  string `json:"help,omitempty"`
 	Field string `json:"field,omitempty"` // the part of the request that is wrong, such as "env.CC"
+
+	Absent bool `json:"-"` // a file is not there
 }
 
 func (r *refusal) Error() string { return r.Msg }

@@ -40,6 +40,9 @@ type Request struct {
 	Platform pir.Platform
 	// MissingHash returns the hash of a fetch that names none, for the error message. If it is nil, the message says how to get the hash.
 	MissingHash func(ctx context.Context, m *Missing) (pir.Hash, error)
+	// Record reports whether the `fetch recording` of a path inside the evaluation stands for a recording that is yet to be made (ecosystem.Open); nil: none does.
+	// With Record the result is not cached.
+	Record func(virtual string) bool
 }
 
 // A Missing is a fetch without a hash.
@@ -107,6 +110,8 @@ type Result struct {
 	// Reads are the files that were read, Missing the paths at which no file was found. Both are sorted.
 	Reads   []Read
 	Missing []string
+	// Opened are the recordings that Record opened.
+	Opened []PathInput
 	// Messages are the output of `print`.
 	Messages []string
 	// Cached reports that the result is from the cache.
@@ -122,8 +127,10 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	}
 	key := e.cacheKey(req)
 	reader := newPathReader(e.stats())
-	if res := e.cached(ctx, key, set, reader); res != nil {
-		return res, nil
+	if req.Record == nil {
+		if res := e.cached(ctx, key, set, reader); res != nil {
+			return res, nil
+		}
 	}
 	s := &session{
 		req: req, files: set, kinds: e.opts.Kinds, reader: reader, index: map[pir.PID]int{}, fetched: map[pathCall]described{},
@@ -146,7 +153,9 @@ func (e *Engine) Eval(ctx context.Context, req *Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.store(key, res)
+	if req.Record == nil {
+		e.store(key, res)
+	}
 	return res, nil
 }
 
@@ -160,6 +169,7 @@ type session struct {
 	packages []Package
 	index    map[pir.PID]int
 	paths    []PathInput
+	opened   []PathInput
 	fetched  map[pathCall]described // the answer to each fetch path
 	messages []string
 	// The position of the current call, and the texts of its closure.
@@ -287,6 +297,7 @@ func (s *session) result(a *answer) (*Result, error) {
 			res.Paths = append(res.Paths, p)
 		}
 	}
+	res.Opened = s.opened
 	top := s.packages[s.index[root]]
 	res.Name, res.Version = top.Name, top.Version
 	res.Reads, res.Missing = s.files.trace()

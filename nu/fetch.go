@@ -23,6 +23,9 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 	}
 	if k.Local {
 		name, _ := args["path"].(string)
+		if k.Recording {
+			return s.fetchRecording(ctx, name, args, file)
+		}
 		var o PathOptions
 		o.All, _ = args["all"].(bool)
 		o.Gitignore, _ = args["gitignore"].(bool)
@@ -176,13 +179,17 @@ func (s *session) fetchPath(ctx context.Context, name, file string, o PathOption
 	if reply, ok := s.fetched[seen]; ok {
 		return reply, nil
 	}
+	absent := &refusal{Msg: "fetch path " + name + ": no such file or folder", Field: "path", Absent: true}
 	if _, err := resolve(m, rel); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, field("", "no such file or folder")
+			return nil, absent
 		}
 		return nil, field("", "%v", err)
 	}
 	id, err := s.reader.cid(ctx, m, rel, o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, absent
+	}
 	if err != nil {
 		return nil, field("", "%v", err)
 	}

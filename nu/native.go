@@ -43,7 +43,7 @@ func (s *session) runtime(p *pir.PIR, spec nuon.Record) error {
 	if err != nil {
 		return err
 	}
-	if env.Kind != pir.Env || env.Layout == "" {
+	if env.Layout != pir.LayoutFHS1 {
 		return wrong("runtime", "a runtime is an environment with layout: "+string(pir.LayoutFHS1), "%s is no runtime", env.Name)
 	}
 	if p.Platform != pir.Any {

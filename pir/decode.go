@@ -54,10 +54,12 @@ func fromRecord(rec nuon.Record) (*PIR, error) {
 		Layout:   Layout(r.text(rec, "layout")),
 		Data:     rec["data"],
 	}
-	if text := r.text(rec, "runtime"); text != "" {
-		id, err := ParsePID(text)
-		r.fail("runtime", err)
-		p.Runtime = id
+	for field, to := range map[string]*PID{"runtime": &p.Runtime, "recording": &p.Recording} {
+		if text := r.text(rec, field); text != "" {
+			id, err := ParsePID(text)
+			r.fail(field, err)
+			*to = id
+		}
 	}
 	if text := r.text(rec, "platform"); text != "" {
 		platform, err := ParsePlatform(text)

@@ -120,7 +120,7 @@ func (p *PIR) checkPackage() error {
 			return fieldErr("env", "%.100q is not the name of an environment variable", k)
 		}
 	}
-	return checkRun(p.Run)
+	return p.checkRun()
 }
 
 func (p *PIR) checkEnv() error {
@@ -130,8 +130,8 @@ func (p *PIR) checkEnv() error {
 	if len(p.Packages) == 0 {
 		return fieldErr("packages", "an environment without packages")
 	}
-	if p.Layout != "" && p.Layout != LayoutFHS1 {
-		return fieldErr("layout", "%.100q: the only layout is %s", p.Layout, LayoutFHS1)
+	if p.Layout != "" && !slices.Contains(Layouts(), p.Layout) {
+		return fieldErr("layout", "%.100q is not one of %s", p.Layout, Layouts())
 	}
 	return p.checkMerge()
 }
@@ -216,6 +216,9 @@ func (p *PIR) checkNative() error {
 func (p *PIR) recordNative(rec nuon.Record, ref func(PID) string) {
 	p.recordBuild(rec, ref)
 	rec["runtime"] = ref(p.Runtime)
+	if !p.Recording.IsZero() {
+		rec["recording"] = ref(p.Recording)
+	}
 }
 
 func refs(ids map[string]PID, ref func(PID) string) nuon.Record {

@@ -43,6 +43,12 @@ type Layout string
 // LayoutFHS1 makes one tree of the Filesystem Hierarchy Standard from Debian packages and others: see package fhs.
 const LayoutFHS1 Layout = "fhs-1"
 
+// LayoutFiles1 makes one folder of packages that are single files: each has the name that the environment gives it.
+const LayoutFiles1 Layout = "files-1"
+
+// Layouts returns the layouts.
+func Layouts() []Layout { return []Layout{LayoutFHS1, LayoutFiles1} }
+
 // A PIR describes one repeatable computation.
 // Kind determines which fields are set. Encode and Decode check that.
 type PIR struct {
@@ -51,6 +57,8 @@ type PIR struct {
 	Version  string   // of build, native, env; may be empty
 	Platform Platform // of build, native, env: what the output needs to run
 	Runtime  PID      // of native: the environment with a layout whose programs the closure drives
+	// Recording is, of native, the answers that the build's package manager gets: an environment of the layout files-1. Zero: the build has no network.
+	Recording PID
 
 	Packages map[string]PID    // of build, native, env: inputs, by the name the closure uses
 	Src      Src               // of build, native
@@ -132,6 +140,9 @@ func (p *PIR) check() error {
 	if !p.Runtime.IsZero() && p.Kind != Native {
 		return fieldErr("runtime", "only a native build has one")
 	}
+	if !p.Recording.IsZero() && p.Kind != Native {
+		return fieldErr("recording", "only a native build has one")
+	}
 	return rules.check(p)
 }
 
@@ -147,7 +158,16 @@ func checkRefs(field string, refs map[string]PID) error {
 	return nil
 }
 
-func checkRun(run nuon.Record) error {
+func (p *PIR) checkRun() error {
+	run := p.Run
+	if _, there := run["runtime"]; there {
+		if p.Kind != Native {
+			return fieldErr("run", "runtime: only a native build has one")
+		}
+		if _, ok := p.RunsIn(); !ok {
+			return fieldErr("run", "runtime: want true, or the name of one of its packages")
+		}
+	}
 	commands, ok := run["commands"]
 	if !ok {
 		return nil
@@ -171,6 +191,19 @@ func (p *PIR) Tools() []PID {
 		list = append(list, p.Runtime)
 	}
 	return list
+}
+
+// RunsIn returns the environment in which the programs of a native build run: its own runtime, or the one of its packages that run.runtime names. ok is false
+// if the PIR names none.
+func (p *PIR) RunsIn() (id PID, ok bool) {
+	switch v := p.Run["runtime"].(type) {
+	case bool:
+		return p.Runtime, v && !p.Runtime.IsZero()
+	case string:
+		id, ok = p.Packages[v]
+		return id, ok
+	}
+	return PID{}, false
 }
 
 // Commands returns the names of the programs in p. The first is the default.
@@ -198,8 +231,10 @@ func (p *PIR) Inputs() []PID {
 	if !p.Src.One.IsZero() {
 		seen[p.Src.One] = true
 	}
-	if !p.Runtime.IsZero() {
-		seen[p.Runtime] = true
+	for _, id := range []PID{p.Runtime, p.Recording} {
+		if !id.IsZero() {
+			seen[id] = true
+		}
 	}
 	return slices.SortedFunc(maps.Keys(seen), func(a, b PID) int { return slices.Compare(a[:], b[:]) })
 }

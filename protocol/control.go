@@ -33,6 +33,7 @@ const (
 	OpVerify   Op = "verify"   // VerifyArgs → Verified, with events
 	OpStats    Op = "stats"    // none → Stats
 	OpMount    Op = "mount"    // MountArgs → MountState
+	OpRecord   Op = "record"   // RecordArgs and its packages → Recorded, with events
 	OpStop     Op = "stop"     // none → nothing; the daemon exits after its running work
 )
 
@@ -95,6 +96,20 @@ type RealizeArgs struct {
 	// Registries is the requester's client configuration for the registries that the packages need, including credentials
 	// (source.Registries). A daemon accepts it only from its own user, keeps it for this call, and neither stores nor logs it.
 	Registries json.RawMessage `json:"registries,omitempty"`
+}
+
+// RecordArgs requests a recording of what the package manager of one native build asks. The build has an open recording (package ecosystem); its output is thrown away.
+type RecordArgs struct {
+	RealizeArgs
+	// Cooldown is the age that versions must have, and Exempt are the packages that may be younger.
+	Cooldown time.Duration `json:"cooldown,omitempty"`
+	Exempt   []string      `json:"exempt,omitempty"`
+}
+
+// Recorded is the result of a record call.
+type Recorded struct {
+	Text     string   `json:"text"`               // the recording
+	Problems []string `json:"problems,omitempty"` // what registries answered wrong, for the user
 }
 
 // A Way is how a PID got its content.

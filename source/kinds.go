@@ -44,7 +44,7 @@ type Kind struct {
 
 // Kinds returns the kinds of sources, in the order of help and documentation. The caller must not change them.
 func Kinds() []Kind {
-	return []Kind{urlKind(), gitKind(), pathKind(), npmKind(), pypiKind(), crateKind(), goKind(), debKind(), debsrcKind()}
+	return []Kind{urlKind(), gitKind(), pathKind(), recordingKind(), npmKind(), pypiKind(), crateKind(), goKind(), debKind(), debsrcKind()}
 }
 
 // find returns the kind with a name, or nil.

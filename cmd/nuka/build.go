@@ -12,11 +12,13 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/packages"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
@@ -98,7 +100,7 @@ func (a *app) build(ctx context.Context, pkg string, args []string, o *buildOpti
 
 // evalConnected evaluates a package and connects to the daemon at the same time.
 func (a *app) evalConnected(ctx context.Context, pkg string, args []string) (*control.Client, *nu.Result, error) {
-	client, results, err := a.evalAll(ctx, []asked{{pkg, args, a.set}})
+	client, results, err := a.evalAll(ctx, []asked{{pkg: pkg, args: args, set: a.set}})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -110,6 +112,8 @@ type asked struct {
 	pkg  string
 	args []string
 	set  string // folder of the package set; "" is the embedded set
+
+	record func(virtual string) bool // see nu.Request.Record
 }
 
 // evalAll evaluates packages and connects to the daemon at the same time. The caller closes the client.
@@ -259,7 +263,7 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 			return err
 		}
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(sendTree(w, p.Host, p.PathOptions)) }()
+		go func() { w.CloseWithError(sendPath(w, &p)) }()
 		var got protocol.Uploaded
 		err = client.Call(ctx, protocol.OpUpload, protocol.UploadArgs{CID: p.CID.String()}, &got, &control.CallOptions{Data: r})
 		r.Close()
@@ -273,23 +277,34 @@ func (a *app) upload(ctx context.Context, client *control.Client, result *nu.Res
 	return nil
 }
 
-// sendTree writes a file or folder as a tar whose top entry is source.Out. If at is a link, it writes the target. It selects the same
-// entries as evaluation does.
-func sendTree(w io.Writer, at string, o nu.PathOptions) error {
-	at, err := filepath.EvalSymlinks(at)
+// sendPath writes what a package file names, of this machine or of the embedded set.
+func sendPath(w io.Writer, p *nu.PathInput) error {
+	if rest, ok := strings.CutPrefix(p.Virtual, setMount+"/"); ok && p.Host == "" {
+		info, err := fs.Stat(packages.FS, rest)
+		if err != nil || !info.IsDir() {
+			return errors.Join(err, sendTree(w, packages.FS, rest))
+		}
+		sub, err := fs.Sub(packages.FS, rest)
+		return errors.Join(err, sendTree(w, nu.Sources(sub, p.PathOptions), "."))
+	}
+	at, err := filepath.EvalSymlinks(p.Host) // of a link, its target
 	if err != nil {
 		return err
 	}
 	info, err := os.Stat(at)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case info.IsDir():
+		return sendTree(w, nu.Sources(os.DirFS(at), p.PathOptions), ".")
 	}
-	tree, top := nu.Sources(os.DirFS(at), o), "."
-	if !info.IsDir() {
-		tree, top = os.DirFS(filepath.Dir(at)), filepath.Base(at)
-	}
+	return sendTree(w, os.DirFS(filepath.Dir(at)), filepath.Base(at))
+}
+
+// sendTree writes a file or folder as a tar whose top entry is source.Out.
+func sendTree(w io.Writer, tree fs.FS, top string) error {
 	tw := tar.NewWriter(w)
-	err = fs.WalkDir(tree, top, func(p string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(tree, top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}

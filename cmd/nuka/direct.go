@@ -7,43 +7,30 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/foreign/safety"
-	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// runDirect runs a native program of a package with the user's own rights, as other programs of this machine run. Only one whose package states that it is
-// memory-safe, and whose file shows it, runs so.
-func (a *app) runDirect(ctx context.Context, trees *nodeTrees, program *protocol.Program, args, env []string) error {
-	id, rest, err := storePath(program.Command)
-	if err != nil {
-		return err
-	}
+// runNativeProgram runs a native program of a package. One whose package states that it is memory-safe, and whose file shows it, runs with the user's own rights, as other
+// programs of this machine do. One whose package names its runtime runs in that, in a sandbox.
+func (a *app) runNativeProgram(ctx context.Context, trees *nodeTrees, program *protocol.Program, args []string, o *runOptions) error {
 	if err := a.ownNode("run a native program"); err != nil {
 		return err
 	}
-	var d protocol.Description
-	var state protocol.MountState
-	err = trees.call(func(client *control.Client) error {
-		if err := client.Call(ctx, protocol.OpDescribe, protocol.PathArgs{ID: id.String()}, &d, nil); err != nil {
-			return err
-		}
-		return client.Call(ctx, protocol.OpMount, protocol.MountArgs{Packages: []pir.PID{id}}, &state, nil)
-	})
+	n, err := a.nativeProgram(ctx, trees, program)
 	if err != nil {
 		return err
 	}
-	described, err := pir.Decode([]byte(d.PIR))
-	if err != nil {
-		return protocol.Errorf(protocol.Internal, "the description of %s: %w", id.Short(), err)
+	if runtime, ok := n.described.RunsIn(); ok {
+		return a.runForeign(ctx, n, runtime, args, o)
 	}
-	at := filepath.Join(state.Path, id.String(), filepath.FromSlash(rest))
-	if err := checkSafety(at, described); err != nil {
+	at := filepath.Join(n.folder, n.id.String(), filepath.FromSlash(n.inside))
+	if err := checkSafety(at, n.described); err != nil {
 		return protocol.Errorf(protocol.Denied, "%s is a native program, and does not run outside a sandbox: %w", filepath.Base(at), err).
-			WithHint("run it in a sandbox: nuka exec --with %s -- %s; or build it as WebAssembly", shellWord(described.Name), filepath.Base(at))
+			WithHint("run it in a sandbox: nuka exec --with %s -- %s; or build it as WebAssembly", shellWord(n.described.Name), filepath.Base(at))
 	}
-	for _, pair := range env {
+	for _, pair := range o.env {
 		if name, value, given := strings.Cut(pair, "="); given {
 			if err := os.Setenv(name, value); err != nil {
 				return err

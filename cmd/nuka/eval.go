@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -148,7 +149,7 @@ func shorter(dir string) string {
 
 // eval evaluates a package.
 func (a *app) eval(ctx context.Context, pkg string, args []string) (*nu.Result, error) {
-	results, err := a.evalEach(ctx, []asked{{pkg, args, a.set}})
+	results, err := a.evalEach(ctx, []asked{{pkg: pkg, args: args, set: a.set}})
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +170,7 @@ func (a *app) evalEach(ctx context.Context, packages []asked) ([]*nu.Result, err
 			return nil, err
 		}
 		packages[i].pkg = f.name
-		results[i], err = engine.Eval(ctx, &nu.Request{Sets: f.mounts, File: f.file, Args: p.args, MissingHash: a.missingHash})
+		results[i], err = engine.Eval(ctx, &nu.Request{Sets: f.mounts, File: f.file, Args: p.args, MissingHash: a.missingHash, Record: p.record})
 		if err = f.shown(results[i], err); err != nil {
 			return nil, err
 		}
@@ -213,4 +214,13 @@ func (a *app) client() *source.Client {
 		here = "" // then client reads no project's settings
 	}
 	return &source.Client{Home: a.user, Dir: here, System: a.system, Getenv: os.Getenv, Run: source.RunClient}
+}
+
+// allRegistries returns the configuration of all registries, for a call that records what clients ask of them.
+func (a *app) allRegistries() (json.RawMessage, error) {
+	var origins []source.Origin
+	for _, k := range source.Kinds() {
+		origins = append(origins, source.Origin{Kind: source.OriginKind(k.Name)})
+	}
+	return json.Marshal(a.client().Registries(origins...))
 }

@@ -92,9 +92,9 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
-	packages := []asked{{o.runtime, nil, a.set}}
+	packages := []asked{{pkg: o.runtime, set: a.set}}
 	for _, pkg := range o.with {
-		packages = append(packages, asked{pkg, nil, a.set})
+		packages = append(packages, asked{pkg: pkg, set: a.set})
 	}
 	client, results, err := a.evalAll(ctx, packages)
 	if err != nil {
@@ -207,6 +207,16 @@ func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *
 		}
 		wanted = append(wanted, list...)
 	}
+	given, err := a.parsePermissions("--allow", o.allow)
+	if err != nil {
+		return err
+	}
+	return a.decideOn(c, b, wanted, given)
+}
+
+// decideOn sets the permissions of a run: of those that are wanted the ones that the user agrees to, those that the user keeps for the application, and those
+// given for this run.
+func (a *app) decideOn(c *cobra.Command, b *foreign.Box, wanted, given []permission.Permission) error {
 	entry, err := a.book().Get(b.App)
 	if err != nil {
 		return err
@@ -230,10 +240,6 @@ func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *
 		}
 	}
 	list := entry.Effective(wanted)
-	given, err := a.parsePermissions("--allow", o.allow)
-	if err != nil {
-		return err
-	}
 	for i, p := range list { // of packages, with ~
 		if list[i], err = p.Resolve(a.user, ""); err != nil {
 			return protocol.Errorf(protocol.Invalid, "%s: %w", p, err)

@@ -139,7 +139,7 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 	if err != nil {
 		return nil, err
 	}
-	if first.Kind != pir.Env || first.Layout == "" {
+	if first.Layout != pir.LayoutFHS1 {
 		return nil, noRuntime(results[0].Name)
 	}
 	for _, r := range results[1:] {
@@ -148,7 +148,7 @@ func foreignEnv(results []*nu.Result) (*pir.PIR, error) {
 			return nil, err
 		}
 		added := map[string]pir.PID{runtimeName(r): r.Root}
-		if p.Kind == pir.Env && p.Layout != "" {
+		if p.Layout == pir.LayoutFHS1 {
 			added = p.Packages
 		}
 		for name, id := range added {

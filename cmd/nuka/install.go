@@ -63,7 +63,7 @@ func (a *app) installed(c *cobra.Command, pkg string, args, rest []string, o *in
 		}
 		return nil, protocol.Errorf(protocol.Invalid, "%s: PKG is missing", c.Name()).WithHint("usage: %s", c.UseLine())
 	}
-	packages := []asked{{pkg, args, a.set}}
+	packages := []asked{{pkg: pkg, args: args, set: a.set}}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		packages[0].args = nil
 		for _, word := range args {
@@ -71,7 +71,7 @@ func (a *app) installed(c *cobra.Command, pkg string, args, rest []string, o *in
 				return nil, protocol.Errorf(protocol.Invalid, "%s: %q is a flag of a package, and there are several packages", c.Name(), word).
 					WithHint("give such a package alone")
 			}
-			packages = append(packages, asked{word, nil, a.set})
+			packages = append(packages, asked{pkg: word, set: a.set})
 		}
 	}
 	slices.Sort(o.merge.Leave)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
@@ -22,48 +23,90 @@ import (
 )
 
 func (a *app) lockCommand() *cobra.Command {
-	check := false
 	c := &cobra.Command{
-		Use:   "lock [DIR|FILE]",
-		Short: "refresh the lock files of a package set",
-		Long: `Lock reads Debian's index through apt's sources, checks its signature with the keys that apt has, chooses the newest packages that the
-set asks for, and writes the lock files anew. DIR is a package set, or a folder in it; without it, lock uses the current folder. What a lock file
-holds is written in ` + apt.RequestFile + ` beside it. Lock refuses lock files that were edited, and an index that goes back in time.
+		Use:   "lock [DIR|FILE|PKG] [flags of the package]",
+		Short: "record what a package manager asks, or refresh the lock files of a package set",
+		Long: `Lock records what the package manager of a language package asks of its registries: PKG is built once with the network, each file is compared with
+the hash that its registry promises, and the recording is written beside the package file. Builds use only the recording from then on. Versions that
+are younger than --cooldown are not taken. If there is a recording, --update records again and prints what changed, before it is written.
+
+With DIR, a package set or a folder in it, lock reads Debian's index through apt's sources, checks its signature with the keys that apt has, chooses
+the newest packages that the set asks for, and writes its lock files anew. What a lock file holds is written in ` + apt.RequestFile + ` beside it.
+Without a word, lock uses the current folder. Lock refuses lock files that were edited, and an index that goes back in time.
 It prints the packages that were added (+), removed (-) and changed (~). Nothing is written unless all lock files can be.`,
-		Example: "  nuka lock ~/packages\n  nuka lock ~/packages --check",
-		Args:    rangeArgs(0, "DIR"),
+		Example: "  nuka lock ./httpie.nu\n  nuka lock ./httpie.nu --update\n  nuka lock ~/packages\n  nuka lock ~/packages --check",
 	}
-	c.Flags().BoolVar(&check, "check", false, "write nothing; the exit code is 8 if something changed")
-	c.Flags().BoolVar(&a.offline, "offline", false, "use no network, but the index that was downloaded last")
+	var o recordOptions
+	c.Flags().BoolVar(&o.check, "check", false, "write nothing; the exit code is 8 if something changed")
+	c.Flags().BoolVar(&o.update, "update", false, "record again, though there is a recording")
+	c.Flags().DurationVar(&o.cooldown, "cooldown", defaultCooldown, "leave out versions that are younger than `TIME`; 0 takes all")
+	c.Flags().StringArrayVar(&o.exempt, "exempt", nil, "take young versions of the package `NAME` of the registry")
+	o.build.flags(c)
+	a.yesFlag(c)
+	a.packageFlags(c)
 	a.jsonFlag(c)
+	a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		if len(rest) > 0 {
+			return usage("lock: %q: no program runs, so nothing takes this argument", rest[0])
+		}
+		return a.recordPackage(c, pkg, args, &o)
+	})
+	record := c.RunE
 	c.RunE = func(c *cobra.Command, words []string) error {
-		at := "."
-		if len(words) > 0 {
-			at = words[0]
+		at, ok := lockWord(words)
+		if !ok {
+			return record(c, words)
 		}
-		folders, err := lockFolders(at)
-		if err != nil {
-			return err
+		c.DisableFlagParsing = false
+		if err := c.ParseFlags(words); errors.Is(err, pflag.ErrHelp) {
+			return c.Help()
+		} else if err != nil {
+			return usage("lock: %v", err)
 		}
-		l := &locker{a: a, client: a.client(), loader: a.aptLoader(), check: check}
-		var all []*lockFile
-		for _, dir := range folders {
-			files, err := l.folder(c.Context(), dir)
-			if err != nil {
-				return fmt.Errorf("%s: %w", shorter(dir), err)
-			}
-			all = append(all, files...)
+		if len(c.Flags().Args()) > 1 {
+			return usage("lock: %q: one folder at a time", c.Flags().Args()[1])
 		}
-		if !check {
-			for _, file := range all {
-				if err := file.write(); err != nil {
-					return err
-				}
-			}
-		}
-		return a.showLocks(all, check)
+		return a.lockFolder(c.Context(), at, o.check)
 	}
 	return c
+}
+
+// lockWord returns the folder whose lock files are to be refreshed. ok is false if the words name a package.
+func lockWord(words []string) (at string, ok bool) {
+	i := slices.IndexFunc(words, func(w string) bool { return !strings.HasPrefix(w, "-") })
+	if i < 0 {
+		return ".", true
+	}
+	info, err := os.Stat(words[i])
+	if err == nil && (info.IsDir() || filepath.Base(words[i]) == apt.RequestFile || hasLockHead(words[i])) {
+		return words[i], true
+	}
+	return "", false
+}
+
+// lockFolder makes the lock files at or below a path anew.
+func (a *app) lockFolder(ctx context.Context, at string, check bool) error {
+	folders, err := lockFolders(at)
+	if err != nil {
+		return err
+	}
+	l := &locker{a: a, client: a.client(), loader: a.aptLoader(), check: check}
+	var all []*lockFile
+	for _, dir := range folders {
+		files, err := l.folder(ctx, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", shorter(dir), err)
+		}
+		all = append(all, files...)
+	}
+	if !check {
+		for _, file := range all {
+			if err := file.write(); err != nil {
+				return err
+			}
+		}
+	}
+	return a.showLocks(all, check)
 }
 
 // aptLoader returns the reader of Debian's signed index. It keeps what it downloads in the user's cache.

@@ -33,6 +33,8 @@ files of this machine. It reads standard input, and the command exits with its e
 	c.Flags().StringVar(&o.command, "command", "", "run the program `NAME` of the package")
 	c.Flags().StringArrayVar(&o.dirs, "dir", nil, "give the program the folder `PATH` too; PATH:ro is read-only")
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
+	c.Flags().StringArrayVar(&o.allow, "allow", nil, "give a native program a `PERMISSION` for this run: nuka exec --help")
+	a.yesFlag(c)
 	a.packageFlags(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		program, trees, err := a.prepare(c.Context(), pkg, args, &o)
@@ -49,6 +51,7 @@ type runOptions struct {
 	command string
 	dirs    []string
 	env     []string
+	allow   []string // permissions of a program in a sandbox
 }
 
 // prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.
@@ -120,7 +123,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	})
 	unread := a.sayUnread(mounts)
 	if errors.Is(err, wasmrt.ErrNotProgram) && !unread {
-		return a.runDirect(ctx, trees, program, args, o.env)
+		return a.runNativeProgram(ctx, trees, program, args, o)
 	}
 	if err != nil {
 		return protocol.Errorf(protocol.Failed, "%w", err)

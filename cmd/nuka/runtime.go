@@ -60,7 +60,7 @@ func (a *app) runtimeOf(ctx context.Context, pkg string) (*runtimeInfo, *nu.Resu
 	if err != nil {
 		return nil, nil, err
 	}
-	if p.Kind != pir.Env || p.Layout == "" {
+	if p.Layout != pir.LayoutFHS1 {
 		return nil, nil, noRuntime(pkg)
 	}
 	info := &runtimeInfo{Name: r.Name, PID: r.Root.String(), Platform: p.Platform.String()}

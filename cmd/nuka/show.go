@@ -118,6 +118,9 @@ func (a *app) show(ctx context.Context, client *control.Client, d *protocol.Desc
 	if !described.Runtime.IsZero() {
 		p.line("runtime", described.Runtime.String())
 	}
+	if !described.Recording.IsZero() {
+		p.line("recording", described.Recording.String())
+	}
 	if one := described.Src.One; !one.IsZero() {
 		p.line("source", one.String())
 	}

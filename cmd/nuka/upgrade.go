@@ -115,7 +115,7 @@ func (t *transaction) evaluate(ctx context.Context, names []string) (pinned []st
 			pinned = append(pinned, name)
 			continue
 		}
-		results, err := t.a.evalEach(ctx, []asked{{old.Asked, old.Args, old.Set}})
+		results, err := t.a.evalEach(ctx, []asked{{pkg: old.Asked, args: old.Args, set: old.Set}})
 		if err != nil {
 			var wrong *nu.Error
 			if errors.As(err, &wrong) {
@@ -124,7 +124,7 @@ func (t *transaction) evaluate(ctx context.Context, names []string) (pinned []st
 			}
 			return nil, protocol.Errorf(protocol.CodeOf(err), "%s: %w", name, err).WithHint("to leave it as it is: nuka pin %s", name)
 		}
-		p, err := newPackage(asked{old.Asked, old.Args, old.Set}, results[0])
+		p, err := newPackage(asked{pkg: old.Asked, args: old.Args, set: old.Set}, results[0])
 		if err != nil {
 			return nil, err
 		}

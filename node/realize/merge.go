@@ -81,8 +81,11 @@ func compose(ctx context.Context, store composer, layout pir.Layout, packages []
 
 // arrange returns the tree of an environment by its layout.
 func arrange(ctx context.Context, store Trees, layout pir.Layout, packages []fhs.Package) (*fhs.Tree, error) {
-	if layout == pir.LayoutFHS1 {
+	switch layout {
+	case pir.LayoutFHS1:
 		return fhs.Compose(ctx, packages, func(ctx context.Context, e *fhs.Entry) ([]byte, error) { return readSmall(ctx, store, e) })
+	case pir.LayoutFiles1:
+		return fhs.Files(packages)
 	}
 	return fhs.Merge(packages)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -44,6 +46,10 @@ type Job struct {
 	Inputs []Input
 	// Local means that the node's own user described this build; else another node or light peer did.
 	Local bool
+	// Recording is the content of the PIR's recording; zero: it has none.
+	Recording cid.CID
+	// Record answers the package manager of a build in place of the recording, and records. Its output is thrown away.
+	Record *Registry
 	// Dir holds the empty folders build, out and tmp.
 	Dir string
 	// Log receives the output of the build.
@@ -53,6 +59,13 @@ type Job struct {
 	// The Builder calls Prepare when it compiles a program for this machine, which it does once, and calls the returned function when that has
 	// ended.
 	Prepare func(program string) (done func())
+}
+
+// A Registry answers the package manager of a native build at ecosystem.Base, in the network of the build.
+type Registry struct {
+	http.Handler
+	// Setup points the package manager at it.
+	Setup ecosystem.Setup
 }
 
 // An Input is content and the guest path at which a build or a program sees it.

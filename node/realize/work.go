@@ -29,6 +29,7 @@ type work struct {
 	origins   []byte
 	contents  map[pir.PID]cid.CID // of the inputs
 	name      string
+	record    *Registry // of a build that records
 }
 
 // A made is the result of a work: content in the store.
@@ -55,16 +56,11 @@ func (w *work) run(ctx context.Context) (m made, err error) {
 	case pir.Data:
 		m, err = w.data(ctx)
 	}
-	if err != nil || w.pir.Kind == pir.Env { // merge has counted the size
+	if err != nil || w.pir.Kind == pir.Env || w.record != nil { // merge has counted the size, and a build that records leaves nothing
 		return m, err
 	}
-	for e, err := range w.g.r.o.Store.Entries(ctx, m.cid) {
-		if err != nil {
-			return made{}, err
-		}
-		m.size += e.Size
-	}
-	return m, nil
+	m.size, err = w.g.r.size(ctx, m.cid)
+	return m, err
 }
 
 // slot waits for a slot, then reports that the work begins. The caller calls release when the work has ended.
@@ -206,6 +202,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	_, given := w.g.known.given[w.id] // else the PIR comes from the store, and any caller may have sent it
 	err = r.o.Builder.Build(ctx, &Job{
 		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare, Cores: w.g.req.Cores,
+		Recording: w.contents[w.pir.Recording], Record: w.record,
 	})
 	log.close(err)
 	if ctx.Err() != nil {
@@ -225,6 +222,9 @@ func (w *work) build(ctx context.Context) (made, error) {
 		}
 		return made{}, e
 	}
+	if w.record != nil {
+		return made{way: protocol.Built}, nil
+	}
 	out := filepath.Join(dir, "out")
 	content, err := w.g.r.take(ctx, out, isProgram(out), w.g.req.Lease)
 	if err != nil {
@@ -237,6 +237,9 @@ func (w *work) build(ctx context.Context) (made, error) {
 	refs, err := r.o.Store.ScanRefs(ctx, content, candidates)
 	if err != nil {
 		return made{}, err
+	}
+	if runtime, ok := w.pir.RunsIn(); ok { // its programs need it, whether or not a file names it
+		refs = append(refs, runtime)
 	}
 	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
 }

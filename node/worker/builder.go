@@ -40,6 +40,7 @@ const (
 type Store interface {
 	Lookup(ctx context.Context, root cid.CID, path string) (cas.Entry, error)
 	Folder(ctx context.Context, c cid.CID) iter.Seq2[cas.Entry, error]
+	OpenFile(ctx context.Context, c cid.CID) (*os.File, error)
 	Blobs
 }
 

@@ -47,6 +47,7 @@ type room struct {
 	dir      string       // the folder of the build
 	most     int          // programs at the same time
 	user     int
+	registry *realize.Registry // answers the package manager; nil: the programs have no network at all
 
 	maxOutput, maxFile, maxBytes int64
 	maxFiles                     int64
@@ -92,7 +93,12 @@ func (b *Builder) newRoom(ctx context.Context, job *realize.Job, jobs int) (*roo
 	if err != nil {
 		return nil, fmt.Errorf("the runtime: %w", err)
 	}
-	return makeRoom(launcher, dir, roomMounts(tree, shown, dir, job.Inputs), jobs), nil
+	r := makeRoom(launcher, dir, roomMounts(tree, shown, dir, job.Inputs), jobs)
+	if r.registry, err = b.registry(ctx, job); err != nil {
+		return nil, err
+	}
+	r.connect()
+	return r, nil
 }
 
 // roomMounts returns what the programs of a build see: the tree of the runtime, the inputs, and the folders of the build.
@@ -240,7 +246,11 @@ func (r *room) run(ctx context.Context, q *runNative) *ranNative {
 	if err != nil {
 		return &ranNative{Error: protocol.AsError(err)}
 	}
-	p, err := sandbox.Start(ctx, r.launcher, &spec, &sandbox.Options{Stdin: s.inside[0], Stdout: s.inside[1], Stderr: s.inside[2], User: r.user})
+	options := &sandbox.Options{Stdin: s.inside[0], Stdout: s.inside[1], Stderr: s.inside[2], User: r.user}
+	spec.Env = r.environ(spec.Env)
+	disconnect := r.answer(ctx, options)
+	defer disconnect()
+	p, err := sandbox.Start(ctx, r.launcher, &spec, options)
 	s.started()
 	if err != nil {
 		s.close()

@@ -1,5 +1,6 @@
-# The Node runtime.
+# The Node runtime, and programs of npm packages.
 use ../base/fhs.nu
+use app.nu
 
 # npm as its registry has it: one archive, where Debian divides it into 335 packages.
 export def npm [] {
@@ -17,6 +18,48 @@ export def npm [] {
   }
 }
 
-export def main [--arch: string = "amd64"] {
-  fhs runtime node --groups [node] --add [(npm)] --arch $arch --description "The Node runtime, from Debian 13, with npm."
+export def main [
+  --arch: string = "amd64"
+  --packages: list<string> = []  # more Debian packages of the lock file, with what they need
+  --add: list<any> = []          # other packages, whose files go into the runtime
+] {
+  fhs runtime node --groups [node] --packages $packages --add [(npm) ...$add] --arch $arch --description "The Node runtime, from Debian 13, with npm."
+}
+
+# A program of an npm package. npm installs it and what it needs, as the recording answers.
+#
+#     node app {name: prettier, version: "3.6.2", recording: ./recording.nuon}
+#
+# Its fields, beside those of a derivation:
+#   recording     the file that nuka lock writes
+#   src           the project, with its package-lock.json; without it npm installs the release `name` `version`
+#   install       what npm installs, in place of the release, such as [http-server@14.1.1]
+#   npm           arguments of npm, such as [--ignore-scripts]
+#   system        Debian packages of the lock file that it needs beside the Node runtime
+#   build_system  those that only its build needs, such as [gcc make python3]
+export def app [spec: record] {
+  let recording = (fetch recording $spec.recording --ecosystem npm)
+  let runtime = (main --packages [...($spec.system? | default []) ...($spec.build_system? | default [])] --add (app pins $recording))
+  let install = ($spec.install? | default [$"($spec.name)@($spec.version)"])
+  let arguments = ($spec.npm? | default [])
+  let name = $spec.name
+  let from_source = $spec.src? != null
+  app package $spec $runtime $recording --leave [install npm] --build {|b|
+    if $from_source {
+      let to = $"($b.out)/lib/node_modules/($name)"
+      mkdir ($to | path dirname)
+      app project $b.src $to
+      cd $to
+      ^npm ci --omit=dev --no-audit --no-fund ...$arguments
+      let bin = (open --raw package.json | from json | get -o bin)
+      let commands = if ($bin | describe) == "string" { {$name: $bin} } else { $bin | default {} }
+      mkdir $"($b.out)/bin"
+      for c in ($commands | transpose name file) {
+        ^chmod a+x $c.file
+        symlink $"../lib/node_modules/($name)/($c.file | str replace --regex "^\\./" "")" $"($b.out)/bin/($c.name)"
+      }
+    } else {
+      ^npm install --global --prefix $b.out --no-audit --no-fund ...$arguments ...$install
+    }
+  }
 }

@@ -76,6 +76,8 @@ type Kind struct {
 	Examples []Example `json:"examples"`
 	// Local reports that the source is beside the package file and is read during evaluation.
 	Local bool `json:"-"`
+	// Recording reports that the local source is a recording of package ecosystem, which stands for the files that it names.
+	Recording bool `json:"-"`
 	// Unpacked returns the default of --unpack; nil means pir.UnpackArchive. Its argument has the fields of the origin, and the other
 	// arguments and flags of the command, as texts.
 	Unpacked func(Fields) pir.Unpack `json:"-"`

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+)
+
+// defaultCooldown is the age that a version must have before a new recording takes it. Malicious releases are mostly found within days.
+const defaultCooldown = 7 * 24 * time.Hour
+
+type recordOptions struct {
+	build    buildOptions
+	check    bool // write nothing
+	update   bool // although there is a recording
+	cooldown time.Duration
+	exempt   []string
+}
+
+// recordPackage records what the package manager of a package asks, and writes the recording. Then it builds the package from the recording.
+func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *recordOptions) error {
+	ctx := c.Context()
+	result, at, err := a.evalOpen(ctx, pkg, args)
+	if err != nil {
+		return err
+	}
+	before, err := readRecording(at)
+	if err != nil {
+		return err
+	}
+	if before != nil && !o.update && !o.check {
+		a.say("%s is there already; nuka lock --update records again", shorter(at))
+		return a.buildRecorded(ctx, pkg, args, o)
+	}
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close() // the node keeps what was recorded as long as the connection lasts
+	recorded, err := a.record(ctx, client, result, o)
+	if err != nil {
+		return err
+	}
+	after, err := ecosystem.Decode([]byte(recorded.Text))
+	if err != nil {
+		return err
+	}
+	for _, p := range recorded.Problems {
+		a.say("%s", printable(p))
+	}
+	changes := ecosystem.Changes(before, after)
+	if err := a.showRecorded(at, changes, after, len(recorded.Text)); err != nil {
+		return err
+	}
+	if o.check {
+		if len(changes) > 0 {
+			return exitError(exitCodes[protocol.Differs])
+		}
+		return nil
+	}
+	if before != nil && len(changes) > 0 {
+		if err := a.confirm(c, fmt.Sprintf("%s is replaced, with %s", shorter(at), counted(len(changes), "change"))); err != nil {
+			return err
+		}
+	}
+	if err := writeShared(at, nil, []byte(recorded.Text)); err != nil {
+		return err
+	}
+	return a.buildRecorded(ctx, pkg, args, o)
+}
+
+// buildRecorded builds a package from its recording.
+func (a *app) buildRecorded(ctx context.Context, pkg string, args []string, o *recordOptions) error {
+	client, realized, err := a.build(ctx, pkg, args, &o.build)
+	if err != nil {
+		return fmt.Errorf("build from the recording: %w", err)
+	}
+	defer client.Close()
+	if !a.json {
+		for _, out := range realized.Outputs {
+			fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+		}
+	}
+	return nil
+}
+
+// evalOpen evaluates a package with its own recording open, and returns where the recording is to be.
+func (a *app) evalOpen(ctx context.Context, pkg string, args []string) (*nu.Result, string, error) {
+	var own string // "": all are open
+	for {
+		results, err := a.evalEach(ctx, []asked{{pkg: pkg, args: args, set: a.set, record: func(at string) bool { return own == "" || at == own }}})
+		if err != nil {
+			return nil, "", err
+		}
+		r := results[0]
+		root, err := rootPIR(r)
+		if err != nil {
+			return nil, "", err
+		}
+		i := slices.IndexFunc(r.Opened, func(in nu.PathInput) bool { return in.PID == root.Recording })
+		if root.Recording == (pir.PID{}) || i < 0 {
+			return nil, "", protocol.Errorf(protocol.Invalid, "lock: %s has no recording, so there is nothing to lock", pkg).
+				WithHint("nuka lock DIR refreshes the lock files of Debian packages; a package of a language has the field recording")
+		}
+		if len(r.Opened) > 1 && own == "" { // those of packages that it uses stay as they are
+			own = r.Opened[i].Virtual
+			continue
+		}
+		if r.Opened[i].Host == "" {
+			return nil, "", protocol.Errorf(protocol.Invalid, "lock: the package set is part of nuka, and cannot be changed").
+				WithHint("copy the package file into a folder of your own, or name a folder with the set: --packages DIR")
+		}
+		return r, r.Opened[i].Host, nil
+	}
+}
+
+// record has the node record.
+func (a *app) record(ctx context.Context, client *control.Client, result *nu.Result, o *recordOptions) (*protocol.Recorded, error) {
+	if err := a.upload(ctx, client, result); err != nil {
+		return nil, err
+	}
+	realize, packages := a.realizeArgs(result)
+	call := protocol.RecordArgs{RealizeArgs: *realize, Cooldown: o.cooldown, Exempt: o.exempt}
+	call.KeepFailed, call.Jobs, call.Cores = o.build.keepFailed, o.build.jobs, o.build.cores
+	var err error
+	if call.Registries, err = a.allRegistries(); err != nil {
+		return nil, err
+	}
+	progress := newProgress(a.terminal, o.build.verbose)
+	var recorded protocol.Recorded
+	err = client.Call(ctx, protocol.OpRecord, call, &recorded, &control.CallOptions{Event: progress.event, Data: packages})
+	progress.close()
+	if err != nil {
+		return nil, positioned(err, progress.failed, result)
+	}
+	return &recorded, nil
+}
+
+// readRecording reads a recording; nil: there is none, or none that can be read, which a new one replaces.
+func readRecording(at string) (*ecosystem.Recording, error) {
+	text, err := os.ReadFile(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := ecosystem.Decode(text)
+	if err != nil {
+		return nil, nil //nolint:nilerr // the new one replaces it
+	}
+	return r, nil
+}
+
+// recordReport is the JSON form of what a recording changed.
+type recordReport struct {
+	File    string             `json:"file"`
+	Files   int                `json:"files"`
+	Bytes   int                `json:"bytes"` // of the recording
+	Changes []ecosystem.Change `json:"changes"`
+}
+
+// showRecorded prints what a new recording changes.
+func (a *app) showRecorded(at string, changes []ecosystem.Change, after *ecosystem.Recording, size int) error {
+	r := recordReport{shorter(at), len(after.Files()), size, append([]ecosystem.Change{}, changes...)}
+	if a.json {
+		return a.terminal.json(r)
+	}
+	fmt.Fprintf(a.out, "%s: %s, %d changed\n", printable(r.File), counted(r.Files, "file"), len(r.Changes))
+	for _, c := range r.Changes {
+		fmt.Fprintln(a.out, printable(c.String()))
+	}
+	return nil
+}

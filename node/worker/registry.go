@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/node/realize"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/sandbox"
+)
+
+// registry returns what answers the package manager of a build: the recorder of a build that records, or the build's recording; nil if it has none.
+func (b *Builder) registry(ctx context.Context, job *realize.Job) (*realize.Registry, error) {
+	switch {
+	case job.Record != nil:
+		return job.Record, nil
+	case job.PIR.Recording.IsZero():
+		return nil, nil
+	}
+	at, err := b.Store.Lookup(ctx, job.Recording, ecosystem.RecordingFile)
+	if err != nil { // it is an open one: a file
+		return nil, protocol.Errorf(protocol.Invalid, "the build has no recording of what its package manager asks").WithHint("record it: nuka lock")
+	}
+	text, err := b.readAll(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	recording, err := ecosystem.Decode(text)
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "the recording: %w", err)
+	}
+	return replay(recording, func(h pir.Hash) (io.ReadSeekCloser, error) {
+		kept, err := b.Store.Lookup(ctx, job.Recording, h.String())
+		if err != nil {
+			return nil, cas.Coded(err)
+		}
+		f, err := b.Store.OpenFile(ctx, kept.CID)
+		return f, cas.Coded(err)
+	})
+}
+
+// readAll reads a recording.
+func (b *Builder) readAll(ctx context.Context, at cas.Entry) ([]byte, error) {
+	if at.Size > ecosystem.MaxRecording {
+		return nil, protocol.Errorf(protocol.Invalid, "the recording has more than %d bytes", ecosystem.MaxRecording)
+	}
+	f, err := b.Store.OpenFile(ctx, at.CID)
+	if err != nil {
+		return nil, cas.Coded(err)
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// connect puts the files of the registry's setup into the room.
+func (r *room) connect() {
+	if r.registry == nil {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.registry.Setup.Files)) {
+		r.spec.Mounts = append(r.spec.Mounts, sandbox.Mount{
+			Kind: sandbox.File, Content: []byte(r.registry.Setup.Files[name]), Target: path.Join(ecosystem.SetupDir, name),
+		})
+	}
+	r.spec.Listen = ecosystem.Port
+}
+
+// environ returns an environment with the variables of the registry's setup, which those of the build go before.
+func (r *room) environ(env []string) []string {
+	if r.registry == nil {
+		return env
+	}
+	has := map[string]bool{}
+	for _, pair := range env {
+		name, _, _ := strings.Cut(pair, "=")
+		has[name] = true
+	}
+	env = slices.Clone(env)
+	for _, name := range slices.Sorted(maps.Keys(r.registry.Setup.Env)) {
+		if !has[name] {
+			env = append(env, name+"="+r.registry.Setup.Env[name])
+		}
+	}
+	return env
+}
+
+// answer lets the registry answer in the network of a program. It ends when disconnect is called.
+func (r *room) answer(ctx context.Context, options *sandbox.Options) (disconnect func()) {
+	if r.registry == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	options.Listening = func(f *os.File) {
+		defer f.Close()
+		l, err := net.FileListener(f)
+		if err != nil {
+			r.end(err)
+			return
+		}
+		serving.Go(func() {
+			if err := ecosystem.Serve(ctx, l, r.registry); err != nil {
+				r.end(err)
+			}
+		})
+	}
+	return func() {
+		cancel()
+		serving.Wait()
+	}
+}
+
+func replay(r *ecosystem.Recording, open func(pir.Hash) (io.ReadSeekCloser, error)) (*realize.Registry, error) {
+	return nil, nil
+}
