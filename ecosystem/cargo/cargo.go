@@ -33,7 +33,7 @@ const (
 	Home = "/tmp/nuka-cargo"
 )
 
-// Adapter implements ecosystem.Adapter, and the method Locked.
+// Adapter implements ecosystem.Adapter and ecosystem.Locker.
 //
 // The address of a crate's file is in the registry's config.json, and not in its index. So the files of Read have no Request: the one that Describe returns for
 // the request of a client has the same Package, Version and Name.

@@ -62,9 +62,9 @@ func lines(r ecosystem.Request, body []byte, do func(text []byte, f *ecosystem.F
 }
 
 // Read implements ecosystem.Adapter. The files have no Request; see Adapter.
-func (Adapter) Read(r ecosystem.Request, base, _ string, body []byte, _ func(string) ecosystem.Request) (files []ecosystem.File, err error) {
+func (Adapter) Read(r ecosystem.Request, _, _ string, body []byte, request func(string) ecosystem.Request) (files []ecosystem.File, err error) {
 	if asked(r) == "" {
-		_, err := parseConfig(base, body)
+		_, err := parseConfig(body, request)
 		return nil, err
 	}
 	err = lines(r, body, func(_ []byte, f *ecosystem.File) { files = append(files, *f) })
@@ -72,9 +72,9 @@ func (Adapter) Read(r ecosystem.Request, base, _ string, body []byte, _ func(str
 }
 
 // Change implements ecosystem.Adapter. Lines stay as they are: cargo reads all of them.
-func (Adapter) Change(r ecosystem.Request, base, _ string, body []byte, _ func(string) ecosystem.Request, e *ecosystem.Edit) (out []byte, dropped int, err error) {
+func (Adapter) Change(r ecosystem.Request, _, _ string, body []byte, request func(string) ecosystem.Request, e *ecosystem.Edit) (out []byte, dropped int, err error) {
 	if asked(r) == "" {
-		out, err := changeConfig(base, body, e)
+		out, err := changeConfig(body, request, e)
 		return out, 0, err
 	}
 	err = lines(r, body, func(text []byte, f *ecosystem.File) {
@@ -94,7 +94,7 @@ type config struct {
 	api    string // "" is none
 }
 
-func parseConfig(base string, body []byte) (*config, error) {
+func parseConfig(body []byte, request func(string) ecosystem.Request) (*config, error) {
 	c := &config{}
 	if err := json.Unmarshal(body, &c.record); err != nil {
 		return nil, invalid("config.json", "%v", err)
@@ -113,8 +113,8 @@ func parseConfig(base string, body []byte) (*config, error) {
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(address, "?#") {
 			return nil, invalid("config.json", "%s: %.200q is no address", field, address)
 		}
-		if at, err := url.Parse(base); err == nil && at.Scheme == "https" && u.Scheme == "http" {
-			return nil, invalid("config.json", "%s: it leads from https to http", field)
+		if request(head).Alias == "" {
+			return nil, invalid("config.json", "%s: %.200q is no address that may be asked", field, address)
 		}
 	}
 	return c, nil
@@ -134,8 +134,8 @@ func head(template string) (head, tail string) {
 }
 
 // changeConfig changes the addresses in config.json. A registry that wants credentials gets them from the proxy, so cargo need not know any.
-func changeConfig(base string, body []byte, e *ecosystem.Edit) ([]byte, error) {
-	c, err := parseConfig(base, body)
+func changeConfig(body []byte, request func(string) ecosystem.Request, e *ecosystem.Edit) ([]byte, error) {
+	c, err := parseConfig(body, request)
 	if err != nil || e.Address == nil {
 		return body, err
 	}
@@ -159,8 +159,7 @@ func text(s string) json.RawMessage {
 	return raw
 }
 
-// Locked returns the files that Cargo.lock names, with their checksums, in its order. It returns nothing for files of another name, and leaves out
-// what is of no registry. The files have no Request; see Adapter.
+// Locked implements ecosystem.Locker, for Cargo.lock. It leaves out what is of no registry. The files have no Request; see Adapter.
 func (Adapter) Locked(file string, content []byte, _ func(string) ecosystem.Request) ([]ecosystem.File, error) {
 	if path.Base(file) != "Cargo.lock" {
 		return nil, nil

@@ -27,7 +27,7 @@ const Kind = "go"
 // Cache is the module cache in a sandbox. It is empty at first: what a warm cache answers would be missing in the recording.
 const Cache = "/tmp/nuka-go"
 
-// Adapter implements ecosystem.Adapter, ecosystem.Dater, and the method Locked.
+// Adapter implements ecosystem.Adapter, ecosystem.Dater and ecosystem.Locker.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.

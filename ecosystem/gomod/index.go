@@ -172,9 +172,9 @@ func sums(alias string, lines []byte) (files []ecosystem.File, err error) {
 	return files, scan.Err()
 }
 
-// Locked returns the files that go.sum names, with their hashes, in its order: pir.H1 of a zip is of the files in it, and of a .mod of the one file go.mod.
-// Their requests have no alias, because go.sum does not say which proxy has a module: the file that Describe returns for a client's request has the same
-// Package, Version and Name. Locked returns nothing for files of another name.
+// Locked implements ecosystem.Locker, for go.sum and go.work.sum. pir.H1 of a zip is of the files in it, and of a .mod of the one file go.mod.
+// The requests have no alias, because go.sum does not say which proxy has a module: the file that Describe returns for a client's request has the same
+// Package, Version and Name.
 func (Adapter) Locked(file string, content []byte, _ func(url string) ecosystem.Request) ([]ecosystem.File, error) {
 	if name := path.Base(file); name != "go.sum" && name != "go.work.sum" {
 		return nil, nil

@@ -4,7 +4,7 @@
 // the global settings. Setup uses both. In it a mirror stands for all repositories, also those that a POM names; with DoorProxy a POM's repositories are
 // asked at their own addresses.
 //
-// POMs, jars and modules have a hash beside them (.sha1), see Sidecar. Indexes (maven-metadata.xml) have one, too, which does not fit after a Change: Maven
+// POMs, jars and modules have a hash beside them (.sha1), see Proof. Indexes (maven-metadata.xml) have one, too, which does not fit after a Change: Maven
 // warns about that, or about its absence, and goes on. The release of a version is the time at which its POM was last changed, if the server says it.
 package maven
 
@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -37,7 +38,7 @@ const (
 	index = "maven-metadata.xml"
 )
 
-// Adapter implements ecosystem.Adapter, ecosystem.Dater, and the method Sidecar.
+// Adapter implements ecosystem.Adapter, ecosystem.Dater and ecosystem.Prover.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.
@@ -220,21 +221,20 @@ func (a Adapter) Describe(r ecosystem.Request) *ecosystem.File {
 	return f
 }
 
-// Sidecar returns the question about the hash of a file, and reads its answer: ALGORITHM:HEX as in File.Weak, "" for none. Some repositories compute other
-// hashes than SHA-1 when they are asked, which takes long, so this is the only one. ok is false for what is no file of a version.
-func (a Adapter) Sidecar(r ecosystem.Request) (question ecosystem.Request, read func([]byte) string, ok bool) {
+// Proof implements ecosystem.Prover. The hash is SHA-1: some repositories compute others when they are asked, which takes long.
+func (a Adapter) Proof(r ecosystem.Request) (question ecosystem.Request, read func([]byte) (pir.Hash, string), ok bool) {
 	if a.Classify(r) != ecosystem.Artefact {
 		return r, nil, false
 	}
 	r.Path += ".sha1"
-	return r, func(body []byte) string {
+	return r, func(body []byte) (none pir.Hash, weak string) {
 		// The hash alone, or as sha1sum writes it. Old tools wrote "SHA1(file)= HASH".
 		for word := range strings.FieldsSeq(string(body[:min(len(body), 1024)])) {
 			if raw, err := hex.DecodeString(word); err == nil && len(raw) == 20 {
-				return "sha1:" + strings.ToLower(word)
+				return none, "sha1:" + strings.ToLower(word)
 			}
 		}
-		return ""
+		return none, ""
 	}, true
 }
 

@@ -12,8 +12,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Locked returns the files that a lock file of npm names, with the hashes that it promises, sorted by their places in it; request maps addresses. It knows
-// package-lock.json and npm-shrinkwrap.json of lockfileVersion 2 and 3 by their name, and returns nothing for other files.
+// Locked implements ecosystem.Locker, for package-lock.json and npm-shrinkwrap.json of lockfileVersion 2 and 3. The files are sorted by their places in it.
 // A package without an address, such as a folder of the project, is left out.
 func (a Adapter) Locked(file string, content []byte, request func(url string) ecosystem.Request) ([]ecosystem.File, error) {
 	if name := path.Base(file); name != "package-lock.json" && name != "npm-shrinkwrap.json" {
@@ -48,8 +47,8 @@ func (a Adapter) Locked(file string, content []byte, request func(url string) ec
 	return out, nil
 }
 
-// Named returns the versions of other packages that kept versions of an index name exactly in their dependencies. A recording must go on naming them: a client
-// reads the index of an optional package for another platform, but never asks for its file. Files have Package and Version only.
+// Named implements ecosystem.Namer. A client reads the index of an optional package for another platform, but never asks for its file. Most packages name
+// such a version exactly; if they name a range, the index has no version that is asked for, and Recorder keeps it whole.
 func (Adapter) Named(r ecosystem.Request, base string, body []byte, request func(string) ecosystem.Request, keep func(*ecosystem.File) bool) ([]ecosystem.File, error) {
 	p, err := parse(r, base, body, request)
 	if err != nil {

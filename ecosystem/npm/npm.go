@@ -30,7 +30,7 @@ const Cache = "/tmp/nuka-npm"
 // Config is the file below SetupDir that npm and pnpm read in place of the user's npmrc file.
 const Config = "npmrc"
 
-// Adapter implements ecosystem.Adapter, ecosystem.Dater, and the method Locked.
+// Adapter implements ecosystem.Adapter, ecosystem.Dater, ecosystem.Locker and ecosystem.Namer.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.
@@ -165,13 +165,14 @@ func asked(r ecosystem.Request) (name, version string) {
 	return parts[0], version
 }
 
-// Date implements ecosystem.Dater, for files that a client asks for by its lock file, without their index. The answer is the record of the package.
+// Date implements ecosystem.Dater, for files that a client asks for by its lock file, without their index, and for records of one version. The answer is
+// the record of the package. If r asks for that itself and it tells no times, there is no other question.
 func (a Adapter) Date(r ecosystem.Request, version string) (ecosystem.Request, func(http.Header, []byte) time.Time, bool) {
 	name := ""
 	if f := a.Describe(r); f != nil {
 		name = f.Package
-	} else if a.Classify(r) == ecosystem.Index {
-		name, _ = asked(r)
+	} else if of, one := asked(r); one != "" && a.Classify(r) == ecosystem.Index {
+		name = of
 	}
 	if !isName(name) {
 		return ecosystem.Request{}, nil, false
