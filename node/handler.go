@@ -31,6 +31,7 @@ import (
 type handler struct {
 	store     *cas.Store
 	realizer  *realize.Realizer
+	fetcher   *source.Fetcher
 	home      protocol.Home
 	version   string
 	key       protocol.Key

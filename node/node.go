@@ -214,6 +214,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 		Unpack:  (&worker.Unpacker{Log: h.log, Users: users}).Unpack,
 		Log:     h.log,
 	}
+	h.fetcher = source.New(&fetcher)
 	offline := fetcher
 	offline.Offline = true
 	// Workers of earlier versions could write machine code there, so nothing executes it.
@@ -233,7 +234,7 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 			Users:   users,
 			Natives: worker.Natives{Show: h.showInputs},
 		},
-		Fetcher: source.New(&fetcher),
+		Fetcher: h.fetcher,
 		Offline: source.New(&offline),
 		Peers:   h.swarms,
 		Policy:  h.policy.Get,

@@ -45,6 +45,7 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	out := &protocol.Program{
 		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"}, Mounts: make([]protocol.Mount, len(inputs)),
 	}
+	out.Runtime, _ = p.RunsIn()
 	for i, in := range inputs {
 		root, err := h.store.Lookup(ctx, in.CID, "")
 		if err != nil {

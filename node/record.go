@@ -38,7 +38,7 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 	err = h.realizer.Record(ctx, &realize.Request{
 		Registries: registries, Lease: lease, Wanted: a.Wanted, Packages: a.Packages, Local: r.Local, Event: r.Event,
 		Jobs: a.Jobs, Cores: a.Cores, KeepFailed: a.KeepFailed,
-	}, &realize.Registry{Handler: setting.recorder, Setup: setting.setup})
+	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup})
 	problems := setting.recorder.Problems()
 	if err != nil {
 		e := protocol.AsError(err)
@@ -51,7 +51,7 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 	if err != nil {
 		return nil, err
 	}
-	recording.Setup = setting.setup
+	recording.Setup = setting.session.Recorded
 	text, err := recording.Encode()
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 // A recordSetting is what one recording needs.
 type recordSetting struct {
 	recorder *ecosystem.Recorder
-	setup    ecosystem.Setup
+	session  *adapters.Session
 	files    *storeFiles
 }
 
@@ -106,7 +106,12 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 		files.close()
 		return nil, err
 	}
-	return &recordSetting{recorder, adapters.Setup(adapter, door, upstreams, recorder), files}, nil
+	session, err := adapters.Record(adapter, door, upstreams, recorder)
+	if err != nil {
+		files.close()
+		return nil, err
+	}
+	return &recordSetting{recorder, session, files}, nil
 }
 
 // openRecording finds what the wanted build is to record.

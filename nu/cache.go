@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/internal/digest"
 	"github.com/MordragT/nuka/nu/statcache"
@@ -26,7 +27,7 @@ var ownSources embed.FS
 // and entries may have another format. It is computed from the sources, so nobody needs to update it. TestCodeVersion lists the packages that
 // an evaluation runs.
 var codeVersion = sync.OnceValue(func() string {
-	return digest.Sources(ownSources) + " " + pir.SourcesDigest() + " " + EngineDigest()
+	return digest.Sources(ownSources) + " " + pir.SourcesDigest() + " " + ecosystem.SourcesDigest() + " " + EngineDigest()
 })
 
 // maxEntry bounds the size of an entry that is read back.

@@ -13,7 +13,7 @@ import (
 // TestCodeVersion checks that the cache key covers all code that an evaluation runs.
 func TestCodeVersion(t *testing.T) {
 	covered := map[string]string{
-		"nu": "", "nu/gitignore": "", "nu/statcache": "", "pir": "", "pir/cid": "", "pir/nuon": "", // codeVersion
+		"nu": "", "nu/gitignore": "", "nu/statcache": "", "ecosystem": "", "pir": "", "pir/cid": "", "pir/nuon": "", // codeVersion
 		"source/kind": "", // kind.Table.Version
 		"wasmrt":      "the engine sees a fixed clock, fixed random numbers and no file: that is what its tests hold",
 	}

@@ -70,13 +70,16 @@ func TestPackagesPage(t *testing.T) {
 	t.Run("commands", func(t *testing.T) { checkCommands(t, string(page), shown.String()) })
 }
 
+// emptyRecording is a recording of a client that asked nothing.
+var emptyRecording = []byte("{\"answers\":[\n],\"door\":\"registry\",\"ecosystem\":\"pip\",\"recording\":1}\n")
+
 // evalPage evaluates a package file whose first line is its name.
 func evalPage(t *testing.T, text string) {
 	name, _, ok := strings.Cut(strings.TrimPrefix(text, "# "), ".nu:")
 	if !ok {
 		t.Fatalf("the first line does not tell the file's name:\n%s", text)
 	}
-	work := fstest.MapFS{name + ".nu": {Data: []byte(text)}, "src/main.c": {Data: []byte("int main() {}\n")}}
+	work := fstest.MapFS{name + ".nu": {Data: []byte(text)}, "src/main.c": {Data: []byte("int main() {}\n")}, "recording.nuon": {Data: emptyRecording}}
 	sets := []Mount{{Path: "/packages", FS: os.DirFS("../packages"), Library: true}, {Path: "/work", FS: work, Host: "."}}
 	if _, err := testEngine(t, nil).Eval(t.Context(), &Request{Sets: sets, File: "/work/" + name + ".nu"}); err != nil {
 		t.Error(err)

@@ -39,7 +39,7 @@ func (s *session) fetchRecording(ctx context.Context, name string, args nuon.Rec
 	}
 	recording, err := ecosystem.Decode(text)
 	if err != nil {
-		return nil, wrong("record it again: nuka lock", "%v", err)
+		return nil, wrong("", "%v", err)
 	}
 	env := &pir.PIR{Kind: pir.Env, Name: ecosystem.Name, Layout: pir.LayoutFiles1, Packages: map[string]pir.PID{ecosystem.RecordingFile: self}}
 	for _, kept := range recording.Files() {

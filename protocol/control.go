@@ -266,6 +266,8 @@ type Program struct {
 	Path    []string `json:"path"`    // folders inside the guest in which programs are looked up
 	Mounts  []Mount  `json:"mounts"`
 	Folders []Folder `json:"folders,omitempty"` // the folders on the path to the program, unless they are large
+	// Runtime is the environment in which the program runs, in a sandbox; zero: it runs by itself.
+	Runtime pir.PID `json:"runtime,omitzero"`
 }
 
 // A Mount is a tree and the path at which a program sees it.

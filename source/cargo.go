@@ -44,6 +44,7 @@ func crateKind() Kind {
 		Find: func(f *Fetcher, ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
 			return f.resolveCrate(ctx, o, want, regs)
 		},
+		Upstreams: (*Fetcher).crateUpstreams,
 	}
 }
 
@@ -206,11 +207,18 @@ type crateLine struct {
 	Cksum string
 }
 
+// crateSetting is the hint if there is no registry.
+const crateSetting = "install cargo, or replace the source crates-io with a sparse registry in ~/.cargo/config.toml"
+
+func cargoProblem(c *CargoConfig) error {
+	return protocol.Errorf(protocol.Unavailable, "cargo's configuration: %s", c.Problem).
+		WithHint("nuka takes crates from sparse registries: write one, sparse+https://…, in cargo's configuration")
+}
+
 func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, regs *Registries) ([]place, error) {
 	c := configOf[CargoConfig](regs, "cargo")
 	if c.Problem != "" {
-		return nil, protocol.Errorf(protocol.Unavailable, "cargo's configuration: %s", c.Problem).
-			WithHint("nuka takes crates from sparse registries: write one, sparse+https://…, in cargo's configuration")
+		return nil, cargoProblem(c)
 	}
 	checksum := ""
 	if want.Algorithm == pir.SHA256 {
@@ -231,7 +239,7 @@ func (f *Fetcher) resolveCrate(ctx context.Context, o Origin, want pir.Hash, reg
 			return nil, err
 		}
 	} else if contents = f.crateConfigs(ctx, c, o.Name, o.Version); len(contents) == 0 {
-		return nil, noRegistry("crate", "install cargo, or replace the source crates-io with a sparse registry in ~/.cargo/config.toml")
+		return nil, noRegistry("crate", crateSetting)
 	}
 	var at []place
 	for _, content := range contents {

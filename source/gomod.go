@@ -38,6 +38,7 @@ func goKind() Kind {
 		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
 			return f.resolveGo(ctx, o, regs)
 		},
+		Upstreams: (*Fetcher).goUpstreams,
 	}
 }
 

@@ -29,6 +29,9 @@ type Kind struct {
 	// If it is nil, one file is always enough.
 	Fetch func(f *Fetcher, ctx context.Context, o Origin, r *Request) (bool, error)
 
+	// Upstreams returns the registries that the client is configured for; nil means that no proxy can stand for them.
+	Upstreams func(f *Fetcher, ctx context.Context, regs *Registries) ([]Upstream, error)
+
 	// Config reads the configuration of the registry's client; if it is nil, there is none.
 	Config *ConfigKind
 	// Netrc enables the logins of the user's netrc file.
@@ -44,7 +47,7 @@ type Kind struct {
 
 // Kinds returns the kinds of sources, in the order of help and documentation. The caller must not change them.
 func Kinds() []Kind {
-	return []Kind{urlKind(), gitKind(), pathKind(), recordingKind(), npmKind(), pypiKind(), crateKind(), goKind(), debKind(), debsrcKind()}
+	return []Kind{urlKind(), gitKind(), pathKind(), recordingKind(), npmKind(), pypiKind(), crateKind(), goKind(), mavenKind(), debKind(), debsrcKind()}
 }
 
 // find returns the kind with a name, or nil.

@@ -41,6 +41,7 @@ func npmKind() Kind {
 		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
 			return f.resolveNPM(ctx, o, regs)
 		},
+		Upstreams: (*Fetcher).npmUpstreams,
 	}
 }
 
@@ -219,18 +220,27 @@ type packument struct {
 	Versions map[string]npmRecord
 }
 
+// npmBase returns the registry of a scope, or that of npm itself if no setting names one.
+func (f *Fetcher) npmBase(ctx context.Context, n *NPMConfig, scope string) (string, error) {
+	base := n.base(scope)
+	if base == "" {
+		base = strings.TrimRight(f.o.Client.ask(ctx, "npm", "config", "get", "registry"), "/")
+	}
+	if !strings.HasPrefix(base, "http") {
+		return "", noRegistry("npm", `install npm, or write "registry=<address>" in ~/.npmrc, or set NPM_CONFIG_REGISTRY`)
+	}
+	return base, nil
+}
+
 func (f *Fetcher) resolveNPM(ctx context.Context, o Origin, regs *Registries) ([]place, error) {
 	scope := ""
 	if strings.HasPrefix(o.Name, "@") {
 		scope, _, _ = strings.Cut(o.Name, "/")
 	}
 	n := configOf[NPMConfig](regs, "npm")
-	base := n.base(scope)
-	if base == "" {
-		base = strings.TrimRight(f.o.Client.ask(ctx, "npm", "config", "get", "registry"), "/")
-	}
-	if !strings.HasPrefix(base, "http") {
-		return nil, noRegistry("npm", `install npm, or write "registry=<address>" in ~/.npmrc, or set NPM_CONFIG_REGISTRY`)
+	base, err := f.npmBase(ctx, n, scope)
+	if err != nil {
+		return nil, err
 	}
 	header, err := n.header(base + "/")
 	if err != nil {

@@ -26,13 +26,19 @@ func pypiKind() Kind {
 		Kind: kind.Kind{
 			Name: string(PyPI), About: "A file of a release on the Python package index.", More: kind.Downloaded,
 			Args:     kind.Release("The project."),
-			Flags:    kind.Archive(kind.Param{Name: "file", Type: kind.String, About: "Which file of the release: a pattern such as *.tar.gz."}),
+			Flags:    kind.Archive(kind.Param{Name: "file", Type: kind.String, About: "Which file of the release: a pattern such as *.tar.gz. With .metadata at its end, the metadata of that wheel."}),
 			Examples: []kind.Example{{Text: "fetch pypi six 1.17.0 --file *.tar.gz --hash sha256-aaaa", About: "The source of a release."}},
 			Stripped: func(fields kind.Fields) int {
-				if strings.HasSuffix(fields["file"], ".whl") { // a wheel has no top folder
+				if strings.HasSuffix(fields["file"], ".whl") || strings.HasSuffix(fields["file"], metadata) { // a wheel has no top folder
 					return 0
 				}
 				return 1
+			},
+			Unpacked: func(fields kind.Fields) pir.Unpack {
+				if strings.HasSuffix(fields["file"], metadata) {
+					return pir.UnpackFile
+				}
+				return pir.UnpackArchive
 			},
 		},
 		Digests: []pir.HashAlgorithm{pir.SHA256},
@@ -47,6 +53,7 @@ func pypiKind() Kind {
 		Find: func(f *Fetcher, ctx context.Context, o Origin, _ pir.Hash, regs *Registries) ([]place, error) {
 			return f.resolvePyPI(ctx, o, regs)
 		},
+		Upstreams: (*Fetcher).pypiUpstreams,
 	}
 }
 
@@ -252,6 +259,9 @@ func pyTargets(body []byte, at *url.URL) (out []pyTarget) {
 	}
 }
 
+// metadata is the ending of the file with the metadata of a wheel, beside the wheel on the index (PEP 658).
+const metadata = ".metadata"
+
 // pickPyPI picks the file that an origin selects.
 func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 	var of []pyLink
@@ -264,9 +274,13 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 		return nil, noPyVersion(o, links)
 	}
 	var found []pyLink
+	wheel, isMetadata := strings.CutSuffix(o.Flags["file"], metadata)
 	if o.Flags["file"] != "" {
 		for _, l := range of {
-			if ok, err := path.Match(o.Flags["file"], l.name); err == nil && ok {
+			if ok, err := path.Match(wheel, l.name); err == nil && ok {
+				if isMetadata {
+					l.place.url += metadata
+				}
 				found = append(found, l)
 			}
 		}

@@ -19,7 +19,7 @@ func recordingKind() Kind {
 			Examples: []kind.Example{{Text: "fetch recording ./recording.nuon --ecosystem pip", About: "The recording beside the package file."}},
 		},
 		Doc: "It is the value of the field `recording` of a native build ([languages.md](languages.md)). Evaluation reads the recording; each file that it names is a `fetch` of its own,\n" +
-			"with its BLAKE3 hash, from the store, from other nodes, or from the registry.",
+			"with its BLAKE3 hash, from the store, from other nodes, or from the registry.\n\n```nu eval\nfetch recording ./recording.nuon --ecosystem pip\n```",
 		Finds: "on this machine, relative to the package file",
 		Check: func(Origin) error { return nil },
 		Show:  func(Origin) string { return "a recording" },

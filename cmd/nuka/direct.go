@@ -22,8 +22,8 @@ func (a *app) runNativeProgram(ctx context.Context, trees *nodeTrees, program *p
 	if err != nil {
 		return err
 	}
-	if runtime, ok := n.described.RunsIn(); ok {
-		return a.runForeign(ctx, n, runtime, args, o)
+	if !program.Runtime.IsZero() {
+		return a.runForeign(ctx, n, program.Runtime, args, o)
 	}
 	at := filepath.Join(n.folder, n.id.String(), filepath.FromSlash(n.inside))
 	if err := checkSafety(at, n.described); err != nil {

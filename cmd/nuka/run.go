@@ -89,6 +89,9 @@ func askProgram(ctx context.Context, client *control.Client, asked protocol.Prog
 
 // exec runs a program in this process. The program sees only the trees, mounts and environment that exec passes to it.
 func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTrees, args []string, o *runOptions) error {
+	if !program.Runtime.IsZero() {
+		return a.runNativeProgram(ctx, trees, program, args, o)
+	}
 	temp, err := os.MkdirTemp("", "nuka-run-")
 	if err != nil {
 		return err

@@ -4,18 +4,24 @@ package adapters
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/MordragT/nuka/ecosystem"
-	"github.com/MordragT/nuka/ecosystem/pip"
+	"github.com/MordragT/nuka/ecosystem/cargo"
+	"github.com/MordragT/nuka/ecosystem/gomod"
+	"github.com/MordragT/nuka/ecosystem/maven"
+	"github.com/MordragT/nuka/ecosystem/npm"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 )
 
 // All returns the adapters.
 func All() []ecosystem.Adapter {
-	return []ecosystem.Adapter{pip.Adapter{}}
+	return []ecosystem.Adapter{npm.Adapter{}, cargo.Adapter{}, gomod.Adapter{}, maven.Adapter{}}
 }
 
 // Named returns the adapter of an ecosystem.
@@ -64,7 +70,48 @@ func Upstreams(ctx context.Context, f *source.Fetcher, a ecosystem.Adapter, r *s
 	return out, nil
 }
 
-// Setup returns what points the clients of an adapter at a proxy at ecosystem.Base.
-func Setup(a ecosystem.Adapter, door ecosystem.Door, upstreams []ecosystem.Upstream) ecosystem.Setup {
-	return a.Setup(door, ecosystem.Base, upstreams)
+// A Session is one use of a recorder by clients: its door, and what points the clients at it.
+type Session struct {
+	Handler http.Handler
+	// Setup is that of the clients of this session, Recorded that of the recording: its clients find no registry behind the proxy.
+	Setup, Recorded ecosystem.Setup
+}
+
+// Record returns the session of a recorder.
+func Record(a ecosystem.Adapter, door ecosystem.Door, upstreams []ecosystem.Upstream, r *ecosystem.Recorder) (*Session, error) {
+	gone := slices.Clone(upstreams)
+	for i := range gone {
+		gone[i].URL, gone[i].Header = "", nil
+	}
+	s := &Session{Handler: r, Setup: a.Setup(door, ecosystem.Base, upstreams), Recorded: a.Setup(door, ecosystem.Base, gone)}
+	return s, s.open(door, r)
+}
+
+// Replay returns the session of a recording, whose setup needs no adapter. open opens a file by its B3 hash.
+func Replay(recording *ecosystem.Recording, open func(pir.Hash) (io.ReadSeekCloser, error)) (*Session, error) {
+	a, err := Named(recording.Ecosystem)
+	if err != nil {
+		return nil, err
+	}
+	r, err := ecosystem.NewReplayer(recording, &ecosystem.ReplayOptions{Adapter: a, Open: open})
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{Handler: r, Setup: recording.Setup}
+	return s, s.open(recording.Door, r)
+}
+
+// open puts the proxy with its own authority before a handler, where the door is the proxy's.
+func (s *Session) open(door ecosystem.Door, h ecosystem.Handler) error {
+	if door != ecosystem.DoorProxy {
+		return nil
+	}
+	authority, err := ecosystem.NewAuthority()
+	if err != nil {
+		return err
+	}
+	s.Handler = ecosystem.NewProxy(h, authority)
+	at := ecosystem.SetupDir + "/" + ecosystem.CAFile
+	s.Setup.Join(ecosystem.Setup{Env: ecosystem.SetupProxy(ecosystem.Base, at), Files: map[string]string{ecosystem.CAFile: string(authority.PEM())}})
+	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/adapters"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -39,7 +40,7 @@ func (b *Builder) registry(ctx context.Context, job *realize.Job) (*realize.Regi
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "the recording: %w", err)
 	}
-	return replay(recording, func(h pir.Hash) (io.ReadSeekCloser, error) {
+	session, err := adapters.Replay(recording, func(h pir.Hash) (io.ReadSeekCloser, error) {
 		kept, err := b.Store.Lookup(ctx, job.Recording, h.String())
 		if err != nil {
 			return nil, cas.Coded(err)
@@ -47,6 +48,10 @@ func (b *Builder) registry(ctx context.Context, job *realize.Job) (*realize.Regi
 		f, err := b.Store.OpenFile(ctx, kept.CID)
 		return f, cas.Coded(err)
 	})
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Invalid, "the recording: %w", err)
+	}
+	return &realize.Registry{Handler: session.Handler, Setup: session.Setup}, nil
 }
 
 // readAll reads a recording.
@@ -118,8 +123,4 @@ func (r *room) answer(ctx context.Context, options *sandbox.Options) (disconnect
 		cancel()
 		serving.Wait()
 	}
-}
-
-func replay(r *ecosystem.Recording, open func(pir.Hash) (io.ReadSeekCloser, error)) (*realize.Registry, error) {
-	return nil, nil
 }
