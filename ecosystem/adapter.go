@@ -150,3 +150,10 @@ type Namer interface {
 
 // Port is the port of Base.
 const Port = 3128
+
+// A Checksummer is an Adapter whose registry passes on answers of a checksum database, which are signed for the time at which they were asked for.
+type Checksummer interface {
+	// Checksums reports whether r is a question to a checksum database. Recordings leave the answers out: clients check them when they record, and a replay has
+	// the bytes that were checked.
+	Checksums(r Request) bool
+}

@@ -30,8 +30,12 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 	rec.mu.Unlock()
 	asked := rec.asked(answers)
 	out := &Recording{Ecosystem: rec.o.Adapter.Name(), Door: rec.o.Door}
+	database, _ := rec.o.Adapter.(Checksummer)
 	for _, key := range slices.Sorted(maps.Keys(answers)) {
 		a := answers[key].Answer
+		if database != nil && database.Checksums(a.Request) {
+			continue
+		}
 		if answers[key].index {
 			if err := rec.prune(answers[key], &a, asked, whole); err != nil {
 				return nil, fmt.Errorf("%s: shorten the index: %w", key, err)
@@ -105,15 +109,10 @@ func (rec *Recorder) ownRequests(a *answer) func(string) Request {
 	return rec.requests(base, true)
 }
 
-// prune sets the text of out to the index as it is recorded.
+// prune sets the text of out to the index as it is recorded. Of a version of which some files were asked, it names those only.
 func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whole bool) error {
 	request := rec.ownRequests(a)
-	keep := func(f *File) bool { return asked[version2{f.Package, f.Version}] }
-	some := false
-	e := &Edit{Lean: true, Keep: func(f *File) bool {
-		some = some || keep(f)
-		return keep(f)
-	}}
+	e := &Edit{Lean: true}
 	if rec.o.Door == DoorRegistry && rec.o.Base != Base {
 		e.Address = func(address string) string {
 			if rest, ok := strings.CutPrefix(address, rec.o.Base+"/"); ok {
@@ -122,21 +121,36 @@ func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whol
 			return address
 		}
 	}
-	change := func() (err error) {
-		text, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, e)
-		out.Text = string(text)
-		return err
-	}
+	some, exact := false, map[version2]bool{}
+	of := func(f *File) version2 { return version2{f.Package, f.Version} }
 	if !whole {
-		if err := change(); err != nil {
+		_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
+			some = some || asked[of(f)]
+			exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
+			return true
+		}})
+		if err != nil {
 			return err
 		}
 	}
-	if whole || !some {
-		e.Keep = nil
-		return change()
+	if some {
+		e.Keep = func(f *File) bool { return asked[of(f)] && (f.Request.Alias == "" || !exact[of(f)] || rec.wasAsked(f)) }
 	}
-	return nil
+	text, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, e)
+	out.Text = string(text)
+	return err
+}
+
+// wasAsked reports whether a client asked for a file, or for its metadata (PEP 658), whose path begins with that of the file.
+func (rec *Recorder) wasAsked(f *File) bool {
+	if f.Request.Alias == "" {
+		return false
+	}
+	metadata := f.Request
+	metadata.Path += ".metadata"
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.answers[f.Request.bare()] != nil || rec.answers[metadata.bare()] != nil
 }
 
 // shorten moves a text that is too long, or none, into the store.

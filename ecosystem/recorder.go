@@ -266,7 +266,7 @@ func (rec *Recorder) Locate(r *http.Request, at string) (Request, error) {
 		return Request{}, err
 	}
 	u.RawQuery = r.URL.RawQuery
-	if rec.o.Allow != nil && !rec.o.Allow(at) {
+	if rec.o.Allow != nil && at != rec.o.Base && !rec.o.Allow(at) {
 		return Request{}, fmt.Errorf("the client may not reach %.200s", at)
 	}
 	return rec.at.locate(u, true)

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/MordragT/nuka/pir"
@@ -117,7 +119,24 @@ func (p *Replayer) Locate(r *http.Request, at string) (Request, error) {
 			longest, q.Alias, q.Path = base, alias, rest
 		}
 	}
+	if p.forms[q.bare()] == nil {
+		q = p.elsewhere(q)
+	}
 	return q, q.Check()
+}
+
+// elsewhere returns the request to a registry of the recording whose path is the end of an unknown path: on this machine, a client may be configured for a
+// mirror of the registry.
+func (p *Replayer) elsewhere(q Request) Request {
+	for _, alias := range slices.Sorted(maps.Keys(p.upstreams)) {
+		for at := range len(q.Path) {
+			other := Request{Alias: alias, Path: q.Path[at:], Query: q.Query}
+			if q.Path[at] == '/' && p.forms[other.bare()] != nil {
+				return other
+			}
+		}
+	}
+	return q
 }
 
 // Refused implements Handler.

@@ -14,6 +14,7 @@ import (
 	"github.com/MordragT/nuka/ecosystem/gomod"
 	"github.com/MordragT/nuka/ecosystem/maven"
 	"github.com/MordragT/nuka/ecosystem/npm"
+	"github.com/MordragT/nuka/ecosystem/pip"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
@@ -21,7 +22,7 @@ import (
 
 // All returns the adapters.
 func All() []ecosystem.Adapter {
-	return []ecosystem.Adapter{npm.Adapter{}, cargo.Adapter{}, gomod.Adapter{}, maven.Adapter{}}
+	return []ecosystem.Adapter{pip.Adapter{}, npm.Adapter{}, cargo.Adapter{}, gomod.Adapter{}, maven.Adapter{}}
 }
 
 // Named returns the adapter of an ecosystem.
