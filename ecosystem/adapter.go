@@ -128,3 +128,22 @@ type Dater interface {
 	// Date returns the question about the release date of a version, and reads its answer. ok is false if there is none.
 	Date(r Request, version string) (question Request, read func(http.Header, []byte) time.Time, ok bool)
 }
+
+// A Prover is an Adapter whose registry tells the hash of a file in the answer to another question, as Maven's does in FILE.sha1.
+type Prover interface {
+	// Proof returns the question whose answer holds the hash of the file that r asks for, and reads it. A client is expected to ask the same, so the answer is recorded.
+	// ok is false if there is none. read returns two zero values if it finds no hash.
+	Proof(r Request) (question Request, read func([]byte) (promised pir.Hash, weak string), ok bool)
+}
+
+// A Locker is an Adapter that reads the lock files of its clients.
+type Locker interface {
+	// Locked returns the files that a lock file names and what it promises about them; request maps addresses. For other files it returns nothing.
+	Locked(file string, content []byte, request func(url string) Request) ([]File, error)
+}
+
+// A Namer is an Adapter whose clients read indexes of packages of which they ask for no file, such as optional ones for other platforms.
+type Namer interface {
+	// Named returns the versions of other packages that the kept versions of an index name exactly, with Package and Version. Their indexes go on naming them.
+	Named(r Request, base string, body []byte, request func(url string) Request, keep func(*File) bool) ([]File, error)
+}

@@ -10,6 +10,9 @@ type Recording struct {
 	Ecosystem string
 	Door      Door
 	Answers   []Answer // sorted by request; one for each request
+	// Upstreams maps aliases of registries to their addresses, with DoorProxy: the alias of HostAlias of the host, and the path if there is one.
+	// So a machine with other registries finds the answers by the addresses that the client asks for, and the recording tells no names of hosts.
+	Upstreams map[string]string
 }
 
 // An Answer is the answer to one request. It has Text or Kept or neither.

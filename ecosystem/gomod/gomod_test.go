@@ -218,7 +218,7 @@ func TestSetup(t *testing.T) {
 	if s.Env["GOSUMDB"] != "off" {
 		t.Errorf("replay: got %v", s.Env)
 	}
-	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, ups); s.Env["GOPROXY"] != "" || s.Env["GOVCS"] != "*:off" {
+	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, ups); s.Env["GOPROXY"] != "https://proxy.example.org,https://two.example.org,off" || s.Env["GOVCS"] != "*:off" {
 		t.Errorf("proxy: got %v", s.Env)
 	}
 }

@@ -299,7 +299,7 @@ func TestSetup(t *testing.T) {
 	if s.Files[Config] != want || s.Env["npm_config_userconfig"] != ecosystem.SetupDir+"/"+Config {
 		t.Errorf("file: got %q", s.Files[Config])
 	}
-	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, ups); s.Env["npm_config_registry"] != "" || s.Env["npm_config_cafile"] == "" {
+	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, ups); s.Env["npm_config_registry"] != registry+"/" || s.Env["npm_config_cafile"] == "" || s.Env["npm_config_replace_registry_host"] != "" {
 		t.Errorf("proxy: got %v", s.Env)
 	}
 }

@@ -16,7 +16,7 @@ var floor = map[string]int{
 	"protocol": 1, "wasmrt": 1, "source/kind": 1, "ecosystem": 1, "sandbox": 1,
 	"profile": 2, "set": 2, "sandbox/inside": 2, "cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/lease": 2, "cas/collect": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "source/apt": 2, "source/apt/apttest": 2, "advisory": 2, "service": 2, "fhs": 2, "foreign": 2, "foreign/elfdeps": 2, "foreign/permission": 2, "foreign/proxy": 2, "foreign/safety": 2, "foreign/bus": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2, "ecosystem/maven": 2,
-	"cas/castest": 3, "fsmount": 3, "fsmount/checkout": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
+	"cas/castest": 3, "ecosystem/ecotest": 3, "fsmount": 3, "fsmount/checkout": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
 	"node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4, "node/worker": 4, "node/trust": 4, "node/sharing": 4, "node/metrics": 4, "node/swarms": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "cmd/nuka-sandbox": 5, "testnet": 5, "tools/bench": 5,
@@ -254,8 +254,8 @@ var doors = map[string]door{
 	"golang.org/x/sys":         {code: []string{"*"}},
 	"golang.org/x/sync":        {code: []string{"*"}},
 	"golang.org/x/time/rate":   {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
-	"golang.org/x/net/html":    {code: []string{"source"}},
-	"golang.org/x/net/netutil": {code: []string{"foreign/proxy"}},
+	"golang.org/x/net/html":    {code: []string{"source", "ecosystem/pip"}},
+	"golang.org/x/net/netutil": {code: []string{"foreign/proxy", "ecosystem"}},
 	"golang.org/x/net/ipv4":    {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers in tests speak the DHT's protocol themselves

@@ -1,0 +1,201 @@
+package ecosystem
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Texts that are longer than one of these go into the store: the first for which the recording is small enough.
+var longestText = []int{1 << 20, 64 << 10, 4 << 10, 0}
+
+const maxNamed = 20 // rounds in which versions that indexes name are found
+
+// Recording returns what was recorded. Indexes name the versions only of which clients asked for files, or that lock files name; an index without such a version
+// is kept whole, because the client may need it to find that it needs no file. Call it when no request is under way.
+func (rec *Recorder) Recording() (*Recording, error) { return rec.recording(false) }
+
+// Whole is Recording with all versions in the indexes, for a client that does not get along with less.
+func (rec *Recorder) Whole() (*Recording, error) { return rec.recording(true) }
+
+func (rec *Recorder) recording(whole bool) (*Recording, error) {
+	rec.mu.Lock()
+	answers := maps.Clone(rec.answers)
+	rec.mu.Unlock()
+	asked := rec.asked(answers)
+	out := &Recording{Ecosystem: rec.o.Adapter.Name(), Door: rec.o.Door}
+	for _, key := range slices.Sorted(maps.Keys(answers)) {
+		a := answers[key].Answer
+		if answers[key].index {
+			if err := rec.prune(answers[key], &a, asked, whole); err != nil {
+				return nil, fmt.Errorf("%s: shorten the index: %w", key, err)
+			}
+		}
+		if secret := rec.secretIn(a.Text); secret != "" {
+			return nil, fmt.Errorf("%s: the answer repeats a %s, so it is not written into a recording", key, secret)
+		}
+		out.Answers = append(out.Answers, a)
+	}
+	if rec.o.Door == DoorProxy {
+		out.Upstreams = rec.at.hashed()
+	}
+	var err error
+	for _, longest := range longestText {
+		for i := range out.Answers {
+			if err := rec.shorten(&out.Answers[i], longest); err != nil {
+				return nil, err
+			}
+		}
+		if _, err = out.Encode(); !errors.Is(err, errRecordingSize) {
+			break
+		}
+	}
+	return out, err
+}
+
+// asked returns the versions that indexes go on naming.
+func (rec *Recorder) asked(answers map[string]*answer) map[version2]bool {
+	asked := maps.Clone(rec.pinned)
+	for _, a := range answers {
+		if a.Kept != nil && a.Kept.Package != "" {
+			asked[version2{a.Kept.Package, a.Kept.Version}] = true
+		}
+		if f := rec.o.Adapter.Describe(a.Request); f != nil && a.Status == 200 {
+			asked[version2{f.Package, f.Version}] = true
+		}
+	}
+	namer, ok := rec.o.Adapter.(Namer)
+	if !ok {
+		return asked
+	}
+	keep := func(f *File) bool { return asked[version2{f.Package, f.Version}] }
+	for range maxNamed {
+		before := len(asked)
+		for _, a := range answers {
+			if !a.index {
+				continue
+			}
+			named, err := namer.Named(a.Request, a.base, []byte(a.Text), rec.ownRequests(a), keep)
+			if err != nil {
+				rec.problems.add(a.Request.String(), "%s: find the versions that it names: %v", a.Request, err)
+			}
+			for i := range named {
+				asked[version2{named[i].Package, named[i].Version}] = true
+			}
+		}
+		if len(asked) == before {
+			break
+		}
+	}
+	return asked
+}
+
+// ownRequests maps addresses of an index that was edited.
+func (rec *Recorder) ownRequests(a *answer) func(string) Request {
+	base, err := url.Parse(a.base)
+	if err != nil {
+		return func(string) Request { return Request{} }
+	}
+	return rec.requests(base, true)
+}
+
+// prune sets the text of out to the index as it is recorded. Of a version of which some files were asked, it names those only.
+func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whole bool) error {
+	request := rec.ownRequests(a)
+	e := &Edit{Lean: true}
+	if rec.o.Door == DoorRegistry && rec.o.Base != Base {
+		e.Address = func(address string) string {
+			if rest, ok := strings.CutPrefix(address, rec.o.Base+"/"); ok {
+				return Base + "/" + rest
+			}
+			return address
+		}
+	}
+	some, exact := false, map[version2]bool{}
+	of := func(f *File) version2 { return version2{f.Package, f.Version} }
+	if !whole {
+		_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
+			some = some || asked[of(f)]
+			exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
+			return true
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	if some {
+		e.Keep = func(f *File) bool { return asked[of(f)] && (f.Request.Alias == "" || !exact[of(f)] || rec.wasAsked(f)) }
+	}
+	text, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, e)
+	out.Text = string(text)
+	return err
+}
+
+// wasAsked reports whether a client asked for a file, or for its metadata (PEP 658), whose path begins with that of the file.
+func (rec *Recorder) wasAsked(f *File) bool {
+	if f.Request.Alias == "" {
+		return false
+	}
+	metadata := f.Request
+	metadata.Path += ".metadata"
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.answers[f.Request.bare()] != nil || rec.answers[metadata.bare()] != nil
+}
+
+// shorten moves a text that is too long, or none, into the store.
+func (rec *Recorder) shorten(a *Answer, longest int) error {
+	if a.Status != 200 || len(a.Text) <= longest && utf8.ValidString(a.Text) || a.Text == "" {
+		return nil
+	}
+	w, err := rec.o.Files.Create()
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if _, err := io.WriteString(w, a.Text); err != nil {
+		return err
+	}
+	hash, size, err := w.Commit()
+	if err != nil {
+		return err
+	}
+	a.Text, a.Kept = "", &Kept{Hash: hash, Size: size}
+	return nil
+}
+
+// secretIn returns what sort of secret a text repeats, or "".
+func (rec *Recorder) secretIn(text string) string {
+	var values []string
+	for i := range rec.at.upstreams {
+		for _, v := range rec.at.upstreams[i].Header {
+			values = append(values, v...)
+		}
+	}
+	rec.mu.Lock()
+	values = append(values, slices.Collect(maps.Keys(rec.logins))...)
+	rec.mu.Unlock()
+	for _, v := range values {
+		scheme, secret, ok := strings.Cut(v, " ")
+		if !ok {
+			secret = scheme
+		}
+		secrets := []string{secret}
+		if plain, err := base64.StdEncoding.DecodeString(secret); err == nil && strings.EqualFold(scheme, "basic") {
+			_, password, _ := strings.Cut(string(plain), ":")
+			secrets = append(secrets, string(plain), password, url.QueryEscape(password), url.PathEscape(password))
+		}
+		for _, s := range secrets {
+			if len(s) >= 6 && strings.Contains(text, s) {
+				return "password or token of your configuration"
+			}
+		}
+	}
+	return ""
+}

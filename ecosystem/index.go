@@ -1,0 +1,148 @@
+package ecosystem
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// index reads an index, learns what it promises, and edits it.
+func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, from http.Header) *failure {
+	q := a.Request
+	text, err := whole(res, rec.o.Limits.Index)
+	if err != nil {
+		return unreadable(q, err)
+	}
+	at := *res.Request.URL
+	at.User, at.RawQuery, at.Fragment = nil, "", ""
+	a.index, a.base, a.Type = true, at.String(), typeOf(res)
+	request := rec.requests(&at, false)
+	files, err := rec.o.Adapter.Read(q, a.base, a.Type, text, request)
+	if err == nil {
+		err = rec.learn(files)
+	}
+	if err != nil {
+		return failf(http.StatusBadGateway, "%s: the registry's answer is no index that can be used: %v", q, err)
+	}
+	e := &Edit{}
+	if rec.o.Door == DoorRegistry {
+		e.Address = func(address string) string { return rec.at.rewrite(address, false) }
+	}
+	if rec.o.Cooldown > 0 {
+		if err := rec.askDates(ctx, a, text, request, from); err != nil {
+			return failf(http.StatusBadGateway, "%s: read the index: %v", q, err)
+		}
+		e.Keep = func(f *File) bool {
+			released, young := rec.young(ctx, q, f, from)
+			if young {
+				rec.mu.Lock()
+				rec.leftOut[version2{f.Package, f.Version}] = released
+				rec.mu.Unlock()
+			}
+			return !young
+		}
+	}
+	if e.Address != nil || e.Keep != nil {
+		if text, _, err = rec.o.Adapter.Change(q, a.base, a.Type, text, request, e); err != nil {
+			return failf(http.StatusBadGateway, "%s: edit the index: %v", q, err)
+		}
+	}
+	a.Text = string(text)
+	return nil
+}
+
+// requests returns the function by which an adapter maps addresses of an index. What nothing can be asked at is the zero Request.
+func (rec *Recorder) requests(base *url.URL, own bool) func(string) Request {
+	return func(address string) Request {
+		u, err := base.Parse(address)
+		if err != nil || base.Scheme == "https" && u.Scheme == "http" && !own {
+			return Request{}
+		}
+		q, err := rec.at.locate(u, own)
+		if err != nil {
+			return Request{}
+		}
+		return q
+	}
+}
+
+// learn notes what an index promises. Two promises of one kind about one request must be the same.
+func (rec *Recorder) learn(files []File) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range files {
+		f := &files[i]
+		if f.Request.Alias == "" {
+			rec.named[nameOf(f)] = noted(rec.named[nameOf(f)], f)
+			continue
+		}
+		key := f.Request.bare()
+		for _, g := range rec.known[key] {
+			if f.Promised.Algorithm == g.Promised.Algorithm && f.Promised != g.Promised {
+				return fmt.Errorf("it promises %s for %s, and an index before it promised %s", f.Promised, key, g.Promised)
+			}
+		}
+		rec.known[key] = noted(rec.known[key], f)
+	}
+	return nil
+}
+
+// noted adds a file to a list unless one that promises the same is there.
+func noted(list []*File, f *File) []*File {
+	for _, g := range list {
+		if g.Promised == f.Promised && g.Weak == f.Weak && g.Same(f) {
+			if g.Released.IsZero() {
+				g.Released = f.Released
+			}
+			return list
+		}
+	}
+	return append(list, f)
+}
+
+const (
+	datesAtOnce = 8
+	maxDates    = 1000 // versions of an index whose dates are asked for one by one
+)
+
+// askDates asks for the dates that an index does not tell, several at once.
+func (rec *Recorder) askDates(ctx context.Context, a *answer, text []byte, request func(string) Request, from http.Header) error {
+	if _, ok := rec.o.Adapter.(Dater); !ok {
+		return nil
+	}
+	missing := map[string]bool{}
+	var mu sync.Mutex
+	_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, text, request, &Edit{Keep: func(f *File) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if f.Released.IsZero() && (rec.o.Exempt == nil || !rec.o.Exempt(f.Package)) && len(missing) < maxDates {
+			missing[f.Version] = true
+		}
+		return true
+	}})
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.SetLimit(datesAtOnce)
+	for v := range missing {
+		g.Go(func() error {
+			rec.date(ctx, a.Request, v, from)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// released returns the date that the recording has of a file.
+func released(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.DateOnly)
+}

@@ -1,0 +1,324 @@
+package pip
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/pir"
+)
+
+// An entry is a file in an index.
+type entry struct {
+	name     string
+	address  string
+	hashes   map[string]string
+	size     int64
+	uploaded string
+	metadata []json.RawMessage // core-metadata, and its name before PEP 714
+}
+
+// entryOf reads an entry. Names of fields are compared as clients compare them, which encoding/json does not do for structs: there, "URL" would be "url".
+func entryOf(raw map[string]json.RawMessage) (e entry, err error) {
+	for _, f := range []struct {
+		name string
+		to   any
+	}{{"filename", &e.name}, {"url", &e.address}, {"hashes", &e.hashes}, {"size", &e.size}, {"upload-time", &e.uploaded}} {
+		if text := raw[f.name]; text != nil {
+			if err := json.Unmarshal(text, f.to); err != nil {
+				return e, fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+	}
+	e.metadata = []json.RawMessage{raw["core-metadata"], raw["dist-info-metadata"]}
+	return e, nil
+}
+
+// A page is an index in either form.
+type page struct {
+	project string
+	files   []entry
+	// The JSON form, for edits; nil for HTML.
+	top map[string]json.RawMessage
+	raw []map[string]json.RawMessage // of files
+	// The HTML form, for edits.
+	links []link
+}
+
+// read reads an index of the project that r asks for.
+func read(r ecosystem.Request, base string, body []byte) (*page, error) {
+	p := &page{project: asked(r)}
+	if !goodProject.MatchString(p.project) {
+		return nil, fmt.Errorf("%q is not the name of a project; a list of all projects is not recorded", p.project)
+	}
+	if trimmed := bytes.TrimSpace(body); bytes.HasPrefix(trimmed, []byte("{")) {
+		return p, p.readJSON(trimmed)
+	} else if !bytes.HasPrefix(trimmed, []byte("<")) {
+		return nil, errors.New("it is neither JSON nor HTML")
+	}
+	return p, p.readHTML(base, body)
+}
+
+func (p *page) readJSON(body []byte) error {
+	if err := json.Unmarshal(body, &p.top); err != nil {
+		return err
+	}
+	if p.top["meta"] == nil || p.top["files"] == nil {
+		return errors.New("it has no meta or no files, so it is no index (PEP 691)")
+	}
+	name := ""
+	if err := json.Unmarshal(p.top["name"], &name); err != nil || normal(name) != p.project {
+		return fmt.Errorf("it is the index of %.100q, and that of %s was asked for", name, p.project)
+	}
+	if err := json.Unmarshal(p.top["files"], &p.raw); err != nil {
+		return err
+	}
+	for _, raw := range p.raw {
+		e, err := entryOf(raw)
+		if err != nil {
+			return err
+		}
+		p.files = append(p.files, e)
+	}
+	return nil
+}
+
+// Read implements ecosystem.Adapter. Files whose names no client understands are left out.
+func (Adapter) Read(r ecosystem.Request, base, _ string, body []byte, request func(string) ecosystem.Request) ([]ecosystem.File, error) {
+	p, err := read(r, base, body)
+	if err != nil {
+		return nil, err
+	}
+	at, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
+	var out []ecosystem.File
+	for i := range p.files {
+		files, err := p.describe(&p.files[i], at, request)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, files...)
+	}
+	return out, nil
+}
+
+// describe returns the files of an entry: itself, and its metadata. It returns none if the entry has no name that belongs to a project.
+func (p *page) describe(e *entry, base *url.URL, request func(string) ecosystem.Request) ([]ecosystem.File, error) {
+	project, version, ok := split(e.name, p.project)
+	if !ok {
+		if other, _, ok := split(e.name, ""); ok && strings.HasSuffix(e.name, ".whl") {
+			return nil, fmt.Errorf("it is the index of %s, and names a file of %s: %.200q", p.project, other, e.name)
+		}
+		return nil, nil
+	}
+	u, err := base.Parse(strings.TrimSpace(e.address))
+	if err != nil {
+		return nil, fmt.Errorf("the address of %.200q: %w", e.name, err)
+	}
+	fragment := u.Fragment
+	u.Fragment, u.RawFragment = "", ""
+	f := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name, Size: e.size, Released: uploaded(e.uploaded),
+		Origin: originOf(project, version, e.name)}
+	hashes := e.hashes
+	if algorithm, digest, ok := strings.Cut(fragment, "="); ok && hashes == nil {
+		hashes = map[string]string{algorithm: digest}
+	}
+	if f.Promised, f.Weak, err = promise(hashes); err != nil {
+		return nil, fmt.Errorf("%.200q: %w", e.name, err)
+	}
+	out := []ecosystem.File{f}
+	metadata, has := metadataHashes(e)
+	if !has {
+		return out, nil
+	}
+	u.Path, u.RawPath = u.Path+".metadata", addMetadata(u.RawPath)
+	m := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name + ".metadata", Released: f.Released,
+		Origin: originOf(project, version, e.name+".metadata")}
+	if m.Promised, m.Weak, err = promise(metadata); err != nil {
+		return nil, fmt.Errorf("the metadata of %.200q: %w", e.name, err)
+	}
+	return append(out, m), nil
+}
+
+func addMetadata(rawPath string) string {
+	if rawPath == "" {
+		return ""
+	}
+	return rawPath + ".metadata"
+}
+
+// metadataHashes returns the hashes of an entry's metadata, if it has some (PEP 658, 714).
+func metadataHashes(e *entry) (hashes map[string]string, has bool) {
+	for _, raw := range e.metadata {
+		if json.Unmarshal(raw, &hashes) == nil && len(hashes) > 0 {
+			return hashes, true
+		}
+		if json.Unmarshal(raw, &has) == nil && has {
+			return nil, true
+		}
+	}
+	return nil, false
+}
+
+// promise returns the best hash of those that an index has of a file.
+func promise(hashes map[string]string) (pir.Hash, string, error) {
+	for _, algorithm := range []string{"sha256", "sha512"} {
+		if digest := hashes[algorithm]; digest != "" {
+			h, err := pir.ParseHash(algorithm + ":" + digest)
+			return h, "", err
+		}
+	}
+	for _, algorithm := range []string{"sha384", "sha224", "sha1", "md5"} {
+		if digest := hashes[algorithm]; digest != "" {
+			return pir.Hash{}, algorithm + ":" + strings.ToLower(digest), nil
+		}
+	}
+	return pir.Hash{}, "", nil
+}
+
+// leanFile and leanTop are what pip and uv read.
+var (
+	leanFile = []string{"filename", "url", "hashes", "requires-python", "core-metadata", "dist-info-metadata", "yanked", "size", "upload-time"}
+	leanTop  = []string{"meta", "name", "files", "versions", "project-status"}
+)
+
+// Change implements ecosystem.Adapter.
+func (a Adapter) Change(r ecosystem.Request, base, _ string, body []byte, request func(string) ecosystem.Request, e *ecosystem.Edit) ([]byte, int, error) {
+	p, err := read(r, base, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	at, err := url.Parse(base)
+	if err != nil {
+		return nil, 0, err
+	}
+	gone, left := map[string]bool{}, map[string]bool{}
+	keep := make([]bool, len(p.files))
+	for i := range p.files {
+		files, err := p.describe(&p.files[i], at, request)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(files) == 0 {
+			keep[i] = !e.Lean
+			continue
+		}
+		keep[i] = e.Keep == nil || e.Keep(&files[0])
+		if keep[i] {
+			left[files[0].Version] = true
+		} else {
+			gone[files[0].Version] = true
+		}
+	}
+	for v := range left {
+		delete(gone, v)
+	}
+	if p.top == nil {
+		return p.writeHTML(at, keep, e), len(gone), nil
+	}
+	out, err := p.writeJSON(at, keep, left, e)
+	return out, len(gone), err
+}
+
+// writeJSON writes the edited index, one file on each line.
+func (p *page) writeJSON(base *url.URL, keep []bool, left map[string]bool, e *ecosystem.Edit) ([]byte, error) {
+	var files bytes.Buffer
+	files.WriteByte('[')
+	for i, raw := range p.raw {
+		if !keep[i] {
+			continue
+		}
+		if e.Address != nil {
+			address, err := json.Marshal(newAddress(base, p.files[i].address, e.Address))
+			if err != nil {
+				return nil, err
+			}
+			raw["url"] = address
+		}
+		if e.Lean {
+			only(raw, leanFile)
+		}
+		if files.Len() > 1 {
+			files.WriteByte(',')
+		}
+		files.WriteByte('\n')
+		if err := writeRecord(&files, raw); err != nil {
+			return nil, err
+		}
+	}
+	files.WriteString("\n]")
+	if e.Lean {
+		only(p.top, leanTop)
+		var meta map[string]json.RawMessage
+		if err := json.Unmarshal(p.top["meta"], &meta); err != nil {
+			return nil, err
+		}
+		only(meta, []string{"api-version"})
+		short, err := json.Marshal(meta)
+		if err != nil {
+			return nil, err
+		}
+		p.top["meta"] = short
+	}
+	var versions []string
+	if e.Keep != nil && json.Unmarshal(p.top["versions"], &versions) == nil {
+		versions = slices.DeleteFunc(versions, func(v string) bool { return !left[v] })
+		short, err := json.Marshal(append([]string{}, versions...))
+		if err != nil {
+			return nil, err
+		}
+		p.top["versions"] = short
+	}
+	p.top["files"] = files.Bytes()
+	var out bytes.Buffer
+	if err := writeRecord(&out, p.top); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
+
+// writeRecord writes a record with sorted fields, and its values as they are.
+func writeRecord(b *bytes.Buffer, rec map[string]json.RawMessage) error {
+	b.WriteByte('{')
+	first := true
+	for _, name := range sortedKeys(rec) {
+		if !first {
+			b.WriteByte(',')
+		}
+		first = false
+		key, err := json.Marshal(name)
+		if err != nil {
+			return err
+		}
+		b.Write(key)
+		b.WriteByte(':')
+		b.Write(rec[name])
+	}
+	b.WriteByte('}')
+	return nil
+}
+
+func only(rec map[string]json.RawMessage, names []string) {
+	for name := range rec {
+		if !slices.Contains(names, name) {
+			delete(rec, name)
+		}
+	}
+}
+
+// newAddress returns the edited address of a file, with its fragment.
+func newAddress(base *url.URL, address string, edit func(string) string) string {
+	u, err := base.Parse(strings.TrimSpace(address))
+	if err != nil {
+		return address
+	}
+	return edit(u.String())
+}
