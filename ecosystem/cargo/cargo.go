@@ -50,7 +50,7 @@ func (Adapter) Doors() []ecosystem.Door {
 	return []ecosystem.Door{ecosystem.DoorRegistry, ecosystem.DoorProxy}
 }
 
-// Setup implements ecosystem.Adapter. An upstream with a scope replaces the registry of its own address, as lock files name it.
+// Setup implements ecosystem.Adapter. With DoorProxy cargo asks its own registries, or those of the project's files. An upstream with a scope replaces the registry of its own address, as lock files name it.
 func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstream) ecosystem.Setup {
 	// The proxy tries again itself, and speaks HTTP/1.1.
 	env := map[string]string{"CARGO_HOME": Home, "CARGO_NET_RETRY": "1", "CARGO_HTTP_MULTIPLEXING": "false"}

@@ -148,11 +148,20 @@ func changeConfig(body []byte, request func(string) ecosystem.Request, e *ecosys
 		c.record["api"] = text(strings.TrimRight(e.Address(strings.TrimRight(c.api, "/")), "/"))
 	}
 	delete(c.record, "auth-required")
-	return json.Marshal(c.record)
+	return encode(c.record)
+}
+
+// encode is json.Marshal that leaves <, > and & as they are: people read recordings.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func text(s string) json.RawMessage {
-	raw, err := json.Marshal(s)
+	raw, err := encode(s)
 	if err != nil {
 		panic(err) // a string
 	}

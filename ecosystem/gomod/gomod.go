@@ -50,17 +50,17 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	recorded := true
 	var proxies []string
 	for _, u := range upstreams {
-		proxies = append(proxies, base+"/"+u.Alias)
+		if d == ecosystem.DoorProxy {
+			proxies = append(proxies, u.URL)
+		} else {
+			proxies = append(proxies, base+"/"+u.Alias)
+		}
 		recorded = recorded && u.URL == ""
 	}
 	if recorded {
 		env["GOSUMDB"] = "off"
 	}
-	if d == ecosystem.DoorProxy {
-		env["SSL_CERT_FILE"] = ecosystem.SetupDir + "/" + ecosystem.CAFile
-	} else {
-		env["GOPROXY"] = strings.Join(append(proxies, "off"), ",")
-	}
+	env["GOPROXY"] = strings.Join(append(proxies, "off"), ",")
 	return ecosystem.Setup{Env: env}
 }
 

@@ -59,13 +59,22 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		key, err := json.Marshal(m.key)
+		key, err := encode(m.key)
 		if err != nil {
 			return nil, err
 		}
 		b = append(append(append(b, key...), ':'), m.value...)
 	}
 	return append(b, '}'), nil
+}
+
+// encode is json.Marshal that leaves <, > and & as they are: people read recordings.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 func (o object) get(key string) json.RawMessage {
@@ -90,7 +99,7 @@ func (o *object) set(key string, value any) {
 	if value == nil {
 		return
 	}
-	raw, err := json.Marshal(value)
+	raw, err := encode(value)
 	if err != nil {
 		panic(err) // strings, objects and lists of them
 	}
@@ -300,7 +309,7 @@ func (Adapter) Change(r ecosystem.Request, base, _ string, body []byte, request 
 		v.change(e)
 	}
 	if p.single {
-		out, err := json.Marshal(p.versions[0].object)
+		out, err := encode(p.versions[0].object)
 		return out, 0, err
 	}
 	versions, kept := object{}, map[string]bool{}
@@ -317,7 +326,7 @@ func (Adapter) Change(r ecosystem.Request, base, _ string, body []byte, request 
 	if e.Lean {
 		p.keep("name", "dist-tags", "versions", "time", "modified")
 	}
-	out, err := json.Marshal(p.object)
+	out, err := encode(p.object)
 	return out, total - len(p.versions), err
 }
 

@@ -55,19 +55,22 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	if d == ecosystem.DoorProxy {
 		file := ecosystem.SetupDir + "/" + ecosystem.CAFile
 		env["npm_config_cafile"], env["NODE_EXTRA_CA_CERTS"], env["YARN_HTTPS_CA_FILE_PATH"] = file, file, file
-		return ecosystem.Setup{Env: env, Files: map[string]string{Config: ""}}
+	} else {
+		env["npm_config_replace_registry_host"] = "always"
+		env["YARN_UNSAFE_HTTP_WHITELIST"] = "127.0.0.1"
 	}
 	var npmrc strings.Builder
 	for _, u := range upstreams {
 		address := base + "/" + u.Alias + "/"
+		if d == ecosystem.DoorProxy {
+			address = u.URL + "/"
+		}
 		switch {
 		case strings.HasPrefix(u.Scope, "@"):
 			env["npm_config_"+u.Scope+":registry"] = address
 			fmt.Fprintf(&npmrc, "%s:registry=%s\n", u.Scope, address)
 		case env["npm_config_registry"] == "":
 			env["npm_config_registry"], env["YARN_NPM_REGISTRY_SERVER"] = address, address
-			env["npm_config_replace_registry_host"] = "always"
-			env["YARN_UNSAFE_HTTP_WHITELIST"] = "127.0.0.1"
 			fmt.Fprintf(&npmrc, "registry=%s\n", address)
 		}
 	}

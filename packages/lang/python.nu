@@ -54,6 +54,6 @@ export def app [spec: record] {
     ^python3 -m pip --python $"($b.out)/bin/python3" install --no-compile --no-input --no-warn-script-location --progress-bar off ...$arguments ...$install
     $normalise | save normalise.py
     ^python3 normalise.py $b.out
-    ^$"($b.out)/bin/python3" -m compileall -q -j 1 --invalidation-mode unchecked-hash -s $"($b.out)/" $"($b.out)/lib"
+    ^$"($b.out)/bin/python3" -m compileall -q -j 1 --invalidation-mode unchecked-hash -s $b.out $"($b.out)/lib"
   }
 }
