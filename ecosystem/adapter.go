@@ -147,3 +147,10 @@ type Namer interface {
 	// Named returns the versions of other packages that the kept versions of an index name exactly, with Package and Version. Their indexes go on naming them.
 	Named(r Request, base string, body []byte, request func(url string) Request, keep func(*File) bool) ([]File, error)
 }
+
+// A Checksummer is an Adapter whose registry passes on answers of a checksum database, which are signed for the time at which they were asked for.
+type Checksummer interface {
+	// Checksums reports whether r is a question to a checksum database. Recordings leave the answers out: clients check them when they record, and a replay has
+	// the bytes that were checked.
+	Checksums(r Request) bool
+}

@@ -30,8 +30,12 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 	rec.mu.Unlock()
 	asked := rec.asked(answers)
 	out := &Recording{Ecosystem: rec.o.Adapter.Name(), Door: rec.o.Door}
+	database, _ := rec.o.Adapter.(Checksummer)
 	for _, key := range slices.Sorted(maps.Keys(answers)) {
 		a := answers[key].Answer
+		if database != nil && database.Checksums(a.Request) {
+			continue
+		}
 		if answers[key].index {
 			if err := rec.prune(answers[key], &a, asked, whole); err != nil {
 				return nil, fmt.Errorf("%s: shorten the index: %w", key, err)

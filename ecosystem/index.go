@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +22,9 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 	a.index, a.base, a.Type = true, at.String(), typeOf(res)
 	request := rec.requests(&at, false)
 	files, err := rec.o.Adapter.Read(q, a.base, a.Type, text, request)
+	if err == nil && rec.o.Cooldown > 0 {
+		err = rec.askDates(ctx, a, text, request, files, from)
+	}
 	if err == nil {
 		err = rec.learn(files)
 	}
@@ -34,9 +36,6 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 		e.Address = func(address string) string { return rec.at.rewrite(address, false) }
 	}
 	if rec.o.Cooldown > 0 {
-		if err := rec.askDates(ctx, a, text, request, from); err != nil {
-			return failf(http.StatusBadGateway, "%s: read the index: %v", q, err)
-		}
 		e.Keep = func(f *File) bool {
 			released, young := rec.young(ctx, q, f, from)
 			if young {
@@ -105,22 +104,16 @@ func noted(list []*File, f *File) []*File {
 	return append(list, f)
 }
 
-const (
-	datesAtOnce = 8
-	maxDates    = 1000 // versions of an index whose dates are asked for one by one
-)
+const datesAtOnce = 8
 
-// askDates asks for the dates that an index does not tell, several at once.
-func (rec *Recorder) askDates(ctx context.Context, a *answer, text []byte, request func(string) Request, from http.Header) error {
+// askDates asks for the dates that an index does not tell, several at once, and sets those of its files.
+func (rec *Recorder) askDates(ctx context.Context, a *answer, text []byte, request func(string) Request, files []File, from http.Header) error {
 	if _, ok := rec.o.Adapter.(Dater); !ok {
 		return nil
 	}
 	missing := map[string]bool{}
-	var mu sync.Mutex
 	_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, text, request, &Edit{Keep: func(f *File) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		if f.Released.IsZero() && (rec.o.Exempt == nil || !rec.o.Exempt(f.Package)) && len(missing) < maxDates {
+		if f.Released.IsZero() && (rec.o.Exempt == nil || !rec.o.Exempt(f.Package)) {
 			missing[f.Version] = true
 		}
 		return true
@@ -136,7 +129,13 @@ func (rec *Recorder) askDates(ctx context.Context, a *answer, text []byte, reque
 			return nil
 		})
 	}
-	return g.Wait()
+	_ = g.Wait() // dates that are not known are no error
+	for i := range files {
+		if f := &files[i]; missing[f.Version] && f.Released.IsZero() {
+			f.Released = rec.date(ctx, a.Request, f.Version, from)
+		}
+	}
+	return nil
 }
 
 // released returns the date that the recording has of a file.

@@ -56,12 +56,34 @@ func read(r ecosystem.Request, base string, body []byte) (*page, error) {
 	if !goodProject.MatchString(p.project) {
 		return nil, fmt.Errorf("%q is not the name of a project; a list of all projects is not recorded", p.project)
 	}
+	err := errors.New("it is neither JSON nor HTML")
 	if trimmed := bytes.TrimSpace(body); bytes.HasPrefix(trimmed, []byte("{")) {
-		return p, p.readJSON(trimmed)
-	} else if !bytes.HasPrefix(trimmed, []byte("<")) {
-		return nil, errors.New("it is neither JSON nor HTML")
+		err = p.readJSON(trimmed)
+	} else if bytes.HasPrefix(trimmed, []byte("<")) {
+		err = p.readHTML(base, body)
 	}
-	return p, p.readHTML(base, body)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.belongs()
+}
+
+// belongs returns an error if the files are those of another project. Single source archives with unusual names are no error: clients leave them out.
+func (p *page) belongs() error {
+	stranger := ""
+	for i := range p.files {
+		name := p.files[i].name
+		if _, _, ok := split(name, p.project); ok {
+			return nil
+		}
+		if other, _, ok := split(name, ""); ok {
+			stranger = fmt.Sprintf("%s, a file of %s", name, other)
+		}
+	}
+	if stranger != "" {
+		return fmt.Errorf("it is the index of %s, and names %.200s", p.project, stranger)
+	}
+	return nil
 }
 
 func (p *page) readJSON(body []byte) error {
@@ -241,6 +263,12 @@ func (p *page) writeJSON(base *url.URL, keep []bool, left map[string]bool, e *ec
 				return nil, err
 			}
 			raw["url"] = address
+			provenance := ""
+			if json.Unmarshal(raw["provenance"], &provenance) == nil && provenance != "" { // PEP 740
+				if raw["provenance"], err = json.Marshal(newAddress(base, provenance, e.Address)); err != nil {
+					return nil, err
+				}
+			}
 		}
 		if e.Lean {
 			only(raw, leanFile)

@@ -37,7 +37,7 @@ func (Adapter) Doors() []ecosystem.Door {
 }
 
 // Setup implements ecosystem.Adapter. The first upstream without a scope is the index, and the others are further ones.
-// uv asks those before the index, and pip asks all of them.
+// uv asks those before the index, and pip asks all of them. Upstreams without a URL are those of a replay, and are asked at the proxy with both doors.
 func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstream) ecosystem.Setup {
 	env := map[string]string{
 		"PIP_CONFIG_FILE": "/dev/null", "PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_FIND_LINKS": "",
@@ -46,7 +46,7 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	var indexes []string
 	for _, u := range upstreams {
 		at := u.URL + "/"
-		if d == ecosystem.DoorRegistry {
+		if d == ecosystem.DoorRegistry || u.URL == "" {
 			at = base + "/" + u.Alias + "/"
 		}
 		indexes = append(indexes, at)
