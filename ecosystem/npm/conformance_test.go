@@ -37,7 +37,7 @@ func demoRegistry(server string) http.Handler {
 	}
 	pages := map[string]string{
 		"/npm/@s/demo": record("@s/demo", `{"created":"2020-01-01T00:00:00.000Z","1.0.0":"2020-01-01T00:00:00.000Z","2.0.0":"2026-06-14T12:00:00.000Z"}`, "1.0.0", "2.0.0"),
-		"/npm/other":     record("other", `{"1.0.0":"2020-01-01T00:00:00.000Z"}`, "1.0.0"),
+		"/npm/other":   record("other", `{"1.0.0":"2020-01-01T00:00:00.000Z"}`, "1.0.0"),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		page, ok := pages[r.URL.Path]
