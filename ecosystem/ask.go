@@ -297,7 +297,11 @@ func (rec *Recorder) prove(ctx context.Context, q Request, from http.Header, kno
 	if a == nil || a.Status != http.StatusOK {
 		return
 	}
-	if promised, weak := read([]byte(a.Text)); !promised.IsZero() || weak != "" {
+	text, err := a.whole()
+	if err != nil {
+		return
+	}
+	if promised, weak := read([]byte(text.Text)); !promised.IsZero() || weak != "" {
 		known.must = append(known.must, &File{Request: q, Promised: promised, Weak: weak})
 	}
 }

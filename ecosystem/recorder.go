@@ -80,9 +80,10 @@ type version2 struct{ name, version string }
 
 // An answer is what a client was told, and for an index what is needed to prune it.
 type answer struct {
-	Answer
-	index bool
-	base  string // address of the index
+	Answer        // without Text if that is packed
+	packed []byte // Text, by gzip: a session may ask for a thousand indexes of some MB
+	index  bool
+	base   string // address of the index
 }
 
 // A flight is a request that is under way. When done is closed and failure is nil, there is an answer, or the client who asked first is gone.
@@ -124,18 +125,25 @@ func NewRecorder(o *Options) (*Recorder, error) {
 	if r.at, err = newPlaces(o.Upstreams, r.o.Base); err != nil {
 		return nil, err
 	}
-	for i := range o.Locked {
-		f := &o.Locked[i]
+	r.Lock(o.Locked)
+	return r, nil
+}
+
+// Lock adds files that lock files of the project name, as Options.Locked does. Their requests come from Request. Call it before clients come.
+func (rec *Recorder) Lock(files []File) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range files {
+		f := &files[i]
 		if f.Package != "" {
-			r.pinned[version2{f.Package, f.Version}] = true
-			r.locked[nameOf(f)] = append(r.locked[nameOf(f)], f)
+			rec.pinned[version2{f.Package, f.Version}] = true
+			rec.locked[nameOf(f)] = append(rec.locked[nameOf(f)], f)
 		}
 		if f.Request.Alias != "" {
 			key := f.Request.bare()
-			r.locked[key] = append(r.locked[key], f)
+			rec.locked[key] = append(rec.locked[key], f)
 		}
 	}
-	return r, nil
 }
 
 // bare returns the text of a request without its variant: all forms of an index promise the same about a file.
@@ -190,7 +198,11 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 			}
 		}
 		if a != nil {
-			if err := send(w, r, &a.Answer, rec.o.Files.Open); err != nil {
+			out, err := a.whole()
+			if err == nil {
+				err = send(w, r, out, rec.o.Files.Open)
+			}
+			if err != nil {
 				rec.problems.add(key, "%v", err)
 			}
 			return
@@ -250,6 +262,9 @@ func (rec *Recorder) run(ctx context.Context, q Request, ask string, from http.H
 		close(f.done)
 	}()
 	a, fail = rec.ask(ctx, q, ask, from, s)
+	if a != nil {
+		a.pack()
+	}
 	switch {
 	case a != nil:
 		rec.problems.clear(key)
