@@ -158,14 +158,7 @@ type peeked struct {
 	r *bufio.Reader
 }
 
-// Read reads what was peeked, and then the connection itself: a hijacked reader takes the deadline with which net/http ends a read for the end of the client, and ends
-// the context of its request.
-func (p *peeked) Read(b []byte) (int, error) {
-	if p.r.Buffered() > 0 {
-		return p.r.Read(b)
-	}
-	return p.Conn.Read(b)
-}
+func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
 
 // single is a listener with one connection, which ends when the connection does.
 type single struct {
