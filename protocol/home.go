@@ -147,6 +147,9 @@ func (h Home) OldMachineCode() string { return filepath.Join(h.Cache, "wasm") }
 // Evaluations returns the folder of the evaluation cache.
 func (h Home) Evaluations() string { return filepath.Join(h.Cache, "eval") }
 
+// PreparedRuns returns the folder of prepared runs of foreign programs.
+func (h Home) PreparedRuns() string { return filepath.Join(h.Cache, "exec") }
+
 // Downloads returns the folder of unfinished downloads.
 func (h Home) Downloads() string { return filepath.Join(h.Cache, "downloads") }
 

@@ -22,6 +22,11 @@ const version = "0.1.0"
 func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
 
 func run(t *terminal, args []string) int {
+	if len(args) > 1 && args[0] == execName {
+		if code, done := t.execPrepared(args[1:]); done {
+			return code
+		}
+	}
 	ctx, stop := interruptible()
 	defer stop()
 	// A second Ctrl-C ends the process at once.

@@ -67,6 +67,9 @@ func CheckApp(name string) error {
 
 const bookSuffix = ".nuon"
 
+// File returns the file of an application, which need not exist.
+func (b *Book) File(app string) string { return b.path(app) }
+
 func (b *Book) path(app string) string { return filepath.Join(b.dir, app+bookSuffix) }
 
 // Get returns what the user decided about an application; the zero Entry if nothing.
