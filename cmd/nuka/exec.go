@@ -100,7 +100,7 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
-	preparing := a.prepareRun(o, words)
+	preparing := a.prepareRun(words)
 	box, err := a.box(words, o)
 	if err != nil {
 		return err

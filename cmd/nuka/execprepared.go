@@ -1,16 +1,11 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/permission"
@@ -23,111 +18,10 @@ import (
 	"github.com/MordragT/nuka/set"
 )
 
-// Most runs of exec are as one before: with the same options, the same program and unchanged files. Such a run is prepared: exec keeps what the sandbox of the
-// first one was, and what it was decided from. The next one compares, asks the node for the runtime, and starts the sandbox.
-
-// keyVariables are the variables that exec reads, beside those that it passes on.
-var keyVariables = []string{"HOME", "USER", "PWD", "PATH", "TMPDIR", "NUKA_HOME", "NUKA_SYSTEM", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"}
-
-// execKey returns the key of a run, and false if such a run is never prepared: one that changes what an application has, or that takes from its caller what no key
-// has. Arguments of the program are no part of it.
-func (a *app) execKey(o *execOptions, words []string) (prepared.Key, bool) {
-	if len(words) == 0 || o.auto || a.node != "" || a.nodeEmpty || a.set != "" {
-		return nil, false
-	}
-	for _, e := range o.env {
-		if !strings.Contains(e, "=") {
-			return nil, false
-		}
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		return nil, false
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, false
-	}
-	k := prepared.Key{host, here, words[0], o.runtime, o.app, fmt.Sprint(os.Getuid(), os.Getgid(), os.Geteuid(), os.Getegid(), o.shell)}
-	for _, list := range [][]string{o.with, o.allow, o.env} {
-		k = append(append(k, fmt.Sprint(len(list))), list...)
-	}
-	for _, name := range append(keyVariables, foreign.Passed()...) {
-		value, set := os.LookupEnv(name)
-		k = append(k, fmt.Sprint(set), value)
-	}
-	return k, true
-}
+// Most runs of exec are as one before: with the same options, the same program and unchanged files. So exec keeps what the sandbox of the first one was, and
+// what it was decided from. Of the next one prepared.Main compares that, asks the node for the runtime, and starts the sandbox.
 
 func (a *app) preparedRuns() *prepared.Cache { return &prepared.Cache{Dir: a.home.PreparedRuns()} }
-
-// errStale says that a prepared run holds no more.
-var errStale = errors.New("the prepared run holds no more")
-
-// execPrepared runs a command line of exec as it was prepared. It returns false, and has done nothing, if there is no prepared run that holds.
-func (t *terminal) execPrepared(args []string) (code int, done bool) {
-	a, err := newApp(t)
-	if err != nil {
-		return 0, false
-	}
-	ticket, isSet := os.LookupEnv("NUKA_NODE")
-	a.node, a.nodeEmpty = ticket, isSet && ticket == ""
-	var o execOptions
-	flags := &cobra.Command{}
-	a.execFlags(flags, &o)
-	flags.Flags().SetOutput(io.Discard)
-	if flags.Flags().Parse(args) != nil {
-		return 0, false // the command itself explains what is wrong
-	}
-	words := o.program(flags.Flags().Args())
-	key, ok := a.execKey(&o, words)
-	if !ok {
-		return 0, false
-	}
-	run := a.preparedRuns().Read(key)
-	if run == nil {
-		return 0, false
-	}
-	err = a.runPrepared(run, words)
-	if errors.Is(err, errStale) {
-		return 0, false
-	}
-	if err != nil {
-		return t.fail(err, false), true
-	}
-	return 0, true
-}
-
-// runPrepared runs a program as it was prepared. If the run holds no more, the error is errStale. While the launcher starts, which waits for its description, this
-// process compares the files, and the node looks for the runtime.
-func (a *app) runPrepared(run *prepared.Run, words []string) error {
-	ctx := context.Background()
-	id, err := pir.ParsePID(run.Package)
-	if err != nil {
-		return errStale
-	}
-	hold, err := control.StartHold(ctx, a.home.Run, id)
-	if err != nil {
-		return errStale
-	}
-	defer hold.Close() // the node keeps the runtime as long as the connection lasts
-	valid := make(chan bool, 1)
-	go func() { valid <- run.Holds() && shows(hold, run) }()
-	spec := run.Spec
-	spec.Argv = append([]string{run.Program}, words[1:]...)
-	return a.inSandbox(ctx, run.Launcher, &spec, &sandbox.Options{Prepare: func(int) error {
-		if !<-valid {
-			return errStale
-		}
-		return nil
-	}})
-}
-
-// shows reports whether the node shows the runtime of a prepared run, with the same content at the same place.
-func shows(hold *control.Hold, run *prepared.Run) bool {
-	state, err := hold.Answer()
-	return err == nil && state.Path == run.Folder && len(state.Contents) == 1 && state.Contents[0] == run.Content
-}
 
 // A preparation collects what a run is prepared from.
 type preparation struct {
@@ -138,10 +32,13 @@ type preparation struct {
 	how   protocol.MountState
 }
 
-// prepareRun begins a preparation. It is nil if the run is none to prepare; its methods do nothing then.
-func (a *app) prepareRun(o *execOptions, words []string) *preparation {
-	key, ok := a.execKey(o, words)
-	if !ok {
+// prepareRun begins a preparation. It is nil if the run is none to prepare.
+func (a *app) prepareRun(words []string) *preparation {
+	if len(a.args) < 2 || a.args[0] != execName {
+		return nil
+	}
+	key, program, ok := prepared.KeyOf(a.args[1:])
+	if !ok || !slices.Equal(program, words) {
 		return nil
 	}
 	p := &preparation{key: key, state: prepared.NewState()}
@@ -189,7 +86,7 @@ func (p *preparation) application(a *app, app string) {
 
 // finish keeps the prepared run. It looks at everything once more: what changed since it was read makes the run one that is not kept.
 func (p *preparation) finish(a *app, launcher string, spec *sandbox.Spec, layout *foreign.Layout, b *foreign.Box, results []*nu.Result, o *execOptions) {
-	if p == nil || !p.simple(layout, b) || !p.installed(launcher) || !p.evaluated(a, results, o) || len(p.how.Contents) == 0 {
+	if p == nil || o.auto || a.node != "" || a.set != "" || !p.simple(layout, b) || !p.installed(launcher) || !p.evaluated(a, results, o) || len(p.how.Contents) == 0 {
 		return
 	}
 	p.optional(a)
@@ -213,8 +110,12 @@ func (p *preparation) finish(a *app, launcher string, spec *sandbox.Spec, layout
 	}
 	kept := *spec
 	kept.Argv = nil
+	socket, err := control.SocketPath(a.home.Run)
+	if err != nil {
+		return
+	}
 	a.preparedRuns().Write(p.key, &prepared.Run{
-		Launcher: launcher, Spec: kept, Program: spec.Argv[0], Package: p.shown.String(), Content: p.how.Contents[0], Folder: p.how.Path,
+		Spec: kept, Program: spec.Argv[0], Package: p.shown.String(), Content: p.how.Contents[0], Folder: p.how.Path, Socket: socket,
 	}, p.state)
 }
 

@@ -2,8 +2,10 @@ package prepared
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"hash/fnv"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,30 +13,28 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/sandbox"
 )
 
-// A Key is everything that a preparation took from its caller: words, the current folder, variables. Its parts may contain any byte.
-type Key []string
-
-// hash returns the name of the key's file.
+// hash returns the name of the key's file. Two keys may have the same: the file has its key.
 func (k Key) hash() string {
-	b, _ := json.Marshal(k) // strings are always valid
-	sum := blake3.Sum256(b)
-	return hex.EncodeToString(sum[:16])
+	h := fnv.New128a()
+	for _, part := range k {
+		h.Write([]byte(part))
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // A Run is a prepared run.
 type Run struct {
-	Launcher string       `json:"launcher"` // the path of the launcher's program
-	Spec     sandbox.Spec `json:"spec"`     // without the program and its arguments
-	Program  string       `json:"program"`  // the program's name
-	Package  string       `json:"package"`  // the PID of the runtime
-	Content  string       `json:"content"`  // the CID of its content
-	Folder   string       `json:"folder"`   // where the node shows packages
+	Spec    sandbox.Spec `json:"spec"`    // without the program and its arguments
+	Program string       `json:"program"` // the program's name
+	Package string       `json:"package"` // the PID of the runtime
+	Content string       `json:"content"` // the CID of its content
+	Folder  string       `json:"folder"`  // where the node shows packages
+	Socket  string       `json:"socket"`  // where the node answers
 
 	facts []fact
 }
@@ -96,26 +96,33 @@ func (c *Cache) Write(k Key, r *Run, s *State) bool {
 		return false
 	}
 	b, err := json.Marshal(&stored{k, r, s.facts})
-	if err != nil || len(b)+len(magic)+32 > maxFile || os.MkdirAll(c.Dir, 0o700) != nil {
+	if err != nil || len(b)+len(magic)+sumSize > maxFile || os.MkdirAll(c.Dir, 0o700) != nil {
 		return false
 	}
 	return atomicfile.Replace(filepath.Join(c.Dir, k.hash()), seal(b)) == nil
 }
 
-// seal returns a file with a text: the magic, the BLAKE3 hash of the text, and the text. The hash detects damage, and nothing else.
+// seal returns a file with a text: the magic, a checksum of the text that detects damage, and the text.
 func seal(text []byte) []byte {
-	sum := blake3.Sum256(text)
-	return append(append([]byte(magic), sum[:]...), text...)
+	return append(binary.LittleEndian.AppendUint64([]byte(magic), sum(text)), text...)
+}
+
+const sumSize = 8
+
+func sum(text []byte) uint64 {
+	h := fnv.New64a()
+	h.Write(text)
+	return h.Sum64()
 }
 
 // decode decodes a file. It returns nil if b is not one of the key.
 func decode(b []byte, k Key) *Run {
 	rest, ok := bytes.CutPrefix(b, []byte(magic))
-	if !ok || len(rest) < 32 {
+	if !ok || len(rest) < sumSize {
 		return nil
 	}
-	text := rest[32:]
-	if sum := blake3.Sum256(text); !bytes.Equal(sum[:], rest[:32]) {
+	text := rest[sumSize:]
+	if sum(text) != binary.LittleEndian.Uint64(rest) {
 		return nil
 	}
 	var s stored

@@ -14,42 +14,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// A Hold is a connection to the socket of a daemon, which keeps one package as long as it lasts. It does what a call of OpMount over a Client does, for a caller that
-// needs nothing else, without a key and its handshake: the kernel tells the daemon which user asks.
-type Hold struct{ conn net.Conn }
-
-// StartHold asks the daemon of a folder for one package, and does not wait for the answer. If none runs, the error is ErrNoDaemon.
-func StartHold(ctx context.Context, dir string, id pir.PID) (*Hold, error) {
-	conn, err := dialSocket(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	_ = conn.SetDeadline(time.Now().Add(socketTimeout))
-	if _, err := fmt.Fprintf(conn, "%s %s\n", protocol.OpMount, id); err != nil {
-		conn.Close()
-		return nil, ErrNoDaemon
-	}
-	return &Hold{conn}, nil
-}
-
-// Answer waits for the answer. It is an error if the daemon does not have the package, or its content does not count for this user.
-func (h *Hold) Answer() (*protocol.MountState, error) {
-	var answer hello
-	var state protocol.MountState
-	if err := json.NewDecoder(io.LimitReader(h.conn, maxAnswer)).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if answer.Error != "" {
-		return nil, protocol.Errorf(protocol.Denied, "the daemon refused: %s", answer.Error)
-	}
-	return &state, json.Unmarshal(answer.Result, &state)
-}
-
-// Close lets the daemon drop the package.
-func (h *Hold) Close() error { return h.conn.Close() }
-
-// hold answers the line of a Hold, and keeps the connection until its other end closes it. A line that is no such is an error of answerSocket.
-func (s *server) hold(conn net.Conn, in *bufio.Reader, user uint32, word string) (hello, func(), error) {
+// hold answers a line that asks for a package. The answer is that of OpMount, for a caller that needs nothing else, without a key and its handshake: the kernel tells
+// which user asks. Rest keeps the connection, and with it the package, until the other end closes it.
+func (s *server) hold(conn net.Conn, in *bufio.Reader, user uint32, word string) (answer hello, rest func(), err error) {
 	none := func() {}
 	id, err := pir.ParsePID(word)
 	if err != nil {
@@ -79,7 +46,6 @@ func (s *server) hold(conn net.Conn, in *bufio.Reader, user uint32, word string)
 	result, err := s.handle(ctx, actor, &Call{
 		Op: protocol.OpMount, Args: args, Conn: open, Event: func(protocol.Event) {}, Data: strings.NewReader(""), Reply: io.Discard,
 	})
-	answer := hello{}
 	if err == nil {
 		answer.Result, err = json.Marshal(result)
 	}

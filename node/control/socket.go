@@ -38,6 +38,9 @@ const (
 	maxAnswer = 1 << 20
 )
 
+// SocketPath returns the path of the socket of the daemon of a folder.
+func SocketPath(dir string) (string, error) { return socketPath(dir) }
+
 // socketPath returns the path of a folder's socket. The socket lies in the folder, or, if that path is too long for a socket,
 // in a folder of the user below the one for temporary files.
 func socketPath(dir string) (string, error) {
