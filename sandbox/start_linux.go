@@ -81,9 +81,12 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 	return p, nil
 }
 
+// launcherProcs is the environment of the launcher. It keeps the Go runtime from looking again and again how many processors it may use.
+const launcherProcs = "GOMAXPROCS=2"
+
 // launch starts the launcher, in new name spaces or in those of this process.
 func (p *Process) launch(mode, program string, s *Spec, files []*os.File, host hostUser) (err error) {
-	attr := &os.ProcAttr{Files: files, Env: []string{}, Sys: host.become(host.uid, host.gid, &syscall.SysProcAttr{})}
+	attr := &os.ProcAttr{Files: files, Env: []string{launcherProcs}, Sys: host.become(host.uid, host.gid, &syscall.SysProcAttr{})}
 	if mode == ModeSpaces {
 		attr.Sys = s.spaces(host)
 	}
