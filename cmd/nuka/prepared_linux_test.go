@@ -128,7 +128,7 @@ func (h *preparedHome) prepare() string {
 	if err := os.RemoveAll(filepath.Join(h.home, "cache", "exec")); err != nil {
 		h.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(300 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(300 * time.Millisecond) {
 		if _, out, err := h.run("env"); err != nil {
 			h.t.Fatalf("%v: %s", err, out)
 		}
@@ -216,7 +216,7 @@ func TestPrepared(t *testing.T) {
 				return err
 			}
 			return os.WriteFile(name, []byte("{added: 1, arch: none, packages: {}}"), 0o600)
-		}, func() { os.RemoveAll(filepath.Join(h.home, "apps", ".packages")) }, "want {added"},
+		}, func() { os.RemoveAll(filepath.Join(h.home, "apps", ".packages")) }, "--auto finds the packages again"},
 		{"a link in place of the granted folder", func(string) error {
 			if err := os.Rename(in("given"), in("moved")); err != nil {
 				return err
