@@ -147,6 +147,16 @@ func (h hostUser) become(uid, gid int, attr *syscall.SysProcAttr) *syscall.SysPr
 
 // begin lets the launcher set up the sandbox, and waits until the program runs.
 func (p *Process) begin(s *Spec, opt *Options) error {
+	if opt.Complete != nil {
+		made := *s
+		if err := opt.Complete(s); err != nil {
+			return err
+		}
+		if s.Net != made.Net || s.UID != made.UID || s.GID != made.GID {
+			return errors.New("sandbox: the name spaces exist already, and were not made for this description")
+		}
+		s.Extra = made.Extra
+	}
 	held := p.group(&s.Limits)
 	s.Limits.without(held) // what a group holds needs no limit of each process as well
 	encoded, err := s.Encode()

@@ -29,8 +29,8 @@ func Main(args []string) int {
 	}
 	name := []byte("nuka\x00") // the name that ps shows
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
-	if r, program := find(args[1:]); r != nil {
-		status, err := r.run(program)
+	if key, file, program := find(args[1:]); file != nil {
+		status, err := run(key, file, program)
 		switch {
 		case err == nil:
 			return status.Code
@@ -44,42 +44,38 @@ func Main(args []string) int {
 	return 1
 }
 
-// find returns the prepared run of a command line, or nil, and the program with its arguments.
-func find(args []string) (*Run, []string) {
+// find returns the file of the prepared run of a command line, or nil, and the program with its arguments.
+func find(args []string) (key Key, file []byte, program []string) {
 	key, program, ok := KeyOf(args)
 	if !ok {
-		return nil, nil
+		return nil, nil, nil
 	}
 	user, _ := os.UserHomeDir()
 	own, err := home.FindWithSystem(os.Getenv, user)
 	if err != nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return (&Cache{own.PreparedRuns()}).Read(key), program
+	return key, (&Cache{own.PreparedRuns()}).load(key), program
 }
 
 // errNotStarted says that the program has not run.
 var errNotStarted = errors.New("the prepared run did not start")
 
 // run runs the program, and returns errNotStarted if that cannot be done as it was prepared. While the launcher starts, which waits for its description, this
-// process compares the files, and the node looks for the runtime. The node keeps the runtime as long as the connection lasts, which is as long as this process.
-func (r *Run) run(words []string) (sandbox.Status, error) {
-	asked, err := ask(r.Socket, r.Package)
-	if err != nil {
-		return sandbox.Status{}, errNotStarted
-	}
-	defer unix.Close(asked)
-	valid := make(chan bool, 1)
-	go func() { valid <- holds(r.facts) && r.shown(asked) }()
-	spec := r.Spec
-	spec.Argv = append([]string{r.Program}, words[1:]...)
+// process decodes the file and compares what it names, and the node looks for the runtime.
+func run(key Key, file []byte, words []string) (sandbox.Status, error) {
+	valid := make(chan *Run, 1)
+	go func() { valid <- check(key, file) }()
 	started := false
-	status, err := sandbox.Run(context.Background(), "/proc/self/exe", &spec, &sandbox.Options{
+	status, err := sandbox.Run(context.Background(), "/proc/self/exe", &sandbox.Spec{Net: netOf(file)}, &sandbox.Options{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Prepare: func(int) error {
-			if !<-valid {
+		Complete: func(s *sandbox.Spec) error {
+			r := <-valid
+			if r == nil {
 				return errNotStarted
 			}
+			*s = r.Spec
+			s.Argv = append([]string{r.Program}, words[1:]...)
 			return nil
 		},
 		Started: func(*sandbox.Process) { started = true },
@@ -88,6 +84,23 @@ func (r *Run) run(words []string) (sandbox.Status, error) {
 		return status, errNotStarted
 	}
 	return status, err
+}
+
+// check returns the run of a file if it holds, or nil. The node then keeps the runtime as long as this process lives: the connection stays open.
+func check(key Key, file []byte) *Run {
+	r := decode(file, key)
+	if r == nil {
+		return nil
+	}
+	asked, err := ask(r.Socket, r.Package)
+	if err != nil {
+		return nil
+	}
+	if !holds(r.facts) || !r.shown(asked) {
+		unix.Close(asked)
+		return nil
+	}
+	return r
 }
 
 // askTime is how long the node may take to answer.

@@ -164,6 +164,19 @@ func TestCache(t *testing.T) {
 			t.Fatalf("a file cut off at %d is read", i)
 		}
 	}
+	// The network that a file says first is that of its sandbox.
+	for _, net := range []sandbox.Net{sandbox.NetHost, sandbox.NetNone} {
+		other := *run
+		other.Spec.Net = net
+		if !c.Write(Key{"net"}, &other, aged()) || netOf(c.load(Key{"net"})) != net || c.Read(Key{"net"}) == nil {
+			t.Errorf("network %q: not written and read", net)
+		}
+		text := bytes.Clone(c.load(Key{"net"})[len(magic)+sumSize:])
+		text[0] ^= netNone ^ netHost
+		if decode(seal(text), Key{"net"}) != nil {
+			t.Errorf("network %q: a file that says another one first is read", net)
+		}
+	}
 	// What others may write is not read.
 	for _, name := range []string{file, c.Dir} {
 		info, err := os.Stat(name)

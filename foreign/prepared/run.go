@@ -39,9 +39,6 @@ type Run struct {
 	facts []fact
 }
 
-// Holds reports whether all that the run was prepared from is unchanged.
-func (r *Run) Holds() bool { return holds(r.facts) }
-
 // stored is the form of a run on disk.
 type stored struct {
 	Key   Key    `json:"key"`
@@ -63,7 +60,10 @@ const (
 type Cache struct{ Dir string }
 
 // Read returns the prepared run of a key, or nil.
-func (c *Cache) Read(k Key) *Run {
+func (c *Cache) Read(k Key) *Run { return decode(c.load(k), k) }
+
+// load returns the file of a key, which may be damaged or that of another key, or nil.
+func (c *Cache) load(k Key) []byte {
 	if !supported {
 		return nil
 	}
@@ -83,11 +83,10 @@ func (c *Cache) Read(k Key) *Run {
 	if err != nil {
 		return nil
 	}
-	r := decode(b, k)
-	if r != nil && time.Since(info.ModTime()) > touchAfter {
+	if time.Since(info.ModTime()) > touchAfter {
 		_ = os.Chtimes(f.Name(), time.Time{}, time.Now())
 	}
-	return r
+	return b
 }
 
 // Write keeps a prepared run, unless its state is lost. It reports whether it did. A run that cannot be kept is prepared again.
@@ -96,6 +95,11 @@ func (c *Cache) Write(k Key, r *Run, s *State) bool {
 		return false
 	}
 	b, err := json.Marshal(&stored{k, r, s.facts})
+	first := byte(netNone)
+	if r.Spec.Net == sandbox.NetHost {
+		first = netHost
+	}
+	b = append([]byte{first}, b...)
 	if err != nil || len(b)+len(magic)+sumSize > maxFile || os.MkdirAll(c.Dir, 0o700) != nil {
 		return false
 	}
@@ -105,6 +109,17 @@ func (c *Cache) Write(k Key, r *Run, s *State) bool {
 // seal returns a file with a text: the magic, a checksum of the text that detects damage, and the text.
 func seal(text []byte) []byte {
 	return append(binary.LittleEndian.AppendUint64([]byte(magic), sum(text)), text...)
+}
+
+// The first byte of a text says which network the sandbox has: the name spaces are made before the text is decoded.
+const netNone, netHost = ' ', '\n'
+
+// netOf returns the network that a file names, which counts only if decode agrees.
+func netOf(b []byte) sandbox.Net {
+	if len(b) > len(magic)+sumSize && b[len(magic)+sumSize] == netHost {
+		return sandbox.NetHost
+	}
+	return sandbox.NetNone
 }
 
 const sumSize = 8
@@ -126,7 +141,7 @@ func decode(b []byte, k Key) *Run {
 		return nil
 	}
 	var s stored
-	if json.Unmarshal(text, &s) != nil || s.Run == nil || !slices.Equal(s.Key, k) || s.Run.Spec.Check() != nil {
+	if json.Unmarshal(text, &s) != nil || s.Run == nil || !slices.Equal(s.Key, k) || s.Run.Spec.Net != netOf(b) || s.Run.Spec.Check() != nil {
 		return nil
 	}
 	s.Run.facts = s.Facts
