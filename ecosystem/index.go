@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -100,17 +101,18 @@ func (rec *Recorder) learn(files []File) error {
 	return nil
 }
 
-// noted adds a file to a list unless one that promises the same is there.
+// noted returns a list with a file, unless one that promises the same is there. Requests under way go on reading the old list.
 func noted(list []*File, f *File) []*File {
-	for _, g := range list {
+	for i, g := range list {
 		if g.Promised == f.Promised && g.Weak == f.Weak && g.Same(f) {
-			if g.Released.IsZero() {
-				g.Released = f.Released
+			if g.Released.IsZero() && !f.Released.IsZero() {
+				list = slices.Clone(list)
+				list[i] = f
 			}
 			return list
 		}
 	}
-	return append(list, f)
+	return append(slices.Clip(list), f)
 }
 
 const datesAtOnce = 8
