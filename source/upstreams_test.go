@@ -132,7 +132,7 @@ func TestCargoOwn(t *testing.T) {
 		w.Write([]byte(`{"dl":"https://files.example.org"}`))
 	}))
 	defer server.Close()
-	page := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("<html>")) }))
+	page := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(`{"login":"here"}`)) }))
 	defer page.Close()
 	host, other := strings.TrimPrefix(server.URL, "https://"), strings.TrimPrefix(page.URL, "https://")
 	for name, c := range map[string]struct {

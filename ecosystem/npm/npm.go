@@ -1,8 +1,8 @@
 // Package npm is the adapter for clients of npm registries.
 //
-// npm works with both doors; npm ci and npm install are what the tests in this package and the conformance suite run against. pnpm reads the same
-// variables and the same npmrc file. Yarn 1 reads npm_config_registry, but goes to the addresses in a yarn.lock that names other hosts than the two
-// that it knows as its own: use DoorProxy for those. Yarn 2 and later read the YARN_ variables; their scopes of npmScopes in .yarnrc.yml are not set.
+// npm (11), pnpm (9) and Yarn (1) were recorded and replayed with it. pnpm reads the same variables and the same npmrc file; its lock file has no addresses. Yarn 1
+// reads npm_config_registry, writes the addresses of files into yarn.lock, and goes to those that are there: use DoorProxy if there is a yarn.lock, or one
+// is to be written. Yarn 2 and later should work by the YARN_ variables, without their npmScopes, but were not tried.
 //
 // Registries answer in two forms: the whole record of a package ("packument"), and a short one without the times of releases. The adapter asks for the whole
 // record always, because the cooldown needs the times. Clients that prefer the short form accept the whole one.
