@@ -79,6 +79,7 @@ func (rec *Recorder) asked(answers map[string]*answer) (map[version2]bool, error
 			asked[version2{f.Package, f.Version}] = true
 		}
 	}
+	rec.held(answers, asked)
 	namer, ok := rec.o.Adapter.(Namer)
 	if !ok {
 		return asked, nil
@@ -113,6 +114,46 @@ func (rec *Recorder) asked(answers map[string]*answer) (map[version2]bool, error
 		added = now
 	}
 	return asked, nil
+}
+
+// held adds the versions that the lock file of the recorded program names: that of the artefact whose lock file names each other version of which a file was asked.
+// A client reads the indexes of those, too, though it needs no file of some, such as those for other platforms.
+func (rec *Recorder) held(answers map[string]*answer, asked map[version2]bool) {
+	holder, ok := rec.o.Adapter.(Holder)
+	if !ok {
+		return
+	}
+	kept := map[version2]bool{}
+	for _, a := range answers {
+		if a.Kept != nil {
+			kept[version2{a.Kept.Package, a.Kept.Version}] = true
+		}
+	}
+	for _, a := range answers {
+		if a.Kept == nil {
+			continue
+		}
+		f, err := rec.o.Files.Open(a.Kept.Hash)
+		if err != nil {
+			continue
+		}
+		list, err := holder.Held(a.Request, f)
+		f.Close()
+		if err != nil || len(list) == 0 {
+			continue
+		}
+		names := map[version2]bool{{a.Kept.Package, a.Kept.Version}: true}
+		for i := range list {
+			names[version2{list[i].Package, list[i].Version}] = true
+		}
+		whole := true
+		for v := range kept {
+			whole = whole && names[v]
+		}
+		if whole {
+			maps.Copy(asked, names)
+		}
+	}
 }
 
 func overlap(a, b map[string]bool) bool {
