@@ -37,8 +37,9 @@ func (lines) Classify(r ecosystem.Request) ecosystem.Class {
 }
 
 func (lines) Describe(r ecosystem.Request) *ecosystem.File {
-	name, version, ok := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/")
-	if version, ok = strings.CutSuffix(version, ".tgz"); !ok {
+	name, version, _ := strings.Cut(strings.TrimPrefix(r.Path, "/"), "/")
+	version, ok := strings.CutSuffix(version, ".tgz")
+	if !ok {
 		return nil
 	}
 	return &ecosystem.File{Request: r, Package: name, Version: version, Name: version + ".tgz"}

@@ -51,8 +51,9 @@ type Limits struct {
 
 const (
 	maxText    = 8 << 20 // bytes of an answer of the class Text
-	maxFailure = 4 << 10 // bytes that are kept of the text of an answer without success
-	maxReading = 16      // indexes that are read at once
+	maxFailure = 1 << 10 // bytes of the text that is recorded of an answer without success
+	maxReading = 8       // indexes that are received at once
+	maxEditing = 2       // indexes that are read and edited at once, which needs several times their size
 )
 
 // A Recorder passes requests of clients on to registries, and keeps the answers. It implements Handler.
@@ -61,6 +62,7 @@ type Recorder struct {
 	at       *places
 	problems *problems
 	reading  chan struct{}
+	editing  chan struct{}
 
 	mu      sync.Mutex
 	answers map[string]*answer // by request
@@ -107,7 +109,7 @@ func failf(status int, format string, args ...any) *failure {
 // NewRecorder returns a Recorder that has recorded nothing.
 func NewRecorder(o *Options) (*Recorder, error) {
 	r := &Recorder{
-		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading),
+		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading), editing: make(chan struct{}, maxEditing),
 		answers: map[string]*answer{}, flights: map[string]*flight{}, known: map[string][]*File{}, named: map[string][]*File{}, locked: map[string][]*File{},
 		pinned: map[version2]bool{}, dates: map[string]time.Time{}, logins: map[string]string{}, leftOut: map[version2]time.Time{}, undated: map[string]bool{},
 	}

@@ -388,3 +388,14 @@ func TestProxyReplay(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// TestPageInsteadOfFile lets a portal answer for a file about which nothing is promised.
+func TestPageInsteadOfFile(t *testing.T) {
+	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "\n <!DOCTYPE html><html><body>Log in</body></html>")
+	})
+	rec, _ := recorder(t, &ecosystem.Options{Upstreams: []ecosystem.Upstream{upstream("pypi", s.URL)}})
+	if w := ask(rec, "/pypi/six-1.0.tar.gz"); w.Code != http.StatusBadGateway || !strings.Contains(strings.Join(rec.Problems(), ""), "portal") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
