@@ -159,7 +159,9 @@ func cdxFile(f *File, set func(name, value string)) {
 
 func cdxHashesOf(f *File) *[]cdx.Hash {
 	var all []cdx.Hash
-	f.hashes(func(algorithm, text string) { all = append(all, cdx.Hash{Algorithm: cdxHashes[algorithm], Value: text}) })
+	f.hashes(func(algorithm, text string) {
+		all = append(all, cdx.Hash{Algorithm: cdxHashes[algorithm], Value: text})
+	})
 	if len(all) == 0 {
 		return nil
 	}
