@@ -89,12 +89,9 @@ func cdxPart(p *Part, l *licenses) cdx.Component {
 	}
 	if text := clean(p.License); text != "" {
 		declared := cdx.LicenseAcknowledgementDeclared
-		switch l.form(text) {
-		case licenseID:
-			c.Licenses = &cdx.Licenses{{License: &cdx.License{ID: text, Acknowledgement: declared}}}
-		case licenseExpression:
-			c.Licenses = &cdx.Licenses{{Expression: text, Acknowledgement: &declared}}
-		default:
+		if e := l.expression(text); e != "" {
+			c.Licenses = &cdx.Licenses{{Expression: e, Acknowledgement: &declared}}
+		} else {
 			c.Licenses = &cdx.Licenses{{License: &cdx.License{Name: text, Acknowledgement: declared}}}
 		}
 	}

@@ -2,59 +2,42 @@ package inventory
 
 import (
 	"strings"
-	"sync"
 
 	"github.com/github/go-spdx/v2/spdxexp"
-	"github.com/github/go-spdx/v2/spdxexp/spdxlicenses"
 )
 
-var licenseIDs = sync.OnceValue(func() map[string]bool {
-	ids := map[string]bool{}
-	for _, id := range append(spdxlicenses.GetLicenses(), spdxlicenses.GetDeprecated()...) {
-		ids[id] = true
-	}
-	return ids
-})
-
-// maxExpression bounds what is read as an SPDX expression; the parser is recursive. Longer texts are names.
+// maxExpression bounds what is read as an SPDX expression, in bytes; the parser is recursive. Longer texts are names.
 const maxExpression = 1 << 10
 
-// licenses says what the texts of licenses are, and remembers it: one inventory has few of them.
-type licenses struct{ known map[string]licenseForm }
+// licenses reads the texts of licenses, and remembers them: one inventory has few.
+type licenses struct{ known map[string]string }
 
-type licenseForm int
-
-const (
-	licenseText       licenseForm = iota // what a publisher wrote, in no form
-	licenseID                            // an identifier of the SPDX list
-	licenseExpression                    // an SPDX expression of such identifiers
-)
-
-func (l *licenses) form(text string) licenseForm {
-	if form, ok := l.known[text]; ok {
-		return form
+// expression returns the SPDX expression that a text is, in its usual spelling; "" if it is none.
+// Identifiers are not told apart from expressions: the list of CycloneDX's schema is older than that of SPDX, and an identifier is an expression.
+func (l *licenses) expression(text string) string {
+	if e, ok := l.known[text]; ok {
+		return e
 	}
-	form := licenseText
-	switch {
-	case licenseIDs()[text]:
-		form = licenseID
+	e := ""
 	// References lead to texts that an inventory does not have.
-	case len(text) <= maxExpression && !strings.Contains(text, "LicenseRef-") && !strings.Contains(text, "DocumentRef-") && expression(text):
-		form = licenseExpression
+	if len(text) <= maxExpression && !strings.Contains(text, "Ref-") {
+		e = parseExpression(text)
 	}
 	if l.known == nil {
-		l.known = map[string]licenseForm{}
+		l.known = map[string]string{}
 	}
-	l.known[text] = form
-	return form
+	l.known[text] = e
+	return e
 }
 
-func expression(text string) (ok bool) {
+func parseExpression(text string) (e string) {
 	defer func() {
-		if recover() != nil {
-			ok = false
+		if recover() != nil { // of the parser
+			e = ""
 		}
 	}()
-	ok, _ = spdxexp.ValidateLicenses([]string{text})
-	return ok
+	if good, bad := spdxexp.ValidateAndNormalizeLicensesWithOptions([]string{text}, spdxexp.ValidateLicensesOptions{}); len(bad) == 0 && len(good) == 1 {
+		return good[0]
+	}
+	return ""
 }

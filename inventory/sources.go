@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"encoding/hex"
+	"maps"
 	"net/url"
 	"path"
 	"strings"
@@ -37,11 +38,7 @@ func addRecording(all *list, r *ecosystem.Recording, of []pir.PID) {
 		if k.Weak != "" {
 			f.Hashes = append(f.Hashes, k.Weak)
 		}
-		if k.Origin != nil {
-			if text, err := nuon.Encode(k.Origin); err == nil {
-				f.Origin = string(text)
-			}
-		}
+		f.Origin = originText(k.Origin)
 		all.add(Part{Where: Language, Type: kind, Name: name, Version: k.Version, PURL: purl(kind, name, k.Version, nil), License: k.License,
 			Released: k.Released, Files: []File{f}, Of: of})
 	}
@@ -80,7 +77,11 @@ func fromFetch(p *pir.PIR, origins [][]byte, where Where) Part {
 			return s
 		}
 		kind := field("kind")
-		part.Files[0].Origin = string(text)
+		if part.Files[0].Origin = originText(rec); field("url") != "" { // without the login
+			if rec, err = nuon.DecodeRecord([]byte(part.Files[0].Origin)); err != nil {
+				continue
+			}
+		}
 		if t := types[kind]; t != "" {
 			part.Type = t
 		}
@@ -125,6 +126,27 @@ func fromFetch(p *pir.PIR, origins [][]byte, where Where) Part {
 		part.Name = p.Hash.String()
 	}
 	return part
+}
+
+// originText returns the canonical text of an origin without the login that its address may have.
+func originText(rec nuon.Record) string {
+	if rec == nil {
+		return ""
+	}
+	if address, ok := rec["url"].(string); ok {
+		u, err := url.Parse(address)
+		if err != nil {
+			return ""
+		}
+		u.User = nil
+		rec = maps.Clone(rec)
+		rec["url"] = u.String()
+	}
+	text, err := nuon.Encode(rec)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // fromURL returns a name for what is at an address.

@@ -147,8 +147,8 @@ func (w *spdxWriter) license(text string) string {
 	if text == "" {
 		return noAssertion
 	}
-	if w.licenses.form(text) != licenseText {
-		return text
+	if e := w.licenses.expression(text); e != "" {
+		return e
 	}
 	id := w.other[text]
 	if id == "" {
