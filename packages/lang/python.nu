@@ -3,7 +3,7 @@ use ../base/fhs.nu
 use app.nu
 
 # Makes an environment that works in any folder: its scripts find their interpreter beside them. What names the folder of the build goes.
-const normal = '
+const normal = r#'
 import os, pathlib, re, sys
 out = pathlib.Path(sys.argv[1])
 for name in ["activate", "activate.csh", "activate.fish", "Activate.ps1"]:
@@ -17,9 +17,10 @@ for script in sorted((out / "bin").iterdir()):
     text = script.read_bytes()
     if text.startswith(shebang):
         rest = text.split(b"\n", 1)[1]
-        script.write_bytes(b"#!/bin/sh\n\"exec\" \"$(dirname -- \"$(readlink -f -- \"$0\")\")/python3\" \"$0\" \"$@\"\n" + rest)
+        start = b"#!/bin/sh\n'''exec' \"$(dirname -- \"$(readlink -f -- \"$0\")\")/python3\" \"$0\" \"$@\"\n' '''\n"
+        script.write_bytes(start + rest)
         script.chmod(0o755)
-'
+'#
 
 export def main [
   --arch: string = "amd64"
@@ -48,12 +49,12 @@ export def app [spec: record] {
   let arguments = ($spec.pip? | default [])
   let from_source = $spec.src? != null
   let normalise = $normal
-  app package $spec $runtime $recording --leave [install pip] --build {|b|
+  app package $spec $runtime $recording --leave [install pip] --vars {PYTHONDONTWRITEBYTECODE: "1"} --build {|b|
     if $from_source { app project $b.src /nuka/build/project }
     ^python3 -m venv --without-pip $b.out
     ^python3 -m pip --python $"($b.out)/bin/python3" install --no-compile --no-input --no-warn-script-location --progress-bar off ...$arguments ...$install
     $normalise | save normalise.py
     ^python3 normalise.py $b.out
-    ^$"($b.out)/bin/python3" -m compileall -q -j 1 --invalidation-mode unchecked-hash -s $b.out $"($b.out)/lib"
+    ^python3 -m compileall -f -q -j 1 --invalidation-mode unchecked-hash -s $b.out $"($b.out)/lib"
   }
 }
