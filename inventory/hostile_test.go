@@ -62,6 +62,9 @@ func TestHostileNames(t *testing.T) {
 		t.Errorf("missing: got %q, want the file that is too large", got.Missing)
 	}
 	for _, p := range got.Parts {
+		if p.Seen == Installed && len(p.Name) > 1<<10 {
+			t.Errorf("a name of the content has %d bytes", len(p.Name))
+		}
 		if p.Seen == Installed && strings.ContainsAny(p.Name+p.Version+p.License, "\x1b\x07\n\r\x00") {
 			t.Errorf("part %q has control characters", p.Name)
 		}
@@ -85,9 +88,9 @@ func TestDuplicates(t *testing.T) {
 	m := newMemory()
 	one, two := kept("npm", "/a/-/a-1.tgz", "a", "1", ""), kept("npm", "/b/-/a-1.tgz", "a", "1", "MIT")
 	one.Kept.Weak = "sha1:00112233"
-	two.Kept.Hash = one.Kept.Hash
+	two.Kept.Hash, two.Kept.Promised, two.Kept.Weak = one.Kept.Hash, "", "sha1:"+strings.Repeat("ab", 20)
 	got := collect(t, m, program(t, m, &ecosystem.Recording{Ecosystem: "npm", Door: ecosystem.DoorRegistry, Answers: []ecosystem.Answer{one, two}}, nil), &Options{Own: true})
-	if len(got.Parts) != 1 || len(got.Parts[0].Files) != 1 || got.Parts[0].License != "MIT" {
+	if len(got.Parts) != 1 || len(got.Parts[0].Files) != 1 || len(got.Parts[0].Files[0].Hashes) != 3 || got.Parts[0].License != "MIT" {
 		t.Errorf("got %+v", got.Parts)
 	}
 	for _, f := range Formats() {
@@ -98,7 +101,7 @@ func TestDuplicates(t *testing.T) {
 func TestLicenses(t *testing.T) {
 	for text, want := range map[string]string{
 		"MIT": "MIT", "mit": "MIT", "MIT OR Apache-2.0": "MIT OR Apache-2.0", "GPL-2.0-or-later WITH Classpath-exception-2.0": "GPL-2.0-or-later WITH Classpath-exception-2.0",
-		"BSD": "", "SEE LICENSE IN x": "", "LicenseRef-x": "", "DocumentRef-a:LicenseRef-b": "", "(MIT": "", "": "", "MIT OR": "", "MIT\nMIT": "", strings.Repeat("(", 1<<20): "",
+		"BSD": "", "SEE LICENSE IN x": "", "LicenseRef-x": "", "DocumentRef-a:LicenseRef-b": "", "(MIT": "", "": "", "MIT OR": "", "MIT\nMIT": "", "MIT" + strings.Repeat(" OR MIT", 200): "", strings.Repeat("(", 1<<20): "",
 		strings.Repeat("(", 500) + "MIT" + strings.Repeat(")", 500): "MIT",
 	} {
 		if got := (&licenses{}).expression(text); got != want {
@@ -194,7 +197,7 @@ func TestPrograms(t *testing.T) {
 	}
 	list := `{"packages":[{"name":"clap","version":"4.0.0","source":"crates.io"},{"name":"own","version":"1.0.0","source":"local"},{"name":"cc","version":"1.0.0","source":"crates.io","kind":"build"}]}`
 	got := collect(t, m, program(t, m, nil, map[string]string{
-		"bin/rust": elfWith(".dep-v0", compressed(list)), "bin/go": string(own), "bin/bomb": elfWith(".dep-v0", compressed(strings.Repeat(" ", maxAudit+1)+list)),
+		"bin/rust": elfWith(".dep-v0", compressed(list)), "bin/go": string(own), "bin/bomb": elfWith(".dep-v0", compressed(strings.Repeat(" ", maxAudit+1)+strings.ReplaceAll(list, "clap", "bomb"))),
 		"bin/junk": elfWith(".dep-v0", []byte("x")), "bin/cut": elfWith(".dep-v0", compressed(list))[:minProgram+50],
 	}), &Options{Own: true})
 	text := "\n" + strings.Join(lines(got), "\n") + "\n"
@@ -203,7 +206,7 @@ func TestPrograms(t *testing.T) {
 			t.Errorf("got %s, want %s", text, want)
 		}
 	}
-	if strings.Contains(text, "/cc@") || strings.Contains(text, "/own@") {
+	if strings.Contains(text, "/cc@") || strings.Contains(text, "/own@") || strings.Contains(text, "bomb") {
 		t.Errorf("got what is not in the program: %s", text)
 	}
 }

@@ -85,8 +85,8 @@ func (c *content) crates(in io.ReaderAt) {
 	if err != nil {
 		return
 	}
-	text, err := io.ReadAll(io.LimitReader(z, maxAudit+1))
-	if err != nil || len(text) > maxAudit {
+	text, err := io.ReadAll(io.LimitReader(z, maxAudit)) // what is cut is no JSON
+	if err != nil {
 		return
 	}
 	var list struct {
