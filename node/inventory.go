@@ -13,6 +13,7 @@ import (
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -88,7 +89,7 @@ func (s inventoryStore) Describe(id pir.PID) (canonical []byte, origins [][]byte
 	return canonical, origins, nil
 }
 
-// absent returns an error that wraps inventory.ErrAbsent if err says that the store lacks something.
+// absent returns err, as one that wraps inventory.ErrAbsent if it says that the store lacks something.
 func absent(err error) error {
 	if errors.Is(err, cas.ErrNotFound) {
 		return fmt.Errorf("%w: %w", inventory.ErrAbsent, err)
@@ -104,12 +105,12 @@ func (s inventoryStore) Recording(ctx context.Context, id pir.PID) ([]byte, erro
 			return nil, err
 		}
 		if self := p.Packages[ecosystem.RecordingFile]; !self.IsZero() {
-			if c, err := s.h.store.CID(self); err == nil {
-				e, err := s.h.store.Lookup(ctx, c, "")
-				if err != nil {
-					return nil, absent(err)
-				}
+			e, err := s.fixed(ctx, self)
+			if err == nil {
 				return s.text(ctx, e)
+			}
+			if !errors.Is(err, inventory.ErrAbsent) {
+				return nil, err
 			}
 		}
 	}
@@ -122,6 +123,36 @@ func (s inventoryStore) Recording(ctx context.Context, id pir.PID) ([]byte, erro
 		return nil, absent(err)
 	}
 	return s.text(ctx, e)
+}
+
+// fixed finds the file of a fetch. A file that was only sent to the node is known by its content, which the hash of the fetch is.
+func (s inventoryStore) fixed(ctx context.Context, id pir.PID) (cas.Entry, error) {
+	if c, err := s.h.store.CID(id); err == nil {
+		e, err := s.h.store.Lookup(ctx, c, "")
+		return e, absent(err)
+	}
+	canonical, _, err := s.Describe(id)
+	if err != nil {
+		return cas.Entry{}, err
+	}
+	p, err := pir.Decode(canonical)
+	if err != nil {
+		return cas.Entry{}, err
+	}
+	if p.Hash.Algorithm != pir.B3 {
+		return cas.Entry{}, inventory.ErrAbsent
+	}
+	for _, codec := range []uint64{cid.Raw, cid.DagPB} {
+		c, err := cid.New(codec, [32]byte(p.Hash.Digest()))
+		if err != nil {
+			return cas.Entry{}, err
+		}
+		e, err := s.h.store.Lookup(ctx, c, "")
+		if !errors.Is(err, cas.ErrNotFound) {
+			return e, err
+		}
+	}
+	return cas.Entry{}, inventory.ErrAbsent
 }
 
 func (s inventoryStore) text(ctx context.Context, e cas.Entry) ([]byte, error) {
