@@ -15,8 +15,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/nu"
+	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -76,7 +79,7 @@ func (a *app) inventory(ctx context.Context, client *control.Client, t *thing, o
 	args := protocol.InventoryArgs{ID: t.id, Own: own}
 	var data io.Reader
 	if t.result != nil {
-		if err := a.upload(ctx, client, t.result); err != nil { // recordings are among it
+		if err := a.upload(ctx, client, &nu.Result{Paths: recordingsOf(t.result)}); err != nil {
 			return nil, err
 		}
 		realize, packages := a.realizeArgs(t.result)
@@ -103,6 +106,17 @@ func (a *app) inventory(ctx context.Context, client *control.Client, t *thing, o
 		}
 		all.Parts = append(all.Parts, p)
 	}
+}
+
+// recordingsOf returns the recordings among the files that an evaluation named: an inventory needs no others.
+func recordingsOf(result *nu.Result) []nu.PathInput {
+	wanted := map[pir.PID]bool{}
+	for _, p := range result.Packages {
+		if d, err := pir.Decode(p.Canonical); err == nil && d.Layout == pir.LayoutFiles1 {
+			wanted[d.Packages[ecosystem.RecordingFile]] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(result.Paths), func(p nu.PathInput) bool { return !wanted[p.PID] })
 }
 
 // languages returns the language packages in a thing. If the node cannot tell them, there are none: the page that shows them is worth more than the list.
