@@ -50,3 +50,11 @@ func (l *Layout) AddBus(b *Box, socket string, info []byte) {
 	l.add(sandbox.Mount{Kind: sandbox.File, Content: info, Target: "/.flatpak-info"})
 	l.Env["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=" + inside
 }
+
+// Setup adds variables, and files below a folder, that point a client at a registry.
+func (l *Layout) Setup(env, files map[string]string, dir string) {
+	maps.Copy(l.Env, env)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte(files[name]), Target: dir + "/" + name})
+	}
+}

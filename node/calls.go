@@ -50,6 +50,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpMesh:      args((*handler).mesh),
 	protocol.OpRoots:     full((*handler).roots),
 	protocol.OpMount:     full((*handler).show),
+	protocol.OpKeep:      full((*handler).keep),
 	protocol.OpRecord:    full((*handler).record),
 	protocol.OpInventory: full((*handler).inventory),
 	protocol.OpStop:      bare((*handler).end),

@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -65,7 +68,53 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 		kept = append(kept, pir.Sum(canonical))
 	}
 	h.keepForCaller(r, "a command that has recorded it").KeepPIDs(kept...)
-	return &protocol.Recorded{Text: string(text), Problems: problems}, nil
+	return &protocol.Recorded{Text: string(text), Problems: problems, LeftOut: setting.recorder.LeftOut()}, nil
+}
+
+// keep answers OpKeep.
+func (h *handler) keep(ctx context.Context, r *request, a protocol.KeepArgs) (*protocol.Uploaded, error) {
+	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "keep-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	f, err := os.Create(filepath.Join(dir, source.Out))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	wanted := make([]pir.Hash, len(a.Hashes))
+	checks := make([]hash.Hash, len(a.Hashes))
+	to := []io.Writer{f}
+	for i, text := range a.Hashes {
+		want, err := pir.ParseHash(text)
+		if err != nil {
+			return nil, protocol.Errorf(protocol.Invalid, "keep: %w", err)
+		}
+		wanted[i] = want
+		switch want.Algorithm {
+		case pir.SHA256:
+			checks[i] = sha256.New()
+		case pir.SHA512:
+			checks[i] = sha512.New()
+		default:
+			return nil, protocol.Errorf(protocol.Invalid, "keep: a file is compared with sha256 and sha512 only, not %s", want.Algorithm)
+		}
+		to = append(to, checks[i])
+	}
+	if _, err := io.Copy(io.MultiWriter(to...), &contextReader{ctx, r.Data}); err != nil {
+		return nil, err
+	}
+	for i, want := range wanted {
+		if got := pir.NewHash(want.Algorithm, checks[i].Sum(nil)); got != want {
+			return nil, protocol.Errorf(protocol.Mismatch, "keep: the file has the hash %s, not %s", got, want)
+		}
+	}
+	content, err := h.realizer.Keep(ctx, dir, source.Out, h.keepForCaller(r, "a command that records"), wanted...)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.Uploaded{CID: content.String()}, nil
 }
 
 // A recordSetting is what one recording needs.

@@ -33,6 +33,7 @@ const (
 	OpVerify   Op = "verify"   // VerifyArgs → Verified, with events
 	OpStats    Op = "stats"    // none → Stats
 	OpMount    Op = "mount"    // MountArgs → MountState
+	OpKeep     Op = "keep"     // KeepArgs and the bytes of a file → Uploaded
 	OpRecord   Op = "record"   // RecordArgs and its packages → Recorded, with events
 	OpStop     Op = "stop"     // none → nothing; the daemon exits after its running work
 )
@@ -98,6 +99,11 @@ type RealizeArgs struct {
 	Registries json.RawMessage `json:"registries,omitempty"`
 }
 
+// KeepArgs hands over a file that a recorder of the caller got. The daemon compares it with the hashes, and finds it by them from then on.
+type KeepArgs struct {
+	Hashes []string `json:"hashes"` // sha256-… and sha512-…
+}
+
 // RecordArgs requests a recording of what the package manager of one native build asks. The build has an open recording (package ecosystem); its output is thrown away.
 type RecordArgs struct {
 	RealizeArgs
@@ -110,6 +116,7 @@ type RecordArgs struct {
 type Recorded struct {
 	Text     string   `json:"text"`               // the recording
 	Problems []string `json:"problems,omitempty"` // what registries answered wrong, for the user
+	LeftOut  []string `json:"left_out,omitempty"` // versions that are too young
 }
 
 // A Way is how a PID got its content.

@@ -39,6 +39,7 @@ var (
 	dumpable   = edit{confineFile, "unix.PR_SET_DUMPABLE, 0,", "unix.PR_SET_DUMPABLE, 1,"}
 	moreSpaces = edit{procFile, `writeAt(t.proc, "sys/user/max_user_namespaces", "0")`, "error(nil)"}
 	hostProc   = edit{procFile, `newMount("proc", attr, "hidepid", "2")`, `unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.AT_RECURSIVE|0*attr)`}
+	aloneOff   = edit{treeFile, "root.Dev != above.Dev || root.Ino != above.Ino", "false"}
 	roRootOff  = edit{treeFile, "setAttr(t.root, 0, unix.MOUNT_ATTR_RDONLY)", "error(nil)"}
 )
 
@@ -50,7 +51,8 @@ func without(flag string) edit { return edit{startFile, " | unix." + flag, ""} }
 
 // mutations lists the defences. One attack of TestAttacks is named by its name, with _ for spaces.
 var mutations = []mutation{
-	{"detaching the tree of the host", "TestAttacks/read_a_file_of_the_host_with_many", []edit{{treeFile, `unix.Unmount(".", unix.MNT_DETACH)`, "error(nil)"}, noLandlock}},
+	{"detaching the tree of the host", "TestAttacks/read_a_file_of_the_host_with_many", []edit{{treeFile, `unix.Unmount(".", unix.MNT_DETACH)`, "error(nil)"}, aloneOff, noLandlock}},
+	{"detaching the tree of the host below the room for files", "TestHostGone/a_file_in_a_temporary", []edit{{treeFile, "layers = 2", "layers = 1"}, aloneOff}},
 	{"dumpable: init's root", "TestAttacks/read_/proc/1/maps", []edit{dumpable, noLandlock}},
 	{"dumpable: init's environment", "TestAttacks/read_/proc/1/environ", []edit{dumpable}},
 	{"dumpable: init's file", "TestAttacks/opath_/proc/1/exe", []edit{dumpable, noLandlock}},

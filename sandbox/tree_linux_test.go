@@ -72,6 +72,25 @@ func TestTree(t *testing.T) {
 	}
 }
 
+// TestHostGone looks for the tree of the host above the root, where a path that goes up would lead, with each way by which the root is built.
+func TestHostGone(t *testing.T) {
+	needSpaces(t)
+	dir := put(t, folder(t), map[string]string{"etc/passwd": "host"})
+	for name, mounts := range map[string][]sandbox.Mount{
+		"plain":                 nil,
+		"a file":                {{Kind: sandbox.File, Target: "/f", Content: []byte("text")}},
+		"a file over a file":    {{Kind: sandbox.RO, Source: filepath.Join(dir, "etc"), Target: "/etc"}, {Kind: sandbox.File, Target: "/etc/passwd", Content: []byte("ours")}},
+		"a file in a temporary": {{Kind: sandbox.Tmpfs, Target: "/run"}, {Kind: sandbox.File, Target: "/run/a/b", Content: []byte("ours")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const look = "for d in /usr/.. /dev/.. /tmp/..; do test $d -ef / || echo $d leads out; done; grep -c ' / / ' /proc/self/mountinfo"
+			if r := mustRun(t, system(mounts...), "sh", "-c", look); r.out != "1\n" {
+				t.Errorf("got %q, stderr %q", r.out, r.err)
+			}
+		})
+	}
+}
+
 // TestRootMount checks a Spec whose root is a given tree.
 func TestRootMount(t *testing.T) {
 	needSpaces(t)

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/permission"
 	"github.com/MordragT/nuka/foreign/proxy"
@@ -54,6 +56,8 @@ Before a program starts, exec finds the libraries that it needs and names those 
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
 	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
 	c.Flags().BoolVar(&o.shell, "shell", false, "start a shell instead of PROGRAM")
+	c.Flags().StringVar(&o.record, "record", "", "let a recorder between the program and the registries keep what it downloads, for nuka lock; `ECOSYSTEM` is pip, npm, cargo, go or maven")
+	c.Flags().DurationVar(&o.cooldown, "cooldown", defaultCooldown, "with --record, leave out versions that are younger than `TIME`")
 	c.Flags().SetInterspersed(false)
 	a.yesFlag(c)
 	a.packageFlags(c)
@@ -76,6 +80,9 @@ type execOptions struct {
 	app         string
 	env         []string
 	auto, shell bool
+	cooldown    time.Duration
+	answer      func(context.Context) (listening func(*os.File), disconnect func()) // answers in the program's network; nil: nothing does
+	record      string                                                              // the ecosystem whose clients a recorder answers; "" is none
 }
 
 // execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
@@ -122,6 +129,9 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	}
 	for _, note := range layout.Notes {
 		a.say("%s", printable(note))
+	}
+	if o.record != "" {
+		return a.recorded(ctx, client, launcher, layout, box, words, o)
 	}
 	return a.sandboxed(ctx, launcher, layout, box, words, o)
 }
@@ -277,6 +287,11 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 	}
 	options := &sandbox.Options{}
 	switch {
+	case o.answer != nil:
+		spec.Listen = ecosystem.Port
+		var disconnect func()
+		options.Listening, disconnect = o.answer(ctx)
+		defer disconnect()
 	case layout.Network:
 		spec.Net = sandbox.NetHost
 	case len(layout.Hosts) > 0:

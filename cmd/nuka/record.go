@@ -57,8 +57,13 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 	if err != nil {
 		return err
 	}
-	for _, p := range recorded.Problems {
-		a.say("%s", printable(p))
+	for _, text := range recorded.LeftOut {
+		a.say("%s", printable(text))
+	}
+	for _, p := range recorded.Problems { // the build went well in spite of them
+		if o.build.verbose {
+			a.say("%s", printable(p))
+		}
 	}
 	changes := ecosystem.Changes(before, after)
 	if err := a.showRecorded(at, changes, after, len(recorded.Text)); err != nil {

@@ -39,7 +39,8 @@ func (Adapter) Name() string { return "npm" }
 // Kinds implements ecosystem.Adapter.
 func (Adapter) Kinds() []string { return []string{Kind} }
 
-// Doors implements ecosystem.Adapter.
+// Doors implements ecosystem.Adapter. npm install writes the addresses of files into package-lock.json: with DoorRegistry those are addresses of the proxy,
+// so a client that may write a lock file needs DoorProxy. npm ci reads it only, and puts the registry in place of its hosts.
 func (Adapter) Doors() []ecosystem.Door {
 	return []ecosystem.Door{ecosystem.DoorRegistry, ecosystem.DoorProxy}
 }
@@ -50,7 +51,7 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	env := map[string]string{
 		"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false", "npm_config_cache": Cache,
 		"npm_config_userconfig": ecosystem.SetupDir + "/" + Config, "NO_UPDATE_NOTIFIER": "1",
-		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn", "npm_config_store_dir": Cache + "/pnpm",
+		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn",
 	}
 	if d == ecosystem.DoorProxy {
 		file := ecosystem.SetupDir + "/" + ecosystem.CAFile

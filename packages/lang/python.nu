@@ -42,7 +42,7 @@ export def main [
 #   system        Debian packages of the lock file that it needs beside the Python runtime, such as [libcairo2]
 #   build_system  those that only its build needs, such as [gcc libcairo2-dev]
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem pip })
+  let recording = (fetch recording $spec.recording --ecosystem pip)
   let system = ($spec.system? | default [])
   let runtime = (main --packages [...$system ...($spec.build_system? | default [])] --add (app pins $recording))
   let install = ($spec.install? | default (if $spec.src? == null { [$"($spec.name)==($spec.version)"] } else { ["/nuka/build/project"] }))

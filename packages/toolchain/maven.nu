@@ -9,6 +9,7 @@ export def main [] {
     build: {|b|
       mkdir $"($b.out)/share" $"($b.out)/bin"
       cp -r $b.src $"($b.out)/share/maven"
+      chmod +x $"($b.out)/share/maven/bin/mvn"
       symlink ../share/maven/bin/mvn $"($b.out)/bin/mvn"
     }
   }

@@ -86,11 +86,20 @@ func (t *tree) pivot() error {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return failHint("change the root", "/", err, "pivot_root does not work in an initial RAM disk")
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fail("detach the tree of the host", "/", err)
+	layers := 1 // the tree of the host, and what lies on it
+	if t.scratch >= 0 {
+		layers = 2
+	}
+	for range layers {
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return fail("detach the tree of the host", "/", err)
+		}
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return fail("enter the root", "/", err)
+	}
+	if err := t.alone(); err != nil {
+		return err
 	}
 	for _, fd := range []int{t.root, t.scratch, t.proc} {
 		if fd >= 0 {
@@ -98,6 +107,19 @@ func (t *tree) pivot() error {
 		}
 	}
 	return nil
+}
+
+// alone fails if something is left on the root: a path that goes up from a folder would lead there.
+func (t *tree) alone() error {
+	var root, above unix.Stat_t
+	err := unix.Fstat(t.root, &root)
+	if err == nil {
+		err = unix.Stat("/..", &above)
+	}
+	if err == nil && (root.Dev != above.Dev || root.Ino != above.Ino) {
+		err = unix.EBUSY
+	}
+	return fail("be rid of the tree of the host", "/", err)
 }
 
 // detach makes the detached mount for m, or returns -1 if m needs none.

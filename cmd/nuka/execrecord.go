@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/adapters"
+	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/node/control"
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source"
+)
+
+// recorded runs a foreign program with a recorder as its only network. What the program downloads is in the store afterwards, so that nuka lock need not download it. The
+// program speaks to the registries that it would speak to without nuka, and its lock files name those.
+func (a *app) recorded(ctx context.Context, client *control.Client, launcher string, layout *foreign.Layout, box *foreign.Box, words []string, o *execOptions) error {
+	if layout.Network || len(layout.Hosts) > 0 {
+		return protocol.Errorf(protocol.Invalid, "exec: --record is the program's only network").WithHint("leave --allow network out, and take the permission away: nuka permissions set %s --deny network", box.App)
+	}
+	adapter, err := adapters.Named(o.record)
+	if err != nil {
+		return err
+	}
+	door, err := adapters.Door(adapter, ecosystem.DoorProxy)
+	if err != nil {
+		return err
+	}
+	upstreams, err := adapters.Upstreams(ctx, source.New(&source.Options{Client: a.client(), Offline: a.offline}), adapter, nil)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "nuka-record-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	recorder, err := ecosystem.NewRecorder(&ecosystem.Options{
+		Adapter: adapter, Upstreams: upstreams, Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: door, Cooldown: o.cooldown,
+	})
+	if err != nil {
+		return err
+	}
+	session, err := adapters.Record(adapter, door, upstreams, recorder)
+	if err != nil {
+		return err
+	}
+	layout.Setup(session.Setup.Env, session.Setup.Files, ecosystem.SetupDir)
+	answered := *o
+	answered.answer = func(ctx context.Context) (func(*os.File), func()) { return a.answering(ctx, session) }
+	err = a.sandboxed(ctx, launcher, layout, box, words, &answered)
+	said := recorder.LeftOut()
+	if err != nil {
+		said = append(said, recorder.Problems()...)
+	}
+	for _, text := range said {
+		a.say("%s", printable(text))
+	}
+	return err
+}
+
+// answering returns what takes the listening socket in a sandbox and lets a session answer there, until disconnect.
+func (a *app) answering(ctx context.Context, session *adapters.Session) (listening func(*os.File), disconnect func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	listening = func(f *os.File) {
+		defer f.Close()
+		l, err := net.FileListener(f)
+		if err != nil {
+			a.say("the program reaches no registry: %v", err)
+			return
+		}
+		serving.Go(func() {
+			if err := ecosystem.Serve(ctx, l, session.Handler); err != nil {
+				a.say("the program reaches no registry any more: %v", err)
+			}
+		})
+	}
+	return listening, func() {
+		cancel()
+		serving.Wait()
+	}
+}
+
+// nodeFiles keeps the files of a recorder in the store of the node, and reads them from there.
+type nodeFiles struct {
+	ctx    context.Context
+	client *control.Client
+	dir    string // for what is on its way
+}
+
+// Find implements ecosystem.Files.
+func (n *nodeFiles) Find(promised pir.Hash) (pir.Hash, int64, bool) {
+	canonical, err := (&pir.PIR{Kind: pir.Fetch, Hash: promised, Unpack: pir.UnpackFile}).Encode()
+	if err != nil {
+		return pir.Hash{}, 0, false
+	}
+	call := protocol.RealizeArgs{Wanted: []pir.PID{pir.Sum(canonical)}, Packages: []protocol.Package{{PIR: string(canonical)}}}
+	var got protocol.Realized
+	if err := n.client.Call(n.ctx, protocol.OpRealize, call, &got, nil); err != nil || len(got.Outputs) != 1 {
+		return pir.Hash{}, 0, false
+	}
+	content, err := cid.Parse(got.Outputs[0].CID)
+	if err != nil {
+		return pir.Hash{}, 0, false
+	}
+	digest := content.Digest()
+	return pir.NewHash(pir.B3, digest[:]), got.Outputs[0].Size, true
+}
+
+// Open implements ecosystem.Files.
+func (n *nodeFiles) Open(hash pir.Hash) (io.ReadSeekCloser, error) {
+	if hash.Algorithm != pir.B3 {
+		return nil, fs.ErrNotExist
+	}
+	for _, codec := range []uint64{cid.Raw, cid.DagPB} {
+		content, err := cid.New(codec, [32]byte(hash.Digest()))
+		if err != nil {
+			return nil, err
+		}
+		f, err := os.CreateTemp(n.dir, "open-")
+		if err != nil {
+			return nil, err
+		}
+		err = errors.Join(os.Remove(f.Name()), n.client.Call(n.ctx, protocol.OpRead, protocol.PathArgs{ID: content.String()}, nil, &control.CallOptions{Reply: f}))
+		if err == nil {
+			_, err = f.Seek(0, io.SeekStart)
+			return f, err
+		}
+		f.Close()
+		if protocol.CodeOf(err) != protocol.NotFound {
+			return nil, err
+		}
+	}
+	return nil, fs.ErrNotExist
+}
+
+// Create implements ecosystem.Files.
+func (n *nodeFiles) Create() (ecosystem.Writer, error) {
+	f, err := os.CreateTemp(n.dir, "new-")
+	if err != nil {
+		return nil, err
+	}
+	return &nodeWriter{f, n}, nil
+}
+
+// A nodeWriter is a file that the node does not have yet.
+type nodeWriter struct {
+	*os.File
+	of *nodeFiles
+}
+
+// Commit implements ecosystem.Writer.
+func (w *nodeWriter) Commit(also ...pir.Hash) (pir.Hash, int64, error) {
+	size, err := w.Seek(0, io.SeekEnd)
+	if err != nil {
+		return pir.Hash{}, 0, err
+	}
+	if _, err := w.Seek(0, io.SeekStart); err != nil {
+		return pir.Hash{}, 0, err
+	}
+	var a protocol.KeepArgs
+	for _, h := range also {
+		if h.Algorithm == pir.SHA256 || h.Algorithm == pir.SHA512 {
+			a.Hashes = append(a.Hashes, h.String())
+		}
+	}
+	var got protocol.Uploaded
+	if err := w.of.client.Call(w.of.ctx, protocol.OpKeep, a, &got, &control.CallOptions{Data: w.File}); err != nil {
+		return pir.Hash{}, 0, err
+	}
+	content, err := cid.Parse(got.CID)
+	if err != nil {
+		return pir.Hash{}, 0, err
+	}
+	digest := content.Digest()
+	return pir.NewHash(pir.B3, digest[:]), size, w.Close()
+}
+
+// Close implements ecosystem.Writer.
+func (w *nodeWriter) Close() error {
+	err := os.Remove(w.Name())
+	if errors.Is(err, fs.ErrNotExist) { // it was closed before
+		return nil
+	}
+	return errors.Join(err, w.File.Close())
+}
