@@ -123,7 +123,13 @@ func TestMany(t *testing.T) {
 		got.Parts = append(got.Parts, Part{Where: Source, Type: "generic", Name: fmt.Sprint("s", n), Of: []pir.PID{got.Root.PID}})
 	}
 	for _, f := range Formats() {
-		check(t, f, write(t, got, f, time.Time{}))
+		text := write(t, got, f, time.Time{})
+		if f == CycloneDX {
+			check(t, f, text)
+		}
+		if n := strings.Count(text, "pkg:npm/p"); n != 50_000 {
+			t.Errorf("%s: %d of 50,000 language packages", f, n)
+		}
 	}
 	if len(got.Parts) < 100_000 {
 		t.Errorf("got %d parts", len(got.Parts))
@@ -195,7 +201,7 @@ func TestPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := `{"packages":[{"name":"clap","version":"4.0.0","source":"crates.io"},{"name":"own","version":"1.0.0","source":"local"},{"name":"cc","version":"1.0.0","source":"crates.io","kind":"build"}]}`
+	list := `{"packages":[{"name":"clap","version":"4.0.0","source":"registry"},{"name":"own","version":"1.0.0","source":"local"},{"name":"cc","version":"1.0.0","source":"registry","kind":"build"}]}`
 	got := collect(t, m, program(t, m, nil, map[string]string{
 		"bin/rust": elfWith(".dep-v0", compressed(list)), "bin/go": string(own), "bin/bomb": elfWith(".dep-v0", compressed(strings.Repeat(" ", maxAudit+1)+strings.ReplaceAll(list, "clap", "bomb"))),
 		"bin/junk": elfWith(".dep-v0", []byte("x")), "bin/cut": elfWith(".dep-v0", compressed(list))[:minProgram+50],
