@@ -41,7 +41,7 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 	err = h.realizer.Record(ctx, &realize.Request{
 		Registries: registries, Lease: lease, Wanted: a.Wanted, Packages: a.Packages, Local: r.Local, Event: r.Event,
 		Jobs: a.Jobs, Cores: a.Cores, KeepFailed: a.KeepFailed,
-	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup})
+	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup, Sources: setting.lock})
 	problems := setting.recorder.Problems()
 	if err != nil {
 		e := protocol.AsError(err)
@@ -121,6 +121,7 @@ func (h *handler) keep(ctx context.Context, r *request, a protocol.KeepArgs) (*p
 type recordSetting struct {
 	recorder *ecosystem.Recorder
 	session  *adapters.Session
+	adapter  ecosystem.Adapter
 	files    *storeFiles
 }
 
@@ -160,7 +161,42 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 		files.close()
 		return nil, err
 	}
-	return &recordSetting{recorder, session, files}, nil
+	return &recordSetting{recorder, session, adapter, files}, nil
+}
+
+// lockFiles are the lock files of projects that adapters read.
+var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "go.sum", "uv.lock", "requirements.txt"}
+
+// lock tells the recorder what the lock files of the build's sources promise.
+func (s *recordSetting) lock(ctx context.Context, sources []cid.CID) error {
+	locker, ok := s.adapter.(ecosystem.Locker)
+	if !ok {
+		return nil
+	}
+	store := s.files.h.store
+	for _, root := range sources {
+		for _, name := range lockFiles {
+			at, err := store.Lookup(ctx, root, name)
+			if err != nil || at.Kind != cas.File || at.Size > ecosystem.MaxRecording {
+				continue // it has none
+			}
+			f, err := store.OpenFile(ctx, at.CID)
+			if err != nil {
+				return cas.Coded(err)
+			}
+			text, err := io.ReadAll(f)
+			f.Close()
+			if err != nil {
+				return err
+			}
+			list, err := locker.Locked(name, text, s.recorder.Request)
+			if err != nil {
+				return protocol.Errorf(protocol.Invalid, "%s of the source: %w", name, err)
+			}
+			s.recorder.Lock(list)
+		}
+	}
+	return nil
 }
 
 // openRecording finds what the wanted build is to record.

@@ -29,7 +29,10 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 		return nil, refuse("", "fetch: there is no kind of source `%s`", name)
 	}
 	if k.Local {
-		name, _ := args["path"].(string)
+		name, ok := args["path"].(string)
+		if !ok {
+			return nil, &refusal{Msg: fmt.Sprintf("fetch %s: the path is a %s", k.Name, typeName(args["path"])), Field: "path", Help: "write a path, such as ./name"}
+		}
 		file, err := s.beside(name, file, written)
 		if err != nil {
 			return nil, err

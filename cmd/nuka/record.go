@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
@@ -42,7 +43,7 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 	}
 	if before != nil && !o.update && !o.check {
 		a.say("%s is there already; nuka lock --update records again", shorter(at))
-		return a.buildRecorded(ctx, pkg, args, o)
+		return a.buildRecorded(ctx, pkg, args, at, o)
 	}
 	client, err := a.connect(ctx)
 	if err != nil {
@@ -83,22 +84,37 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 	if err := writeShared(at, nil, []byte(recorded.Text)); err != nil {
 		return err
 	}
-	return a.buildRecorded(ctx, pkg, args, o)
+	return a.buildRecorded(ctx, pkg, args, at, o)
 }
 
-// buildRecorded builds a package from its recording.
-func (a *app) buildRecorded(ctx context.Context, pkg string, args []string, o *recordOptions) error {
-	client, realized, err := a.build(ctx, pkg, args, &o.build)
+// buildRecorded builds a package from its recording. A root keeps the files that the recording names.
+func (a *app) buildRecorded(ctx context.Context, pkg string, args []string, at string, o *recordOptions) error {
+	client, result, err := a.evalConnected(ctx, pkg, args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	root, err := rootPIR(result)
+	if err != nil {
+		return err
+	}
+	build := o.build
+	build.roots = append(build.roots, protocol.Root{Name: recordingRoot(at), PID: root.Recording})
+	realized, err := a.realize(ctx, client, result, &build)
 	if err != nil {
 		return fmt.Errorf("build from the recording: %w", err)
 	}
-	defer client.Close()
 	if !a.json {
 		for _, out := range realized.Outputs {
 			fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
 		}
 	}
 	return nil
+}
+
+// recordingRoot returns the name of the root that keeps the files of a recording.
+func recordingRoot(at string) string {
+	return protocol.RootUser + "recording/" + foreign.AppOfFile(at)
 }
 
 // evalOpen evaluates a package with its own recording open, and returns where the recording is to be.

@@ -66,6 +66,8 @@ type Registry struct {
 	http.Handler
 	// Setup points the package manager at it.
 	Setup ecosystem.Setup
+	// Sources gets the contents of the build's sources before the build begins; nil does nothing.
+	Sources func(ctx context.Context, contents []cid.CID) error
 }
 
 // An Input is content and the guest path at which a build or a program sees it.

@@ -3,6 +3,8 @@ package realize
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
@@ -44,6 +46,17 @@ func (r *Realizer) Record(ctx context.Context, req *Request, registry *Registry)
 	}
 	if err := g.refer(ctx, d.p.Tools(), id); err != nil {
 		return err
+	}
+	if registry.Sources != nil {
+		var sources []cid.CID
+		for _, src := range append(slices.Collect(maps.Values(d.p.Src.Named)), d.p.Src.One) {
+			if !src.IsZero() {
+				sources = append(sources, contents[src])
+			}
+		}
+		if err := registry.Sources(ctx, sources); err != nil {
+			return err
+		}
 	}
 	w := &work{g: g, id: id, pir: d.p, canonical: d.canonical, contents: contents, name: d.name, record: registry}
 	_, err = w.run(ctx)
