@@ -1,6 +1,7 @@
 package ecosystem
 
 import (
+	"io"
 	"net/http"
 	"time"
 
@@ -140,6 +141,13 @@ type Prover interface {
 type Locker interface {
 	// Locked returns the files that a lock file names and what it promises about them; request maps addresses. For other files it returns nothing.
 	Locked(file string, content []byte, request func(url string) Request) ([]File, error)
+}
+
+// A Holder is an Adapter whose files may hold lock files, as the crate of a program holds Cargo.lock.
+type Holder interface {
+	// Held returns the files that the lock file in an artefact names, with Package and Version; nil if it holds none. Errors mean the same to callers: the client
+	// tells the user of them.
+	Held(r Request, file io.Reader) ([]File, error)
 }
 
 // A Namer is an Adapter whose clients read indexes of packages of which they ask for no file, such as optional ones for other platforms.

@@ -133,11 +133,12 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 func refused(q Request, res *http.Response) (*answer, *failure) {
 	switch code := res.StatusCode; {
 	case code == http.StatusNotFound || code == http.StatusGone:
-		text, _ := whole(res, 1<<20) // that it is not there counts, and not how it is said
-		if !utf8.Valid(text) || len(text) > maxFailure {
-			text = []byte("not found\n")
+		a := &answer{Answer: Answer{Request: q, Status: code, Type: "text/plain; charset=utf-8", Text: "not found\n"}}
+		text, err := whole(res, maxFailure)
+		if err == nil && utf8.Valid(text) && len(text) > 0 && strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain") { // a page may differ each time
+			a.Text = string(text)
 		}
-		return &answer{Answer: Answer{Request: q, Status: code, Type: typeOf(res), Text: string(text)}}, nil
+		return a, nil
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		f := failf(code, "%s: the registry answers %q: it wants a login", q, res.Status)
 		f.say = f.text + ", or refuses the one of your configuration; log in with the package manager itself"
@@ -297,7 +298,11 @@ func (rec *Recorder) prove(ctx context.Context, q Request, from http.Header, kno
 	if a == nil || a.Status != http.StatusOK {
 		return
 	}
-	if promised, weak := read([]byte(a.Text)); !promised.IsZero() || weak != "" {
+	text, err := a.whole()
+	if err != nil {
+		return
+	}
+	if promised, weak := read([]byte(text.Text)); !promised.IsZero() || weak != "" {
 		known.must = append(known.must, &File{Request: q, Promised: promised, Weak: weak})
 	}
 }

@@ -93,7 +93,9 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
 		return
 	}
-	c := &peeked{Conn: conn, r: buffered.Reader}
+	// Only what was read already comes from the server's reader: an error of it would end the context of this request.
+	early := io.LimitReader(buffered, int64(buffered.Reader.Buffered()))
+	c := &peeked{Conn: conn, r: bufio.NewReader(io.MultiReader(early, conn))}
 	if first, err := c.r.Peek(1); err != nil || first[0] != 0x16 { // a handshake (RFC 8446, section 5.1)
 		if !errors.Is(err, io.EOF) {
 			p.h.Refused(r.Host, "the client does not speak TLS on the connection that it asked for")

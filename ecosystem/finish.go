@@ -28,28 +28,33 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 	rec.mu.Lock()
 	answers := maps.Clone(rec.answers)
 	rec.mu.Unlock()
-	asked := rec.asked(answers)
+	asked, err := rec.asked(answers)
+	if err != nil {
+		return nil, err
+	}
 	out := &Recording{Ecosystem: rec.o.Adapter.Name(), Door: rec.o.Door}
 	database, _ := rec.o.Adapter.(Checksummer)
 	for _, key := range slices.Sorted(maps.Keys(answers)) {
-		a := answers[key].Answer
-		if database != nil && database.Checksums(a.Request) {
+		if database != nil && database.Checksums(answers[key].Request) {
 			continue
 		}
+		a, err := answers[key].whole()
+		if err != nil {
+			return nil, err
+		}
 		if answers[key].index {
-			if err := rec.prune(answers[key], &a, asked, whole); err != nil {
+			if err := rec.prune(answers[key].base, a, asked, whole); err != nil {
 				return nil, fmt.Errorf("%s: shorten the index: %w", key, err)
 			}
 		}
 		if secret := rec.secretIn(a.Text); secret != "" {
 			return nil, fmt.Errorf("%s: the answer repeats a %s, so it is not written into a recording", key, secret)
 		}
-		out.Answers = append(out.Answers, a)
+		out.Answers = append(out.Answers, *a)
 	}
 	if rec.o.Door == DoorProxy {
 		out.Upstreams = rec.at.hashed()
 	}
-	var err error
 	for _, longest := range longestText {
 		for i := range out.Answers {
 			if err := rec.shorten(&out.Answers[i], longest); err != nil {
@@ -64,7 +69,7 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 }
 
 // asked returns the versions that indexes go on naming.
-func (rec *Recorder) asked(answers map[string]*answer) map[version2]bool {
+func (rec *Recorder) asked(answers map[string]*answer) (map[version2]bool, error) {
 	asked := maps.Clone(rec.pinned)
 	for _, a := range answers {
 		if a.Kept != nil && a.Kept.Package != "" {
@@ -74,44 +79,104 @@ func (rec *Recorder) asked(answers map[string]*answer) map[version2]bool {
 			asked[version2{f.Package, f.Version}] = true
 		}
 	}
+	rec.held(answers, asked)
 	namer, ok := rec.o.Adapter.(Namer)
 	if !ok {
-		return asked
+		return asked, nil
 	}
-	keep := func(f *File) bool { return asked[version2{f.Package, f.Version}] }
-	for range maxNamed {
-		before := len(asked)
-		for _, a := range answers {
-			if !a.index {
+	// An index is read again only when versions of its own packages were added.
+	packages := map[string]map[string]bool{} // by request
+	added := map[string]bool{}               // packages with versions that were added in the last round
+	for round := 0; round == 0 || len(added) > 0 && round < maxNamed; round++ {
+		now := map[string]bool{}
+		for key, a := range answers {
+			if !a.index || round > 0 && !overlap(packages[key], added) {
 				continue
 			}
-			named, err := namer.Named(a.Request, a.base, []byte(a.Text), rec.ownRequests(a), keep)
+			whole, err := a.whole()
 			if err != nil {
-				rec.problems.add(a.Request.String(), "%s: find the versions that it names: %v", a.Request, err)
+				return nil, err
+			}
+			packages[key] = map[string]bool{}
+			named, err := namer.Named(a.Request, a.base, []byte(whole.Text), rec.ownRequests(a.base), func(f *File) bool {
+				packages[key][f.Package] = true
+				return asked[version2{f.Package, f.Version}]
+			})
+			if err != nil {
+				rec.problems.add(key, "%s: find the versions that it names: %v", a.Request, err)
 			}
 			for i := range named {
-				asked[version2{named[i].Package, named[i].Version}] = true
+				if v := (version2{named[i].Package, named[i].Version}); !asked[v] {
+					asked[v], now[v.name] = true, true
+				}
 			}
 		}
-		if len(asked) == before {
-			break
+		added = now
+	}
+	return asked, nil
+}
+
+// held adds the versions that the lock file of the recorded program names: that of the artefact whose lock file names each other version of which a file was asked.
+// A client reads the indexes of those, too, though it needs no file of some, such as those for other platforms.
+func (rec *Recorder) held(answers map[string]*answer, asked map[version2]bool) {
+	holder, ok := rec.o.Adapter.(Holder)
+	if !ok {
+		return
+	}
+	kept := map[version2]bool{}
+	for _, a := range answers {
+		if a.Kept != nil {
+			kept[version2{a.Kept.Package, a.Kept.Version}] = true
 		}
 	}
-	return asked
+	for _, a := range answers {
+		if a.Kept == nil {
+			continue
+		}
+		f, err := rec.o.Files.Open(a.Kept.Hash)
+		if err != nil {
+			continue
+		}
+		list, err := holder.Held(a.Request, f)
+		f.Close()
+		if err != nil || len(list) == 0 {
+			continue
+		}
+		names := map[version2]bool{{a.Kept.Package, a.Kept.Version}: true}
+		for i := range list {
+			names[version2{list[i].Package, list[i].Version}] = true
+		}
+		whole := true
+		for v := range kept {
+			whole = whole && names[v]
+		}
+		if whole {
+			maps.Copy(asked, names)
+		}
+	}
+}
+
+func overlap(a, b map[string]bool) bool {
+	for k := range a {
+		if b[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // ownRequests maps addresses of an index that was edited.
-func (rec *Recorder) ownRequests(a *answer) func(string) Request {
-	base, err := url.Parse(a.base)
+func (rec *Recorder) ownRequests(base string) func(string) Request {
+	u, err := url.Parse(base)
 	if err != nil {
 		return func(string) Request { return Request{} }
 	}
-	return rec.requests(base, true)
+	return rec.requests(u, true)
 }
 
-// prune sets the text of out to the index as it is recorded. Of a version of which some files were asked, it names those only.
-func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whole bool) error {
-	request := rec.ownRequests(a)
+// prune shortens the index in an answer for the recording. Of a version of which some files were asked, it names those only.
+func (rec *Recorder) prune(base string, a *Answer, asked map[version2]bool, whole bool) error {
+	request := rec.ownRequests(base)
 	e := &Edit{Lean: true}
 	if rec.o.Door == DoorRegistry && rec.o.Base != Base {
 		e.Address = func(address string) string {
@@ -124,7 +189,7 @@ func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whol
 	some, exact := false, map[version2]bool{}
 	of := func(f *File) version2 { return version2{f.Package, f.Version} }
 	if !whole {
-		_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
+		_, _, err := rec.o.Adapter.Change(a.Request, base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
 			some = some || asked[of(f)]
 			exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
 			return true
@@ -136,8 +201,8 @@ func (rec *Recorder) prune(a *answer, out *Answer, asked map[version2]bool, whol
 	if some {
 		e.Keep = func(f *File) bool { return asked[of(f)] && (f.Request.Alias == "" || !exact[of(f)] || rec.wasAsked(f)) }
 	}
-	text, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, []byte(a.Text), request, e)
-	out.Text = string(text)
+	text, _, err := rec.o.Adapter.Change(a.Request, base, a.Type, []byte(a.Text), request, e)
+	a.Text = string(text)
 	return err
 }
 

@@ -33,8 +33,8 @@ type sums struct {
 func newSums(files []*File) *sums {
 	s := &sums{by: map[string]hash.Hash{}}
 	need := func(algorithm string) {
-		if make := hashers[algorithm]; make != nil && s.by[algorithm] == nil {
-			s.by[algorithm] = make()
+		if begin := hashers[algorithm]; begin != nil && s.by[algorithm] == nil {
+			s.by[algorithm] = begin()
 		}
 	}
 	for _, f := range files {
@@ -66,7 +66,7 @@ func (s *sums) verified(f *File, content io.ReaderAt) (also []pir.Hash, err erro
 		return nil, fmt.Errorf("it has %d bytes, and %d are promised", s.size, f.Size)
 	}
 	if h := f.Promised; !h.IsZero() {
-		got := pir.Hash{}
+		var got pir.Hash
 		switch {
 		case h.Algorithm == pir.H1:
 			if got, err = moduleHash(content, s.size, f.Name); err != nil {

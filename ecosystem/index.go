@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,8 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 	at.User, at.RawQuery, at.Fragment = nil, "", ""
 	a.index, a.base, a.Type = true, at.String(), typeOf(res)
 	request := rec.requests(&at, false)
-	files, err := rec.o.Adapter.Read(q, a.base, a.Type, text, request)
+	var files []File
+	rec.edit(func() { files, err = rec.o.Adapter.Read(q, a.base, a.Type, text, request) })
 	if err == nil && rec.o.Cooldown > 0 {
 		err = rec.askDates(ctx, a, text, request, files, from)
 	}
@@ -47,12 +49,20 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 		}
 	}
 	if e.Address != nil || e.Keep != nil {
-		if text, _, err = rec.o.Adapter.Change(q, a.base, a.Type, text, request, e); err != nil {
+		rec.edit(func() { text, _, err = rec.o.Adapter.Change(q, a.base, a.Type, text, request, e) })
+		if err != nil {
 			return failf(http.StatusBadGateway, "%s: edit the index: %v", q, err)
 		}
 	}
 	a.Text = string(text)
 	return nil
+}
+
+// edit does what needs several times the memory of an index.
+func (rec *Recorder) edit(do func()) {
+	rec.editing <- struct{}{}
+	defer func() { <-rec.editing }()
+	do()
 }
 
 // requests returns the function by which an adapter maps addresses of an index. What nothing can be asked at is the zero Request.
@@ -91,17 +101,18 @@ func (rec *Recorder) learn(files []File) error {
 	return nil
 }
 
-// noted adds a file to a list unless one that promises the same is there.
+// noted returns a list with a file, unless one that promises the same is there. Requests under way go on reading the old list.
 func noted(list []*File, f *File) []*File {
-	for _, g := range list {
+	for i, g := range list {
 		if g.Promised == f.Promised && g.Weak == f.Weak && g.Same(f) {
-			if g.Released.IsZero() {
-				g.Released = f.Released
+			if g.Released.IsZero() && !f.Released.IsZero() {
+				list = slices.Clone(list)
+				list[i] = f
 			}
 			return list
 		}
 	}
-	return append(list, f)
+	return append(slices.Clip(list), f)
 }
 
 const datesAtOnce = 8
@@ -112,12 +123,15 @@ func (rec *Recorder) askDates(ctx context.Context, a *answer, text []byte, reque
 		return nil
 	}
 	missing := map[string]bool{}
-	_, _, err := rec.o.Adapter.Change(a.Request, a.base, a.Type, text, request, &Edit{Keep: func(f *File) bool {
-		if f.Released.IsZero() && (rec.o.Exempt == nil || !rec.o.Exempt(f.Package)) {
-			missing[f.Version] = true
-		}
-		return true
-	}})
+	var err error
+	rec.edit(func() {
+		_, _, err = rec.o.Adapter.Change(a.Request, a.base, a.Type, text, request, &Edit{Keep: func(f *File) bool {
+			if f.Released.IsZero() && (rec.o.Exempt == nil || !rec.o.Exempt(f.Package)) {
+				missing[f.Version] = true
+			}
+			return true
+		}})
+	})
 	if err != nil {
 		return err
 	}

@@ -51,8 +51,9 @@ type Limits struct {
 
 const (
 	maxText    = 8 << 20 // bytes of an answer of the class Text
-	maxFailure = 4 << 10 // bytes that are kept of the text of an answer without success
-	maxReading = 16      // indexes that are read at once
+	maxFailure = 1 << 10 // bytes of the text that is recorded of an answer without success
+	maxReading = 8       // indexes that are received at once
+	maxEditing = 2       // indexes that are read and edited at once, which needs several times their size
 )
 
 // A Recorder passes requests of clients on to registries, and keeps the answers. It implements Handler.
@@ -61,6 +62,7 @@ type Recorder struct {
 	at       *places
 	problems *problems
 	reading  chan struct{}
+	editing  chan struct{}
 
 	mu      sync.Mutex
 	answers map[string]*answer // by request
@@ -80,9 +82,10 @@ type version2 struct{ name, version string }
 
 // An answer is what a client was told, and for an index what is needed to prune it.
 type answer struct {
-	Answer
-	index bool
-	base  string // address of the index
+	Answer        // without Text if that is packed
+	packed []byte // Text, by gzip: a session may ask for a thousand indexes of some MB
+	index  bool
+	base   string // address of the index
 }
 
 // A flight is a request that is under way. When done is closed and failure is nil, there is an answer, or the client who asked first is gone.
@@ -106,7 +109,7 @@ func failf(status int, format string, args ...any) *failure {
 // NewRecorder returns a Recorder that has recorded nothing.
 func NewRecorder(o *Options) (*Recorder, error) {
 	r := &Recorder{
-		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading),
+		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading), editing: make(chan struct{}, maxEditing),
 		answers: map[string]*answer{}, flights: map[string]*flight{}, known: map[string][]*File{}, named: map[string][]*File{}, locked: map[string][]*File{},
 		pinned: map[version2]bool{}, dates: map[string]time.Time{}, logins: map[string]string{}, leftOut: map[version2]time.Time{}, undated: map[string]bool{},
 	}
@@ -124,18 +127,25 @@ func NewRecorder(o *Options) (*Recorder, error) {
 	if r.at, err = newPlaces(o.Upstreams, r.o.Base); err != nil {
 		return nil, err
 	}
-	for i := range o.Locked {
-		f := &o.Locked[i]
+	r.Lock(o.Locked)
+	return r, nil
+}
+
+// Lock adds files that lock files of the project name, as Options.Locked does. Their requests come from Request. Call it before clients come.
+func (rec *Recorder) Lock(files []File) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range files {
+		f := &files[i]
 		if f.Package != "" {
-			r.pinned[version2{f.Package, f.Version}] = true
-			r.locked[nameOf(f)] = append(r.locked[nameOf(f)], f)
+			rec.pinned[version2{f.Package, f.Version}] = true
+			rec.locked[nameOf(f)] = append(rec.locked[nameOf(f)], f)
 		}
 		if f.Request.Alias != "" {
 			key := f.Request.bare()
-			r.locked[key] = append(r.locked[key], f)
+			rec.locked[key] = append(rec.locked[key], f)
 		}
 	}
-	return r, nil
 }
 
 // bare returns the text of a request without its variant: all forms of an index promise the same about a file.
@@ -190,7 +200,11 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 			}
 		}
 		if a != nil {
-			if err := send(w, r, &a.Answer, rec.o.Files.Open); err != nil {
+			out, err := a.whole()
+			if err == nil {
+				err = send(w, r, out, rec.o.Files.Open)
+			}
+			if err != nil {
 				rec.problems.add(key, "%v", err)
 			}
 			return
@@ -250,6 +264,9 @@ func (rec *Recorder) run(ctx context.Context, q Request, ask string, from http.H
 		close(f.done)
 	}()
 	a, fail = rec.ask(ctx, q, ask, from, s)
+	if a != nil {
+		a.pack()
+	}
 	switch {
 	case a != nil:
 		rec.problems.clear(key)

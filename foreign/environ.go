@@ -5,16 +5,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/foreign/prepared"
 	"github.com/MordragT/nuka/sandbox"
 )
-
-// passed are the variables of the caller that each program gets: they tell of the terminal and the user's language, and of nothing else.
-var passed = []string{"TERM", "COLORTERM", "COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TZ"}
 
 // Environ returns the environment of the program: that of the layout, what tells of the terminal, and what the user adds, as NAME=VALUE or a NAME to pass through.
 func (l *Layout) Environ(getenv func(string) string, add []string) []string {
 	env := maps.Clone(l.Env)
-	for _, name := range passed {
+	for _, name := range prepared.Passed {
 		if v := getenv(name); v != "" {
 			env[name] = v
 		}

@@ -23,7 +23,7 @@ func within(dir, at string) bool {
 // otherwise decide what is granted. No grant shows what is hidden: a path inside it is refused, and below a path around it an empty folder covers it.
 func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 	hidden, name := b.Hidden, permission.Quote(p.Name)
-	at, missing, err := resolve(p.Name)
+	at, missing, err := l.resolve(p.Name)
 	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "files=%s: %w", name, err)
 	}
@@ -65,6 +65,7 @@ func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 	}
 	for _, dir := range hidden {
 		if within(at, dir) {
+			_, _ = l.follow(dir) // a layout of the same grant differs if it exists
 			if _, err := os.Lstat(dir); err == nil {
 				l.covers = append(l.covers, dir)
 			}
@@ -74,10 +75,10 @@ func (l *Layout) grantFiles(p permission.Permission, b *Box) error {
 }
 
 // resolve returns the path that name is after all links, and whether it does not exist: then its nearest folder that exists is resolved.
-func resolve(name string) (at string, missing bool, err error) {
+func (l *Layout) resolve(name string) (at string, missing bool, err error) {
 	rest := ""
 	for dir := name; ; dir = filepath.Dir(dir) {
-		at, err := filepath.EvalSymlinks(dir)
+		at, err := l.follow(dir)
 		if err == nil {
 			return filepath.Join(at, rest), rest != "", nil
 		}

@@ -67,6 +67,12 @@ type Layout struct {
 	// Notes tell what a permission could not give.
 	Notes []string
 
+	// Followed has where paths of this machine led when the layout was made, "" for nowhere: the layout depends on it.
+	Followed map[string]string
+	// Examined has the paths of this machine, outside of the runtime, that Root has looked at, and whether it listed the folder there.
+	Examined map[string]bool
+
+	tree    string // the folder of the runtime
 	links   []sandbox.Mount
 	covers  []string
 	folders []string // that are granted
@@ -76,7 +82,7 @@ func (l *Layout) add(m sandbox.Mount) { l.Mounts = append(l.Mounts, m) }
 
 // Layout returns what the program of a box will see.
 func (b *Box) Layout() (*Layout, error) {
-	l := &Layout{Env: map[string]string{}}
+	l := &Layout{Env: map[string]string{}, Followed: map[string]string{}, Examined: map[string]bool{}, tree: b.Tree}
 	if err := l.runtime(b); err != nil {
 		return nil, err
 	}
@@ -193,7 +199,7 @@ func (l *Layout) etc(b *Box) error {
 	if online {
 		own = append(own, "ssl")
 	}
-	if _, err := os.Stat("/etc/localtime"); err == nil {
+	if _, err := l.follow("/etc/localtime"); err == nil {
 		own = append(own, "localtime")
 	}
 	etc := filepath.Join(b.Tree, "etc")
@@ -214,7 +220,7 @@ func (l *Layout) etc(b *Box) error {
 	}
 	l.add(sandbox.Mount{Kind: sandbox.File, Content: []byte("nuka\n"), Target: "/etc/hostname"})
 	l.add(sandbox.Mount{Kind: sandbox.Symlink, Source: "/proc/self/mounts", Target: "/etc/mtab"})
-	if at, err := filepath.EvalSymlinks("/etc/localtime"); err == nil {
+	if at, err := l.follow("/etc/localtime"); err == nil {
 		l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: "/etc/localtime"})
 	}
 	if !l.Network {
@@ -225,7 +231,7 @@ func (l *Layout) etc(b *Box) error {
 		return l.certificates(b)
 	}
 	for _, name := range []string{"/etc/resolv.conf", "/etc/hosts"} {
-		if at, err := filepath.EvalSymlinks(name); err == nil {
+		if at, err := l.follow(name); err == nil {
 			l.add(sandbox.Mount{Kind: sandbox.RO, Source: at, Target: name})
 		}
 	}
@@ -250,7 +256,7 @@ func (l *Layout) certificates(b *Box) error {
 	if err := l.each(b, "etc/ssl", "certs"); err != nil {
 		return err
 	}
-	host, err := filepath.EvalSymlinks(bundle)
+	host, err := l.follow(bundle)
 	if err != nil {
 		return l.each(b, "etc/ssl/certs")
 	}
@@ -286,8 +292,21 @@ func (l *Layout) grant(p permission.Permission, b *Box) error {
 	return nil
 }
 
-// Root returns the files that the program will see, for elfdeps.
-func (l *Layout) Root() elfdeps.Tree {
+// follow returns what a path of this machine leads to after all links, and notes it.
+func (l *Layout) follow(name string) (string, error) {
+	at, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		at = ""
+	}
+	l.Followed[name] = at
+	return at, err
+}
+
+// Root returns the files that the program will see, for elfdeps. It notes in Examined what is looked at.
+func (l *Layout) Root() elfdeps.Root { return watched{l.files(), l} }
+
+// files returns the files that the program will see.
+func (l *Layout) files() elfdeps.Tree {
 	tree := elfdeps.Tree{}
 	for _, m := range l.Mounts {
 		switch m.Kind {

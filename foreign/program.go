@@ -10,20 +10,20 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 
 	"github.com/zeebo/blake3"
 
 	"github.com/MordragT/nuka/foreign/elfdeps"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
-var notApp = regexp.MustCompile(`[^A-Za-z0-9._+-]+`)
+var notApp = lazyregexp.New(`[^A-Za-z0-9._+-]+`)
 
 // AppName returns the name of an application for a word, such as the name of a package.
 func AppName(word string) string {
-	name := strings.Trim(notApp.ReplaceAllString(filepath.Base(word), "-"), "._+-")
+	name := strings.Trim(notApp().ReplaceAllString(filepath.Base(word), "-"), "._+-")
 	if name == "" {
 		return "program"
 	}

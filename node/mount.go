@@ -207,12 +207,14 @@ func (h *handler) visible(ctx context.Context, packages []pir.PID) (*protocol.Mo
 			WithHint("set mount: auto in config.nuon, or mount: checkout where the system has no FUSE")
 	}
 	for _, p := range packages {
-		if _, err := h.store.CID(p); err != nil {
+		content, err := h.store.CID(p)
+		if err != nil {
 			if errors.Is(err, cas.ErrNotFound) {
 				return nil, protocol.Errorf(protocol.NotFound, "%s is not in the store", p.Short()).WithHint("build it first: nuka build")
 			}
 			return nil, err
 		}
+		st.Contents = append(st.Contents, content.String())
 		if h.surface.checkouts == nil {
 			continue
 		}

@@ -86,6 +86,7 @@ func (e *Engine) runtime(ctx context.Context) (*wasmrt.Runtime, error) {
 type answer struct {
 	Value    *string         `json:"value"`
 	Errors   []Diag          `json:"errors"`
+	Unknown  int             `json:"unknown"`  // for tests: how many closures were parsed on their own, as they were not known to stand
 	Commands json.RawMessage `json:"commands"` // for tests: every command that package files can use
 	Examples json.RawMessage `json:"examples"` // for tests: the outcomes of the commands' examples
 }

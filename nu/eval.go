@@ -200,6 +200,8 @@ func (s *session) do(ctx context.Context, q *hostRequest) (any, error) {
 		Args string `json:"args"`
 		Spec string `json:"spec"`
 		File string `json:"file"`
+		// Written says where the path of a local fetch is written, if that is known.
+		Written writing `json:"written"`
 
 		At    Position `json:"at"`
 		Texts []struct {
@@ -240,7 +242,7 @@ func (s *session) do(ctx context.Context, q *hostRequest) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fetch: %w", err)
 		}
-		return s.fetch(ctx, arg.Kind, args, arg.File)
+		return s.fetch(ctx, arg.Kind, args, arg.File, arg.Written)
 	}
 	return nil, refuse("", "%s runs only in a build closure", q.Op)
 }

@@ -15,14 +15,25 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-// fetch makes the PIR of a `fetch …` command. It downloads nothing.
-func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file string) (described, error) {
+// A writing says where a text is written, as far as the embedded Nushell knows.
+type writing struct {
+	File string `json:"file"` // the package file; empty if unknown
+	// Literal reports that the file has the text itself there, in quotes or without, and no expression whose value it is.
+	Literal bool `json:"literal"`
+}
+
+// fetch makes the PIR of a `fetch …` command in a package file. It downloads nothing.
+func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file string, written writing) (described, error) {
 	k := s.kinds.Find(name)
 	if k == nil {
 		return nil, refuse("", "fetch: there is no kind of source `%s`", name)
 	}
 	if k.Local {
 		name, _ := args["path"].(string)
+		file, err := s.beside(name, file, written)
+		if err != nil {
+			return nil, err
+		}
 		if k.Recording {
 			return s.fetchRecording(ctx, name, args, file)
 		}
@@ -63,6 +74,29 @@ func (s *session) fetch(ctx context.Context, name string, args nuon.Record, file
 		return s.addFetch(p, origin, given)
 	}
 	return s.addFetch(p, origin, fetchName(origin))
+}
+
+// beside returns the package file that a local path is relative to. A text that begins with ./ or ../ belongs to the file in which it is
+// written, so helpers can fetch the paths that their callers give them. Any other text belongs to the file that fetches it.
+//
+// A helper of another package set cannot make a path of the caller's: such a path must stand in the caller's file as it is, because
+// commands such as `path dirname` return other texts with the position of their input.
+func (s *session) beside(name, file string, written writing) (string, error) {
+	if name != "." && name != ".." && !strings.HasPrefix(name, "./") && !strings.HasPrefix(name, "../") {
+		return file, nil
+	}
+	theirs, _, ok := s.files.mount(written.File)
+	if !ok {
+		return file, nil
+	}
+	if ours, _, _ := s.files.mount(file); ours.Path != theirs.Path && !written.Literal {
+		return "", &refusal{
+			Msg:   fmt.Sprintf("fetch path %s: the path is computed in %s, which is in another package set", name, s.files.shown(written.File)),
+			Help:  "write the path itself in place of the expression, such as ./src",
+			Field: "path",
+		}
+	}
+	return written.File, nil
 }
 
 // fieldsOf returns the fields of the origin that the arguments of a fetch set.

@@ -16,7 +16,7 @@ import (
 // pinnedFile is a package whose build needs one package of the lock file, and one that the lock file does not have.
 const pinnedFile = `use lang/python.nu
 export def main [] {
-  python app {name: x, version: "1", build_system: [gcc libcairo2-dev], recording: (fetch recording ./recording.nuon --ecosystem pip)}
+  python app {name: x, version: "1", build_system: [gcc libcairo2-dev], recording: ./recording.nuon}
 }
 `
 

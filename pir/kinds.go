@@ -84,7 +84,7 @@ func (p *PIR) recordFetch(rec nuon.Record, _ func(PID) string) {
 
 // checkName checks the name for checkBuild, checkEnv and checkData.
 func (p *PIR) checkName() error {
-	if !namePattern.MatchString(p.Name) {
+	if !namePattern().MatchString(p.Name) {
 		return fieldErr("name", "%.100q: want letters, digits and . _ + -, beginning with a letter or digit, 100 at most", p.Name)
 	}
 	return nil
@@ -109,14 +109,14 @@ func (p *PIR) checkPackage() error {
 	if err := p.checkName(); err != nil {
 		return err
 	}
-	if !versionPattern.MatchString(p.Version) {
+	if !versionPattern().MatchString(p.Version) {
 		return fieldErr("version", "%.100q: want letters, digits and . : _ + ~ -, 100 at most", p.Version)
 	}
 	if err := checkRefs("packages", p.Packages); err != nil {
 		return err
 	}
 	for k := range p.Env {
-		if !envPattern.MatchString(k) {
+		if !envPattern().MatchString(k) {
 			return fieldErr("env", "%.100q is not the name of an environment variable", k)
 		}
 	}

@@ -3,9 +3,9 @@ package pir
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -86,9 +86,9 @@ type Src struct {
 func (s Src) IsZero() bool { return s.One.IsZero() && len(s.Named) == 0 }
 
 var (
-	namePattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
-	versionPattern = regexp.MustCompile(`^[A-Za-z0-9.:_+~-]{0,100}$`)
-	envPattern     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+	namePattern    = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+	versionPattern = lazyregexp.New(`^[A-Za-z0-9.:_+~-]{0,100}$`)
+	envPattern     = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
 )
 
 // A FieldError names the wrong field of a PIR and the reason.
@@ -148,7 +148,7 @@ func (p *PIR) check() error {
 
 func checkRefs(field string, refs map[string]PID) error {
 	for _, name := range slices.Sorted(maps.Keys(refs)) {
-		if !namePattern.MatchString(name) {
+		if !namePattern().MatchString(name) {
 			return fieldErr(field, "name %.100q: want letters, digits and . _ + -", name)
 		}
 		if refs[name].IsZero() {
@@ -177,7 +177,7 @@ func (p *PIR) checkRun() error {
 		return fieldErr("run", "commands: want a list of names")
 	}
 	for _, c := range list {
-		if name, ok := c.(string); !ok || !namePattern.MatchString(name) {
+		if name, ok := c.(string); !ok || !namePattern().MatchString(name) {
 			return fieldErr("run", "commands: %.100v is not the name of a program", c)
 		}
 	}

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/internal/ownfile"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -27,7 +27,7 @@ const (
 	unfinished = ".new-"
 )
 
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+var namePattern = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // A Dir is the folder of a profile. Its methods may be called from several goroutines and processes.
 type Dir struct {
@@ -40,7 +40,7 @@ type Dir struct {
 // Open returns the profile of a name below a folder of profiles. The folder need not exist: then the profile has no generations.
 // If another user owns it, the error has the code Denied.
 func Open(profiles, name string) (*Dir, error) {
-	if !namePattern.MatchString(name) {
+	if !namePattern().MatchString(name) {
 		return nil, protocol.Errorf(protocol.Invalid, "profile %.100q: want letters, digits and . _ -, beginning with a letter or digit, 64 at most", name)
 	}
 	d := &Dir{Name: name, path: filepath.Join(profiles, name)}
@@ -67,7 +67,7 @@ func Names(profiles string) (names []string, err error) {
 		return nil, nil
 	}
 	for _, e := range list {
-		if e.IsDir() && namePattern.MatchString(e.Name()) {
+		if e.IsDir() && namePattern().MatchString(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

@@ -67,6 +67,8 @@ type MountState struct {
 	How         string `json:"how"`           // fuse, checkout or off
 	Passthrough bool   `json:"passthrough"`   // the kernel reads files itself
 	Why         string `json:"why,omitempty"` // why it is not a better way
+	// Contents are the CIDs of the packages of OpMount, in their order.
+	Contents []string `json:"contents,omitempty"`
 }
 
 // A Package is a PIR that a light peer sends to a daemon.

@@ -6,10 +6,10 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"time"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -27,7 +27,7 @@ const (
 )
 
 var (
-	meshName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
+	meshName = lazyregexp.New(`^[a-z][a-z0-9-]{0,31}$`)
 	meshText = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 )
 
@@ -40,7 +40,7 @@ type Mesh struct {
 
 // Check returns an error about the first fault in m, or nil.
 func (m *Mesh) Check() error {
-	if !meshName.MatchString(m.Name) {
+	if !meshName().MatchString(m.Name) {
 		return fmt.Errorf("mesh %.40q: a name has up to 32 of a-z, 0-9 and -, and begins with a letter", m.Name)
 	}
 	if m.Authority.IsZero() || m.Secret == [meshSecretSize]byte{} {

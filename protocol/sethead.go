@@ -5,9 +5,9 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -19,11 +19,11 @@ const (
 	MaxSetHead = 4 << 10
 )
 
-var setNamePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
+var setNamePattern = lazyregexp.New(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // IsSetName reports whether a text can be the name of a package set: up to 64 lower-case letters, digits and . _ -, beginning with a
 // letter or digit.
-func IsSetName(s string) bool { return setNamePattern.MatchString(s) }
+func IsSetName(s string) bool { return setNamePattern().MatchString(s) }
 
 // A SetHead is the signed head of a package set: a signer's assertion that the set has this tree from this number on.
 // Of two heads of a set the one with the larger number counts.

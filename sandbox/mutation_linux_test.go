@@ -58,7 +58,7 @@ var mutations = []mutation{
 	{"dumpable: init's file", "TestAttacks/opath_/proc/1/exe", []edit{dumpable, noLandlock}},
 	{"process name space", "TestAttacks/signal_a_process_of_the_host", []edit{without("CLONE_NEWPID"), hostProc, noLandlock}},
 	{"host name", "TestAttacks/know_the_name_of_the_host", []edit{{mainFile, "unix.Sethostname([]byte(host))", "error(nil)"}}},
-	{"environment", "TestAttacks/read_a_variable_of_the_caller", []edit{{startFile, "Files: files, Env: []string{}, Sys", "Files: files, Sys"}, {runFile, "Env: b.spec.Env,", "Env: append(os.Environ(), b.spec.Env...),"}}},
+	{"environment", "TestAttacks/read_a_variable_of_the_caller", []edit{{startFile, "Files: files, Env: []string{launcherProcs}, Sys", "Files: files, Sys"}, {runFile, "Env: b.spec.Env,", "Env: append(os.Environ(), b.spec.Env...),"}}},
 	{"network name space: abstract sockets", "TestAttacks/connect_to_an_abstract_socket", []edit{{startFile, "if s.Net == NetNone {", "if false {"}, {mainFile, "if b.spec.Net == sandbox.NetNone {", "if false {"}, noLandlock}},
 	{"network name space: loopback", "TestAttacks/connect_to_loopback", []edit{{startFile, "if s.Net == NetNone {", "if false {"}, {mainFile, "if b.spec.Net == sandbox.NetNone {", "if false {"}}},
 	{"Landlock's scope of abstract sockets", "TestHostNetwork", []edit{{confineFile, "llsyscall.ScopeAbstractUnixSocket | ", ""}}},

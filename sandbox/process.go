@@ -15,6 +15,9 @@ type Options struct {
 	// User is, if this process is root, the user and group of the host that the sandbox acts as, in place of root; 0 is the caller.
 	// That user must be able to reach the paths that the Spec names.
 	User int
+	// Complete is called while the launcher starts, and completes the Spec, of which only that counts before by which the name spaces are made: Net, UID and GID.
+	// It must not change these. If it fails, Start fails with its error.
+	Complete func(*Spec) error
 	// Prepare is called when the name spaces exist and before anything inside runs, with the process ID of init on the host.
 	// It is the place to connect a network. If it fails, Start fails with its error.
 	Prepare func(init int) error

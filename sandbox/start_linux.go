@@ -81,9 +81,12 @@ func startIn(ctx context.Context, mode, program string, s Spec, opt *Options) (*
 	return p, nil
 }
 
+// launcherProcs is the environment of the launcher. It keeps the Go runtime from looking again and again how many processors it may use.
+const launcherProcs = "GOMAXPROCS=2"
+
 // launch starts the launcher, in new name spaces or in those of this process.
 func (p *Process) launch(mode, program string, s *Spec, files []*os.File, host hostUser) (err error) {
-	attr := &os.ProcAttr{Files: files, Env: []string{}, Sys: host.become(host.uid, host.gid, &syscall.SysProcAttr{})}
+	attr := &os.ProcAttr{Files: files, Env: []string{launcherProcs}, Sys: host.become(host.uid, host.gid, &syscall.SysProcAttr{})}
 	if mode == ModeSpaces {
 		attr.Sys = s.spaces(host)
 	}
@@ -144,6 +147,16 @@ func (h hostUser) become(uid, gid int, attr *syscall.SysProcAttr) *syscall.SysPr
 
 // begin lets the launcher set up the sandbox, and waits until the program runs.
 func (p *Process) begin(s *Spec, opt *Options) error {
+	if opt.Complete != nil {
+		made := *s
+		if err := opt.Complete(s); err != nil {
+			return err
+		}
+		if s.Net != made.Net || s.UID != made.UID || s.GID != made.GID {
+			return errors.New("sandbox: the name spaces exist already, and were not made for this description")
+		}
+		s.Extra = made.Extra
+	}
 	held := p.group(&s.Limits)
 	s.Limits.without(held) // what a group holds needs no limit of each process as well
 	encoded, err := s.Encode()

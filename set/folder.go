@@ -65,6 +65,9 @@ func (f *Folder) failed(err error) error {
 	return fmt.Errorf("package sets: %w", err)
 }
 
+// ListOf returns the file that has the list of the sets in a folder. Without it there are none.
+func ListOf(dir string) string { return filepath.Join(dir, listFile) }
+
 // List returns the sets in order, without the embedded one. If sets.nuon was damaged, the error has the code Damaged.
 func (f *Folder) List() ([]Set, error) {
 	damaged := func(err error) error {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/source/kind"
 )
@@ -19,10 +19,10 @@ func unpackedDeb(fields kind.Fields) pir.Unpack {
 }
 
 // poolPath matches the path of a package's file below the address of a repository, part by part. It has no colon, so it is never an address.
-var poolPath = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+~%-]*(/[A-Za-z0-9_+~%-][A-Za-z0-9._+~%-]*)*$`)
+var poolPath = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9._+~%-]*(/[A-Za-z0-9_+~%-][A-Za-z0-9._+~%-]*)*$`)
 
 func checkDeb(o Origin) error {
-	if at := o.Flags["path"]; at != "" && (len(at) > 1000 || !poolPath.MatchString(at)) {
+	if at := o.Flags["path"]; at != "" && (len(at) > 1000 || !poolPath().MatchString(at)) {
 		return fmt.Errorf("origin %s: path %.200q: want a path below the address of a repository, such as pool/main/h/hello/hello_2.10-3_amd64.deb", o.Kind, at)
 	}
 	return checkRelease(o, false)

@@ -226,15 +226,11 @@ func (f *Fetcher) mavenOwn(ctx context.Context, home string) []MavenPlace {
 // mavenPlaces returns the repositories to ask, in order: those of active profiles, then those of the super-POM. Each is there once.
 func (f *Fetcher) mavenPlaces(ctx context.Context, m *MavenConfig) (out []MavenPlace, err error) {
 	all := slices.Clone(m.Repositories)
-	if !slices.ContainsFunc(m.Mirrors, func(p MavenPlace) bool { return p.matches("") }) {
-		own := f.mavenOwn(ctx, m.Home)
-		if len(own) == 0 {
-			own = []MavenPlace{{ID: "central"}} // its id in every super-POM; a mirror may have its address
-		}
-		all = append(all, own...)
-	} else {
-		all = append(all, MavenPlace{}) // any repository is at a mirror
+	own := []MavenPlace{{ID: "central"}} // its id in every super-POM; if a mirror stands for it, Maven need not be asked
+	if m.mirrored(own[0]).URL == "" {
+		own = f.mavenOwn(ctx, m.Home)
 	}
+	all = append(all, own...)
 	for _, p := range all {
 		at := m.mirrored(p)
 		if strings.HasPrefix(at.URL, "http") && !slices.ContainsFunc(out, func(q MavenPlace) bool { return q.URL == at.URL }) {

@@ -8,12 +8,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/kind"
@@ -62,12 +62,12 @@ type NPMConfig struct {
 }
 
 // npmVariable matches ${NAME} or ${NAME?} in an npmrc file, with backslashes before it (@npmcli/config, env-replace.js).
-var npmVariable = regexp.MustCompile(`(\\*)\$\{([^${}?]+)(\?)?\}`)
+var npmVariable = lazyregexp.New(`(\\*)\$\{([^${}?]+)(\?)?\}`)
 
 // npmExpand expands variables in a text of an npmrc file. An unset variable stays unexpanded, or becomes "" if it has a question mark.
 func (c *Client) npmExpand(text string) string {
-	return npmVariable.ReplaceAllStringFunc(text, func(m string) string {
-		parts := npmVariable.FindStringSubmatch(m)
+	return npmVariable().ReplaceAllStringFunc(text, func(m string) string {
+		parts := npmVariable().FindStringSubmatch(m)
 		escapes, name, optional := parts[1], parts[2], parts[3] != ""
 		if len(escapes)%2 == 1 {
 			return m[(len(escapes)+1)/2:]

@@ -277,7 +277,7 @@ func pickPyPI(o Origin, links []pyLink) ([]place, error) {
 	wheel, isMetadata := strings.CutSuffix(o.Flags["file"], metadata)
 	if o.Flags["file"] != "" {
 		for _, l := range of {
-			if ok, err := path.Match(wheel, l.name); err == nil && ok {
+			if ok, err := path.Match(wheel, l.name); err == nil && ok && (!isMetadata || strings.HasSuffix(l.name, ".whl")) {
 				if isMetadata {
 					l.place.url += metadata
 				}

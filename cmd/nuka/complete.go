@@ -5,13 +5,13 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -59,7 +59,7 @@ func (a *app) completePackage(c *cobra.Command, before []string, word string) ([
 		return []string{"nu"}, cobra.ShellCompDirectiveFilterFileExt
 	}
 	list := a.setPackages(word)
-	if c.Name() == "share" && pidBeginning.MatchString(word) {
+	if c.Name() == "share" && pidBeginning().MatchString(word) {
 		list = append(list, a.knownPIDs(c.Context(), word)...)
 	}
 	if len(list) == 0 && strings.Contains(word, "/") {
@@ -151,7 +151,7 @@ func (a *app) ask(ctx context.Context, op protocol.Op, args, result any) error {
 }
 
 // pidBeginning matches a word that may be the beginning of a PID.
-var pidBeginning = regexp.MustCompile(`^[a-z2-7]{4,}$`)
+var pidBeginning = lazyregexp.New(`^[a-z2-7]{4,}$`)
 
 // knownPIDs offers PIDs that have content.
 func (a *app) knownPIDs(ctx context.Context, word string) offers {

@@ -27,9 +27,12 @@ import (
 // baseRuntime is the package of the runtime that exec uses without --runtime.
 const baseRuntime = "base"
 
+// execName is the name of the command.
+const execName = "exec"
+
 func (a *app) execCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "exec [--runtime PKG] [--with PKG]… [--allow PERMISSION]… [--] PROGRAM [ARGS]",
+		Use:   execName + " [--runtime PKG] [--with PKG]… [--allow PERMISSION]… [--] PROGRAM [ARGS]",
 		Short: "run a foreign program in a sandbox, with the files of a runtime",
 		Long: `Exec runs a program that was not made for nuka: a program of a runtime, such as python3 of the runtime python, or an executable of this machine, which
 PROGRAM names with a path. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
@@ -48,6 +51,17 @@ Before a program starts, exec finds the libraries that it needs and names those 
 		Args: cobra.ArbitraryArgs,
 	}
 	var o execOptions
+	a.execFlags(c, &o)
+	c.RunE = func(c *cobra.Command, words []string) error {
+		if words = o.program(words); len(words) == 0 {
+			return protocol.Errorf(protocol.Invalid, "exec: PROGRAM is missing").WithHint("usage: %s", c.UseLine())
+		}
+		return a.execute(c, words, &o)
+	}
+	return c
+}
+
+func (a *app) execFlags(c *cobra.Command, o *execOptions) {
 	o.build.flags(c)
 	c.Flags().StringVar(&o.runtime, "runtime", baseRuntime, "the package `PKG` of the runtime")
 	c.Flags().StringArrayVar(&o.with, "with", nil, "add the files of the package `PKG`")
@@ -61,16 +75,6 @@ Before a program starts, exec finds the libraries that it needs and names those 
 	c.Flags().SetInterspersed(false)
 	a.yesFlag(c)
 	a.packageFlags(c)
-	c.RunE = func(c *cobra.Command, words []string) error {
-		if o.shell {
-			words = append([]string{"bash"}, words...)
-		}
-		if len(words) == 0 {
-			return protocol.Errorf(protocol.Invalid, "exec: PROGRAM is missing").WithHint("usage: %s", c.UseLine())
-		}
-		return a.execute(c, words, &o)
-	}
-	return c
 }
 
 type execOptions struct {
@@ -85,6 +89,14 @@ type execOptions struct {
 	record      string                                                              // the ecosystem whose clients a recorder answers; "" is none
 }
 
+// program returns the program and its arguments for the words of a command line.
+func (o *execOptions) program(words []string) []string {
+	if o.shell {
+		return append([]string{"bash"}, words...)
+	}
+	return words
+}
+
 // execute runs a foreign program: it makes the runtime present, decides about permissions, and starts the program in the sandbox.
 func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	ctx := c.Context()
@@ -95,6 +107,7 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
+	preparing := a.prepareRun(words)
 	box, err := a.box(words, o)
 	if err != nil {
 		return err
@@ -113,10 +126,11 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 			return err
 		}
 	}
+	preparing.application(a, box.App)
 	if err := a.decide(c, box, results, o); err != nil {
 		return err
 	}
-	layout, err := a.prepareForeign(ctx, client, box, results, words, o)
+	layout, err := a.prepareForeign(ctx, client, box, results, words, o, preparing)
 	if err != nil {
 		return err
 	}
@@ -133,7 +147,17 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if o.record != "" {
 		return a.recorded(ctx, client, launcher, layout, box, words, o)
 	}
-	return a.sandboxed(ctx, launcher, layout, box, words, o)
+	spec := &sandbox.Spec{Mounts: layout.Mounts, Argv: words, Env: layout.Environ(box.Getenv, o.env), Dir: layout.Dir(box.Here)}
+	if layout.Network {
+		spec.Net = sandbox.NetHost
+	}
+	preparing.finish(a, launcher, spec, layout, box, results, o)
+	options := &sandbox.Options{}
+	if len(layout.Hosts) > 0 && !layout.Network {
+		stop := a.serveHosts(ctx, spec, options, layout.Hosts)
+		defer stop()
+	}
+	return a.inSandbox(context.WithoutCancel(ctx), launcher, spec, options)
 }
 
 // appOfRuntime returns the application that the programs of a runtime belong to.
@@ -185,14 +209,19 @@ func (a *app) box(words []string, o *execOptions) (*foreign.Box, error) {
 	return b, nil
 }
 
-// ownFolders returns the folders of nuka's own files, which no foreign program may see.
-func (a *app) ownFolders() (dirs []string) {
-	system := []string{a.home.Data, a.home.Cache, a.home.Run, filepath.Dir(a.home.Policy())}
+// homeFolders returns the folders of nuka's own files, as they are named.
+func (a *app) homeFolders() []string {
+	dirs := []string{a.home.Data, a.home.Cache, a.home.Run, filepath.Dir(a.home.Policy())}
 	if a.home.System != "" {
 		s := protocol.SystemHome(a.home.System)
-		system = append(system, s.Data, s.Cache, s.Run, filepath.Dir(s.Policy()))
+		dirs = append(dirs, s.Data, s.Cache, s.Run, filepath.Dir(s.Policy()))
 	}
-	for _, dir := range system {
+	return dirs
+}
+
+// ownFolders returns the folders of nuka's own files after all links, which no foreign program may see.
+func (a *app) ownFolders() (dirs []string) {
+	for _, dir := range a.homeFolders() {
 		if at, err := filepath.EvalSymlinks(dir); err == nil {
 			dir = at
 		}
@@ -298,10 +327,15 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 		stop := a.serveHosts(ctx, spec, options, layout.Hosts)
 		defer stop()
 	}
+	return a.inSandbox(context.WithoutCancel(ctx), launcher, spec, options)
+}
+
+// inSandbox starts a program with this process's streams, and waits for its end.
+func (a *app) inSandbox(ctx context.Context, launcher string, spec *sandbox.Spec, options *sandbox.Options) error {
 	options.Stdin, _ = a.in.(*os.File)
 	options.Stdout, _ = a.outFile().(*os.File)
 	options.Stderr, _ = a.err.(*os.File)
-	status, err := sandbox.Run(context.WithoutCancel(ctx), launcher, spec, options)
+	status, err := sandbox.Run(ctx, launcher, spec, options)
 	if err != nil {
 		return sandboxError(err)
 	}

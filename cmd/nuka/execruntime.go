@@ -20,7 +20,7 @@ import (
 const maxRounds = 12
 
 // prepareForeign makes the runtime present and returns what the program will see. With --auto it adds packages until nothing is missing.
-func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *foreign.Box, results []*nu.Result, words []string, o *execOptions) (*foreign.Layout, error) {
+func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *foreign.Box, results []*nu.Result, words []string, o *execOptions, preparing *preparation) (*foreign.Layout, error) {
 	env, err := foreignEnv(results)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,7 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 	}
 	var libs *libraries
 	for round := 0; ; round++ {
-		parts, err := a.composed(ctx, client, box, env, results, added, o)
+		parts, err := a.composed(ctx, client, box, env, results, added, o, preparing)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +70,7 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 
 // composed makes the runtime present with further packages, and sets the folder of the box. With --auto it returns the folders whose programs are to be
 // examined: those of the packages of --with, and the private home.
-func (a *app) composed(ctx context.Context, client *control.Client, box *foreign.Box, env *pir.PIR, results []*nu.Result, added []apt.Pin, o *execOptions) ([]foreign.Part, error) {
+func (a *app) composed(ctx context.Context, client *control.Client, box *foreign.Box, env *pir.PIR, results []*nu.Result, added []apt.Pin, o *execOptions, preparing *preparation) ([]foreign.Part, error) {
 	whole := *env
 	whole.Packages = maps.Clone(env.Packages)
 	all := slices.Clone(results)
@@ -96,6 +96,9 @@ func (a *app) composed(ctx context.Context, client *control.Client, box *foreign
 	state, err := a.shown(ctx, client, wanted, &o.build)
 	if err != nil {
 		return nil, err
+	}
+	if preparing != nil {
+		preparing.shown, preparing.how = request.Root, *state
 	}
 	box.Tree = filepath.Join(state.Path, request.Root.String())
 	if !o.auto {

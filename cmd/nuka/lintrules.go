@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -24,13 +25,13 @@ type use struct {
 	col    int
 }
 
-var usePattern = regexp.MustCompile(`^\s*(?:export\s+)?use\s+["']?([^\s"'#]+)["']?\s*([^#]*)`)
+var usePattern = lazyregexp.New(`^\s*(?:export\s+)?use\s+["']?([^\s"'#]+)["']?\s*([^#]*)`)
 
 // usesOf returns the modules that a package file uses.
 func usesOf(text string) []use {
 	var out []use
 	for i, line := range strings.Split(text, "\n") {
-		m := usePattern.FindStringSubmatchIndex(line)
+		m := usePattern().FindStringSubmatchIndex(line)
 		if m == nil {
 			continue
 		}
@@ -65,15 +66,15 @@ func word(name string) *regexp.Regexp {
 // linePatterns are rules about one line of code. The first group is what is marked.
 var linePatterns = []struct {
 	rule, severity string
-	pattern        *regexp.Regexp
+	pattern        func() *regexp.Regexp
 	msg, hint      string
 }{
-	{"network", lintError, regexp.MustCompile(`(\^(?:curl|wget|git|npm|yarn|pnpm|pip3?|cargo|go|ssh|scp|rsync))\b`),
+	{"network", lintError, lazyregexp.New(`(\^(?:curl|wget|git|npm|yarn|pnpm|pip3?|cargo|go|ssh|scp|rsync))\b`),
 		"%s: a build has no network", "fetch it as a source: src: (fetch …)"},
-	{"date", lintWarning, regexp.MustCompile(`(\^(?:date|hostname|uname|whoami|uuidgen|nproc|id))\b`),
+	{"date", lintWarning, lazyregexp.New(`(\^(?:date|hostname|uname|whoami|uuidgen|nproc|id))\b`),
 		"%s: its answer differs between machines or builds", "write the value into the package file, or leave it out"},
-	{"date", lintWarning, regexp.MustCompile(`\b(__DATE__|__TIME__|__TIMESTAMP__)\b`), "%s: the result holds the time of the build", "leave it out, or define it as a fixed text"},
-	{"moving", lintWarning, regexp.MustCompile(`fetch git .*--rev[= ]["']?((?:main|master|trunk|develop|HEAD)\b)`),
+	{"date", lintWarning, lazyregexp.New(`\b(__DATE__|__TIME__|__TIMESTAMP__)\b`), "%s: the result holds the time of the build", "leave it out, or define it as a fixed text"},
+	{"moving", lintWarning, lazyregexp.New(`fetch git .*--rev[= ]["']?((?:main|master|trunk|develop|HEAD)\b)`),
 		"%s is a branch: once it moves, nobody can fetch this source again", "name a tag or the id of the commit"},
 }
 
@@ -99,7 +100,7 @@ func (l *linter) text(f *linted, text string) {
 	for i, line := range lines {
 		line = code(line)
 		for _, p := range linePatterns {
-			if m := p.pattern.FindStringSubmatchIndex(line); m != nil {
+			if m := p.pattern().FindStringSubmatchIndex(line); m != nil {
 				what := line[m[2]:m[3]]
 				d := at(i+1, utf8.RuneCountInString(line[:m[2]])+1, utf8.RuneCountInString(what))
 				d.Msg, d.Hint = fmt.Sprintf(p.msg, what), p.hint

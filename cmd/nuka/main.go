@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/foreign/bus"
+	"github.com/MordragT/nuka/internal/early"
+	"github.com/MordragT/nuka/internal/home"
 	"github.com/MordragT/nuka/profile"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -22,6 +24,8 @@ const version = "0.1.0"
 func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
 
 func run(t *terminal, args []string) int {
+	os.Unsetenv(early.Unprepared) // it is for this process alone
+	t.args = args
 	ctx, stop := interruptible()
 	defer stop()
 	// A second Ctrl-C ends the process at once.
@@ -76,16 +80,16 @@ type app struct {
 
 func newApp(t *terminal) (*app, error) {
 	user, _ := os.UserHomeDir()
-	home, err := findHome(user)
+	own, err := home.FindWithSystem(os.Getenv, user)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "%w", err)
 	}
 	if os.Getenv("NUKA_HOME") != "" { // the daemon starts in another folder
-		if err := os.Setenv("NUKA_HOME", home.Data); err != nil {
+		if err := os.Setenv("NUKA_HOME", own.Data); err != nil {
 			return nil, err
 		}
 	}
-	return &app{terminal: t, home: home, user: user, system: "/"}, nil
+	return &app{terminal: t, home: own, user: user, system: "/"}, nil
 }
 
 func newRoot(t *terminal) (*cobra.Command, error) {
@@ -139,24 +143,6 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that re
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil
-}
-
-// findHome returns the home that the environment selects. If this machine has a system daemon and NUKA_HOME is not set, it is that daemon's,
-// with the user's own files.
-func findHome(user string) (protocol.Home, error) {
-	home, err := protocol.FindHome(os.Getenv, user)
-	if err != nil || os.Getenv("NUKA_HOME") != "" {
-		return home, err
-	}
-	root, err := protocol.SystemRoot(os.Getenv)
-	if err != nil {
-		return home, err
-	}
-	system := protocol.SystemHome(root)
-	if _, err := os.Stat(system.Run); err == nil {
-		return home.OfUser(system), nil
-	}
-	return home, nil
 }
 
 // helpCommand returns cobra's help command, changed so that an unknown command is an error.

@@ -40,7 +40,7 @@ func (a *app) named(ctx context.Context, word string, args []string) (*thing, er
 				return nil, protocol.Errorf(protocol.Invalid, "%s: %q: an installed package has its flags already", word, args[0]).
 					WithHint("to choose others, write the file that it is from: %s", p.Asked)
 			}
-			if len(args) == 0 && pidBeginning.MatchString(word) {
+			if len(args) == 0 && pidBeginning().MatchString(word) {
 				return &thing{id: word, unknown: unknown}, nil
 			}
 			return nil, unknown

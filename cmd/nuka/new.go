@@ -8,12 +8,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -22,7 +22,7 @@ import (
 	"github.com/MordragT/nuka/source/kind"
 )
 
-var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9._+-]{0,99}$`)
+var packageName = lazyregexp.New(`^[a-z0-9][a-z0-9._+-]{0,99}$`)
 
 func (a *app) newCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -42,7 +42,7 @@ description as far as the source tells them, and a build as far as nuka can do i
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
 	c.RunE = func(c *cobra.Command, words []string) error {
 		name := words[0]
-		if !packageName.MatchString(name) {
+		if !packageName().MatchString(name) {
 			return protocol.Errorf(protocol.Invalid, "new: %.80q cannot be the name of a package: want lower-case letters, digits and . _ + -", name).
 				WithHint("the file gets this name: %s.nu", "figlet")
 		}
@@ -255,11 +255,11 @@ func fetchText(o *source.Origin, hash pir.Hash, strip int) string {
 	return "(" + strings.Join(append(words, "--hash", hash.String()), " ") + ")"
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9./:_@+-]*$`)
+var plainWord = lazyregexp.New(`^[A-Za-z./][A-Za-z0-9./:_@+-]*$`)
 
 // nuWord returns a text as a word of Nushell, quoted if need be.
 func nuWord(s string) string {
-	if plainWord.MatchString(s) && !slices.Contains([]string{"true", "false", "null", "nan", "inf", "infinity"}, strings.ToLower(s)) {
+	if plainWord().MatchString(s) && !slices.Contains([]string{"true", "false", "null", "nan", "inf", "infinity"}, strings.ToLower(s)) {
 		return s
 	}
 	return nuString(s)

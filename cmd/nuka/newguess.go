@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 const (
@@ -29,7 +31,7 @@ func (d *draft) file(name string) {
 
 // plainName returns a name if Nushell can have it in a string without escapes, else the other one.
 func plainName(name, other string) string {
-	if packageName.MatchString(strings.ToLower(name)) {
+	if packageName().MatchString(strings.ToLower(name)) {
 		return name
 	}
 	return other
@@ -103,7 +105,7 @@ func (d *draft) facts(tree fs.FS) {
 	}
 }
 
-var assignment = regexp.MustCompile(`^([A-Za-z-]+)\s*=\s*"([^"]*)"`)
+var assignment = lazyregexp.New(`^([A-Za-z-]+)\s*=\s*"([^"]*)"`)
 
 // assignments reads name = "text" of one section of a TOML file.
 func assignments(text, section string) map[string]string {
@@ -114,7 +116,7 @@ func assignments(text, section string) map[string]string {
 		if strings.HasPrefix(line, "[") {
 			in = line == section
 		}
-		if m := assignment.FindStringSubmatch(line); in && m != nil {
+		if m := assignment().FindStringSubmatch(line); in && m != nil {
 			out[m[1]] = m[2]
 		}
 	}
@@ -181,7 +183,7 @@ func licenseOf(text string) string {
 	return "" // the text of the GPL does not say whether later versions may be used
 }
 
-var mainFunction = regexp.MustCompile(`(?m)^\s*(?:int\s+|void\s+)?main\s*\(`)
+var mainFunction = lazyregexp.New(`(?m)^\s*(?:int\s+|void\s+)?main\s*\(`)
 
 // guess writes a build: programs of WebAssembly are installed, simple C programs are compiled, everything else is copied.
 func (d *draft) guess(tree fs.FS) {
@@ -199,7 +201,7 @@ func (d *draft) guess(tree fs.FS) {
 			wasm = append(wasm, name)
 		case path.Ext(base) == ".c":
 			c = append(c, name)
-			if mainFunction.MatchString(readPart(tree, name)) {
+			if mainFunction().MatchString(readPart(tree, name)) {
 				mains = append(mains, name)
 			}
 		case path.Ext(base) == ".h":

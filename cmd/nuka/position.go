@@ -7,13 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // picture matches the source line and the carets of a diagnostic, see nu.Diag.
-var picture = regexp.MustCompile(`^ \d+ \| (.*)\n +\| (.*)$`)
+var picture = lazyregexp.New(`^ \d+ \| (.*)\n +\| (.*)$`)
 
 // positioned adds the place in the package file that describes the failed step. If a build closure failed, that is the place in the closure's
 // text, which a build names after the package; else it is the call that described the step.
@@ -52,7 +53,7 @@ func inClosure(p *nu.Package, message string) (at, rest string) {
 	lines := strings.Split(message[len(m[0]):], "\n")
 	next := 1
 	if len(lines) >= 3 {
-		if pic := picture.FindStringSubmatch(lines[1] + "\n" + lines[2]); pic != nil {
+		if pic := picture().FindStringSubmatch(lines[1] + "\n" + lines[2]); pic != nil {
 			number := strconv.Itoa(line)
 			lines[1] = fmt.Sprintf(" %s | %s", number, pic[1])
 			lines[2] = fmt.Sprintf(" %s | %s", strings.Repeat(" ", len(number)), pic[2])

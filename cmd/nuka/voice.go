@@ -33,9 +33,12 @@ import (
 type terminal struct {
 	in       io.Reader
 	out, err io.Writer
+	args     []string // the words of the command line
 }
 
-func stdTerminal() *terminal { return &terminal{os.Stdin, &output{File: os.Stdout}, os.Stderr} }
+func stdTerminal() *terminal {
+	return &terminal{in: os.Stdin, out: &output{File: os.Stdout}, err: os.Stderr}
+}
 
 // output is standard output. It records a failed write, so that a command whose data was lost does not succeed.
 type output struct {

@@ -34,7 +34,7 @@ func (f *fault) set(path, kind string) {
 
 const (
 	limit = 4 << 20                // bytes of an index or a file in the tests of faults
-	stall = 300 * time.Millisecond // in those tests
+	stall = 700 * time.Millisecond // in those of slow registries
 	page  = "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body><form action=\"/login\"><input name=\"user\"></form></body></html>\n"
 )
 
@@ -193,7 +193,12 @@ func (f *Fixture) testFaults(t *testing.T) {
 				path, what = f.OldFile, "file"
 			}
 			t.Run(what+"/"+strings.ReplaceAll(c.kind, "/", "_"), func(t *testing.T) {
-				w := f.newWorld(t, func(o *ecosystem.Options) { o.Limits = ecosystem.Limits{Index: limit, File: limit, Stall: stall} })
+				w := f.newWorld(t, func(o *ecosystem.Options) {
+					o.Limits = ecosystem.Limits{Index: limit, File: limit}
+					if c.says == "too slow" {
+						o.Limits.Stall = stall
+					}
+				})
 				for _, first := range f.First {
 					w.good(first)
 				}

@@ -1,8 +1,8 @@
 // Package npm is the adapter for clients of npm registries.
 //
-// npm works with both doors; npm ci and npm install are what the tests in this package and the conformance suite run against. pnpm reads the same
-// variables and the same npmrc file. Yarn 1 reads npm_config_registry, but goes to the addresses in a yarn.lock that names other hosts than the two
-// that it knows as its own: use DoorProxy for those. Yarn 2 and later read the YARN_ variables; their scopes of npmScopes in .yarnrc.yml are not set.
+// npm (11), pnpm (9) and Yarn (1) were recorded and replayed with it. pnpm reads the same variables and the same npmrc file; its lock file has no addresses. Yarn 1
+// reads npm_config_registry, writes the addresses of files into yarn.lock, and goes to those that are there: use DoorProxy if there is a yarn.lock, or one
+// is to be written. Yarn 2 and later should work by the YARN_ variables, without their npmScopes, but were not tried.
 //
 // Registries answer in two forms: the whole record of a package ("packument"), and a short one without the times of releases. The adapter asks for the whole
 // record always, because the cooldown needs the times. Clients that prefer the short form accept the whole one.
@@ -39,7 +39,8 @@ func (Adapter) Name() string { return "npm" }
 // Kinds implements ecosystem.Adapter.
 func (Adapter) Kinds() []string { return []string{Kind} }
 
-// Doors implements ecosystem.Adapter.
+// Doors implements ecosystem.Adapter. npm install writes the addresses of files into package-lock.json: with DoorRegistry those are addresses of the proxy,
+// so a client that may write a lock file needs DoorProxy. npm ci reads it only, and puts the registry in place of its hosts.
 func (Adapter) Doors() []ecosystem.Door {
 	return []ecosystem.Door{ecosystem.DoorRegistry, ecosystem.DoorProxy}
 }
@@ -50,7 +51,7 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	env := map[string]string{
 		"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false", "npm_config_cache": Cache,
 		"npm_config_userconfig": ecosystem.SetupDir + "/" + Config, "NO_UPDATE_NOTIFIER": "1",
-		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn", "npm_config_store_dir": Cache + "/pnpm",
+		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn",
 	}
 	if d == ecosystem.DoorProxy {
 		file := ecosystem.SetupDir + "/" + ecosystem.CAFile

@@ -108,6 +108,7 @@ func TestReadRefuses(t *testing.T) {
 		"line ends in an address":  {strings.Replace(good, "/demo-1.0.0.tgz", `/demo-1.0.0.tgz\r\nHost: x`, 1), "no address"},
 		"a password in an address": {strings.Replace(good, "https://npm.", "https://u:p@npm.", 1), "no address"},
 		"a local file":             {strings.Replace(good, registry, "file://", 1), "no address"},
+		"another scheme":           {strings.Replace(good, "https://npm.", "ftp://npm.", 1), "no address"},
 		"a script":                 {strings.Replace(good, registry+"/demo/-/demo-1.0.0.tgz", "javascript:alert(1)", 1), "no address"},
 		"a version with a slash":   {strings.ReplaceAll(good, "1.0.0", "1/../../x"), "no version"},
 		"a version of 1 MB":        {strings.ReplaceAll(good, "1.0.0", "1"+strings.Repeat("0", 1<<20)), "no version"},

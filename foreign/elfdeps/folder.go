@@ -5,9 +5,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // A Role is what an ELF file in an application's folder is for.
@@ -32,7 +33,7 @@ type Member struct {
 	*Binary
 }
 
-var module = regexp.MustCompile(`[.](cpython-[^/]*|abi3|pypy[^/]*)[.]so$|[.]node$`)
+var module = lazyregexp.New(`[.](cpython-[^/]*|abi3|pypy[^/]*)[.]so$|[.]node$`)
 
 // Members returns the ELF files below a folder of this machine, sorted by path. It follows no links and passes over files that it cannot read as ELF.
 func Members(dir string, machineOnly func(*Binary) bool) ([]Member, error) {
@@ -68,7 +69,7 @@ func Members(dir string, machineOnly func(*Binary) bool) ([]Member, error) {
 		switch {
 		case m.Interpreter != "":
 			m.Role = Program
-		case module.MatchString(base):
+		case module().MatchString(base):
 			m.Role = Module
 		case needed[base] || needed[m.Soname]:
 			m.Role = Library
@@ -81,12 +82,12 @@ func Members(dir string, machineOnly func(*Binary) bool) ([]Member, error) {
 }
 
 // family matches the part of a library's name that libraries of one project share: libQt6 of libQt6Core.so.6.
-var family = regexp.MustCompile(`^lib(?:[A-Z][a-z]+[0-9]?|[a-z]+[0-9]*)`)
+var family = lazyregexp.New(`^lib(?:[A-Z][a-z]+[0-9]?|[a-z]+[0-9]*)`)
 
 // Family returns the name that a library shares with others of its project, for the rule that a family which an application brings is never
 // taken from elsewhere: two versions of one library in a process do not work, and symbol versions do not tell.
 func Family(soname string) string {
-	if f := family.FindString(soname); f != "" {
+	if f := family().FindString(soname); f != "" {
 		return f
 	}
 	stem, _, _ := strings.Cut(soname, ".so")
@@ -94,10 +95,10 @@ func Family(soname string) string {
 }
 
 // driver matches libraries of a graphics card's driver, which must fit the kernel of the machine.
-var driver = regexp.MustCompile(`^lib(cuda|nvcuvid|nvoptix|nvidia-[a-z0-9-]+|GLX_nvidia|EGL_nvidia|GLESv[12](_CM)?_nvidia)[.]so`)
+var driver = lazyregexp.New(`^lib(cuda|nvcuvid|nvoptix|nvidia-[a-z0-9-]+|GLX_nvidia|EGL_nvidia|GLESv[12](_CM)?_nvidia)[.]so`)
 
 // Driver reports whether a library belongs to the driver of a graphics card. It comes from the machine itself, never from a package.
-func Driver(soname string) bool { return driver.MatchString(soname) }
+func Driver(soname string) bool { return driver().MatchString(soname) }
 
 // readHost reads a file of this machine, or returns nil if it is no ELF program or library.
 func readHost(name string) *Binary {

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/internal/ownfile"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
@@ -55,17 +55,20 @@ type Book struct{ dir string }
 // OpenBook returns the book in a folder, which need not exist.
 func OpenBook(dir string) *Book { return &Book{dir} }
 
-var appPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
+var appPattern = lazyregexp.New(`^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$`)
 
 // CheckApp returns an error unless name can be the name of an application.
 func CheckApp(name string) error {
-	if !appPattern.MatchString(name) || strings.HasSuffix(name, bookSuffix) {
+	if !appPattern().MatchString(name) || strings.HasSuffix(name, bookSuffix) {
 		return protocol.Errorf(protocol.Invalid, "application %.100q: want letters, digits and . _ + -, beginning with a letter or digit, 100 at most", name)
 	}
 	return nil
 }
 
 const bookSuffix = ".nuon"
+
+// File returns the file of an application, which need not exist.
+func (b *Book) File(app string) string { return b.path(app) }
 
 func (b *Book) path(app string) string { return filepath.Join(b.dir, app+bookSuffix) }
 

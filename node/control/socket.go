@@ -38,6 +38,9 @@ const (
 	maxAnswer = 1 << 20
 )
 
+// SocketPath returns the path of the socket of the daemon of a folder.
+func SocketPath(dir string) (string, error) { return socketPath(dir) }
+
 // socketPath returns the path of a folder's socket. The socket lies in the folder, or, if that path is too long for a socket,
 // in a folder of the user below the one for temporary files.
 func socketPath(dir string) (string, error) {
@@ -80,46 +83,53 @@ func (s *server) acceptSocket(l net.Listener) {
 		s.conns.Go(func() {
 			defer conn.Close()
 			_ = conn.SetDeadline(time.Now().Add(socketTimeout))
-			answer, err := s.answerSocket(conn)
+			answer, rest, err := s.answerSocket(conn)
 			if err != nil {
 				s.log.Warn("socket", "error", err)
 				answer.Error = err.Error()
 			}
 			_ = json.NewEncoder(conn).Encode(answer)
+			rest()
 		})
 	}
 }
 
 // answerSocket reads a line, which is a key or the name of a call, and asks the kernel which user sent it.
-// It makes the call for the daemon's own user, and enrols keys of that user; with Everyone it enrols keys of every user.
-func (s *server) answerSocket(conn net.Conn) (hello, error) {
-	line, err := bufio.NewReader(io.LimitReader(conn, 256)).ReadString('\n')
+// It makes the call for the daemon's own user, and enrols keys of that user; with Everyone it enrols keys of every user. Rest is what remains to be done after the
+// answer was written.
+func (s *server) answerSocket(conn net.Conn) (answer hello, rest func(), err error) {
+	rest = func() {}
+	in := bufio.NewReader(io.LimitReader(conn, 256))
+	line, err := in.ReadString('\n')
 	if err != nil {
-		return hello{}, err
+		return hello{}, rest, err
 	}
 	line = strings.TrimSpace(line)
 	user, err := peerOf(conn)
 	if err != nil {
-		return hello{}, err
+		return hello{}, rest, err
 	}
 	op := protocol.Op(line)
 	called := slices.Contains(socketOps, op)
 	if !s.own(user) && (!s.o.Everyone || called && op != protocol.OpStatus) {
-		return hello{}, fmt.Errorf("user %d may not do this with the daemon of user %d", user, os.Getuid())
+		return hello{}, rest, fmt.Errorf("user %d may not do this with the daemon of user %d", user, os.Getuid())
 	}
-	answer := s.hello
+	if word, ok := strings.CutPrefix(line, string(protocol.OpMount)+" "); ok {
+		return s.hold(conn, in, user, word)
+	}
+	answer = s.hello
 	if called {
 		answer.Result, err = s.socketCall(op)
-		return answer, err
+		return answer, rest, err
 	}
 	key, err := protocol.ParseKey(line)
 	if err == nil {
 		err = s.o.Enrolled.Add(key, user)
 	}
 	if err != nil {
-		return hello{}, err
+		return hello{}, rest, err
 	}
-	return answer, nil
+	return answer, rest, nil
 }
 
 // socketOps are the calls that the socket accepts, so that a command can get the status of a daemon in another network namespace, and stop it.

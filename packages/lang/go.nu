@@ -22,7 +22,7 @@ export def main [
 #   go            arguments of go build, such as [-tags netgo]
 #   memory_safe   what the package states of its programs; without it, that they are of Go and static
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem go })
+  let recording = (fetch recording $spec.recording --ecosystem go)
   let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let arguments = ($spec.go? | default [])
   let from_source = $spec.src? != null

@@ -24,7 +24,7 @@ export def main [
 #   java       arguments of java, such as [-Xmx1g]
 #   system     Debian packages that it needs beside the Java runtime
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem maven })
+  let recording = (fetch recording $spec.recording --ecosystem maven)
   let runtime = (main --packages (app locked $spec) --add [(maven) ...(app pins $recording)])
   let name = $spec.name
   let version = ($spec.version? | default "")

@@ -38,7 +38,7 @@ export def main [
 #   system        Debian packages that it needs beside the Node runtime
 #   build_system  those that only its build needs, such as [gcc make python3]
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem npm })
+  let recording = (fetch recording $spec.recording --ecosystem npm)
   let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let install = ($spec.install? | default [$"($spec.name)@($spec.version)"])
   let arguments = ($spec.npm? | default [])

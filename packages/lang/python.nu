@@ -67,7 +67,7 @@ export def main [
 #   modules       Debian packages of the lock file whose Python modules are part of the environment, such as [python3-torch]; what they need is looked up
 #                 as for all others, and their own dependencies are ignored
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem pip })
+  let recording = (fetch recording $spec.recording --ecosystem pip)
   let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let install = ($spec.install? | default (if $spec.src? == null { [$"($spec.name)==($spec.version)"] } else { ["/nuka/build/project"] }))
   let arguments = ($spec.pip? | default [])

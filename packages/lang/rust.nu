@@ -23,7 +23,7 @@ export def main [
 #   memory_safe   what the package states of its programs; such a program runs without a sandbox
 #   build_system  Debian packages that its build needs, such as [pkg-config libssl-dev]
 export def app [spec: record] {
-  let recording = (if ($spec.recording | describe) =~ "^record" { $spec.recording } else { fetch recording $spec.recording --ecosystem cargo })
+  let recording = (fetch recording $spec.recording --ecosystem cargo)
   let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let arguments = ($spec.cargo? | default [])
   let from_source = $spec.src? != null

@@ -5,7 +5,7 @@ export def main [] {
     version: "3.9.11"
     license: Apache-2.0
     description: "Maven, the build tool of Java projects."
-    src: (fetch maven org.apache.maven:apache-maven 3.9.11 --file apache-maven-3.9.11-bin.tar.gz --hash b3-lmoodem5vvrvziwmpwzznsweifxrxpzilddenc5uft67a52fdswq)
+    src: (fetch maven org.apache.maven:apache-maven 3.9.11 --file apache-maven-3.9.11-bin.tar.gz --unpack archive --strip 1 --hash b3-lcvwvd6igifc5ijq2e4ejed4esvd4dhn5woq3wunriuake4vw2dq)
     build: {|b|
       mkdir $"($b.out)/share" $"($b.out)/bin"
       cp -r $b.src $"($b.out)/share/maven"

@@ -49,13 +49,14 @@ func Main(args []string) int {
 
 // A box is the sandbox that this process sets up.
 type box struct {
-	spec    *sandbox.Spec
-	control *os.File
-	spaces  bool // this process is in name spaces of its own
-	started sandbox.Started
-	signals chan os.Signal
-	stopped atomic.Bool // the program is stopped
-	reports sync.Mutex
+	spec     *sandbox.Spec
+	control  *os.File
+	spaces   bool // this process is in name spaces of its own
+	started  sandbox.Started
+	signals  chan os.Signal
+	catching chan struct{} // closed when signals has them all
+	stopped  atomic.Bool   // the program is stopped
+	reports  sync.Mutex
 
 	children *os.File // the list of this process's children, in the fallback
 }

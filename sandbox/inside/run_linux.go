@@ -29,14 +29,18 @@ func fromTerminal(s os.Signal) bool {
 	return false
 }
 
-// catchSignals keeps this process from being ended by signals. What the caller ignores stays ignored, and the program inherits that.
+// catchSignals keeps this process from being ended by signals, soon: the Go runtime does it on a thread of its own, signal by signal, while this one goes on.
+// What the caller ignores stays ignored, and the program inherits that. Run waits for it.
 func (b *box) catchSignals() {
-	b.signals = make(chan os.Signal, 64)
-	for _, s := range passed {
-		if !signal.Ignored(s) {
-			signal.Notify(b.signals, s)
+	b.signals, b.catching = make(chan os.Signal, 64), make(chan struct{})
+	go func() {
+		defer close(b.catching)
+		for _, s := range passed {
+			if !signal.Ignored(s) {
+				signal.Notify(b.signals, s)
+			}
 		}
-	}
+	}()
 }
 
 // limit sets the limits that belong to processes. Those of control groups are the caller's part.
@@ -80,6 +84,7 @@ func (b *box) limit() error {
 
 // run starts the program and serves it until it ends. It returns the exit code of this process.
 func (b *box) run() int {
+	<-b.catching
 	if len(b.spec.Argv) == 0 {
 		b.report(&sandbox.Report{Started: &b.started})
 		b.report(&sandbox.Report{Ended: &sandbox.Ended{}})

@@ -74,8 +74,9 @@ type Kind struct {
 	Args     []Param   `json:"args"`  // required arguments, in this order
 	Flags    []Param   `json:"flags"`
 	Examples []Example `json:"examples"`
-	// Local reports that the source is beside the package file and is read during evaluation.
-	Local bool `json:"-"`
+	// Local reports that the first argument is a path beside the package file in which it is written, and that the source is read during
+	// evaluation.
+	Local bool `json:"local"`
 	// Recording reports that the local source is a recording of package ecosystem, which stands for the files that it names.
 	Recording bool `json:"-"`
 	// Unpacked returns the default of --unpack; nil means pir.UnpackArchive. Its argument has the fields of the origin, and the other

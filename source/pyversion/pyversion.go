@@ -4,10 +4,11 @@ package pyversion
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // A Version is a version in the order of PEP 440. Two spellings of one version are equal.
@@ -31,12 +32,12 @@ const (
 )
 
 // pattern is the regular expression of PEP 440, appendix B.
-var pattern = regexp.MustCompile(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?` +
+var pattern = lazyregexp.New(`^v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?(\d*))?` +
 	`(?:-(\d+)|[-_.]?(post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?$`)
 
 // Parse reads a version in any of its spellings.
 func Parse(text string) (v Version, ok bool) {
-	m := pattern.FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
+	m := pattern().FindStringSubmatch(strings.ToLower(strings.TrimSpace(text)))
 	if m == nil || len(text) > 200 {
 		return v, false
 	}
@@ -109,11 +110,11 @@ func Same(a, b string) bool {
 	return v.Compare(w) == 0
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = lazyregexp.New(`[-_.]+`)
 
 // Name returns a project's name in the normalised form of indexes (PEP 503).
 func Name(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+	return strings.ToLower(separators().ReplaceAllString(name, "-"))
 }
 
 // File returns the version in a file's name, given the normalised name of the project.

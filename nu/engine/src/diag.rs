@@ -2,7 +2,7 @@
 use miette::Diagnostic;
 use nu_protocol::{
     ShellError, Span,
-    engine::{EngineState, StateWorkingSet},
+    engine::{CachedFile, EngineState, StateWorkingSet},
 };
 use serde::Serialize;
 use std::{cell::RefCell, collections::HashMap};
@@ -39,14 +39,33 @@ pub fn hide_prefix(name: &str, n: usize) {
     PREFIX.with(|p| p.borrow_mut().insert(name.to_string(), n));
 }
 
+/// The file of the engine that the byte at `pos` is in. The files of an evaluation follow each other, and may be thousands.
+pub fn file_at(es: &EngineState, pos: usize) -> Option<&CachedFile> {
+    let files = es.get_file_contents();
+    files.get(files.partition_point(|f| f.covered_span.end <= pos)).filter(|f| f.covered_span.contains(pos))
+}
+
+/// The text at `span` in the engine's files.
+pub fn text_at(es: &EngineState, span: Span) -> &[u8] {
+    match file_at(es, span.start) {
+        Some(f) if f.covered_span.contains_span(span) => &f.content[span.start - f.covered_span.start..span.end - f.covered_span.start],
+        _ => es.get_span_contents(span),
+    }
+}
+
+/// The file that `span` begins in, or ends, if there is nothing behind it.
+fn file_of<'a>(ws: &'a StateWorkingSet, span: Span) -> Option<&'a CachedFile> {
+    let holds = |f: &&CachedFile| f.covered_span.contains(span.start);
+    let ends = |f: &&CachedFile| span.start == f.covered_span.end && !f.content.is_empty() && span.start > 0;
+    let new = ws.delta.get_file_contents().iter();
+    file_at(ws.permanent_state, span.start).or_else(|| new.clone().find(holds)).or_else(|| new.rev().chain(ws.permanent_state.files().rev()).find(ends))
+}
+
 /// A diagnostic at `span`.
 pub fn at(ws: &StateWorkingSet, span: Span, msg: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) -> Diag {
     let plain = |s: String| s.trim().trim_end_matches('.').to_string();
     let mut d = Diag { msg: lower(plain(msg.into())), label: plain(label.into()), hint: hint.into(), ..Default::default() };
-    let Some(f) = ws.files().find(|f| f.covered_span.contains(span.start) || (span.start == f.covered_span.end && !f.content.is_empty() && span.start > 0))
-    else {
-        return d;
-    };
+    let Some(f) = file_of(ws, span) else { return d };
     let text = &f.content[..];
     let off = (span.start - f.covered_span.start).min(text.len());
     let begin = text[..off].iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);

@@ -4,6 +4,8 @@
 //! variables it captures, and the commands it calls that are defined outside it, each {name, own?, flags?, nu, captures?, defs?}.
 use crate::{
     check,
+    complete::Known,
+    diag,
     load::{self, MODULE_KEY},
     memo::Package,
     thaw::{self, is_frozen},
@@ -14,9 +16,27 @@ use nu_protocol::{
     ir::{Instruction, Literal},
     shell_error::generic::GenericError,
 };
-use std::{any::Any, collections::BTreeMap};
+use std::{any::Any, cell::Cell, collections::BTreeMap};
 
 const HINT: &str = "a build closure is stored as text with the values and commands it uses";
+thread_local! {
+    /// Whether closures that are known to stand are parsed on their own too.
+    static DOUBT: Cell<bool> = const { Cell::new(false) };
+    /// How many were not known to stand.
+    static UNKNOWN: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Begins an evaluation that parses every closure on its own, or only those that are not known to stand.
+pub fn begin(doubt: bool) {
+    DOUBT.set(doubt);
+    UNKNOWN.set(0);
+}
+
+/// How many closures of the evaluation were not known to stand.
+pub fn unknown() -> usize {
+    UNKNOWN.get()
+}
+
 /// More text than this in one closure means helpers that include each other again and again.
 const MAX_TEXT: usize = 1 << 20;
 
@@ -46,7 +66,7 @@ pub fn value(es: &EngineState, v: &Value) -> Result<Value, ShellError> {
     })
 }
 
-/// The frozen form of a closure. It is parsed once more on its own, so that what is stored is known to be complete.
+/// The frozen form of a closure. What is stored is known to be complete: the first parse shows it, or it is parsed once more on its own.
 pub fn closure(es: &EngineState, c: &Closure, span: Span) -> Result<Value, ShellError> {
     Ok(closure_at(es, c, span)?.0)
 }
@@ -65,11 +85,12 @@ pub fn closure_at(es: &EngineState, c: &Closure, span: Span) -> Result<(Value, V
         seen.push(*id);
         capture(es, *id, v, span, &mut caps)?;
     }
-    let mut f = Freezer { es, path: vec![], size: 0, texts: vec![] };
-    let mut r = f.code(c.block_id, text, Span::new(text.start, text.end))?;
+    let mut f = Freezer { es, path: vec![], size: 0, texts: vec![], known: Known::new() };
+    f.known.closure(diag::text_at(es, text), seen);
+    let mut r = f.code(c.block_id, text, text)?;
     put_captures(&mut r, caps, span);
     let frozen = Value::record(r, span);
-    verify(es, &frozen, text)?;
+    verify(es, &frozen, text, f.known.stands(es))?;
     Ok((frozen, f.texts))
 }
 
@@ -103,7 +124,7 @@ fn name_of(es: &EngineState, id: VarId) -> String {
     if let Some(n) = &var.name {
         return clean(n);
     }
-    let declared = clean(es.get_span_contents(var.declaration_span));
+    let declared = clean(diag::text_at(es, var.declaration_span));
     if !declared.is_empty() && !matches!(declared.as_str(), "use" | "export") {
         return declared;
     }
@@ -115,12 +136,13 @@ struct Freezer<'a> {
     path: Vec<(DeclId, String)>,
     size: usize,
     texts: Vec<(String, Span)>,
+    known: Known,
 }
 
 impl Freezer<'_> {
     /// The record {nu, defs?} of the code in `block`, whose stored text is `text`.
     fn code(&mut self, block: BlockId, text: Span, own: Span) -> Result<Record, ShellError> {
-        let nu = String::from_utf8_lossy(self.es.get_span_contents(text)).into_owned();
+        let nu = String::from_utf8_lossy(diag::text_at(self.es, text)).into_owned();
         self.size += nu.len();
         if self.size > MAX_TEXT {
             return Err(err("this closure and the commands it uses are more than 1 MiB of text", "here", own, "call fewer helpers"));
@@ -133,6 +155,7 @@ impl Freezer<'_> {
             if self.path.last().is_some_and(|(d, n)| *d == decl && *n == name) {
                 continue; // it calls itself
             }
+            self.known.calls(&name, decl);
             defs.push(self.def(&name, decl, head)?);
         }
         let mut r = Record::new();
@@ -144,14 +167,16 @@ impl Freezer<'_> {
     }
 
     /// The commands called in `block` and the closures inside it that are defined outside `own`, by the name they are called by.
-    fn outside(&self, block: BlockId, own: Span, seen: &mut Vec<BlockId>, used: &mut BTreeMap<String, (DeclId, Span)>) -> Result<(), ShellError> {
+    fn outside(&mut self, block: BlockId, own: Span, seen: &mut Vec<BlockId>, used: &mut BTreeMap<String, (DeclId, Span)>) -> Result<(), ShellError> {
         if seen.contains(&block) {
             return Ok(());
         }
         seen.push(block);
-        let b = self.es.get_block(block);
+        let es = self.es;
+        let b = es.get_block(block);
+        self.known.block(es, b, own, seen.len() == 1, |id| name_of(es, id));
         for (id, head) in check::calls(b) {
-            let decl = self.es.get_decl(id);
+            let decl = es.get_decl(id);
             if (decl as &dyn Any).is::<Package>() {
                 return Err(err(
                     format!("`{}` is a package, not a command of the build", decl.name()),
@@ -161,12 +186,12 @@ impl Freezer<'_> {
                 ));
             }
             let Some(body) = decl.block_id() else { continue };
-            let inner = self.es.get_block(body).span;
+            let inner = es.get_block(body).span;
             if inner.is_some_and(|s| own.contains_span(s)) {
                 self.outside(body, own, seen, used)?;
                 continue;
             }
-            let text = self.es.get_span_contents(head);
+            let text = diag::text_at(es, head);
             let name = String::from_utf8_lossy(text).split_whitespace().collect::<Vec<_>>().join(" ");
             let name = name.strip_prefix('%').unwrap_or(&name).to_string();
             if let Some((other, _)) = used.insert(name.clone(), (id, head))
@@ -193,6 +218,9 @@ impl Freezer<'_> {
         if self.path.iter().any(|(d, _)| *d == decl) {
             return Err(fail("commands that call each other in a circle are not supported"));
         }
+        let begins = self.es.get_block(body).span.and_then(|b| b.start.checked_sub(def.text.start));
+        let captures = self.es.get_block(body).captures.iter().map(|(id, _)| *id).collect();
+        self.known.command(diag::text_at(self.es, def.text), begins, captures);
         self.path.push((decl, name.to_string()));
         let code = self.code(body, def.text, def.text);
         self.path.pop();
@@ -219,14 +247,22 @@ impl Freezer<'_> {
     }
 }
 
-/// Parses the frozen closure as a build would. Errors are shown where the text stands in the package file.
-fn verify(es: &EngineState, frozen: &Value, text: Span) -> Result<(), ShellError> {
+/// Parses the frozen closure as a build would, unless it is known to stand. Errors are shown where the text stands in the package file.
+fn verify(es: &EngineState, frozen: &Value, text: Span, stands: bool) -> Result<(), ShellError> {
+    if !stands {
+        UNKNOWN.set(UNKNOWN.get() + 1);
+    } else if !DOUBT.get() {
+        return Ok(());
+    }
     let mut ws = StateWorkingSet::new(es);
-    let d = match thaw::closure(&mut ws, frozen, "closure") {
+    let mut d = match thaw::closure(&mut ws, frozen, "closure") {
         Ok(_) => return Ok(()),
         Err(d) => d.into_iter().next().unwrap_or_default(),
     };
-    let src = es.get_span_contents(text);
+    if stands {
+        d.msg = format!("it was known to stand, but: {}", d.msg);
+    }
+    let src = diag::text_at(es, text);
     let line: usize = src.split_inclusive(|b| *b == b'\n').take(d.line.saturating_sub(1)).map(<[u8]>::len).sum();
     let col: usize = String::from_utf8_lossy(&src[line.min(src.len())..]).chars().take(d.col.saturating_sub(1)).map(char::len_utf8).sum();
     let at = (text.start + line + col).min(text.end);

@@ -5,6 +5,7 @@ mod args;
 mod canon;
 mod check;
 mod commands;
+mod complete;
 mod diag;
 mod engine;
 mod examples;
@@ -38,8 +39,8 @@ struct Call {
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Request {
-    /// Evaluate the package in `file` with `args` as typed.
-    Eval { file: String, #[serde(default)] args: Vec<String> },
+    /// Evaluate the package in `file` with `args` as typed. For tests: `doubt` parses each closure on its own, also one that is known to stand.
+    Eval { file: String, #[serde(default)] args: Vec<String>, #[serde(default)] doubt: bool },
     /// Run a frozen closure with one argument.
     Build(Build),
     /// Describe every bound command.
@@ -65,6 +66,8 @@ struct Build {
 struct Response {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
+    /// How many closures were parsed on their own because they were not known to stand; for tests.
+    unknown: usize,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Diag>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -138,10 +141,13 @@ fn answer(Call { kinds, request }: Call) -> Response {
     load::reset();
     memo::reset();
     match request {
-        Request::Eval { file, args } => match evaluate(kinds, &file, &args) {
-            Ok(v) => Response { value: Some(v), ..Default::default() },
-            Err(errors) => Response { errors, ..Default::default() },
-        },
+        Request::Eval { file, args, doubt } => {
+            freeze::begin(doubt);
+            match evaluate(kinds, &file, &args) {
+                Ok(v) => Response { value: Some(v), unknown: freeze::unknown(), ..Default::default() },
+                Err(errors) => Response { errors, ..Default::default() },
+            }
+        }
         Request::Build(request) => match build(kinds, request) {
             Ok(()) => Response { value: Some("null".into()), ..Default::default() },
             Err(errors) => Response { errors, ..Default::default() },

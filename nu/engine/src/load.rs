@@ -242,7 +242,8 @@ pub fn note(ws: &StateWorkingSet) {
     });
 }
 
-fn variable_text(text: &[u8]) -> Option<String> {
+/// The name of the variable that a text begins with.
+pub fn variable_text(text: &[u8]) -> Option<String> {
     let s = std::str::from_utf8(text).ok()?.strip_prefix('$')?;
     let name: String = s.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).collect();
     (!name.is_empty()).then_some(name)

@@ -3,7 +3,11 @@
 //! Packages that call each other recurse on the stack of the module, which is bounded. A call that would go deeper than `DEEP` does not:
 //! the evaluation is suspended, the called package is evaluated first, from an empty stack, and the evaluation is repeated with its result.
 //! So chains of dependencies may be of any length. While an evaluation is suspended the host is not asked anything.
-use crate::{canon, commands::fail, host};
+use crate::{
+    canon,
+    commands::{fail, fetch},
+    host,
+};
 use nu_engine::{CallEval, command_prelude::*};
 use nu_protocol::{DeclId, debugger::WithoutDebug};
 use std::{borrow::Cow, cell::RefCell, collections::HashMap};
@@ -96,6 +100,20 @@ pub struct Args {
     pub named: Vec<(String, Option<Value>)>,
 }
 
+/// The files that the paths in an argument are written in: `./a` of one file is not `./a` of another.
+fn places(es: &EngineState, v: &Value) -> String {
+    match v {
+        Value::String { val, .. } if fetch::beside(val) => format!("\0@{}", fetch::file_of_value(es, v).unwrap_or_default()),
+        Value::List { vals, .. } => vals.iter().map(|x| places(es, x)).collect(),
+        Value::Record { val, .. } => {
+            let mut fields: Vec<_> = val.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            fields.into_iter().map(|(_, x)| places(es, x)).collect()
+        }
+        _ => String::new(),
+    }
+}
+
 impl Package {
     fn args(&self, es: &EngineState, stack: &mut Stack, call: &Call) -> Result<Args, ShellError> {
         let fixed = self.signature.required_positional.len() + self.signature.optional_positional.len();
@@ -123,16 +141,18 @@ impl Package {
         Ok(Args { positional, named })
     }
 
-    fn key(&self, args: &Args) -> Option<String> {
+    fn key(&self, es: &EngineState, args: &Args) -> Option<String> {
         let mut key = self.path.clone();
         for v in &args.positional {
             key += "\0";
             key += &canon::canon(v).ok()?;
+            key += &places(es, v);
         }
         for (n, v) in &args.named {
             key += &format!("\0--{n}=");
             if let Some(v) = v {
                 key += &canon::canon(v).ok()?;
+                key += &places(es, v);
             }
         }
         Some(key)
@@ -172,7 +192,7 @@ impl Package {
         if suspended() {
             return Err(suspension(head));
         }
-        let Some(key) = self.key(&args) else {
+        let Some(key) = self.key(es, &args) else {
             return self.eval(es, stack, args, head);
         };
         let known = state(|s| {

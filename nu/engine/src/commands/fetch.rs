@@ -3,7 +3,7 @@
 use super::{Spec, fail, package, refuse};
 use crate::{canon, diag, engine::Phase, freeze};
 use nu_engine::command_prelude::*;
-use nu_protocol::engine::StateWorkingSet;
+use nu_protocol::{ast::Expr, engine::StateWorkingSet};
 use serde::Deserialize;
 use serde_json::json;
 use std::{cell::RefCell, sync::Arc};
@@ -18,6 +18,8 @@ pub struct Kind {
     args: Vec<Param>,
     flags: Vec<Param>,
     examples: Vec<Shown>,
+    /// Whether its first argument is a path beside a package file.
+    local: bool,
 }
 
 /// A parameter or flag.
@@ -124,9 +126,58 @@ impl Command for Fetch {
         }
         let v = Value::record(args, call.head);
         let text = canon::canon(&freeze::value(es, &v)?)?;
-        let arg = json!({"kind": self.kind.name, "args": text, "file": package::file_of(es, call.head), "at": diag::place(es, call.head)});
+        let mut arg = json!({"kind": self.kind.name, "args": text, "file": package::file_of(es, call.head), "at": diag::place(es, call.head)});
+        if self.kind.local {
+            arg["written"] = written(es, stack, call)?;
+        }
         package::ask("fetch", arg, call.head, |field| v.as_record().ok()?.get(field).map(Value::span))
     }
+    /// Its argument tells which variable it is.
+    fn requires_ast_for_arguments(&self) -> bool {
+        self.kind.local
+    }
+}
+
+/// Where the first argument of a local kind is written: {file, literal}, or null if that is unknown.
+/// Nushell gives an argument, and the value of a variable, the place where it is used. So of a variable, or a field of one, it is the value in
+/// it that counts: that has the place where it was made, or given to a command. It is lost where a variable that holds a text alone is put into
+/// another one, given to another command, or captured by a closure.
+fn written(es: &EngineState, stack: &mut Stack, call: &Call) -> Result<serde_json::Value, ShellError> {
+    let stored = |stack: &Stack| match &call.positional_nth(stack, 0)?.expr {
+        Expr::Var(id) => stack.get_var_with_origin(*id, call.head).ok(),
+        Expr::FullCellPath(path) => {
+            let v = stack.get_var_with_origin(path.head.as_var()?, call.head).ok()?;
+            v.follow_cell_path(&path.tail).ok().map(std::borrow::Cow::into_owned)
+        }
+        _ => None,
+    };
+    let v = match stored(stack) {
+        Some(v) => v,
+        None => call.req::<Value>(es, stack, 0)?,
+    };
+    Ok(match (file_of_value(es, &v), v.as_str()) {
+        (Some(file), Ok(text)) => json!({"file": file, "literal": reads(diag::text_at(es, v.span()), text)}),
+        _ => serde_json::Value::Null,
+    })
+}
+
+/// Whether what is written somewhere is `text` itself, also in quotes or behind a flag, and not an expression whose value it is.
+fn reads(written: &[u8], text: &str) -> bool {
+    let flag = written.starts_with(b"--").then(|| written.iter().position(|b| matches!(b, b' ' | b'='))).flatten();
+    let written = flag.map_or(written, |at| written[at + 1..].trim_ascii());
+    let (read, error) = nu_parser::unescape_unquote_string(written, Span::unknown());
+    error.is_none() && read == text
+}
+
+/// The package file that a value is written in. What comes from the command line is in none.
+pub fn file_of_value(es: &EngineState, v: &Value) -> Option<String> {
+    let span = v.span();
+    diag::file_at(es, span.start).filter(|f| f.covered_span.contains_span(span)).map(|f| f.name.to_string())
+}
+
+/// Whether a text belongs to the file that it is written in, wherever it is used. The host has the same rule.
+pub fn beside(text: &str) -> bool {
+    text == "." || text == ".." || text.starts_with("./") || text.starts_with("../")
 }
 
 /// Runs for a kind of source that there is not, and for none.

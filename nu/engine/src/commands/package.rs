@@ -11,7 +11,13 @@ use std::any::Any;
 pub const TABLE: &[Spec] = &[
     Spec {
         name: "derivation", about: "Describe a package; the result names it by its PID.",
-        more: "Fields: name, version, license, src, packages, build, env, run, commands, platform, os, data.\n`packages` is a list or a record of packages: calls such as (zlib --minizip), or module variables such as $zlib.\n`build` is a closure with one parameter: {name, version, src, packages, out, jobs}.",
+        more: "Fields: name, version, license, src, packages, build, env, merge, layout, run, commands, platform, runtime, recording, os, data.\n\
+            `packages` is a list or a record of packages: calls such as (zlib --minizip), or module variables such as $zlib.\n\
+            `build` is a closure with one parameter: {name, version, src, packages, out, jobs}.\n\
+            `merge`, of an environment: for packages by name, a record of priority, leave and rename.\n\
+            `layout`, of an environment: fhs-1 makes one tree of Debian packages.\n\
+            `runtime`: an environment with a layout; the build is native and drives its programs.\n\
+            `recording`, of a native build: what its package manager asked of its registries, fetched by `fetch recording`.",
         eval: true, run: derivation,
         sign: |s| package(s).required("spec", SyntaxShape::record(), "The description."),
         examples: &[("derivation {name: hello, version: \"1\", build: {|b| mkdir $b.out; \"hi\" | save ($b.out | path join greeting) }}", "A package of one file.")],
@@ -43,7 +49,7 @@ pub fn ask(op: &str, arg: serde_json::Value, head: Span, place: impl Fn(&str) ->
 
 /// The package file that `span` is in.
 pub fn file_of(es: &EngineState, span: Span) -> String {
-    es.files().find(|f| f.covered_span.contains(span.start)).map(|f| f.name.to_string()).unwrap_or_default()
+    diag::file_at(es, span.start).map(|f| f.name.to_string()).unwrap_or_default()
 }
 
 fn derivation(es: &EngineState, stack: &mut Stack, call: &Call, _: PipelineData) -> Result<PipelineData, ShellError> {
