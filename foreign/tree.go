@@ -138,5 +138,5 @@ func (b *Box) RuntimeRoot() (elfdeps.Tree, error) {
 		return nil, protocol.Errorf(protocol.Internal, "the runtime: %w", err)
 	}
 	etc, err := b.tree().each("etc")
-	return (&Layout{Mounts: append(list, etc...)}).Root(), err
+	return (&Layout{Mounts: append(list, etc...)}).files(), err
 }
