@@ -83,6 +83,10 @@ type File struct {
 	Released time.Time
 	// License is the license's SPDX expression or name, if the registry says it.
 	License string
+	// Signed is what the registry signed about the file; nil: nothing, or its index was not read.
+	Signed *Signed
+	// Vouched names what the client itself verifies about Promised before it uses the file, such as gosum-client; "" nothing.
+	Vouched string
 	// Origin is the origin (source.Origin, as a record) from which nuka can fetch the file without a recording; nil: none.
 	Origin nuon.Record
 }

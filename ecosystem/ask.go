@@ -91,8 +91,8 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 	isFile := class == Artefact || known.promised()
 	if isFile {
 		rec.prove(ctx, q, from, known)
-		if a := rec.stored(q, known); a != nil {
-			return a, nil
+		if a, fail := rec.stored(ctx, q, known, from); a != nil || fail != nil {
+			return a, fail
 		}
 	}
 	if class == Index && !isFile {
@@ -117,7 +117,7 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 	a := &answer{Answer: Answer{Request: q, Status: http.StatusOK}}
 	switch {
 	case isFile:
-		fail = rec.file(res, known, a, s)
+		fail = rec.file(ctx, from, res, known, a, s)
 	case class == Index:
 		fail = rec.index(ctx, res, a, from)
 	default:
@@ -179,8 +179,8 @@ func (rec *Recorder) text(res *http.Response, a *answer) *failure {
 	return nil
 }
 
-// stored returns the answer if the store has the file by a promised hash.
-func (rec *Recorder) stored(q Request, known *about) *answer {
+// stored returns the answer if the store has the file by a promised hash, or a failure if what vouches for it is wrong.
+func (rec *Recorder) stored(ctx context.Context, q Request, known *about, from http.Header) (*answer, *failure) {
 	for _, f := range known.all() {
 		if f.Promised.IsZero() {
 			continue
@@ -201,9 +201,14 @@ func (rec *Recorder) stored(q Request, known *about) *answer {
 		if content.Close() != nil || also != nil || f.Size > 0 && f.Size != size {
 			continue
 		}
-		return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: keptBy(hash, size, known.all())}}
+		kept := keptBy(hash, size, known.all())
+		var fail *failure
+		if kept.Checked, fail = rec.check(ctx, from, q, known, []pir.Hash{f.Promised}); fail != nil {
+			return nil, fail
+		}
+		return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: kept}}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // needsReading reports whether anything is promised about a file beside what f promises.
@@ -239,7 +244,7 @@ func (s *seekAt) ReadAt(p []byte, off int64) (int, error) {
 }
 
 // file receives a file, compares it with what is promised, and keeps it.
-func (rec *Recorder) file(res *http.Response, known *about, a *answer, s *stream) *failure {
+func (rec *Recorder) file(ctx context.Context, from http.Header, res *http.Response, known *about, a *answer, s *stream) *failure {
 	q, limit := a.Request, rec.o.Limits.File
 	if res.ContentLength > limit {
 		return unreadable(q, errTooLarge)
@@ -273,11 +278,16 @@ func (rec *Recorder) file(res *http.Response, known *about, a *answer, s *stream
 		f.say = f.text + "; nothing of it was kept. The registry, a mirror or a proxy changed it, or the lock file is of another registry"
 		return f
 	}
+	checked, wrong := rec.check(ctx, from, q, known, also)
+	if wrong != nil {
+		return wrong
+	}
 	hash, size, err := w.Commit(also...)
 	if err != nil {
 		return failf(http.StatusInternalServerError, "%s: keep the file: %v", q, err)
 	}
 	a.Kept = keptBy(hash, size, known.all())
+	a.Kept.Checked = checked
 	return nil
 }
 

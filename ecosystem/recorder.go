@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/MordragT/nuka/pir"
 )
 
@@ -75,6 +77,9 @@ type Recorder struct {
 	logins  map[string]string // to which host a client's credentials went first
 	leftOut map[version2]time.Time
 	undated map[string]bool
+	asides  map[string][]byte // answers to questions of a Checker
+
+	asking singleflight.Group
 }
 
 // version2 names a version of a package.
@@ -112,6 +117,7 @@ func NewRecorder(o *Options) (*Recorder, error) {
 		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading), editing: make(chan struct{}, maxEditing),
 		answers: map[string]*answer{}, flights: map[string]*flight{}, known: map[string][]*File{}, named: map[string][]*File{}, locked: map[string][]*File{},
 		pinned: map[version2]bool{}, dates: map[string]time.Time{}, logins: map[string]string{}, leftOut: map[version2]time.Time{}, undated: map[string]bool{},
+		asides: map[string][]byte{},
 	}
 	r.o.Door, r.o.Base = cmp.Or(o.Door, DoorRegistry), cmp.Or(o.Base, Base)
 	if r.o.Now == nil {

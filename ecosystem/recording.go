@@ -45,7 +45,7 @@ type Kept struct {
 	Released                  string // RFC 3339 date, "" unknown
 	Promised, Weak            string
 	Origin                    nuon.Record
-	// Checked names what was verified beside the hash, such as "pep740" or "gosum"; "" nothing.
+	// Checked names what was verified beside the hash (Checker): npm-signature:KEY, or gosum-client; "" nothing.
 	Checked string
 }
 

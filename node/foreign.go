@@ -30,8 +30,10 @@ var foreignLimits = map[protocol.Op]callLimit{
 	protocol.OpList:     {time: 5 * time.Minute, atOnce: 8},
 	protocol.OpProgram:  {time: 5 * time.Minute, atOnce: 8},
 	protocol.OpFolder:   {time: time.Minute, atOnce: 64, received: 1 << 30}, // one for each folder that a program looks into
-	protocol.OpLog:      {time: 10 * time.Minute, atOnce: 8, received: 1 << 30},
-	protocol.OpRead:     {time: 2 * time.Hour, atOnce: 64, received: 64 << 30},
+	// It reads the whole content of a package.
+	protocol.OpInventory: {time: 5 * time.Minute, atOnce: 2, sent: 64 << 20, received: 1 << 30},
+	protocol.OpLog:       {time: 10 * time.Minute, atOnce: 8, received: 1 << 30},
+	protocol.OpRead:      {time: 2 * time.Hour, atOnce: 64, received: 64 << 30},
 }
 
 // foreignCalls counts the calls of light peers of other machines. The zero value is ready for use.

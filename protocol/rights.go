@@ -28,7 +28,7 @@ func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }
 var needs = map[Op]Right{
 	OpRealize: RightBuild, OpPlan: RightBuild, OpUpload: RightBuild, OpLog: RightBuild,
 	OpGet:      RightGet,
-	OpDescribe: RightRun, OpList: RightRun, OpFolder: RightRun, OpRead: RightRun, OpProgram: RightRun,
+	OpDescribe: RightRun, OpList: RightRun, OpFolder: RightRun, OpRead: RightRun, OpProgram: RightRun, OpInventory: RightRun,
 }
 
 // Allows reports whether the rights suffice for a call. A light peer with any right may request the status; one with the right to build

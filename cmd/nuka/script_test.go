@@ -111,14 +111,20 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 		}
 		return b.Bytes()
 	}
+	mine := archive("mine-1.0/a.txt")
 	files := map[string][]byte{
-		"/tool.wasm":    toolWasm,
-		"/tool.native":  toolNative,
-		"/source.tar":   archive("source-1/a.txt", "source-1/sub/b.txt"),
-		"/escape.tar":   archive("../escape.txt"),
-		"/nothing.tar":  []byte("this is no archive"),
-		"/plain.txt":    []byte("plain text\n"),
-		"/captive.html": []byte("<html>please log in</html>"),
+		// A Python index with a package, and one that promises another file than it has.
+		"/index/mine/":                fmt.Appendf(nil, "<html><a href='mine-1.0.tar.gz#sha256=%x'>mine-1.0.tar.gz</a></html>", sha256.Sum256(mine)),
+		"/index/mine/mine-1.0.tar.gz": mine,
+		"/index/bent/":                fmt.Appendf(nil, "<html><a href='bent-1.0.tar.gz#sha256=%x'>bent-1.0.tar.gz</a></html>", sha256.Sum256([]byte("another"))),
+		"/index/bent/bent-1.0.tar.gz": mine,
+		"/tool.wasm":                  toolWasm,
+		"/tool.native":                toolNative,
+		"/source.tar":                 archive("source-1/a.txt", "source-1/sub/b.txt"),
+		"/escape.tar":                 archive("../escape.txt"),
+		"/nothing.tar":                []byte("this is no archive"),
+		"/plain.txt":                  []byte("plain text\n"),
+		"/captive.html":               []byte("<html>please log in</html>"),
 		// A Python index that requires a password.
 		"/private/mine/":             []byte(`<a href='mine-1.0.tar'>mine-1.0.tar</a>`),
 		"/private/mine/mine-1.0.tar": archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
@@ -30,6 +31,7 @@ func (a *app) showCommand() *cobra.Command {
 		Example: "  nuka show lua\n  nuka show zlib --minizip\n  nuka show 3lgdxcsu --pir",
 	}
 	showPIR := c.Flags().Bool("pir", false, "print the description that the PID is the hash of, with build closures as they were written")
+	verbose := c.Flags().BoolP("verbose", "v", false, "show all language packages, with their hashes")
 	a.jsonFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
 		client, err := a.connect(c.Context())
@@ -47,9 +49,12 @@ func (a *app) showCommand() *cobra.Command {
 		case *showPIR && !a.json:
 			return printPIR(a.out, d.PIR)
 		case a.json:
-			return a.terminal.json(d)
+			return a.terminal.json(struct {
+				*protocol.Description
+				Parts []inventory.Part `json:"parts,omitempty"`
+			}{d, a.languages(c.Context(), client, t)})
 		}
-		return a.show(c.Context(), client, d)
+		return a.show(c.Context(), client, d, a.languages(c.Context(), client, t), *verbose)
 	})
 }
 
@@ -86,7 +91,20 @@ func (p *page) list(name string, values []string) {
 	}
 }
 
-func (a *app) show(ctx context.Context, client *control.Client, d *protocol.Description) error {
+// languages adds the language packages in a package.
+func (p *page) languages(parts []inventory.Part, verbose bool) {
+	summary, lines := languageLines(parts)
+	p.line("contains", summary)
+	if !verbose {
+		p.list("contains", lines)
+		return
+	}
+	for _, text := range hashLines(parts, lines) {
+		p.line("contains", text)
+	}
+}
+
+func (a *app) show(ctx context.Context, client *control.Client, d *protocol.Description, languages []inventory.Part, verbose bool) error {
 	p := &page{tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)}
 	described, err := pir.Decode([]byte(d.PIR))
 	if err != nil {
@@ -132,6 +150,7 @@ func (a *app) show(ctx context.Context, client *control.Client, d *protocol.Desc
 		lines = append(lines, name+" "+inputs[name].String())
 	}
 	p.list("input", lines)
+	p.languages(languages, verbose)
 	p.list("refers to", d.Refs)
 	p.list("origin", d.Origins)
 	lines = nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -185,22 +186,32 @@ func (a *app) explainCommand() *cobra.Command {
 		Use:   "explain PKG [flags of the package]",
 		Short: "explain why a package was built, fetched or refused",
 		Long: `Explain shows which statements decided the content of a package, which statements are missing or do not count and why,
-its inputs, the plan if the store does not have it, and how its description differs from others of the same name and version.`,
+its inputs, the language packages in it, the plan if the store does not have it, and how its description differs from others of the same name and version.`,
 	}
+	verbose := c.Flags().BoolP("verbose", "v", false, "show all language packages, with their hashes")
 	a.jsonFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
-		var e protocol.Explanation
-		if err := a.call(c, protocol.OpExplain, protocol.PathArgs{ID: t.id}, &e, nil); err != nil {
+		client, err := a.connect(c.Context())
+		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.terminal.json(e)
+		defer client.Close()
+		var e protocol.Explanation
+		if err := client.Call(c.Context(), protocol.OpExplain, protocol.PathArgs{ID: t.id}, &e, nil); err != nil {
+			return err
 		}
-		return a.showExplanation(&e)
+		parts := a.languages(c.Context(), client, t)
+		if a.json {
+			return a.terminal.json(struct {
+				*protocol.Explanation
+				Parts []inventory.Part `json:"parts,omitempty"`
+			}{&e, parts})
+		}
+		return a.showExplanation(&e, parts, *verbose)
 	})
 }
 
-func (a *app) showExplanation(e *protocol.Explanation) error {
+func (a *app) showExplanation(e *protocol.Explanation, languages []inventory.Part, verbose bool) error {
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	line := func(format string, args ...any) { fmt.Fprintln(w, printable(fmt.Sprintf(format, args...))) }
 	if e.Name != "" {
@@ -241,6 +252,7 @@ func (a *app) showExplanation(e *protocol.Explanation) error {
 		}
 		line("input\t%s\t%s %s", in.Name, in.PID, have)
 	}
+	(&page{w}).languages(languages, verbose)
 	if e.Resolved != "" {
 		have := "not realized"
 		if e.ResolvedCID != "" {

@@ -27,7 +27,7 @@ const Kind = "go"
 // Cache is the module cache in a sandbox. It is empty at first: what a warm cache answers would be missing in the recording.
 const Cache = "/tmp/nuka-go"
 
-// Adapter implements ecosystem.Adapter, ecosystem.Dater and ecosystem.Locker.
+// Adapter implements ecosystem.Checker, ecosystem.Adapter, ecosystem.Dater and ecosystem.Locker.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.
@@ -130,6 +130,16 @@ func (Adapter) Classify(r ecosystem.Request) ecosystem.Class {
 
 // Checksums reports whether r is a question to a checksum database. Its answers are those of one time, signed, and no replay needs them.
 func (Adapter) Checksums(r ecosystem.Request) bool { return strings.HasPrefix(r.Path, "/sumdb/") }
+
+// ByClient says in recordings that the go command asked the checksum database for the hash of a file. It verifies the signature of the database's tree, and that
+// the answer is in the tree (golang.org/x/mod/sumdb), before it uses the file, and fails if not. The recorder compares the bytes with the same answer; it does not
+// verify the signature again, because it does not know the user's database and its key.
+const ByClient = "gosum-client"
+
+// Check implements ecosystem.Checker.
+func (Adapter) Check(f *ecosystem.File, _ func(ecosystem.Request) []byte) (string, error) {
+	return f.Vouched, nil
+}
 
 // Describe implements ecosystem.Adapter: of a .zip, .mod or .info of a version.
 func (Adapter) Describe(r ecosystem.Request) *ecosystem.File {

@@ -43,6 +43,7 @@ func TestRead(t *testing.T) {
 	latest.Released = time.Date(2025, 2, 14, 21, 54, 42, 0, time.UTC)
 	zip, mod := file("v1.0.0"), file("v1.0.0")
 	zip.Promised, mod.Promised = hash(t, h1zip), hash(t, h1mod)
+	zip.Vouched, mod.Vouched = ByClient, ByClient
 	mod.Request, mod.Name, mod.Origin = ask("/example.org/!mod/@v/v1.0.0.mod"), "v1.0.0.mod", nil
 	deep := file("v1.0.0")
 	deep.Request.Path = "/proxy/all" + deep.Request.Path

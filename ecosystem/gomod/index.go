@@ -132,7 +132,9 @@ func readLookup(r ecosystem.Request, body []byte) ([]ecosystem.File, error) {
 	if err != nil {
 		return nil, invalid(text, "%v", err)
 	}
-	for _, f := range files {
+	for i := range files {
+		f := &files[i]
+		f.Vouched = ByClient
 		if f.Package != mod || f.Version != version {
 			return nil, invalid(text, "it is of %s %s", f.Package, f.Version)
 		}

@@ -122,6 +122,7 @@ func (v *release) read(p *packument, version string, at *url.URL, request func(s
 	if v.file.Promised, v.file.Weak, err = promise(v.dist.text("integrity"), v.dist.text("shasum")); err != nil {
 		return wrong("%v", err)
 	}
+	v.file.Signed = v.signed(p.name)
 	return nil
 }
 

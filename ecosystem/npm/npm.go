@@ -30,7 +30,7 @@ const Cache = "/tmp/nuka-npm"
 // Config is the file below SetupDir that npm and pnpm read in place of the user's npmrc file.
 const Config = "npmrc"
 
-// Adapter implements ecosystem.Adapter, ecosystem.Dater, ecosystem.Locker and ecosystem.Namer.
+// Adapter implements ecosystem.Adapter, ecosystem.Checker, ecosystem.Dater, ecosystem.Locker and ecosystem.Namer.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.

@@ -14,7 +14,7 @@ import (
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "source/kind": 1, "ecosystem": 1, "sandbox": 1,
-	"profile": 2, "set": 2, "sandbox/inside": 2, "cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/lease": 2, "cas/collect": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "source/apt": 2, "source/apt/apttest": 2, "advisory": 2, "service": 2, "fhs": 2, "foreign": 2, "foreign/elfdeps": 2, "foreign/permission": 2, "foreign/proxy": 2, "foreign/prepared": 2, "foreign/safety": 2, "foreign/lack": 2, "foreign/bus": 2,
+	"profile": 2, "set": 2, "sandbox/inside": 2, "inventory": 2, "cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/lease": 2, "cas/collect": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "source/apt": 2, "source/apt/apttest": 2, "advisory": 2, "service": 2, "fhs": 2, "foreign": 2, "foreign/elfdeps": 2, "foreign/permission": 2, "foreign/proxy": 2, "foreign/prepared": 2, "foreign/safety": 2, "foreign/lack": 2, "foreign/bus": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2, "ecosystem/maven": 2,
 	"ecosystem/adapters": 3, "cas/castest": 3, "fsmount": 3, "fsmount/checkout": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3, "ecosystem/ecotest": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
@@ -242,6 +242,11 @@ var doors = map[string]door{
 	"github.com/ProtonMail/go-crypto":    {code: []string{"source/apt", "source/apt/apttest"}},
 	"golang.org/x/mod":                   {code: []string{"source", "ecosystem/npm", "ecosystem/cargo", "ecosystem/gomod"}},
 	"golang.org/x/text":                  {code: []string{"source/archive"}},
+	// Formats of inventories.
+	"github.com/CycloneDX/cyclonedx-go":    {code: []string{"inventory"}},
+	"github.com/spdx/tools-golang":         {code: []string{"inventory"}},
+	"github.com/github/go-spdx/v2":         {code: []string{"inventory"}},
+	"github.com/package-url/packageurl-go": {code: []string{"inventory"}},
 	// Clients of a D-Bus bus, which the tests of the filter put before and behind it.
 	"github.com/godbus/dbus/v5": {tests: []string{"foreign/bus"}},
 	// The terminal.
