@@ -26,7 +26,7 @@ func (c Change) String() string {
 	return "~ " + c.Package + " " + c.Before + " -> " + c.After
 }
 
-// Changes returns what is different in after, sorted by package. A nil recording has no packages.
+// Changes returns what is different in after, sorted by package. A nil recording has no packages. The names of packages of the distribution begin with "deb ".
 func Changes(before, after *Recording) []Change {
 	old, now := versionsOf(before), versionsOf(after)
 	var out []Change
@@ -62,6 +62,11 @@ func versionsOf(r *Recording) map[string]releases {
 	all := map[string]releases{}
 	if r == nil {
 		return all
+	}
+	for _, list := range [][]SystemPackage{r.System, r.BuildSystem} {
+		for _, p := range list {
+			all["deb "+p.Name] = releases{p.Version: {p.Path: p.Hash.String()}}
+		}
 	}
 	for i := range r.Answers {
 		a := &r.Answers[i]

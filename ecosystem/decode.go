@@ -43,7 +43,7 @@ func Decode(text []byte) (*Recording, error) {
 		}
 		f.err = cmp.Or(f.err, u.err)
 	}
-	r.Setup, r.System = f.setup(), f.system()
+	r.Setup, r.System, r.BuildSystem = f.setup(), f.system(fieldSystem), f.system(fieldBuildSystem)
 	if err := f.end(); err != nil {
 		return nil, fmt.Errorf("the recording: %w; %w", err, ErrRecording)
 	}

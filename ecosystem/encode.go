@@ -37,8 +37,10 @@ func lastLine(r *Recording) ([]byte, error) {
 	if setup := r.Setup.record(); len(setup) > 0 {
 		rec["setup"] = setup
 	}
-	if len(r.System) > 0 {
-		rec["system"] = systemList(r.System)
+	for name, list := range map[string][]SystemPackage{fieldSystem: r.System, fieldBuildSystem: r.BuildSystem} {
+		if len(list) > 0 {
+			rec[name] = systemList(list)
+		}
 	}
 	text, err := nuon.Encode(rec)
 	if err != nil {
@@ -130,7 +132,7 @@ func (r *Recording) check() error {
 			return fmt.Errorf("upstream %.100q at %.200q: want an alias and XALIAS/PATH, with door %s only; %w", alias, at, DoorProxy, ErrRecording)
 		}
 	}
-	if err := errors.Join(r.Setup.check(), checkSystem(r.System)); err != nil {
+	if err := errors.Join(r.Setup.check(), r.checkSystem()); err != nil {
 		return fmt.Errorf("%w; %w", err, ErrRecording)
 	}
 	last := ""

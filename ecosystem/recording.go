@@ -15,8 +15,8 @@ type Recording struct {
 	Upstreams map[string]string
 	// Setup points the client at what replays: a replay needs no adapter, and gives the client what it had when it was recorded.
 	Setup Setup
-	// System are packages of the distribution that the client's results were found to need.
-	System []SystemPackage
+	// System are packages of the distribution that the client's results were found to need, and BuildSystem those that only the build needs. A package is in one of them.
+	System, BuildSystem []SystemPackage
 }
 
 // A SystemPackage is one package of Debian, as a lock file pins it.

@@ -1,6 +1,7 @@
 package ecosystem
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -16,6 +17,8 @@ const (
 	maxSetup  = 200      // variables or files of a setup
 	maxValue  = 64 << 10 // bytes of a variable or file
 	maxSystem = 5_000    // packages of the distribution
+
+	fieldSystem, fieldBuildSystem = "system", "build_system"
 )
 
 var (
@@ -113,8 +116,8 @@ func systemList(list []SystemPackage) nuon.List {
 	return out
 }
 
-func (f *fields) system() []SystemPackage {
-	list, _ := take[nuon.List](f, "system")
+func (f *fields) system(field string) []SystemPackage {
+	list, _ := take[nuon.List](f, field)
 	var out []SystemPackage
 	for _, v := range list {
 		rec, _ := v.(nuon.Record)
@@ -124,7 +127,7 @@ func (f *fields) system() []SystemPackage {
 		one.Hash = hash
 		for _, err := range []error{err, p.end()} {
 			if err != nil && f.err == nil {
-				f.err = fmt.Errorf("system: %.100q: %w", one.Name, err)
+				f.err = fmt.Errorf("%s: %.100q: %w", field, one.Name, err)
 			}
 		}
 		out = append(out, one)
@@ -132,27 +135,44 @@ func (f *fields) system() []SystemPackage {
 	return out
 }
 
-func checkSystem(list []SystemPackage) error {
+func (r *Recording) checkSystem() error {
+	in := map[string]bool{}
+	for _, p := range r.System {
+		in[p.Name] = true
+	}
+	for _, p := range r.BuildSystem {
+		if in[p.Name] {
+			return fmt.Errorf("%s: %.100q: %s has it already", fieldBuildSystem, p.Name, fieldSystem)
+		}
+	}
+	return errors.Join(checkSystem(fieldSystem, r.System), checkSystem(fieldBuildSystem, r.BuildSystem))
+}
+
+func checkSystem(field string, list []SystemPackage) error {
 	if len(list) > maxSystem {
-		return fmt.Errorf("system: %d packages are more than %d", len(list), maxSystem)
+		return fmt.Errorf("%s: %d packages are more than %d", field, len(list), maxSystem)
 	}
 	last := ""
 	for _, p := range list {
 		switch {
 		case !systemName.MatchString(p.Name) || p.Name <= last:
-			return fmt.Errorf("system: %.100q: want names of Debian packages, sorted, each once", p.Name)
+			return fmt.Errorf("%s: %.100q: want names of Debian packages, sorted, each once", field, p.Name)
 		case !systemText.MatchString(p.Version) || !systemName.MatchString(p.Arch) || p.Hash.Algorithm != pir.SHA256:
-			return fmt.Errorf("system: %s: want a version, an architecture and a hash sha256-…", p.Name)
+			return fmt.Errorf("%s: %s: want a version, an architecture and a hash sha256-…", field, p.Name)
 		case !systemText.MatchString(p.Path) || path.IsAbs(p.Path) || path.Clean(p.Path) != p.Path || strings.HasPrefix(p.Path, "../"):
-			return fmt.Errorf("system: %s: path %.100q: want a path in the archive", p.Name, p.Path)
+			return fmt.Errorf("%s: %s: path %.100q: want a path in the archive", field, p.Name, p.Path)
 		}
 		last = p.Name
 	}
 	return nil
 }
 
-// SystemText returns the packages of the distribution as text, for package files.
-func (r *Recording) SystemText() (string, error) {
-	text, err := nuon.Encode(systemList(r.System))
-	return string(text), err
+// SystemText returns the packages of the distribution as text, for package files: those that are needed, and those that the build needs.
+func (r *Recording) SystemText() (system, build string, err error) {
+	s, err := nuon.Encode(systemList(r.System))
+	if err != nil {
+		return "", "", err
+	}
+	b, err := nuon.Encode(systemList(r.BuildSystem))
+	return string(s), string(b), err
 }

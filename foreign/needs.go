@@ -3,6 +3,7 @@ package foreign
 import (
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/MordragT/nuka/foreign/elfdeps"
 )
@@ -23,12 +24,22 @@ func NeedsOf(root elfdeps.Root, search, program string, parts []Part) (*elfdeps.
 	if err != nil {
 		return nil, err
 	}
+	return report, addParts(scan, report, parts)
+}
+
+// NeedsOfParts returns what the programs and modules of parts lack in a root, by the rules of NeedsOf.
+func NeedsOfParts(root elfdeps.Root, parts []Part) (*elfdeps.Report, error) {
+	scan := elfdeps.NewScan(root, Machine(), nil)
+	return scan.Report(), addParts(scan, scan.Report(), parts)
+}
+
+func addParts(scan *elfdeps.Scan, report *elfdeps.Report, parts []Part) error {
 	machine := Machine()
 	var own []string
 	for _, p := range parts {
 		members, err := elfdeps.Members(p.Dir, func(b *elfdeps.Binary) bool { return b.Machine == machine })
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, m := range members {
 			if p.Own {
@@ -37,7 +48,8 @@ func NeedsOf(root elfdeps.Root, search, program string, parts []Part) (*elfdeps.
 			if m.Role == elfdeps.Library {
 				continue
 			}
-			command := slices.Contains([]string{"bin", "sbin"}, path.Base(path.Dir(m.Path))) && !within("/usr/lib", path.Join("/", m.Path))
+			// A folder bin below a folder lib is part of a module: python3-torch has its tests there.
+			command := slices.Contains([]string{"bin", "sbin"}, path.Base(path.Dir(m.Path))) && !strings.Contains("/"+m.Path, "/lib/")
 			if err := scan.Add(path.Join(p.Inside, m.Path), m.Role == elfdeps.Plugin || m.Role == elfdeps.Program && !command); err != nil {
 				continue // it is not visible inside, such as a file of the package that the runtime leaves out
 			}
@@ -48,5 +60,5 @@ func NeedsOf(root elfdeps.Root, search, program string, parts []Part) (*elfdeps.
 			m.Optional = true
 		}
 	}
-	return report, nil
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/MordragT/nuka/foreign/elfdeps"
+	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
 )
 
@@ -127,4 +129,14 @@ func BuildTree(dir string, list Listing) ([]sandbox.Mount, error) {
 		sandbox.Mount{Kind: sandbox.Symlink, Source: "/proc/self/mounts", Target: "/etc/mtab"},
 		sandbox.Mount{Kind: sandbox.Proc, Target: "/proc"}, sandbox.Mount{Kind: sandbox.Dev, Target: "/dev"}, sandbox.Mount{Kind: sandbox.Tmpfs, Target: "/run"},
 	), nil
+}
+
+// RuntimeRoot returns the files of the runtime of a box, as a program will see them, for elfdeps.
+func (b *Box) RuntimeRoot() (elfdeps.Tree, error) {
+	list, err := b.tree().folders()
+	if err != nil {
+		return nil, protocol.Errorf(protocol.Internal, "the runtime: %w", err)
+	}
+	etc, err := b.tree().each("etc")
+	return (&Layout{Mounts: append(list, etc...)}).files(), err
 }

@@ -16,7 +16,7 @@ import (
 var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
 
 var derivationFields = append([]string{
-	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording", "data",
+	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording", "pins", "data",
 }, policyFields...)
 
 // derivation returns the PIR for the argument of `derivation`.
@@ -118,7 +118,7 @@ func names(p *pir.PIR, spec nuon.Record) error {
 		return wrong("version", `quote it, such as "1.3.1"`, "is a %s", typeName(v))
 	}
 	if p.Kind == pir.Data {
-		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording"} {
+		for _, field := range []string{"src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording", "pins"} {
 			if _, there := spec[field]; there {
 				return wrong(field, "a value needs no inputs", "does not go with `data`")
 			}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -43,6 +44,8 @@ type Request struct {
 	// Record reports whether the `fetch recording` of a path inside the evaluation stands for a recording that is yet to be made (ecosystem.Open); nil: none does.
 	// With Record the result is not cached.
 	Record func(virtual string) bool
+	// Pinned has the packages of the distribution of the recordings that Record opens: its fields System and BuildSystem. nil: there are none.
+	Pinned *ecosystem.Recording
 }
 
 // A Missing is a fetch without a hash.
@@ -112,6 +115,8 @@ type Result struct {
 	Missing []string
 	// Opened are the recordings that Record opened.
 	Opened []PathInput
+	// Unpinned are the names of Debian packages that builds with opened recordings ask for, and that Pinned does not have.
+	Unpinned []string
 	// Messages are the output of `print`.
 	Messages []string
 	// Cached reports that the result is from the cache.
@@ -170,6 +175,7 @@ type session struct {
 	index    map[pir.PID]int
 	paths    []PathInput
 	opened   []PathInput
+	unpinned []string
 	fetched  map[pathCall]described // the answer to each fetch path
 	messages []string
 	// The position of the current call, and the texts of its closure.
@@ -299,7 +305,7 @@ func (s *session) result(a *answer) (*Result, error) {
 			res.Paths = append(res.Paths, p)
 		}
 	}
-	res.Opened = s.opened
+	res.Opened, res.Unpinned = s.opened, s.unpinned
 	top := s.packages[s.index[root]]
 	res.Name, res.Version = top.Name, top.Version
 	res.Reads, res.Missing = s.files.trace()

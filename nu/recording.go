@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
@@ -53,8 +54,13 @@ func (s *session) fetchRecording(ctx context.Context, name string, args nuon.Rec
 	if err != nil {
 		return nil, asRefusal(err)
 	}
-	system, err := recording.SystemText()
-	return described{"pid": pid.String(), "name": ecosystem.Name, "system": system}, err
+	return describedRecording(pid, recording)
+}
+
+// describedRecording returns what package files see of a recording: the packages of the distribution are texts.
+func describedRecording(pid pir.PID, r *ecosystem.Recording) (described, error) {
+	system, build, err := r.SystemText()
+	return described{"pid": pid.String(), "name": ecosystem.Name, "system": system, "build_system": build}, err
 }
 
 // openRecording returns the stand-in for a recording that is yet to be made.
@@ -73,7 +79,11 @@ func (s *session) openRecording(name string, args nuon.Record, file, at string) 
 		in.Host = path.Join(m.Host, path.Dir(rel), name)
 	}
 	s.opened = append(s.opened, in)
-	return described{"pid": pid.String(), "name": ecosystem.Name}, nil
+	pinned := s.req.Pinned
+	if pinned == nil {
+		pinned = &ecosystem.Recording{}
+	}
+	return describedRecording(pid, pinned)
 }
 
 // readBeside reads a file beside a package file, which fetchPath has found.
@@ -129,5 +139,46 @@ func (s *session) recorded(p *pir.PIR, spec nuon.Record) error {
 		return wrong("recording", help, "%s is no recording", got.Name)
 	}
 	p.Recording = id
+	return s.pinned(got, rec, spec["pins"])
+}
+
+// pinned compares the names of Debian packages that the lock file does not have with the pins of a recording. Those of an open recording are yet to be made.
+func (s *session) pinned(got *pir.PIR, recording nuon.Record, field any) error {
+	if field == nil {
+		return nil
+	}
+	list, ok := field.(nuon.List)
+	if !ok {
+		return wrong("pins", "write names of Debian packages: pins: [libcairo2-dev]", "is a %s", typeName(field))
+	}
+	have := map[string]bool{}
+	for _, name := range []string{"system", "build_system"} {
+		text, _ := recording[name].(string)
+		v, err := nuon.Decode([]byte(text))
+		if err != nil {
+			return wrong("recording", "", "its packages: %v", err)
+		}
+		pins, _ := v.(nuon.List)
+		for _, p := range pins {
+			one, _ := p.(nuon.Record)
+			name, _ := one["name"].(string)
+			have[name] = true
+		}
+	}
+	for _, v := range list {
+		name, ok := v.(string)
+		if !ok {
+			return wrong("pins", "write names of Debian packages: pins: [libcairo2-dev]", "a name is a %s", typeName(v))
+		}
+		if have[name] {
+			continue
+		}
+		if _, _, open := ecosystem.Opened(got); !open {
+			return wrong("recording", "pin it: nuka lock --update", "has no pin of the Debian package %.100s, which the lock file of the set does not have", name)
+		}
+		if !slices.Contains(s.unpinned, name) {
+			s.unpinned = append(s.unpinned, name)
+		}
+	}
 	return nil
 }

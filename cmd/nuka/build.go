@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/packages"
@@ -114,6 +115,7 @@ type asked struct {
 	set  string // folder of the package set; "" is the embedded set
 
 	record func(virtual string) bool // see nu.Request.Record
+	pinned *ecosystem.Recording      // see nu.Request.Pinned
 }
 
 // evalAll evaluates packages and connects to the daemon at the same time. The caller closes the client.

@@ -170,7 +170,7 @@ func (a *app) evalEach(ctx context.Context, packages []asked) ([]*nu.Result, err
 			return nil, err
 		}
 		packages[i].pkg = f.name
-		results[i], err = engine.Eval(ctx, &nu.Request{Sets: f.mounts, File: f.file, Args: p.args, MissingHash: a.missingHash, Record: p.record})
+		results[i], err = engine.Eval(ctx, &nu.Request{Sets: f.mounts, File: f.file, Args: p.args, MissingHash: a.missingHash, Record: p.record, Pinned: p.pinned})
 		if err = f.shown(results[i], err); err != nil {
 			return nil, err
 		}

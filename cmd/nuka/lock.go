@@ -28,7 +28,8 @@ func (a *app) lockCommand() *cobra.Command {
 		Short: "record what a package manager asks, or refresh the lock files of a package set",
 		Long: `Lock records what the package manager of a language package asks of its registries: PKG is built once with the network, each file is compared with
 the hash that its registry promises, and the recording is written beside the package file. Builds use only the recording from then on. Versions that
-are younger than --cooldown are not taken. If there is a recording, --update records again and prints what changed, before it is written.
+are younger than --cooldown are not taken. Then the files of the package are searched for libraries that neither they nor the runtime have: the
+recording pins the Debian packages that have them, and the package is built again with them. If there is a recording, --update records again and prints what changed, before it is written.
 
 With DIR, a package set or a folder in it, lock reads Debian's index through apt's sources, checks its signature with the keys that apt has, chooses
 the newest packages that the set asks for, and writes its lock files anew. What a lock file holds is written in ` + apt.RequestFile + ` beside it.
@@ -41,6 +42,7 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 	c.Flags().BoolVar(&o.update, "update", false, "record again, though there is a recording")
 	c.Flags().DurationVar(&o.cooldown, "cooldown", defaultCooldown, "leave out versions that are younger than `TIME`; 0 takes all")
 	c.Flags().StringArrayVar(&o.exempt, "exempt", nil, "take young versions of the package `NAME` of the registry")
+	c.Flags().BoolVar(&o.auto, "auto", false, "if the build lacks programs, headers or libraries, pin their Debian packages in the recording, and try again")
 	o.build.flags(c)
 	a.yesFlag(c)
 	a.packageFlags(c)

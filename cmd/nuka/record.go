@@ -13,6 +13,7 @@ import (
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/lack"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
@@ -28,12 +29,13 @@ type recordOptions struct {
 	update   bool // although there is a recording
 	cooldown time.Duration
 	exempt   []string
+	auto     bool // add the Debian packages that a failed build lacks
 }
 
 // recordPackage records what the package manager of a package asks, and writes the recording. Then it builds the package from the recording.
 func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *recordOptions) error {
 	ctx := c.Context()
-	result, at, err := a.evalOpen(ctx, pkg, args)
+	_, at, err := a.evalOpen(ctx, pkg, args, nil)
 	if err != nil {
 		return err
 	}
@@ -50,24 +52,16 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 		return err
 	}
 	defer client.Close() // the node keeps what was recorded as long as the connection lasts
-	recorded, err := a.record(ctx, client, result, o)
+	after, err := a.recordPinned(ctx, client, pkg, args, before, o)
 	if err != nil {
 		return err
 	}
-	after, err := ecosystem.Decode([]byte(recorded.Text))
+	text, err := after.Encode()
 	if err != nil {
 		return err
-	}
-	for _, text := range recorded.LeftOut {
-		a.say("%s", printable(text))
-	}
-	for _, p := range recorded.Problems { // the build went well in spite of them
-		if o.build.verbose {
-			a.say("%s", printable(p))
-		}
 	}
 	changes := ecosystem.Changes(before, after)
-	if err := a.showRecorded(at, changes, after, len(recorded.Text)); err != nil {
+	if err := a.showRecorded(at, changes, after, len(text)); err != nil {
 		return err
 	}
 	if o.check {
@@ -81,35 +75,35 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 			return err
 		}
 	}
-	if err := writeShared(at, nil, []byte(recorded.Text)); err != nil {
+	if err := writeShared(at, nil, text); err != nil {
 		return err
 	}
 	return a.buildRecorded(ctx, pkg, args, at, o)
 }
 
-// buildRecorded builds a package from its recording. A root keeps the files that the recording names.
+// buildRecorded builds a package from its recording, and adds to the recording the Debian packages of the libraries that the output was found to need.
+// Then it builds again, until nothing is missing: their libraries may need others, and a changed runtime is another package.
 func (a *app) buildRecorded(ctx context.Context, pkg string, args []string, at string, o *recordOptions) error {
-	client, result, err := a.evalConnected(ctx, pkg, args)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	root, err := rootPIR(result)
-	if err != nil {
-		return err
-	}
-	build := o.build
-	build.roots = append(build.roots, protocol.Root{Name: recordingRoot(at), PID: root.Recording})
-	realized, err := a.realize(ctx, client, result, &build)
-	if err != nil {
-		return fmt.Errorf("build from the recording: %w", err)
-	}
-	if !a.json {
-		for _, out := range realized.Outputs {
-			fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+	for round := 0; ; round++ {
+		client, result, err := a.evalConnected(ctx, pkg, args)
+		if err != nil {
+			return err
 		}
+		realized, more, err := a.buildScanned(ctx, client, result, at, round < maxRounds, o)
+		client.Close()
+		if err != nil {
+			return fmt.Errorf("build from the recording: %w", err)
+		}
+		if more {
+			continue
+		}
+		if !a.json {
+			for _, out := range realized.Outputs {
+				fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+			}
+		}
+		return nil
 	}
-	return nil
 }
 
 // recordingRoot returns the name of the root that keeps the files of a recording.
@@ -118,10 +112,10 @@ func recordingRoot(at string) string {
 }
 
 // evalOpen evaluates a package with its own recording open, and returns where the recording is to be.
-func (a *app) evalOpen(ctx context.Context, pkg string, args []string) (*nu.Result, string, error) {
+func (a *app) evalOpen(ctx context.Context, pkg string, args []string, pinned *ecosystem.Recording) (*nu.Result, string, error) {
 	var own string // "": all are open
 	for {
-		results, err := a.evalEach(ctx, []asked{{pkg: pkg, args: args, set: a.set, record: func(at string) bool { return own == "" || at == own }}})
+		results, err := a.evalEach(ctx, []asked{{pkg: pkg, args: args, set: a.set, pinned: pinned, record: func(at string) bool { return own == "" || at == own }}})
 		if err != nil {
 			return nil, "", err
 		}
@@ -147,26 +141,32 @@ func (a *app) evalOpen(ctx context.Context, pkg string, args []string) (*nu.Resu
 	}
 }
 
-// record has the node record.
-func (a *app) record(ctx context.Context, client *control.Client, result *nu.Result, o *recordOptions) (*protocol.Recorded, error) {
+// record has the node record. If the build fails, it returns what the build's output says to be lacking.
+func (a *app) record(ctx context.Context, client *control.Client, result *nu.Result, o *recordOptions) (*protocol.Recorded, []lack.Lack, error) {
 	if err := a.upload(ctx, client, result); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	realize, packages := a.realizeArgs(result)
 	call := protocol.RecordArgs{RealizeArgs: *realize, Cooldown: o.cooldown, Exempt: o.exempt}
 	call.KeepFailed, call.Jobs, call.Cores = o.build.keepFailed, o.build.jobs, o.build.cores
 	var err error
 	if call.Registries, err = a.allRegistries(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	progress := newProgress(a.terminal, o.build.verbose)
 	var recorded protocol.Recorded
-	err = client.Call(ctx, protocol.OpRecord, call, &recorded, &control.CallOptions{Event: progress.event, Data: packages})
+	var lacking lack.Reader
+	err = client.Call(ctx, protocol.OpRecord, call, &recorded, &control.CallOptions{Data: packages, Event: func(e protocol.Event) {
+		if e.Kind == protocol.EventLog && e.PID == result.Root {
+			lacking.Line(e.Text)
+		}
+		progress.event(e)
+	}})
 	progress.close()
 	if err != nil {
-		return nil, positioned(err, progress.failed, result)
+		return nil, lacking.Lacks(), positioned(err, progress.failed, result)
 	}
-	return &recorded, nil
+	return &recorded, nil, nil
 }
 
 // readRecording reads a recording; nil: there is none, or none that can be read, which a new one replaces.

@@ -35,6 +35,12 @@ export def debs [
   }
 }
 
+# Those of some names that the lock file does not have.
+export def unknown [names: list<string>, --arch: string = "amd64"] {
+  let table = (table $arch)
+  $names | where {|n| not ($table | str contains $"\n($n) ") }
+}
+
 # The roots of one group of lock.nuon, such as base or python.
 export def group [name: string] {
   $amd64.roots | get $name

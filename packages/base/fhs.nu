@@ -18,6 +18,8 @@ export def runtime [
 ] {
   let roots = ([base ...$groups] | each {|g| debian group $g} | flatten)
   let debs = (debian debs [...$roots ...$packages] --arch $arch)
+  # A package of the lock file goes before a pin of it, which may be older.
+  let more = ($add | where {|p| $p.name not-in ($debs | get name) })
   derivation {
     name: $name
     version: "13"
@@ -25,7 +27,7 @@ export def runtime [
     layout: fhs-1
     platform: $"linux-(match $arch { "arm64" => "aarch64", _ => "x86_64" })-gnu"
     env: $vars
-    packages: [...$debs ...$add]
-    merge: ($debs | reduce --fold {} {|p, all| $all | insert $p.name {leave: $unneeded}})
+    packages: [...$debs ...$more]
+    merge: ($debs | append ($more | where {|p| $p.debian? | default false }) | reduce --fold {} {|p, all| $all | insert $p.name {leave: $unneeded}})
   }
 }

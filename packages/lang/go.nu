@@ -23,7 +23,7 @@ export def main [
 #   memory_safe   what the package states of its programs; without it, that they are of Go and static
 export def app [spec: record] {
   let recording = (fetch recording $spec.recording --ecosystem go)
-  let runtime = (main --packages [...($spec.system? | default []) ...($spec.build_system? | default [])] --add (app pins $recording))
+  let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let arguments = ($spec.go? | default [])
   let from_source = $spec.src? != null
   let module = ($spec.module? | default "")

@@ -22,11 +22,10 @@ export def main [
 #   artifact   GROUP:NAME of an artifact at `version`
 #   mvn        arguments of mvn, such as [-Pdist]
 #   java       arguments of java, such as [-Xmx1g]
-#   system     Debian packages of the lock file that it needs beside the Java runtime
+#   system     Debian packages that it needs beside the Java runtime
 export def app [spec: record] {
   let recording = (fetch recording $spec.recording --ecosystem maven)
-  let system = [...($spec.system? | default []) ...($spec.build_system? | default [])]
-  let runtime = (main --packages $system --add [(maven) ...(app pins $recording)])
+  let runtime = (main --packages (app locked $spec) --add [(maven) ...(app pins $recording)])
   let name = $spec.name
   let version = ($spec.version? | default "")
   let start = $spec.main

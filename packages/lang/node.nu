@@ -35,16 +35,17 @@ export def main [
 #   src           the project, with its package-lock.json; without it npm installs the release `name` `version`
 #   install       what npm installs, in place of the release, such as [http-server@14.1.1]
 #   npm           arguments of npm, such as [--ignore-scripts]
-#   system        Debian packages of the lock file that it needs beside the Node runtime
+#   system        Debian packages that it needs beside the Node runtime
 #   build_system  those that only its build needs, such as [gcc make python3]
 export def app [spec: record] {
   let recording = (fetch recording $spec.recording --ecosystem npm)
-  let runtime = (main --packages [...($spec.system? | default []) ...($spec.build_system? | default [])] --add (app pins $recording))
+  let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let install = ($spec.install? | default [$"($spec.name)@($spec.version)"])
   let arguments = ($spec.npm? | default [])
   let name = $spec.name
   let from_source = $spec.src? != null
-  app package $spec $runtime $recording --leave [install npm] --build {|b|
+  # node-gyp takes the headers of the runtime: libnode-dev among build_system has them.
+  app package $spec $runtime $recording --leave [install npm] --vars {npm_config_nodedir: "/usr"} --build {|b|
     if $from_source {
       let to = $"($b.out)/lib/node_modules/($name)"
       mkdir ($to | path dirname)

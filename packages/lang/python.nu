@@ -1,4 +1,5 @@
 # The Python runtime, and programs of Python projects.
+use ../base/debian.nu
 use ../base/fhs.nu
 use app.nu
 
@@ -22,6 +23,28 @@ for script in sorted((out / "bin").iterdir()):
         script.chmod(0o755)
 '#
 
+# Puts the modules of Debian packages into an environment. Links to libraries of other Debian packages, which are relative there, name the runtime's.
+const modules = '
+import os, pathlib, shutil, sys, sysconfig
+out, debs = pathlib.Path(sys.argv[1]), sys.argv[2:]
+site = pathlib.Path(sysconfig.get_path("purelib", "posix_prefix", {"base": str(out)}))
+for deb in debs:
+    inside = pathlib.Path("/usr/lib/python3/dist-packages")
+    here = pathlib.Path(deb + str(inside))
+    shutil.copytree(here, site, symlinks=True, dirs_exist_ok=True)
+    for path in [site, *site.rglob("*")]:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o200)
+    for path in here.rglob("*"):
+        if not path.is_symlink():
+            continue
+        at = path.relative_to(here)
+        target = os.path.normpath((inside / at).parent / os.readlink(path))
+        if not pathlib.Path(target).is_relative_to(inside):
+            (site / at).unlink()
+            (site / at).symlink_to(target)
+'
+
 export def main [
   --arch: string = "amd64"
   --packages: list<string> = []  # more Debian packages of the lock file, with what they need
@@ -39,20 +62,31 @@ export def main [
 #   src           the project; without it pip installs the release `name` `version` of the index
 #   install       what pip installs, in place of the project, such as ["httpie[socks]==3.2.4"]
 #   pip           arguments of pip install, such as [--only-binary :all:]
-#   system        Debian packages of the lock file that it needs beside the Python runtime, such as [libcairo2]
+#   system        Debian packages that it needs beside the Python runtime, such as [libcairo2]
 #   build_system  those that only its build needs, such as [gcc libcairo2-dev]
+#   modules       Debian packages of the lock file whose Python modules are part of the environment, such as [python3-torch]; what they need is looked up
+#                 as for all others, and their own dependencies are ignored
 export def app [spec: record] {
   let recording = (fetch recording $spec.recording --ecosystem pip)
-  let system = ($spec.system? | default [])
-  let runtime = (main --packages [...$system ...($spec.build_system? | default [])] --add (app pins $recording))
+  let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let install = ($spec.install? | default (if $spec.src? == null { [$"($spec.name)==($spec.version)"] } else { ["/nuka/build/project"] }))
   let arguments = ($spec.pip? | default [])
   let from_source = $spec.src? != null
   let normalise = $normal
-  app package $spec $runtime $recording --leave [install pip] --vars {PYTHONDONTWRITEBYTECODE: "1"} --build {|b|
-    if $from_source { app project $b.src /nuka/build/project }
+  let bring = $modules
+  let names = ($spec.modules? | default [])
+  let debs = (debian debs $names | where name in $names | reduce --fold {} {|p, all| $all | insert $p.name $p})
+  let src = if ($names | is-empty) { {} } else { {src: ($debs | merge (if $from_source { {project: $spec.src} } else { {} }))} }
+  app package ($spec | merge $src) $runtime $recording --leave [install pip modules] --vars {PYTHONDONTWRITEBYTECODE: "1"} --build {|b|
+    if $from_source { app project (if ($names | is-empty) { $b.src } else { $b.src.project }) /nuka/build/project }
     ^python3 -m venv --without-pip $b.out
-    ^python3 -m pip --python $"($b.out)/bin/python3" install --no-compile --no-input --no-warn-script-location --progress-bar off ...$arguments ...$install
+    if ($names | is-not-empty) {
+      $bring | save modules.py
+      ^python3 modules.py $b.out ...($names | each {|n| $b.src | get $n })
+    }
+    if ($install | is-not-empty) {
+      ^python3 -m pip --python $"($b.out)/bin/python3" install --no-compile --no-input --no-warn-script-location --progress-bar off ...$arguments ...$install
+    }
     $normalise | save normalise.py
     ^python3 normalise.py $b.out
     ^python3 -m compileall -f -q -j 1 --invalidation-mode unchecked-hash -s $b.out $"($b.out)/lib"

@@ -21,10 +21,10 @@ export def main [
 #   cargo         arguments of cargo install, such as [--features pcre2]
 #   static        false links with the C library of the runtime
 #   memory_safe   what the package states of its programs; such a program runs without a sandbox
-#   build_system  Debian packages of the lock file that its build needs, such as [pkg-config libssl-dev]
+#   build_system  Debian packages that its build needs, such as [pkg-config libssl-dev]
 export def app [spec: record] {
   let recording = (fetch recording $spec.recording --ecosystem cargo)
-  let runtime = (main --packages [...($spec.system? | default []) ...($spec.build_system? | default [])] --add (app pins $recording))
+  let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let arguments = ($spec.cargo? | default [])
   let from_source = $spec.src? != null
   let crate = $"($spec.crate? | default $spec.name)@($spec.version? | default "")"
