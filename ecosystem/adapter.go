@@ -147,6 +147,13 @@ type Locker interface {
 	Locked(file string, content []byte, request func(url string) Request) ([]File, error)
 }
 
+// A Placer is an Adapter whose registries tell in an index where else they have files, as cargo's do in config.json.
+type Placer interface {
+	// Places returns addresses that an index tells, by names of up to 10 letters. Requests below one of them get the alias of the registry with -NAME, so a recording
+	// does not depend on where a registry, or a mirror of it, has its files.
+	Places(r Request, body []byte) map[string]string
+}
+
 // A Holder is an Adapter whose files may hold lock files, as the crate of a program holds Cargo.lock.
 type Holder interface {
 	// Held returns the files that the lock file in an artefact names, with Package and Version; nil if it holds none. Errors mean the same to callers: the client

@@ -242,8 +242,8 @@ func (rec *Recorder) shorten(a *Answer, longest int) error {
 // secretIn returns what sort of secret a text repeats, or "".
 func (rec *Recorder) secretIn(text string) string {
 	var values []string
-	for i := range rec.at.upstreams {
-		for _, v := range rec.at.upstreams[i].Header {
+	for _, up := range rec.at.registries() {
+		for _, v := range up.Header {
 			values = append(values, v...)
 		}
 	}

@@ -33,6 +33,11 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 	if err != nil {
 		return failf(http.StatusBadGateway, "%s: the registry's answer is no index that can be used: %v", q, err)
 	}
+	if placer, ok := rec.o.Adapter.(Placer); ok {
+		for name, address := range placer.Places(q, text) {
+			rec.at.add(q.Alias, name, address)
+		}
+	}
 	e := &Edit{}
 	if rec.o.Door == DoorRegistry {
 		e.Address = func(address string) string { return rec.at.rewrite(address, false) }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,15 +18,15 @@ import (
 
 // places maps addresses to requests and back. Several goroutines use it at once.
 type places struct {
-	upstreams []Upstream // the longest address first
-	base      string     // of the proxy
+	base string // of the proxy
 
-	mu    sync.Mutex
-	hosts map[string]string // the address of each host that has an alias of HostAlias
+	mu        sync.Mutex
+	upstreams []Upstream        // the longest address first; the slice is replaced, not changed
+	hosts     map[string]string // the address of each host that has an alias of HostAlias
 }
 
 func newPlaces(upstreams []Upstream, base string) (*places, error) {
-	p := &places{upstreams: slices.Clone(upstreams), base: base, hosts: map[string]string{}}
+	p := &places{base: base, upstreams: slices.Clone(upstreams), hosts: map[string]string{}}
 	seen := map[string]bool{}
 	for i := range p.upstreams {
 		u := &p.upstreams[i]
@@ -46,6 +47,48 @@ func newPlaces(upstreams []Upstream, base string) (*places, error) {
 	slices.SortStableFunc(p.upstreams, func(a, b Upstream) int { return cmp.Compare(len(b.URL), len(a.URL)) })
 	return p, nil
 }
+
+// registries returns the registries that are known now.
+func (p *places) registries() []Upstream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upstreams
+}
+
+// add makes another place of a registry known, by its alias and a name. It has the credentials of the registry on the same host only. An address that cannot be one, or
+// that is known, changes nothing.
+func (p *places) add(alias, name, address string) {
+	at, err := url.Parse(address)
+	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.User != nil || !placeName.MatchString(name) {
+		return
+	}
+	path, err := CanonicalPath(strings.TrimRight(at.EscapedPath(), "/"))
+	if err != nil || p.inward(at.Host, origin(at)) {
+		return
+	}
+	u := Upstream{Alias: alias + "-" + name, URL: origin(at) + path}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, up := range p.upstreams {
+		if up.Alias == u.Alias || up.URL == u.URL {
+			return
+		}
+		if home, err := url.Parse(up.URL); up.Alias == alias && err == nil {
+			u.Kind, u.Scope = up.Kind, up.Scope
+			if origin(home) == origin(at) {
+				u.Header = up.Header
+			}
+		}
+	}
+	if u.Kind == "" || !goodAlias.MatchString(u.Alias) {
+		return
+	}
+	list := append(slices.Clone(p.upstreams), u)
+	slices.SortStableFunc(list, func(a, b Upstream) int { return cmp.Compare(len(b.URL), len(a.URL)) })
+	p.upstreams = list
+}
+
+var placeName = regexp.MustCompile(`^[a-z]{1,10}$`)
 
 // origin returns scheme and host of an address, in the usual spelling.
 func origin(u *url.URL) string {
@@ -76,9 +119,9 @@ func (p *places) locate(u *url.URL, own bool) (Request, error) {
 		r.Alias, r.Path = alias, "/"+path
 		return r, r.Check()
 	}
-	for _, up := range p.upstreams {
-		if rest, ok := strings.CutPrefix(whole, up.URL); ok && strings.HasPrefix(rest, "/") && !strings.HasPrefix(rest, "//") {
-			r.Alias, r.Path = up.Alias, rest
+	for _, up := range p.registries() {
+		if rest, ok := strings.CutPrefix(whole, up.URL); ok && (rest == "" || strings.HasPrefix(rest, "/") && !strings.HasPrefix(rest, "//")) {
+			r.Alias, r.Path = up.Alias, cmp.Or(rest, "/")
 			return r, r.Check()
 		}
 	}
@@ -113,9 +156,9 @@ func (p *places) inward(host, at string) bool {
 
 // upstreamAt returns an upstream of the host with that address, or nil.
 func (p *places) upstreamAt(at string) *Upstream {
-	for i := range p.upstreams {
-		if u := p.upstreams[i].URL; u == at || strings.HasPrefix(u, at+"/") {
-			return &p.upstreams[i]
+	for _, up := range p.registries() {
+		if up.URL == at || strings.HasPrefix(up.URL, at+"/") {
+			return &up
 		}
 	}
 	return nil
@@ -124,9 +167,9 @@ func (p *places) upstreamAt(at string) *Upstream {
 // address returns the address of what r asks for, and the upstream if its alias is one of those. ok is false if the alias is not known.
 func (p *places) address(r Request) (address *url.URL, up *Upstream, ok bool) {
 	base := ""
-	for i := range p.upstreams {
-		if p.upstreams[i].Alias == r.Alias {
-			up, base = &p.upstreams[i], p.upstreams[i].URL
+	for _, one := range p.registries() {
+		if one.Alias == r.Alias {
+			up, base = &one, one.URL
 		}
 	}
 	if up == nil {
@@ -159,7 +202,7 @@ func (p *places) rewrite(address string, own bool) string {
 	if u.Fragment != "" {
 		fragment = "#" + u.EscapedFragment()
 	}
-	if u.Path == "" && r.Path == "/" { // what a client appends begins with a slash
+	if !strings.HasSuffix(u.Path, "/") && r.Path == "/" { // what a client appends begins with a slash
 		r.Path = ""
 	}
 	return r.URL(p.base) + fragment
@@ -168,9 +211,9 @@ func (p *places) rewrite(address string, own bool) string {
 // hashed returns the addresses of the upstreams, as a recording has them.
 func (p *places) hashed() map[string]string {
 	out := map[string]string{}
-	for i := range p.upstreams {
-		if u, err := url.Parse(p.upstreams[i].URL); err == nil {
-			out[p.upstreams[i].Alias] = HostAlias(origin(u)) + u.EscapedPath()
+	for _, up := range p.registries() {
+		if u, err := url.Parse(up.URL); err == nil {
+			out[up.Alias] = HostAlias(origin(u)) + u.EscapedPath()
 		}
 	}
 	return out

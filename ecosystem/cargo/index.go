@@ -120,6 +120,19 @@ func parseConfig(body []byte, request func(string) ecosystem.Request) (*config, 
 	return c, nil
 }
 
+// Places implements ecosystem.Placer.
+func (Adapter) Places(r ecosystem.Request, body []byte) map[string]string {
+	if path.Base(r.Path) != "config.json" {
+		return nil
+	}
+	var c struct{ DL, API string }
+	if json.Unmarshal(body, &c) != nil {
+		return nil
+	}
+	start, _ := head(c.DL)
+	return map[string]string{"dl": start, "api": c.API}
+}
+
 // head divides a template before the part of the path with the first marker. An address without a marker is all head.
 func head(template string) (head, tail string) {
 	marker := strings.IndexByte(template, '{')
