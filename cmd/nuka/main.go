@@ -24,7 +24,7 @@ const version = "0.1.0"
 func main() { os.Exit(run(stdTerminal(), os.Args[1:])) }
 
 func run(t *terminal, args []string) int {
-	os.Unsetenv(early.Unprepared) // it is for this process alone
+	_ = os.Unsetenv(early.Unprepared) // it is for this process alone
 	t.args = args
 	ctx, stop := interruptible()
 	defer stop()

@@ -181,7 +181,8 @@ func TestPrepared(t *testing.T) {
 	h := newPreparedHome(t)
 	in := func(parts ...string) string { return filepath.Join(append([]string{h.dir}, parts...)...) }
 	h.prepare()
-	if _, _, err := h.run("fail", "7", "x"); err == nil || err.(*exec.ExitError).ExitCode() != 7 {
+	var exit *exec.ExitError
+	if _, _, err := h.run("fail", "7", "x"); !errors.As(err, &exit) || exit.ExitCode() != 7 {
 		t.Errorf("exit code: got %v, want 7", err)
 	}
 	if _, out, err := h.run("cat", in("given", "new")); err == nil || strings.Contains(out, "nuka:") {
