@@ -53,6 +53,24 @@ export def main [
   fhs runtime python --groups [python] --packages $packages --add $add --arch $arch --description "The Python runtime, from Debian 13: python3, pip and venv."
 }
 
+# uv, as the index has it: one native program in a wheel.
+export def uv [] {
+  derivation {
+    name: uv
+    version: "0.12.20"
+    license: "MIT OR Apache-2.0"
+    platform: linux-x86_64
+    src: (fetch pypi uv 0.12.20 --file "*manylinux*x86_64.whl" --unpack archive --strip 0 --hash b3-vobsefmdbm7f6b3dzmz4btxt25gphy34amkoooisbz3yb5y5xsza)
+    build: {|b|
+      mkdir $"($b.out)/bin"
+      for name in [uv uvx] {
+        cp $"($b.src)/uv-0.12.20.data/scripts/($name)" $"($b.out)/bin/($name)"
+        chmod +x $"($b.out)/bin/($name)"
+      }
+    }
+  }
+}
+
 # A program of a Python project, in a virtual environment of its own. pip installs it and what it needs, as the recording answers.
 #
 #     python app {name: httpie, version: "3.2.4", src: (fetch pypi httpie 3.2.4 --hash …), recording: ./recording.nuon}
@@ -62,13 +80,18 @@ export def main [
 #   src           the project; without it pip installs the release `name` `version` of the index
 #   install       what pip installs, in place of the project, such as ["httpie[socks]==3.2.4"]
 #   pip           arguments of pip install, such as [--only-binary :all:]
+#   uv            true: `uv sync --frozen` installs the project and what its uv.lock names, in place of pip; a list has arguments of uv sync
 #   system        Debian packages that it needs beside the Python runtime, such as [libcairo2]
 #   build_system  those that only its build needs, such as [gcc libcairo2-dev]
 #   modules       Debian packages of the lock file whose Python modules are part of the environment, such as [python3-torch]; what they need is looked up
 #                 as for all others, and their own dependencies are ignored
 export def app [spec: record] {
-  let recording = (fetch recording $spec.recording --ecosystem pip)
-  let runtime = (main --packages (app locked $spec) --add (app pins $recording))
+  let by_uv = ($spec.uv? | default false) != false
+  # uv.lock has whole addresses, so uv reaches the recorder as a proxy.
+  let door = if $by_uv { "proxy" } else { "registry" }
+  let recording = (fetch recording $spec.recording --ecosystem pip --door $door)
+  let runtime = (main --packages (app locked $spec) --add [...(app pins $recording) ...(if $by_uv { [(uv)] } else { [] })])
+  let sync = if ($spec.uv? | describe) =~ "^list" { $spec.uv } else { [] }
   let install = ($spec.install? | default (if $spec.src? == null { [$"($spec.name)==($spec.version)"] } else { ["/nuka/build/project"] }))
   let arguments = ($spec.pip? | default [])
   let from_source = $spec.src? != null
@@ -77,14 +100,20 @@ export def app [spec: record] {
   let names = ($spec.modules? | default [])
   let debs = (debian debs $names | where name in $names | reduce --fold {} {|p, all| $all | insert $p.name $p})
   let src = if ($names | is-empty) { {} } else { {src: ($debs | merge (if $from_source { {project: $spec.src} } else { {} }))} }
-  app package ($spec | merge $src) $runtime $recording --leave [install pip modules] --vars {PYTHONDONTWRITEBYTECODE: "1"} --build {|b|
+  app package ($spec | merge $src) $runtime $recording --leave [install pip uv modules] --vars {PYTHONDONTWRITEBYTECODE: "1"} --build {|b|
     if $from_source { app project (if ($names | is-empty) { $b.src } else { $b.src.project }) /nuka/build/project }
     ^python3 -m venv --without-pip $b.out
     if ($names | is-not-empty) {
       $bring | save modules.py
       ^python3 modules.py $b.out ...($names | each {|n| $b.src | get $n })
     }
-    if ($install | is-not-empty) {
+    if $by_uv {
+      cd /nuka/build/project
+      $env.UV_PROJECT_ENVIRONMENT = $b.out
+      $env.UV_LINK_MODE = "copy"
+      ^uv sync --frozen --no-dev --no-editable --python $"($b.out)/bin/python3" --no-progress ...$sync
+      cd /nuka/build
+    } else if ($install | is-not-empty) {
       ^python3 -m pip --python $"($b.out)/bin/python3" install --no-compile --no-input --no-warn-script-location --progress-bar off ...$arguments ...$install
     }
     $normalise | save normalise.py
