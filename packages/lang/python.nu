@@ -11,6 +11,10 @@ for name in ["activate", "activate.csh", "activate.fish", "Activate.ps1"]:
     (out / "bin" / name).unlink(missing_ok=True)
 keep = [line for line in (out / "pyvenv.cfg").read_text().splitlines() if re.match(r"(home|include-system-site-packages|version) ", line)]
 (out / "pyvenv.cfg").write_text("\n".join(keep) + "\n")
+for times in out.glob("lib/*/site-packages/*.dist-info/uv_cache.json"):  # of files, for uv's own cache
+    times.unlink()
+    record = times.with_name("RECORD")
+    record.write_text("".join(line for line in record.read_text().splitlines(keepends=True) if "/uv_cache.json," not in line))
 shebang = ("#!" + str(out) + "/bin/python").encode()
 for script in sorted((out / "bin").iterdir()):
     if script.is_symlink() or not script.is_file():
