@@ -269,6 +269,7 @@ func TestRegistries(t *testing.T) {
 		"/go/example.org/m/@v/v1.0.0.info":              `{"Version":"v1.0.0"}`,
 		"/crates/de/mo/demo/1.0.0":                      string(archive),
 		"/go/example.org/m/@v/v1.0.0.zip":               string(module),
+		"/go/example.org/m/@v/v1.0.0.mod":               "module example.org/m\n",
 		"/debian/dists/s/main/source/Sources.gz":        "",
 		"/debian/pool/main/h/hello/hello_2.orig.tar.gz": string(archive),
 		"/debian/dists/s/main/binary-all/Packages.gz":   "",
@@ -325,6 +326,11 @@ func TestRegistries(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, Out, "a")); err != nil {
 			t.Errorf("%s: %v", o, err)
 		}
+	}
+	dir := t.TempDir()
+	mod := Origin{Kind: Go, Name: "example.org/m", Version: "v1.0.0", Flags: kind.Fields{"mod": "true"}}
+	if _, err := f.Fetch(t.Context(), &Request{Origins: []Origin{mod}, Hash: sha([]byte("module example.org/m\n")), Unpack: pir.UnpackFile, Dir: dir}); err != nil {
+		t.Errorf("%s --mod: %v", mod, err)
 	}
 	if token != "Bearer t0ken" {
 		t.Errorf("npm was asked with authorization %q", token)

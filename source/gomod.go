@@ -22,7 +22,14 @@ func goKind() Kind {
 	return Kind{
 		Kind: kind.Kind{
 			Name: string(Go), About: "A Go module.", More: kind.Downloaded,
-			Args: kind.Release("The module's path."), Flags: kind.Archive(),
+			Args:  kind.Release("The module's path."),
+			Flags: kind.Archive(kind.Param{Name: "mod", Type: kind.Switch, About: "Its go.mod alone, as the proxy has it."}),
+			Unpacked: func(fields kind.Fields) pir.Unpack {
+				if fields["mod"] != "" {
+					return pir.UnpackFile
+				}
+				return pir.UnpackArchive
+			},
 			Examples: []kind.Example{{Text: "fetch go golang.org/x/mod v0.41.0 --hash h1:aaaa", About: "A module."}},
 			Stripped: func(fields kind.Fields) int { return strings.Count(fields["name"], "/") + 1 }, // <module>@<version>/
 		},
@@ -143,7 +150,7 @@ func shownProxies(list string) string {
 	return out.String()
 }
 
-// goPlace returns the address of a version's zip on a proxy.
+// goPlace returns the address of a version's zip, or go.mod, on a proxy.
 func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, regs *Registries) (place, error) {
 	if !strings.HasPrefix(base, "http") {
 		return place{}, protocol.Errorf(protocol.Unavailable, "the module proxy %s is not an https or http address", base).WithHint(goSetting)
@@ -165,6 +172,9 @@ func (f *Fetcher) goPlace(ctx context.Context, o Origin, base, version string, r
 	}
 	if info.Version != o.Version {
 		return place{}, movingVersion(o, info.Version)
+	}
+	if o.Flags["mod"] != "" {
+		return place{p.url + "/@v/" + version + ".mod", p.header}, nil
 	}
 	return place{p.url + "/@v/" + version + ".zip", p.header}, nil
 }

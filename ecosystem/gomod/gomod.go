@@ -148,10 +148,18 @@ func (Adapter) Describe(r ecosystem.Request) *ecosystem.File {
 		return nil
 	}
 	f := ecosystem.File{Request: r, Package: q.module, Version: q.version, Name: q.version + "." + q.what}
-	if q.what == "zip" {
+	switch q.what {
+	case "zip":
 		f.Origin = nuon.Record{"kind": Kind, "name": q.module, "version": q.version}
+	case "mod":
+		f.Origin = modOrigin(q.module, q.version)
 	}
 	return &f
+}
+
+// modOrigin is the origin of the go.mod of a version: fetch go --mod.
+func modOrigin(path, version string) nuon.Record {
+	return nuon.Record{"kind": Kind, "name": path, "version": version, "mod": "true"}
 }
 
 // request returns the request for a file of a version; ending is zip, mod or info.

@@ -44,7 +44,7 @@ func TestRead(t *testing.T) {
 	zip, mod := file("v1.0.0"), file("v1.0.0")
 	zip.Promised, mod.Promised = hash(t, h1zip), hash(t, h1mod)
 	zip.Vouched, mod.Vouched = ByClient, ByClient
-	mod.Request, mod.Name, mod.Origin = ask("/example.org/!mod/@v/v1.0.0.mod"), "v1.0.0.mod", nil
+	mod.Request, mod.Name, mod.Origin = ask("/example.org/!mod/@v/v1.0.0.mod"), "v1.0.0.mod", modOrigin("example.org/Mod", "v1.0.0")
 	deep := file("v1.0.0")
 	deep.Request.Path = "/proxy/all" + deep.Request.Path
 	for _, c := range []struct {
@@ -191,7 +191,7 @@ func TestLocked(t *testing.T) {
 	got, err := Adapter{}.Locked("/p/go.sum", []byte(sum), nil)
 	zip, mod := file("v1.0.0"), file("v1.0.0")
 	zip.Promised, mod.Promised = hash(t, h1zip), hash(t, h1mod)
-	mod.Request, mod.Name, mod.Origin = ask("/example.org/!mod/@v/v1.0.0.mod"), "v1.0.0.mod", nil
+	mod.Request, mod.Name, mod.Origin = ask("/example.org/!mod/@v/v1.0.0.mod"), "v1.0.0.mod", modOrigin("example.org/Mod", "v1.0.0")
 	zip.Request.Alias, mod.Request.Alias = "", ""
 	if d := cmp.Diff([]ecosystem.File{zip, mod}, got, cmp.AllowUnexported(pir.Hash{})); d != "" || err != nil {
 		t.Errorf("%v (-want +got)\n%s", err, d)

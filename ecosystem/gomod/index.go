@@ -161,7 +161,7 @@ func sums(alias string, lines []byte) (files []ecosystem.File, err error) {
 		}
 		if isMod {
 			f.Request, _ = of.request(alias, version, "mod")
-			f.Name, f.Origin = version+".mod", nil
+			f.Name, f.Origin = version+".mod", modOrigin(part[0], version)
 		}
 		if !strings.HasPrefix(part[2], "h1:") {
 			continue // go ignores hashes that it does not know
