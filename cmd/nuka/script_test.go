@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -268,11 +269,11 @@ func isJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// expand FILE… replaces $URL, $PORT, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
+// expand FILE… replaces $URL, $ADDRESS, $PORT, $WORK, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := os.Expand(ts.ReadFile(name), func(key string) string {
-			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NATIVE_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NATIVE_SHA256" || slices.Contains([]string{"NUKA_HOME", "ADDRESS", "WORK"}, key) || strings.HasPrefix(key, "GOT_")) {
 				return v
 			}
 			return "$" + key

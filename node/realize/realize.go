@@ -66,6 +66,8 @@ type Registry struct {
 	http.Handler
 	// Setup points the package manager at it.
 	Setup ecosystem.Setup
+	// Refusals returns what programs asked and did not get, for the build's log; nil: nothing.
+	Refusals func() []string
 }
 
 // An Input is content and the guest path at which a build or a program sees it.

@@ -106,6 +106,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
+	defer room.report(job.Log)
 	partial := job.Local || b.Partial()
 	user := b.Users.Next()
 	said := &firstBytes{most: maxSaid}
