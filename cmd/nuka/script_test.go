@@ -119,6 +119,7 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 		"/index/mine/mine-1.0.tar.gz": mine,
 		"/index/bent/":                fmt.Appendf(nil, "<html><a href='bent-1.0.tar.gz#sha256=%x'>bent-1.0.tar.gz</a></html>", sha256.Sum256([]byte("another"))),
 		"/index/bent/bent-1.0.tar.gz": mine,
+		"/holes/mine/":                fmt.Appendf(nil, "<html><a href='mine-1.0.tar.gz#sha256=%x'>mine-1.0.tar.gz</a></html>", sha256.Sum256(mine)), // the file is gone
 		// One with a version that was released just now.
 		"/index/young/":                 youngIndex(mine),
 		"/index/young/young-1.0.tar.gz": mine,

@@ -74,7 +74,7 @@ func attempt(kind, what string) error {
 		return err
 	case "get", "post": // by the proxy that the environment names
 		method := map[string]string{"get": http.MethodGet, "post": http.MethodPost}[kind]
-		r, err := http.NewRequest(method, os.Expand(what, os.Getenv), strings.NewReader(strings.Repeat("secret", len(kind)-3)))
+		r, err := http.NewRequest(method, strings.Replace(what, "REGISTRY/", os.Getenv("PIP_INDEX_URL"), 1), strings.NewReader(strings.Repeat("secret", len(kind)-3)))
 		if err != nil {
 			return err
 		}
