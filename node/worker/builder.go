@@ -107,8 +107,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	defer room.report(job.Log)
-	partial := job.Local || b.Partial()
-	user := b.Users.Next()
+	partial, user := job.Local || b.Partial(), b.Users.Next()
 	said := &firstBytes{most: maxSaid}
 	defer func() {
 		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
