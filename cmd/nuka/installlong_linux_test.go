@@ -90,7 +90,7 @@ func evilRegistries(t *testing.T, tries string) *httptest.Server {
 	t.Cleanup(s.Close)
 	files = map[string][]byte{
 		"/npm/evil": fmt.Appendf(nil, `{"name": "evil", "dist-tags": {"latest": "1.0.0"}, "time": {"1.0.0": "2020-01-01T00:00:00.000Z"}, "versions": {"1.0.0": {"name": "evil", "version": "1.0.0",
-"hasInstallScript": true, "scripts": {"postinstall": "sh"}, "dist": {"tarball": "%s/npm/evil/-/evil-1.0.0.tgz", "integrity": "sha512-%s"}}}}`, s.URL, base64.StdEncoding.EncodeToString(sum[:])),
+"hasInstallScript": true, "scripts": {"postinstall": "./tool steal $(cat tries) > ~/stolen 2> ~/kept"}, "dist": {"tarball": "%s/npm/evil/-/evil-1.0.0.tgz", "integrity": "sha512-%s"}}}}`, s.URL, base64.StdEncoding.EncodeToString(sum[:])),
 		"/npm/evil/-/evil-1.0.0.tgz":    npm,
 		"/pip/evil/":                    fmt.Appendf(nil, "<a href='evil-1.0.tar.gz#sha256=%x'>evil-1.0.tar.gz</a>", sha256.Sum256(pip)),
 		"/pip/evil/evil-1.0.tar.gz":     pip,
