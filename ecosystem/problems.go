@@ -7,15 +7,19 @@ import (
 	"sync"
 )
 
-const maxProblems = 1000
+const (
+	maxProblems = 1000
+	maxRefused  = 100
+)
 
 // problems collects what went wrong, in words for the user. What a client prints often hides it.
 type problems struct {
 	log *slog.Logger
 
-	mu    sync.Mutex
-	order []string
-	text  map[string]string
+	mu      sync.Mutex
+	order   []string
+	text    map[string]string
+	refused []string
 }
 
 func newProblems(log *slog.Logger) *problems {
@@ -23,6 +27,24 @@ func newProblems(log *slog.Logger) *problems {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &problems{log: log, text: map[string]string{}}
+}
+
+// refuse notes what a client must not do. Unlike a problem, success does not clear it: an install script may have tried what its package manager did not need.
+func (p *problems) refuse(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	p.log.Warn("refused a client", "what", text)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.refused) < maxRefused && !slices.Contains(p.refused, text) {
+		p.refused = append(p.refused, text)
+	}
+}
+
+// refusals returns what was refused, in the order of the first attempts.
+func (p *problems) refusals() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.refused)
 }
 
 // add notes a problem with what key stands for, in place of an earlier one.
@@ -53,7 +75,7 @@ func (p *problems) clear(key string) {
 func (p *problems) list() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var out []string
+	out := slices.Clone(p.refused)
 	for _, key := range p.order {
 		out = append(out, p.text[key])
 	}

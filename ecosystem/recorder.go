@@ -29,7 +29,8 @@ type Options struct {
 	Base string
 	// Transport asks the registries; nil is NewTransport(Upstreams).
 	Transport http.RoundTripper
-	// Allow reports whether clients may reach a host, by its address such as https://example.org, with DoorProxy; nil is each host outside this machine's network.
+	// Allow reports whether clients with DoorProxy may reach a host, by its address such as https://example.org, that is no registry's and that no index and no lock
+	// file named; nil is none. Install scripts run behind the proxy too, and could send to other hosts what they read.
 	Allow func(origin string) bool
 	// Cooldown is the age that a version must have; 0 is none. Exempt excepts packages by name; nil none.
 	Cooldown time.Duration
@@ -180,7 +181,7 @@ func (rec *Recorder) Request(address string) Request {
 func (rec *Recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := registryRequest(r)
 	if err != nil {
-		rec.problems.add(clip(r.URL.Path), "refused a request: %v", err)
+		rec.problems.refuse("a request: %v", err)
 		http.Error(w, "nuka: refused: "+err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -191,6 +192,7 @@ func (rec *Recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	w = &patient{w}
 	if !methodAllowed(w, r) {
+		rec.problems.refuse("%s of %s: registries are only read", clip(r.Method), q.bare())
 		return
 	}
 	var ask string
@@ -289,16 +291,19 @@ func (rec *Recorder) Locate(r *http.Request, at string) (Request, error) {
 		return Request{}, err
 	}
 	u.RawQuery = r.URL.RawQuery
-	if rec.o.Allow != nil && at != rec.o.Base && !rec.o.Allow(at) {
-		return Request{}, fmt.Errorf("the client may not reach %.200s", at)
+	if at != rec.o.Base && !rec.at.named(at) && (rec.o.Allow == nil || !rec.o.Allow(at)) {
+		return Request{}, fmt.Errorf("the client may not reach %.200s: it is no registry of the configuration, and no index names it", at)
 	}
 	return rec.at.locate(u, true)
 }
 
 // Refused implements Handler.
 func (rec *Recorder) Refused(host, why string) {
-	rec.problems.add("CONNECT "+host, "%s: %s", clip(host), why)
+	rec.problems.refuse("%s: %s", clip(host), why)
 }
+
+// Refusals returns what clients tried and must not do, in words for the user: reaching other hosts, and changing a registry. Problems has it, too.
+func (rec *Recorder) Refusals() []string { return rec.problems.refusals() }
 
 // Problems returns what went wrong, in words for the user: what clients print often hides it.
 func (rec *Recorder) Problems() []string { return rec.problems.list() }

@@ -60,7 +60,7 @@ func NewReplayer(r *Recording, o *ReplayOptions) (*Replayer, error) {
 func (p *Replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := registryRequest(r)
 	if err != nil {
-		p.problems.add(clip(r.URL.Path), "refused a request: %v", err)
+		p.problems.refuse("a request: %v", err)
 		http.Error(w, "nuka: refused: "+err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -71,6 +71,7 @@ func (p *Replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (p *Replayer) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	w = &patient{w}
 	if !methodAllowed(w, r) {
+		p.problems.refuse("%s of %s: registries are only read", clip(r.Method), q.bare())
 		return
 	}
 	if p.o.Adapter != nil {
@@ -141,8 +142,11 @@ func (p *Replayer) elsewhere(q Request) Request {
 
 // Refused implements Handler.
 func (p *Replayer) Refused(host, why string) {
-	p.problems.add("CONNECT "+host, "%s: %s", clip(host), why)
+	p.problems.refuse("%s: %s", clip(host), why)
 }
+
+// Refusals returns what clients tried and must not do, in words for the user: reaching other hosts, and changing a registry. Problems has it, too.
+func (p *Replayer) Refusals() []string { return p.problems.refusals() }
 
 // Problems returns what clients asked in vain, in words for the user: what clients print often hides it.
 func (p *Replayer) Problems() []string { return p.problems.list() }

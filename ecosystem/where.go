@@ -164,6 +164,16 @@ func (p *places) upstreamAt(at string) *Upstream {
 	return nil
 }
 
+// named reports whether an origin is that of a registry, or of an address that an index or a lock file named.
+func (p *places) named(at string) bool {
+	if p.upstreamAt(at) != nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.hosts[HostAlias(at)] == at // and not another host of the same alias
+}
+
 // address returns the address of what r asks for, and the upstream if its alias is one of those. ok is false if the alias is not known.
 func (p *places) address(r Request) (address *url.URL, up *Upstream, ok bool) {
 	base := ""

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -21,6 +22,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source"
 )
+
+// maxYoung bounds how many versions that are left out the error of a recording names.
+const maxYoung = 20
 
 // record answers OpRecord: it builds a package once while a recorder answers the package manager, and returns the recording.
 func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs) (*protocol.Recorded, error) {
@@ -41,11 +45,15 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 	err = h.realizer.Record(ctx, &realize.Request{
 		Registries: registries, Lease: lease, Wanted: a.Wanted, Packages: a.Packages, Local: r.Local, Event: r.Event,
 		Jobs: a.Jobs, Cores: a.Cores, KeepFailed: a.KeepFailed,
-	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup, Sources: setting.lock})
+	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup, Sources: setting.lock, Refusals: setting.session.Refusals})
 	problems := setting.recorder.Problems()
 	if err != nil {
 		e := protocol.AsError(err)
-		for _, p := range problems {
+		young := setting.recorder.LeftOut() // which the package manager does not know of
+		if len(young) > maxYoung {
+			young = append(young[:maxYoung:maxYoung], fmt.Sprintf("and %d more versions that are left out", len(young)-maxYoung))
+		}
+		for _, p := range append(problems, young...) {
 			e.Message += "\n  " + p
 		}
 		return nil, e
@@ -68,7 +76,7 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 		kept = append(kept, pir.Sum(canonical))
 	}
 	h.keepForCaller(r, "a command that has recorded it").KeepPIDs(kept...)
-	return &protocol.Recorded{Text: string(text), Problems: problems, LeftOut: setting.recorder.LeftOut()}, nil
+	return &protocol.Recorded{Text: string(text), Problems: problems, LeftOut: setting.recorder.LeftOut(), Refused: setting.recorder.Refusals()}, nil
 }
 
 // keep answers OpKeep.
@@ -151,6 +159,7 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 	recorder, err := ecosystem.NewRecorder(&ecosystem.Options{
 		Adapter: adapter, Upstreams: upstreams, Files: files, Door: door, Log: h.log,
 		Cooldown: a.Cooldown, Exempt: func(name string) bool { return slices.Contains(a.Exempt, name) },
+		Allow: ecosystem.AllowHosts(a.Hosts),
 	})
 	if err != nil {
 		files.close()

@@ -112,6 +112,8 @@ type RecordArgs struct {
 	// Cooldown is the age that versions must have, and Exempt are the packages that may be younger.
 	Cooldown time.Duration `json:"cooldown,omitempty"`
 	Exempt   []string      `json:"exempt,omitempty"`
+	// Hosts are HOST or HOST:PORT that clients may reach, although no registry is there and no index names them.
+	Hosts []string `json:"hosts,omitempty"`
 }
 
 // Recorded is the result of a record call.
@@ -119,6 +121,7 @@ type Recorded struct {
 	Text     string   `json:"text"`               // the recording
 	Problems []string `json:"problems,omitempty"` // what registries answered wrong, for the user
 	LeftOut  []string `json:"left_out,omitempty"` // versions that are too young
+	Refused  []string `json:"refused,omitempty"`  // what programs tried to reach, and to change
 }
 
 // A Way is how a PID got its content.

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -71,7 +70,7 @@ func (a *app) execFlags(c *cobra.Command, o *execOptions) {
 	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
 	c.Flags().BoolVar(&o.shell, "shell", false, "start a shell instead of PROGRAM")
 	c.Flags().StringVar(&o.record, "record", "", "let a recorder between the program and the registries keep what it downloads, for nuka lock; `ECOSYSTEM` is pip, npm, cargo, go or maven")
-	c.Flags().DurationVar(&o.cooldown, "cooldown", defaultCooldown, "with --record, leave out versions that are younger than `TIME`")
+	o.rules.flags(c.Flags(), "with --record, ")
 	c.Flags().SetInterspersed(false)
 	a.yesFlag(c)
 	a.packageFlags(c)
@@ -84,7 +83,7 @@ type execOptions struct {
 	app         string
 	env         []string
 	auto, shell bool
-	cooldown    time.Duration
+	rules       recordRules                                                         // with record
 	answer      func(context.Context) (listening func(*os.File), disconnect func()) // answers in the program's network; nil: nothing does
 	record      string                                                              // the ecosystem whose clients a recorder answers; "" is none
 }
@@ -143,6 +142,9 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	}
 	for _, note := range layout.Notes {
 		a.say("%s", printable(note))
+	}
+	if err := a.recordByDefault(c, layout, runtimeName(results[0]), o); err != nil {
+		return err
 	}
 	if o.record != "" {
 		return a.recorded(ctx, client, launcher, layout, box, words, o)

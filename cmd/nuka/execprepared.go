@@ -50,6 +50,7 @@ func (a *app) prepareRun(words []string) *preparation {
 func (p *preparation) optional(a *app) {
 	p.state.File("/etc/passwd")
 	p.state.Entry(set.ListOf(a.home.Sets()))
+	p.state.File(a.home.Config()) // it may make a program record
 	p.state.File(filepath.Join(a.home.Run, "started"))
 	if a.home.System == "" {
 		if root, err := protocol.SystemRoot(os.Getenv); err == nil {

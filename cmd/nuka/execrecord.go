@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"sync"
+
+	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/ecosystem/adapters"
@@ -22,8 +25,9 @@ import (
 // recorded runs a foreign program with a recorder as its only network. What the program downloads is in the store afterwards, so that nuka lock need not download it. The
 // program speaks to the registries that it would speak to without nuka, and its lock files name those.
 func (a *app) recorded(ctx context.Context, client *control.Client, launcher string, layout *foreign.Layout, box *foreign.Box, words []string, o *execOptions) error {
-	if layout.Network || len(layout.Hosts) > 0 {
-		return protocol.Errorf(protocol.Invalid, "exec: --record is the program's only network").WithHint("leave --allow network out, and take the permission away: nuka permissions set %s --deny network", box.App)
+	if layout.Network {
+		return protocol.Errorf(protocol.Invalid, "exec: --record is the program's only network").
+			WithHint("leave --allow network out, or name hosts: --allow network=HOST:PORT; nuka permissions set %s --deny network takes a kept permission away", box.App)
 	}
 	adapter, err := adapters.Named(o.record)
 	if err != nil {
@@ -43,7 +47,8 @@ func (a *app) recorded(ctx context.Context, client *control.Client, launcher str
 	}
 	defer os.RemoveAll(dir)
 	recorder, err := ecosystem.NewRecorder(&ecosystem.Options{
-		Adapter: adapter, Upstreams: upstreams, Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: door, Cooldown: o.cooldown,
+		Adapter: adapter, Upstreams: upstreams, Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: door, Cooldown: o.rules.cooldown,
+		Exempt: func(name string) bool { return slices.Contains(o.rules.exempt, name) }, Allow: ecosystem.AllowHosts(layout.Hosts),
 	})
 	if err != nil {
 		return err
@@ -57,13 +62,30 @@ func (a *app) recorded(ctx context.Context, client *control.Client, launcher str
 	answered.answer = func(ctx context.Context) (func(*os.File), func()) { return a.answering(ctx, session) }
 	err = a.sandboxed(ctx, launcher, layout, box, words, &answered)
 	said := recorder.LeftOut()
+	refused := recorder.Refusals()
+	for _, text := range refused {
+		said = append(said, "refused: "+text)
+	}
 	if err != nil {
-		said = append(said, recorder.Problems()...)
+		said = append(said, slices.DeleteFunc(recorder.Problems(), func(p string) bool { return slices.Contains(refused, p) })...)
 	}
 	for _, text := range said {
 		a.say("%s", printable(text))
 	}
 	return err
+}
+
+// recordByDefault has a program of a language's runtime record, if the configuration says so and the program has no other network. The command line decides before that.
+func (a *app) recordByDefault(c *cobra.Command, layout *foreign.Layout, runtime string, o *execOptions) error {
+	settings, err := a.ecosystemSettings()
+	if err != nil {
+		return err
+	}
+	if o.record == "" && settings.Record && !c.Flags().Changed("record") && !layout.Network {
+		o.record = adapters.OfRuntime(runtime)
+	}
+	o.rules.configured(c.Flags(), o.record, settings)
+	return nil
 }
 
 // answering returns what takes the listening socket in a sandbox and lets a session answer there, until disconnect.

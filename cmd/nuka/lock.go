@@ -28,7 +28,7 @@ func (a *app) lockCommand() *cobra.Command {
 		Short: "record what a package manager asks, or refresh the lock files of a package set",
 		Long: `Lock records what the package manager of a language package asks of its registries: PKG is built once with the network, each file is compared with
 the hash that its registry promises, and the recording is written beside the package file. Builds use only the recording from then on. Versions that
-are younger than --cooldown are not taken. Then the files of the package are searched for libraries that neither they nor the runtime have: the
+are younger than the cooldown of the setting ecosystem, 7 days by default, are not taken. Then the files of the package are searched for libraries that neither they nor the runtime have: the
 recording pins the Debian packages that have them, and the package is built again with them. If there is a recording, --update records again and prints what changed, before it is written.
 
 With DIR, a package set or a folder in it, lock reads Debian's index through apt's sources, checks its signature with the keys that apt has, chooses
@@ -40,8 +40,8 @@ It prints the packages that were added (+), removed (-) and changed (~). Nothing
 	var o recordOptions
 	c.Flags().BoolVar(&o.check, "check", false, "write nothing; the exit code is 8 if something changed")
 	c.Flags().BoolVar(&o.update, "update", false, "record again, though there is a recording")
-	c.Flags().DurationVar(&o.cooldown, "cooldown", defaultCooldown, "leave out versions that are younger than `TIME`; 0 takes all")
-	c.Flags().StringArrayVar(&o.exempt, "exempt", nil, "take young versions of the package `NAME` of the registry")
+	o.rules.flags(c.Flags(), "")
+	c.Flags().StringArrayVar(&o.rules.hosts, "host", nil, "let a package manager that records through the proxy reach `HOST[:PORT]` too, which is no registry and which no index names")
 	c.Flags().BoolVar(&o.auto, "auto", false, "if the build lacks programs, headers or libraries, pin their Debian packages in the recording, and try again")
 	o.build.flags(c)
 	a.yesFlag(c)

@@ -125,8 +125,11 @@ func (a *app) recordPinned(ctx context.Context, client *control.Client, pkg stri
 		for _, text := range recorded.LeftOut {
 			a.say("%s", printable(text))
 		}
+		for _, text := range recorded.Refused {
+			a.say("refused: %s", printable(text))
+		}
 		for _, problem := range recorded.Problems { // the build went well in spite of them
-			if o.build.verbose {
+			if o.build.verbose && !slices.Contains(recorded.Refused, problem) {
 				a.say("%s", printable(problem))
 			}
 		}

@@ -10,32 +10,61 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/lack"
+	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// defaultCooldown is the age that a version must have before a new recording takes it. Malicious releases are mostly found within days.
-const defaultCooldown = 7 * 24 * time.Hour
-
 type recordOptions struct {
-	build    buildOptions
-	check    bool // write nothing
-	update   bool // although there is a recording
+	build  buildOptions
+	check  bool // write nothing
+	update bool // although there is a recording
+	auto   bool // add the Debian packages that a failed build lacks
+	rules  recordRules
+}
+
+// recordRules are what the command line and the configuration say about recordings.
+type recordRules struct {
 	cooldown time.Duration
 	exempt   []string
-	auto     bool // add the Debian packages that a failed build lacks
+	hosts    []string // HOST or HOST:PORT, which clients may reach although no registry is there
+}
+
+func (r *recordRules) flags(f *pflag.FlagSet, when string) {
+	f.DurationVar(&r.cooldown, "cooldown", config.DefaultCooldown, when+"leave out versions that are younger than `TIME`; 0 takes all")
+	f.StringArrayVar(&r.exempt, "exempt", nil, when+"take young versions of the package `NAME` of the registry")
+}
+
+// configured sets what the command line leaves to the configuration, for an ecosystem.
+func (r *recordRules) configured(f *pflag.FlagSet, name string, e *config.Ecosystem) {
+	if !f.Changed("cooldown") {
+		r.cooldown = e.CooldownOf(name)
+	}
+	if !f.Changed("exempt") {
+		r.exempt = e.Exempt[name]
+	}
+}
+
+// ecosystemSettings reads what the configuration says about recordings.
+func (a *app) ecosystemSettings() (*config.Ecosystem, error) {
+	f, err := config.Open(a.home.Config())
+	if err != nil {
+		return nil, err
+	}
+	return &f.Get().Ecosystem, nil
 }
 
 // recordPackage records what the package manager of a package asks, and writes the recording. Then it builds the package from the recording.
 func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *recordOptions) error {
 	ctx := c.Context()
-	_, at, err := a.evalOpen(ctx, pkg, args, nil)
+	result, at, err := a.evalOpen(ctx, pkg, args, nil)
 	if err != nil {
 		return err
 	}
@@ -47,6 +76,11 @@ func (a *app) recordPackage(c *cobra.Command, pkg string, args []string, o *reco
 		a.say("%s is there already; nuka lock --update records again", shorter(at))
 		return a.buildRecorded(ctx, pkg, args, at, o)
 	}
+	settings, err := a.ecosystemSettings()
+	if err != nil {
+		return err
+	}
+	o.rules.configured(c.Flags(), openEcosystem(result), settings)
 	client, err := a.connect(ctx)
 	if err != nil {
 		return err
@@ -141,13 +175,31 @@ func (a *app) evalOpen(ctx context.Context, pkg string, args []string, pinned *e
 	}
 }
 
+// openEcosystem returns the ecosystem of the open recording of an evaluated package.
+func openEcosystem(r *nu.Result) string {
+	root, err := rootPIR(r)
+	if err != nil {
+		return ""
+	}
+	for _, p := range r.Packages {
+		if p.PID != root.Recording {
+			continue
+		}
+		if decoded, err := pir.Decode(p.Canonical); err == nil {
+			name, _, _ := ecosystem.Opened(decoded)
+			return name
+		}
+	}
+	return ""
+}
+
 // record has the node record. If the build fails, it returns what the build's output says to be lacking.
 func (a *app) record(ctx context.Context, client *control.Client, result *nu.Result, o *recordOptions) (*protocol.Recorded, []lack.Lack, error) {
 	if err := a.upload(ctx, client, result); err != nil {
 		return nil, nil, err
 	}
 	realize, packages := a.realizeArgs(result)
-	call := protocol.RecordArgs{RealizeArgs: *realize, Cooldown: o.cooldown, Exempt: o.exempt}
+	call := protocol.RecordArgs{RealizeArgs: *realize, Cooldown: o.rules.cooldown, Exempt: o.rules.exempt, Hosts: o.rules.hosts}
 	call.KeepFailed, call.Jobs, call.Cores = o.build.keepFailed, o.build.jobs, o.build.cores
 	var err error
 	if call.Registries, err = a.allRegistries(); err != nil {

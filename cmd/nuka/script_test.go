@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -118,16 +119,23 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 		"/index/mine/mine-1.0.tar.gz": mine,
 		"/index/bent/":                fmt.Appendf(nil, "<html><a href='bent-1.0.tar.gz#sha256=%x'>bent-1.0.tar.gz</a></html>", sha256.Sum256([]byte("another"))),
 		"/index/bent/bent-1.0.tar.gz": mine,
-		"/tool.wasm":                  toolWasm,
-		"/tool.native":                toolNative,
-		"/source.tar":                 archive("source-1/a.txt", "source-1/sub/b.txt"),
-		"/escape.tar":                 archive("../escape.txt"),
-		"/nothing.tar":                []byte("this is no archive"),
-		"/plain.txt":                  []byte("plain text\n"),
-		"/captive.html":               []byte("<html>please log in</html>"),
+		"/holes/mine/":                fmt.Appendf(nil, "<html><a href='mine-1.0.tar.gz#sha256=%x'>mine-1.0.tar.gz</a></html>", sha256.Sum256(mine)), // the file is gone
+		// One with a version that was released just now.
+		"/index/young/":                 youngIndex(mine),
+		"/index/young/young-1.0.tar.gz": mine,
+		"/index/young/young-2.0.tar.gz": mine,
+		"/tool.wasm":                    toolWasm,
+		"/tool.native":                  toolNative,
+		"/source.tar":                   archive("source-1/a.txt", "source-1/sub/b.txt"),
+		"/escape.tar":                   archive("../escape.txt"),
+		"/nothing.tar":                  []byte("this is no archive"),
+		"/plain.txt":                    []byte("plain text\n"),
+		"/captive.html":                 []byte("<html>please log in</html>"),
 		// A Python index that requires a password.
-		"/private/mine/":             []byte(`<a href='mine-1.0.tar'>mine-1.0.tar</a>`),
-		"/private/mine/mine-1.0.tar": archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),
+		"/private/mine/":                []byte(`<a href='mine-1.0.tar'>mine-1.0.tar</a>`),
+		"/private/kept/":                fmt.Appendf(nil, "<html><a href='kept-1.0.tar.gz#sha256=%x'>kept-1.0.tar.gz</a></html>", sha256.Sum256(mine)),
+		"/private/kept/kept-1.0.tar.gz": mine,
+		"/private/mine/mine-1.0.tar":    archive("mine-1.0/a.txt", "mine-1.0/pipe.fifo"),
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/git/") {
@@ -143,10 +151,23 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 			http.NotFound(w, r)
 			return
 		}
+		if bytes.HasPrefix(b, []byte("{")) {
+			w.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
+		}
 		w.Write(b)
 	}))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// youngIndex is a Python index of two versions (PEP 691 and 700): one is old, and one was released an hour ago.
+func youngIndex(file []byte) []byte {
+	one := func(version string, released time.Time) string {
+		name := "young-" + version + ".tar.gz"
+		return fmt.Sprintf(`{"filename": %q, "url": %q, "size": %d, "hashes": {"sha256": "%x"}, "upload-time": %q}`, name, name, len(file), sha256.Sum256(file), released.UTC().Format(time.RFC3339))
+	}
+	now := time.Now()
+	return fmt.Appendf(nil, `{"meta": {"api-version": "1.1"}, "name": "young", "versions": ["1.0", "2.0"], "files": [%s, %s]}`, one("1.0", now.AddDate(-1, 0, 0)), one("2.0", now.Add(-time.Hour)))
 }
 
 func TestScript(t *testing.T) {
@@ -268,11 +289,11 @@ func isJSON(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// expand FILE… replaces $URL, $PORT, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
+// expand FILE… replaces $URL, $ADDRESS, $PORT, $WORK, $TOOL_SHA256, $NUKA_HOME and $GOT_NAME of earlier captures in files.
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		text := os.Expand(ts.ReadFile(name), func(key string) string {
-			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NATIVE_SHA256" || key == "NUKA_HOME" || strings.HasPrefix(key, "GOT_")) {
+			if v := ts.Getenv(key); v != "" && (key == "URL" || key == "PORT" || key == "TOOL_SHA256" || key == "NATIVE_SHA256" || slices.Contains([]string{"NUKA_HOME", "ADDRESS", "WORK"}, key) || strings.HasPrefix(key, "GOT_")) {
 				return v
 			}
 			return "$" + key

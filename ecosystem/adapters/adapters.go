@@ -37,6 +37,11 @@ func Named(name string) (ecosystem.Adapter, error) {
 	return nil, protocol.Errorf(protocol.Invalid, "ecosystem %.40q: want one of %s", name, strings.Join(names, ", "))
 }
 
+// OfRuntime returns the ecosystem whose clients a runtime of the package set has, or "".
+func OfRuntime(name string) string {
+	return map[string]string{"python": "pip", "node": "npm", "rust": "cargo", "go": "go", "java": "maven"}[name]
+}
+
 // Door returns the door for an adapter: the wanted one, or with "" the one that the adapter prefers.
 func Door(a ecosystem.Adapter, wanted ecosystem.Door) (ecosystem.Door, error) {
 	doors := a.Doors()
@@ -76,6 +81,8 @@ type Session struct {
 	Handler http.Handler
 	// Setup is that of the clients of this session, Recorded that of the recording: its clients find no registry behind the proxy.
 	Setup, Recorded ecosystem.Setup
+	// Refusals returns what clients tried and must not do; that of a replay has the requests that were not recorded, too.
+	Refusals func() []string
 }
 
 // Record returns the session of a recorder.
@@ -84,7 +91,7 @@ func Record(a ecosystem.Adapter, door ecosystem.Door, upstreams []ecosystem.Upst
 	for i := range gone {
 		gone[i].URL, gone[i].Header = "", nil
 	}
-	s := &Session{Handler: r, Setup: a.Setup(door, ecosystem.Base, upstreams), Recorded: a.Setup(door, ecosystem.Base, gone)}
+	s := &Session{Handler: r, Refusals: r.Refusals, Setup: a.Setup(door, ecosystem.Base, upstreams), Recorded: a.Setup(door, ecosystem.Base, gone)}
 	return s, s.open(door, r)
 }
 
@@ -98,7 +105,7 @@ func Replay(recording *ecosystem.Recording, open func(pir.Hash) (io.ReadSeekClos
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{Handler: r, Setup: recording.Setup}
+	s := &Session{Handler: r, Refusals: r.Problems, Setup: recording.Setup}
 	return s, s.open(recording.Door, r)
 }
 

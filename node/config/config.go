@@ -58,6 +58,28 @@ type Config struct {
 	GC           *GC    // nil: the node collects only when its user asks
 	Scrub        Scrub
 	Store        Store
+	Ecosystem    Ecosystem
+}
+
+// An Ecosystem says how the registries of language package managers are recorded.
+type Ecosystem struct {
+	// Cooldown is the age that a version must have before a recording takes it, by ecosystem. DefaultCooldown is that of ecosystems without an entry; 0 takes all.
+	Cooldown map[string]time.Duration
+	// Exempt are the packages whose young versions are taken, by ecosystem.
+	Exempt map[string][]string
+	// Record makes nuka exec record with the runtime of a language.
+	Record bool
+}
+
+// DefaultCooldown is the age that a version must have before a recording takes it. Malicious releases are mostly found within days.
+const DefaultCooldown = 7 * 24 * time.Hour
+
+// CooldownOf returns the age that a version of an ecosystem must have.
+func (e *Ecosystem) CooldownOf(name string) time.Duration {
+	if d, ok := e.Cooldown[name]; ok {
+		return d
+	}
+	return DefaultCooldown
 }
 
 // A GC says when the node collects by itself: when less than MinFree bytes are free on the disk of the store, until MaxFree are. It keeps

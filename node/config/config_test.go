@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -54,10 +55,32 @@ func TestConfig(t *testing.T) {
 		"{confine: none}":                        "confine",
 		"{confine: true}":                        "confine",
 		"{mdns: 1.5}":                            "1:8",
+		"{ecosystem: {cooldown: {ruby: 7day}}}":  "an ECOSYSTEM is pip",
+		"{ecosystem: {cooldown: {pip: 7}}}":      "ecosystem: want",
+		"{ecosystem: {cooldown: {pip: -1day}}}":  "ecosystem: want",
+		"{ecosystem: {exempt: {pip: six}}}":      "ecosystem: want",
+		"{ecosystem: {recorded: {}}}":            "ecosystem: want",
+		"{ecosystem: {record: 1}}":               "ecosystem: want",
+		"{ecosystem: {}}":                        "ecosystem: want",
 	} {
 		if _, err := parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestCooldown(t *testing.T) {
+	c, err := parse([]byte(`{ecosystem: {cooldown: {pip: 14day, go: 0day}, exempt: {pip: [ours]}, record: true}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]time.Duration{"pip": 14 * 24 * time.Hour, "go": 0, "npm": DefaultCooldown} {
+		if got := c.Ecosystem.CooldownOf(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	if e := c.Ecosystem; !e.Record || !cmp.Equal(e.Exempt, map[string][]string{"pip": {"ours"}}) {
+		t.Errorf("got %+v", e)
 	}
 }
 

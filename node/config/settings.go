@@ -119,6 +119,15 @@ var settings = []setting{
 		"mount-realize", "Whether a program that looks for a PID in the mount gets it built or received if the store does not have it. The program waits meanwhile. By default not.",
 		"true or false", `{mount-realize: true}`, func(v any, c *Config) bool { return set(v, &c.MountRealize) },
 	},
+	{
+		"ecosystem", "How `nuka lock` and `nuka exec --record` record what package managers download. cooldown is the age that a version must have: younger ones are left out, since malicious " +
+			"releases are mostly found within days. It is 7 days by default, and 0day takes all versions. exempt names packages whose young versions are taken. " +
+			"--cooldown and --exempt override both. record: true makes `nuka exec` record by default with the runtimes " +
+			"of languages. The commands read this setting on each run.",
+		"{cooldown: {ECOSYSTEM: TIME}, exempt: {ECOSYSTEM: [NAME]}, record: true|false}, or some of them; an ECOSYSTEM is pip, npm, cargo, go or maven",
+		`{ecosystem: {cooldown: {pip: 14day, npm: 3day}, exempt: {pip: [our-library]}, record: true}}`,
+		func(v any, c *Config) bool { return ecosystems(v, &c.Ecosystem) },
+	},
 }
 
 // parse reads a configuration.
@@ -212,6 +221,38 @@ func storeBounds(v any, to *Store) bool {
 	for name, size := range rec {
 		at := map[string]*int64{"quota": &to.Quota, "reserve": &to.Reserve}[name]
 		ok = ok && at != nil && bytesSet(size, at) && *at > 0
+	}
+	return ok
+}
+
+// ecosystemNames are the names of the adapters of package ecosystem/adapters, on which this package does not depend. A test of cmd/nuka compares them.
+var ecosystemNames = []string{"pip", "npm", "cargo", "go", "maven"}
+
+// ecosystems reads how registries are recorded.
+func ecosystems(v any, to *Ecosystem) bool {
+	rec, _ := v.(nuon.Record)
+	ok := len(rec) > 0
+	*to = Ecosystem{Cooldown: map[string]time.Duration{}, Exempt: map[string][]string{}}
+	for name, field := range rec {
+		if name == "record" {
+			ok = set(field, &to.Record) && ok
+			continue
+		}
+		each, isRecord := field.(nuon.Record)
+		ok = ok && isRecord && (name == "cooldown" || name == "exempt")
+		for e, value := range each {
+			ok = ok && slices.Contains(ecosystemNames, e)
+			switch name {
+			case "cooldown":
+				d, isTime := value.(nuon.Duration)
+				to.Cooldown[e] = time.Duration(d)
+				ok = ok && isTime && d >= 0
+			case "exempt":
+				var names []string
+				ok = texts(value, &names) && ok
+				to.Exempt[e] = names
+			}
+		}
 	}
 	return ok
 }

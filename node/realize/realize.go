@@ -68,6 +68,8 @@ type Registry struct {
 	Setup ecosystem.Setup
 	// Sources gets the contents of the build's sources before the build begins; nil does nothing.
 	Sources func(ctx context.Context, contents []cid.CID) error
+	// Refusals returns what programs asked and did not get, for the build's log; nil: nothing.
+	Refusals func() []string
 }
 
 // An Input is content and the guest path at which a build or a program sees it.

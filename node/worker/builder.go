@@ -106,8 +106,8 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
-	partial := job.Local || b.Partial()
-	user := b.Users.Next()
+	defer room.report(job.Log)
+	partial, user := job.Local || b.Partial(), b.Users.Next()
 	said := &firstBytes{most: maxSaid}
 	defer func() {
 		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -51,7 +52,7 @@ func (b *Builder) registry(ctx context.Context, job *realize.Job) (*realize.Regi
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "the recording: %w", err)
 	}
-	return &realize.Registry{Handler: session.Handler, Setup: session.Setup}, nil
+	return &realize.Registry{Handler: session.Handler, Setup: session.Setup, Refusals: session.Refusals}, nil
 }
 
 // readAll reads a recording.
@@ -78,6 +79,16 @@ func (r *room) connect() {
 		})
 	}
 	r.spec.Listen = ecosystem.Port
+}
+
+// report writes what programs asked the registry and did not get into the build's log: what package managers print often hides it, and install scripts print nothing.
+func (r *room) report(log io.Writer) {
+	if r == nil || r.registry == nil || r.registry.Refusals == nil {
+		return
+	}
+	for _, text := range r.registry.Refusals() {
+		fmt.Fprintf(log, "nuka: refused: %s\n", text)
+	}
 }
 
 // environ returns an environment with the variables of the registry's setup, which those of the build go before.

@@ -48,6 +48,8 @@ func native(command string, args []string) error {
 		}
 		_, err = io.Copy(os.Stdout, answer.Body)
 		return err
+	case "steal", "offer":
+		return hostile(command, args)
 	case "linger": // leaves a process that changes a file a little later
 		c := osexec.Command(os.Args[0], "linger-on", args[0])
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
