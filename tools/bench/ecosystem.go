@@ -186,7 +186,7 @@ func (b *bench) online(c *client, s *shared) error {
 		}
 	}
 	ratio := float64(wall(ours)) / float64(wall(alone))
-	b.table.add(c.name+": record", round(wall(ours)), c.name+", cache empty", round(wall(alone)), fmt.Sprintf("%.2f×", ratio), fmt.Sprintf("≤ %.2f×", mostRecord), met(ratio <= mostRecord), memory(ours), memory(alone))
+	b.table.add(c.name+": record", round(wall(ours)), c.name+", cache empty", round(wall(alone)), fmt.Sprintf("%.2f×", ratio), fmt.Sprintf("≤ %.2f×", mostRecord), met(ratio <= mostRecord))
 	b.table.add("… processor time, both", round(cpu(ours)), "alone", round(cpu(alone)), fmt.Sprintf("%.2f×", float64(cpu(ours))/float64(cpu(alone))))
 	b.table.add("… requests to registries", fmt.Sprint(last.up.requests), "by the client", fmt.Sprint(last.requests))
 	b.table.add("… recording", fmt.Sprintf("%d kB", last.text/1000), "files", fmt.Sprintf("%d, %.1f MB", len(last.recording.Files()), float64(last.size)/1e6))
@@ -200,7 +200,7 @@ func (b *bench) again(c *client, s *shared) error {
 		return err
 	}
 	defer p.remove()
-	had := map[string]bool{}
+	had := map[string]bool{} // files of the first project
 	for _, f := range s.recording.Files() {
 		had[f.Hash.String()] = true
 	}
@@ -250,7 +250,7 @@ func (b *bench) offline(c *client, s *shared) error {
 		if o.judged {
 			target, ok = fmt.Sprintf("≤ %.1f×", mostReplay), met(ratio <= mostReplay)
 		}
-		b.table.add(c.name+": replay", round(wall(all[0])), o.name, round(wall(all[i+1])), fmt.Sprintf("%.2f×", ratio), target, ok, memory(all[0]), memory(all[i+1]))
+		b.table.add(c.name+": replay", round(wall(all[0])), o.name, round(wall(all[i+1])), fmt.Sprintf("%.2f×", ratio), target, ok)
 	}
 	return nil
 }
