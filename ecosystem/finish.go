@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Texts that are longer than one of these go into the store: the first for which the recording is small enough.
@@ -34,23 +36,23 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 	}
 	out := &Recording{Ecosystem: rec.o.Adapter.Name(), Door: rec.o.Door}
 	database, _ := rec.o.Adapter.(Checksummer)
+	var keys []string
 	for _, key := range slices.Sorted(maps.Keys(answers)) {
-		if database != nil && database.Checksums(answers[key].Request) {
-			continue
+		if database == nil || !database.Checksums(answers[key].Request) {
+			keys = append(keys, key)
 		}
-		a, err := answers[key].whole()
-		if err != nil {
-			return nil, err
-		}
-		if answers[key].index {
-			if err := rec.prune(answers[key].base, a, asked, whole); err != nil {
-				return nil, fmt.Errorf("%s: shorten the index: %w", key, err)
-			}
-		}
-		if secret := rec.secretIn(a.Text); secret != "" {
-			return nil, fmt.Errorf("%s: the answer repeats a %s, so it is not written into a recording", key, secret)
-		}
-		out.Answers = append(out.Answers, *a)
+	}
+	out.Answers = make([]Answer, len(keys))
+	var g errgroup.Group
+	g.SetLimit(maxEditing)
+	for i, key := range keys {
+		g.Go(func() (err error) {
+			out.Answers[i], err = rec.finished(answers[key], asked, whole)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	if rec.o.Door == DoorProxy {
 		out.Upstreams = rec.at.hashed()
@@ -66,6 +68,23 @@ func (rec *Recorder) recording(whole bool) (*Recording, error) {
 		}
 	}
 	return out, err
+}
+
+// finished returns an answer as the recording has it.
+func (rec *Recorder) finished(from *answer, asked map[version2]bool, whole bool) (Answer, error) {
+	a, err := from.whole()
+	if err != nil {
+		return Answer{}, err
+	}
+	if from.index {
+		if err := rec.prune(from.base, a, asked, whole); err != nil {
+			return Answer{}, fmt.Errorf("%s: shorten the index: %w", from.Request, err)
+		}
+	}
+	if secret := rec.secretIn(a.Text); secret != "" {
+		return Answer{}, fmt.Errorf("%s: the answer repeats a %s, so it is not written into a recording", from.Request, secret)
+	}
+	return *a, nil
 }
 
 // asked returns the versions that indexes go on naming.
@@ -190,8 +209,10 @@ func (rec *Recorder) prune(base string, a *Answer, asked map[version2]bool, whol
 	of := func(f *File) version2 { return version2{f.Package, f.Version} }
 	if !whole {
 		_, _, err := rec.o.Adapter.Change(a.Request, base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
-			some = some || asked[of(f)]
-			exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
+			if asked[of(f)] {
+				some = true
+				exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
+			}
 			return true
 		}})
 		if err != nil {

@@ -6,14 +6,16 @@
 #   make bench real    builds of 200 generated packages and of the package set, compared with tools/bench/real.tsv
 #   make bench store   collections, installs and starts of installed programs
 #   make bench exec    starts of foreign programs in the sandbox
+#   make bench ecosystem  installs by package managers alone, recorded and replayed: asks the registries that they are configured for
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
 # and leaves nothing behind but .cache. What cannot be installed is left out, and a line says so.
 #
-#   ROUNDS=5       how often each candidate runs (swarm, real: 3); short ones of local run four times as often
+#   ROUNDS=5       how often each candidate runs (swarm, real, ecosystem: 3); short ones of local run four times as often
 #   ONLY=          only these parts: eval,run,import,compile, and lists if it is named, or swarm,idle
 #   WITH=          swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http
+#                  ecosystem: only these: pip,uv,npm,cargo,go,Maven,disk,memory; managers that are not installed are left out in any case
 #   SIZE=1GiB      swarm: the large file
 #   FILES=10000    swarm: how many files of 4 KiB; 0 leaves them out
 #   UPDATE=1       real: write tools/bench/real.tsv
@@ -27,8 +29,9 @@ case "$suite" in
   real) programs="nix-build:nix-bin" ;;
   store) programs="nix-store:nix-bin" ;;
   exec) programs="bwrap:bubblewrap runc:runc" ;;
+  ecosystem) programs="" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
-  *) echo "usage: make bench local|swarm|real|store|exec|mount" >&2; exit 2 ;;
+  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -136,6 +139,22 @@ measure_exec() {
   mkdir -p "$home"
   trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
   "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-5}" -only exec
+}
+
+# measure_ecosystem installs uv by pip and pnpm by npm, once, in the cache.
+measure_ecosystem() {
+  local python=$cache/python pnpm=$cache/pnpm/node_modules/.bin/pnpm
+  if [ ! -x "$python/bin/pip" ]; then
+    python3 -m venv "$python" 2>"$cache/python.log" || { python=; echo "bench: there is no Python with venv: pip and uv are left out" >&2; }
+  fi
+  if [ -n "$python" ] && [ ! -x "$python/bin/uv" ]; then
+    "$python/bin/python" -m pip install -q -U pip uv >"$cache/python.log" 2>&1 || echo "bench: pip cannot install uv, see $cache/python.log" >&2
+  fi
+  if [ ! -x "$pnpm" ]; then
+    mkdir -p "$cache/pnpm"
+    npm install --prefix "$cache/pnpm" --no-audit --no-fund pnpm@9 >"$cache/pnpm.log" 2>&1 || pnpm=
+  fi
+  "$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-3}" -only ecosystem -with "${WITH:-}" -python "$python" -pnpm "$pnpm"
 }
 
 clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }

@@ -224,6 +224,10 @@ func (a Adapter) Change(r ecosystem.Request, base, _ string, body []byte, reques
 	gone, left := map[string]bool{}, map[string]bool{}
 	keep := make([]bool, len(p.files))
 	for i := range p.files {
+		if e.Keep == nil && !e.Lean { // nothing is dropped
+			keep[i] = true
+			continue
+		}
 		files, err := p.describe(&p.files[i], at, request)
 		if err != nil {
 			return nil, 0, err

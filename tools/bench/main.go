@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/internal/kubo"
 )
 
@@ -43,6 +44,12 @@ type bench struct {
 	committed string // the file of the committed table
 	update    bool   // write it
 	builds    table
+
+	// Package managers.
+	python     string // an environment with pip and uv
+	pnpm       string
+	registries map[string][]ecosystem.Upstream // of the user's clients, by ecosystem
+	loads      []string                        // of the machine, by part
 }
 
 func main() {
@@ -54,10 +61,10 @@ func main() {
 	flag.StringVar(&dir, "dir", "", "where to work; empty is a temporary folder")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each candidate runs; short ones run four times as often")
 	flag.BoolVar(&b.verbose, "v", false, "print each sample as it comes")
-	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec")
+	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec,ecosystem")
 	size := flag.String("size", "1GiB", "swarm: how large the large file is, in MiB or GiB")
 	flag.IntVar(&b.files, "files", 10_000, "swarm: how many small files; 0 leaves them out")
-	flag.StringVar(&b.with, "with", "", "swarm: only these candidates: nuka,raw,kubo,iroh,nix,rsync,http; empty is all")
+	flag.StringVar(&b.with, "with", "", "only these candidates: nuka,raw,kubo,iroh,nix,rsync,http of swarm; pip,uv,npm,cargo,go,Maven,disk,memory of ecosystem; empty is all")
 	flag.StringVar(&b.ipfs, "ipfs", "", "swarm: kubo's command")
 	flag.StringVar(&b.iroh, "iroh", "", "swarm: the script iroh.mjs")
 	flag.StringVar(&b.irohModule, "iroh-module", "", "swarm: the folder of iroh's npm package")
@@ -65,6 +72,8 @@ func main() {
 	flag.StringVar(&b.raw, "raw", "", "swarm: the test binary of node/swarm")
 	flag.StringVar(&b.committed, "committed", "tools/bench/real.tsv", "real: the committed table")
 	flag.BoolVar(&b.update, "update", false, "real: write the committed table")
+	flag.StringVar(&b.python, "python", "", "ecosystem: a Python environment with pip and uv")
+	flag.StringVar(&b.pnpm, "pnpm", "", "ecosystem: pnpm's command")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of a child (import, compile) to this file")
 	flag.Parse()
 	if args := flag.Args(); len(args) > 0 {
@@ -90,7 +99,7 @@ func (b *bench) run(dir, only string) (err error) {
 		return err
 	}
 	defer remove(b.dir)
-	for _, p := range []*string{&b.nuka, &b.dir, &b.home, &b.ipfs, &b.iroh, &b.irohModule, &b.raw, &b.fresh} {
+	for _, p := range []*string{&b.nuka, &b.dir, &b.home, &b.ipfs, &b.iroh, &b.irohModule, &b.raw, &b.fresh, &b.python, &b.pnpm} {
 		if *p != "" {
 			if *p, err = filepath.Abs(*p); err != nil {
 				return err
@@ -101,7 +110,7 @@ func (b *bench) run(dir, only string) (err error) {
 		name string
 		run  func() error
 	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile}, {"lists", b.lists},
-		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}} {
+		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}, {"ecosystem", b.ecosystem}} {
 		if !strings.Contains(","+only+",", ","+part.name+",") {
 			continue
 		}
@@ -112,6 +121,9 @@ func (b *bench) run(dir, only string) (err error) {
 		}
 	}
 	fmt.Printf("%d cores, %s/%s; medians; memory is the peak of resident memory\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	if len(b.loads) > 0 {
+		fmt.Printf("load of the last minute, at the beginning and the end of each part: %s\n\n", strings.Join(b.loads, ", "))
+	}
 	b.print()
 	return nil
 }
@@ -160,6 +172,8 @@ func child(args []string, profile string) error {
 	case args[0] == "kubo" && len(args) == 2:
 		_, err := kubo.Build(args[1])
 		return err
+	case args[0] == "pass" && len(args) == 3:
+		return passChild(args[1], args[2])
 	case args[0] == "serve" && len(args) == 2:
 		return serveChild(args[1])
 	case args[0] == "download" && len(args) == 4:
