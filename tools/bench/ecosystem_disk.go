@@ -72,7 +72,7 @@ func (b *bench) projects(c *client, p *place) (trees []string, err error) {
 	return trees, nil
 }
 
-func (b *bench) disk(c *client, name string, make func(*client, *place) ([]string, error)) error {
+func (b *bench) disk(c *client, name string, create func(*client, *place) ([]string, error)) error {
 	p, err := b.place(c, "")
 	if err != nil {
 		return err
@@ -83,7 +83,7 @@ func (b *bench) disk(c *client, name string, make func(*client, *place) ([]strin
 	}
 	remove(p.target) // of the lock
 	remove(p.cache)
-	trees, err := make(c, p)
+	trees, err := create(c, p)
 	if err != nil {
 		return err
 	}
