@@ -51,9 +51,11 @@ var long = map[string]string{
 
 // large lists the packages that are larger than a package should be.
 var large = map[string]string{
-	"wasmrt":   "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
-	"source":   "a file for each kind of source, with its documentation; they share the downloads and the user's configuration",
-	"cmd/nuka": "a file for each group of commands, which share the terminal, the home and the connection",
+	"wasmrt":      "WASI, the file system programs see and the processes they run in are one wall, and their parts would be no use alone",
+	"source":      "a file for each kind of source, with its documentation; they share the downloads and the user's configuration",
+	"ecosystem":   "a recorder, a replayer and the doors before them share the answers and their checks; the protocols are packages of their own",
+	"tools/bench": "a file for each suite of comparisons, which share the table and the peers",
+	"cmd/nuka":    "a file for each group of commands, which share the terminal, the home and the connection",
 }
 
 const (

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/cas"
-	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
@@ -59,17 +57,6 @@ type Job struct {
 	// The Builder calls Prepare when it compiles a program for this machine, which it does once, and calls the returned function when that has
 	// ended.
 	Prepare func(program string) (done func())
-}
-
-// A Registry answers the package manager of a native build at ecosystem.Base, in the network of the build.
-type Registry struct {
-	http.Handler
-	// Setup points the package manager at it.
-	Setup ecosystem.Setup
-	// Sources gets the contents of the build's sources before the build begins; nil does nothing.
-	Sources func(ctx context.Context, contents []cid.CID) error
-	// Refusals returns what programs asked and did not get, for the build's log; nil: nothing.
-	Refusals func() []string
 }
 
 // An Input is content and the guest path at which a build or a program sees it.

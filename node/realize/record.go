@@ -4,13 +4,26 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 
 	"github.com/MordragT/nuka/cas"
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
+
+// A Registry answers the package manager of a native build at ecosystem.Base, in the network of the build.
+type Registry struct {
+	http.Handler
+	// Setup points the package manager at it.
+	Setup ecosystem.Setup
+	// Sources gets the contents of the build's sources before the build begins; nil does nothing.
+	Sources func(ctx context.Context, contents []cid.CID) error
+	// Refusals returns what programs asked and did not get, for the build's log; nil: nothing.
+	Refusals func() []string
+}
 
 // Record makes the inputs of a native build present, and runs the build while a registry answers its package manager and records. The output is thrown away:
 // nothing is bound, and nothing signed, because what the registry answered depends on the day.
