@@ -78,7 +78,7 @@ func (d *Folder) Open(hash pir.Hash) (io.ReadSeekCloser, error) {
 	}
 	sum := cid.NewFile(false)
 	_, err = io.Copy(sum, f)
-	if c, _, _, _ := sum.Finish(); err == nil && b3(c) != hash {
+	if c, _, _, _ := sum.Finish(); err == nil && pir.HashOf(c) != hash {
 		err = fmt.Errorf("open %s: the file is damaged: %w", hash, fs.ErrNotExist)
 	}
 	if err == nil {
@@ -91,11 +91,6 @@ func (d *Folder) Open(hash pir.Hash) (io.ReadSeekCloser, error) {
 	d.checked[hash] = true
 	d.mu.Unlock()
 	return f, nil
-}
-
-func b3(c cid.CID) pir.Hash {
-	digest := c.Digest()
-	return pir.NewHash(pir.B3, digest[:])
 }
 
 // Create implements Files.
@@ -125,7 +120,7 @@ func (w *folderWriter) ReadAt(p []byte, off int64) (int, error) { return w.file.
 
 func (w *folderWriter) Commit(also ...pir.Hash) (pir.Hash, int64, error) {
 	c, size, _, _ := w.sum.Finish()
-	hash := b3(c)
+	hash := pir.HashOf(c)
 	if err := errors.Join(w.file.Sync(), w.file.Close()); err != nil {
 		return pir.Hash{}, 0, err
 	}

@@ -74,7 +74,7 @@ func (s *sums) verified(f *File, content io.ReaderAt) (also []pir.Hash, err erro
 			}
 		case h.Algorithm == pir.B3:
 			c, _, _, _ := s.tree.Finish()
-			got = b3(c)
+			got = pir.HashOf(c)
 		default:
 			got = pir.NewHash(h.Algorithm, s.by[string(h.Algorithm)].Sum(nil))
 		}

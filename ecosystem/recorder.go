@@ -179,20 +179,13 @@ func (rec *Recorder) Request(address string) Request {
 
 // ServeHTTP implements http.Handler for DoorRegistry.
 func (rec *Recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q, err := registryRequest(r)
-	if err != nil {
-		rec.problems.refuse("a request: %v", err)
-		http.Error(w, "nuka: refused: "+err.Error(), http.StatusBadRequest)
-		return
-	}
-	rec.Answer(w, r, q)
+	answerRegistry(rec, rec.problems, w, r)
 }
 
 // Answer implements Handler.
 func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	w = &patient{w}
-	if !methodAllowed(w, r) {
-		rec.problems.refuse("%s of %s: registries are only read", clip(r.Method), q.bare())
+	if !methodAllowed(w, r, q, rec.problems) {
 		return
 	}
 	var ask string

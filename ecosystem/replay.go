@@ -58,20 +58,13 @@ func NewReplayer(r *Recording, o *ReplayOptions) (*Replayer, error) {
 
 // ServeHTTP implements http.Handler for DoorRegistry.
 func (p *Replayer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	q, err := registryRequest(r)
-	if err != nil {
-		p.problems.refuse("a request: %v", err)
-		http.Error(w, "nuka: refused: "+err.Error(), http.StatusBadRequest)
-		return
-	}
-	p.Answer(w, r, q)
+	answerRegistry(p, p.problems, w, r)
 }
 
 // Answer implements Handler.
 func (p *Replayer) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	w = &patient{w}
-	if !methodAllowed(w, r) {
-		p.problems.refuse("%s of %s: registries are only read", clip(r.Method), q.bare())
+	if !methodAllowed(w, r, q, p.problems) {
 		return
 	}
 	if p.o.Adapter != nil {

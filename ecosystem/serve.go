@@ -70,11 +70,23 @@ func registryRequest(r *http.Request) (Request, error) {
 	return q, q.Check()
 }
 
-// methodAllowed answers requests that would change a registry.
-func methodAllowed(w http.ResponseWriter, r *http.Request) bool {
+// answerRegistry has h answer a request of DoorRegistry, unless it is none.
+func answerRegistry(h Handler, problems *problems, w http.ResponseWriter, r *http.Request) {
+	q, err := registryRequest(r)
+	if err != nil {
+		problems.refuse("a request: %v", err)
+		http.Error(w, "nuka: refused: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	h.Answer(w, r, q)
+}
+
+// methodAllowed answers requests that would change a registry, and notes them.
+func methodAllowed(w http.ResponseWriter, r *http.Request, q Request, problems *problems) bool {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return true
 	}
+	problems.refuse("%s of %s: registries are only read", clip(r.Method), q.bare())
 	w.Header().Set("Allow", "GET, HEAD")
 	http.Error(w, "nuka: this proxy reads registries only: it refuses "+clip(r.Method), http.StatusMethodNotAllowed)
 	return false

@@ -12,13 +12,7 @@ import (
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
-// FromRecording returns the language packages that a recording has files of, sorted. Indexes and other answers are no parts.
-func FromRecording(r *ecosystem.Recording) []Part {
-	var all list
-	addRecording(&all, r, nil)
-	return all.parts()
-}
-
+// addRecording adds the language packages that a recording has files of. Indexes and other answers are no parts.
 func addRecording(all *list, r *ecosystem.Recording, of []pir.PID) {
 	for i := range r.Answers {
 		a := &r.Answers[i]

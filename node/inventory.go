@@ -13,7 +13,6 @@ import (
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/pir"
-	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -139,14 +138,7 @@ func (s inventoryStore) fixed(ctx context.Context, id pir.PID) (cas.Entry, error
 	if err != nil {
 		return cas.Entry{}, err
 	}
-	if p.Hash.Algorithm != pir.B3 {
-		return cas.Entry{}, inventory.ErrAbsent
-	}
-	for _, codec := range []uint64{cid.Raw, cid.DagPB} {
-		c, err := cid.New(codec, [32]byte(p.Hash.Digest()))
-		if err != nil {
-			return cas.Entry{}, err
-		}
+	for _, c := range p.Hash.CIDs() {
 		e, err := s.h.store.Lookup(ctx, c, "")
 		if !errors.Is(err, cas.ErrNotFound) {
 			return e, err

@@ -37,19 +37,27 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 	}
 	lease := h.store.Lease("a recording")
 	defer lease.Release()
-	setting, err := h.recorder(ctx, &a, registries, lease)
+	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "record-")
 	if err != nil {
 		return nil, err
 	}
-	defer setting.files.close()
+	defer os.RemoveAll(dir)
+	session, err := h.recorder(ctx, &a, registries, &storeFiles{ctx: ctx, h: h, dir: dir, lease: lease})
+	if err != nil {
+		return nil, err
+	}
+	recorder := session.Recorder
 	err = h.realizer.Record(ctx, &realize.Request{
 		Registries: registries, Lease: lease, Wanted: a.Wanted, Packages: a.Packages, Local: r.Local, Event: r.Event,
 		Jobs: a.Jobs, Cores: a.Cores, KeepFailed: a.KeepFailed,
-	}, &realize.Registry{Handler: setting.session.Handler, Setup: setting.session.Setup, Sources: setting.lock, Refusals: setting.session.Refusals})
-	problems := setting.recorder.Problems()
+	}, &realize.Registry{
+		Handler: session.Handler, Setup: session.Setup, Refusals: session.Refusals,
+		Sources: func(ctx context.Context, sources []cid.CID) error { return h.readLocks(ctx, session, sources) },
+	})
+	problems := recorder.Problems()
 	if err != nil {
 		e := protocol.AsError(err)
-		young := setting.recorder.LeftOut() // which the package manager does not know of
+		young := recorder.LeftOut() // which the package manager does not know of
 		if len(young) > maxYoung {
 			young = append(young[:maxYoung:maxYoung], fmt.Sprintf("and %d more versions that are left out", len(young)-maxYoung))
 		}
@@ -58,25 +66,25 @@ func (h *handler) record(ctx context.Context, r *request, a protocol.RecordArgs)
 		}
 		return nil, e
 	}
-	recording, err := setting.recorder.Recording()
+	recording, err := recorder.Recording()
 	if err != nil {
 		return nil, err
 	}
-	recording.Setup = setting.session.Recorded
+	recording.Setup = session.Recorded
 	text, err := recording.Encode()
 	if err != nil {
 		return nil, err
 	}
 	var kept []pir.PID
 	for _, f := range recording.Files() {
-		canonical, err := (&pir.PIR{Kind: pir.Fetch, Hash: f.Hash, Unpack: pir.UnpackFile}).Encode()
+		id, _, err := pir.FetchFile(f.Hash)
 		if err != nil {
 			return nil, err
 		}
-		kept = append(kept, pir.Sum(canonical))
+		kept = append(kept, id)
 	}
 	h.keepForCaller(r, "a command that has recorded it").KeepPIDs(kept...)
-	return &protocol.Recorded{Text: string(text), Problems: problems, LeftOut: setting.recorder.LeftOut(), Refused: setting.recorder.Refusals()}, nil
+	return &protocol.Recorded{Text: string(text), Problems: problems, LeftOut: recorder.LeftOut(), Refused: recorder.Refusals()}, nil
 }
 
 // keep answers OpKeep.
@@ -125,71 +133,36 @@ func (h *handler) keep(ctx context.Context, r *request, a protocol.KeepArgs) (*p
 	return &protocol.Uploaded{CID: content.String()}, nil
 }
 
-// A recordSetting is what one recording needs.
-type recordSetting struct {
-	recorder *ecosystem.Recorder
-	session  *adapters.Session
-	adapter  ecosystem.Adapter
-	files    *storeFiles
-}
-
-// recorder returns the recorder of a call: for the ecosystem that the open recording of the wanted build names, and the registries of the user's clients.
-func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registries *source.Registries, lease *cas.Lease) (*recordSetting, error) {
+// recorder returns the session of a call, which records for the ecosystem that the open recording of the wanted build names, before the registries of the user's clients. The
+// caller removes the folder of the files.
+func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registries *source.Registries, files *storeFiles) (*adapters.Session, error) {
 	name, door, err := openRecording(a)
 	if err != nil {
 		return nil, err
 	}
-	adapter, err := adapters.Named(name)
-	if err != nil {
-		return nil, err
-	}
-	door, err = adapters.Door(adapter, door)
-	if err != nil {
-		return nil, err
-	}
-	upstreams, err := adapters.Upstreams(ctx, h.fetcher, adapter, registries)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp(h.realizer.WorkDir(), "record-")
-	if err != nil {
-		return nil, err
-	}
-	files := &storeFiles{ctx: ctx, h: h, dir: dir, lease: lease}
-	recorder, err := ecosystem.NewRecorder(&ecosystem.Options{
-		Adapter: adapter, Upstreams: upstreams, Files: files, Door: door, Log: h.log,
+	return adapters.Open(ctx, h.fetcher, registries, name, &ecosystem.Options{
+		Files: files, Door: door, Log: h.log,
 		Cooldown: a.Cooldown, Exempt: func(name string) bool { return slices.Contains(a.Exempt, name) },
 		Allow: ecosystem.AllowHosts(a.Hosts),
 	})
-	if err != nil {
-		files.close()
-		return nil, err
-	}
-	session, err := adapters.Record(adapter, door, upstreams, recorder)
-	if err != nil {
-		files.close()
-		return nil, err
-	}
-	return &recordSetting{recorder, session, adapter, files}, nil
 }
 
 // lockFiles are the lock files of projects that adapters read.
-var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "go.sum", "uv.lock", "requirements.txt"}
+var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "go.sum"}
 
-// lock tells the recorder what the lock files of the build's sources promise.
-func (s *recordSetting) lock(ctx context.Context, sources []cid.CID) error {
-	locker, ok := s.adapter.(ecosystem.Locker)
+// readLocks tells the recorder of a session what the lock files of the build's sources promise.
+func (h *handler) readLocks(ctx context.Context, s *adapters.Session, sources []cid.CID) error {
+	locker, ok := s.Adapter.(ecosystem.Locker)
 	if !ok {
 		return nil
 	}
-	store := s.files.h.store
 	for _, root := range sources {
 		for _, name := range lockFiles {
-			at, err := store.Lookup(ctx, root, name)
+			at, err := h.store.Lookup(ctx, root, name)
 			if err != nil || at.Kind != cas.File || at.Size > ecosystem.MaxRecording {
 				continue // it has none
 			}
-			f, err := store.OpenFile(ctx, at.CID)
+			f, err := h.store.OpenFile(ctx, at.CID)
 			if err != nil {
 				return cas.Coded(err)
 			}
@@ -198,11 +171,11 @@ func (s *recordSetting) lock(ctx context.Context, sources []cid.CID) error {
 			if err != nil {
 				return err
 			}
-			list, err := locker.Locked(name, text, s.recorder.Request)
+			list, err := locker.Locked(name, text, s.Recorder.Request)
 			if err != nil {
 				return protocol.Errorf(protocol.Invalid, "%s of the source: %w", name, err)
 			}
-			s.recorder.Lock(list)
+			s.Recorder.Lock(list)
 		}
 	}
 	return nil
@@ -236,43 +209,23 @@ type storeFiles struct {
 	lease *cas.Lease
 }
 
-func (s *storeFiles) close() { os.RemoveAll(s.dir) }
-
-// fetchOf returns the PID of the fetch that names a file by a hash.
-func fetchOf(h pir.Hash) (pir.PID, []byte, error) {
-	canonical, err := (&pir.PIR{Kind: pir.Fetch, Hash: h, Unpack: pir.UnpackFile}).Encode()
-	return pir.Sum(canonical), canonical, err
-}
-
 // Find implements ecosystem.Files: the store has the file, or a peer that the policy trusts says which content the hash has and sends it.
 func (s *storeFiles) Find(promised pir.Hash) (pir.Hash, int64, bool) {
-	id, canonical, err := fetchOf(promised)
+	id, canonical, err := pir.FetchFile(promised)
 	if err != nil {
 		return pir.Hash{}, 0, false
 	}
 	s.lease.KeepPIDs(id)
 	got, err := s.h.realizer.Realize(s.ctx, &realize.Request{Wanted: []pir.PID{id}, Packages: []protocol.Package{{PIR: string(canonical)}}, Lease: s.lease, Local: true})
-	if err != nil || len(got.Outputs) != 1 {
-		return pir.Hash{}, 0, false
-	}
-	content, err := cid.Parse(got.Outputs[0].CID)
 	if err != nil {
 		return pir.Hash{}, 0, false
 	}
-	digest := content.Digest()
-	return pir.NewHash(pir.B3, digest[:]), got.Outputs[0].Size, true
+	return got.File()
 }
 
 // Open implements ecosystem.Files.
 func (s *storeFiles) Open(hash pir.Hash) (io.ReadSeekCloser, error) {
-	if hash.Algorithm != pir.B3 {
-		return nil, fs.ErrNotExist
-	}
-	for _, codec := range []uint64{cid.Raw, cid.DagPB} {
-		content, err := cid.New(codec, [32]byte(hash.Digest()))
-		if err != nil {
-			return nil, err
-		}
+	for _, content := range hash.CIDs() {
 		f, err := s.h.store.OpenFile(s.ctx, content)
 		if !errors.Is(err, cas.ErrNotFound) {
 			return f, err
@@ -307,8 +260,7 @@ func (w *storeWriter) Commit(also ...pir.Hash) (pir.Hash, int64, error) {
 	if err != nil {
 		return pir.Hash{}, 0, err
 	}
-	digest := content.Digest()
-	return pir.NewHash(pir.B3, digest[:]), info.Size(), w.Close()
+	return pir.HashOf(content), info.Size(), w.Close()
 }
 
 // Close implements ecosystem.Writer.

@@ -256,8 +256,7 @@ func pathPIR(m Mount, rel string, id cid.CID) (*pir.PIR, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest := id.Digest()
-	p := &pir.PIR{Kind: pir.Fetch, Hash: pir.NewHash(pir.B3, digest[:]), Unpack: pir.UnpackFile}
+	p := &pir.PIR{Kind: pir.Fetch, Hash: pir.HashOf(id), Unpack: pir.UnpackFile}
 	if info.IsDir() {
 		p.Unpack = pir.UnpackArchive
 	}

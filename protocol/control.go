@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 )
 
 // ALPN is the TLS application protocol of control: a light peer's requests to its system daemon.
@@ -142,6 +143,18 @@ const (
 type Realized struct {
 	Outputs []Output    `json:"outputs"` // of the wanted PIDs, in the order of the request
 	Counts  map[Way]int `json:"counts"`  // over all PIDs of the call
+}
+
+// File returns the hash and the size of the only output. ok is false if there are several, or none.
+func (r *Realized) File() (hash pir.Hash, size int64, ok bool) {
+	if len(r.Outputs) != 1 {
+		return pir.Hash{}, 0, false
+	}
+	content, err := cid.Parse(r.Outputs[0].CID)
+	if err != nil {
+		return pir.Hash{}, 0, false
+	}
+	return pir.HashOf(content), r.Outputs[0].Size, true
 }
 
 // An Output is the content of a PID.

@@ -224,8 +224,7 @@ func (f *Fetcher) checkTree(ctx context.Context, r *Request) (pir.Hash, error) {
 	if err != nil {
 		return pir.Hash{}, err
 	}
-	digest := id.Digest()
-	got := pir.NewHash(pir.B3, digest[:])
+	got := pir.HashOf(id)
 	if r.Hash.Algorithm == pir.B3 && got != r.Hash {
 		return pir.Hash{}, mismatch(r.Hash, got)
 	}

@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -349,25 +347,18 @@ func (a *app) inSandbox(ctx context.Context, launcher string, spec *sandbox.Spec
 
 // serveHosts lets a proxy answer in the sandbox's network, by which the program reaches some hosts. The proxy runs until stop.
 func (a *app) serveHosts(ctx context.Context, spec *sandbox.Spec, options *sandbox.Options, hosts []string) (stop func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var serving sync.WaitGroup
 	spec.Listen = foreign.ProxyPort
-	options.Listening = func(f *os.File) {
-		defer f.Close()
-		l, err := net.FileListener(f)
-		if err != nil {
-			a.say("the program reaches no host: %v", err)
-			return
+	options.Listening, stop = proxy.Attach(ctx, (&proxy.Proxy{Allow: hosts}).Serve, a.unreached("host"))
+	return stop
+}
+
+// unreached returns what tells the user that a program does not reach a host or registry.
+func (a *app) unreached(what string) func(began bool, err error) {
+	return func(began bool, err error) {
+		if began {
+			what += " any more"
 		}
-		serving.Go(func() {
-			if err := (&proxy.Proxy{Allow: hosts}).Serve(ctx, l); err != nil {
-				a.say("the program reaches no host any more: %v", err)
-			}
-		})
-	}
-	return func() {
-		cancel()
-		serving.Wait()
+		a.say("the program reaches no %s: %v", what, err)
 	}
 }
 

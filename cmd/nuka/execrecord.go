@@ -5,16 +5,15 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"slices"
-	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/ecosystem/adapters"
 	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/proxy"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/cid"
@@ -29,37 +28,25 @@ func (a *app) recorded(ctx context.Context, client *control.Client, launcher str
 		return protocol.Errorf(protocol.Invalid, "exec: --record is the program's only network").
 			WithHint("leave --allow network out, or name hosts: --allow network=HOST:PORT; nuka permissions set %s --deny network takes a kept permission away", box.App)
 	}
-	adapter, err := adapters.Named(o.record)
-	if err != nil {
-		return err
-	}
-	door, err := adapters.Door(adapter, ecosystem.DoorProxy)
-	if err != nil {
-		return err
-	}
-	upstreams, err := adapters.Upstreams(ctx, source.New(&source.Options{Client: a.client(), Offline: a.offline}), adapter, nil)
-	if err != nil {
-		return err
-	}
 	dir, err := os.MkdirTemp("", "nuka-record-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	recorder, err := ecosystem.NewRecorder(&ecosystem.Options{
-		Adapter: adapter, Upstreams: upstreams, Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: door, Cooldown: o.rules.cooldown,
+	fetcher := source.New(&source.Options{Client: a.client(), Offline: a.offline})
+	session, err := adapters.Open(ctx, fetcher, nil, o.record, &ecosystem.Options{
+		Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: ecosystem.DoorProxy, Cooldown: o.rules.cooldown,
 		Exempt: func(name string) bool { return slices.Contains(o.rules.exempt, name) }, Allow: ecosystem.AllowHosts(layout.Hosts),
 	})
 	if err != nil {
 		return err
 	}
-	session, err := adapters.Record(adapter, door, upstreams, recorder)
-	if err != nil {
-		return err
-	}
+	recorder := session.Recorder
 	layout.Setup(session.Setup.Env, session.Setup.Files, ecosystem.SetupDir)
 	answered := *o
-	answered.answer = func(ctx context.Context) (func(*os.File), func()) { return a.answering(ctx, session) }
+	answered.answer = func(ctx context.Context) (func(*os.File), func()) {
+		return proxy.Attach(ctx, session.Serve, a.unreached("registry"))
+	}
 	err = a.sandboxed(ctx, launcher, layout, box, words, &answered)
 	said := recorder.LeftOut()
 	refused := recorder.Refusals()
@@ -88,29 +75,6 @@ func (a *app) recordByDefault(c *cobra.Command, layout *foreign.Layout, runtime 
 	return nil
 }
 
-// answering returns what takes the listening socket in a sandbox and lets a session answer there, until disconnect.
-func (a *app) answering(ctx context.Context, session *adapters.Session) (listening func(*os.File), disconnect func()) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var serving sync.WaitGroup
-	listening = func(f *os.File) {
-		defer f.Close()
-		l, err := net.FileListener(f)
-		if err != nil {
-			a.say("the program reaches no registry: %v", err)
-			return
-		}
-		serving.Go(func() {
-			if err := ecosystem.Serve(ctx, l, session.Handler); err != nil {
-				a.say("the program reaches no registry any more: %v", err)
-			}
-		})
-	}
-	return listening, func() {
-		cancel()
-		serving.Wait()
-	}
-}
-
 // nodeFiles keeps the files of a recorder in the store of the node, and reads them from there.
 type nodeFiles struct {
 	ctx    context.Context
@@ -120,33 +84,21 @@ type nodeFiles struct {
 
 // Find implements ecosystem.Files.
 func (n *nodeFiles) Find(promised pir.Hash) (pir.Hash, int64, bool) {
-	canonical, err := (&pir.PIR{Kind: pir.Fetch, Hash: promised, Unpack: pir.UnpackFile}).Encode()
+	id, canonical, err := pir.FetchFile(promised)
 	if err != nil {
 		return pir.Hash{}, 0, false
 	}
-	call := protocol.RealizeArgs{Wanted: []pir.PID{pir.Sum(canonical)}, Packages: []protocol.Package{{PIR: string(canonical)}}}
+	call := protocol.RealizeArgs{Wanted: []pir.PID{id}, Packages: []protocol.Package{{PIR: string(canonical)}}}
 	var got protocol.Realized
-	if err := n.client.Call(n.ctx, protocol.OpRealize, call, &got, nil); err != nil || len(got.Outputs) != 1 {
+	if err := n.client.Call(n.ctx, protocol.OpRealize, call, &got, nil); err != nil {
 		return pir.Hash{}, 0, false
 	}
-	content, err := cid.Parse(got.Outputs[0].CID)
-	if err != nil {
-		return pir.Hash{}, 0, false
-	}
-	digest := content.Digest()
-	return pir.NewHash(pir.B3, digest[:]), got.Outputs[0].Size, true
+	return got.File()
 }
 
 // Open implements ecosystem.Files.
 func (n *nodeFiles) Open(hash pir.Hash) (io.ReadSeekCloser, error) {
-	if hash.Algorithm != pir.B3 {
-		return nil, fs.ErrNotExist
-	}
-	for _, codec := range []uint64{cid.Raw, cid.DagPB} {
-		content, err := cid.New(codec, [32]byte(hash.Digest()))
-		if err != nil {
-			return nil, err
-		}
+	for _, content := range hash.CIDs() {
 		f, err := os.CreateTemp(n.dir, "open-")
 		if err != nil {
 			return nil, err
@@ -202,8 +154,7 @@ func (w *nodeWriter) Commit(also ...pir.Hash) (pir.Hash, int64, error) {
 	if err != nil {
 		return pir.Hash{}, 0, err
 	}
-	digest := content.Digest()
-	return pir.NewHash(pir.B3, digest[:]), size, w.Close()
+	return pir.HashOf(content), size, w.Close()
 }
 
 // Close implements ecosystem.Writer.

@@ -230,8 +230,7 @@ func (d *draft) tree(ctx context.Context, out string, origin *source.Origin, has
 	if err != nil {
 		return nil, 0, err
 	}
-	digest := id.Digest()
-	*hash = pir.NewHash(pir.B3, digest[:])
+	*hash = pir.HashOf(id)
 	return tree, 1, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -76,23 +77,51 @@ func Upstreams(ctx context.Context, f *source.Fetcher, a ecosystem.Adapter, r *s
 	return out, nil
 }
 
-// A Session is one use of a recorder by clients: its door, and what points the clients at it.
+// A Session is one use of a recorder, or of a recording, by clients: its door, and what points the clients at it.
 type Session struct {
 	Handler http.Handler
 	// Setup is that of the clients of this session, Recorded that of the recording: its clients find no registry behind the proxy.
 	Setup, Recorded ecosystem.Setup
 	// Refusals returns what clients tried and must not do; that of a replay has the requests that were not recorded, too.
 	Refusals func() []string
+	// Recorder and Adapter are those of a session that records.
+	Recorder *ecosystem.Recorder
+	Adapter  ecosystem.Adapter
 }
 
-// Record returns the session of a recorder.
-func Record(a ecosystem.Adapter, door ecosystem.Door, upstreams []ecosystem.Upstream, r *ecosystem.Recorder) (*Session, error) {
-	gone := slices.Clone(upstreams)
+// Serve lets the session answer the connections of a listener until ctx is done.
+func (s *Session) Serve(ctx context.Context, l net.Listener) error {
+	return ecosystem.Serve(ctx, l, s.Handler)
+}
+
+// Open returns a session that records for an ecosystem, before the registries that the user's clients are configured for. It sets Adapter and Upstreams of the options;
+// Door is the wanted one, or "".
+func Open(ctx context.Context, f *source.Fetcher, regs *source.Registries, name string, o *ecosystem.Options) (*Session, error) {
+	a, err := Named(name)
+	if err != nil {
+		return nil, err
+	}
+	own := *o
+	own.Adapter = a
+	if own.Door, err = Door(a, o.Door); err != nil {
+		return nil, err
+	}
+	if own.Upstreams, err = Upstreams(ctx, f, a, regs); err != nil {
+		return nil, err
+	}
+	r, err := ecosystem.NewRecorder(&own)
+	if err != nil {
+		return nil, err
+	}
+	gone := slices.Clone(own.Upstreams)
 	for i := range gone {
 		gone[i].URL, gone[i].Header = "", nil
 	}
-	s := &Session{Handler: r, Refusals: r.Refusals, Setup: a.Setup(door, ecosystem.Base, upstreams), Recorded: a.Setup(door, ecosystem.Base, gone)}
-	return s, s.open(door, r)
+	s := &Session{
+		Handler: r, Refusals: r.Refusals, Recorder: r, Adapter: a,
+		Setup: a.Setup(own.Door, ecosystem.Base, own.Upstreams), Recorded: a.Setup(own.Door, ecosystem.Base, gone),
+	}
+	return s, s.open(own.Door, r)
 }
 
 // Replay returns the session of a recording, whose setup needs no adapter. open opens a file by its B3 hash.

@@ -83,20 +83,18 @@ func (r *Realizer) Keep(ctx context.Context, dir, name string, lease *cas.Lease,
 	if err != nil {
 		return cid.CID{}, err
 	}
-	digest := content.Digest()
 	size, err := r.size(ctx, content)
 	if err != nil {
 		return cid.CID{}, err
 	}
-	for _, h := range append(hashes, pir.NewHash(pir.B3, digest[:])) {
+	for _, h := range append(hashes, pir.HashOf(content)) {
 		if h.IsZero() {
 			continue
 		}
-		canonical, err := (&pir.PIR{Kind: pir.Fetch, Hash: h, Unpack: pir.UnpackFile}).Encode()
+		id, canonical, err := pir.FetchFile(h)
 		if err != nil {
 			return cid.CID{}, err
 		}
-		id := pir.Sum(canonical)
 		lease.KeepPIDs(id)
 		if have, ok, err := r.present(id); err == nil && ok && have == content {
 			continue

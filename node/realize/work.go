@@ -104,14 +104,7 @@ func (w *work) slot(ctx context.Context) (release func(), err error) {
 // held returns the content that a fetch names by its own hash, if the store has all of it.
 // The node then contacts no origin. Content that `fetch path` names always arrives this way, by an earlier upload.
 func (r *Realizer) held(p *pir.PIR, lease *cas.Lease) (cid.CID, bool, error) {
-	if p.Hash.Algorithm != pir.B3 {
-		return cid.CID{}, false, nil
-	}
-	for _, codec := range []uint64{cid.DagPB, cid.Raw} {
-		content, err := cid.New(codec, [32]byte(p.Hash.Digest()))
-		if err != nil {
-			return cid.CID{}, false, err
-		}
+	for _, content := range p.Hash.CIDs() {
 		lease.Keep(content)
 		if ok, err := r.o.Store.Has(content); err != nil || !ok {
 			if err != nil {
@@ -166,8 +159,7 @@ func (w *work) fetch(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	// The bytes on disk might have changed since the fetcher checked them, so the check uses the content that the store has kept.
-	digest := content.Digest()
-	kept := pir.NewHash(pir.B3, digest[:])
+	kept := pir.HashOf(content)
 	if kept != checked || w.pir.Hash.Algorithm == pir.B3 && kept != w.pir.Hash {
 		return made{}, protocol.Errorf(protocol.Mismatch, "fetch %s: the files changed during the import", w.name)
 	}

@@ -6,15 +6,14 @@ import (
 	"io"
 	"maps"
 	"net"
-	"os"
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/ecosystem/adapters"
+	"github.com/MordragT/nuka/foreign/proxy"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
@@ -115,23 +114,7 @@ func (r *room) answer(ctx context.Context, options *sandbox.Options) (disconnect
 	if r.registry == nil {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var serving sync.WaitGroup
-	options.Listening = func(f *os.File) {
-		defer f.Close()
-		l, err := net.FileListener(f)
-		if err != nil {
-			r.end(err)
-			return
-		}
-		serving.Go(func() {
-			if err := ecosystem.Serve(ctx, l, r.registry); err != nil {
-				r.end(err)
-			}
-		})
-	}
-	return func() {
-		cancel()
-		serving.Wait()
-	}
+	serve := func(ctx context.Context, l net.Listener) error { return ecosystem.Serve(ctx, l, r.registry) }
+	options.Listening, disconnect = proxy.Attach(ctx, serve, func(_ bool, err error) { r.end(err) })
+	return disconnect
 }
