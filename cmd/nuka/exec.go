@@ -131,16 +131,11 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
-	if wantsBus(box.Grants) {
-		stop, err := a.startFilter(ctx, launcher, layout, box)
-		if err != nil {
-			return err
-		}
-		defer stop()
+	stop, err := a.withBus(ctx, launcher, layout, box)
+	if err != nil {
+		return err
 	}
-	for _, note := range layout.Notes {
-		a.say("%s", printable(note))
-	}
+	defer stop()
 	if err := a.recordByDefault(c, layout, runtimeName(results[0]), o); err != nil {
 		return err
 	}
@@ -162,8 +157,14 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 
 // appOfRuntime returns the application that the programs of a runtime belong to.
 func appOfRuntime(word string, r *nu.Result) (string, error) {
+	return appOf(word, runtimeName(r))
+}
+
+// appOf returns the application that the programs of a package belong to: its name, or its file, if the user named that. Else any file could have the home and the
+// permissions of another application by its name.
+func appOf(word, name string) (string, error) {
 	if !isFile(word) {
-		return runtimeName(r), nil
+		return name, nil
 	}
 	at, err := filepath.Abs(word)
 	if err == nil {
@@ -293,10 +294,18 @@ func (a *app) decideOn(c *cobra.Command, b *foreign.Box, wanted, given []permiss
 // permissionsOf returns the permissions that an evaluated package asks for.
 func permissionsOf(r *nu.Result) ([]permission.Permission, error) {
 	root, err := rootPIR(r)
-	if err != nil || root.Run["permissions"] == nil {
+	if err != nil {
 		return nil, err
 	}
-	return permission.FromRecord(root.Run["permissions"])
+	return wantedBy(root)
+}
+
+// wantedBy returns the permissions that a package asks for.
+func wantedBy(p *pir.PIR) ([]permission.Permission, error) {
+	if p.Run["permissions"] == nil {
+		return nil, nil
+	}
+	return permission.FromRecord(p.Run["permissions"])
 }
 
 // rootPIR returns the PIR of the package that was evaluated.

@@ -37,6 +37,7 @@ files of this machine. It reads standard input, and the command exits with its e
 	a.yesFlag(c)
 	a.packageFlags(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		o.asked = pkg
 		program, trees, err := a.prepare(c.Context(), pkg, args, &o)
 		if err != nil {
 			return behindDashes(err, pkg, args, rest)
@@ -52,6 +53,7 @@ type runOptions struct {
 	dirs    []string
 	env     []string
 	allow   []string // permissions of a program in a sandbox
+	asked   string   // the package as the user named it; "" is an installed one
 }
 
 // prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.

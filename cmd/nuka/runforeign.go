@@ -63,7 +63,11 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 	if err != nil {
 		return err
 	}
-	box, err := a.box([]string{"program"}, &execOptions{app: foreign.AppName(n.described.Name)})
+	name, err := appOf(o.asked, n.described.Name)
+	if err != nil {
+		return err
+	}
+	box, err := a.box([]string{"program"}, &execOptions{app: name})
 	if err != nil {
 		return err
 	}
@@ -81,10 +85,7 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 	if err != nil {
 		return err
 	}
-	wanted, err := permission.FromRecord(n.described.Run["permissions"])
-	if n.described.Run["permissions"] == nil {
-		wanted, err = nil, nil
-	}
+	wanted, err := wantedBy(n.described)
 	if err != nil {
 		return protocol.Errorf(protocol.Invalid, "%s: %w", n.described.Name, err)
 	}
@@ -144,10 +145,16 @@ func (a *app) runFolders(b *foreign.Box, dirs []string) (given []permission.Perm
 	return given, nil
 }
 
-// withBus starts the filter of the session bus if the program may have it.
+// withBus starts the filter of the session bus if the program may have it, and tells what its permissions could not give.
 func (a *app) withBus(ctx context.Context, launcher string, layout *foreign.Layout, box *foreign.Box) (stop func(), err error) {
-	if !wantsBus(box.Grants) {
-		return func() {}, nil
+	stop = func() {}
+	if wantsBus(box.Grants) {
+		if stop, err = a.startFilter(ctx, launcher, layout, box); err != nil {
+			return nil, err
+		}
 	}
-	return a.startFilter(ctx, launcher, layout, box)
+	for _, note := range layout.Notes {
+		a.say("%s", printable(note))
+	}
+	return stop, nil
 }
