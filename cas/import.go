@@ -107,6 +107,7 @@ func (im *importing) run(workers int, l *Lease, take func() (cid.CID, error)) (c
 			return cid.CID{}, err
 		}
 	}
+	defer im.disown()
 	c, err := take()
 	if err == nil {
 		err = im.ctx.Err()

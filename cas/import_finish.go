@@ -8,7 +8,14 @@ import (
 // unplace removes the files that a failed import has made under final names.
 func (im *importing) unplace() {
 	s := im.s
-	var blobs []cid.CID
+	if err := s.dir.Unplace(im.placed(), s.blocks.Indexed); err != nil {
+		im.failed.Store(true)
+		s.log.Warn("files are left over until the store is opened again", "error", err)
+	}
+}
+
+// placed returns the blobs that were made under their final names, which the import owns.
+func (im *importing) placed() (blobs []cid.CID) {
 	for _, w := range im.workers {
 		for _, b := range w.blobs {
 			if b.placed {
@@ -16,11 +23,11 @@ func (im *importing) unplace() {
 			}
 		}
 	}
-	if err := s.dir.Unplace(blobs, s.blocks.Indexed); err != nil {
-		im.failed.Store(true)
-		s.log.Warn("files are left over until the store is opened again", "error", err)
-	}
+	return blobs
 }
+
+// disown gives up the final names, at the end of the import.
+func (im *importing) disown() { im.s.dir.Disown(im.placed()...) }
 
 // small makes the blob of a small file.
 func (im *importing) small(w *importWorker, blob cid.CID, content []byte) error {

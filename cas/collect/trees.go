@@ -115,6 +115,9 @@ func (r *run) trees(ctx context.Context) error {
 		if err == nil {
 			err = r.removeFiles(files)
 		}
+		for _, b := range files {
+			r.Dir.Disown(b.name)
+		}
 		if err != nil {
 			return err
 		}
@@ -254,7 +257,7 @@ func (r *run) fill(ctx context.Context, g *graph) error {
 	return nil
 }
 
-// deleteBlobs deletes the records of blobs that nothing needs, and those of their leaves, and returns the blobs.
+// deleteBlobs deletes the records of blobs that nothing needs, and those of their leaves, and returns the blobs, whose names it owns.
 func (r *run) deleteBlobs(c *index.Changes, g *graph, blobs []cid.CID) (gone []deadBlob, err error) {
 next:
 	for _, blob := range blobs {
@@ -263,7 +266,7 @@ next:
 			continue
 		}
 		if there, err := r.Index.Has(index.BlobKey(blob)); err != nil {
-			return nil, err
+			return gone, err
 		} else if !there {
 			continue // set aside meanwhile
 		}
@@ -271,7 +274,7 @@ next:
 		for _, leaf := range g.leaves[k] {
 			p, err := placeOf(r.Index, leaf)
 			if err != nil {
-				return nil, err
+				return gone, err
 			}
 			if p.Blob != blob {
 				continue
@@ -280,6 +283,9 @@ next:
 				continue next // a file that was leased meanwhile has the leaf: the next collection finds out
 			}
 			leaves = append(leaves, leaf)
+		}
+		if !r.Dir.Own(blob) {
+			continue // somebody makes the file again that was missing
 		}
 		for _, leaf := range leaves {
 			c.Delete(index.LeafKey(leaf))

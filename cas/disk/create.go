@@ -50,8 +50,8 @@ func (p *Folders) list() []string {
 
 // CreateBlob makes a file for a small blob under its final name, where nothing finds it before the index names it:
 // renaming many small files takes as long as making them.
-// If the name exists, CreateBlob makes the file at the path that beside returns, and placed is false: another import
-// may own the name, or a crashed or failed one may have left it.
+// If the name exists or somebody owns it, CreateBlob makes the file at the path that beside returns, and placed is false: a crashed or
+// failed import may have left it. Otherwise the caller owns the name.
 func (d *Dir) CreateBlob(blob cid.CID, folders *Folders, beside func() (string, error)) (f Plain, path string, placed bool, err error) {
 	path = d.Blob(blob)
 	if err := folders.Make(path); err != nil {
@@ -60,9 +60,15 @@ func (d *Dir) CreateBlob(blob cid.CID, folders *Folders, beside func() (string, 
 	if err := d.Step(StepCreate, path); err != nil {
 		return f, "", false, err
 	}
-	f, err = createPlain(path)
-	if !errors.Is(err, fs.ErrExist) {
-		return f, path, err == nil, err
+	if d.Own(blob) {
+		f, err = createPlain(path)
+		if err == nil {
+			return f, path, true, nil
+		}
+		d.Disown(blob)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, path, false, err
+		}
 	}
 	if path, err = beside(); err != nil {
 		return f, "", false, err
@@ -98,8 +104,8 @@ func (d *Dir) Rename(from string, blob cid.CID, folders *Folders) error {
 	return renameFile(from, to)
 }
 
-// Unplace deletes files that have the final names of blobs and will not be committed. It spares a blob that the index has:
-// another import has replaced the file by its own and committed it meanwhile.
+// Unplace deletes files that have the final names of blobs and will not be committed. The caller owns the names.
+// Unplace spares a blob that the index has: another import has replaced the file by its own and committed it meanwhile.
 func (d *Dir) Unplace(blobs []cid.CID, indexed func(cid.CID) (bool, error)) error {
 	return d.Alone(func() error {
 		var errs []error

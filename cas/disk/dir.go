@@ -68,6 +68,7 @@ type Dir struct {
 	quota     int64
 	reserve   int64
 	claims    claims
+	owners    owners
 
 	// names is read-locked by Naming and locked by Alone.
 	names sync.RWMutex

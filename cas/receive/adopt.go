@@ -133,6 +133,14 @@ func (a *adoption) isBad(i int32) {
 	a.bad[i] = true
 }
 
+// remove notes that a leaf must come again and that the record of its placed blob goes.
+func (a *adoption) remove(i int32) {
+	a.isBad(i)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.removed[a.r.leaves[i].cid()] = true
+}
+
 func (a *adoption) small(ctx context.Context, i int32) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -140,7 +148,12 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 	l := &a.r.leaves[i]
 	blob := l.cid()
 	path := a.r.s.Dir.Blob(blob)
-	if !a.placed[blob] {
+	if a.placed[blob] {
+		if l.owned = a.r.s.Dir.Own(blob); !l.owned { // the record is old: another import makes the blob now, or a collection removes it
+			a.remove(i)
+			return nil
+		}
+	} else {
 		path = a.r.besidePath(blob)
 		if !a.there[filepath.Base(path)] {
 			a.isBad(i)
@@ -158,14 +171,15 @@ func (a *adoption) small(ctx context.Context, i int32) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	a.isBad(i)
 	if !a.placed[blob] {
+		a.isBad(i)
 		return disk.RemoveIfThere(path)
 	}
-	a.mu.Lock()
-	a.removed[blob] = true
-	a.mu.Unlock()
-	return a.r.s.Dir.Unplace([]cid.CID{blob}, a.r.s.Blocks.Indexed)
+	a.remove(i)
+	err = a.r.s.Dir.Unplace([]cid.CID{blob}, a.r.s.Blocks.Indexed)
+	a.r.s.Dir.Disown(blob)
+	l.owned = false
+	return err
 }
 
 // readUpTo reads a file of at most so many bytes, and one more of a longer one.

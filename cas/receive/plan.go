@@ -19,6 +19,7 @@ type leaf struct {
 	state   atomic.Uint32 // written while mu is held
 	own     bool          // it is a file of its own, and becomes a blob
 	placed  bool          // under its final name
+	owned   bool          // this Receiving owns the final name: see disk.Dir.Own
 	damaged bool          // the blob was set aside before
 }
 
@@ -86,6 +87,7 @@ type shardTotal struct {
 // plan checks the tree and lists the missing leaves. The caller holds mu; no node is missing.
 func (r *Receiving) plan(ctx context.Context) error {
 	p := &planning{r: r, ctx: ctx, dirs: map[[32]byte]total{}, shards: map[[32]byte]shardTotal{}, larges: map[cid.CID]bool{}}
+	r.disown() // of an earlier plan
 	r.leaves, r.uses, r.files, r.present = nil, nil, nil, map[cid.CID][]cid.Leaf{}
 	clear(r.byDigest)
 	if err := p.tree(); err != nil {

@@ -220,6 +220,16 @@ func (r *Receiving) Close() error {
 // keep has end leave the folder for a later Receiving.
 func keep() error { return nil }
 
+// disown gives up the final names. The records of placed blobs say which a later Receiving may own again.
+func (r *Receiving) disown() {
+	for i := range r.leaves {
+		if l := &r.leaves[i]; l.owned {
+			r.s.Dir.Disown(l.cid())
+			l.owned = false
+		}
+	}
+}
+
 // end closes the files, calls after about the folder, and then lets another Receiving of the root begin in it.
 // The caller holds life.
 func (r *Receiving) end(why error, after func() error) error {
@@ -232,5 +242,6 @@ func (r *Receiving) end(why error, after func() error) error {
 	r.reading.Lock()
 	r.gone = true
 	r.reading.Unlock()
+	r.disown()
 	return errors.Join(r.closeFolder(), after())
 }

@@ -194,9 +194,12 @@ func (t *Set) Expire() error {
 func (s *Store) drop(path string) error {
 	var blobs []cid.CID
 	_, err := readPlaced(path, func(blob cid.CID) error {
-		blobs = append(blobs, blob)
+		if s.Dir.Own(blob) { // else the record is old, and another import makes the blob now
+			blobs = append(blobs, blob)
+		}
 		return nil
 	})
+	defer func() { s.Dir.Disown(blobs...) }()
 	if err == nil {
 		err = s.Dir.Unplace(blobs, s.Blocks.Indexed)
 	}

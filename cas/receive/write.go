@@ -106,9 +106,10 @@ func (r *Receiving) writeLeaf(i int32, data []byte) (placed bool, err error) {
 		}
 	}
 	if l.own {
-		return r.writeSmall(l.cid(), data)
+		placed, err = r.writeSmall(l.cid(), data)
+		l.owned = l.owned || placed
 	}
-	return false, nil
+	return placed, err
 }
 
 // writeSmall makes the blob of a small file under its final name, or beside it if the name exists.
@@ -125,7 +126,9 @@ func (r *Receiving) writeSmall(blob cid.CID, data []byte) (placed bool, err erro
 	case err == nil:
 		return placed, nil
 	case placed:
-		return false, errors.Join(err, r.s.Dir.Unplace([]cid.CID{blob}, r.s.Blocks.Indexed))
+		err = errors.Join(err, r.s.Dir.Unplace([]cid.CID{blob}, r.s.Blocks.Indexed))
+		r.s.Dir.Disown(blob)
+		return false, err
 	}
 	return false, errors.Join(err, os.Remove(path))
 }
