@@ -53,7 +53,7 @@ func (l *Limits) files(version int) (out []limitFile) {
 	return out
 }
 
-// initThreads is how many threads the launcher may have: they count as processes.
+// initThreads is how many threads the launcher has at most, with those that it starts ahead: they count as processes.
 const initThreads = 16
 
 // group puts the sandbox into control groups that hold its limits, where this process may make them, and returns which it holds.

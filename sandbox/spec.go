@@ -91,6 +91,7 @@ type Limits struct {
 	Memory    int64   `json:"memory,omitempty"`    // bytes
 	Processes int     `json:"processes,omitempty"` // processes and threads
 	CPUs      float64 `json:"cpus,omitempty"`      // processors' worth of time
+	Threads   bool    `json:"threads,omitempty"`   // set by Start: a control group limits processes, so the launcher starts its threads ahead
 }
 
 // A Clock shifts the clocks that count from the start of the machine. The wall clock has no name space.

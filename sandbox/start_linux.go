@@ -210,13 +210,13 @@ func (p *Process) failed(e *SetupError) error {
 	return e
 }
 
-// without removes the limits that are held.
+// without removes the limits that are held. The launcher must know that there is one of processes: its own threads count.
 func (l *Limits) without(h Held) {
 	if h.Memory != "" {
 		l.Memory = 0
 	}
 	if h.Processes != "" {
-		l.Processes = 0
+		l.Processes, l.Threads = 0, true
 	}
 	if h.CPUs != "" {
 		l.CPUs = 0

@@ -5,7 +5,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -55,10 +57,12 @@ func (b *box) limit() error {
 		}
 		b.started.Held.Memory = "rlimit of each process"
 	}
+	if l.Processes > 0 || l.Threads {
+		startThreads()
+	}
 	if l.Processes > 0 && os.Geteuid() != 0 { // user 0 of the host is exempt
-		// The kernel counts the processes and threads of a user in each user name space, and this process with them. The
-		// Go runtime may start a few more threads.
-		if err := set(unix.RLIMIT_NPROC, uint64(l.Processes+selfThreads()+8)); err != nil {
+		// The kernel counts the processes and threads of a user in each user name space, and this process with them.
+		if err := set(unix.RLIMIT_NPROC, uint64(l.Processes+selfThreads())); err != nil {
 			return err
 		}
 		b.started.Held.Processes = "rlimit"
@@ -80,6 +84,28 @@ func (b *box) limit() error {
 		b.started.Held.CPUs = "affinity (the program can change it)"
 	}
 	return nil
+}
+
+// startThreads starts as many threads as this process will ever need: a program at its limit of processes leaves room for no more, and the Go
+// runtime ends a process that gets none. Three threads wait in the kernel: for the program, for signals and for the caller.
+func startThreads() {
+	// A collection of garbage would start more, one for each processor. There is hardly any garbage.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(64 << 20)
+	const ahead = 7
+	var ready, done sync.WaitGroup
+	ready.Add(ahead)
+	done.Add(1)
+	for range ahead {
+		go func() {
+			runtime.LockOSThread() // so that each has a thread of its own, which the runtime keeps for others
+			ready.Done()
+			done.Wait()
+			runtime.UnlockOSThread()
+		}()
+	}
+	ready.Wait()
+	done.Done()
 }
 
 // run starts the program and serves it until it ends. It returns the exit code of this process.
