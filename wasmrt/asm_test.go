@@ -14,6 +14,7 @@ type asm struct {
 	code    []byte
 	imports []hostFunc
 	results []string
+	throws  bool // the module has a tag for exceptions
 }
 
 // imported are the calls that programs of asm may use, by name, with their parameters and results.
@@ -132,6 +133,9 @@ func (a *asm) module(data string) []byte {
 	section(2, append(binary.AppendUvarint(nil, uint64(n)), imports.code...))
 	section(3, (&asm{}).unsigned(1).unsigned(start).code)
 	section(5, (&asm{}).op(1, 1, 1, 16).code)
+	if a.throws {
+		section(13, (&asm{}).op(1, 0).unsigned(start).code)
+	}
 	section(7, (&asm{}).op(3).text("_start").op(0).unsigned(n).text("__nuka_posix").op(0).unsigned(n).text("memory").op(2, 0).code)
 	section(10, append((&asm{}).op(1).unsigned(len(body.code)).code, body.code...))
 	section(11, (&asm{}).op(1, 0).i32(0).op(0x0b).text(data).code)

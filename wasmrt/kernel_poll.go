@@ -90,7 +90,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 			continue
 		}
 		if end, ok := q.f.file.(*pipeEnd); ok {
-			w.pipe = end.p
+			w.pipe, w.what = end.p, "polls a pipe"
 		}
 	}
 	return p.wait(w)
@@ -175,7 +175,7 @@ func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Dur
 		w.until = time.Now().Add(first)
 	}
 	if len(ends) > 0 {
-		w.pipe = ends[0].p
+		w.pipe, w.what = ends[0].p, "polls a pipe"
 	}
 	w.watch(p, files)
 	w.ready = func() bool {
