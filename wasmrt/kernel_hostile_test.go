@@ -141,3 +141,30 @@ func TestProcessHammer(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestReadFromOutside checks that processes go on while another one of their image waits for a file of the host.
+func TestReadFromOutside(t *testing.T) {
+	_, h := newKernelHost(t, wasmrt.Limits{Running: 1})
+	h = &wasmrt.Host{Runtime: h.Runtime, FS: h.FS, Path: h.Path, Limits: h.Limits, Real: true}
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inR.Close()
+	outR, outW := io.Pipe()
+	go func() {
+		line := make([]byte, 100)
+		n, _ := outR.Read(line)
+		fmt.Fprint(inW, "after ", string(line[:n]))
+		inW.Close()
+		_, _ = io.Copy(io.Discard, outR)
+	}()
+	var out strings.Builder
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exit, err := h.Exec(ctx, &wasmrt.Command{Args: []string{"posix", "stdin"}, Dir: "/nuka/build", Stdin: inR, Stdout: io.MultiWriter(outW, &out)})
+	outW.Close()
+	if want := "the child goes on\ngot after the child goes on\n\n"; out.String() != want || exit != 0 || err != nil {
+		t.Errorf("got %q, %d, %v, want %q", out.String(), exit, err, want)
+	}
+}

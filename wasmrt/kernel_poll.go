@@ -194,6 +194,26 @@ func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Dur
 	return w
 }
 
+// waitReadable is what a read of a terminal or pipe of the host waits for in a kernel, where other processes of the image may run meanwhile. It returns
+// nil if the read may begin.
+func (p *proc) waitReadable(f *fd) *waiting {
+	if p.k == nil {
+		return nil
+	}
+	host := p.waitsFor(f)
+	if host == nil {
+		return nil
+	}
+	files := []*os.File{host}
+	if p.hostReady(files)[host] {
+		return nil
+	}
+	w := &waiting{what: "reads from outside", limit: -1}
+	w.watch(p, files)
+	w.ready = func() bool { return w.hostReady[host] }
+	return w
+}
+
 // sleeps is what a process waits for that lets others run.
 const sleeps = "sleeps"
 

@@ -195,6 +195,19 @@ func init() {
 		mode, at, _ := stat(args[0])
 		say(1, args[0]+" "+itoa(int64(mode))+" "+itoa(int64(at))+" "+itoa(int64(b[0]))+" "+os.Getenv("X"))
 	}
+	// A process reads from outside while its child, who shares its memory, goes on.
+	acts["stdin"] = func([]string) {
+		r, w := pipe()
+		if nk_fork() == 0 {
+			fd_close(w)
+			readAll(r)
+			say(1, "the child goes on")
+			nk_exit(0)
+		}
+		fd_close(w)
+		say(1, "got "+readAll(0))
+		wait(-1)
+	}
 	acts["nukaexec"] = func([]string) {
 		check("exec", exec("/bin/guest", "guest", "exec", "posix", "pipeline", "posix", "echo", "a", "|", "posix", "cat"))
 	}
