@@ -95,7 +95,7 @@ func (l *loadedProgram) runnable() error {
 	if l.mod.scan.exports["_start"] {
 		var c *compiled
 		if c, err = l.mod.variant(context.Background(), false); err == nil {
-			err = checkImports(c.rt, c.code)
+			err = c.checkImports()
 		}
 	}
 	if err != nil {

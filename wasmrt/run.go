@@ -211,7 +211,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	// wazero passes this context to every call. Values that calls look up in it are added last.
 	ctx = experimental.WithMemoryAllocator(ctx, budget)
 	ctx = context.WithValue(ctx, procKey{}, p)
-	if err := checkImports(c.rt, c.code); err != nil {
+	if err := c.checkImports(); err != nil {
 		return 0, fmt.Errorf("program %q: %w", p.name, err)
 	}
 	mod, err := c.rt.InstantiateModule(ctx, c.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())

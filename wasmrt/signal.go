@@ -58,6 +58,14 @@ func (p *proc) end(sig int) {
 	p.k.wake()
 }
 
+// enterImage makes an image the one that the process is in, and that a signal tells when it ends the process. The caller holds k.mu.
+func (p *proc) enterImage(img *image) {
+	p.img = img
+	if p.killed != 0 { // meanwhile
+		img.news.Store(true)
+	}
+}
+
 // killCall sends a signal to a process of the same kernel. There are no process groups.
 //
 //	kill(pid, signal) errno
