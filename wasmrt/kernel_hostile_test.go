@@ -77,9 +77,12 @@ func TestOutputOfProcesses(t *testing.T) {
 
 // TestCancelProcesses ends a command whose processes run and wait, and checks that nothing is left of them.
 func TestCancelProcesses(t *testing.T) {
-	_, h := newKernelHost(t, wasmrt.Limits{Running: 2, TotalMemory: 4 << 30})
-	for _, real := range []bool{false, true} {
-		h := &wasmrt.Host{Runtime: h.Runtime, FS: h.FS, Path: h.Path, Limits: h.Limits, Real: real}
+	_, h := newKernelHost(t, wasmrt.Limits{})
+	for _, c := range []struct {
+		running int
+		real    bool
+	}{{2, false}, {2, true}, {0, false}, {0, true}} {
+		h := &wasmrt.Host{Runtime: h.Runtime, FS: h.FS, Path: h.Path, Limits: wasmrt.Limits{Running: c.running, TotalMemory: 4 << 30}, Real: c.real}
 		before := goleak.IgnoreCurrent()
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())

@@ -275,3 +275,17 @@ func (p *proc) trap(err error, budget *memoryBudget) error {
 	}
 	return t
 }
+
+// trapSignal returns the signal that a trap is for the parent of the process.
+func trapSignal(err error) int {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	switch {
+	case strings.Contains(text, "integer divide by zero"), strings.Contains(text, "integer overflow"), strings.Contains(text, "invalid conversion to integer"):
+		return sigfpe
+	case strings.Contains(text, "out of bounds memory access"), strings.Contains(text, "stack overflow"):
+		return sigsegv
+	case strings.Contains(text, "indirect call"), strings.Contains(text, "invalid table access"):
+		return sigill
+	}
+	return sigabrt
+}
