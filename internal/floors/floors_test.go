@@ -238,7 +238,7 @@ var doors = map[string]door{
 	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm/wire"}},
 	"github.com/ulikunitz/xz":            {code: []string{"source/archive"}},
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
-	"github.com/BurntSushi/toml":         {code: []string{"source", "ecosystem/cargo"}},
+	"github.com/BurntSushi/toml":         {code: []string{"source", "ecosystem/cargo", "ecosystem/pip"}},
 	"github.com/ProtonMail/go-crypto":    {code: []string{"source/apt", "source/apt/apttest"}},
 	"golang.org/x/mod":                   {code: []string{"source", "ecosystem/npm", "ecosystem/cargo", "ecosystem/gomod"}},
 	"golang.org/x/text":                  {code: []string{"source/archive"}},
