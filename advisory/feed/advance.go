@@ -2,7 +2,9 @@ package feed
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -242,4 +244,20 @@ func (f *Feed) adopt(n *Next, now time.Time) {
 		f.Updated = now.UTC().Truncate(time.Second)
 	}
 	f.Title, f.Number, f.Root, f.Issued, f.Expires, f.Checked = n.Title, n.Number, n.Root, n.Issued, n.Expires, now.UTC().Truncate(time.Second)
+}
+
+// ReadHeads returns the heads of a folder; none if it has no file of heads. A head that is wrong is an error.
+func ReadHeads(files fs.FS) ([]*protocol.FeedHead, error) {
+	text, err := readFile(files, HeadsFile, MaxHeads)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	heads, err := readHeads(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", HeadsFile, err)
+	}
+	return heads, nil
 }
