@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -184,15 +185,25 @@ func (a *app) snoozeCommand() *cobra.Command {
 		Long: "Snooze keeps audit from counting the findings of a record for TIME, such as 2wk or 3day, rounded up to whole days.", Example: "  nuka advisories snooze CVE-2023-45853 2wk",
 	}
 	c.RunE = func(c *cobra.Command, words []string) error {
-		v, err := nuon.Parse([]byte(words[1]))
-		d, ok := v.(nuon.Duration)
-		if err != nil || !ok || d <= 0 || time.Duration(d) > 366*24*time.Hour {
+		d, ok := snoozeTime(words[1])
+		if !ok {
 			return usage("advisories snooze: %.40q is no time up to a year, as 2wk or 3day", words[1])
 		}
-		end := time.Now().UTC().Add(time.Duration(d) + 24*time.Hour - 1)
+		end := time.Now().UTC().Add(d + 24*time.Hour - 1)
 		return a.ignore(c.Context(), words[0], &ignoreOptions{until: end.Format(time.DateOnly), why: "put off"}, true)
 	}
 	return c
+}
+
+// snoozeTime reads how long a finding is put off: weeks, or what Nushell writes as a duration.
+func snoozeTime(word string) (time.Duration, bool) {
+	const year = 366 * 24 * time.Hour
+	if n, err := strconv.Atoi(strings.TrimSuffix(word, "wk")); err == nil && strings.HasSuffix(word, "wk") && n > 0 && n < 53 {
+		return time.Duration(n) * 7 * 24 * time.Hour, true
+	}
+	v, err := nuon.Parse([]byte(word))
+	d, ok := v.(nuon.Duration)
+	return time.Duration(d), err == nil && ok && d > 0 && time.Duration(d) <= year
 }
 
 // ignore adds an ignore. It names the aliases that the record itself has, so that it covers the same vulnerability under another name and nothing else.

@@ -79,9 +79,6 @@ func (a *app) printAudit(r *audited, o *auditOptions) {
 	for _, why := range r.missing {
 		a.say("the list of parts is not whole: %s", why)
 	}
-	for _, id := range r.report.Withdrawn {
-		a.say("%s was withdrawn and does not count", id)
-	}
 	for name, list := range r.broken {
 		if len(list) > 0 {
 			a.say("feed %s: %s could not be read, or not wholly: %s: %s", name, counted(len(list), "record"), list[0].ID, list[0].Why)
@@ -192,6 +189,9 @@ func (a *app) printRest(r *audited) {
 		for j := range c.Uses[:min(len(c.Uses), shownPaths)] {
 			fmt.Fprintln(a.out, "           "+printable(useText(&c.Uses[j], c.Part)))
 		}
+	}
+	for _, id := range r.report.Withdrawn {
+		line("withdrawn", id+" does not count any more")
 	}
 	for _, d := range r.report.Doubts {
 		line("unknown", fmt.Sprintf("%s  %s: not evaluated: %s (feed %s)", d.Part, d.ID, d.Why, d.Feed))
