@@ -130,11 +130,12 @@ func (b *Builder) Write(dir string, m *Manifest, old *Tree) error {
 		return err
 	}
 	files[ManifestFile] = manifest
-	return writeFiles(dir, files)
+	return writeFiles(dir, files, false)
 }
 
-// writeFiles writes files below a folder, durably, for others to read.
-func writeFiles(dir string, files map[string][]byte) error {
+// writeFiles writes files below a folder, for others to read. Files that are not durable are compared with their hashes when they are read, as all are: a power cut makes
+// them damaged, and not empty.
+func writeFiles(dir string, files map[string][]byte, durable bool) error {
 	folders := map[string]bool{dir: true}
 	var jobs errgroup.Group
 	jobs.SetLimit(16)
@@ -152,7 +153,7 @@ func writeFiles(dir string, files map[string][]byte) error {
 				return err
 			}
 			_, err = f.Write(text)
-			if err == nil {
+			if err == nil && durable {
 				err = f.Sync()
 			}
 			return errors.Join(err, f.Close())
@@ -162,6 +163,9 @@ func writeFiles(dir string, files map[string][]byte) error {
 		return err
 	}
 	for parent := range folders {
+		if !durable {
+			break
+		}
 		if err := atomicfile.SyncDir(parent); err != nil {
 			return err
 		}

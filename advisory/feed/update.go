@@ -138,7 +138,7 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		return errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.RemoveAll(temp), os.RemoveAll(at))
 	})
 	if err == nil {
-		err = l.step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files)) })
+		err = l.step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files, true)) })
 	}
 	if err == nil {
 		var id cid.CID
