@@ -129,7 +129,7 @@ func (f *Feed) Advance(heads []*protocol.FeedHead, now time.Time) (*Next, error)
 	}
 	hint := "the origin gave no head of a key that you trust"
 	if foreign > 0 {
-		hint = fmt.Sprintf("%d heads are of other keys; if the publisher has a new key, subscribe again with --key", foreign)
+		hint = fmt.Sprintf("heads of other keys: %d; if the publisher has a new key, subscribe again with --key", foreign)
 	}
 	return nil, protocol.Errorf(protocol.Denied, "feed %s: %d of its %d keys signed one state, and %d are needed", f.Name, f.most(counted), len(f.Keys), f.Need).WithHint("%s", hint)
 }

@@ -240,7 +240,7 @@ func TestAdvanceRefuses(t *testing.T) {
 		{"from the future", func(p *publisher) {
 			p.publish(6, "9.9.9", func(h *protocol.FeedHead) { h.Issued, h.Expires = now.Add(25*time.Hour), now.Add(2*day) }, 0)
 		}, protocol.Unavailable, false, "in the future"},
-		{"wrong key", func(p *publisher) { p.publish(6, "9.9.9", nil, 1) }, protocol.Denied, false, "of other keys"},
+		{"wrong key", func(p *publisher) { p.publish(6, "9.9.9", nil, 1) }, protocol.Denied, false, "heads of other keys"},
 		{"another feed of the key", func(p *publisher) { p.publish(6, "9.9.9", func(h *protocol.FeedHead) { h.Name = "other" }, 0) }, protocol.Denied, false, `the feed "other"`},
 		{"no heads", func(p *publisher) { p.write(HeadsFile, "") }, protocol.Denied, false, "no head"},
 		{"garbage", func(p *publisher) { p.write(HeadsFile, "{feed: 1}\n") }, protocol.Damaged, false, HeadsFile},

@@ -107,7 +107,14 @@ func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOption
 	if err := a.confirm(c, upgradeMeans(len(t.changes()), plan)); err != nil {
 		return err
 	}
-	return t.finish(ctx)
+	if !a.json {
+		return t.finish(ctx)
+	}
+	changes := changedOf(t.changes())
+	if err := t.commit(ctx); err != nil {
+		return err
+	}
+	return a.terminal.json(securityResult{changeResult{Profile: o.name, Generation: t.next.Number, Changes: changes}, keysOf(going), keysOf(staying)})
 }
 
 // staysElsewhere reports whether a finding has uses in packages that the upgrade does not change.
