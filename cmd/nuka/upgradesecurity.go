@@ -17,6 +17,41 @@ type securityResult struct {
 	Stays []string `json:"stays"` // findings of the named packages that stay
 }
 
+// A securityPlan says which packages an upgrade changes, and which findings go and stay.
+type securityPlan struct {
+	chosen, pinned []string
+	going, staying []advisory.Finding
+}
+
+// planSecurity chooses the packages of a profile whose upgrade clears a finding: the named ones, or all.
+func planSecurity(r *audited, names []string, profile string) *securityPlan {
+	p := &securityPlan{}
+	goes := map[string]bool{}
+	for _, f := range r.fixes {
+		in := f.root.installed
+		switch {
+		case in.profile != profile || len(names) > 0 && !slices.Contains(names, in.name):
+		case in.pinned:
+			p.pinned = append(p.pinned, in.name)
+		default:
+			p.chosen = append(p.chosen, in.name)
+			for key := range f.goes {
+				goes[key] = true
+			}
+		}
+	}
+	slices.Sort(p.chosen)
+	slices.Sort(p.pinned)
+	for _, f := range r.report.Findings {
+		if goes[f.Key()] && !staysElsewhere(r, &f, p.chosen, profile) {
+			p.going = append(p.going, f)
+		} else {
+			p.staying = append(p.staying, f)
+		}
+	}
+	return p
+}
+
 // upgradeSecurity upgrades the packages whose upgrade clears a finding, and no others.
 func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOptions) error {
 	ctx := c.Context()
@@ -27,39 +62,15 @@ func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOption
 	for i := range r.feeds {
 		a.say("%s", feedAge(&r.feeds[i], r.now))
 	}
-	var chosen, pinned []string
-	goes := map[string]bool{}
-	for _, f := range r.fixes {
-		in := f.root.installed
-		switch {
-		case in.profile != o.name || len(names) > 0 && !slices.Contains(names, in.name):
-		case in.pinned:
-			pinned = append(pinned, in.name)
-		default:
-			chosen = append(chosen, in.name)
-			for key := range f.goes {
-				goes[key] = true
-			}
-		}
+	p := planSecurity(r, names, o.name)
+	if len(p.pinned) > 0 {
+		a.say("pinned, and an upgrade would clear findings: %s", strings.Join(p.pinned, ", "))
 	}
-	slices.Sort(chosen)
-	slices.Sort(pinned)
-	if len(pinned) > 0 {
-		a.say("pinned, and an upgrade would clear findings: %s", strings.Join(pinned, ", "))
-	}
-	var going, staying []advisory.Finding
-	for _, f := range r.report.Findings {
-		if goes[f.Key()] && !staysElsewhere(r, &f, chosen, o.name) {
-			going = append(going, f)
-		} else {
-			staying = append(staying, f)
-		}
-	}
-	if len(chosen) == 0 {
+	if len(p.chosen) == 0 {
 		if a.json {
-			return a.terminal.json(securityResult{changeResult{Profile: o.name, Changes: []changed{}}, []string{}, keysOf(staying)})
+			return a.terminal.json(securityResult{changeResult{Profile: o.name, Changes: []changed{}}, []string{}, keysOf(p.staying)})
 		}
-		a.printStays(staying)
+		a.printStays(p.staying)
 		a.say("no upgrade clears a finding: %s", r.summary())
 		return nil
 	}
@@ -73,33 +84,23 @@ func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOption
 			return err
 		}
 	}
-	if _, err := t.evaluate(ctx, chosen); err != nil {
+	if _, err := t.evaluate(ctx, p.chosen); err != nil {
 		return err
 	}
 	if !a.json {
-		for i := range going {
-			fmt.Fprintln(a.out, printable(fmt.Sprintf("goes   %s  %s", going[i].Part, going[i].ID)))
-		}
-		a.printStays(staying)
-		for _, name := range chosen {
-			if f := r.fixes[o.name+"/"+name]; len(f.brings) > 0 {
-				a.say("%s: the new state has findings that the old one has not: %s", name, shortList(f.brings, 6))
-			}
-		}
+		a.printSecurity(r, p, o.name)
 	}
-	if o.dryRun {
-		if a.json {
-			plan, err := t.plan(ctx)
-			if err != nil {
-				return err
-			}
-			return a.terminal.json(securityResult{changeResult{Profile: o.name, Changes: changedOf(t.changes()), Plan: plan}, keysOf(going), keysOf(staying)})
-		}
+	if o.dryRun && !a.json {
 		return t.finish(ctx)
 	}
 	plan, err := t.plan(ctx)
 	if err != nil {
 		return err
+	}
+	result := securityResult{changeResult{Profile: o.name, Changes: changedOf(t.changes())}, keysOf(p.going), keysOf(p.staying)}
+	if o.dryRun {
+		result.Plan = plan
+		return a.terminal.json(result)
 	}
 	if !a.yes && !a.json {
 		a.printChanges(t.changes(), plan)
@@ -110,11 +111,24 @@ func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOption
 	if !a.json {
 		return t.finish(ctx)
 	}
-	changes := changedOf(t.changes())
 	if err := t.commit(ctx); err != nil {
 		return err
 	}
-	return a.terminal.json(securityResult{changeResult{Profile: o.name, Generation: t.next.Number, Changes: changes}, keysOf(going), keysOf(staying)})
+	result.Generation = t.next.Number
+	return a.terminal.json(result)
+}
+
+// printSecurity prints which findings go and stay, and which come.
+func (a *app) printSecurity(r *audited, p *securityPlan, profile string) {
+	for i := range p.going {
+		fmt.Fprintln(a.out, printable(fmt.Sprintf("goes   %s  %s", p.going[i].Part, p.going[i].ID)))
+	}
+	a.printStays(p.staying)
+	for _, name := range p.chosen {
+		if f := r.fixes[profile+"/"+name]; len(f.brings) > 0 {
+			a.say("%s: the new state has findings that the old one has not: %s", name, shortList(f.brings, 6))
+		}
+	}
 }
 
 // staysElsewhere reports whether a finding has uses in packages that the upgrade does not change.
