@@ -47,8 +47,10 @@ require (
 	github.com/CycloneDX/cyclonedx-go v0.12.0
 	github.com/ProtonMail/go-crypto v1.5.2
 	github.com/github/go-spdx/v2 v2.8.0
+	github.com/google/osv-scalibr v0.5.3
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/package-url/packageurl-go v0.1.7
+	github.com/pandatix/go-cvss v0.6.4
 	github.com/spdx/tools-golang v0.5.7
 	go.uber.org/goleak v1.3.0
 )

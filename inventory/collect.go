@@ -10,6 +10,7 @@ import (
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/nuon"
 )
 
 // ErrAbsent is wrapped by errors of a Store that does not have what was asked for.
@@ -36,8 +37,8 @@ const maxParts = 500_000
 
 // Collect returns the inventory of a package.
 func Collect(ctx context.Context, store Store, root pir.PID, o *Options) (*Inventory, error) {
-	w := &walk{ctx: ctx, store: store, own: o != nil && o.Own, seen: map[visit]bool{}, missing: map[string]bool{}}
-	if err := w.visit(root, Package, root); err != nil {
+	w := &walk{ctx: ctx, store: store, own: o != nil && o.Own, seen: map[visit]bool{}, missing: map[string]bool{}, debs: map[pir.PID][2]string{}}
+	if err := w.visit(root, place{where: Package}, root); err != nil {
 		return nil, err
 	}
 	out := &Inventory{Root: w.root, Parts: w.all.parts(), Missing: slices.Sorted(maps.Keys(w.missing))}
@@ -45,8 +46,14 @@ func Collect(ctx context.Context, store Store, root pir.PID, o *Options) (*Inven
 }
 
 type visit struct {
-	id    pir.PID
+	id pir.PID
+	place
+}
+
+// A place is where something is in the root.
+type place struct {
 	where Where
+	tool  bool // only tools of builds lead there
 }
 
 type walk struct {
@@ -57,10 +64,11 @@ type walk struct {
 	root    Part
 	seen    map[visit]bool
 	missing map[string]bool
+	debs    map[pir.PID][2]string // source packages of Debian packages
 }
 
-// visit adds what id is, and what it is made from. where is its place in the root, and of the package of nuka that needs it.
-func (w *walk) visit(id pir.PID, where Where, of pir.PID) error {
+// visit adds what id is, and what it is made from. at is its place in the root, and of the package of nuka that needs it.
+func (w *walk) visit(id pir.PID, at place, of pir.PID) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
@@ -81,23 +89,30 @@ func (w *walk) visit(id pir.PID, where Where, of pir.PID) error {
 		return fmt.Errorf("inventory: %s: %w", id, err)
 	}
 	if p.Kind == pir.Fetch {
-		part := fromFetch(p, origins, where)
+		part := fromFetch(p, origins, at.where)
 		if first {
-			w.root, w.seen[visit{id, where}] = part, true
+			w.root, w.seen[visit{id, at}] = part, true
 			return nil
 		}
-		part.Of = []pir.PID{of}
+		if err := w.debian(id, &part); err != nil {
+			return err
+		}
+		part.Tool, part.Of = at.tool, []pir.PID{of}
 		w.all.add(part)
 		return nil
 	}
-	if w.seen[visit{id, where}] {
+	if w.seen[visit{id, at}] || w.seen[visit{id, place{where: at.where}}] { // what was found contained needs no second look as a tool
 		return nil
 	}
-	w.seen[visit{id, where}] = true
+	w.seen[visit{id, at}] = true
 	if p.Kind == pir.Data {
 		return nil
 	}
-	part := fromPIR(id, p, where)
+	if role, _ := p.Policy["role"].(string); role == RoleTool && !first {
+		at.tool = true
+	}
+	part := fromPIR(id, p, at.where)
+	part.Tool = at.tool
 	switch {
 	case first:
 		w.root = part
@@ -108,26 +123,31 @@ func (w *walk) visit(id pir.PID, where Where, of pir.PID) error {
 	if len(w.all.at) > maxParts {
 		return fmt.Errorf("inventory: %s has more than %d parts", w.root.Name, maxParts)
 	}
-	if err := w.languages(id, p, first); err != nil || w.own {
+	for _, vendored := range vendored(p) {
+		vendored.Tool, vendored.Of = at.tool, []pir.PID{id}
+		w.all.add(vendored)
+	}
+	if err := w.languages(id, p, at, first); err != nil || w.own {
 		return err
 	}
-	return w.inputs(id, p, where)
+	return w.inputs(id, p, at)
 }
 
-func (w *walk) inputs(id pir.PID, p *pir.PIR, where Where) error {
-	below := func(place Where) Where {
-		if where == Package {
-			return place
+func (w *walk) inputs(id pir.PID, p *pir.PIR, at place) error {
+	below := func(where Where) place {
+		if at.where == Package {
+			return place{where, at.tool}
 		}
-		return where
+		return at
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Packages)) {
-		if err := w.visit(p.Packages[name], where, id); err != nil {
+		if err := w.visit(p.Packages[name], at, id); err != nil {
 			return err
 		}
 	}
 	if !p.Runtime.IsZero() {
-		if err := w.visit(p.Runtime, Runtime, id); err != nil {
+		// A program that does not run in the environment of its build was made by tools there.
+		if err := w.visit(p.Runtime, place{Runtime, at.tool || !runsIn(p)}, id); err != nil {
 			return err
 		}
 	}
@@ -143,14 +163,27 @@ func (w *walk) inputs(id pir.PID, p *pir.PIR, where Where) error {
 	return nil
 }
 
+// runsIn reports whether the programs of a package run in the environment in which they are built.
+func runsIn(p *pir.PIR) bool {
+	runs, ok := p.RunsIn()
+	return ok && runs == p.Runtime
+}
+
 // fromPIR returns the part that a package of nuka is.
 func fromPIR(id pir.PID, p *pir.PIR, where Where) Part {
 	license, _ := p.Policy["license"].(string)
-	return Part{Where: where, Type: "generic", Name: p.Name, Version: p.Version, PURL: purl("generic", p.Name, p.Version, nil), License: license, PID: id}
+	part := Part{Where: where, Type: "generic", Name: p.Name, Version: p.Version, PURL: purl("generic", p.Name, p.Version, nil), License: license, PID: id}
+	list, _ := p.Policy["cves"].(nuon.List)
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			part.Fixes = append(part.Fixes, s)
+		}
+	}
+	return part
 }
 
 // languages adds the language packages of a package: of its recording, and of its content if it has one or is the root.
-func (w *walk) languages(id pir.PID, p *pir.PIR, root bool) error {
+func (w *walk) languages(id pir.PID, p *pir.PIR, at place, root bool) error {
 	var recorded list
 	if !p.Recording.IsZero() {
 		text, err := w.store.Recording(w.ctx, p.Recording)
@@ -179,7 +212,7 @@ func (w *walk) languages(id pir.PID, p *pir.PIR, root bool) error {
 		return err
 	}
 	for _, part := range found.match(&recorded) {
-		part.Of = []pir.PID{id}
+		part.Tool, part.Of = at.tool || part.Where == Runtime && !runsIn(p), []pir.PID{id}
 		w.all.add(part)
 	}
 	for _, why := range found.skipped() {

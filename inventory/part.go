@@ -46,6 +46,13 @@ type Part struct {
 	// PID is that of a package of nuka; zero for others.
 	PID   pir.PID `json:"pid,omitzero"`
 	Files []File  `json:"files,omitempty"` // the main one first
+	// Upstream is, of a binary Debian package, its source package: the name and version by which Debian speaks of vulnerabilities. "" is unknown.
+	Upstream        string `json:"upstream,omitempty"`
+	UpstreamVersion string `json:"upstreamVersion,omitempty"`
+	// Tool says that only tools of a build lead to it: packages whose role is tool, and the environment of a build in which its programs do not run.
+	Tool bool `json:"tool,omitempty"`
+	// Fixes are, of a package of nuka, the vulnerabilities that a patch of its build fixes, as its packager says.
+	Fixes []string `json:"fixes,omitempty"`
 	// Of are the packages of nuka that it belongs to, sorted.
 	Of []pir.PID `json:"of,omitempty"`
 }
@@ -124,6 +131,8 @@ func (l *list) add(p Part) {
 		there = &listed{Part: p, of: map[pir.PID]bool{}, files: map[fileKey]*File{}}
 		l.at[p.key()] = there
 	}
+	there.Tool = there.Tool && p.Tool // contained on one way is contained
+	there.Upstream, there.UpstreamVersion = cmp.Or(there.Upstream, p.Upstream), cmp.Or(there.UpstreamVersion, p.UpstreamVersion)
 	there.License, there.Released = cmp.Or(there.License, p.License), cmp.Or(there.Released, p.Released)
 	if p.Seen == Installed || there.Seen == Unknown { // installed for one package is installed
 		there.Seen = p.Seen

@@ -13,7 +13,7 @@ import (
 )
 
 // policyFields are the fields of a derivation that go into the PIR's policy.
-var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description"}
+var policyFields = []string{"license", "memory_safe", "cves", "os", "homepage", "description", "role", "parts"}
 
 var derivationFields = append([]string{
 	"name", "version", "src", "packages", "build", "env", "merge", "layout", "run", "commands", "platform", "runtime", "recording", "pins", "data",
@@ -291,6 +291,9 @@ func running(p *pir.PIR, spec nuon.Record) error {
 }
 
 func facts(p *pir.PIR, spec nuon.Record) error {
+	if err := contained(spec); err != nil {
+		return err
+	}
 	policy := nuon.Record{}
 	for _, field := range policyFields {
 		if v, there := spec[field]; there {
@@ -299,6 +302,37 @@ func facts(p *pir.PIR, spec nuon.Record) error {
 	}
 	if p.Kind.Builds() && len(policy) > 0 {
 		p.Policy = policy
+	}
+	return nil
+}
+
+// contained checks what a package says of the code in it: its role, and the parts that were copied into its sources.
+func contained(spec nuon.Record) error {
+	if v, there := spec["role"]; there && v != "tool" && v != "contained" {
+		return wrong("role", "write tool if nothing of the package gets into what it helps to build, else leave it out", "want tool or contained")
+	}
+	v, there := spec["parts"]
+	if !there {
+		return nil
+	}
+	const help = `write parts: [{ecosystem: Debian, name: zlib, version: "1:1.3.1-1"}], with the names of OSV`
+	list, ok := v.(nuon.List)
+	if !ok {
+		return wrong("parts", help, "is a %s", typeName(v))
+	}
+	for _, one := range list {
+		rec, ok := one.(nuon.Record)
+		if !ok {
+			return wrong("parts", help, "has a %s", typeName(one))
+		}
+		for _, field := range []string{"ecosystem", "name", "version"} {
+			if s, ok := rec[field].(string); !ok || s == "" {
+				return wrong("parts", help, "a part has no text for %s", field)
+			}
+		}
+		if len(rec) != 3 {
+			return wrong("parts", help, "a part has other fields than ecosystem, name and version")
+		}
 	}
 	return nil
 }

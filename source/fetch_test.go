@@ -190,6 +190,9 @@ func TestRedirects(t *testing.T) {
 		if got, _, err := fetchURL(t, f, secure.URL, pir.Hash{}); !errors.Is(err, errRefused) || got != "" {
 			t.Errorf("%s: got %q, %v; want a refusal", name, got, err)
 		}
+		if got, err := f.Get(t.Context(), secure.URL, 100); !errors.Is(err, errRefused) || len(got) > 0 {
+			t.Errorf("%s: get: got %q, %v; want a refusal", name, got, err)
+		}
 	}
 	// A redirect from a public address to a private one.
 	outside := fetcher(Options{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -303,3 +303,9 @@ func (f *Fetcher) download(ctx context.Context, places []place, r *Request) (*fe
 	}
 	return nil, errors.Join(errs...)
 }
+
+// Get returns the body of a file at an address, of at most limit bytes, by the rules of sources: it does not follow a redirect from https to http, to another scheme or
+// into a private network. It is for files whose hash the caller knows, or that are signed.
+func (f *Fetcher) Get(ctx context.Context, address string, limit int64) ([]byte, error) {
+	return f.getLimited(ctx, place{url: address}, limit)
+}

@@ -7,6 +7,7 @@
 #   make bench store   collections, installs and starts of installed programs
 #   make bench exec    starts of foreign programs in the sandbox
 #   make bench ecosystem  installs by package managers alone, recorded and replayed: asks the registries that they are configured for
+#   make bench audit   audits of 400 parts, beside uv audit with a service on loopback, and updates of a feed
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
@@ -29,9 +30,9 @@ case "$suite" in
   real) programs="nix-build:nix-bin" ;;
   store) programs="nix-store:nix-bin" ;;
   exec) programs="bwrap:bubblewrap runc:runc" ;;
-  ecosystem) programs="" ;;
+  ecosystem | audit) programs="" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
-  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|mount" >&2; exit 2 ;;
+  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|audit|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -155,6 +156,16 @@ measure_ecosystem() {
     npm install --prefix "$cache/pnpm" --no-audit --no-fund pnpm@9 >"$cache/pnpm.log" 2>&1 || pnpm=
   fi
   "$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-3}" -only ecosystem -with "${WITH:-}" -python "$python" -pnpm "$pnpm"
+}
+
+# measure_audit installs uv by pip, once, in the cache.
+measure_audit() {
+  local python=$cache/python
+  if [ ! -x "$python/bin/uv" ]; then
+    { python3 -m venv "$python" && "$python/bin/python" -m pip install -q uv; } >"$cache/python.log" 2>&1 ||
+      { python=; echo "bench: uv cannot be installed, see $cache/python.log; it is left out" >&2; }
+  fi
+  "$cache/bin/bench" "${flags[@]}" -rounds "${ROUNDS:-5}" -only audit -python "$python"
 }
 
 clean() { chmod -R u+w "$cache/tmp" && rm -rf "$cache/tmp"; }

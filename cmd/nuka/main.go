@@ -117,6 +117,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that re
 			return a.checkNode()
 		},
 	}
+	root.PersistentPostRun = func(c *cobra.Command, _ []string) { a.noteFindings(c) }
 	group(root)
 	ticket, isSet := os.LookupEnv("NUKA_NODE")
 	a.node, a.nodeEmpty = ticket, isSet && strings.TrimSpace(ticket) == ""
@@ -139,7 +140,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that re
 	add("profile", a.installCommand(), a.removeCommand(), a.upgradeCommand(), a.rollbackCommand(), a.listCommand(), a.historyCommand(),
 		a.diffCommand(), a.pinCommand(true), a.pinCommand(false), a.hookCommand(), a.allowCommand(true), a.allowCommand(false))
 	root.AddCommand(a.enterCommand())
-	add("look", a.showCommand(), a.sbomCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand(), a.rootCommand(), a.gcCommand(), a.whyCommand(), a.sizeCommand())
+	add("look", a.showCommand(), a.sbomCommand(), a.auditCommand(), a.advisoriesCommand(), a.lsCommand(), a.catCommand(), a.logCommand(), a.storeCommand(), a.rootCommand(), a.gcCommand(), a.whyCommand(), a.sizeCommand())
 	add("peers", a.shareCommand(), a.getCommand(), a.trustCommand(), a.explainCommand(), a.peersCommand(), a.swarmCommand(), a.meshCommand(), a.keyCommand())
 	add("node", a.statusCommand(), a.daemonCommand(), a.doctorCommand(), a.completionCommand())
 	return root, nil

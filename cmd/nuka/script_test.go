@@ -142,6 +142,10 @@ func serve(t *testing.T, repositories string) *httptest.Server {
 			git.ServeHTTP(w, r)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/files/") {
+			http.StripPrefix("/files", http.FileServer(http.Dir(repositories))).ServeHTTP(w, r)
+			return
+		}
 		b, ok := files[r.URL.Path]
 		if user, password, _ := r.BasicAuth(); strings.HasPrefix(r.URL.Path, "/private/") && (user != "me" || password != "s3cret") {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -236,7 +240,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly, "damage": damage,
-			"sethead": sethead, "fill": fill,
+			"sethead": sethead, "fill": fill, "feedhead": feedhead,
 		},
 	})
 }

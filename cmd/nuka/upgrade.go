@@ -17,18 +17,27 @@ func (a *app) upgradeCommand() *cobra.Command {
 		Use:   "upgrade [NAME…]",
 		Short: "bring installed packages up to date with their package files",
 		Long: `Upgrade evaluates the installed packages again, as they were asked for, and shows what would change: versions, and the packages to fetch,
-build or receive. It asks before it changes anything. It leaves pinned packages as they are. Nothing upgrades by itself.`,
-		Example: "  nuka upgrade --dry-run\n  nuka upgrade lua\n  nuka upgrade --yes",
+build or receive. It asks before it changes anything. It leaves pinned packages as they are. Nothing upgrades by itself.
+
+With --security it upgrades only packages whose upgrade clears a finding of nuka audit, and shows which findings go and which stay.`,
+		Example: "  nuka upgrade --dry-run\n  nuka upgrade lua\n  nuka upgrade --yes\n  nuka upgrade --security --plan",
 	}
 	var o profileOptions
 	o.build.flags(c)
 	o.nameFlag(c)
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the changes and the plan, and change nothing")
+	security := c.Flags().Bool("security", false, "upgrade only what clears a known vulnerability")
+	c.Flags().BoolVar(&o.dryRun, "plan", false, "the same as --dry-run")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network")
 	a.yesFlag(c)
 	a.jsonFlag(c)
 	c.ValidArgsFunction = a.completeInstalled(&o)
-	c.RunE = func(c *cobra.Command, names []string) error { return a.upgrade(c, names, &o) }
+	c.RunE = func(c *cobra.Command, names []string) error {
+		if *security {
+			return a.upgradeSecurity(c, names, &o)
+		}
+		return a.upgrade(c, names, &o)
+	}
 	return c
 }
 

@@ -14,7 +14,7 @@ import (
 var floor = map[string]int{
 	"packages": 0, "pir": 0, "pir/nuon": 0, "pir/cid": 0,
 	"protocol": 1, "wasmrt": 1, "source/kind": 1, "ecosystem": 1, "sandbox": 1,
-	"profile": 2, "set": 2, "sandbox/inside": 2, "inventory": 2, "cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/lease": 2, "cas/collect": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 2, "source/pyversion": 2, "source/patch": 2, "source/apt": 2, "source/apt/apttest": 2, "advisory": 2, "service": 2, "fhs": 2, "foreign": 2, "foreign/elfdeps": 2, "foreign/permission": 2, "foreign/proxy": 2, "foreign/prepared": 2, "foreign/safety": 2, "foreign/lack": 2, "foreign/bus": 2,
+	"profile": 2, "set": 2, "sandbox/inside": 2, "inventory": 2, "cas": 2, "cas/disk": 2, "cas/index": 2, "cas/block": 2, "cas/lease": 2, "cas/collect": 2, "cas/receive": 2, "nu": 2, "nu/gitignore": 2, "nu/statcache": 2, "source": 2, "source/archive": 2, "source/git": 2, "source/debversion": 1, "source/pyversion": 1, "source/patch": 2, "source/apt": 2, "source/apt/apttest": 2, "advisory": 2, "advisory/version": 2, "advisory/osv": 2, "advisory/feed": 2, "service": 2, "fhs": 2, "foreign": 2, "foreign/elfdeps": 2, "foreign/permission": 2, "foreign/proxy": 2, "foreign/prepared": 2, "foreign/safety": 2, "foreign/lack": 2, "foreign/bus": 2,
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2, "ecosystem/maven": 2,
 	"ecosystem/adapters": 3, "service/supervise": 3, "cas/castest": 3, "fsmount": 3, "fsmount/checkout": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3, "ecosystem/ecotest": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
@@ -25,11 +25,12 @@ var floor = map[string]int{
 // rooms divides a package into rooms, from the bottom up: a room imports only rooms before it in the list.
 // The package itself is the last room. A room that is not open may be imported only by rooms of the same list, and by tests.
 var rooms = map[string][]room{
-	"cas":     {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/lease"}, {name: "cas/receive", open: true}, {name: "cas/collect"}, {name: "cas", open: true}},
-	"foreign": {{name: "foreign/elfdeps", open: true}, {name: "foreign/bus", open: true}, {name: "foreign/permission", open: true}, {name: "foreign/proxy", open: true}, {name: "foreign/prepared", open: true}, {name: "foreign/safety", open: true}, {name: "foreign/lack", open: true}, {name: "foreign", open: true}},
+	"cas":      {{name: "cas/disk"}, {name: "cas/index"}, {name: "cas/block"}, {name: "cas/lease"}, {name: "cas/receive", open: true}, {name: "cas/collect"}, {name: "cas", open: true}},
+	"advisory": {{name: "advisory/version", open: true}, {name: "advisory/osv", open: true}, {name: "advisory/feed", open: true}, {name: "advisory", open: true}},
+	"foreign":  {{name: "foreign/elfdeps", open: true}, {name: "foreign/bus", open: true}, {name: "foreign/permission", open: true}, {name: "foreign/proxy", open: true}, {name: "foreign/prepared", open: true}, {name: "foreign/safety", open: true}, {name: "foreign/lack", open: true}, {name: "foreign", open: true}},
 	"node/swarm": {{name: "node/swarm/routing", open: true}, {name: "node/swarm/wire"}, {name: "node/swarm/peers", open: true},
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
-	"source": {{name: "source/archive", open: true}, {name: "source/git"}, {name: "source/debversion"}, {name: "source/pyversion"}, {name: "source/patch"},
+	"source": {{name: "source/archive", open: true}, {name: "source/git"}, {name: "source/debversion", open: true}, {name: "source/pyversion", open: true}, {name: "source/patch"},
 		{name: "source/apt", open: true}, {name: "source", open: true}},
 	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/worker", open: true},
 		{name: "node/trust"}, {name: "node/sharing"}, {name: "node/metrics"}, {name: "node/swarms"}, {name: "node", open: true}},
@@ -235,18 +236,21 @@ var doors = map[string]door{
 	"github.com/zeebo/blake3": {code: []string{"*"}},
 	"github.com/twmb/murmur3": {code: []string{"pir/cid"}},
 	// Archives, registries and their configuration.
-	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm/wire"}},
+	"github.com/klauspost/compress/zstd": {code: []string{"source/archive", "nu", "node/swarm/wire", "advisory/feed"}},
 	"github.com/ulikunitz/xz":            {code: []string{"source/archive"}},
 	"github.com/mikelolasagasti/xz":      {code: []string{"source/archive"}},
 	"github.com/BurntSushi/toml":         {code: []string{"source", "ecosystem/cargo", "ecosystem/pip"}},
 	"github.com/ProtonMail/go-crypto":    {code: []string{"source/apt", "source/apt/apttest"}},
-	"golang.org/x/mod":                   {code: []string{"source", "ecosystem/npm", "ecosystem/cargo", "ecosystem/gomod"}},
+	"golang.org/x/mod":                   {code: []string{"source", "ecosystem/npm", "ecosystem/cargo", "ecosystem/gomod", "advisory/version"}},
 	"golang.org/x/text":                  {code: []string{"source/archive"}},
 	// Formats of inventories.
 	"github.com/CycloneDX/cyclonedx-go":    {code: []string{"inventory"}},
 	"github.com/spdx/tools-golang":         {code: []string{"inventory"}},
 	"github.com/github/go-spdx/v2":         {code: []string{"inventory"}},
 	"github.com/package-url/packageurl-go": {code: []string{"inventory"}},
+	// Records of vulnerabilities: the orders of versions, and CVSS.
+	"github.com/google/osv-scalibr/semantic": {code: []string{"advisory/version"}},
+	"github.com/pandatix/go-cvss":            {code: []string{"advisory/osv"}},
 	// Clients of a D-Bus bus, which the tests of the filter put before and behind it.
 	"github.com/godbus/dbus/v5": {tests: []string{"foreign/bus"}},
 	// The terminal.

@@ -158,6 +158,15 @@ func (h Home) Sets() string { return filepath.Join(h.Data, "sets") }
 // SetKey returns the file of the key with which the user signs package sets.
 func (h Home) SetKey() string { return filepath.Join(h.Data, "keys", "set") }
 
+// Advisories returns the folder of the feeds of advisories that the user follows, and of what the user decided about findings.
+func (h Home) Advisories() string { return filepath.Join(h.Data, "advisories") }
+
+// FeedKey returns the file of the key with which the user signs feeds of advisories.
+func (h Home) FeedKey() string { return filepath.Join(h.Data, "keys", "feed") }
+
+// Audits returns the folder of what audits found packages to be made of.
+func (h Home) Audits() string { return filepath.Join(h.Cache, "audit") }
+
 // MachineCode returns the folder of compiled WebAssembly. Workers have it read-only.
 func (h Home) MachineCode() string { return filepath.Join(h.Cache, "machine") }
 

@@ -8,6 +8,7 @@ export def main [] {
     name: clang
     version: $version
     license: "Apache-2.0 WITH LLVM-exception"
+    role: tool
     src: (fetch npm "@yowasp/clang" $version --hash b3-azfohzlrnx3r724oonu4r6f2slw4yd4uxbst3xap2bbvyakxyxpq)
     commands: [clang clang++ wasm-ld ar ranlib nm objcopy objdump size strip]
 

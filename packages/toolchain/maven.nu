@@ -4,6 +4,7 @@ export def main [] {
     name: maven
     version: "3.9.11"
     license: Apache-2.0
+    role: tool
     description: "Maven, which builds Java projects."
     src: (fetch maven org.apache.maven:apache-maven 3.9.11 --file apache-maven-3.9.11-bin.tar.gz --unpack archive --strip 1 --hash b3-lcvwvd6igifc5ijq2e4ejed4esvd4dhn5woq3wunriuake4vw2dq)
     build: {|b|

@@ -89,7 +89,35 @@ func (v Version) Compare(w Version) int {
 	}
 	return cmp.Or(
 		cmp.Compare(v.epoch, w.epoch), slices.Compare(v.release, w.release), cmp.Compare(v.phase, w.phase), cmp.Compare(v.pre, w.pre),
-		cmp.Compare(v.post, w.post), cmp.Compare(dev(v.dev), dev(w.dev)), cmp.Compare(v.local, w.local))
+		cmp.Compare(v.post, w.post), cmp.Compare(dev(v.dev), dev(w.dev)), compareLocal(v.local, w.local))
+}
+
+// compareLocal orders local versions: part by part, numbers by value and after text; none is before each.
+func compareLocal(a, b string) int {
+	for a != "" && b != "" {
+		var partA, partB string
+		partA, a, _ = strings.Cut(a, ".")
+		partB, b, _ = strings.Cut(b, ".")
+		isA, isB := isNumber(partA), isNumber(partB)
+		switch {
+		case isA && isB:
+			partA, partB = strings.TrimLeft(partA, "0"), strings.TrimLeft(partB, "0")
+			if n := cmp.Or(cmp.Compare(len(partA), len(partB)), cmp.Compare(partA, partB)); n != 0 {
+				return n
+			}
+		case isA:
+			return 1
+		case isB:
+			return -1
+		case partA != partB:
+			return cmp.Compare(partA, partB)
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+func isNumber(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < '0' || r > '9' })
 }
 
 // Key returns the same text for all spellings of a version, and another text for every other version.

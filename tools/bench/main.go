@@ -61,7 +61,7 @@ func main() {
 	flag.StringVar(&dir, "dir", "", "where to work; empty is a temporary folder")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each candidate runs; short ones run four times as often")
 	flag.BoolVar(&b.verbose, "v", false, "print each sample as it comes")
-	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec,ecosystem")
+	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec,ecosystem,audit")
 	size := flag.String("size", "1GiB", "swarm: how large the large file is, in MiB or GiB")
 	flag.IntVar(&b.files, "files", 10_000, "swarm: how many small files; 0 leaves them out")
 	flag.StringVar(&b.with, "with", "", "only these candidates: nuka,raw,kubo,iroh,nix,rsync,http of swarm; pip,uv,npm,cargo,go,Maven,disk,memory of ecosystem; empty is all")
@@ -72,7 +72,7 @@ func main() {
 	flag.StringVar(&b.raw, "raw", "", "swarm: the test binary of node/swarm")
 	flag.StringVar(&b.committed, "committed", "tools/bench/real.tsv", "real: the committed table")
 	flag.BoolVar(&b.update, "update", false, "real: write the committed table")
-	flag.StringVar(&b.python, "python", "", "ecosystem: a Python environment with pip and uv")
+	flag.StringVar(&b.python, "python", "", "ecosystem, audit: a Python environment with pip and uv")
 	flag.StringVar(&b.pnpm, "pnpm", "", "ecosystem: pnpm's command")
 	flag.StringVar(&profile, "cpuprofile", "", "write a CPU profile of a child (import, compile) to this file")
 	flag.Parse()
@@ -110,7 +110,7 @@ func (b *bench) run(dir, only string) (err error) {
 		name string
 		run  func() error
 	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile}, {"lists", b.lists},
-		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}, {"ecosystem", b.ecosystem}} {
+		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}, {"ecosystem", b.ecosystem}, {"audit", b.audit}} {
 		if !strings.Contains(","+only+",", ","+part.name+",") {
 			continue
 		}
