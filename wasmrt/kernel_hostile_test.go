@@ -27,14 +27,10 @@ func TestDeadlocks(t *testing.T) {
 		{"pollforever", "posix (pid 2) polls a pipe, whose other end posix (pid 2) has open"},
 		{"forever", "posix (pid 2) waits for a signal"},
 	} {
-		start := time.Now()
 		out, exit, err := command(h, "posix", c.args)
 		var dead *wasmrt.DeadlockError
 		if !errors.As(err, &dead) || exit != wasmrt.ExitTrap || strings.Join(dead.Waits, "; ") != c.want {
 			t.Errorf("%s: got %d, %q, %v, want %q", c.args, exit, out, err, c.want)
-		}
-		if d := time.Since(start); d > 20*time.Second {
-			t.Errorf("%s: took %v", c.args, d)
 		}
 	}
 }
