@@ -33,6 +33,7 @@ func Match(uses []Use, feeds []Feed) (*Report, error) {
 	var known []Part
 	for _, p := range parts {
 		slices.SortFunc(by[p], compareUses)
+		by[p] = slices.CompactFunc(by[p], func(a, b Use) bool { return compareUses(a, b) == 0 && a.Tool == b.Tool }) // several Debian packages of one source
 		if why := uncovered(p, by[p], feeds); why != "" {
 			r.Uncovered = append(r.Uncovered, Uncovered{p, why, by[p]})
 			continue

@@ -116,6 +116,15 @@ func TestNothingLooksClean(t *testing.T) {
 	}
 }
 
+// TestUsesOnce has two Debian packages of one source in one package.
+func TestUsesOnce(t *testing.T) {
+	u := use("npm", "p", "1.0.0", Step{Name: "base"})
+	r := match(t, []Use{u, u, use("npm", "p", "1.0.0", Step{Name: "other"})}, records(t, "a", npm("CVE-1", "p", "", "")))
+	if len(r.Findings) != 1 || len(r.Findings[0].Uses) != 2 {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
 // TestReleases has records of several releases of Debian.
 func TestReleases(t *testing.T) {
 	both := records(t, "a",

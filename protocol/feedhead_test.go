@@ -2,11 +2,13 @@ package protocol
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/MordragT/nuka/pir/cid"
+	"github.com/MordragT/nuka/pir/nuon"
 )
 
 func sampleFeedHead(t testing.TB, change func(*FeedHead)) *FeedHead {
@@ -59,19 +61,33 @@ func TestFeedHead(t *testing.T) {
 			t.Errorf("%.60q is accepted, and it is not canonical", other)
 		}
 	}
-	// The signature of a head of a set does not count for a feed, whatever else is equal.
-	set := sampleSetHead(t, func(h *SetHead) { h.Expires = h.Issued.Add(MaxFeedLifetime) })
-	forged := *h
-	forged.Signature = set.Signature
-	if b, err = forged.Encode(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := DecodeFeedHead(b); err == nil {
-		t.Error("a head with the signature of a set's head is accepted")
-	}
 	long := &FeedHead{Name: "mine", Number: 1, Root: h.Root, Issued: now, Expires: now.Add(MaxFeedLifetime + time.Second)}
 	if err := long.Sign(key(1)); err == nil {
 		t.Error("a head that is valid for more than a week is signed")
+	}
+}
+
+// TestFeedHeadDomain checks that a signature for another use of the key is none of a feed's head.
+func TestFeedHeadDomain(t *testing.T) {
+	h := sampleFeedHead(t, nil)
+	rec, err := h.record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, domain := range []string{"", headDomain, attestationDomain, setHeadDomain} {
+		claim, err := nuon.Append([]byte(domain), rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := *h
+		forged.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(key(1), claim))
+		b, err := forged.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeFeedHead(b); err == nil {
+			t.Errorf("a signature with the context %q is accepted", domain)
+		}
 	}
 }
 

@@ -205,6 +205,27 @@ func TestStatementForms(t *testing.T) {
 	}
 }
 
+// TestManifestForms has manifests that name files outside of a tree, or more than a feed needs.
+func TestManifestForms(t *testing.T) {
+	for name, files := range map[string]map[string]File{
+		"a file outside":     {"../x.zst": {1, hashOf(nil)}},
+		"an absolute file":   {"/x.zst": {1, hashOf(nil)}},
+		"another file":       {"npm/00.txt": {1, hashOf(nil)}},
+		"a shard of 10 GiB":  {"npm/00.zst": {10 << 30, hashOf(nil)}},
+		"a negative size":    {"npm/00.zst": {-1, hashOf(nil)}},
+		"a shard of no hash": {"npm/00.zst": {1, ""}},
+	} {
+		m := &Manifest{Name: "mine", Files: files}
+		text, err := m.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decodeManifest(text); err == nil {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
 // TestFrozenTree keeps the form of a feed's tree: what was signed once has to be read later.
 func TestFrozenTree(t *testing.T) {
 	m := &Manifest{Name: "mine", Made: 1_790_000_000, Sources: []string{"a test"}, Records: map[string]int{"npm": 1, "Debian:12": 2},

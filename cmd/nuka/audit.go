@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -334,6 +333,3 @@ func (a *app) ignores() ([]advisory.Ignore, error) {
 	}
 	return list, nil
 }
-
-// nameOf returns the way in which a root is shown.
-func (r *auditRoot) nameOf() string { return strings.TrimPrefix(r.name, protocol.RootProfile) }

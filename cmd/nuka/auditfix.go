@@ -28,6 +28,9 @@ func (r *auditRoot) fixKey() string { return r.installed.profile + "/" + r.insta
 
 // findFixes evaluates the installed packages that have findings again, and sets the state of the findings that the new state does not have.
 func (a *app) findFixes(ctx context.Context, client *control.Client, r *audited, feeds []advisory.Feed) error {
+	offline := a.offline
+	a.offline = true // an evaluation would otherwise fetch a source whose hash is missing, to show the hash
+	defer func() { a.offline = offline }()
 	affected := map[string]bool{} // PIDs
 	for i := range r.report.Findings {
 		for _, u := range r.report.Findings[i].Uses {

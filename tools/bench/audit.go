@@ -148,7 +148,7 @@ func auditData(dir string) (map[string]auditRecord, error) {
 	return python, nil
 }
 
-// auditService answers as the service of OSV does, on loopback.
+// auditService answers as the service of OSV does, and as a Python index, on loopback.
 func auditService(records map[string]auditRecord) (address string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -181,6 +181,10 @@ func auditService(records map[string]auditRecord) (address string, stop func(), 
 	mux.HandleFunc("GET /v1/vulns/{id}", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(byID[r.PathValue("id")]) // the client has gone
 	})
+	mux.HandleFunc("GET /simple/{name}/", func(w http.ResponseWriter, r *http.Request) { // uv audit asks the index for the status of each project
+		w.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
+		_ = json.NewEncoder(w).Encode(map[string]any{"meta": map[string]string{"api-version": "1.1"}, "name": r.PathValue("name"), "files": []any{}, "versions": []string{"1.0.0"}}) // the client has gone
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go server.Serve(listener) //nolint:errcheck // stop ends it
 	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
@@ -197,7 +201,7 @@ func (b *bench) uvAudit(address string) (task, error) {
 		fmt.Fprintf(&deps, "%q, ", fmt.Sprintf("p%d==1.0.0", i))
 		fmt.Fprintf(&names, "    { name = \"p%d\" },\n", i)
 		fmt.Fprintf(&wants, "{ name = \"p%d\", specifier = \"==1.0.0\" }, ", i)
-		fmt.Fprintf(&locked, "[[package]]\nname = \"p%d\"\nversion = \"1.0.0\"\nsource = { registry = \"http://127.0.0.1:1/simple\" }\nsdist = { url = \"http://127.0.0.1:1/p%d-1.0.0.tar.gz\", hash = \"sha256:%064d\" }\n\n", i, i, i)
+		fmt.Fprintf(&locked, "[[package]]\nname = \"p%d\"\nversion = \"1.0.0\"\nsource = { registry = \"%s/simple\" }\nsdist = { url = \"%s/p%d-1.0.0.tar.gz\", hash = \"sha256:%064d\" }\n\n", i, address, address, i, i)
 	}
 	project := "[project]\nname = \"proj\"\nversion = \"0.1.0\"\nrequires-python = \">=3.11\"\ndependencies = [" + deps.String() + "]\n"
 	lock := "version = 1\nrevision = 3\nrequires-python = \">=3.11\"\n\n[[package]]\nname = \"proj\"\nversion = \"0.1.0\"\nsource = { virtual = \".\" }\ndependencies = [\n" + names.String() +
