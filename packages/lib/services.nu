@@ -14,7 +14,9 @@
 #     }
 #
 # docs/services.md has the fields.
-export def main [set: record] {
+export def main [
+  set: record = {}  # the services by their names
+] {
   derivation {
     name: services
     license: MIT
