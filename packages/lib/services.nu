@@ -19,6 +19,7 @@ export def main [
 ] {
   derivation {
     name: services
+    version: "1"
     license: MIT
     description: "A set of services."
     packages: ($set | values | each {|s| $s.run.0 } | uniq)
