@@ -1,0 +1,14 @@
+# Brotli, which compresses the text of the web.
+use ../lib/makefile.nu
+
+export def main [] {
+  makefile package {
+    name: brotli
+    version: "1.0.9"
+    license: MIT
+    homepage: "https://github.com/google/brotli"
+    src: (fetch debsrc brotli 1.0.9-2)
+    install: false
+    finish: {|b| mkdir $"($b.out)/bin"; cp bin/brotli $"($b.out)/bin" }
+  }
+}

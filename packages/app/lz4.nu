@@ -1,0 +1,14 @@
+# lz4, which compresses files fast.
+use ../lib/makefile.nu
+
+export def main [] {
+  makefile package {
+    name: lz4
+    version: "1.9.4"
+    license: "BSD-2-Clause AND GPL-2.0-or-later"
+    homepage: "https://lz4.org/"
+    src: (fetch debsrc lz4 1.9.4-1 --hash b3-v3fyl5aeotoznxhvokeuzndsndc5uohrjw474bgkonz3dfsujqea)
+    make: ["BUILD_SHARED=no" "PREFIX=/nuka/self"]
+    commands: [lz4 unlz4 lz4cat lz4c]
+  }
+}

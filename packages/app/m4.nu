@@ -1,0 +1,12 @@
+# GNU m4, the macro processor.
+use ../lib/autoconf.nu
+
+export def main [] {
+  autoconf package {
+    name: m4
+    version: "1.4.19"
+    license: "GPL-3.0-or-later"
+    homepage: "https://www.gnu.org/software/m4/"
+    src: (fetch debsrc m4 1.4.19-3)
+  }
+}
