@@ -8,7 +8,7 @@ export def main [] {
     version: "1.07.1"
     license: "GPL-3.0-or-later"
     homepage: "https://www.gnu.org/software/bc/"
-    src: (fetch debsrc bc 1.07.1-3)
+    src: (fetch debsrc bc 1.07.1-3 --hash b3-iwlltj3am6jt2bx4ejrery5grijlwzrtojt4ko34jse5vz7mtitq)
     packages: [(ed)]
     commands: [bc dc]
     make: ["MAKEINFO=true"]

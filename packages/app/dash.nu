@@ -7,6 +7,6 @@ export def main [] {
     version: "0.5.12"
     license: "BSD-3-Clause"
     homepage: "http://gondor.apana.org.au/~herbert/dash/"
-    src: (fetch debsrc dash 0.5.12-2)
+    src: (fetch debsrc dash 0.5.12-2 --hash b3-lvowdbw6qfvuwy5ha3eqjnbbcmkciqo22qt5mxeweviax5hboqkq)
   }
 }

@@ -8,7 +8,7 @@ export def main [] {
     version: "2.5.0"
     license: MIT
     homepage: "https://libexpat.github.io/"
-    src: (fetch debsrc expat 2.5.0-1+deb12u2)
+    src: (fetch debsrc expat 2.5.0-1+deb12u2 --hash b3-ifyixwq34wofmefqznhxgltm46eaht3sya5gicsahh7pvo7yzkpq)
     packages: [(clang)]
     commands: [xmlwf]
     build: {|b|

@@ -7,6 +7,6 @@ export def main [] {
     version: "5.44"
     license: "BSD-2-Clause"
     homepage: "https://www.darwinsys.com/file/"
-    src: (fetch debsrc file "1:5.44-3")
+    src: (fetch debsrc file "1:5.44-3" --hash b3-ldofyt2uz6qyxei3cr4w7dmgiouuxt3pmelbd3fv66k3eycbsa2q)
   }
 }

@@ -7,6 +7,6 @@ export def main [] {
     version: "1.4.19"
     license: "GPL-3.0-or-later"
     homepage: "https://www.gnu.org/software/m4/"
-    src: (fetch debsrc m4 1.4.19-3)
+    src: (fetch debsrc m4 1.4.19-3 --hash b3-iswy6ragic46p62zpf5z2l7vqsyotleoudw5yzjx2grbquosgr5a)
   }
 }

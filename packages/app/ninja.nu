@@ -7,7 +7,7 @@ export def main [] {
     version: "1.11.1"
     license: "Apache-2.0"
     homepage: "https://ninja-build.org/"
-    src: (fetch debsrc ninja-build 1.11.1-2~deb12u1)
+    src: (fetch debsrc ninja-build 1.11.1-2~deb12u1 --hash b3-5yjo63bhtul3ddl7th3nhzjc3wlsqsvcdzisaxapygd3zoglrhhq)
     # Its own build asks for Python or CMake.
     prepare: {|b|
       let sources = (glob src/*.cc --exclude ["*{_test,perftest,win32,-win32,minidump-win32}.cc" src/browse.cc src/tests.cc])

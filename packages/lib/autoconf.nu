@@ -23,7 +23,7 @@ export def package [spec: record] {
   makefile describe $spec --leave [configure config script] {|b|
     makefile begin $b $how
     configure $b $script $arguments
-    makefile run $b $how
+    makefile compile $b $how
     makefile end $b $how
   }
 }

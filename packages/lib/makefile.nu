@@ -17,11 +17,6 @@ use ../toolchain/make.nu
 use ../toolchain/posix.nu
 use ../toolchain/sh.nu
 
-# The prefix that packages are configured with. A package has no path of its own while it is built.
-const prefix = "/nuka/self"
-# Where `make install` puts its files first.
-const stage = "/nuka/build/stage"
-
 # A package whose source has a Makefile. Its fields, beside those of a derivation:
 #   dir      the folder of the source to work in
 #   prepare  a closure that is run in the source before make
@@ -33,7 +28,7 @@ export def package [spec: record] {
   let how = (steps $spec)
   describe $spec {|b|
     begin $b $how
-    run $b $how
+    compile $b $how
     end $b $how
   }
 }
@@ -88,7 +83,7 @@ def environment [b: record] {
 }
 
 # Run make, and the package's own tests.
-export def run [b: record, how: record] {
+export def compile [b: record, how: record] {
   let sh = $"SHELL=($b.packages.sh)/bin/sh"
   ^make $"-j($b.jobs)" $sh ...$how.make
   match $how.check {
@@ -100,6 +95,8 @@ export def run [b: record, how: record] {
 
 # Install the package, and make its files independent of the place where it was built.
 export def end [b: record, how: record] {
+  let prefix = "/nuka/self" # what packages are configured with: a package has no path of its own while it is built
+  let stage = "/nuka/build/stage"
   if $how.install != false {
     ^make install $"SHELL=($b.packages.sh)/bin/sh" $"DESTDIR=($stage)" ...$how.make ...$how.install
     if not ($"($stage)($prefix)" | path exists) {
