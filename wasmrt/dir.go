@@ -42,6 +42,7 @@ type Dir struct {
 	refs  map[*dirRef]struct{}
 	known map[string]struct{} // paths known to be directories and not links; see lstat
 	nodes inodes
+	young young
 
 	multiMu sync.Mutex
 	multi   map[uint64]uint64 // host inode number → guest inode number, for files with several names
@@ -161,7 +162,7 @@ func (d *Dir) lstat(rel string) (info, errno) {
 		_, ok := d.known[rel]
 		d.mu.RUnlock()
 		if ok {
-			return info{kind: kindDir, nlink: 1}, eOK
+			return info{kind: kindDir, nlink: 1, young: d.young.has(inodeKey{path: rel})}, eOK
 		}
 	}
 	st, err := d.root.Lstat(rel)
@@ -169,6 +170,11 @@ func (d *Dir) lstat(rel string) (info, errno) {
 		return info{}, errnoOf(err)
 	}
 	i := d.infoOf(st)
+	k := inodeKey{path: rel}
+	if i.kind != kindDir {
+		k, _ = keyOf(st, rel)
+	}
+	i.young = d.young.has(k)
 	if i.kind == kindDir && !d.opts.Shared {
 		d.mu.Lock()
 		if len(d.known) < 1<<16 {
@@ -243,10 +249,14 @@ func (d *Dir) open(rel string, flag openFlag) (file, errno) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	return d.opened(f, rel, flag)
+	df, e := d.opened(f, rel, flag)
+	if e != eOK {
+		return nil, e
+	}
+	return df, eOK
 }
 
-func (d *Dir) opened(f *os.File, rel string, flag openFlag) (file, errno) {
+func (d *Dir) opened(f *os.File, rel string, flag openFlag) (*dirFile, errno) {
 	st, err := f.Stat()
 	if err != nil {
 		f.Close()
@@ -285,7 +295,13 @@ func (d *Dir) create(rel string, flag openFlag) (file, errno) {
 		d.quota.dropFile()
 		return nil, errnoOf(err)
 	}
-	return d.opened(f, rel, flag&^openTrunc)
+	d.entered(rel)
+	df, e := d.opened(f, rel, flag&^openTrunc)
+	if e != eOK {
+		return nil, e
+	}
+	df.wrote()
+	return df, eOK
 }
 
 func (d *Dir) handle(rel string) *dirRef {

@@ -10,19 +10,27 @@ import (
 )
 
 func (d *Dir) mkdir(rel string) errno {
-	return d.making(func() error { return d.root.Mkdir(rel, 0o755) })
+	e := d.making(rel, func() error { return d.root.Mkdir(rel, 0o755) })
+	if e == eOK {
+		d.young.add(inodeKey{path: rel})
+	}
+	return e
 }
 
 func (d *Dir) link(from, to string) errno {
-	return d.making(func() error { return d.root.Link(from, to) })
+	return d.making(to, func() error { return d.root.Link(from, to) })
 }
 
 func (d *Dir) symlink(target, rel string) errno {
-	return d.making(func() error { return d.root.Symlink(target, rel) })
+	e := d.making(rel, func() error { return d.root.Symlink(target, rel) })
+	if e == eOK {
+		return d.setTimes(rel, Epoch.Add(sinceAge).UnixNano())
+	}
+	return e
 }
 
 // making accounts for one new name and runs the operation that creates it.
-func (d *Dir) making(op func() error) errno {
+func (d *Dir) making(rel string, op func() error) errno {
 	if d.opts.ReadOnly {
 		return eRofs
 	}
@@ -33,6 +41,7 @@ func (d *Dir) making(op func() error) errno {
 		d.quota.dropFile()
 		return errnoOf(err)
 	}
+	d.entered(rel)
 	return eOK
 }
 
@@ -60,6 +69,7 @@ func (d *Dir) rmdir(rel string) errno {
 	}
 	d.quota.dropFile()
 	d.forget(rel)
+	d.entered(rel)
 	return eOK
 }
 
@@ -81,6 +91,7 @@ func (d *Dir) unlink(rel string) errno {
 	}
 	d.quota.dropFile()
 	d.nodes.unlinked(st, rel)
+	d.entered(rel)
 	return eOK
 }
 
@@ -129,6 +140,8 @@ func (d *Dir) rename(from, to string) errno {
 		}
 	}
 	d.nodes.renamed(from, to)
+	d.entered(from)
+	d.entered(to)
 	if src.IsDir() {
 		d.moved(from, to)
 	}
@@ -180,7 +193,7 @@ func (d *Dir) chtimes(rel string, atime, mtime int64) errno {
 		return eRofs
 	}
 	if !d.opts.Live {
-		return eOK // all files show the fixed time
+		return d.setTimes(rel, mtime)
 	}
 	if st, err := d.root.Lstat(rel); err == nil && st.Mode()&fs.ModeSymlink != 0 {
 		dir, err := d.root.Open(path.Dir(rel))

@@ -18,10 +18,12 @@ const (
 	eAgain       errno = 6
 	eBadf        errno = 8
 	eBusy        errno = 10
+	eChild       errno = 12
 	eExist       errno = 20
 	eFault       errno = 21
 	eFbig        errno = 22
 	eIlseq       errno = 25
+	eIntr        errno = 27
 	eInval       errno = 28
 	eIO          errno = 29
 	eIsdir       errno = 31
@@ -29,8 +31,10 @@ const (
 	eMfile       errno = 33
 	eMlink       errno = 34
 	eNametoolong errno = 37
+	eNfile       errno = 41
 	eNoent       errno = 44
 	eNoexec      errno = 45
+	eNomem       errno = 48
 	eNospc       errno = 51
 	eNosys       errno = 52
 	eNotdir      errno = 54
@@ -44,8 +48,12 @@ const (
 	eRange       errno = 68
 	eRofs        errno = 69
 	eSpipe       errno = 70
+	eSrch        errno = 71
 	eXdev        errno = 75
 	eNotcapable  errno = 76
+
+	// eBlock is no errno: a call in a kernel returns it when it has to wait, and is made again.
+	eBlock errno = 1 << 31
 )
 
 var errnoText = map[errno]string{
@@ -57,6 +65,7 @@ var errnoText = map[errno]string{
 	eNoexec: "not a program", eNospc: "no space left", eNosys: "function not supported", eNotdir: "not a directory",
 	eNotempty: "directory not empty", eNotsup: "not supported", eNxio: "not a regular file or directory",
 	ePerm: "operation not permitted", eRofs: "read-only file system", eSpipe: "illegal seek", eXdev: "cross-device link",
+	eChild: "no child processes", eIntr: "interrupted", eNfile: "too many pipes", eNomem: "out of memory", eSrch: "no such process",
 	eNotsock: "not a socket", eNotcapable: "the descriptor lacks the right",
 }
 

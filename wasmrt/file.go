@@ -53,6 +53,7 @@ type info struct {
 	size     int64
 	nlink    uint64
 	dev, ino uint64 // 0: the one device, and an inode number derived from the guest path
+	young    bool   // written since the command began; see young
 	// times says that the following times are the host's, in nanoseconds; if it is false, programs see the fixed time.
 	times               bool
 	atime, mtime, ctime int64

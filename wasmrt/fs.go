@@ -124,7 +124,11 @@ func (f *FS) fill(p string, i info) info {
 		i.ino = inoOf(p)
 	}
 	if !i.times {
-		i.mtime, i.atime, i.ctime = Epoch.UnixNano(), Epoch.UnixNano(), Epoch.UnixNano()
+		at := Epoch
+		if i.young {
+			at = at.Add(sinceAge)
+		}
+		i.mtime, i.atime, i.ctime = at.UnixNano(), at.UnixNano(), at.UnixNano()
 	}
 	return i
 }

@@ -23,8 +23,10 @@ type Limits struct {
 	// Running is how many programs may compute at once; the others wait for a slot. Zero means no limit.
 	// A program that waits for a program that it runs does not count.
 	Running int
-	// Total is how many programs may run in all; zero is one million.
+	// Total is how many programs may run in all, forked processes included; zero is one million.
 	Total int64
+	// Processes is how many processes may exist at once; zero is 1,024. A fork beyond it fails. Ancestors is how many ancestors a process may have; zero is 256.
+	Processes, Ancestors int
 	// Output is how many bytes the programs may write to their standard streams; zero means no limit.
 	Output int64
 	// Memory limits the linear memory of one program, in bytes; zero is DefaultMemory. TotalMemory limits the linear memory of
@@ -48,6 +50,7 @@ type Host struct {
 	once   sync.Once
 	slots  chan struct{}
 	total  atomic.Int64
+	live   atomic.Int64 // processes
 	output atomic.Int64
 	budget *memoryBudget
 	files  sync.Map // host path of a tree's file → *Module
@@ -78,6 +81,12 @@ func (h *Host) init() {
 		}
 		if h.Limits.Total <= 0 {
 			h.Limits.Total = 1_000_000
+		}
+		if h.Limits.Processes <= 0 {
+			h.Limits.Processes = 1024
+		}
+		if h.Limits.Ancestors <= 0 {
+			h.Limits.Ancestors = 256
 		}
 		if h.Limits.Running > 0 {
 			h.slots = make(chan struct{}, h.Limits.Running)
@@ -112,8 +121,8 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	if depth > h.Limits.Depth {
 		return 0, &LimitError{fmt.Sprintf("more than %d programs run one another", h.Limits.Depth)}
 	}
-	if h.total.Add(1) > h.Limits.Total {
-		return 0, &LimitError{fmt.Sprintf("more than %d programs were run", h.Limits.Total)}
+	if err := h.countProgram(); err != nil {
+		return 0, err
 	}
 	if len(c.Args) == 0 {
 		return 0, errors.New("run program: no name")
@@ -122,36 +131,54 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	mod, args, env, err := h.resolve(ctx, c.Args, c.Env, dir)
+	load, err := h.resolve(ctx, c.Args, c.Env, dir)
 	if err != nil {
 		return 0, err
 	}
+	if load.mod.scan.posix() {
+		if err := load.runnable(); err != nil {
+			return 0, err
+		}
+		at := *c
+		at.Dir = dir
+		return h.runKernel(ctx, &at, load)
+	}
+	defer load.release()
 	return h.Runtime.Run(ctx, &Program{
-		Module: mod, Args: args, Env: env, FS: h.FS, Dir: dir,
+		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: dir,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real,
 		MemoryLimit: h.Limits.Memory, budget: h.budget,
 		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
 	})
 }
 
+// countProgram accounts for one more program.
+func (h *Host) countProgram() error {
+	if h.total.Add(1) > h.Limits.Total {
+		return &LimitError{fmt.Sprintf("more than %d programs were run", h.Limits.Total)}
+	}
+	return nil
+}
+
 // resolve finds the module of a program name, through wrappers and scripts, and returns it with its arguments and variables.
-func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Module, []string, []string, error) {
+func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*loadedProgram, error) {
 	name := args[0]
 	full, err := h.Lookup(name, dir)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	args = slices.Clone(args)
 	if !strings.Contains(name, "/") {
 		args[0] = full // so that the program can find files beside it
 	}
 	for range maxHops {
-		mod, head, err := h.load(ctx, full)
+		load, head, err := h.load(ctx, full)
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
-		if mod != nil {
-			return mod, args, env, nil
+		if load != nil {
+			load.args, load.env = args, env
+			return load, nil
 		}
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
@@ -160,7 +187,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 				w, err = w.placed(l.path)
 			}
 			if err != nil {
-				return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+				return nil, fmt.Errorf("program %q: %w", name, err)
 			}
 			args = slices.Concat([]string{w.Exe}, w.Args, args[1:])
 			env = overlay(env, w.Env)
@@ -168,7 +195,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 		} else {
 			interp, arg, err := parseScript(head)
 			if err != nil {
-				return nil, nil, nil, fmt.Errorf("program %q: %w: neither a WebAssembly module nor a script", name, eNoexec)
+				return nil, fmt.Errorf("program %q: %w: neither a WebAssembly module nor a script", name, eNoexec)
 			}
 			if path.Base(interp) == "env" && arg != "" {
 				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
@@ -178,7 +205,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 				found, err = h.Lookup(path.Base(interp), dir)
 			}
 			if err != nil {
-				return nil, nil, nil, fmt.Errorf("program %q: interpreter: %w", name, err)
+				return nil, fmt.Errorf("program %q: interpreter: %w", name, err)
 			}
 			next := []string{found}
 			if arg != "" {
@@ -188,10 +215,10 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*Mo
 			full = found
 		}
 		if _, err := h.Lookup(full, "/"); err != nil {
-			return nil, nil, nil, fmt.Errorf("program %q: %w", name, err)
+			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 	}
-	return nil, nil, nil, fmt.Errorf("program %q: a chain of more than %d scripts and wrappers", name, maxHops)
+	return nil, fmt.Errorf("program %q: a chain of more than %d scripts and wrappers", name, maxHops)
 }
 
 // overlay sets variables in a list, in the order of their names.
@@ -222,7 +249,7 @@ func sortedKeys(m map[string]string) []string {
 }
 
 // load returns the module of a file. If the file is no module, load returns its first bytes instead.
-func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
+func (h *Host) load(ctx context.Context, full string) (*loadedProgram, []byte, error) {
 	f, i, e := h.FS.openFile(full)
 	if e != eOK {
 		return nil, nil, e
@@ -233,7 +260,7 @@ func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
 	if t, ok := f.(*treeFile); ok {
 		key = t.f.Name()
 		if m, ok := h.files.Load(key); ok {
-			return m.(*Module), nil, nil
+			return &loadedProgram{mod: m.(*Module), release: func() {}}, nil, nil
 		}
 	}
 	head, err := readAll(f, min(i.size, maxHeader))
@@ -249,14 +276,20 @@ func (h *Host) load(ctx context.Context, full string) (*Module, []byte, error) {
 			return nil, nil, err
 		}
 	}
-	m, err := h.Runtime.load(ctx, blake3.Sum256(code), code, key)
+	hash := moduleKey(blake3.Sum256(code))
+	if key == "" { // programs may write to the file, so only its content identifies it
+		m, release, err := h.Runtime.borrow(ctx, hash, code)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &loadedProgram{mod: m, release: release}, nil, nil
+	}
+	m, err := h.Runtime.load(ctx, hash, code, key)
 	if err != nil {
 		return nil, nil, err
 	}
-	if key != "" {
-		h.files.Store(key, m)
-	}
-	return m, nil, nil
+	h.files.Store(key, m)
+	return &loadedProgram{mod: m, release: func() {}}, nil, nil
 }
 
 // maxModule is the maximum size of a program.

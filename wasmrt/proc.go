@@ -38,15 +38,18 @@ type proc struct {
 	stop   atomic.Bool
 	// fatal is the error if one of the program's own calls ended it.
 	fatal error
+	process
 }
 
 // fd is one entry of a program's table of open files.
 type fd struct {
 	opened
 	read, write, atEnd, nonblock bool
-	syncs                        uint16 // the flags of fdflagSyncs given at open
-	preopen                      string // the name, if this is a preopened directory
-	borrowed                     bool   // another program or the host owns the file: it stays open when the program ends
+	syncs                        uint16  // the flags of fdflagSyncs given at open
+	preopen                      string  // the name, if this is a preopened directory
+	borrowed                     bool    // another program or the host owns the file: it stays open when the program ends
+	cloexec                      bool    // not for the next program of the process
+	shared                       *shared // counts the descriptors of the open file; nil for one
 	list                         []dirent
 	listed                       bool
 	// The rights that the program gave up, for this descriptor and for descriptors opened by paths from it.
@@ -80,12 +83,16 @@ func (c *clock) monotonic() int64 {
 	return c.mono
 }
 
-func (c *clock) sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	if !c.real {
+// passed advances the fixed clock by a time that a program has waited.
+func (c *clock) passed(d time.Duration) {
+	if !c.real && d > 0 {
 		c.mono += int64(d)
+	}
+}
+
+func (c *clock) sleep(ctx context.Context, d time.Duration) {
+	c.passed(d)
+	if d <= 0 || !c.real {
 		return
 	}
 	t := time.NewTimer(d)
@@ -120,7 +127,16 @@ func (p *proc) add(f *fd) (uint32, errno) {
 	return uint32(len(p.fds) - 1), eOK
 }
 
+// get returns an open descriptor, or one that stands for a directory; see standing.
 func (p *proc) get(n uint64) (*fd, errno) {
+	if at, ok := p.standing(n); ok {
+		return &fd{opened: opened{path: at}}, eOK
+	}
+	return p.own(n)
+}
+
+// own returns a descriptor in the program's table.
+func (p *proc) own(n uint64) (*fd, errno) {
 	i := uint32(n)
 	if int64(i) >= int64(len(p.fds)) || p.fds[i] == nil {
 		return nil, eBadf
@@ -129,17 +145,14 @@ func (p *proc) get(n uint64) (*fd, errno) {
 }
 
 func (p *proc) closeFD(n uint64) errno {
-	f, e := p.get(n)
+	f, e := p.own(n)
 	if e != eOK {
 		return e
 	}
 	i := int(uint32(n))
 	p.fds[i] = nil
 	p.lowest = min(p.lowest, i)
-	if f.borrowed {
-		return eOK
-	}
-	return f.close()
+	return f.release()
 }
 
 func (p *proc) closeAll() {
@@ -232,6 +245,7 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	for _, c := range nukaCalls {
 		define(own, c)
 	}
+	defineKernel(own)
 	own.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(hostCall),
 		[]api.ValueType{api.ValueTypeI32, api.ValueTypeI32}, []api.ValueType{api.ValueTypeI64}).Export("host")
 	if _, err := own.Instantiate(ctx); err != nil {
@@ -283,7 +297,12 @@ func valueTypes(letters string) []api.ValueType {
 func define(b wazero.HostModuleBuilder, c hostFunc) {
 	fn := c.fn
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, mod api.Module, stack []uint64) {
-		p, ok := ctx.Value(procKey{}).(*proc)
+		caller := ctx.Value(procKey{})
+		if img, ok := caller.(*image); ok {
+			stack[0] = uint64(img.call(ctx, fn, memory{mod.Memory()}, stack))
+			return
+		}
+		p, ok := caller.(*proc)
 		if !ok {
 			stack[0] = uint64(eNosys)
 			return

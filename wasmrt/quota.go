@@ -168,7 +168,9 @@ func (f *dirFile) stat() (info, errno) {
 	if err != nil {
 		return info{}, errnoOf(err)
 	}
-	return f.dir.infoOf(st), eOK
+	i := f.dir.infoOf(st)
+	i.young = f.dir.young.has(f.node.key)
+	return i, eOK
 }
 
 func (f *dirFile) read(b []byte) (int, errno) {
@@ -228,6 +230,7 @@ func (f *dirFile) put(b []byte, off int64, atEnd bool) (n int, at int64, e errno
 			return 0, off, e
 		}
 	}
+	f.wrote()
 	n, err := f.f.WriteAt(b, off)
 	if got := off + int64(n); end > f.node.size {
 		got = max(got, f.node.size)
@@ -268,11 +271,13 @@ func (f *dirFile) truncate(size int64) errno {
 		return errnoOf(err)
 	}
 	f.node.size = size
+	f.wrote()
 	return eOK
 }
 
 func (f *dirFile) chtimes(atime, mtime int64) errno {
 	if !f.dir.opts.Live {
+		f.dir.young.setTime(f.node.key, mtime)
 		return eOK
 	}
 	return errnoOf(hostChtimes(f.f, atime, mtime))

@@ -187,6 +187,9 @@ func putMessage(ctx context.Context, mod api.Module, b []byte) (uint32, error) {
 // hostCall is the import nuka.host.
 func hostCall(ctx context.Context, mod api.Module, stack []uint64) {
 	p, ok := ctx.Value(procKey{}).(*proc)
+	if img, in := ctx.Value(procKey{}).(*image); in {
+		p, ok = img.enter(), true
+	}
 	if !ok || p.stop.Load() {
 		panic(errStopped)
 	}

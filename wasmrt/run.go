@@ -40,6 +40,7 @@ type Program struct {
 	MemoryLimit int64
 
 	budget *memoryBudget // of the set of programs that this one belongs to
+	bare   bool          // a process: without directories
 }
 
 // A TrapError says that something other than its own exit ended a program.
@@ -129,16 +130,23 @@ func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
 		}
 	}
 	p.fds[0].write = p.fds[0].write && isTerminal(p.fds[0])
-	// The working directory comes first, for programs that take the first preopen for it.
+	if pr.bare {
+		return p, nil
+	}
+	p.preopenAll()
+	return p, nil
+}
+
+// preopenAll gives a program its directories. The working directory comes first, for programs that take the first preopen for it.
+func (p *proc) preopenAll() {
 	p.preopen(".", p.cwd)
 	if p.golang {
 		p.preopen("/", "/")
-		return p, nil
+		return
 	}
 	for _, top := range p.fs.preopens() {
 		p.preopen(top, top)
 	}
-	return p, nil
 }
 
 func isTerminal(f *fd) bool {

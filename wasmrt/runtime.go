@@ -50,6 +50,7 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	modules map[moduleKey]*loading
+	unused  []*Module // that nobody uses and that may be freed, the oldest first
 	closed  bool
 }
 
@@ -73,6 +74,9 @@ type Module struct {
 	code []byte
 	file string // see Missing
 	scan moduleScan
+
+	users int  // see Runtime.borrow; guarded by rt.mu
+	stays bool // guarded by rt.mu
 
 	mu      sync.Mutex
 	plain   *compiled
@@ -161,7 +165,8 @@ func (r *Runtime) LoadFile(ctx context.Context, name string) (*Module, error) {
 	return m, nil
 }
 
-func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
+// find returns a module that is loaded, or loads it.
+func (r *Runtime) find(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
 	for {
 		r.mu.Lock()
 		if r.closed {

@@ -11,7 +11,12 @@ type moduleScan struct {
 	exports map[string]bool
 	// golang says that Go compiled the program, so that the program resolves paths itself; see proc.dirAt.
 	golang bool
+	// dataFrom is the lowest address that the module initializes; 0 if that is not known.
+	dataFrom uint32
 }
+
+// posix reports whether the program is made for processes, with the C library of toolchain/posix: it finds no preopened directories, and may fork.
+func (s *moduleScan) posix() bool { return s.exports["__nuka_posix"] }
 
 var errNotWasm = errors.New("not a WebAssembly module")
 
@@ -45,6 +50,8 @@ func scanModule(code []byte) (moduleScan, error) {
 			if name, ok := scanName(&body); ok && name == "go:buildid" {
 				s.golang = true
 			}
+		case 11:
+			s.dataFrom = lowestData(body)
 		case 7:
 			count, k := binary.Uvarint(body)
 			if k <= 0 || count > maxScanExports {
@@ -76,4 +83,59 @@ func scanName(b *[]byte) (string, bool) {
 	name := string((*b)[k:][:n])
 	*b = (*b)[k+int(n):]
 	return name, true
+}
+
+// lowestData returns the lowest address of the active segments of a data section, or 0 if it cannot tell.
+func lowestData(b []byte) uint32 {
+	lowest := uint32(0)
+	number := func() (uint64, bool) {
+		n, k := binary.Uvarint(b)
+		if k <= 0 {
+			return 0, false
+		}
+		b = b[k:]
+		return n, true
+	}
+	count, ok := number()
+	for ; ok && count > 0; count-- {
+		var kind, size uint64
+		if kind, ok = number(); !ok || kind > 1 { // another memory
+			return 0
+		}
+		if kind == 0 {
+			at, rest, known := constant(b)
+			if !known {
+				return 0
+			}
+			b = rest
+			if lowest == 0 || at < lowest {
+				lowest = at
+			}
+		}
+		if size, ok = number(); !ok || size > uint64(len(b)) {
+			return 0
+		}
+		b = b[size:]
+	}
+	if !ok {
+		return 0
+	}
+	return lowest
+}
+
+// constant reads the expression i32.const n, and returns the bytes after it.
+func constant(b []byte) (n uint32, rest []byte, ok bool) {
+	if len(b) < 3 || b[0] != 0x41 {
+		return 0, nil, false
+	}
+	for i := 1; i < len(b) && i <= 5; i++ {
+		n |= uint32(b[i]&0x7f) << (7 * (i - 1))
+		if b[i]&0x80 == 0 {
+			if i < 5 && b[i]&0x40 != 0 { // negative
+				return 0, nil, false
+			}
+			return n, b[i+1:][min(1, len(b)-i-1):], i+1 < len(b) && b[i+1] == 0x0b
+		}
+	}
+	return 0, nil, false
 }

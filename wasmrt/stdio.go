@@ -153,3 +153,36 @@ func (s *stream) truncate(size int64) errno {
 	}
 	return errnoOf(s.f.Truncate(size))
 }
+
+// lockedReader and lockedWriter let several processes use a stream of a command.
+type lockedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedReader) Read(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(b)
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// ownLock reports whether a stream may be used by several goroutines as it is, and is more than a reader or writer to a program: a file of the host, or
+// of another program.
+func ownLock(stream any) bool {
+	switch stream.(type) {
+	case *os.File, *lent:
+		return true
+	}
+	return false
+}

@@ -68,6 +68,10 @@ var errStopped = errors.New("cancelled")
 
 func procExit(ctx context.Context, mod api.Module, stack []uint64) {
 	code := uint32(stack[0])
+	if img, ok := ctx.Value(procKey{}).(*image); ok {
+		img.enter()
+		img.exit(int(min(code, 255)) << 8)
+	}
 	_ = mod.CloseWithExitCode(ctx, code)
 	panic(sys.NewExitError(code)) // no instruction after the call may run
 }

@@ -156,6 +156,12 @@ func putStat(m memory, ptr uint64, i info) errno {
 	binary.LittleEndian.PutUint64(b, max(i.dev, 1))
 	binary.LittleEndian.PutUint64(b[8:], i.ino)
 	b[16] = i.kind.wasi()
+	// WASI has no modes. toolchain/posix finds one in the padding, where other programs do not look.
+	mode := uint16(0o644)
+	if i.exec || i.kind == kindDir {
+		mode = 0o755
+	}
+	binary.LittleEndian.PutUint16(b[18:], mode)
 	binary.LittleEndian.PutUint64(b[24:], i.nlink)
 	binary.LittleEndian.PutUint64(b[32:], uint64(i.size))
 	binary.LittleEndian.PutUint64(b[40:], uint64(i.atime))
@@ -278,6 +284,9 @@ func fdRead(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
+	if end, ok := f.file.(*pipeEnd); ok {
+		return readPipe(p, m, a, f, end)
+	}
 	return each(m, a[1], a[2], a[3], f.file.read)
 }
 
@@ -301,6 +310,9 @@ func fdWrite(p *proc, m memory, a []uint64) errno {
 	f, e := p.writable(a[0])
 	if e != eOK {
 		return e
+	}
+	if end, ok := f.file.(*pipeEnd); ok {
+		return writePipe(p, m, a, f, end)
 	}
 	return each(m, a[1], a[2], a[3], func(b []byte) (int, errno) {
 		n, e := f.file.write(b, f.atEnd)
@@ -367,11 +379,11 @@ func fdTell(p *proc, m memory, a []uint64) errno {
 }
 
 func fdRenumber(p *proc, _ memory, a []uint64) errno {
-	f, e := p.get(a[0])
+	f, e := p.own(a[0])
 	if e != eOK {
 		return e
 	}
-	if _, e := p.get(a[1]); e != eOK {
+	if _, e := p.own(a[1]); e != eOK {
 		return e
 	}
 	if uint32(a[0]) == uint32(a[1]) {

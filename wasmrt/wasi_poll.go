@@ -26,6 +26,7 @@ type subscription struct {
 	at time.Duration
 	// file is the host file that a read waits for, nil if the read never blocks.
 	file *os.File
+	pipe *pipeEnd // a pipe of a kernel
 	fd   *fd
 	err  errno
 }
@@ -52,6 +53,9 @@ func (p *proc) subscription(s []byte) subscription {
 		sub.fd, sub.err = p.get(uint64(binary.LittleEndian.Uint32(s[16:])))
 		if sub.err == eOK && sub.fd.lost&rightPoll != 0 {
 			sub.err = eNotcapable
+		}
+		if sub.err == eOK {
+			sub.pipe, _ = sub.fd.file.(*pipeEnd)
 		}
 		if sub.err == eOK && sub.kind == eventRead {
 			sub.file = p.waitsFor(sub.fd)
@@ -112,6 +116,10 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 	var files []*os.File
 	for _, s := range subs {
 		switch {
+		case s.err == eOK && s.pipe != nil:
+			if n, flags, ok := s.pipe.polled(); ok {
+				event(s, n, flags)
+			}
 		case s.err != eOK || s.kind != eventClock && s.file == nil:
 			event(s, s.unread(), 0)
 		case s.kind == eventClock && (first < 0 || s.at < first):
@@ -123,12 +131,16 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 	if count > 0 { // an event is ready: only add others that are ready now
 		first = 0
 	}
+	limit := first
+	if p.k != nil { // other processes of the image may run meanwhile
+		limit = 0
+	}
 	var ready []readiness
 	if len(files) > 0 {
-		if ready, e = hostPoll(p.ctx, files, first); e != eOK {
+		if ready, e = hostPoll(p.ctx, files, limit); e != eOK {
 			return e
 		}
-	} else if count == 0 {
+	} else if count == 0 && p.k == nil {
 		p.clock.sleep(p.ctx, first)
 	}
 	i, found := 0, count > 0
@@ -141,6 +153,12 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 			found = true
 		}
 		i++
+	}
+	if !found && p.k != nil {
+		if w := p.waitPolling(subs, files, first); w != nil {
+			return p.wait(w)
+		}
+		p.clock.passed(first)
 	}
 	if !found {
 		for _, s := range subs {

@@ -1,0 +1,146 @@
+package wasmrt
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A loadedProgram is a program that is about to run: its module, and its arguments and variables after scripts and wrappers.
+type loadedProgram struct {
+	mod       *Module
+	args, env []string
+	release   func() // for when the program has ended
+}
+
+func (l *loadedProgram) name() string { return path.Base(l.args[0]) }
+
+// prepare loads the program that the arguments of exec2 name: path, argv and env, each an address and a length.
+func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
+	name, e := m.str(a[0], a[1])
+	if e != eOK {
+		return nil, e
+	}
+	var lists [2][]string
+	for i := range lists {
+		b, e := m.bytes(a[2+2*i], a[3+2*i])
+		if e != eOK {
+			return nil, e
+		}
+		if lists[i], e = parseStrings(b); e != eOK {
+			return nil, e
+		}
+	}
+	args, env := lists[0], lists[1]
+	l, e := p.fs.walk(p.cwd, name, true)
+	if dir := path.Dir(name); e == eNoent && (dir == "/bin" || dir == "/usr/bin") { // a build has no /bin; scripts mean programs of its inputs
+		if found, err := p.k.host.Lookup(path.Base(name), "/"); err == nil {
+			l, e = p.fs.walk("/", found, true)
+			name = found
+		}
+	}
+	switch {
+	case e != eOK:
+		return nil, e
+	case l.info.kind != kindFile || !l.info.exec:
+		return nil, eAcces
+	}
+	if !strings.Contains(name, "/") {
+		name = join(p.cwd, name)
+	}
+	call := []string{name}
+	if len(args) > 1 {
+		call = append(call, args[1:]...)
+	}
+	load, err := p.k.host.resolve(p.ctx, call, env, p.cwd)
+	if err == nil {
+		err = load.runnable()
+	}
+	if err != nil {
+		return nil, p.execError(err)
+	}
+	if len(load.args) == len(args) {
+		load.args[0] = args[0] // what the caller wants the program to be called
+	}
+	return load, eOK
+}
+
+// execError returns the errno for a program that cannot be loaded. The error says more where the program itself is at fault.
+func (p *proc) execError(err error) errno {
+	var e errno
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return eAgain
+	case errors.Is(err, eNoexec):
+		return eNoexec // a shell takes the file for a script
+	case errors.Is(err, fs.ErrNotExist):
+		p.k.say("%v", err)
+		return eNoent
+	case errors.As(err, &e):
+		return e
+	}
+	p.k.say("%v", err)
+	return eInval
+}
+
+var errLibrary = errors.New("has no _start; it is a library")
+
+// runnable returns why a module cannot be started, as nil if it can.
+func (l *loadedProgram) runnable() error {
+	err := errLibrary
+	if l.mod.scan.exports["_start"] {
+		var c *compiled
+		if c, err = l.mod.variant(context.Background(), false); err == nil {
+			err = checkImports(c.rt, c.code)
+		}
+	}
+	if err != nil {
+		l.release()
+		return &loadError{l.name(), err}
+	}
+	return nil
+}
+
+// A loadError says that a program cannot be started.
+type loadError struct {
+	name string
+	err  error
+}
+
+func (e *loadError) Error() string { return "program \"" + e.name + "\": " + e.err.Error() }
+func (e *loadError) Unwrap() error { return e.err }
+
+// execute makes a process the one of a new program: its arguments, variables, random numbers, and descriptors if it is not made for processes.
+func (p *proc) execute(load *loadedProgram) {
+	p.args, p.env, p.name = load.args, load.env, load.name()
+	p.golang = load.mod.scan.golang
+	if p.k.host.Real {
+		p.random = realRandom()
+	} else {
+		p.random = seeded(p.args, p.cwd)
+	}
+	if load.mod.scan.posix() {
+		return
+	}
+	// Other programs find directories from descriptor 3 on, and inherit only their standard streams.
+	for i, f := range p.fds {
+		if i > 2 && f != nil {
+			_ = p.closeFD(uint64(i))
+		}
+	}
+	for len(p.fds) < 3 {
+		p.fds = append(p.fds, nil)
+	}
+	p.fds = p.fds[:3]
+	for i := range p.fds {
+		if p.fds[i] == nil {
+			p.fds[i] = &fd{opened: opened{file: &device{name: "null"}}, read: true, write: true}
+		}
+	}
+	p.lowest = 3
+	p.env = append(slices.Clip(withoutPWD(p.env)), "PWD="+p.cwd)
+	p.preopenAll()
+}

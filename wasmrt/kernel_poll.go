@@ -1,0 +1,232 @@
+package wasmrt
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"time"
+)
+
+// Bits of wasi-libc's struct pollfd.
+const (
+	pollIn      = 1
+	pollOut     = 2
+	pollError   = 0x1000
+	pollHangup  = 0x2000
+	pollInvalid = 0x4000
+)
+
+// A polled is one entry of a poll.
+type polled struct {
+	f      *fd
+	e      errno
+	events uint16
+	host   *os.File // a file of the host that may be waited for
+}
+
+// pollCall waits for descriptors.
+//
+//	poll(fds, n, milliseconds) number of ready ones or -errno
+//
+// fds is an array of struct pollfd: i32 fd, i16 events, i16 revents.
+func pollCall(p *proc, m memory, a []uint64) errno {
+	n := uint64(uint32(a[1]))
+	if n > maxPoll {
+		return negative(eInval)
+	}
+	b, e := m.bytes(a[0], n*8)
+	if e != eOK {
+		return negative(e)
+	}
+	list := make([]polled, n)
+	for i := range list {
+		number, events := int32(binary.LittleEndian.Uint32(b[i*8:])), binary.LittleEndian.Uint16(b[i*8+4:])
+		if number < 0 {
+			continue
+		}
+		list[i].events = events
+		if list[i].f, list[i].e = p.get(uint64(uint32(number))); list[i].e == eOK {
+			list[i].host = p.waitsFor(list[i].f)
+		}
+	}
+	files := hostFiles(list)
+	hostReady := p.hostReady(files)
+	k := p.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	count := errno(0)
+	for i, q := range list {
+		r := q.revents(hostReady)
+		binary.LittleEndian.PutUint16(b[i*8+6:], r)
+		if r != 0 {
+			count++
+		}
+	}
+	limit := time.Duration(int32(a[2])) * time.Millisecond
+	w := p.resumed
+	if count > 0 || limit == 0 || w != nil && w.timedOut() {
+		if count == 0 {
+			p.clock.passed(limit)
+		}
+		return count
+	}
+	if w == nil {
+		w = &waiting{what: "polls", limit: limit}
+		if limit > 0 && p.clock.real {
+			w.until = time.Now().Add(limit)
+		}
+		w.watch(p, files)
+	}
+	w.ready = func() bool {
+		for _, q := range list {
+			if q.revents(w.hostReady) != 0 {
+				return true
+			}
+		}
+		return false
+	}
+	for _, q := range list {
+		if q.f == nil {
+			continue
+		}
+		if end, ok := q.f.file.(*pipeEnd); ok {
+			w.pipe = end.p
+		}
+	}
+	return p.wait(w)
+}
+
+// revents returns what a descriptor is ready for. The caller holds k.mu.
+func (q *polled) revents(hostReady map[*os.File]bool) uint16 {
+	switch {
+	case q.f == nil && q.e == eOK: // an entry that is not used
+		return 0
+	case q.e != eOK:
+		return pollInvalid
+	}
+	end, ok := q.f.file.(*pipeEnd)
+	switch {
+	case !ok && q.host != nil && !hostReady[q.host]:
+		return q.events & pollOut
+	case !ok:
+		return q.events & (pollIn | pollOut)
+	case end.writes && end.p.readers == 0:
+		return pollError
+	case end.writes && end.p.room() > 0:
+		return q.events & pollOut
+	case end.writes:
+		return 0
+	}
+	r := uint16(0)
+	if end.p.len() > 0 {
+		r = q.events & pollIn
+	}
+	if end.p.writers == 0 {
+		r |= pollHangup
+	}
+	return r
+}
+
+// hostFiles returns the files of the host that a poll waits to read from.
+func hostFiles(list []polled) []*os.File {
+	var files []*os.File
+	for _, q := range list {
+		if q.host != nil && q.events&pollIn != 0 {
+			files = append(files, q.host)
+		}
+	}
+	return files
+}
+
+// hostReady returns which files can be read now.
+func (p *proc) hostReady(files []*os.File) map[*os.File]bool {
+	if len(files) == 0 {
+		return nil
+	}
+	ready, e := hostPoll(p.ctx, files, 0)
+	out := map[*os.File]bool{}
+	for i, f := range files {
+		out[f] = e != eOK || ready[i].ok
+	}
+	return out
+}
+
+// waitPolling is what poll_oneoff waits for in a kernel if nothing is ready. It returns nil if the first clock event is due.
+// With the fixed clock a sleep takes no time, but other processes of the image may run meanwhile.
+func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Duration) *waiting {
+	if w := p.resumed; w != nil {
+		if w.timedOut() || w.what == sleeps {
+			return nil
+		}
+		return w
+	}
+	var ends []*pipeEnd
+	for _, s := range subs {
+		if s.pipe != nil && s.err == eOK {
+			ends = append(ends, s.pipe)
+		}
+	}
+	w := &waiting{what: "polls", limit: first}
+	switch {
+	case len(ends) == 0 && len(files) == 0 && !p.clock.real:
+		w.what, w.ready = sleeps, func() bool { return true }
+		return w
+	case first >= 0 && p.clock.real:
+		w.until = time.Now().Add(first)
+	}
+	if len(ends) > 0 {
+		w.pipe = ends[0].p
+	}
+	w.watch(p, files)
+	w.ready = func() bool {
+		for _, e := range ends {
+			if e.pollable() {
+				return true
+			}
+		}
+		for _, ok := range w.hostReady {
+			if ok {
+				return true
+			}
+		}
+		return false
+	}
+	return w
+}
+
+// sleeps is what a process waits for that lets others run.
+const sleeps = "sleeps"
+
+// pollable reports whether a call with the pipe need not wait. The caller holds k.mu.
+func (e *pipeEnd) pollable() bool {
+	if e.writes {
+		return e.p.readers == 0 || e.p.room() > 0
+	}
+	return e.readable()
+}
+
+// timedOut reports whether the time of a wait has passed. The caller holds k.mu.
+func (w *waiting) timedOut() bool {
+	return w.expired || w.limit >= 0 && !w.until.IsZero() && !time.Now().Before(w.until)
+}
+
+// watch waits for files of the host on a goroutine of its own, and wakes the kernel when one of them can be read.
+func (w *waiting) watch(p *proc, files []*os.File) {
+	if len(files) == 0 {
+		return
+	}
+	w.outside = true
+	w.hostReady = map[*os.File]bool{}
+	ctx, cancel := context.WithCancel(p.ctx)
+	w.cancel = cancel
+	k := p.k
+	k.wg.Go(func() {
+		ready, e := hostPoll(ctx, files, -1)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		for i, f := range files {
+			w.hostReady[f] = e != eOK || ready[i].ok
+		}
+		k.wake()
+	})
+}
