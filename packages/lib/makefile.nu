@@ -61,7 +61,7 @@ export def --env begin [b: record, how: record] {
   cp -r $b.src source
   cd $"source/($how.dir)"
   load-env (environment $b)
-  if $how.prepare != null { do $how.prepare $b }
+  if $how.prepare? != null { do $how.prepare $b }
 }
 
 # The variables of all programs of a build. Dependencies are found in their include and lib folders and by pkg-config.
@@ -114,5 +114,5 @@ export def end [b: record, how: record] {
     chmod +x $file
   }
   if ($"($b.out)/bin" | path exists) { fix shebangs $"($b.out)/bin" }
-  if $how.finish != null { do $how.finish $b }
+  if $how.finish? != null { do $how.finish $b }
 }

@@ -59,7 +59,6 @@ export def main [] {
       open --raw $"($code)/include/applets.src.h" | str replace --regex '(?m)^INSERT$' $applets | save include/applets.h
       let usage = (marked $files "//usage:" | each {|l| if $l =~ '^[ \t]' { $"($l) \\" } else { $"\n($l) \\" } } | str join "\n")
       open --raw $"($code)/include/usage.src.h" | str replace "\nINSERT\n" $"\n($usage)\n\n" | save include/usage.h
-      touch include/usage_compressed.h
       "enum { COMMON_BUFSIZE = 1024 };\nextern char bb_common_bufsiz1[];\n#define setup_common_bufsiz() ((void)0)\n" | save include/common_bufsiz.h
 
       let here = $"-I($env.PWD)"
@@ -69,6 +68,12 @@ export def main [] {
       let tables = (c compile $b [$"($code)/applets/applet_tables.c"] --flags [...$flags -D_WASI_EMULATED_GETPID -include stdio.h -include $"($env.PWD)/tables.h"])
       c link $b $tables /nuka/build/applet_tables --flags [-lwasi-emulated-getpid]
       ^/nuka/build/applet_tables include/applet_tables.h include/NUM_APPLETS.h
+
+      # Another one prints what --help says, which becomes a text of C.
+      c link $b (c compile $b [$"($code)/applets/usage.c"] --flags $flags) /nuka/build/usage
+      let help = (^/nuka/build/usage | into binary | decode utf-8
+        | str replace --all '\' '\\' | str replace --all '"' '\"' | str replace --all "\n" '\n' | str replace --all (char --unicode "0") '\000')
+      $"#define UNPACKED_USAGE \"($help)\"\n" | save include/usage_compressed.h
 
       let sources = (glob $"($code)/**/Kbuild.src" --exclude [applets/**] | path dirname | each {|dir| chosen $dir $on } | flatten)
       let objects = (c compile $b [...$sources $"($code)/applets/applets.c"] --flags [
