@@ -8,7 +8,7 @@ export def main [] {
     license: "BSD-2-Clause AND GPL-2.0-or-later"
     homepage: "https://lz4.org/"
     src: (fetch debsrc lz4 1.9.4-1 --hash b3-v3fyl5aeotoznxhvokeuzndsndc5uohrjw474bgkonz3dfsujqea)
-    make: ["BUILD_SHARED=no" "PREFIX=/nuka/self"]
+    make: ["BUILD_SHARED=no" "PREFIX=/nuka/self" "TARGET_OS=Linux"]
     commands: [lz4 unlz4 lz4cat lz4c]
   }
 }

@@ -8,6 +8,6 @@ export def main [] {
     license: "GPL-2.0-or-later"
     homepage: "http://mama.indstate.edu/users/ice/tree/"
     src: (fetch debsrc tree 2.1.0-1 --hash b3-qf7abcqwsqjwmdlnyrljnguvckisnzk7pjd256qnscupvziy2emq)
-    install: ["PREFIX=/nuka/build/stage/nuka/self"]
+    install: ["DESTDIR=/nuka/build/stage/nuka/self/bin" "MANDIR=/nuka/build/stage/nuka/self/share/man"]
   }
 }

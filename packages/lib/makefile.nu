@@ -24,6 +24,8 @@ use ../toolchain/sh.nu
 #   check    true runs the package's own tests with `make check`; a list has other arguments of make
 #   install  arguments of make install; false leaves it out
 #   finish   a closure that is run in the source after all
+#   runs     names of packages among `packages` and the builder's own, such as [sh], whose programs the package's programs start
+#   wrap     programs that must know where their files are, by name: {figlet: {args: [-d /nuka/self/share/figlet], env: {…}}}
 export def package [spec: record] {
   let how = (steps $spec)
   describe $spec {|b|
@@ -39,7 +41,7 @@ export def describe [
   build: closure
   --leave: list<string> = []  # fields of the specification that are another builder's
 ] {
-  let own = [dir prepare make check install finish ...$leave]
+  let own = [dir prepare make check install finish runs wrap ...$leave]
   let fields = ($spec | items {|name, value| {name: $name, value: $value} } | where {|f| $f.name not-in $own }
     | reduce --fold {} {|f, all| $all | insert $f.name $f.value })
   derivation ($fields | merge {
@@ -52,7 +54,8 @@ export def describe [
 export def steps [spec: record] {
   {
     dir: ($spec.dir? | default "."), prepare: $spec.prepare?, make: ($spec.make? | default []), check: ($spec.check? | default false)
-    install: ($spec.install? | default []), finish: $spec.finish?
+    install: ($spec.install? | default []), finish: $spec.finish?, runs: ($spec.runs? | default [])
+    wrap: ($spec.wrap? | default {})
   }
 }
 
@@ -115,4 +118,19 @@ export def end [b: record, how: record] {
   }
   if ($"($b.out)/bin" | path exists) { fix shebangs $"($b.out)/bin" }
   if $how.finish? != null { do $how.finish $b }
+  if $how.runs != [] { # the paths make these packages references of this one
+    mkdir $"($b.out)/share/nuka"
+    $how.runs | each {|name| $"($b.packages | get $name)\n" } | str join | save $"($b.out)/share/nuka/($b.name).runs"
+  }
+  $how.wrap | items {|name, with| shelter $b $name $with } | ignore
+}
+
+# Put a program behind another of its name, which tells it where the package is.
+def shelter [b: record, name: string, with: record] {
+  let here = {|text| $text | str replace --all /nuka/self $b.out }
+  mkdir $"($b.out)/libexec"
+  mv $"($b.out)/bin/($name)" $"($b.out)/libexec/($name)"
+  let args = ($with.args? | default [] | each {|a| do $here $a })
+  let vars = ($with.env? | default {} | items {|k, v| {$k: (do $here $v)} } | into record)
+  wrap exe $"($b.out)/bin/($name)" $"($b.out)/libexec/($name)" --args $args --env $vars
 }

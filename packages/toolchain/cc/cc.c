@@ -221,6 +221,13 @@ static int compile_temporary(const char *source, const char **object)
 	return run(clang, &c);
 }
 
+// add_environment adds the folders of LIBRARY_PATH, as clang's own driver would.
+static void add_environment(struct list *args)
+{
+	const char *path = getenv("LIBRARY_PATH");
+	for (char *dir = path ? strtok(joined(path, ""), ":") : 0; dir; dir = strtok(0, ":")) add(args, joined("-L", dir));
+}
+
 static int link_all(void)
 {
 	struct list args = {0}, temporary = {0};
@@ -231,6 +238,7 @@ static int link_all(void)
 	int crt = args.n;
 	add(&args, POSIX "/lib/crt1.o");
 	if (search.v) add_all(&args, search.v);
+	add_environment(&args);
 	add(&args, "-L" POSIX "/lib"), add(&args, "-L" CLANG "/usr/lib/wasm32-wasip1");
 	for (int i = 0; i < inputs.n && !rc; i++) {
 		const char *file = inputs.v[i];
