@@ -11,11 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-// nukaCalls are the calls of module "nuka" except host. docs/wasi.md describes them for authors of programs.
-var nukaCalls = []hostFunc{
-	{"exec", "iiiiiiii", nukaExec},
-}
-
 const (
 	// maxArgs limits the bytes of a list of arguments or variables, and maxArgCount limits its length.
 	maxArgs     = 16 << 20
@@ -53,10 +48,13 @@ func parseStrings(b []byte) ([]string, errno) {
 //
 //	exec(argv, argv_len, env, env_len, cwd, cwd_len, fds, status) errno
 func nukaExec(p *proc, m memory, a []uint64) errno {
+	if p.k != nil {
+		return p.execChild(m, a)
+	}
 	if p.exec == nil {
 		return eNosys
 	}
-	c, e := execCommand(p, m, a)
+	c, _, e := execCommand(p, m, a)
 	if e != eOK {
 		return e
 	}
@@ -92,24 +90,24 @@ func nukaExec(p *proc, m memory, a []uint64) errno {
 }
 
 // execCommand reads the arguments of nuka.exec.
-func execCommand(p *proc, m memory, a []uint64) (*Command, errno) {
-	c := &Command{Dir: p.cwd, Env: p.env}
+func execCommand(p *proc, m memory, a []uint64) (*Command, [3]*lent, errno) {
+	c, std := &Command{Dir: p.cwd, Env: p.env}, [3]*lent{}
 	b, e := m.bytes(a[0], a[1])
 	if e != eOK {
-		return nil, e
+		return nil, std, e
 	}
 	if c.Args, e = parseStrings(b); e != eOK {
-		return nil, e
+		return nil, std, e
 	}
 	if len(c.Args) == 0 || c.Args[0] == "" {
-		return nil, eInval
+		return nil, std, eInval
 	}
 	if uint32(a[2]) != 0 {
 		if b, e = m.bytes(a[2], a[3]); e != eOK {
-			return nil, e
+			return nil, std, e
 		}
 		if c.Env, e = parseStrings(b); e != eOK {
-			return nil, e
+			return nil, std, e
 		}
 	} else {
 		c.Env = withoutPWD(c.Env)
@@ -117,20 +115,15 @@ func execCommand(p *proc, m memory, a []uint64) (*Command, errno) {
 	if uint32(a[4]) != 0 {
 		dir, e := m.str(a[4], a[5])
 		if e != eOK {
-			return nil, e
+			return nil, std, e
 		}
-		l, e := p.fs.walk(p.cwd, dir, true)
-		if e != eOK {
-			return nil, e
+		if c.Dir, e = p.directory(dir); e != eOK {
+			return nil, std, e
 		}
-		if l.info.kind != kindDir {
-			return nil, eNotdir
-		}
-		c.Dir = l.path
 	}
-	std, e := execStreams(p, m, a[6])
+	std, e = execStreams(p, m, a[6])
 	c.Stdin, c.Stdout, c.Stderr = reader(std[0]), writer(std[1]), writer(std[2])
-	return c, e
+	return c, std, e
 }
 
 // execStreams returns the standard streams for a program. If fds is 0, they are the caller's own.

@@ -3,6 +3,7 @@ package wasmrt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -110,7 +111,7 @@ type loadError struct {
 	err  error
 }
 
-func (e *loadError) Error() string { return "program \"" + e.name + "\": " + e.err.Error() }
+func (e *loadError) Error() string { return fmt.Sprintf("program %q: %v", e.name, e.err) }
 func (e *loadError) Unwrap() error { return e.err }
 
 // execute makes a process the one of a new program: its arguments, variables, random numbers, and descriptors if it is not made for processes.
@@ -143,4 +144,83 @@ func (p *proc) execute(load *loadedProgram) {
 	p.lowest = 3
 	p.env = append(slices.Clip(withoutPWD(p.env)), "PWD="+p.cwd)
 	p.preopenAll()
+}
+
+// execChild is nuka.exec in a kernel: it starts a child and waits for its end.
+func (p *proc) execChild(m memory, a []uint64) errno {
+	if w := p.resumed; w != nil {
+		if e, ended := p.childEnded(m, a[7], w.child); ended {
+			return e
+		}
+		return p.wait(w)
+	}
+	c, std, e := execCommand(p, m, a)
+	if e != eOK {
+		return e
+	}
+	if e := m.put32(a[7], 0); e != eOK { // fails before the program runs
+		return e
+	}
+	load, err := p.k.host.resolve(p.ctx, c.Args, c.Env, c.Dir)
+	if err == nil {
+		err = load.runnable()
+	}
+	if err != nil {
+		if c.Stderr != nil {
+			fmt.Fprintf(c.Stderr, "nuka: %v\n", err)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return eNoent
+		}
+		return eNoexec
+	}
+	child, e := p.child()
+	if e != eOK {
+		load.release()
+		return e
+	}
+	child.cwd = c.Dir
+	child.inherit(std)
+	k := p.k
+	k.mu.Lock()
+	child.handled, child.pending = 0, 0
+	k.start(&image{k: k}, child, load)
+	k.mu.Unlock()
+	return p.wait(&waiting{what: "waits for " + child.title(), limit: -1, child: child, ready: func() bool { return child.exited }})
+}
+
+// inherit replaces the descriptors of a process by three streams.
+func (p *proc) inherit(std [3]*lent) {
+	old := p.fds
+	p.fds = nil
+	for i, l := range std {
+		if l != nil {
+			p.put(i, l.fd.dup())
+		}
+	}
+	for _, f := range old {
+		if f != nil {
+			_ = f.release()
+		}
+	}
+	p.lowest = 0
+}
+
+// childEnded removes a child that has ended, and returns its exit code as nuka.exec does.
+func (p *proc) childEnded(m memory, result uint64, child *proc) (errno, bool) {
+	k := p.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !child.exited {
+		return eOK, false
+	}
+	if i := slices.Index(p.children, child); i >= 0 { // wait may have removed it
+		p.children = slices.Delete(p.children, i, i+1)
+		k.forget(child)
+	}
+	code := child.status >> 8
+	if sig := child.status & 0x7f; sig != 0 {
+		code = 128 + sig
+	}
+	return m.put32(result, uint32(code)), true
 }

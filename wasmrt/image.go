@@ -85,12 +85,9 @@ func (img *image) dropState(p *proc) {
 	if w := p.waits; w != nil && w.cancel != nil {
 		w.cancel()
 	}
-	if p.saved != nil {
-		img.budget.give(int64(p.saved.bytes()))
-		img.spare = p.saved.mem
-		p.saved = nil
-	}
-	img.budget.give(p.jumps.forgetAll())
+	p.saved = nil
+	img.k.states.give(p.reserved + p.jumps.forgetAll())
+	p.reserved = 0
 }
 
 // call makes a call for the running process until it need not wait. While it waits, other processes of the image may run.
@@ -275,6 +272,7 @@ func (img *image) run(p *proc, load *loadedProgram) {
 			return
 		}
 		img.entered = true
+		img.load(img.procs[0].saved) // the memory of the dead process may be in disorder
 	}
 }
 

@@ -18,6 +18,7 @@ type kernel struct {
 	stderr io.Writer       // for messages about processes, nil for none
 	wg     sync.WaitGroup  // images
 	over   atomic.Bool     // whether processes must end, as stop
+	states *memoryBudget   // for the states of processes that do not run, and places of longjmp
 	root   *proc
 
 	// All that processes share is guarded by mu: this table, signals, exits and pipes. Whoever changes something that a process may wait for
@@ -39,6 +40,10 @@ const maxPipes = 4096
 func newKernel(ctx context.Context, h *Host) *kernel {
 	k := &kernel{host: h, ctx: ctx, procs: map[int]*proc{}}
 	k.changed.L = &k.mu
+	k.states = &memoryBudget{limit: h.Limits.Memory, parent: h.budget}
+	if k.states.limit <= 0 {
+		k.states.limit = DefaultMemory
+	}
 	return k
 }
 

@@ -99,12 +99,13 @@ func (img *image) fork(ctx context.Context, p *proc) errno {
 	if e != eOK {
 		return negative(e)
 	}
-	var ok bool
-	if c.jumps, ok = p.jumps.fork(img.budget); !ok {
-		c.discard()
-		return negative(eNomem)
-	}
 	s, e := img.keep(ctx)
+	if e == eOK {
+		e = img.reserve(c, p.reserved)
+	}
+	if e == eOK {
+		e = p.jumps.fork(img.k.states, &c.jumps)
+	}
 	if e != eOK {
 		img.dropState(c)
 		c.discard()

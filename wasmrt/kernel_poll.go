@@ -90,7 +90,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 			continue
 		}
 		if end, ok := q.f.file.(*pipeEnd); ok {
-			w.pipe = end.p
+			w.pipe, w.what = end.p, "polls a pipe"
 		}
 	}
 	return p.wait(w)
@@ -175,7 +175,7 @@ func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Dur
 		w.until = time.Now().Add(first)
 	}
 	if len(ends) > 0 {
-		w.pipe = ends[0].p
+		w.pipe, w.what = ends[0].p, "polls a pipe"
 	}
 	w.watch(p, files)
 	w.ready = func() bool {
@@ -191,6 +191,26 @@ func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Dur
 		}
 		return false
 	}
+	return w
+}
+
+// waitReadable is what a read of a terminal or pipe of the host waits for in a kernel, where other processes of the image may run meanwhile. It returns
+// nil if the read may begin.
+func (p *proc) waitReadable(f *fd) *waiting {
+	if p.k == nil {
+		return nil
+	}
+	host := p.waitsFor(f)
+	if host == nil {
+		return nil
+	}
+	files := []*os.File{host}
+	if p.hostReady(files)[host] {
+		return nil
+	}
+	w := &waiting{what: "reads from outside", limit: -1}
+	w.watch(p, files)
+	w.ready = func() bool { return w.hostReady[host] }
 	return w
 }
 

@@ -21,6 +21,8 @@ type process struct {
 	forked uint64 // children that it has had
 	saved  *saved // its state while another process of its image runs
 	jumps  jumps
+	// reserved is how many bytes of the kernel's states belong to it.
+	reserved int64
 
 	// waits is what the call waits for that it is in, nil if the process can run. Its image's goroutine sets it, and other goroutines read it under
 	// k.mu while this image waits.
@@ -57,6 +59,7 @@ type waiting struct {
 	// done counts the bytes that a write has put into its pipe, and result is where the call returns their number.
 	done   int
 	result uint64
+	child  *proc // of nuka.exec
 	// hostReady tells which files of the host can be read, and cancel ends what watches them; nil for nothing.
 	hostReady map[*os.File]bool
 	cancel    func()
@@ -154,6 +157,9 @@ func (p *proc) finish(status int) {
 		}
 	}
 	p.children = nil
+	if p == k.root {
+		k.haltLocked(nil)
+	}
 	if p.parent != nil {
 		p.parent.send(sigchld)
 	} else {

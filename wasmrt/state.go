@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/tetratelabs/wazero/api"
@@ -21,10 +22,20 @@ type saved struct {
 	ret  uint64
 }
 
-func (s *saved) bytes() int { return len(s.mem) + s.at.bytes }
-
 // maxSpare is the largest buffer that an image keeps for the next state.
 const maxSpare = 64 << 20
+
+// reserve makes sure that a process has n bytes for its state. It keeps them until it leaves the image, so that the states of processes that
+// have been forked always have room.
+func (img *image) reserve(p *proc, n int64) errno {
+	if more := n - p.reserved; more > 0 {
+		if !img.k.states.take(more) {
+			return eNomem
+		}
+		p.reserved = n
+	}
+	return eOK
+}
 
 // keep returns the state of the running process.
 func (img *image) keep(ctx context.Context) (*saved, errno) {
@@ -38,8 +49,8 @@ func (img *image) keep(ctx context.Context) (*saved, errno) {
 		s.globals = append(s.globals, [2]uint64{low, high})
 	}
 	used := img.used(s.from)
-	if !img.budget.take(int64(len(used) + at.bytes)) {
-		return nil, eNomem
+	if e := img.reserve(img.cur, int64(len(used)+at.bytes)); e != eOK {
+		return nil, e
 	}
 	if cap(img.spare) >= len(used) {
 		s.mem, img.spare = img.spare[:len(used)], nil
@@ -50,15 +61,19 @@ func (img *image) keep(ctx context.Context) (*saved, errno) {
 	return s, eOK
 }
 
-// restore makes a state the one of the instance again, except for the machine stack.
-func (img *image) restore(s *saved) {
+// load makes a state the one of the instance again, except for the machine stack.
+func (img *image) load(s *saved) {
 	memory := img.memory(s.from)
 	n := copy(memory, s.mem)
 	clear(memory[n:max(n, len(img.used(s.from)))])
 	for i, c := range img.cells {
 		c.SetValue(s.globals[i][0], s.globals[i][1])
 	}
-	img.budget.give(int64(s.bytes()))
+}
+
+// restore is load for a state that is not needed any more.
+func (img *image) restore(s *saved) {
+	img.load(s)
 	if cap(s.mem) <= maxSpare {
 		img.spare = s.mem
 	}
@@ -163,7 +178,7 @@ func (img *image) resume(p *proc) {
 // keepAgain keeps a process aside whose call has to wait once more. Its stack has not changed, but the call may have written to its memory.
 func (img *image) keepAgain(p *proc, s *saved) {
 	used := img.used(s.from)
-	if !img.budget.take(int64(len(used) + s.at.bytes)) {
+	if img.reserve(p, int64(len(used)+s.at.bytes)) != eOK {
 		img.k.say("%s (pid %d): ended, because there is no memory to keep it while it waits", p.name, p.pid)
 		img.remove(p, sigkill)
 		return
@@ -217,7 +232,7 @@ func (img *image) setjmp(ctx context.Context, buf uint32) errno {
 		}
 		j.prune = max(64, 2*len(j.at))
 	}
-	if !img.budget.take(int64(at.bytes)) {
+	if !img.k.states.take(int64(at.bytes)) {
 		return eNomem
 	}
 	j.bytes += int64(at.bytes)
@@ -235,23 +250,20 @@ func (j *jumps) drop(img *image, buf uint32) {
 	if old := j.at[buf]; old != nil {
 		delete(j.at, buf)
 		j.bytes -= int64(old.at.bytes)
-		img.budget.give(int64(old.at.bytes))
+		img.k.states.give(int64(old.at.bytes))
 	}
 }
 
-// fork returns the places for a forked process, which has the same.
-func (j *jumps) fork(b *memoryBudget) (jumps, bool) {
+// fork gives a forked process the same places.
+func (j *jumps) fork(states *memoryBudget, c *jumps) errno {
 	if len(j.at) == 0 {
-		return jumps{}, true
+		return eOK
 	}
-	if !b.take(j.bytes) {
-		return jumps{}, false
+	if !states.take(j.bytes) {
+		return eNomem
 	}
-	c := jumps{at: make(map[uint32]*jump, len(j.at)), bytes: j.bytes, prune: j.prune}
-	for buf, n := range j.at {
-		c.at[buf] = n
-	}
-	return c, true
+	*c = jumps{at: maps.Clone(j.at), bytes: j.bytes, prune: j.prune}
+	return eOK
 }
 
 // longjmp returns to a place. It does not return to its caller.

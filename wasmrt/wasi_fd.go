@@ -287,6 +287,9 @@ func fdRead(p *proc, m memory, a []uint64) errno {
 	if end, ok := f.file.(*pipeEnd); ok {
 		return readPipe(p, m, a, f, end)
 	}
+	if w := p.waitReadable(f); w != nil {
+		return p.wait(w)
+	}
 	return each(m, a[1], a[2], a[3], f.file.read)
 }
 

@@ -34,6 +34,8 @@ const (
 	maxScratchFile   = 32 << 30
 	maxBuildOutput   = 1 << 30
 	maxProgramMemory = 4 << 30
+	// maxProgramsMemory is less than maxBuildMemory: a program that gets no memory can go on, a worker that gets none is ended.
+	maxProgramsMemory = 11 << 30
 )
 
 // Store is the set of store operations that a Builder needs, which only reads the trees that builds are made from.

@@ -98,7 +98,7 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 		Unpack: unpackInside(guest, folders),
 		Host: &wasmrt.Host{
 			Runtime: rt, FS: guest, Path: job.Path,
-			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory},
+			Limits: wasmrt.Limits{Running: job.Jobs, Output: maxBuildOutput, Memory: maxProgramMemory, TotalMemory: maxProgramsMemory},
 		},
 	}
 	if job.Native {
