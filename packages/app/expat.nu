@@ -13,8 +13,13 @@ export def main [] {
     commands: [xmlwf]
     build: {|b|
       let code = $"($b.src)/expat"
-      "#define XML_CONTEXT_BYTES 1024\n#define XML_DTD\n#define XML_NS\n#define BYTEORDER 1234\n#define HAVE_UNISTD_H\n#define HAVE_GETENTROPY\n"
-        | save expat_config.h
+      "#define XML_CONTEXT_BYTES 1024
+       #define XML_DTD
+       #define XML_NS
+       #define BYTEORDER 1234
+       #define HAVE_UNISTD_H
+       #define HAVE_ARC4RANDOM_BUF
+      " | save expat_config.h
       let flags = [-O2 -D_WASI_EMULATED_GETPID $"-I($env.PWD)" $"-I($code)/lib"]
       let objects = {|dir: string names: list<string>| c compile $b ($names | each {|n| $"($code)/($dir)/($n).c" }) --flags $flags }
       c archive (do $objects lib [xmlparse xmlrole xmltok]) $"($b.out)/lib/libexpat.a"

@@ -9,7 +9,7 @@ export def main [] {
     homepage: "https://www.gnu.org/software/gawk/"
     src: (fetch debsrc gawk "1:5.2.1-2" --hash b3-rmn52udwd6q2vfdtta5gon4ozl2khaxvibcw5lgn3kcnvtt2ivsq)
     configure: [--disable-extensions]
-    make: ["SUBDIRS=support . awklib"] # Debian removed the documents
+    make: ["SUBDIRS=support ."] # Debian removed the documents, and what needs them
     runs: [sh]
   }
 }

@@ -1,4 +1,5 @@
-# GNU make, which builds what has changed. It runs the makefiles of other packages, so it is built without a shell and without make: the answers of its
+# GNU make, which builds what has changed.
+# It runs the makefiles of other packages, so it is built without a shell and without make: the answers of its
 # configure script lie beside this file.
 use ./clang.nu
 use ./posix.nu
