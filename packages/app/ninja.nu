@@ -15,6 +15,7 @@ export def main [] {
     }
     make: ["CXXFLAGS=-O2 -DNDEBUG"]
     install: false
+    runs: [sh]
     finish: {|b| mkdir $"($b.out)/bin"; cp ninja $"($b.out)/bin" }
   }
 }
