@@ -9,7 +9,7 @@ export def main [] {
     homepage: "https://lz4.org/"
     src: (fetch debsrc lz4 1.9.4-1 --hash b3-v3fyl5aeotoznxhvokeuzndsndc5uohrjw474bgkonz3dfsujqea)
     dir: programs
-    make: ["PREFIX=/nuka/self" "TARGET_OS=Linux"]
+    make: ["PREFIX=/nuka/self" "POSIX_ENV=Yes"]
     finish: {|b|
       ^make -C ../lib liblz4.a $"SHELL=($env.SHELL)"
       mkdir $"($b.out)/lib" $"($b.out)/include"
