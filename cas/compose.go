@@ -17,7 +17,7 @@ import (
 // A Piece is one entry of a tree that Compose stores.
 type Piece struct {
 	// Entry is the entry with its path in the composed tree, which is not empty.
-	// If its CID is not zero, it is a file or link that the store holds, as Entries yields it. Otherwise it is a new file with the bytes of Data,
+	// If its CID is not zero, it is a file or link that the store holds, as Entries yields it: the target of a link must be its own. Otherwise it is a new file with the bytes of Data,
 	// or a new link. A directory has the pieces below it, whatever its CID.
 	Entry
 	// Data has the bytes of a new file.
@@ -172,10 +172,13 @@ func (t *composed) entry(p *Piece) (cid.DirEntry, error) {
 		if err := cid.CheckTarget(p.Target); err != nil {
 			return cid.DirEntry{}, err
 		}
-		if !p.CID.IsZero() {
-			return cid.DirEntry{CID: p.CID, Tsize: int64(len((&cid.Node{Kind: cid.KindSymlink, Target: p.Target}).Encode()))}, nil
-		}
 		c, b := cid.Symlink(p.Target)
+		if !p.CID.IsZero() {
+			if p.CID != c {
+				return cid.DirEntry{}, fmt.Errorf("the link %s does not lead to %.200q", p.CID, p.Target)
+			}
+			return cid.DirEntry{CID: c, Tsize: int64(len(b.Data))}, nil
+		}
 		return cid.DirEntry{CID: c, Tsize: int64(len(b.Data))}, im.node(b)
 	}
 	if p.Kind != File {

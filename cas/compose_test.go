@@ -3,6 +3,7 @@ package cas_test
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -177,6 +178,20 @@ func TestComposeLimits(t *testing.T) {
 		}
 		if _, err := s.Import(t.Context(), tree, nil); !errors.Is(err, cid.ErrLimit) {
 			t.Errorf("%s: import: got %v", name, err)
+		}
+	}
+}
+
+// A piece that states another target than its link has is refused: the tree would state a wrong size, and no peer could receive it.
+func TestComposeLinkTarget(t *testing.T) {
+	s := castest.Open(t, t.TempDir(), nil)
+	root, err := s.Import(t.Context(), fstest.MapFS{"link": {Data: []byte("there"), Mode: fs.ModeSymlink | 0o777}}, nil)
+	must(t, err)
+	link, _ := cid.Symlink("there")
+	for target, fine := range map[string]bool{"there": true, "elsewhere": false} {
+		piece := cas.Piece{Entry: cas.Entry{Path: "x", Kind: cas.Symlink, Target: target, CID: link}}
+		if c, err := s.Compose(t.Context(), []cas.Piece{piece}, &cas.ComposeOptions{Parts: []cid.CID{root}}); (err == nil) != fine {
+			t.Errorf("%s: got %s, %v", target, c, err)
 		}
 	}
 }

@@ -42,6 +42,25 @@ func (a *about) all() []*File {
 	return all
 }
 
+// dated returns the descriptions that tell when the version was released: each counts, as a lock file may tell less than an index. If there is none, it returns one
+// of the version, for which the registry is asked.
+func (a *about) dated() []*File {
+	var dated, undated []*File
+	for _, f := range a.all() {
+		switch {
+		case f.Version == "":
+		case f.Released.IsZero():
+			undated = append(undated, f)
+		default:
+			dated = append(dated, f)
+		}
+	}
+	if len(dated) == 0 && len(undated) > 0 {
+		return undated[:1] // they are of one version
+	}
+	return dated
+}
+
 func (f *File) promises() bool { return !f.Promised.IsZero() || f.Weak != "" }
 
 func (a *about) promised() bool {
@@ -78,15 +97,11 @@ func (a *about) verified(s *sums, content io.ReaderAt) (also []pir.Hash, err err
 func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.Header, s *stream) (*answer, *failure) {
 	known := rec.about(q)
 	class := rec.o.Adapter.Classify(q)
-	for _, f := range known.all() {
-		if f.Version == "" {
-			continue
-		}
+	for _, f := range known.dated() {
 		if released, young := rec.young(ctx, q, f, from); young {
 			text := rec.tooYoung(version2{f.Package, f.Version}, released)
 			return nil, failf(http.StatusForbidden, "%s; choose an older version, or except %s from the cooldown", text, f.Package)
 		}
-		break // they are of one version
 	}
 	isFile := class == Artefact || known.promised()
 	if isFile {

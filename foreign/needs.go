@@ -57,7 +57,7 @@ func addParts(scan *elfdeps.Scan, report *elfdeps.Report, parts []Part) error {
 	}
 	for i := range report.Missing {
 		if m := &report.Missing[i]; slices.Contains(own, elfdeps.Family(m.Soname)) {
-			m.Optional = true
+			m.Optional, m.Own = true, true
 		}
 	}
 	return nil

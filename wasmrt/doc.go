@@ -4,6 +4,7 @@
 // variables, standard streams and an FS. The FS is the file system that the program sees: mounts of Trees (read-only, their
 // bytes are in the content store) and Dirs (directories of the host that programs may write to). A Host finds programs by
 // name in such a file system and runs them, also on behalf of running programs. A Reactor is a module that answers calls.
+// A program that is made for it runs in a kernel, with processes, pipes and signals.
 //
 // A program reaches only the files, clock, random numbers and programs that it was given, and no network.
 // In particular, no link leads out of its mounts.

@@ -95,7 +95,7 @@ func (l *loadedProgram) runnable() error {
 	if l.mod.scan.exports["_start"] {
 		var c *compiled
 		if c, err = l.mod.variant(context.Background(), false); err == nil {
-			err = checkImports(c.rt, c.code)
+			err = c.checkImports()
 		}
 	}
 	if err != nil {
@@ -181,12 +181,13 @@ func (p *proc) execChild(m memory, a []uint64) errno {
 	}
 	child.cwd = c.Dir
 	child.inherit(std)
+	w := &waiting{what: fmt.Sprintf("waits for %s (pid %d)", load.name(), child.pid), limit: -1, child: child, ready: func() bool { return child.exited }}
 	k := p.k
 	k.mu.Lock()
 	child.handled, child.pending = 0, 0
 	k.start(&image{k: k}, child, load)
 	k.mu.Unlock()
-	return p.wait(&waiting{what: "waits for " + child.title(), limit: -1, child: child, ready: func() bool { return child.exited }})
+	return p.wait(w)
 }
 
 // inherit replaces the descriptors of a process by three streams.

@@ -136,7 +136,7 @@ func sharedStreams(c *Command) (stdin io.Reader, stdout, stderr io.Writer) {
 
 // start runs a process in a new image, on a goroutine of its own. The caller holds k.mu.
 func (k *kernel) start(img *image, p *proc, load *loadedProgram) {
-	p.img = img
+	p.enterImage(img)
 	k.images++
 	k.wg.Go(func() {
 		img.run(p, load)

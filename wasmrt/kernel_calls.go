@@ -114,7 +114,7 @@ func (img *image) fork(ctx context.Context, p *proc) errno {
 	s.ret = uint64(c.pid)
 	p.saved = s
 	img.k.mu.Lock()
-	c.img = img
+	c.enterImage(img)
 	img.k.mu.Unlock()
 	img.procs = append(img.procs, c)
 	img.cur = c

@@ -27,14 +27,10 @@ func TestDeadlocks(t *testing.T) {
 		{"pollforever", "posix (pid 2) polls a pipe, whose other end posix (pid 2) has open"},
 		{"forever", "posix (pid 2) waits for a signal"},
 	} {
-		start := time.Now()
 		out, exit, err := command(h, "posix", c.args)
 		var dead *wasmrt.DeadlockError
 		if !errors.As(err, &dead) || exit != wasmrt.ExitTrap || strings.Join(dead.Waits, "; ") != c.want {
 			t.Errorf("%s: got %d, %q, %v, want %q", c.args, exit, out, err, c.want)
-		}
-		if d := time.Since(start); d > 20*time.Second {
-			t.Errorf("%s: took %v", c.args, d)
 		}
 	}
 }
@@ -77,9 +73,12 @@ func TestOutputOfProcesses(t *testing.T) {
 
 // TestCancelProcesses ends a command whose processes run and wait, and checks that nothing is left of them.
 func TestCancelProcesses(t *testing.T) {
-	_, h := newKernelHost(t, wasmrt.Limits{Running: 2, TotalMemory: 4 << 30})
-	for _, real := range []bool{false, true} {
-		h := &wasmrt.Host{Runtime: h.Runtime, FS: h.FS, Path: h.Path, Limits: h.Limits, Real: real}
+	_, h := newKernelHost(t, wasmrt.Limits{})
+	for _, c := range []struct {
+		running int
+		real    bool
+	}{{2, false}, {2, true}, {0, false}, {0, true}} {
+		h := &wasmrt.Host{Runtime: h.Runtime, FS: h.FS, Path: h.Path, Limits: wasmrt.Limits{Running: c.running, TotalMemory: 4 << 30}, Real: c.real}
 		before := goleak.IgnoreCurrent()
 		cause := errors.New("enough")
 		ctx, cancel := context.WithCancelCause(t.Context())

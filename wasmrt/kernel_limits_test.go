@@ -120,16 +120,16 @@ func TestPipeLimit(t *testing.T) {
 		a.get(0).i32(33).op(0x46).when(func() { // this process has no descriptor left
 			a.call("fork").when(func() { a.i64(0).call("sigsuspend").drop() })
 			// The parent has the pipes open still.
-			a.i32(0).set(2)
+			a.i32(3).set(2)
 			a.loop(func() { a.get(2).call("fd_close").drop().add(2, 1).get(2).i32(maxOpen).op(0x46, 0x0d, 1) })
 		})
-		a.get(0).i32(41).op(0x46).when(func() { a.i32(7).exit() })
+		a.get(0).i32(41).op(0x46).when(func() { a.i32(1).i32(0).i32(1).i32(128).call("fd_write").drop().i32(0).exit() })
 	})
-	// The root waits for a signal that never comes while its descendant makes pipes: the exit of the last one leaves only processes that wait.
-	_, _, err := runAsm(t, &Host{}, a.module("x"))
+	// When the last one has ended, all others wait for a signal that never comes.
+	_, out, err := runAsm(t, &Host{}, a.module("\x08\x00\x00\x00\x01\x00\x00\x00F"))
 	var dead *DeadlockError
-	if !errors.As(err, &dead) {
-		t.Errorf("got %v, want that all wait", err)
+	if !errors.As(err, &dead) || out != "F" {
+		t.Errorf("got %q, %v, want F, and that all wait", out, err)
 	}
 }
 

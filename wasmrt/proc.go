@@ -255,15 +255,19 @@ func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	return nil
 }
 
-// checkImports returns an error that names the first function that a program imports and nuka does not have.
-func checkImports(rt wazero.Runtime, code wazero.CompiledModule) error {
-	for _, f := range code.ImportedFunctions() {
-		module, name, _ := f.Import()
-		if host := rt.Module(module); host == nil || host.ExportedFunctionDefinitions()[name] == nil {
-			return fmt.Errorf("it imports the function %s.%s, which nuka does not have", module, name)
+// checkImports returns an error that names the first function that a program imports and nuka does not have. It looks once: making wazero's maps of
+// functions takes longer than a start.
+func (c *compiled) checkImports() error {
+	c.looked.Do(func() {
+		for _, f := range c.code.ImportedFunctions() {
+			module, name, _ := f.Import()
+			if host := c.rt.Module(module); host == nil || host.ExportedFunctionDefinitions()[name] == nil {
+				c.missing = fmt.Errorf("it imports the function %s.%s, which nuka does not have", module, name)
+				return
+			}
 		}
-	}
-	return nil
+	})
+	return c.missing
 }
 
 // hostFunc is one call; params has a letter for each argument, i for 32 bits and I for 64 bits.

@@ -211,7 +211,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	// wazero passes this context to every call. Values that calls look up in it are added last.
 	ctx = experimental.WithMemoryAllocator(ctx, budget)
 	ctx = context.WithValue(ctx, procKey{}, p)
-	if err := checkImports(c.rt, c.code); err != nil {
+	if err := c.checkImports(); err != nil {
 		return 0, fmt.Errorf("program %q: %w", p.name, err)
 	}
 	mod, err := c.rt.InstantiateModule(ctx, c.code, wazero.NewModuleConfig().WithName("").WithStartFunctions())
@@ -274,4 +274,18 @@ func (p *proc) trap(err error, budget *memoryBudget) error {
 		t.Reason = text
 	}
 	return t
+}
+
+// trapSignal returns the signal that a trap is for the parent of the process.
+func trapSignal(err error) int {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	switch {
+	case strings.Contains(text, "integer divide by zero"), strings.Contains(text, "integer overflow"), strings.Contains(text, "invalid conversion to integer"):
+		return sigfpe
+	case strings.Contains(text, "out of bounds memory access"), strings.Contains(text, "stack overflow"):
+		return sigsegv
+	case strings.Contains(text, "indirect call"), strings.Contains(text, "invalid table access"):
+		return sigill
+	}
+	return sigabrt
 }

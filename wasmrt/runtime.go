@@ -89,6 +89,9 @@ type compiled struct {
 	rt    wazero.Runtime
 	code  wazero.CompiledModule
 	cache wazero.CompilationCache
+
+	looked  sync.Once
+	missing error // see checkImports
 }
 
 func (c *compiled) close(ctx context.Context) error {

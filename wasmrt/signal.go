@@ -1,9 +1,6 @@
 package wasmrt
 
-import (
-	"errors"
-	"strings"
-)
+import "errors"
 
 // Numbers of signals, those of Linux.
 const (
@@ -56,6 +53,14 @@ func (p *proc) end(sig int) {
 		p.img.news.Store(true)
 	}
 	p.k.wake()
+}
+
+// enterImage makes an image the one that the process is in, and that a signal tells when it ends the process. The caller holds k.mu.
+func (p *proc) enterImage(img *image) {
+	p.img = img
+	if p.killed != 0 { // meanwhile
+		img.news.Store(true)
+	}
 }
 
 // killCall sends a signal to a process of the same kernel. There are no process groups.
@@ -135,20 +140,6 @@ func sigsuspendCall(p *proc, _ memory, a []uint64) errno {
 		return eIntr
 	}
 	return p.wait(&waiting{what: "waits for a signal", limit: -1, ready: func() bool { return false }})
-}
-
-// trapSignal returns the signal that a trap is for the parent of the process.
-func trapSignal(err error) int {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	switch {
-	case strings.Contains(text, "integer divide by zero"), strings.Contains(text, "integer overflow"), strings.Contains(text, "invalid conversion to integer"):
-		return sigfpe
-	case strings.Contains(text, "out of bounds memory access"), strings.Contains(text, "stack overflow"):
-		return sigsegv
-	case strings.Contains(text, "indirect call"), strings.Contains(text, "invalid table access"):
-		return sigill
-	}
-	return sigabrt
 }
 
 // trapReason returns what the error of a trap says, without the name of the program.

@@ -42,6 +42,7 @@ func TestSnapshotLayoutChanges(t *testing.T) {
 		tryHandlers      []handler
 		pendingException *handler
 	}
+	_ = engine{tryHandlers: []handler{{sp: 0, top: 0, stack: nil}}, pendingException: nil}
 	for _, c := range []struct{ snapshot, missing any }{
 		{&struct {
 			sp, top uintptr

@@ -18,6 +18,8 @@ import (
 const (
 	// batchSize is how many objects one batch removes. Leases, bindings and roots wait for one batch at most, without its sync.
 	batchSize = 512
+	// filesTogether is how many files are removed after one sync of the index, if the disk has room.
+	filesTogether = 8192
 	// settleRounds is how often a batch marks what was leased meanwhile before it stops others to mark the rest.
 	settleRounds = 4
 )

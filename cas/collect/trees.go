@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/MordragT/nuka/cas/disk"
@@ -80,10 +81,21 @@ func (r *run) eachLeaf(n *cid.Node, offset int64, fn func(leaf cid.CID, offset, 
 	return offset, nil
 }
 
-// trees removes dead nodes and blobs, each after everything that needs it.
+// trees removes dead nodes and blobs, each after everything that needs it. The files of several batches go together, since their records must be gone durably before.
 func (r *run) trees(ctx context.Context) error {
 	g := &graph{needed: map[key]int32{}, leaves: map[key][]cid.CID{}}
 	if err := r.fill(ctx, g); err != nil {
+		return err
+	}
+	together := filesTogether
+	if r.Dir.CheckSpace() != nil {
+		together = batchSize // the index needs their room
+	}
+	var gone []deadBlob // whose records are removed
+	remove := func() error {
+		err := r.removeFiles(gone)
+		r.disown(gone)
+		gone = nil
 		return err
 	}
 	for len(g.free)+len(g.blobs) > 0 {
@@ -96,7 +108,7 @@ func (r *run) trees(ctx context.Context) error {
 				below[i], err = r.needs(c, n)
 			}
 			if disk.UnlessAbsent(err) != nil {
-				return err
+				return errors.Join(err, remove())
 			}
 		}
 		var files []deadBlob
@@ -112,17 +124,24 @@ func (r *run) trees(ctx context.Context) error {
 			files, err = r.deleteBlobs(c, g, blobs)
 			return err
 		})
-		if err == nil {
-			err = r.removeFiles(files)
-		}
-		for _, b := range files {
-			r.Dir.Disown(b.name)
-		}
 		if err != nil {
+			r.disown(files)
+			return errors.Join(err, remove())
+		}
+		if gone = append(gone, files...); len(gone) < together {
+			continue
+		}
+		if err := remove(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return remove()
+}
+
+func (r *run) disown(files []deadBlob) {
+	for _, b := range files {
+		r.Dir.Disown(b.name)
+	}
 }
 
 // take takes up to n objects off the end of a list: those found last, so that files go early.

@@ -42,7 +42,8 @@ files of this machine, no devices and no network, unless a permission gives them
   dbus=NAME            talk to NAME on the session bus; dbus=NAME:see only to see it, dbus=NAME:own to be it
 
 The home folder belongs to an application, the program or the runtime, and stays. --app names another one. nuka permissions shows and keeps permissions.
-Before a program starts, exec finds the libraries that it needs and names those that the runtime does not have; --auto adds their packages.`,
+Before a program starts, exec finds the libraries that it needs and names those that the runtime does not have; --auto adds their packages.
+Plugins, which a program loads by name, may lack libraries: --auto names their packages, and --add adds one.`,
 		Example: "  nuka exec --runtime python -- python3 -c 'print(1)'\n  nuka exec --runtime python --allow network -- pip install rich\n" +
 			"  nuka exec --allow files=. -- ./tool --version\n  nuka exec --runtime node --shell",
 		Args: cobra.ArbitraryArgs,
@@ -65,6 +66,7 @@ func (a *app) execFlags(c *cobra.Command, o *execOptions) {
 	c.Flags().StringArrayVar(&o.allow, "allow", nil, "give the program a `PERMISSION` for this run")
 	c.Flags().StringVar(&o.app, "app", "", "the application `NAME` that the home folder and the permissions belong to")
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
+	c.Flags().StringSliceVar(&o.add, "add", nil, "add the Debian package `NAME` and what it needs, and remember them for the application")
 	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
 	c.Flags().BoolVar(&o.shell, "shell", false, "start a shell instead of PROGRAM")
 	c.Flags().StringVar(&o.record, "record", "", "let a recorder between the program and the registries keep what it downloads, for nuka lock; `ECOSYSTEM` is pip, npm, cargo, go or maven")
@@ -78,6 +80,8 @@ type execOptions struct {
 	build       buildOptions
 	runtime     string
 	with, allow []string
+	add         []string // Debian packages
+	lacking     []string // packages of libraries that plugins lack, found with auto
 	app         string
 	env         []string
 	auto, shell bool
@@ -152,7 +156,11 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 		stop := a.serveHosts(ctx, spec, options, layout.Hosts)
 		defer stop()
 	}
-	return a.inSandbox(context.WithoutCancel(ctx), launcher, spec, options)
+	err = a.inSandbox(context.WithoutCancel(ctx), launcher, spec, options)
+	if err != nil && len(o.lacking) > 0 {
+		a.say("plugins of the application lack libraries of these packages; if that is why, add those of one: nuka exec --add PACKAGE,…\n  %s", strings.Join(o.lacking, "\n  "))
+	}
+	return err
 }
 
 // appOfRuntime returns the application that the programs of a runtime belong to.

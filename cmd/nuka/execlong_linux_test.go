@@ -27,6 +27,7 @@ func foreignRuns() []foreignRun {
 	in := func(base []string, more ...string) []string { return append(append([]string{}, base...), more...) }
 	torch := in(python, "--with", "./torch.nu", "--with", "./typing.nu", "--app", "torch")
 	const ones = "import torch; print(torch.ones(2) + 1)"
+	const qt = "from PySide6.QtWidgets import QApplication, QLabel; a = QApplication([]); w = QLabel(); w.show(); a.processEvents(); print('Qt answers')"
 	return []foreignRun{
 		{in(python, "--", "python3", "-c", "import ssl, sqlite3, json; print(1)"), "1\n", false},
 		{in(python, "--allow", "network", "--", "pip", "install", "six", "idna", "certifi"), "Successfully installed", false},
@@ -46,6 +47,10 @@ func foreignRuns() []foreignRun {
 		{in(python, "--app", "cv", "--allow", "network", "--", "pip", "install", "opencv-python"), "Successfully installed", false},
 		{in(python, "--app", "cv", "--", "python3", "-c", "import cv2"), "ImportError", true},
 		{in(python, "--app", "cv", "--auto", "--", "python3", "-c", "import cv2; print(cv2.__name__)"), "cv2\n", false},
+		{in(python, "--app", "qt", "--allow", "network", "--", "pip", "install", "PySide6-Essentials"), "Successfully installed", false},
+		{in(python, "--app", "qt", "--auto", "--env", "QT_QPA_PLATFORM=xcb", "--", "python3", "-c", qt), "libqxcb.so: libxkbcommon-x11-0,libxcb-cursor0", true},
+		{in(python, "--app", "qt", "--add", "libxcb-cursor0,libxcb-icccm4", "--env", "QT_QPA_PLATFORM=offscreen", "--", "python3", "-c", qt), "adding 2 packages", false},
+		{in(python, "--app", "qt", "--env", "QT_QPA_PLATFORM=offscreen", "--", "python3", "-c", qt), "Qt answers\n", false}, // they are remembered
 	}
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/MordragT/nuka/foreign/elfdeps"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/source/apt"
 )
 
 // examineProgram looks for what a program needs before it starts: its interpreter, its libraries and their versions; and what the programs of parts need.
@@ -39,10 +42,43 @@ func (a *app) addMissing(ctx context.Context, libs *libraries, report *elfdeps.R
 	if err := libs.add(ctx, names, have); err != nil {
 		return err
 	}
-	if n := len(libs.added) - before; n > 0 {
-		a.say("adding %s for missing libraries: %s", counted(n, "package"), shortList(names, 10))
-	}
+	a.sayPackages(libs.added[before:], " for missing libraries")
 	return nil
+}
+
+// sayPackages says which packages an application gets.
+func (a *app) sayPackages(pins []apt.Pin, why string) {
+	var names []string
+	for _, p := range pins {
+		names = append(names, p.Name)
+	}
+	if len(names) > 0 {
+		a.say("adding %s%s: %s", counted(len(names), "package"), why, shortList(names, 10))
+	}
+}
+
+// lackingPlugins returns, for each plugin in an application's home that lacks libraries, a line with its name and the packages that have them. A program runs without
+// a plugin, but perhaps not as its user means it.
+func (a *app) lackingPlugins(report *elfdeps.Report, libs *libraries, home string) (lines []string, err error) {
+	packages := map[string][]string{} // by plugin
+	for _, m := range report.Missing {
+		if m.Own || !strings.HasPrefix(m.By, home+"/") {
+			continue
+		}
+		if libs == nil {
+			if libs, err = a.libraries(); err != nil {
+				return nil, err
+			}
+		}
+		name := path.Base(m.By)
+		if owner := libs.owner(m.Soname); owner != "" && !slices.Contains(packages[name], owner) {
+			packages[name] = append(packages[name], owner)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(packages)) {
+		lines = append(lines, printable(name)+": "+strings.Join(packages[name], ","))
+	}
+	return lines, nil
 }
 
 // missing returns the error about what a program lacks, with the packages that have it.

@@ -87,7 +87,7 @@ func (p *preparation) application(a *app, app string) {
 
 // finish keeps the prepared run. It looks at everything once more: what changed since it was read makes the run one that is not kept.
 func (p *preparation) finish(a *app, launcher string, spec *sandbox.Spec, layout *foreign.Layout, b *foreign.Box, results []*nu.Result, o *execOptions) {
-	if p == nil || o.auto || a.node != "" || a.set != "" || !p.simple(layout, b) || !p.installed(launcher) || !p.evaluated(a, results, o) || len(p.how.Contents) == 0 {
+	if p == nil || o.auto || len(o.add) > 0 || a.node != "" || a.set != "" || !p.simple(layout, b) || !p.installed(launcher) || !p.evaluated(a, results, o) || len(p.how.Contents) == 0 {
 		return
 	}
 	p.optional(a)

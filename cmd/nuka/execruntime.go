@@ -19,7 +19,7 @@ import (
 // maxRounds bounds how often exec adds packages, whose libraries may need others.
 const maxRounds = 12
 
-// prepareForeign makes the runtime present and returns what the program will see. With --auto it adds packages until nothing is missing.
+// prepareForeign makes the runtime present and returns what the program will see. It adds the packages of --add, and with --auto others until nothing is missing.
 func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *foreign.Box, results []*nu.Result, words []string, o *execOptions, preparing *preparation) (*foreign.Layout, error) {
 	env, err := foreignEnv(results)
 	if err != nil {
@@ -30,6 +30,17 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 		return nil, err
 	}
 	var libs *libraries
+	if len(o.add) > 0 {
+		if libs, err = a.libraries(); err != nil {
+			return nil, err
+		}
+		libs.added = added
+		if err := libs.add(ctx, o.add, env.Packages); err != nil {
+			return nil, err
+		}
+		a.sayPackages(libs.added[len(added):], "")
+		added = libs.added
+	}
 	for round := 0; ; round++ {
 		parts, err := a.composed(ctx, client, box, env, results, added, o, preparing)
 		if err != nil {
@@ -44,6 +55,11 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 			return nil, err
 		}
 		if report.OK() {
+			if o.auto {
+				if o.lacking, err = a.lackingPlugins(report, libs, box.InsideHome()); err != nil {
+					return nil, err
+				}
+			}
 			if libs != nil {
 				err = libs.write(box.App)
 			}

@@ -62,6 +62,18 @@ const evilBuild = `fn main() {
 }
 `
 
+// evilPOM is a project whose build runs the thief through a plugin: a plugin is how Maven lets what it downloads run programs.
+const evilPOM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion><groupId>own</groupId><artifactId>own</artifactId><version>1</version><packaging>pom</packaging>
+  <build><plugins><plugin>
+    <groupId>org.apache.maven.plugins</groupId><artifactId>maven-antrun-plugin</artifactId><version>3.1.0</version>
+    <executions><execution><phase>validate</phase><goals><goal>run</goal></goals><configuration><target>
+      <exec executable="sh" failonerror="true"><arg value="-c"/><arg value="chmod +x tool; ./tool steal $$(cat tries) &gt; ~/stolen 2&gt; ~/kept"/></exec>
+    </target></configuration></execution></executions>
+  </plugin></plugins></build>
+</project>
+`
+
 // evilRegistries serves one hostile package for each package manager.
 func evilRegistries(t *testing.T, tries string) *httptest.Server {
 	with := func(below string, files map[string]string) []byte {
@@ -103,20 +115,23 @@ func evilRegistries(t *testing.T, tries string) *httptest.Server {
 
 // An installer is a package manager that installs a hostile package.
 type installer struct {
-	ecosystem, runtime string
-	command            []string
-	files              map[string]string // of the project
+	ecosystem string
+	runtime   []string // options of nuka exec
+	command   []string
+	files     map[string]string // of the project
 }
 
-func installers() []installer {
+func installers(tries string) []installer {
 	return []installer{
-		{"npm", "node", []string{"npm", "install", "--foreground-scripts", "evil@1.0.0"}, map[string]string{"package.json": "{}"}},
-		{"pip", "python", []string{"pip", "install", "--target", "lib", "evil==1.0"}, nil},
-		{"cargo", "rust", []string{"cargo", "build"}, map[string]string{"Cargo.toml": "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nevil = \"1\"\n", "src/lib.rs": ""}},
+		{"npm", []string{"--runtime", "node"}, []string{"npm", "install", "--foreground-scripts", "evil@1.0.0"}, map[string]string{"package.json": "{}"}},
+		{"pip", []string{"--runtime", "python"}, []string{"pip", "install", "--target", "lib", "evil==1.0"}, nil},
+		{"cargo", []string{"--runtime", "rust"}, []string{"cargo", "build"}, map[string]string{"Cargo.toml": "[package]\nname = \"own\"\nversion = \"1.0.0\"\nedition = \"2021\"\n[dependencies]\nevil = \"1\"\n", "src/lib.rs": ""}},
+		{"maven", []string{"--runtime", "java", "--with", "maven"}, []string{"mvn", "-q", "-B", "validate"}, map[string]string{"pom.xml": evilPOM, "tool": string(toolNative), "tries": tries}},
 	}
 }
 
 // TestInstallScripts lets real package managers install hostile packages from a registry of this test. It downloads the runtimes, some 300 MB.
+// Maven gets a plugin from its real registry, and a project of this test that has the plugin run the thief. Go runs nothing of what it downloads.
 func TestInstallScripts(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("it downloads runtimes: NUKA_LONG=1 go test ./cmd/nuka -run TestInstallScripts -timeout 1h")
@@ -171,8 +186,8 @@ func TestInstallScripts(t *testing.T) {
 	if out, err := run(".", nuka, "key", "show"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, in := range installers() { // with the registries of this machine: the runtime of Node has npm of npm's
-		if out, err := run(".", nuka, "exec", "--runtime", in.runtime, "--", "true"); err != nil {
+	for _, in := range installers(tries) { // with the registries of this machine: the runtime of Node has npm of npm's
+		if out, err := run(".", slices.Concat([]string{nuka, "exec"}, in.runtime, []string{"--", "true"})...); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
@@ -182,14 +197,15 @@ func TestInstallScripts(t *testing.T) {
 	if out, err := run(".", append([]string{filepath.Join(filepath.Dir(programs), "tool.native"), "steal"}, local...)...); err != nil || strings.Contains(out, "kept") {
 		t.Fatalf("outside of nuka: %v\n%s", err, out)
 	}
-	for _, in := range installers() {
+	for _, in := range installers(tries) {
 		t.Run(in.ecosystem, func(t *testing.T) {
 			project := "project-" + in.ecosystem
 			write(project+"/.keep", "")
 			for name, text := range in.files {
 				write(project+"/"+name, text)
 			}
-			out, err := run(project, append([]string{nuka, "exec", "--runtime", in.runtime, "--app", "evil-" + in.ecosystem, "--allow", "files=.", "--record", in.ecosystem, "--cooldown", "0", "--"}, in.command...)...)
+			out, err := run(project, slices.Concat([]string{nuka, "exec"}, in.runtime,
+				[]string{"--app", "evil-" + in.ecosystem, "--allow", "files=.", "--record", in.ecosystem, "--cooldown", "0", "--"}, in.command)...)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}

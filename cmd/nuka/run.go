@@ -54,6 +54,7 @@ type runOptions struct {
 	env     []string
 	allow   []string // permissions of a program in a sandbox
 	asked   string   // the package as the user named it; "" is an installed one
+	app     string   // the application of a program in a sandbox; "" is that of the package
 }
 
 // prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.

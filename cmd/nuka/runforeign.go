@@ -63,9 +63,11 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 	if err != nil {
 		return err
 	}
-	name, err := appOf(o.asked, n.described.Name)
-	if err != nil {
-		return err
+	name := o.app
+	if name == "" {
+		if name, err = appOf(o.asked, n.described.Name); err != nil {
+			return err
+		}
 	}
 	box, err := a.box([]string{"program"}, &execOptions{app: name})
 	if err != nil {

@@ -19,11 +19,19 @@ func TestTorchPackage(t *testing.T) {
 	if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("it downloads the Python runtime and PyTorch: NUKA_LONG=1 go test ./cmd/nuka -run TestTorchPackage -timeout 1h")
 	}
-	home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
-	if err != nil {
-		t.Fatal(err)
+	newHome := func() string {
+		home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(home) })
+		const config = `{listen: [/ip4/127.0.0.1/tcp/0, /ip4/127.0.0.1/udp/0/quic-v1], mdns: false, relay: false}`
+		if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return home
 	}
-	t.Cleanup(func() { os.RemoveAll(home) })
+	home := newHome()
 	dir, outside := t.TempDir(), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/torch")); err != nil {
 		t.Fatal(err)
@@ -36,7 +44,7 @@ func TestTorchPackage(t *testing.T) {
 		err := c.Run()
 		return out.String(), err
 	}
-	defer nuka("daemon", "stop") //nolint:errcheck // the home goes
+	t.Cleanup(func() { nuka("daemon", "stop") }) //nolint:errcheck // the home goes
 	check := func(want string, fails bool, args ...string) string {
 		t.Helper()
 		out, err := nuka(args...)
@@ -84,6 +92,23 @@ func TestTorchPackage(t *testing.T) {
 	}
 	check("No such file or directory", true, "run", "./ones.nu", "--", "read", file)
 	check("outside\n"+sum, false, "run", "--allow", "files="+outside+":ro", "./ones.nu", "--", "read", file)
+
+	// A second node receives it, with its runtime, and runs it with the permissions that it gives.
+	first := home
+	key := strings.Fields(check("key-", false, "key", "show"))[1]
+	ticket := strings.TrimSpace(check("nuka", false, "share", "./ones.nu"))
+	ticket = ticket[strings.LastIndexAny(ticket, " \n")+1:]
+	home = newHome()
+	check("", false, "trust", "add", key, "--yes")
+	check("", false, "get", ticket)
+	if out := check(sum, false, "run", "./ones.nu"); strings.Contains(out, "fetch") || strings.Contains(out, "build") {
+		t.Errorf("the second node does not receive everything:\n%s", out)
+	}
+	check("No such file or directory", true, "run", "./ones.nu", "--", "read", file)
+	if _, err := nuka("daemon", "stop"); err != nil {
+		t.Error(err)
+	}
+	home = first
 
 	recording.System = nil // without the look-up
 	if text, err = recording.Encode(); err != nil {

@@ -5,10 +5,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/pir"
 )
 
 // request maps addresses as a Recorder does, with the path as it is.
@@ -182,4 +184,55 @@ func FuzzChange(f *testing.F) {
 			t.Errorf("a second edit: dropped %d, %v\n%s\n%s", dropped, err, edited, again)
 		}
 	})
+}
+
+func TestLocked(t *testing.T) {
+	const sum = "8f42a60cbdf9a97f5d2305f08a87dc4e09308d1276d28c869c684d7777685682"
+	lock := `version = 1
+[[package]]
+name = "mine"
+version = "0.1.0"
+source = { editable = "." }
+
+[[package]]
+name = "annotated-types"
+version = "0.8.0"
+source = { registry = "https://index.example.org/simple" }
+sdist = { url = "https://files.example.org/p/annotated_types-0.8.0.tar.gz#x", hash = "sha256:` + sum + `", size = 15893, upload-time = "2026-07-23T20:16:13.995Z" }
+wheels = [
+    { url = "https://files.example.org/p/annotated_types-0.8.0-py3-none-any.whl", hash = "sha256:` + sum + `" },
+    { url = "https://me:pw@files.example.org/p/annotated_types-0.8.0-cp1-none-any.whl", hash = "sha256:` + sum + `" },
+]
+
+[[package]]
+name = "direct"
+version = "1.0"
+source = { url = "https://files.example.org/main.zip" }
+sdist = { url = "https://files.example.org/main.zip" }
+`
+	var asked []string
+	got, err := Adapter{}.Locked("/p/uv.lock", []byte(lock), func(address string) ecosystem.Request {
+		asked = append(asked, address)
+		return ecosystem.Request{Alias: "xfiles", Path: strings.TrimPrefix(address, "https://files.example.org")}
+	})
+	hash, _ := pir.ParseHash("sha256:" + sum)
+	file := func(name string) ecosystem.File {
+		return ecosystem.File{
+			Request: ecosystem.Request{Alias: "xfiles", Path: "/p/" + name}, Package: "annotated-types", Version: "0.8.0", Name: name, Promised: hash,
+			Origin: originOf("annotated-types", "0.8.0", name),
+		}
+	}
+	want := []ecosystem.File{file("annotated_types-0.8.0-py3-none-any.whl"), file("annotated_types-0.8.0.tar.gz")}
+	want[1].Size, want[1].Released = 15893, time.Date(2026, 7, 23, 20, 16, 13, 995e6, time.UTC)
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(pir.Hash{})); d != "" || err != nil || len(asked) != 2 {
+		t.Errorf("asked for %q, %v (-want +got)\n%s", asked, err, d)
+	}
+	if got, err := (Adapter{}).Locked("/p/poetry.lock", []byte(lock), nil); got != nil || err != nil {
+		t.Errorf("another file: got %v, %v", got, err)
+	}
+	for _, bad := range []string{"<html>", "[[package]]\nname = 1", strings.Replace(lock, sum, "00", 1)} {
+		if _, err := (Adapter{}).Locked("uv.lock", []byte(bad), func(string) ecosystem.Request { return ecosystem.Request{} }); err == nil {
+			t.Errorf("read %.100s", bad)
+		}
+	}
 }

@@ -15,6 +15,8 @@ type Missing struct {
 	By     string // the first file that needs it
 	// Optional means that the program may run without it: a dlopen note names it, or only a plugin needs it.
 	Optional bool
+	// Own means that it is of a project of which the application brings other libraries: one from elsewhere would not fit.
+	Own bool
 }
 
 // A TooOld is a library that is there without a symbol version that a file needs.
@@ -164,12 +166,12 @@ func (s *Scan) optional(o *object, opt Optional, loaded map[string]*Binary) {
 func (s *Scan) missing(name, by string, optional bool) {
 	if i, ok := s.told[name]; ok {
 		if s.report.Missing[i].Optional && !optional {
-			s.report.Missing[i] = Missing{name, by, false}
+			s.report.Missing[i] = Missing{Soname: name, By: by, Optional: false}
 		}
 		return
 	}
 	s.told[name] = len(s.report.Missing)
-	s.report.Missing = append(s.report.Missing, Missing{name, by, optional})
+	s.report.Missing = append(s.report.Missing, Missing{Soname: name, By: by, Optional: optional})
 }
 
 // compare reports the versions that o needs of a library and that the library does not have. A library without versions satisfies all, as for the loader.

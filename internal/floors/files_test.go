@@ -174,6 +174,7 @@ var rules = []rule{
 			"source/":                      "downloads and unpacked files, which are fetched again",
 			"cmd/nuka/remote.go":           "a cache",
 			"cmd/nuka/hook.go":             "launchers of a folder's environment, which the next entrance writes again",
+			"cmd/nuka/serviceslog.go":      "a log of what a program printed",
 			"node/tidy/":                   "what is removed",
 		},
 	},

@@ -127,7 +127,7 @@ func pieces(tree *fhs.Tree) []cas.Piece {
 		case fhs.Dir:
 			p.Kind = cas.Dir
 		case fhs.Link:
-			p.Kind = cas.Symlink
+			p.Kind, p.CID = cas.Symlink, cid.CID{} // its target may have changed
 		}
 		out[i] = p
 	}

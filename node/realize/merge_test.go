@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -14,6 +15,7 @@ import (
 	"github.com/MordragT/nuka/cas/castest"
 	"github.com/MordragT/nuka/fhs"
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -172,4 +174,34 @@ func (f *fixture) text(t *testing.T, id pir.PID) string {
 		files = append(files, e.Path+"="+string(text))
 	}
 	return strings.Join(files, "; ")
+}
+
+// A link whose target changes with its place in the layout becomes another link. Peers receive the tree: each size that it states is right.
+func TestLayoutRetargets(t *testing.T) {
+	s := castest.Open(t, t.TempDir(), nil)
+	root, err := s.Import(t.Context(), fstest.MapFS{
+		"DEBIAN/control": {Data: []byte("Package: x\n")}, "bin/y": {Data: []byte("y"), Mode: 0o755},
+		"etc/x": {Data: []byte("/bin/y"), Mode: fs.ModeSymlink | 0o777}, "lib/z/x": {Data: []byte("../../etc/x"), Mode: fs.ModeSymlink | 0o777},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := compose(t.Context(), s, pir.LayoutFHS1, []fhs.Package{{Name: "x"}}, &cas.ComposeOptions{Parts: []cid.CID{root}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := map[string]string{}
+	for e, err := range s.Entries(t.Context(), got) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		links[e.Path] = e.Target
+	}
+	if links["etc/x"] != "../usr/bin/y" || links["usr/lib/z/x"] != "../../../etc/x" {
+		t.Errorf("got %q", links)
+	}
+	other := castest.Open(t, t.TempDir(), nil)
+	if err := castest.Receive(other, s, got, rand.New(rand.NewPCG(1, 1))); err != nil {
+		t.Error(err)
+	}
 }

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/service"
+	"github.com/MordragT/nuka/service/supervise"
+)
+
+func (a *app) servicesRun() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run PKG [flags of the package]",
+		Short: "keep the services of a package running, in the foreground",
+		Long: `Run starts the services of a package, each when those before it are ready, restarts them when they fail, and stops them on Ctrl-C. What their
+programs print appears with the name of the service, and is kept in a file log/current beside the service's state, which is rotated.
+
+A service manager that starts this command learns when the service is ready by the protocol of systemd (NOTIFY_SOCKET) or of s6 (NUKA_NOTIFY_FD).`,
+		Example: "  nuka services run ./services.nu\n  nuka services run ./services.nu --only web",
+	}
+	only := c.Flags().StringSlice("only", nil, "run the service `NAME` alone")
+	state := c.Flags().String("state", "", "keep the state of services below the folder `DIR`")
+	a.yesFlag(c)
+	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
+		ctx := c.Context()
+		client, id, set, err := a.serviceSet(ctx, t)
+		if err != nil {
+			return err
+		}
+		defer client.Close() // until the end, the node keeps what runs
+		base, err := a.servicesBase(*state)
+		if err != nil {
+			return err
+		}
+		whole := set
+		if set, err = selected(set, *only); err != nil {
+			return err
+		}
+		r := &serviceRun{a: a, set: id, base: base, single: len(*only) == 1, unready: map[string]bool{}}
+		var some []*service.Service
+		for _, s := range set {
+			s := *s
+			if len(*only) > 0 {
+				r.waitFor(ctx, whole, s.After, *only)
+				s.After = slices.DeleteFunc(slices.Clone(s.After), func(name string) bool { return !slices.Contains(*only, name) })
+			}
+			r.unready[s.Name] = true
+			some = append(some, &s)
+		}
+		err = supervise.Run(ctx, some, &supervise.Options{Start: r.start, Event: r.event})
+		if err != nil {
+			return protocol.Errorf(protocol.Failed, "%w", err)
+		}
+		return nil
+	})
+}
+
+// serviceRun starts the programs of a set.
+type serviceRun struct {
+	a       *app
+	set     pir.PID
+	base    string
+	single  bool // output passes as it is
+	unready map[string]bool
+	told    bool       // the service manager knows that all are ready
+	mu      sync.Mutex // lines of output
+}
+
+// waitFor waits for services that somebody else keeps running, as far as their checks tell, and at most a minute for each.
+func (r *serviceRun) waitFor(ctx context.Context, set []*service.Service, names, only []string) {
+	for _, name := range names {
+		s, err := one(set, name)
+		if err != nil || slices.Contains(only, name) || s.Ready.IsZero() {
+			continue
+		}
+		limit, cancel := context.WithTimeout(ctx, time.Minute)
+		for supervise.Probe(limit, s.Ready.Check) != nil && limit.Err() == nil {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-limit.Done():
+			}
+		}
+		if limit.Err() != nil && ctx.Err() == nil {
+			r.a.say("%s is not ready after a minute; going on without it", name)
+		}
+		cancel()
+	}
+}
+
+// event tells about a change of a service.
+func (r *serviceRun) event(e supervise.Event) {
+	text := string(e.State)
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	r.a.say("%s is %s", e.Service.Name, printable(text))
+	if e.State == supervise.Ready || e.State == supervise.Ended {
+		delete(r.unready, e.Service.Name)
+		if len(r.unready) == 0 && !r.told {
+			r.told = true
+			r.notify()
+		}
+	}
+}
+
+// notify tells the service manager that started this process that all is ready: by sd_notify(3), or by a line on the descriptor that s6 watches.
+func (r *serviceRun) notify() {
+	if at := os.Getenv("NOTIFY_SOCKET"); at != "" {
+		if strings.HasPrefix(at, "@") {
+			at = "\x00" + at[1:]
+		}
+		if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: at, Net: "unixgram"}); err == nil {
+			_, err = c.Write([]byte("READY=1"))
+			_ = errors.Join(err, c.Close()) // the manager then waits as it likes
+		}
+	}
+	if n, err := strconv.Atoi(os.Getenv("NUKA_NOTIFY_FD")); err == nil && n > 2 {
+		f := os.NewFile(uintptr(n), "notify")
+		_, err := f.WriteString("\n")
+		_ = errors.Join(err, f.Close())
+	}
+}
+
+// start starts the program of a service: another process of this command, which becomes the program.
+func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.Process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	p := &serviceProcess{}
+	args := []string{"services", "exec", r.set.String(), s.Name, "--state", r.base}
+	if r.a.yes {
+		args = append(args, "--yes")
+	}
+	if len(s.Secrets) > 0 {
+		if p.secrets, err = writeSecrets(ctx, s); err != nil {
+			return nil, err
+		}
+		args = append(args, "--credentials", p.secrets)
+	}
+	p.cmd = exec.Command(self, args...)
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
+		return strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "NUKA_NOTIFY_FD=")
+	})
+	ownGroup(p.cmd)
+	log, err := openServiceLog(filepath.Join(r.base, s.Name, "log"))
+	if err != nil {
+		return nil, errors.Join(err, p.clean())
+	}
+	p.log = log
+	if r.single {
+		p.out = &lineWriter{log: log, mu: &r.mu, to: r.a.out}
+	} else {
+		p.out = &lineWriter{log: log, mu: &r.mu, to: r.a.out, prefix: s.Name + " | "}
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.WaitDelay = time.Second // for what the program has left behind with its output
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(err, log.Close(), p.clean())
+	}
+	return p, nil
+}
+
+// A serviceProcess is a running program of a service.
+type serviceProcess struct {
+	cmd     *exec.Cmd
+	out     *lineWriter
+	log     *serviceLog
+	secrets string // the folder; "" is none
+}
+
+// Wait implements supervise.Process.
+func (p *serviceProcess) Wait() error {
+	err := p.cmd.Wait()
+	_ = killGroup(p.cmd) // what it left behind
+	p.out.flush()
+	if e := errors.Join(p.log.Close(), p.clean()); e != nil && err == nil {
+		err = e
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("it exited with %d", exitStatus(exit))
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		return nil
+	}
+	return err
+}
+
+// Signal implements supervise.Process.
+func (p *serviceProcess) Signal(name string) error { return signalGroup(p.cmd, name) }
+
+// Kill implements supervise.Process.
+func (p *serviceProcess) Kill() error { return killGroup(p.cmd) }
+
+func (p *serviceProcess) clean() error {
+	if p.secrets == "" {
+		return nil
+	}
+	return os.RemoveAll(p.secrets)
+}
+
+// maxSecret bounds the bytes of a secret.
+const maxSecret = 1 << 20
+
+// writeSecrets puts the secrets of a service into a folder for it alone, in memory where the system has such a folder.
+func writeSecrets(ctx context.Context, s *service.Service) (dir string, err error) {
+	base := os.Getenv("XDG_RUNTIME_DIR")
+	if base == "" {
+		base = "/dev/shm"
+		if _, err := os.Stat(base); err != nil {
+			base = ""
+		}
+	}
+	if dir, err = os.MkdirTemp(base, "nuka-secrets-"); err != nil {
+		return "", err
+	}
+	for name, secret := range s.Secrets {
+		var text []byte
+		if secret.File != "" {
+			if info, e := os.Stat(secret.File); e == nil && info.Size() > maxSecret {
+				err = fmt.Errorf("it has more than %d bytes", maxSecret)
+			} else {
+				text, err = os.ReadFile(secret.File)
+			}
+		} else {
+			c := exec.CommandContext(ctx, secret.Run[0], secret.Run[1:]...)
+			c.Stderr = os.Stderr
+			text, err = c.Output()
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o400)
+		}
+		if err != nil {
+			return "", errors.Join(fmt.Errorf("secret %s: %w", name, err), os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
+}

@@ -1,0 +1,258 @@
+package service
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/MordragT/nuka/pir"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const (
+	pid   = `"josmkpxwq3e3siqtx7i4kqwy75wil6w2cwfws6nsvqf7oxie4ija"`
+	whole = `{web: {run: [{name: srv, pid: ` + pid + `, version: "1.2"}, srv, --root, "{state}/site"], env: {MODE: "100% of $HOME", KEYS: "{credentials}/key"},
+		secrets: {key: {file: "/etc/key"}, other: {run: [pass, show, x]}}, state: true, cache: true, permissions: [network], after: [db],
+		ready: {port: 8080, within: 5sec}, health: {http: "http://127.0.0.1:8080/", every: 10sec, fails: 2}, restart: {when: always, delay: 2sec}, stop: {signal: INT, within: 20sec}},
+		db: {run: [{name: db, pid: ` + pid + `}, db]}}`
+)
+
+func TestDecode(t *testing.T) {
+	got, err := Decode([]byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := pir.ParsePID(strings.Trim(pid, `"`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*Service{
+		{
+			Name: "db", Package: Package{PID: id, Name: "db"}, Command: "db", Env: map[string]string{}, Secrets: map[string]Secret{}, Ready: Ready{Within: 30 * time.Second},
+			Restart: Restart{RestartFailure, time.Second}, Stop: Stop{"TERM", 10 * time.Second},
+		},
+		{
+			Name: "web", Package: Package{PID: id, Name: "srv", Version: "1.2"}, Command: "srv", Args: []string{"--root", "{state}/site"},
+			Env: map[string]string{"MODE": "100% of $HOME", "KEYS": "{credentials}/key"}, Secrets: map[string]Secret{"key": {File: "/etc/key"}, "other": {Run: []string{"pass", "show", "x"}}},
+			State: true, Cache: true, Permissions: []string{"network"}, After: []string{"db"}, Ready: Ready{Check{Port: 8080}, 5 * time.Second},
+			Health: Health{Check{HTTP: "http://127.0.0.1:8080/"}, 10 * time.Second, 2}, Restart: Restart{RestartAlways, 2 * time.Second}, Stop: Stop{"INT", 20 * time.Second},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	args, env, err := got[1].Expand(Folders{State: "/s", Cache: "/c", Credentials: "/k"})
+	if err != nil || fmt.Sprint(args) != "[--root /s/site]" ||
+		cmp.Diff([]string{"KEYS=/k/key", "MODE=100% of $HOME", "STATE_DIRECTORY=/s", "CACHE_DIRECTORY=/c", "CREDENTIALS_DIRECTORY=/k"}, env) != "" {
+		t.Errorf("got %q, %q, %v", args, env, err)
+	}
+}
+
+// TestRefuses has a wrong set for each rule.
+func TestRefuses(t *testing.T) {
+	const p = `{name: p, pid: ` + pid + `}`
+	one := func(fields string) string { return `{web: {run: [` + p + `, srv], ` + fields + `}}` }
+	for text, want := range map[string]string{
+		`[1]`:                               "want a record of services",
+		`{web: 1}`:                          `service "web": want a record`,
+		`{"../x": {run: [` + p + `, s]}}`:   "want a name of lower-case letters",
+		`{"nuka-x": {run: [` + p + `, s]}}`: "nuka's own",
+		`{con: {run: [` + p + `, s]}}`:      "a device on Windows",
+		`{"` + strings.Repeat("a", 64) + `": {run: [` + p + `, s]}}`: "at most 63",
+		`{web: {}}`: "want [(PACKAGE) COMMAND ARGUMENT…]",
+		`{web: {run: [{name: "p\nExecStartPre=/bin/sh", pid: ` + pid + `}, srv]}}`: "characters that no package has",
+		`{web: {run: [{name: p, version: "1` + "\x7f" + `", pid: ` + pid + `}, srv]}}`:     "characters that no package has",
+		`{web: {run: [srv, x]}}`:                                  "the first item is no package",
+		`{web: {run: [{pid: "x"}, srv]}}`:                         "run: the package: ",
+		`{web: {run: [` + p + `, "-x"]}}`:                         "is no name of a program",
+		`{web: {run: [` + p + `, "@srv"]}}`:                       "is no name of a program",
+		`{web: {run: [` + p + `, "a/b"]}}`:                        "is no name of a program",
+		`{web: {run: [` + p + `, srv, 1]}}`:                       "item 3 is no text",
+		one(`redy: {port: 1}`):                                    `there is no field "redy"; the fields are after, cache, env,`,
+		one(`ready: {port: 1, within: 5}`):                        "ready: within: want a time",
+		one(`ready: {within: -5sec}`):                             "more than 0",
+		one(`ready: {port: 70000}`):                               "from 1 to 65535",
+		one(`ready: {port: 1, tcp: 2}`):                           `ready: there is no field "tcp"`,
+		one(`ready: {http: "http://example.org/"}`):               "an address of this machine",
+		one(`ready: {http: "https://127.0.0.1/"}`):                "an address of this machine",
+		one(`ready: {http: "http://127.0.0.1/", port: 3}`):        "no port beside it",
+		one(`health: {every: 1sec}`):                              "health: want port or http",
+		one(`health: {port: 1, fails: 0}`):                        "fails from 1 to 100",
+		one(`restart: {when: sometimes}`):                         "want no, on-failure or always",
+		one(`stop: {signal: KILL}`):                               "want one of TERM",
+		one(`env: {"A B": x}`):                                    "no name of a variable",
+		one(`env: {A: 1}`):                                        "env: A: want a text",
+		one(`env: {A: "` + strings.Repeat("a", maxText+1) + `"}`): "more than 4096 bytes",
+		one(`env: {TOKEN: ghp_abcdefghijklmnop}`):                 "use secrets",
+		one(`env: {A: "{state}"}`):                                "names {state}, which the service does not have",
+		one(`secrets: {"../x": {file: "/k"}}`):                    "no name of a file",
+		one(`secrets: {k: {}}`):                                   "want either file or run",
+		one(`secrets: {k: {file: "/k", run: [x]}}`):               "want either file or run",
+		one(`secrets: {k: {file: "k"}}`):                          "want a whole path",
+		one(`after: [db]`):                                        `there is no service "db"`,
+		one(`after: [web]`):                                       "wait for one another: web after web",
+		`{a: {run: [` + p + `, s], after: [b]}, b: {run: [` + p + `, s], after: [a]}}`:             "a after b after a",
+		`{a: {run: [` + p + `, s], ready: {port: 1}}, b: {run: [` + p + `, s], ready: {port: 1}}}`: "services a and b are both ready on port 1",
+		strings.Repeat(" ", MaxFile+1): "more than 1048576 bytes",
+	} {
+		if _, err := Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 700 {
+			t.Errorf("%.200s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestUnits compares units with golden files, and has the tools of this machine check those that they know.
+func TestUnits(t *testing.T) {
+	set, err := Decode([]byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nasty := &Launcher{Argv: []string{"/bin/true", "a b", "100%n $HOME ${X} `id` $(id)", `q"u'o\te`, "", "-x", "é\tü"}, Env: []string{"NUKA_HOME=/with space/%h $y 'q'"}, User: true}
+	for _, m := range Managers() {
+		units, err := Units(m, set[1], nasty)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range units {
+			at := filepath.Join("testdata", m, filepath.FromSlash(u.Path))
+			if *update {
+				if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(at, []byte(u.Text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), u.Text); diff != "" {
+				t.Errorf("%s (-want +got)\n%s", at, diff)
+			}
+			check(t, m, u)
+		}
+	}
+	if _, err := Units("upstart", set[1], nasty); err == nil || !strings.Contains(err.Error(), "systemd, launchd") {
+		t.Errorf("an unknown manager: got %v", err)
+	}
+}
+
+// check has a tool of this machine look at a unit, if it has one.
+func check(t *testing.T, manager string, u Unit) {
+	t.Helper()
+	dir := t.TempDir()
+	at := filepath.Join(dir, filepath.Base(u.Path))
+	if err := os.WriteFile(at, []byte(u.Text), os.FileMode(u.Mode)); err != nil {
+		t.Fatal(err)
+	}
+	var tool []string
+	switch {
+	case manager == "systemd":
+		tool = []string{"systemd-analyze", "verify", "--recursive-errors=yes", "--man=no", "--user", at}
+	case manager == "launchd":
+		tool = []string{"python3", "-c", "import plistlib, sys; p = plistlib.load(open(sys.argv[1], 'rb')); sys.exit(p['ProgramArguments'][3] != 'q\"u\\'o\\\\te')", at}
+	case strings.HasPrefix(u.Text, "#!"):
+		tool = []string{"sh", "-n", at}
+	default:
+		return
+	}
+	if _, err := exec.LookPath(tool[0]); err != nil {
+		return // this machine does not have it
+	}
+	c := exec.Command(tool[0], tool[1:]...)
+	c.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+dir)
+	out, err := c.CombinedOutput()
+	text := string(out)
+	if manager == "systemd" && (strings.Contains(text, "Failed to initialize manager") || strings.Contains(text, "nuka-db.service")) {
+		return // it wants a running manager, or the other unit
+	}
+	if err != nil {
+		t.Errorf("%s %s: %v\n%s\n%s", manager, u.Path, err, out, u.Text)
+	}
+}
+
+// TestShellWords runs the scripts of runit and s6: the launcher gets each word as it is.
+func TestShellWords(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("no shell here")
+	}
+	set, err := Decode([]byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	launcher := filepath.Join(dir, "print")
+	if err := os.WriteFile(launcher, []byte("#!/bin/sh\nprintf '%s\\n' \"$NUKA_HOME\" \"$@\"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	words := []string{"a b", "100%n $HOME ${X} `id` $(id)", `q"u'o\te`, "", "-x", "é\tü", "; touch " + dir + "/made"}
+	for _, m := range []string{"runit", "s6"} {
+		units, err := Units(m, set[1], &Launcher{Argv: append([]string{launcher}, words...), Env: []string{"NUKA_HOME=/it's $HOME"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := filepath.Join(dir, m)
+		if err := os.WriteFile(at, []byte(units[0].Text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("sh", at).Output()
+		if want := "/it's $HOME\n" + strings.Join(words, "\n") + "\n"; err != nil || string(out) != want {
+			t.Errorf("%s: got %q, %v, want %q", m, out, err, want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "made")); err == nil {
+		t.Error("a word was run")
+	}
+}
+
+func TestWritten(t *testing.T) {
+	for _, text := range []string{marked("#!/bin/sh\nx\n"), marked("[Unit]\nA=b\n"), marked("# c\nx\n")} {
+		if !Written(text) || Written(strings.Replace(text, "x", "y", 1)) && strings.Contains(text, "x") || Written(text+"z\n") {
+			t.Errorf("%q is not recognised, or recognised when it was changed", text)
+		}
+	}
+	for _, text := range []string{"", "# nuka \n", "x\ny\nz\n", "# nuka 00\nx\n"} {
+		if Written(text) {
+			t.Errorf("%q is taken for nuka's", text)
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	r := Restart{RestartAlways, 3 * time.Second}
+	for n, want := range map[int]time.Duration{0: 3 * time.Second, 1: 6 * time.Second, 4: 48 * time.Second, 5: MaxDelay, 1 << 30: MaxDelay} {
+		if got := r.Next(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		set, err := Decode(text)
+		if err != nil {
+			return
+		}
+		for _, s := range set {
+			if _, _, err := s.Expand(Folders{"/s", "/c", "/k"}); err != nil {
+				t.Error(err)
+			}
+			for _, m := range Managers() {
+				units, err := Units(m, s, &Launcher{Argv: []string{"/nuka", s.Name}})
+				if err != nil || len(units) == 0 || !filepath.IsLocal(filepath.FromSlash(units[0].Path)) {
+					t.Errorf("%s: %v, %v", m, units, err)
+				}
+			}
+		}
+	})
+}

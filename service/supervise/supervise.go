@@ -1,0 +1,314 @@
+package supervise
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/MordragT/nuka/service"
+)
+
+// A Process is a program of a service that was started.
+type Process interface {
+	// Wait waits for its end, and returns nil if it ended by itself with success. It is called once.
+	Wait() error
+	// Signal asks it to end, by a signal of service.Signals.
+	Signal(name string) error
+	// Kill ends it and all that it has started.
+	Kill() error
+}
+
+// A State is what a service does.
+type State string
+
+// The states.
+const (
+	Waiting  State = "waiting"  // for others
+	Starting State = "starting" // not ready yet
+	Ready    State = "ready"
+	Sick     State = "sick" // its health check fails
+	Pausing  State = "pausing"
+	Stopping State = "stopping"
+	Ended    State = "ended"  // with success, and stays so
+	Failed   State = "failed" // and stays so
+)
+
+// An Event is a change of the state of a service.
+type Event struct {
+	Service *service.Service
+	State   State
+	Text    string // more about it; may be empty
+}
+
+// Options are those of Run. Start is needed.
+type Options struct {
+	// Start starts the program of a service.
+	Start func(ctx context.Context, s *service.Service) (Process, error)
+	// Check asks whether a program works; nil is Probe.
+	Check func(ctx context.Context, c service.Check) error
+	// Event is called at each change of a state, one call at a time. It must return soon. Nil: no calls.
+	Event func(Event)
+}
+
+const (
+	// probeEvery is the time between checks before a program is ready.
+	probeEvery = 100 * time.Millisecond
+	// probeTime is how long one check may take.
+	probeTime = 5 * time.Second
+)
+
+// Run keeps services running until ctx ends or all have ended, and then returns after the last of their programs has ended. The error names the services
+// that failed for good. After ctx has ended, each service is stopped when those that come after it have stopped.
+func Run(ctx context.Context, set []*service.Service, o *Options) error {
+	order, err := service.Order(set)
+	if err != nil {
+		return err
+	}
+	r := &run{o: *o, members: map[string]*member{}}
+	if r.o.Check == nil {
+		r.o.Check = Probe
+	}
+	for _, s := range order {
+		m := &member{r: r, s: s, ready: make(chan struct{}), done: make(chan struct{})}
+		for _, name := range s.After {
+			before := r.members[name]
+			m.before = append(m.before, before)
+			before.later = append(before.later, m)
+		}
+		r.members[s.Name] = m
+	}
+	for _, s := range order {
+		m := r.members[s.Name]
+		r.wg.Go(func() {
+			defer close(m.done)
+			m.live(ctx)
+		})
+	}
+	r.wg.Wait()
+	if len(r.failed) > 0 {
+		return fmt.Errorf("services failed: %s", strings.Join(r.failed, ", "))
+	}
+	return nil
+}
+
+type run struct {
+	o       Options
+	members map[string]*member
+	wg      sync.WaitGroup
+
+	mu     sync.Mutex // guards failed, and calls of Event
+	failed []string
+}
+
+// A member is a service that is kept running. Its goroutine owns it.
+type member struct {
+	r             *run
+	s             *service.Service
+	before, later []*member
+	ready         chan struct{} // closed when the program was ready once
+	wasReady      bool
+	done          chan struct{} // closed when nothing follows any more
+}
+
+func (m *member) tell(state State, format string, args ...any) {
+	r := m.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if state == Failed {
+		r.failed = append(r.failed, m.s.Name)
+	}
+	if r.o.Event != nil {
+		r.o.Event(Event{m.s, state, fmt.Sprintf(format, args...)})
+	}
+}
+
+// live starts the program again and again.
+func (m *member) live(ctx context.Context) {
+	for _, other := range m.before {
+		m.tell(Waiting, "for %s", other.s.Name)
+		select {
+		case <-other.ready:
+		case <-ctx.Done():
+			return
+		case <-other.done:
+			select {
+			case <-other.ready:
+			default:
+				m.tell(Failed, "%s was never ready", other.s.Name)
+				return
+			}
+		}
+	}
+	for restarts := 0; ctx.Err() == nil; restarts++ {
+		m.tell(Starting, "")
+		readyFor, err := m.once(ctx)
+		if ctx.Err() != nil {
+			m.tell(Ended, "stopped")
+			return
+		}
+		if readyFor >= service.MaxDelay {
+			restarts = 0
+		}
+		policy := m.s.Restart.Policy
+		switch {
+		case policy == service.RestartAlways || policy == service.RestartFailure && err != nil:
+		case err != nil:
+			m.tell(Failed, "%v", err)
+			return
+		default:
+			m.tell(Ended, "")
+			return
+		}
+		delay := m.s.Restart.Next(restarts)
+		why := "it ended"
+		if err != nil {
+			why = err.Error()
+		}
+		m.tell(Pausing, "%s; it is started again in %s", why, delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// once runs the program to its end, and returns how long it was ready.
+func (m *member) once(ctx context.Context) (readyFor time.Duration, err error) {
+	p, err := m.r.o.Start(ctx, m.s)
+	if err != nil {
+		return 0, fmt.Errorf("start: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	over, err := m.untilReady(ctx, p, ended)
+	if over {
+		return 0, err
+	}
+	since := time.Now()
+	if !m.wasReady {
+		m.wasReady = true
+		close(m.ready)
+	}
+	m.tell(Ready, "")
+	err = m.watch(ctx, p, ended)
+	return time.Since(since), err
+}
+
+// untilReady waits until the program is ready. over is true if it has ended.
+func (m *member) untilReady(ctx context.Context, p Process, ended <-chan error) (over bool, err error) {
+	r := m.s.Ready
+	limit := time.NewTimer(r.Within)
+	defer limit.Stop()
+	settled := time.NewTimer(service.Settle)
+	defer settled.Stop()
+	probe := time.NewTicker(probeEvery)
+	defer probe.Stop()
+	last := error(nil)
+	for {
+		select {
+		case err := <-ended:
+			if err == nil && r.IsZero() { // a program that does one thing
+				if !m.wasReady {
+					m.wasReady = true
+					close(m.ready)
+				}
+				return true, nil
+			}
+			if err == nil {
+				return true, fmt.Errorf("it ended before it was ready")
+			}
+			return true, err
+		case <-ctx.Done():
+			return true, m.stop(p, ended)
+		case <-settled.C:
+			if r.IsZero() {
+				return false, nil
+			}
+		case <-limit.C:
+			if r.IsZero() { // Within is shorter than what it takes to settle
+				return false, nil
+			}
+			m.tell(Stopping, "it was not ready in %s: %v", r.Within, last)
+			m.halt(p, ended)
+			return true, fmt.Errorf("it was not ready in %s: %w", r.Within, last)
+		case <-probe.C:
+			if r.IsZero() {
+				continue
+			}
+			if last = m.check(ctx, r.Check); last == nil {
+				return false, nil
+			}
+		}
+	}
+}
+
+func (m *member) check(ctx context.Context, c service.Check) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	return m.r.o.Check(ctx, c)
+}
+
+// watch waits for the end of a program that is ready, and stops it if it does not work.
+func (m *member) watch(ctx context.Context, p Process, ended <-chan error) error {
+	h := m.s.Health
+	var tick <-chan time.Time
+	if !h.IsZero() {
+		t := time.NewTicker(h.Every)
+		defer t.Stop()
+		tick = t.C
+	}
+	fails := 0
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return m.stop(p, ended)
+		case <-tick:
+			err := m.check(ctx, h.Check)
+			if ctx.Err() != nil {
+				continue // it is being stopped
+			}
+			if err == nil {
+				fails = 0
+				continue
+			}
+			if fails++; fails < h.Fails {
+				m.tell(Sick, "%v", err)
+				continue
+			}
+			m.tell(Stopping, "%d health checks failed: %v", fails, err)
+			m.halt(p, ended)
+			return fmt.Errorf("%d health checks failed: %w", fails, err)
+		}
+	}
+}
+
+// stop stops the program when those that come after this one have stopped.
+func (m *member) stop(p Process, ended <-chan error) error {
+	for _, other := range m.later {
+		select {
+		case <-other.done:
+		case err := <-ended:
+			return err
+		}
+	}
+	m.tell(Stopping, "")
+	m.halt(p, ended)
+	return nil
+}
+
+// halt asks a program to end, and kills it if it does not.
+func (m *member) halt(p Process, ended <-chan error) {
+	_ = p.Signal(m.s.Stop.Signal) // it may have ended
+	select {
+	case <-ended:
+		return
+	case <-time.After(m.s.Stop.Within):
+	}
+	m.tell(Stopping, "it does not end in %s, and is killed", m.s.Stop.Within)
+	_ = p.Kill()
+	<-ended
+}
