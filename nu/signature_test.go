@@ -73,7 +73,9 @@ func TestParamsAsNushell(t *testing.T) {
 		}
 		var got []string
 		for _, p := range params {
-			got = append(got, flag.FindString(p.Text))
+			if name := flag.FindString(p.Text); name != "" { // else it is an argument
+				got = append(got, name)
+			}
 		}
 		_, err = e.Eval(t.Context(), &Request{
 			Sets: []Mount{{Path: "/packages", FS: packages.FS, Library: true}}, File: "/packages/" + name, Args: []string{"--zzz"},
