@@ -71,8 +71,8 @@ func fuzzProgram(b []byte) []byte {
 	return a.module(fuzzData)
 }
 
-// FuzzKernel calls the host with arbitrary arguments, from processes that fork and execute themselves. Whatever they are, the host does not panic, reaches nothing outside
-// of the program's memory and file system, and ends with nothing left.
+// FuzzKernel calls the host with arbitrary arguments, from processes that fork and execute themselves. Whatever they are, the host does not panic,
+// reaches nothing outside of the program's memory and file system, and ends with nothing left.
 func FuzzKernel(f *testing.F) {
 	number := func(n int64) byte { return byte(slices.Index(fuzzNumbers, n)) }
 	call := func(name string, args ...int64) []byte {

@@ -16,7 +16,7 @@ func TestSnapshotLayout(t *testing.T) {
 	a.add(1, 1)                                                  // a local variable, which longjmp sets back with the machine stack
 	a.i32(64).i32(64).op(0x28, 2, 0).i32(1).op(0x6a, 0x36, 2, 0) // and a number in memory, which it leaves
 	a.get(0).i32(3).op(0x48).when(func() { a.i32(0).get(0).i32(1).op(0x6a).call("longjmp") })
-	// 3 jumps, 4 passes, the variable is 6: 3 * 100 + 4 * 10 + 6 does not fit into an exit code, so that each has a bit.
+	// After 3 jumps there were 4 passes, and the variable is 6.
 	a.get(0).i32(3).op(0x46)
 	a.i32(64).op(0x28, 2, 0).i32(4).op(0x46, 0x71)
 	a.get(1).i32(6).op(0x46, 0x71).exit()
@@ -99,8 +99,8 @@ func TestWithoutSnapshots(t *testing.T) {
 	}
 }
 
-// TestForkAndThrow forks inside of a try block. The child throws first, and runs on the stack that wazero has put aside for the handler, and changes it. The parent's
-// exception finds the handler as it was.
+// TestForkAndThrow forks inside of a try block. The child throws first, and runs on the stack that wazero has put aside for the handler, and
+// changes it. The parent's exception finds the handler as it was.
 func TestForkAndThrow(t *testing.T) {
 	a := &asm{throws: true}
 	a.i32(7).set(1)
