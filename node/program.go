@@ -43,7 +43,7 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 		return nil, err
 	}
 	out := &protocol.Program{
-		Command: inputs[0].Path + "/bin/" + command, Path: []string{inputs[0].Path + "/bin"}, Mounts: make([]protocol.Mount, len(inputs)),
+		Command: inputs[0].Path + "/bin/" + command, Mounts: make([]protocol.Mount, len(inputs)),
 	}
 	out.Runtime, _ = p.RunsIn()
 	for i, in := range inputs {
@@ -52,6 +52,7 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 			return nil, cas.Coded(err)
 		}
 		out.Mounts[i] = protocol.Mount{Path: in.Path, Root: entry(root)}
+		out.Path = append(out.Path, in.Path+"/bin") // its own programs come before those of what it refers to
 	}
 	if err := h.store.Use(ctx, time.Now(), a.PID); err != nil {
 		return nil, err

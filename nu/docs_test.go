@@ -15,6 +15,7 @@ import (
 const (
 	docsPage  = "../docs/packages.md"
 	fetchPage = "../docs/fetch.md"
+	cPage     = "../docs/c.md"
 )
 
 var (
@@ -22,18 +23,21 @@ var (
 	section = regexp.MustCompile(`(?m)^#+ .*$`)
 )
 
-// TestPackagesPage runs each block of Nushell in docs/packages.md and docs/fetch.md: it evaluates whole files with the embedded package set
+// TestPackagesPage runs each block of Nushell in docs/packages.md, docs/fetch.md and docs/c.md: it evaluates whole files with the embedded package set
 // and blocks of "eval", and it runs the "build" blocks of one section as one build.
 func TestPackagesPage(t *testing.T) {
 	page, err := os.ReadFile(docsPage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds, err := os.ReadFile(fetchPage)
-	if err != nil {
-		t.Fatal(err)
+	text := string(page)
+	for _, other := range []string{fetchPage, cPage} {
+		more, err := os.ReadFile(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += "\n" + string(more)
 	}
-	text := string(page) + "\n" + string(kinds)
 	heads := append(section.FindAllStringIndex(text, -1), []int{len(text)})
 	var shown strings.Builder // the Nushell that is run; it must use every command of nuka's own
 	blocks := 0

@@ -4,9 +4,9 @@ package packages
 
 import "embed"
 
-// FS is the package set.
+// FS is the package set. all: also takes the headers whose names begin with _.
 //
-//go:embed */*.nu */*/*
+//go:embed */*.nu all:*/*/*
 var FS embed.FS
 
 // Index is what nuka search knows about the set, a NUON record in each line (set.DecodeEntries). TestEmbeddedIndex of cmd/nuka writes it.

@@ -120,7 +120,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		return err
 	}
 	defer runtime.Close(ctx)
-	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(o.env), Real: true}
+	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(program.Path, o.env), Real: true}
 	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
 	signal.Reset(os.Interrupt, terminate) // resetting all signals would take milliseconds
 	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
@@ -279,9 +279,10 @@ func runMounts(program *protocol.Program, trees *nodeTrees, temp string, dirs []
 }
 
 // runEnv returns the environment variables of a program: those that describe the terminal and the user's language, and those that --env names.
-// HOME is the temporary folder: that folder has no files of the user's, and programs that need a home find one.
-func runEnv(extra []string) []string {
-	env := []string{"HOME=/tmp"}
+// HOME is the temporary folder: that folder has no files of the user's, and programs that need a home find one. PATH has the folders of the programs that
+// it may start.
+func runEnv(path, extra []string) []string {
+	env := []string{"HOME=/tmp", "PATH=" + strings.Join(path, ":")}
 	for _, name := range []string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)

@@ -218,6 +218,9 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{way: protocol.Built}, nil
 	}
 	out := filepath.Join(dir, "out")
+	if err := w.noteStray(out); err != nil {
+		return made{}, err
+	}
 	content, err := w.g.r.take(ctx, out, isProgram(out), w.g.req.Lease)
 	if err != nil {
 		return made{}, w.unkept(err)

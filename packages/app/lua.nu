@@ -1,17 +1,31 @@
 # The Lua interpreter and compiler.
 use ../toolchain/clang.nu
 use ../lib/c.nu
+use ../lib/makefile.nu
 
 export const version = "5.4.4"
 
-export def main [] {
-  derivation {
+export def main [
+  --posix  # built by its own makefile, with io.popen and os.execute, which plain WASI does not have
+] {
+  let facts = {
     name: lua
     version: $version
     license: MIT
     src: (fetch debsrc lua5.4 5.4.4-3 --hash b3-f6yypr45k4kapfhvzyfucrr5e5uqctf2kwqng6xlrs4y7nbndjuq)
-    packages: [(clang)]
     commands: [lua luac]
+  }
+  if $posix {
+    makefile package ($facts | merge {make: [posix], install: ["INSTALL_TOP=/nuka/build/stage/nuka/self"], runs: [sh]})
+  } else {
+    derivation ($facts | merge (plain))
+  }
+}
+
+# Lua for plain WASI, without a shell.
+def plain [] {
+  {
+    packages: [(clang)]
     build: {|b|
       # What WASI does not have, Lua answers with an error of its own. Its error handling is setjmp and longjmp,
       # which clang turns into exceptions of WebAssembly.

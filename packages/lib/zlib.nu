@@ -1,6 +1,5 @@
 # The compression library behind gzip, zip and png.
-use ../toolchain/clang.nu
-use c.nu
+use autoconf.nu
 
 export const version = "1.2.13"
 
@@ -12,24 +11,20 @@ export def upstream [] {
 export def main [
   --minizip  # with minizip, which reads and writes zip files
 ] {
-  derivation {
+  autoconf package {
     name: zlib
     version: $version
     license: Zlib
+    homepage: "https://zlib.net/"
     src: (upstream)
-    packages: [(clang)]
-    build: {|b|
-      mut sources = (glob $"($b.src)/*.c")
-      mut headers = [$"($b.src)/zlib.h" $"($b.src)/zconf.h"]
-      if $minizip {
-        let dir = $"($b.src)/contrib/minizip"
-        $sources ++= ([ioapi unzip zip] | each {|m| $"($dir)/($m).c" })
-        $headers ++= ([ioapi unzip zip crypt] | each {|m| $"($dir)/($m).h" })
+    configure: [--static]
+    finish: (if $minizip {
+      {|b|
+        cd contrib/minizip
+        ^cc -O2 -DNOCRYPT -I../.. -c ioapi.c unzip.c zip.c
+        ^ar rs $"($b.out)/lib/libz.a" ioapi.o unzip.o zip.o
+        cp ioapi.h unzip.h zip.h crypt.h $"($b.out)/include"
       }
-      let objects = (c compile $b $sources --flags [-O2 -DHAVE_UNISTD_H -DNOCRYPT $"-I($b.src)"])
-      c archive $objects $"($b.out)/lib/libz.a"
-      mkdir $"($b.out)/include"
-      cp ...$headers $"($b.out)/include"
-    }
+    })
   }
 }
