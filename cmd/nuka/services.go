@@ -168,16 +168,16 @@ func (a *app) putUnits(units []service.Unit, to string) error {
 func serviceFolders(base string, s *service.Service) (f service.Folders, here string, err error) {
 	own := filepath.Join(base, s.Name)
 	here = filepath.Join(own, "empty")
-	make := []string{here}
+	dirs := []string{here}
 	if s.State {
 		f.State = filepath.Join(own, "state")
-		make, here = append(make, f.State), f.State
+		dirs, here = append(dirs, f.State), f.State
 	}
 	if s.Cache {
 		f.Cache = filepath.Join(own, "cache")
-		make = append(make, f.Cache)
+		dirs = append(dirs, f.Cache)
 	}
-	for _, dir := range make {
+	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return f, "", err
 		}

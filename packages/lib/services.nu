@@ -14,9 +14,12 @@
 #     }
 #
 # docs/services.md has the fields.
-export def main [set: record] {
+export def main [
+  set: record = {}  # the services by their names
+] {
   derivation {
     name: services
+    version: "1"
     license: MIT
     description: "A set of services."
     packages: ($set | values | each {|s| $s.run.0 } | uniq)
