@@ -8,5 +8,6 @@ export def main [] {
     license: "GPL-2.0-or-later"
     homepage: "https://www.gnu.org/software/ed/"
     src: (fetch debsrc ed 1.19-1 --hash b3-kp67iosqpgvkunum5imzlrhrs75c42jdt2hreqjwuvellutj3l4q)
+    check: true
   }
 }

@@ -17,6 +17,7 @@ export def main [
     license: Zlib
     homepage: "https://zlib.net/"
     src: (upstream)
+    check: true
     configure: [--static]
     finish: (if $minizip {
       {|b|
