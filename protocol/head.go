@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -72,20 +71,9 @@ func (h *Head) Fresh(now time.Time) bool {
 func (h *Head) Sign(private ed25519.PrivateKey) error {
 	h.Signer = KeyOf(private)
 	h.Issued, h.Expires = h.Issued.Truncate(time.Second), h.Expires.Truncate(time.Second)
-	claim, err := h.claim()
-	if err != nil {
-		return err
-	}
-	h.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
-	return nil
-}
-
-func (h *Head) claim() ([]byte, error) {
-	rec, err := h.record()
-	if err != nil {
-		return nil, err
-	}
-	return nuon.Append([]byte(headDomain), rec)
+	var err error
+	h.Signature, err = signStatement(headDomain, h, private)
+	return err
 }
 
 func (h *Head) record() (nuon.Record, error) {
@@ -113,12 +101,7 @@ func (h *Head) record() (nuon.Record, error) {
 
 // Encode returns the canonical bytes of a signed head.
 func (h *Head) Encode() ([]byte, error) {
-	rec, err := h.record()
-	if err != nil {
-		return nil, err
-	}
-	rec["signature"] = nuon.Binary(h.Signature[:])
-	return nuon.Encode(rec)
+	return encodeStatement(h, h.Signature)
 }
 
 // DecodeHead reads a head from its canonical bytes and verifies its signature.
@@ -150,24 +133,12 @@ func DecodeHead(canonical []byte) (*Head, error) {
 	issued, _ := rec["issued"].(int64)
 	expires, _ := rec["expires"].(int64)
 	h.Issued, h.Expires = time.Unix(issued, 0), time.Unix(expires, 0)
-	signature, _ := rec["signature"].(nuon.Binary)
-	if len(signature) != ed25519.SignatureSize {
-		return nil, errors.New(`decode head: field "signature": want 64 bytes`)
+	h.Signature, err = verifyStatement("head", headDomain, h, h.Signer, rec, canonical)
+	if errors.Is(err, errWrongSignature) {
+		return nil, fmt.Errorf("head %d of %s: wrong signature", h.Number, h.Signer)
 	}
-	h.Signature = [ed25519.SignatureSize]byte(signature)
-	again, err := h.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("decode head: %w", err)
-	}
-	if !bytes.Equal(again, canonical) {
-		return nil, errors.New("decode head: unknown or malformed field")
-	}
-	claim, err := h.claim()
 	if err != nil {
 		return nil, err
-	}
-	if !ed25519.Verify(h.Signer[:], claim, h.Signature[:]) {
-		return nil, fmt.Errorf("head %d of %s: wrong signature", h.Number, h.Signer)
 	}
 	return h, nil
 }

@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -47,20 +46,9 @@ func (h *SetHead) Fresh(now time.Time) bool {
 func (h *SetHead) Sign(private ed25519.PrivateKey) error {
 	h.Signer = KeyOf(private)
 	h.Issued, h.Expires = h.Issued.Truncate(time.Second), h.Expires.Truncate(time.Second)
-	claim, err := h.claim()
-	if err != nil {
-		return err
-	}
-	h.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
-	return nil
-}
-
-func (h *SetHead) claim() ([]byte, error) {
-	rec, err := h.record()
-	if err != nil {
-		return nil, err
-	}
-	return nuon.Append([]byte(setHeadDomain), rec)
+	var err error
+	h.Signature, err = signStatement(setHeadDomain, h, private)
+	return err
 }
 
 func (h *SetHead) record() (nuon.Record, error) {
@@ -83,12 +71,7 @@ func (h *SetHead) record() (nuon.Record, error) {
 
 // Encode returns the canonical bytes of a signed head.
 func (h *SetHead) Encode() ([]byte, error) {
-	rec, err := h.record()
-	if err != nil {
-		return nil, err
-	}
-	rec["signature"] = nuon.Binary(h.Signature[:])
-	return nuon.Encode(rec)
+	return encodeStatement(h, h.Signature)
 }
 
 // DecodeSetHead reads a head from its canonical bytes and verifies its signature. It does not check whether the head counts (signer, time).
@@ -113,24 +96,12 @@ func DecodeSetHead(canonical []byte) (*SetHead, error) {
 	issued, _ := rec["issued"].(int64)
 	expires, _ := rec["expires"].(int64)
 	h.Issued, h.Expires = time.Unix(issued, 0), time.Unix(expires, 0)
-	signature, _ := rec["signature"].(nuon.Binary)
-	if len(signature) != ed25519.SignatureSize {
-		return nil, errors.New(`decode head of a set: field "signature": want 64 bytes`)
+	h.Signature, err = verifyStatement("head of a set", setHeadDomain, h, h.Signer, rec, canonical)
+	if errors.Is(err, errWrongSignature) {
+		return nil, fmt.Errorf("head %d of the set %s: wrong signature of %s", h.Number, h.Name, h.Signer)
 	}
-	h.Signature = [ed25519.SignatureSize]byte(signature)
-	again, err := h.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("decode head of a set: %w", err)
-	}
-	if !bytes.Equal(again, canonical) {
-		return nil, errors.New("decode head of a set: unknown or malformed field")
-	}
-	claim, err := h.claim()
 	if err != nil {
 		return nil, err
-	}
-	if !ed25519.Verify(h.Signer[:], claim, h.Signature[:]) {
-		return nil, fmt.Errorf("head %d of the set %s: wrong signature of %s", h.Number, h.Name, h.Signer)
 	}
 	return h, nil
 }

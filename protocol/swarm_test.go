@@ -105,7 +105,7 @@ func TestHead(t *testing.T) {
 		}
 	}
 	// A signature over a head does not verify for an attestation, nor the other way round.
-	claim, err := h.claim()
+	claim, err := claimOf(headDomain, h)
 	if err != nil {
 		t.Fatal(err)
 	}
