@@ -26,14 +26,8 @@ func (t *terminal) launch(ctx context.Context, args []string) int {
 		if err != nil {
 			return err
 		}
-		asked := protocol.ProgramArgs{PID: id, Command: args[1]}
-		program, err := askProgram(ctx, client, asked)
-		var trees *nodeTrees
-		if err == nil {
-			trees, err = a.trees(ctx, client, program, asked)
-		}
+		program, trees, err := a.openProgram(ctx, client, protocol.ProgramArgs{PID: id, Command: args[1]})
 		if err != nil {
-			client.Close()
 			if protocol.CodeOf(err) == protocol.NotFound {
 				return protocol.Errorf(protocol.NotFound, "%s: %w", args[1], err).WithHint("get its package again: nuka install PKG")
 			}

@@ -83,6 +83,21 @@ func (a *app) prepare(ctx context.Context, pkg string, args []string, o *runOpti
 	return program, trees, nil
 }
 
+// openProgram asks the node how to start a program that it has, and returns the trees that the program reads. It closes the client if it fails; otherwise closing the
+// trees does.
+func (a *app) openProgram(ctx context.Context, client *control.Client, asked protocol.ProgramArgs) (*protocol.Program, *nodeTrees, error) {
+	program, err := askProgram(ctx, client, asked)
+	var trees *nodeTrees
+	if err == nil {
+		trees, err = a.trees(ctx, client, program, asked)
+	}
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return program, trees, nil
+}
+
 // askProgram asks the node how to start a command of a package that the node has. The node keeps the package until the connection ends.
 func askProgram(ctx context.Context, client *control.Client, asked protocol.ProgramArgs) (*protocol.Program, error) {
 	var program protocol.Program

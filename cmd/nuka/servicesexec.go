@@ -25,15 +25,8 @@ func (a *app) servicesExec() *cobra.Command {
 			client.Close()
 			return err
 		}
-		asked := protocol.ProgramArgs{PID: s.Package.PID, Command: s.Command}
-		program, err := askProgram(ctx, client, asked)
+		program, trees, err := a.openProgram(ctx, client, protocol.ProgramArgs{PID: s.Package.PID, Command: s.Command})
 		if err != nil {
-			client.Close()
-			return err
-		}
-		trees, err := a.trees(ctx, client, program, asked)
-		if err != nil {
-			client.Close()
 			return err
 		}
 		defer trees.Close()
