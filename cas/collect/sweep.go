@@ -261,9 +261,7 @@ func (r *run) removeFiles(blobs []deadBlob) error {
 	}
 	names := make([]cid.CID, len(blobs))
 	for i, b := range blobs {
-		if err := r.folders.Make(r.Dir.Blob(b.name)); err != nil {
-			return err
-		}
+		r.folders.Note(r.Dir.Blob(b.name))
 		names[i] = b.name
 		r.Dir.Forget(b.name)
 	}

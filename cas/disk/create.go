@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/MordragT/nuka/pir/cid"
 )
 
@@ -15,6 +17,16 @@ import (
 type Folders struct {
 	mu   sync.Mutex
 	made map[string]bool
+}
+
+// Note remembers the folder of a blob's path, which exists.
+func (p *Folders) Note(blobPath string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.made == nil {
+		p.made = map[string]bool{}
+	}
+	p.made[filepath.Dir(blobPath)] = true
 }
 
 // Make makes the folder of a blob's path if it is missing, and remembers it.
@@ -109,15 +121,39 @@ func (d *Dir) Rename(from string, blob cid.CID, folders *Folders) error {
 func (d *Dir) Unplace(blobs []cid.CID, indexed func(cid.CID) (bool, error)) error {
 	return d.Alone(func() error {
 		var errs []error
+		var paths []string
 		for _, blob := range blobs {
 			known, err := indexed(blob)
-			if err == nil && !known {
-				err = RemoveIfThere(d.Blob(blob))
+			if err != nil {
+				errs = append(errs, err)
+			} else if !known {
+				paths = append(paths, d.Blob(blob))
 			}
-			errs = append(errs, err)
 		}
-		return errors.Join(errs...)
+		return errors.Join(append(errs, removeAll(paths))...)
 	})
+}
+
+// removersTogether is how many files are removed at once. Each removal waits for the journal of the file system, mostly without work to do.
+const removersTogether = 16
+
+// removeAll removes files, if they are there. It removes the others if it cannot remove one.
+func removeAll(paths []string) error {
+	slices.Sort(paths) // one folder after the other
+	var g errgroup.Group
+	g.SetLimit(removersTogether)
+	errs := make([]error, len(paths))
+	const share = 32
+	for at := 0; at < len(paths); at += share {
+		g.Go(func() error {
+			for i := at; i < min(at+share, len(paths)); i++ {
+				errs[i] = RemoveIfThere(paths[i])
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	return errors.Join(errs...)
 }
 
 // SyncFiles makes the content of files durable.
