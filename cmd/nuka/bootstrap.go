@@ -42,10 +42,7 @@ A stage whose inputs have the same content as those of another one is the same b
 		if slices.ContainsFunc(args, func(s string) bool { return s == stageFlag || strings.HasPrefix(s, stageFlag+"=") }) {
 			return usage("bootstrap verify: it chooses the stages itself: leave out %s", stageFlag)
 		}
-		if _, err := a.find("toolchain/"+pkg, a.set); err == nil && !isFile(pkg) && !strings.Contains(pkg, "/") {
-			pkg = "toolchain/" + pkg
-		}
-		return a.verifyStages(c.Context(), pkg, args, &buildOptions{check: *check, verbose: *verbose, cores: *cores})
+		return a.verifyStages(c.Context(), a.preferred(pkg, "toolchain"), args, &buildOptions{check: *check, verbose: *verbose, cores: *cores})
 	}))
 	return c
 }
