@@ -16,6 +16,7 @@ const (
 	docsPage  = "../docs/packages.md"
 	fetchPage = "../docs/fetch.md"
 	cPage     = "../docs/c.md"
+	goPage    = "../docs/go.md"
 )
 
 var (
@@ -23,7 +24,7 @@ var (
 	section = regexp.MustCompile(`(?m)^#+ .*$`)
 )
 
-// TestPackagesPage runs each block of Nushell in docs/packages.md, docs/fetch.md and docs/c.md: it evaluates whole files with the embedded package set
+// TestPackagesPage runs each block of Nushell in docs/packages.md, docs/fetch.md, docs/c.md and docs/go.md: it evaluates whole files with the embedded package set
 // and blocks of "eval", and it runs the "build" blocks of one section as one build.
 func TestPackagesPage(t *testing.T) {
 	page, err := os.ReadFile(docsPage)
@@ -31,7 +32,7 @@ func TestPackagesPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(page)
-	for _, other := range []string{fetchPage, cPage} {
+	for _, other := range []string{fetchPage, cPage, goPage} {
 		more, err := os.ReadFile(other)
 		if err != nil {
 			t.Fatal(err)

@@ -63,7 +63,7 @@ func describedRecording(pid pir.PID, r *ecosystem.Recording) (described, error) 
 	return described{"pid": pid.String(), "name": ecosystem.Name, "system": system, "build_system": build}, err
 }
 
-// openRecording returns the stand-in for a recording that is yet to be made.
+// openRecording returns the stand-in for a recording that is yet to be made. Its field open tells package files.
 func (s *session) openRecording(name string, args nuon.Record, file, at string) (described, error) {
 	whose, _ := args["ecosystem"].(string)
 	door, _ := args["door"].(string)
@@ -83,7 +83,11 @@ func (s *session) openRecording(name string, args nuon.Record, file, at string) 
 	if pinned == nil {
 		pinned = &ecosystem.Recording{}
 	}
-	return describedRecording(pid, pinned)
+	d, err := describedRecording(pid, pinned)
+	if err == nil {
+		d["open"] = "true"
+	}
+	return d, err
 }
 
 // readBeside reads a file beside a package file, which fetchPath has found.

@@ -191,6 +191,8 @@ type Event struct {
 	Text  string    `json:"text,omitempty"`
 	Done  int64     `json:"done,omitempty"`
 	Total int64     `json:"total,omitempty"`
+	// CPU is the processor time of a build's WebAssembly programs, in milliseconds.
+	CPU int64 `json:"cpu,omitempty"`
 	// Same is the PID whose content PID gets by early cutoff.
 	Same string `json:"same,omitempty"`
 }

@@ -16,6 +16,7 @@ var kernelCalls = []hostFunc{
 	{"kill", "ii", killCall},
 	{"getpid", "", func(p *proc, _ memory, _ []uint64) errno { return errno(p.pid) }},
 	{"getppid", "", getppidCall},
+	{"pidfd", "i", pidfdCall},
 	{"pipe", "i", pipeCall},
 	{"dup", "iii", dupCall},
 	{"dup2", "iii", dup2Call},
@@ -48,7 +49,7 @@ func defineKernel(b wazero.HostModuleBuilder) {
 	for _, c := range kernelCalls {
 		absent := eNosys
 		switch c.name {
-		case "getpid", "getppid", "dup", "dup2", "cloexec", "poll", "getcwd":
+		case "getpid", "getppid", "pidfd", "dup", "dup2", "cloexec", "poll", "getcwd":
 			absent = negative(eNosys)
 		}
 		add(c.name, c.params, "i", absent, func(ctx context.Context, img *image, m memory, stack []uint64) {

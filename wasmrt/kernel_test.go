@@ -54,6 +54,7 @@ func TestProcesses(t *testing.T) {
 		{"posix jump", "set 0 time 1\nset 1 time 2\nset 2 time 3\nset 3 time 4\nset 7 time 5\nend 7\nend 3\n"},
 		{"posix files", "old 420 315532800\nnew 493 315532860\nset back 315532800\ntouched 315532860\n/nuka/build\nchdir 0\n/nuka\nrelative 0\n"},
 		{"posix descriptors", "pipe 3 4\ndup 10 cloexec 1 0\ndup2 7\nopen: 0 1 2 3 4 7\n"},
+		{"posix pidfd", "running 0 1\nread 0\nended 0\nstatus 1792, then -12, own -12\nlowest 4\n"},
 		{"posix trapchild jump", "nuka: posix (pid 1581493): longjmp to a place that setjmp has not noted\nstatus 6\n"},
 	} {
 		out, _, err := command(h, strings.Fields(c.args)...)

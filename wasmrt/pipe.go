@@ -54,15 +54,20 @@ func (e *pipeEnd) close() errno {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if e.writes {
-		e.p.writers--
+		e.p.drop(&e.p.writers)
 	} else {
-		e.p.readers--
-	}
-	if e.p.readers+e.p.writers == 0 {
-		k.pipes--
+		e.p.drop(&e.p.readers)
 	}
 	k.wake()
 	return eOK
+}
+
+// drop counts one open end less, of readers or writers. The caller holds k.mu.
+func (p *pipe) drop(ends *int) {
+	*ends--
+	if p.readers+p.writers == 0 {
+		p.k.pipes--
+	}
 }
 
 // len returns how many bytes are in the pipe, and room how many a write may put into it. The caller holds k.mu.
@@ -78,17 +83,10 @@ func pipeCall(p *proc, m memory, a []uint64) errno {
 	if _, e := m.bytes(a[0], 8); e != eOK {
 		return e
 	}
-	k := p.k
-	k.mu.Lock()
-	full := k.pipes >= maxPipes
-	if !full {
-		k.pipes++
+	q, e := p.k.newPipe()
+	if e != eOK {
+		return e
 	}
-	k.mu.Unlock()
-	if full {
-		return eNfile
-	}
-	q := &pipe{k: k, readers: 1, writers: 1}
 	reads, writes := &fd{opened: opened{file: &pipeEnd{p: q}}, read: true}, &fd{opened: opened{file: &pipeEnd{p: q, writes: true}}, write: true}
 	r, e := p.add(reads)
 	if e != eOK {
@@ -102,6 +100,55 @@ func pipeCall(p *proc, m memory, a []uint64) errno {
 	}
 	_ = m.put32(a[0], r) // checked above
 	return m.put32(a[0]+4, w)
+}
+
+// newPipe returns a pipe with two open ends.
+func (k *kernel) newPipe() (*pipe, errno) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pipes >= maxPipes {
+		return nil, eNfile
+	}
+	k.pipes++
+	return &pipe{k: k, readers: 1, writers: 1}, eOK
+}
+
+// pidfdCall opens a descriptor of a child.
+//
+//	pidfd(pid) descriptor or -errno
+//
+// It is a pipe that is at its end when the child has ended, so a program can wait for children and pipes with one poll. The caller still has to
+// wait for the child.
+func pidfdCall(p *proc, _ memory, a []uint64) errno {
+	q, e := p.k.newPipe()
+	if e != eOK {
+		return negative(e)
+	}
+	reads := &fd{opened: opened{file: &pipeEnd{p: q}}, read: true, cloexec: true}
+	n, e := p.add(reads)
+	k := p.k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e != eOK {
+		q.readers = 0
+		q.drop(&q.writers)
+		return negative(e)
+	}
+	for _, c := range p.children {
+		if c.pid != int(int32(a[0])) {
+			continue
+		}
+		if c.exited {
+			q.drop(&q.writers)
+		} else {
+			c.lifelines = append(c.lifelines, q)
+		}
+		return errno(n)
+	}
+	q.drop(&q.writers)
+	p.fds[n], p.lowest = nil, min(p.lowest, int(n))
+	q.drop(&q.readers)
+	return negative(eChild)
 }
 
 // polled reports what poll_oneoff says of a pipe that is ready: how many bytes a read gets, or how many a write may put, and the flags.

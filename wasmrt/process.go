@@ -41,6 +41,8 @@ type process struct {
 	handled  uint64 // signals that have a handler
 	ignored  uint64
 	blocked  uint64
+	// lifelines are pipes that nobody writes to, and that end with the process; see pidfdCall.
+	lifelines []*pipe
 }
 
 // A waiting says what a call waits for.
@@ -150,6 +152,10 @@ func (p *proc) finish(status int) {
 		return
 	}
 	p.exited, p.status, p.waits = true, status, nil
+	for _, q := range p.lifelines {
+		q.drop(&q.writers)
+	}
+	p.lifelines = nil
 	for _, c := range p.children {
 		c.parent = nil
 		if c.exited {

@@ -284,6 +284,15 @@ func (w *Worker) Wait() error {
 // Done returns a channel that is closed when the worker has ended.
 func (w *Worker) Done() <-chan struct{} { return w.done }
 
+// CPU returns the processor time that the worker has used, after it has ended.
+func (w *Worker) CPU() time.Duration {
+	<-w.done
+	if s := w.cmd.ProcessState; s != nil {
+		return s.UserTime() + s.SystemTime()
+	}
+	return 0
+}
+
 // Pid returns the worker's process ID.
 func (w *Worker) Pid() int { return w.cmd.Process.Pid }
 

@@ -73,8 +73,9 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 type buildOptions struct {
 	check, keepFailed, verbose bool
 	jobs, cores                int
-	root                       string          // the name of a root to store for the package; "" stores none
-	roots                      []protocol.Root // more roots to store
+	root                       string               // the name of a root to store for the package; "" stores none
+	roots                      []protocol.Root      // more roots to store
+	event                      func(protocol.Event) // is told of each event; nil: nobody
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
@@ -161,8 +162,12 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	call.Registries = registries
 	progress := newProgress(a.terminal, o.verbose)
 	progress.first = a.beforeClang(result)
+	event := progress.event
+	if o.event != nil {
+		event = func(e protocol.Event) { o.event(e); progress.event(e) }
+	}
 	var realized protocol.Realized
-	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: progress.event, Data: packages})
+	err = client.Call(ctx, protocol.OpRealize, call, &realized, &control.CallOptions{Event: event, Data: packages})
 	progress.close()
 	if err != nil {
 		return nil, positioned(err, progress.failed, result)

@@ -113,7 +113,7 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	if err != nil {
 		return err
 	}
-	packages := []asked{{pkg: o.runtime, set: a.set}}
+	packages := []asked{{pkg: a.preferred(o.runtime, runtimeFolders...), set: a.set}}
 	for _, pkg := range o.with {
 		packages = append(packages, asked{pkg: pkg, set: a.set})
 	}

@@ -135,7 +135,7 @@ NUKA_HOME is the folder for all files of nuka; NUKA_PACKAGES is a folder that re
 			root.AddCommand(c)
 		}
 	}
-	add("work", a.runCommand(), a.execCommand(), a.permissionsCommand(), a.runtimeCommand(), a.buildCommand(), a.evalCommand(), a.shellCommand(), a.searchCommand(), a.infoCommand(), a.setCommand(), a.lockCommand(), a.lintCommand(),
+	add("work", a.runCommand(), a.execCommand(), a.permissionsCommand(), a.runtimeCommand(), a.buildCommand(), a.bootstrapCommand(), a.evalCommand(), a.shellCommand(), a.searchCommand(), a.infoCommand(), a.setCommand(), a.lockCommand(), a.lintCommand(),
 		a.newCommand(), a.servicesCommand())
 	add("profile", a.installCommand(), a.removeCommand(), a.upgradeCommand(), a.rollbackCommand(), a.listCommand(), a.historyCommand(),
 		a.diffCommand(), a.pinCommand(true), a.pinCommand(false), a.hookCommand(), a.allowCommand(true), a.allowCommand(false))

@@ -235,6 +235,9 @@ func (p *progress) done(e protocol.Event) {
 	if p.verbose {
 		p.line("  pid %s", e.PID)
 		p.line("  cid %s", e.CID)
+		if e.CPU > 0 {
+			p.line("  processor time %s", time.Duration(e.CPU)*time.Millisecond)
+		}
 		if e.Same != "" {
 			p.line("  resolved pir %s, realized before", e.Same)
 		}

@@ -52,7 +52,7 @@ type runtimePackage struct {
 
 // runtimeOf evaluates a runtime.
 func (a *app) runtimeOf(ctx context.Context, pkg string) (*runtimeInfo, *nu.Result, error) {
-	r, err := a.eval(ctx, pkg, nil)
+	r, err := a.eval(ctx, a.preferred(pkg, runtimeFolders...), nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -45,6 +45,20 @@ func (a *app) find(pkg, setDir string) (*found, error) {
 	return f, err
 }
 
+// preferred returns the first of FOLDER/NAME that a set has, for a name that several folders may have, and else the name itself: cc is a runtime in
+// lang and a compiler in toolchain.
+func (a *app) preferred(name string, folders ...string) string {
+	if isFile(name) || strings.Contains(name, "/") {
+		return name
+	}
+	for _, folder := range folders {
+		if _, err := a.find(path.Join(folder, name), a.set); err == nil {
+			return path.Join(folder, name)
+		}
+	}
+	return name
+}
+
 // own finds a file of the user. host is the folder of the set of --packages.
 func (f *found) own(pkg, host string) error {
 	at, err := filepath.Abs(pkg)

@@ -46,7 +46,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 			WithHint("compare them: nuka ls %s", again.cid)
 	}
 	t.way = protocol.Checked
-	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: w.name, What: p.Kind, Way: protocol.Checked, CID: t.cid.String()})
+	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: w.name, What: p.Kind, Way: protocol.Checked, CID: t.cid.String(), CPU: again.cpu.Milliseconds()})
 	return nil
 }
 

@@ -54,6 +54,8 @@ type Job struct {
 	Log io.Writer
 	// Cores is how many programs the build may run at once; 0 means as many as there are slots.
 	Cores int
+	// CPU is the processor time of the WebAssembly programs of the build. The Builder sets it.
+	CPU time.Duration
 	// The Builder calls Prepare when it compiles a program for this machine, which it does once, and calls the returned function when that has
 	// ended.
 	Prepare func(program string) (done func())

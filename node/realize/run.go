@@ -146,7 +146,7 @@ func (g *graph) make(ctx context.Context, id pir.PID, d *description, t *task) e
 	}
 	g.changed(id, resolved)
 	t.cid, t.size, t.way = made.cid, made.size, made.way
-	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: t.way, CID: t.cid.String()})
+	g.event(protocol.Event{Kind: protocol.EventDone, PID: id, Name: t.name, What: p.Kind, Way: t.way, CID: t.cid.String(), CPU: made.cpu.Milliseconds()})
 	return nil
 }
 

@@ -38,6 +38,7 @@ type made struct {
 	refs []pir.PID
 	size int64
 	way  protocol.Way
+	cpu  time.Duration // of a build
 }
 
 func (w *work) run(ctx context.Context) (m made, err error) {
@@ -192,10 +193,11 @@ func (w *work) build(ctx context.Context) (made, error) {
 		return made{}, err
 	}
 	_, given := w.g.known.given[w.id] // else the PIR comes from the store, and any caller may have sent it
-	err = r.o.Builder.Build(ctx, &Job{
+	job := &Job{
 		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare, Cores: w.g.req.Cores,
 		Recording: w.contents[w.pir.Recording], Record: w.record,
-	})
+	}
+	err = r.o.Builder.Build(ctx, job)
 	log.close(err)
 	if ctx.Err() != nil {
 		return made{}, ctx.Err()
@@ -236,7 +238,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	if runtime, ok := w.pir.RunsIn(); ok { // its programs need it, whether or not a file names it
 		refs = append(refs, runtime)
 	}
-	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built}, nil
+	return made{cid: content, refs: protocol.SortRefs(refs), way: protocol.Built, cpu: job.CPU}, nil
 }
 
 // unkept returns the error for an output that cannot be imported. A native program can make what no tree holds, such as a FIFO: then the build has failed, and

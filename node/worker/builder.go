@@ -136,6 +136,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	asked := newAnswerer(b, worker, job, partial)
 	asked.room = room
 	defer asked.wait()
+	defer func() { job.CPU = worker.CPU() }()
 	defer worker.Close() // this ends answers that the worker does not take
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -41,6 +41,9 @@ func nk_signals(op uint32, value uint64) uint64
 //go:wasmimport nuka sigsuspend
 func nk_sigsuspend(mask uint64) int32
 
+//go:wasmimport nuka pidfd
+func nk_pidfd(pid int32) int32
+
 //go:wasmimport nuka pipe
 func nk_pipe(result unsafe.Pointer) int32
 

@@ -161,6 +161,28 @@ func init() {
 		_, _, e := stat("build/new")
 		say(1, "relative "+itoa(int64(e)))
 	}
+	acts["pidfd"] = func([]string) {
+		held, end := pipe()
+		pid := nk_fork()
+		if pid == 0 {
+			fd_close(end)
+			readAll(held)
+			nk_exit(7 << 8)
+		}
+		fd := nk_pidfd(pid)
+		fds := []int32{fd, 1}
+		say(1, "running "+itoa(int64(nk_poll(unsafe.Pointer(&fds[0]), 1, 0)))+" "+itoa(int64(nk_cloexec(fd, -1))))
+		fd_close(end)
+		say(1, "read "+itoa(int64(len(readAll(fd)))))
+		ended := nk_pidfd(pid)
+		say(1, "ended "+itoa(int64(len(readAll(ended)))))
+		_, status, _ := wait(pid)
+		say(1, "status "+itoa(int64(status))+", then "+itoa(int64(nk_pidfd(pid)))+", own "+itoa(int64(nk_pidfd(nk_getpid()))))
+		fd_close(fd)
+		fd_close(ended)
+		r, _ := pipe()
+		say(1, "lowest "+itoa(int64(r)))
+	}
 	acts["descriptors"] = func([]string) {
 		r, w := pipe()
 		say(1, "pipe "+itoa(int64(r))+" "+itoa(int64(w)))
