@@ -1,0 +1,114 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/MordragT/nuka/service"
+)
+
+// Systemd is systemd's manager of a user, or of the machine.
+type Systemd struct {
+	folder string
+	system bool
+}
+
+// NewSystemd returns systemd's manager, which need not run. Config is the folder of the user's configuration; "" is the manager of the machine.
+func NewSystemd(config string) *Systemd {
+	if config == "" {
+		return &Systemd{folder: "/etc/systemd/system", system: true}
+	}
+	return &Systemd{folder: filepath.Join(config, "systemd", "user")}
+}
+
+// Runs reports whether the manager answers.
+func (m *Systemd) Runs(ctx context.Context) bool {
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return m.call(ctx, "show", "--property=Version") == nil
+}
+
+// Folder implements Manager.
+func (m *Systemd) Folder() string { return m.folder }
+
+// Units implements Manager.
+func (m *Systemd) Units(s *service.Service, l *service.Launcher) ([]service.Unit, error) {
+	return service.Units("systemd", s, l)
+}
+
+// Reload implements Manager.
+func (m *Systemd) Reload(ctx context.Context, wanted []string) error {
+	if err := m.call(ctx, "daemon-reload"); err != nil || len(wanted) == 0 {
+		return err
+	}
+	return m.call(ctx, append([]string{"enable", "--quiet"}, unitNames(wanted)...)...)
+}
+
+// Start implements Manager.
+func (m *Systemd) Start(ctx context.Context, name string) error {
+	return m.call(ctx, append([]string{"restart", "--no-block"}, unitNames([]string{name})...)...)
+}
+
+// Stop implements Manager.
+func (m *Systemd) Stop(ctx context.Context, names []string) error {
+	var known, others []string
+	for _, unit := range unitNames(names) {
+		if _, err := os.Lstat(filepath.Join(m.folder, unit)); err == nil {
+			known = append(known, unit)
+		} else {
+			others = append(others, unit)
+		}
+	}
+	if len(others) > 0 { // somebody removed their units; they may run all the same
+		var exit *exec.ExitError
+		if err := m.call(ctx, append([]string{"stop"}, others...)...); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notLoaded) {
+			return err
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	return m.call(ctx, append([]string{"disable", "--now", "--quiet"}, known...)...)
+}
+
+// notLoaded is the exit code of systemctl for a unit that the manager does not have.
+const notLoaded = 5
+
+func unitNames(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = "nuka-" + name + ".service"
+	}
+	return out
+}
+
+// call runs systemctl, and returns what it said as an error.
+func (m *Systemd) call(ctx context.Context, words ...string) error {
+	if !m.system {
+		words = append([]string{"--user"}, words...)
+	}
+	c := exec.CommandContext(ctx, "systemctl", words...)
+	c.WaitDelay = time.Second
+	c.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_PAGER=")
+	out, err := c.CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var exit *exec.ExitError
+	if text := strings.TrimSpace(string(out)); errors.As(err, &exit) && text != "" {
+		return fmt.Errorf("systemctl %s: %.2000s (%w)", strings.Join(words, " "), text, err)
+	}
+	return fmt.Errorf("systemctl %s: %w", strings.Join(words, " "), err)
+}
