@@ -83,6 +83,9 @@ func (l *launcher) run(ctx context.Context) (err error) {
 			err = protocol.Errorf(protocol.NotFound, "generation %d has no service %.80q", g.Number, l.name)
 		}
 	}
+	if err == nil && os.Getenv("NOTIFY_SOCKET") != "" {
+		err = os.Setenv(scopeVariable, map[bool]string{true: "system", false: "user"}[g.System])
+	}
 	if err == nil {
 		err = l.awaitNode(ctx)
 	}

@@ -155,31 +155,54 @@ func Diff(from, to nuon.Record) []string {
 }
 
 func diff(at string, from, to any, out *[]string) {
-	if a, ok := from.(nuon.Record); ok {
-		if b, ok := to.(nuon.Record); ok {
-			if text, ok := packageChange(at, a, b); ok {
-				*out = append(*out, text)
-				return
-			}
-			keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
-			slices.Sort(keys)
-			for _, k := range slices.Compact(keys) {
-				diff(strings.TrimPrefix(at+"."+k, "."), a[k], b[k], out)
-			}
+	a, isA := from.(nuon.Record)
+	b, isB := to.(nuon.Record)
+	if isA && (isB || to == nil) || isB && from == nil {
+		if text, ok := packageChange(at, a, b); ok {
+			*out = append(*out, text)
 			return
 		}
-	}
-	a, isA := from.(nuon.List)
-	b, isB := to.(nuon.List)
-	if isA && isB && len(a) == len(b) {
-		for i := range a {
-			diff(at+"."+strconv.Itoa(i), a[i], b[i], out)
+		keys := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
+		slices.Sort(keys)
+		for _, k := range slices.Compact(keys) {
+			diff(strings.TrimPrefix(at+"."+k, "."), a[k], b[k], out)
 		}
+		return
+	}
+	as, isA := from.(nuon.List)
+	bs, isB := to.(nuon.List)
+	if isA && isB {
+		diffLists(at, as, bs, out)
 		return
 	}
 	if !reflect.DeepEqual(from, to) {
 		*out = append(*out, fmt.Sprintf("%s: %s → %s", at, short(from), short(to)))
 	}
+}
+
+// diffLists compares items of the same number, and shows what one list has in the place of another part of the other.
+func diffLists(at string, a, b nuon.List, out *[]string) {
+	if len(a) == len(b) {
+		for i := range a {
+			diff(at+"."+strconv.Itoa(i), a[i], b[i], out)
+		}
+		return
+	}
+	i := 0
+	for ; i < min(len(a), len(b)); i++ {
+		_, isA := a[i].(nuon.Record)
+		_, isB := b[i].(nuon.Record)
+		if isA && isB {
+			diff(at+"."+strconv.Itoa(i), a[i], b[i], out)
+		} else if !reflect.DeepEqual(a[i], b[i]) {
+			break
+		}
+	}
+	end := 0
+	for end < min(len(a), len(b))-i && reflect.DeepEqual(a[len(a)-1-end], b[len(b)-1-end]) {
+		end++
+	}
+	*out = append(*out, fmt.Sprintf("%s, from item %d: %s → %s", at, i, short(a[i:len(a)-end]), short(b[i:len(b)-end])))
 }
 
 // packageChange describes the change of a package.
@@ -203,7 +226,7 @@ func packageChange(at string, from, to nuon.Record) (string, bool) {
 
 // short writes a value in at most 60 characters.
 func short(v any) string {
-	if v == nil {
+	if list, ok := v.(nuon.List); v == nil || ok && len(list) == 0 {
 		return "nothing"
 	}
 	b, err := nuon.Encode(v)

@@ -31,7 +31,7 @@ const (
 	// orderBytes bounds an order, and maxOrders those that are carried out at once.
 	orderBytes = 4096
 	maxOrders  = 100
-	// again is the pause before a launcher that ended by itself is started again.
+	// again is the first pause before a launcher that ended by itself is started again.
 	again = time.Second
 )
 
@@ -249,14 +249,19 @@ func (c *child) stop() {
 
 // keep starts the launcher again when it ends.
 func (c *child) keep(ctx context.Context) {
-	for ctx.Err() == nil {
+	policy := service.Restart{Delay: again}
+	for n := 0; ctx.Err() == nil; n++ {
+		begin := time.Now()
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		c.s.Say("the launcher of %s ended: %v; it is started again", c.name, err)
+		if time.Since(begin) > service.MaxDelay {
+			n = 0
+		}
+		c.s.Say("the launcher of %s ended (%v); it is started again in %s", c.name, err, policy.Next(n))
 		select {
-		case <-time.After(again):
+		case <-time.After(policy.Next(n)):
 		case <-ctx.Done():
 		}
 	}
