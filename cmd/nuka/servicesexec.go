@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,7 +104,7 @@ func (l *launcher) run(ctx context.Context) (err error) {
 	alone := *s
 	alone.After = nil
 	l.a.yes = g.Yes
-	r := &serviceRun{a: l.a, set: g.Set, base: l.dir.Base(), single: true, unready: map[string]bool{s.Name: true}, began: l.began, told: l.event}
+	r := &serviceRun{a: l.a, set: g.Set, base: l.dir.Base(), single: true, unready: map[string]bool{s.Name: true}, began: l.began, told: func(e supervise.Event) { l.event(ctx, e) }}
 	err = supervise.Run(ctx, []*service.Service{&alone}, &supervise.Options{Start: r.start, Event: r.event})
 	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" {
 		<-ctx.Done() // most managers start again what ends, and this service shall not be
@@ -133,8 +134,11 @@ func (l *launcher) began(pid int) {
 	l.tell(supervise.Starting, "")
 }
 
-func (l *launcher) event(e supervise.Event) {
+func (l *launcher) event(ctx context.Context, e supervise.Event) {
 	text := printable(e.Text)
+	if e.State == supervise.Ended && ctx.Err() != nil {
+		e.State, text = deploy.Stopped, ""
+	}
 	l.mu.Lock()
 	if e.State == supervise.Pausing {
 		l.tells.Exit, _, _ = strings.Cut(text, "; it is started again")
@@ -167,13 +171,17 @@ func (l *launcher) awaitNode(ctx context.Context) error {
 	}
 }
 
-// awaitService waits until another service is ready.
+// awaitService waits until another service is ready. It does not wait for one that the user has stopped.
 func (l *launcher) awaitService(ctx context.Context, name string) error {
 	l.tell(supervise.Waiting, "for "+name)
 	patience := time.Now().Add(time.Minute)
 	for told := false; ; {
 		r, err := l.dir.Running(name)
 		if err == nil && (r.Alive && (r.State == supervise.Ready || r.State == supervise.Sick) || r.State == supervise.Ended) {
+			return nil
+		}
+		if stopped, err := l.dir.Stopped(); err == nil && slices.Contains(stopped, name) {
+			l.a.say("%s needs %s, which is stopped; going on without it", l.name, name)
 			return nil
 		}
 		if !told && time.Now().After(patience) {

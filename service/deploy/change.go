@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -216,6 +217,9 @@ func (c *Change) Recover(ctx context.Context, want pir.PID) error {
 	if err := c.Check(from, to); err != nil {
 		return err
 	}
+	if err := c.clean(from, to); err != nil {
+		return err
+	}
 	forward := !j.Back && (j.To == 0 || j.From == j.To || to.Set == want)
 	if forward {
 		c.Event("", "finishing the last change, which was interrupted")
@@ -233,6 +237,27 @@ func (c *Change) Recover(ctx context.Context, want pir.PID) error {
 	}
 	_, err = c.back(ctx, from, to, why)
 	return err
+}
+
+// clean removes units that an interrupted change was writing.
+func (c *Change) clean(generations ...*Generation) error {
+	for _, g := range generations {
+		if g == nil {
+			continue
+		}
+		m, err := c.Open(g)
+		if err != nil {
+			return err
+		}
+		for _, member := range g.Members {
+			for _, u := range member.Units {
+				if err := gone(os.Remove(temp(filepath.Join(m.Folder(), filepath.FromSlash(u.Path))))); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // carry makes the machine be as a generation says, from any state between from and to. It returns the services of to that are not ready.

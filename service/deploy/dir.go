@@ -74,7 +74,20 @@ func (d *Dir) Lock(ctx context.Context) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.clean()
 	return &Lock{f}, nil
+}
+
+// clean removes files that processes were writing when they were killed. Launchers and the supervisor may be writing now, so it leaves those of the last minute.
+func (d *Dir) clean() {
+	for _, pattern := range []string{d.at(".new-*"), d.at("generations", ".new-*"), d.at("run", ".new-*"), d.at("kept", ".new-*")} {
+		list, _ := filepath.Glob(pattern) // the patterns are well-formed
+		for _, at := range list {
+			if info, err := os.Lstat(at); err == nil && time.Since(info.ModTime()) > time.Minute {
+				_ = os.Remove(at) // the next change tries again
+			}
+		}
+	}
 }
 
 // hold locks a file, and writes the number of this process beside it, for people.

@@ -102,7 +102,7 @@ func (m *fakeManager) Start(ctx context.Context, name string) error {
 	m.places[name] = p
 	r := Running{Generation: from, Launcher: os.Getpid(), Began: time.Now(), Tried: time.Now(), Since: time.Now(), State: supervise.Ready}
 	if g.Service(name).Args[0] == "bad" {
-		r.State, r.Exit = supervise.Pausing, "it exited with 3"
+		r.State, r.Restarts, r.Exit = supervise.Pausing, 1, "it exited with 3"
 	}
 	if err := os.MkdirAll(filepath.Dir(m.dir.Log(name)), 0o700); err != nil {
 		return err

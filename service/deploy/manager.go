@@ -34,7 +34,7 @@ func writeUnit(folder string, u *service.Unit) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".nuka-") // a name that managers pass over
+	f, err := os.OpenFile(temp(at), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -52,10 +52,13 @@ func writeUnit(folder string, u *service.Unit) error {
 	return atomicfile.Rename(f.Name(), at)
 }
 
+// temp returns the name of a unit that is being written. Managers pass over such names.
+func temp(at string) string { return filepath.Join(filepath.Dir(at), ".nuka-"+filepath.Base(at)) }
+
 // removeUnit removes a unit, and its folder if nothing else is in it.
 func removeUnit(folder string, u *service.Unit) error {
 	at := filepath.Join(folder, filepath.FromSlash(u.Path))
-	if err := gone(atomicfile.Remove(at)); err != nil {
+	if err := errors.Join(gone(os.Remove(temp(at))), gone(atomicfile.Remove(at))); err != nil {
 		return err
 	}
 	if dir := filepath.Dir(at); dir != folder {

@@ -14,6 +14,9 @@ import (
 	"github.com/MordragT/nuka/service/supervise"
 )
 
+// Stopped is the state of a service whose launcher was told to stop.
+const Stopped supervise.State = "stopped"
+
 // Running is what the launcher of a service tells.
 type Running struct {
 	Generation int             `json:"generation"` // whose description of the service it follows; 0: of a set that was not applied

@@ -156,12 +156,10 @@ func (c *Change) await(ctx context.Context, s *service.Service, generation int, 
 				return "failed: " + r.Text, nil
 			case r.Restarts >= maxTries:
 				return fmt.Sprintf("ended %d times before it was ready: %s", r.Restarts, r.Exit), nil
-			case !r.Tried.IsZero() && time.Since(r.Tried) > s.Ready.Within+look:
-				why := fmt.Sprintf("was not ready in %s", s.Ready.Within)
-				if r.Exit != "" {
-					why += ": " + r.Exit
-				}
-				return why, nil
+			case r.State == supervise.Stopping: // the launcher has waited long enough
+				return because(fmt.Sprintf("was not ready in %s", s.Ready.Within), r.Text), nil
+			case r.Restarts > 0 && time.Since(r.Tried) > s.Ready.Within:
+				return because(fmt.Sprintf("was not ready in %s", s.Ready.Within), r.Exit), nil
 			}
 		}
 		if time.Now().After(overall) {
@@ -176,6 +174,13 @@ func (c *Change) await(ctx context.Context, s *service.Service, generation int, 
 			return "", ctx.Err()
 		}
 	}
+}
+
+func because(what, why string) string {
+	if why == "" || strings.HasPrefix(why, "it "+what) {
+		return cmp.Or(strings.TrimPrefix(why, "it "), what)
+	}
+	return what + ": " + why
 }
 
 // Log returns the path of the file that a launcher writes the output of its service to.
