@@ -349,7 +349,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		case "output":
 			c := exec.Command(filepath.Join(programs, args[2]), args[3:]...)
-			c.Env = append(os.Environ(), "NUKA_HOME="+home)
+			c.Env = append(os.Environ(), "NUKA_HOME="+home, "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
 			if out, _ := c.Output(); bytes.Contains(out, []byte(args[1])) {
 				return
 			}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,8 +22,18 @@ type servicesChange struct {
 	current *deploy.Generation
 }
 
-// changing takes the right to change the services, finishes or takes back an interrupted change, and calls run. Without a generation, the error has the code NotFound.
+// changing is locked for services that are there. Without a generation in use, the error has the code NotFound.
 func (a *app) changing(ctx context.Context, o *servicesOptions, force bool, run func(*servicesChange) error) error {
+	return a.locked(ctx, o, force, func(s *servicesChange) error {
+		if s.current == nil {
+			return nothingApplied(s.dir)
+		}
+		return run(s)
+	})
+}
+
+// locked takes the right to change the services, finishes or takes back an interrupted change, and calls run.
+func (a *app) locked(ctx context.Context, o *servicesOptions, force bool, run func(*servicesChange) error) error {
 	dir, err := a.servicesDir(o)
 	if err != nil {
 		return err
@@ -39,9 +49,6 @@ func (a *app) changing(ctx context.Context, o *servicesOptions, force bool, run 
 	}
 	if s.current, err = dir.Current(); err != nil {
 		return err
-	}
-	if s.current == nil {
-		return nothingApplied(dir)
 	}
 	return run(s)
 }
@@ -242,44 +249,87 @@ To remove one service, take it out of the set, and apply that.`,
 	a.yesFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx := c.Context()
-		err := a.changing(ctx, &o, *force, func(s *servicesChange) error {
+		return a.locked(ctx, &o, *force, func(s *servicesChange) error {
+			numbers, err := s.dir.Numbers()
+			if err != nil {
+				return err
+			}
+			if len(numbers) == 0 {
+				return nothingApplied(s.dir)
+			}
 			if err := a.confirm(c, "this stops "+counted(len(s.current.Services()), "service")+" and forgets all generations; state and logs stay in "+s.dir.Base()); err != nil {
 				return err
 			}
-			if _, err := s.change.Apply(ctx, s.current, nil); err != nil {
+			if s.current != nil { // else a removal was interrupted, or nothing was ever ready
+				if _, err := s.change.Apply(ctx, s.current, nil); err != nil {
+					return err
+				}
+			}
+			if err := s.dir.SetStopped(nil); err != nil {
 				return err
 			}
-			return a.forget(ctx, s.dir)
+			return a.forget(ctx, s.dir, numbers)
 		})
-		return err
 	}
 	return c
 }
 
-// forget removes the records of all generations, and their roots.
-func (a *app) forget(ctx context.Context, dir *deploy.Dir) error {
-	numbers, err := dir.Numbers()
+// forget removes the records of generations, and then the roots of all that have no record any more: also those that an interrupted command has left.
+func (a *app) forget(ctx context.Context, dir *deploy.Dir, numbers []int) error {
+	for _, n := range numbers {
+		if err := dir.Drop(n); err != nil {
+			return err
+		}
+	}
+	left, err := dir.Numbers()
 	if err != nil {
 		return err
 	}
-	if err := dir.Forget(); err != nil {
-		return err
-	}
-	return a.dropRoots(ctx, dir, numbers)
-}
-
-// dropRoots removes the roots of generations. One that is not there is no error: a command that was interrupted has removed it.
-func (a *app) dropRoots(ctx context.Context, dir *deploy.Dir, numbers []int) error {
 	client, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	for _, n := range numbers {
-		err := client.Call(ctx, protocol.OpRoots, protocol.RootsArgs{Delete: []string{dir.RootName(n)}}, nil, nil)
-		if err != nil && !errors.Is(err, context.Canceled) && protocol.CodeOf(err) != protocol.NotFound {
-			return err
+	var list []protocol.Root
+	if err := client.Call(ctx, protocol.OpRoots, protocol.RootsArgs{List: true, Prefix: dir.RootPrefix()}, &list, nil); err != nil {
+		return err
+	}
+	var gone protocol.RootsArgs
+	for _, r := range list {
+		if n, err := strconv.Atoi(strings.TrimPrefix(r.Name, dir.RootPrefix())); err != nil || !slices.Contains(left, n) {
+			gone.Delete = append(gone.Delete, r.Name)
 		}
 	}
-	return nil
+	if len(gone.Delete) == 0 {
+		return nil
+	}
+	return client.Call(ctx, protocol.OpRoots, gone, nil, nil)
+}
+
+// oldServices removes all generations of services but the newest n and those that run, with their roots.
+func (a *app) oldServices(ctx context.Context, n int) error {
+	if a.node != "" || a.user == "" {
+		return nil // the services are on another machine, or there are none
+	}
+	dir, err := a.servicesDir(&servicesOptions{})
+	if err != nil {
+		return err
+	}
+	if numbers, err := dir.Numbers(); len(numbers) == 0 || err != nil {
+		return err
+	}
+	lock, err := dir.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if dir.Interrupted() {
+		a.say("the last change of services was interrupted: their generations stay")
+		return nil
+	}
+	old, err := dir.Old(n)
+	if err != nil {
+		return err
+	}
+	return a.forget(ctx, dir, old)
 }

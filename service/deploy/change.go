@@ -363,12 +363,3 @@ func (c *Change) withdraw(ctx context.Context, from, to *Generation, view *View)
 	}
 	return err
 }
-
-// Forget removes the records of all generations, after Apply has brought none into use. The state and the logs of services stay.
-func (d *Dir) Forget() error {
-	numbers, err := d.Numbers()
-	for _, n := range numbers {
-		err = errors.Join(err, d.Drop(n))
-	}
-	return errors.Join(err, gone(os.Remove(d.at("stopped"))))
-}

@@ -369,3 +369,32 @@ func TestDamaged(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestOld forgets old generations, and none that is in use.
+func TestOld(t *testing.T) {
+	m := newMachine(t)
+	m.apply(map[string]string{"web": "1", "db": "1"})
+	for i := 2; i <= 5; i++ {
+		m.apply(map[string]string{"web": fmt.Sprint(i), "db": "1"})
+	}
+	for n, want := range map[int]string{1: "[2 3 4]", 2: "[2 3]", 5: "[]", 9: "[]"} {
+		if got, err := m.dir.Old(n); err != nil || fmt.Sprint(got) != want { // the first has described db
+			t.Errorf("%d: got %v, %v, want %s", n, got, err, want)
+		}
+	}
+	// A launcher that still runs needs its own.
+	p, err := m.dir.Place(t.Context(), "gone", 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Tell(Running{Generation: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := m.dir.Old(1); err != nil || fmt.Sprint(got) != "[2 4]" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	p.Close()
+	if got, err := m.dir.Old(1); err != nil || fmt.Sprint(got) != "[2 3 4]" {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -38,10 +38,11 @@ func (d *Dir) at(names ...string) string {
 	return filepath.Join(append([]string{d.base, own}, names...)...)
 }
 
-// RootName returns the name of the root that keeps a generation in the store. The generations of each folder have roots of their own.
-func (d *Dir) RootName(number int) string { return d.rootPrefix() + strconv.Itoa(number) }
+// RootName returns the name of the root that keeps a generation in the store.
+func (d *Dir) RootName(number int) string { return d.RootPrefix() + strconv.Itoa(number) }
 
-func (d *Dir) rootPrefix() string {
+// RootPrefix returns what the names of the roots of all generations begin with. Each folder of services has roots of its own.
+func (d *Dir) RootPrefix() string {
 	sum := blake3.Sum256([]byte(d.base))
 	return protocol.RootServices + hex.EncodeToString(sum[:4]) + "/"
 }
@@ -287,3 +288,40 @@ func (d *Dir) Interrupted() bool {
 
 // now is the time of a record: whole seconds.
 func now() time.Time { return time.Now().Truncate(time.Second).UTC() }
+
+// Old returns the numbers of all generations but the newest n, the current one, those that one of them or a launcher reads.
+func (d *Dir) Old(n int) ([]int, error) {
+	numbers, err := d.Numbers()
+	if err != nil {
+		return nil, err
+	}
+	current, err := d.Number()
+	if err != nil {
+		return nil, err // without knowing it, it might be removed
+	}
+	needed := map[int]bool{}
+	for i, number := range numbers {
+		if i < len(numbers)-n && number != current {
+			continue
+		}
+		g, err := d.Generation(number)
+		if err != nil {
+			return nil, err
+		}
+		for _, used := range g.Uses() {
+			needed[used] = true
+		}
+	}
+	list, err := os.ReadDir(d.at("run"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range list {
+		if r, err := d.Running(strings.TrimSuffix(e.Name(), ".lock")); err != nil {
+			return nil, err
+		} else if r.Alive {
+			needed[r.Generation] = true
+		}
+	}
+	return slices.DeleteFunc(numbers, func(number int) bool { return needed[number] }), nil
+}
