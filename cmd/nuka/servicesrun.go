@@ -89,11 +89,11 @@ type serviceRun struct {
 	base    string
 	single  bool // output passes as it is
 	unready map[string]bool
-	known   bool       // the service manager knows that all are ready
+	told    bool       // the service manager knows that all are ready
 	mu      sync.Mutex // lines of output
 
-	began func(pid int)         // is called when a program has started; nil: nothing is
-	told  func(supervise.Event) // is called at each event; nil: nothing is
+	began    func(pid int)         // is called when a program has started; nil: nothing is
+	listener func(supervise.Event) // is called at each event; nil: nothing is
 }
 
 // waitFor waits for services that somebody else keeps running, as far as their checks tell, and at most a minute for each.
@@ -124,13 +124,13 @@ func (r *serviceRun) event(e supervise.Event) {
 		text += ": " + e.Text
 	}
 	r.a.say("%s is %s", e.Service.Name, printable(text))
-	if r.told != nil {
-		r.told(e)
+	if r.listener != nil {
+		r.listener(e)
 	}
 	if e.State == supervise.Ready || e.State == supervise.Ended {
 		delete(r.unready, e.Service.Name)
-		if len(r.unready) == 0 && !r.known {
-			r.known = true
+		if len(r.unready) == 0 && !r.told {
+			r.told = true
 			r.notify()
 		}
 	}

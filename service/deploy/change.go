@@ -24,6 +24,8 @@ type Change struct {
 	// Force replaces units that were changed by hand. They are kept in the folder kept.
 	Force bool
 
+	// recovering says that an interrupted change is finished or taken back.
+	recovering bool
 	// before is called before each step; its error becomes the step's. It may be nil. Tests of interruptions use it.
 	before func(step string) error
 }
@@ -220,6 +222,8 @@ func (c *Change) Recover(ctx context.Context, want pir.PID) error {
 	if err := c.clean(from, to); err != nil {
 		return err
 	}
+	c.recovering = true
+	defer func() { c.recovering = false }()
 	forward := !j.Back && (j.To == 0 || j.From == j.To || to.Set == want)
 	if forward {
 		c.Event("", "finishing the last change, which was interrupted")

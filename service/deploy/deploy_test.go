@@ -225,6 +225,29 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestLate interrupts a change whose order to stop a service is still being carried out when the next command looks.
+func TestLate(t *testing.T) {
+	m := newMachine(t)
+	a := map[string]string{"web": "1", "old": "1"}
+	m.apply(a)
+	before := m.state()
+	m.change.before = func(step string) error {
+		if step == "stop old" {
+			m.manager.late = func() { m.manager.end("old") }
+			return errStep
+		}
+		return nil
+	}
+	if _, err := m.tryApply(map[string]string{"web": "1"}); !errors.Is(err, errStep) {
+		t.Fatal(err)
+	}
+	m.change.before = nil
+	if err := m.change.Recover(t.Context(), pir.PID{}); err != nil {
+		t.Fatal(err)
+	}
+	m.want("after the order", before)
+}
+
 // whole fails the test unless exactly one of some sets is in use, as a whole.
 func (m *machine) whole(sets ...map[string]string) {
 	m.t.Helper()

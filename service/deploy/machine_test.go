@@ -43,6 +43,7 @@ type fakeManager struct {
 	places map[string]*Place
 	log    []string
 	fail   string // the operation that fails
+	late   func() // what an interrupted command has told it, and takes place with the next order
 }
 
 func (m *fakeManager) note(format string, args ...any) error {
@@ -77,6 +78,20 @@ func (m *fakeManager) Reload(context.Context, []string) error {
 }
 
 func (m *fakeManager) Start(ctx context.Context, name string) error {
+	m.mu.Lock()
+	if late := m.late; late != nil {
+		m.late = nil
+		late()
+	}
+	runs := m.places[name] != nil
+	m.mu.Unlock()
+	if runs {
+		return nil
+	}
+	return m.Restart(ctx, name)
+}
+
+func (m *fakeManager) Restart(ctx context.Context, name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.note("start %s", name); err != nil {

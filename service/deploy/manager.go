@@ -21,8 +21,9 @@ type Manager interface {
 	Units(s *service.Service, l *service.Launcher) ([]service.Unit, error)
 	// Reload makes it read its folder again, and start these services at boot. It starts none now.
 	Reload(ctx context.Context, wanted []string) error
-	// Start starts a service, and stops it before if it runs. It does not wait until the service is ready.
+	// Start starts a service unless it runs, after what the manager was told before about it. Restart stops it before. Neither waits until the service is ready.
 	Start(ctx context.Context, name string) error
+	Restart(ctx context.Context, name string) error
 	// Stop stops services, waits until they have stopped, and starts them at boot no more. Their units are still there. It is no error if they do not run.
 	Stop(ctx context.Context, names []string) error
 }

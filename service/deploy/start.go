@@ -106,12 +106,23 @@ func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *
 		return nil, err
 	}
 	size := c.Dir.logSize(s.Name)
-	if old.Alive && old.Generation == want {
-		if from.member(s.Name).From == want {
-			return nil, nil // it is none of the change's business
+	right := old.Alive && old.Generation == want
+	if right && c.recovering {
+		// A manager may still be carrying out what the interrupted command has told it.
+		if err := m.Start(ctx, s.Name); err != nil {
+			return nil, err
 		}
+		if old, err = c.Dir.Running(s.Name); err != nil {
+			return nil, err
+		}
+		right = old.Alive && old.Generation == want
+	}
+	switch {
+	case right && from.member(s.Name).From == want:
+		return nil, nil // it is none of the change's business
+	case right:
 		old.Began = time.Time{}
-	} else {
+	default:
 		verb := "starts"
 		if old.Alive {
 			verb = "restarts"
@@ -120,7 +131,7 @@ func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *
 		if err := c.step("start " + s.Name); err != nil {
 			return nil, err
 		}
-		if err := m.Start(ctx, s.Name); err != nil {
+		if err := m.Restart(ctx, s.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -241,7 +252,7 @@ func (c *Change) Restart(ctx context.Context, g *Generation, names []string) (*R
 		}
 		size := c.Dir.logSize(s.Name)
 		c.Event(s.Name, "restarts")
-		if err := m.Start(ctx, s.Name); err != nil {
+		if err := m.Restart(ctx, s.Name); err != nil {
 			return r, err
 		}
 		why, err := c.await(ctx, s, g.Members[s.Name].From, old.Began)

@@ -23,7 +23,7 @@ import (
 
 // An order is what a command asks of the supervisor. The answer is a line: "" or what failed.
 type order struct {
-	Do   string `json:"do"` // reload, start, stop
+	Do   string `json:"do"` // reload, start, restart, stop
 	Name string `json:"name,omitempty"`
 }
 
@@ -187,6 +187,11 @@ func (s *Supervisor) do(ctx context.Context, o order) error {
 	defer c.orders.Unlock()
 	switch o.Do {
 	case "start":
+		if c.end != nil {
+			return nil
+		}
+		return c.start(ctx)
+	case "restart":
 		c.stop()
 		return c.start(ctx)
 	case "stop":
@@ -333,6 +338,9 @@ func (m *Own) Reload(ctx context.Context, _ []string) error { return m.call(ctx,
 
 // Start implements Manager.
 func (m *Own) Start(ctx context.Context, name string) error { return m.call(ctx, "start", name) }
+
+// Restart implements Manager.
+func (m *Own) Restart(ctx context.Context, name string) error { return m.call(ctx, "restart", name) }
 
 // Stop implements Manager.
 func (m *Own) Stop(ctx context.Context, names []string) error {

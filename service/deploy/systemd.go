@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,30 +48,81 @@ func (m *Systemd) Units(s *service.Service, l *service.Launcher) ([]service.Unit
 
 // Reload implements Manager.
 func (m *Systemd) Reload(ctx context.Context, wanted []string) error {
-	if err := m.call(ctx, "daemon-reload"); err != nil || len(wanted) == 0 {
+	if err := m.call(ctx, "daemon-reload"); err != nil {
 		return err
 	}
-	return m.call(ctx, append([]string{"enable", "--quiet"}, unitNames(wanted)...)...)
+	var units []string
+	for _, name := range wanted {
+		all, err := m.units(name)
+		if err != nil {
+			return err
+		}
+		for _, unit := range all { // others cannot be enabled: what starts them is
+			if text, _ := os.ReadFile(filepath.Join(m.folder, unit)); strings.Contains(string(text), "\n[Install]\n") {
+				units = append(units, unit)
+			}
+		}
+	}
+	if len(units) == 0 {
+		return nil
+	}
+	return m.call(ctx, append([]string{"enable", "--quiet"}, units...)...)
+}
+
+// units returns the names of the units of a service on disk: the service, and its sockets and timer. The name of a service has no dot.
+func (m *Systemd) units(name string) ([]string, error) {
+	list, err := os.ReadDir(m.folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var out []string
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), "nuka-"+name+".") && e.Type().IsRegular() {
+			out = append(out, e.Name())
+		}
+	}
+	return out, err
 }
 
 // Start implements Manager.
 func (m *Systemd) Start(ctx context.Context, name string) error {
-	return m.call(ctx, append([]string{"restart", "--no-block"}, unitNames([]string{name})...)...)
+	return m.call(ctx, "start", "--no-block", m.starter(name))
+}
+
+// Restart implements Manager.
+func (m *Systemd) Restart(ctx context.Context, name string) error {
+	return m.call(ctx, "restart", "--no-block", m.starter(name))
+}
+
+// starter returns the unit that starts a service: for a job it is its timer.
+func (m *Systemd) starter(name string) string {
+	if timer := "nuka-" + name + ".timer"; exists(filepath.Join(m.folder, timer)) {
+		return timer
+	}
+	return "nuka-" + name + ".service"
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // Stop implements Manager.
 func (m *Systemd) Stop(ctx context.Context, names []string) error {
-	var known, others []string
-	for _, unit := range unitNames(names) {
-		if _, err := os.Lstat(filepath.Join(m.folder, unit)); err == nil {
-			known = append(known, unit)
-		} else {
-			others = append(others, unit)
+	var known, lost []string
+	for _, name := range names {
+		units, err := m.units(name)
+		if err != nil {
+			return err
+		}
+		known = append(known, units...)
+		if len(units) == 0 {
+			lost = append(lost, "nuka-"+name+".service")
 		}
 	}
-	if len(others) > 0 { // somebody removed their units; they may run all the same
+	if len(lost) > 0 { // somebody removed their units; they may run all the same
 		var exit *exec.ExitError
-		if err := m.call(ctx, append([]string{"stop"}, others...)...); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notLoaded) {
+		if err := m.call(ctx, append([]string{"stop"}, lost...)...); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notLoaded) {
 			return err
 		}
 	}
@@ -82,14 +134,6 @@ func (m *Systemd) Stop(ctx context.Context, names []string) error {
 
 // notLoaded is the exit code of systemctl for a unit that the manager does not have.
 const notLoaded = 5
-
-func unitNames(names []string) []string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = "nuka-" + name + ".service"
-	}
-	return out
-}
 
 // call runs systemctl, and returns what it said as an error.
 func (m *Systemd) call(ctx context.Context, words ...string) error {
