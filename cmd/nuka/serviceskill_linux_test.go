@@ -105,11 +105,12 @@ func (h *servicesHome) status() (list []serviceStatus) {
 	return list
 }
 
-// supervise starts nuka's own supervisor, and returns its process when it takes orders.
-func (h *servicesHome) supervise() *exec.Cmd {
+// supervise starts nuka's own supervisor, and returns when it takes orders. kill kills it, and waits for its end.
+func (h *servicesHome) supervise() (kill func()) {
 	h.t.Helper()
 	c := h.command(h.services("run")...)
-	c.Stderr = &bytes.Buffer{}
+	var said bytes.Buffer
+	c.Stderr = &said
 	if err := c.Start(); err != nil {
 		h.t.Fatal(err)
 	}
@@ -118,18 +119,20 @@ func (h *servicesHome) supervise() *exec.Cmd {
 		_ = c.Wait() // it is killed
 		close(ended)
 	}()
-	h.t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt) // it may have ended
+	end := func(s os.Signal) {
+		_ = c.Process.Signal(s) // it may have ended
 		<-ended
-	})
+	}
+	h.t.Cleanup(func() { end(os.Interrupt) })
 	for range 2000 {
 		text, _ := os.ReadFile(filepath.Join(h.state, ".nuka", "supervisor.pid"))
 		if _, err := os.Stat(filepath.Join(h.state, ".nuka", "control")); err == nil && strings.TrimSpace(string(text)) == fmt.Sprint(c.Process.Pid) {
-			return c
+			return func() { end(os.Kill) }
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	h.t.Fatal("the supervisor does not start")
+	end(os.Kill)
+	h.t.Fatalf("the supervisor does not start: %s", &said)
 	return nil
 }
 
@@ -197,7 +200,7 @@ func TestServicesKilled(t *testing.T) {
 		h.set("a.nu", fmt.Sprintf(one, "db", 1, "")+fmt.Sprintf(one, "web", 1, ", after: [db]")+fmt.Sprintf(one, "old", 1, "")),
 		h.set("b.nu", fmt.Sprintf(one, "db", 2, "")+fmt.Sprintf(one, "web", 2, ", after: [db]")+fmt.Sprintf(one, "new", 1, "")),
 	}
-	supervisor := h.supervise()
+	kill := h.supervise()
 	begin := time.Now()
 	h.must(h.services("apply", sets[0], "--as", "nuka")...)
 	took := time.Since(begin)
@@ -225,10 +228,8 @@ func TestServicesKilled(t *testing.T) {
 				_ = syscall.Kill(s.Launcher, syscall.SIGKILL) // it may have ended
 			}
 		case 4:
-			if err := supervisor.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			supervisor = h.supervise()
+			kill()
+			kill = h.supervise()
 		}
 		last = r.IntN(2)
 		h.must(h.services("apply", sets[last])...)

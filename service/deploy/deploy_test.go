@@ -245,6 +245,9 @@ func TestLate(t *testing.T) {
 	if err := m.change.Recover(t.Context(), pir.PID{}); err != nil {
 		t.Fatal(err)
 	}
+	if m.manager.late != nil {
+		m.manager.late() // nobody has waited for it
+	}
 	m.want("after the order", before)
 }
 

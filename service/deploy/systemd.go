@@ -129,7 +129,11 @@ func (m *Systemd) Stop(ctx context.Context, names []string) error {
 	if len(known) == 0 {
 		return nil
 	}
-	return m.call(ctx, append([]string{"disable", "--now", "--quiet"}, known...)...)
+	if err := m.call(ctx, append([]string{"disable", "--now", "--quiet"}, known...)...); err != nil {
+		return err
+	}
+	_ = m.call(ctx, append([]string{"reset-failed"}, known...)...) // the manager would list a unit that failed for ever; it knows no others
+	return nil
 }
 
 // notLoaded is the exit code of systemctl for a unit that the manager does not have.
