@@ -17,10 +17,11 @@ const (
 
 // The beginnings of the names of roots that the node's user may put and remove. Names are paths; other beginnings are the daemon's own marks.
 const (
-	RootUser    = "user/"    // of nuka root add
-	RootProfile = "profile/" // generations of profiles: profile/NAME/NUMBER
-	RootUsers   = "users/"   // of the users of a system daemon: users/NUMBER/NAME, where each user sees NAME
-	RootGot     = "got/"     // content that was got by its CID; the user removes it and does not put it
+	RootUser     = "user/"     // of nuka root add
+	RootProfile  = "profile/"  // generations of profiles: profile/NAME/NUMBER
+	RootServices = "services/" // generations of services: services/FOLDER/NUMBER
+	RootUsers    = "users/"    // of the users of a system daemon: users/NUMBER/NAME, where each user sees NAME
+	RootGot      = "got/"      // content that was got by its CID; the user removes it and does not put it
 )
 
 // A Root is a name that keeps a package or content, and everything that it refers to, from collection.
@@ -45,7 +46,7 @@ type RootsArgs struct {
 
 // CheckRootName returns an error unless the node's user may put a root of this name, or remove it.
 func CheckRootName(name string, remove bool) error {
-	for _, prefix := range []string{RootUser, RootProfile, RootGot} {
+	for _, prefix := range []string{RootUser, RootProfile, RootServices, RootGot} {
 		rest, ok := strings.CutPrefix(name, prefix)
 		if !ok || prefix == RootGot && !remove {
 			continue

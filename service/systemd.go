@@ -48,8 +48,8 @@ func systemd(s *Service, l *Launcher) []Unit {
 		words[i] = systemdWord(strings.ReplaceAll(w, "$", "$$")) // variables are put in only here
 	}
 	fmt.Fprintf(&b, "ExecStart=%s\n", strings.Join(words, " "))
-	// The launcher counts its own time limits, and answers SIGTERM after it has stopped the program.
-	fmt.Fprintf(&b, "TimeoutStartSec=infinity\nTimeoutStopSec=%d\nKillMode=mixed\nRestart=on-failure\nRestartSec=1\n\n[Install]\n", int(s.Stop.Within.Seconds())+5)
+	// The launcher ends with 7 when its service has failed for good. It counts its own time limits, and answers SIGTERM after it has stopped the program.
+	fmt.Fprintf(&b, "TimeoutStartSec=infinity\nTimeoutStopSec=%d\nKillMode=mixed\nRestart=on-failure\nRestartSec=1\nRestartPreventExitStatus=7\n\n[Install]\n", int(s.Stop.Within.Seconds())+5)
 	target := "multi-user.target"
 	if l.User {
 		target = "default.target"

@@ -49,7 +49,7 @@ SIZE is a number of bytes as in 500MB or 10GiB, TIME a time as in 12hr or 7day.`
 	c.Flags().BoolVar(&args.DryRun, "dry-run", false, "print what would be removed, and remove nothing")
 	c.Flags().StringVar(&most, "max", "", "remove the least recently used packages until `SIZE` is freed, and keep the others")
 	c.Flags().StringVar(&recent, "keep-recent", "", "keep what was used within `TIME`; uses are recorded by day")
-	c.Flags().IntVar(&args.Generations, "generations", 0, "remove all generations of each profile but the newest `N` first")
+	c.Flags().IntVar(&args.Generations, "generations", 0, "remove all generations of each profile and of the services but the newest `N` first")
 	a.jsonFlag(c)
 	return c
 }
@@ -77,6 +77,11 @@ func (a *app) collect(c *cobra.Command, args protocol.CollectArgs) error {
 		var err error
 		if args.Current, err = a.oldGenerations(c.Context(), args.Generations, args.DryRun); err != nil {
 			return err
+		}
+		if !args.DryRun {
+			if err := a.oldServices(c.Context(), args.Generations); err != nil {
+				return err
+			}
 		}
 	}
 	progress := newProgress(a.terminal, false)

@@ -103,6 +103,9 @@ func (a *app) namedCommand(c *cobra.Command, path bool, run func(c *cobra.Comman
 			extra := append(args, rest...)[0]
 			return protocol.Errorf(protocol.Invalid, "%s: %q is one argument too many", c.Name(), extra).WithHint("usage: %s", c.UseLine())
 		}
+		if word == "" { // the command is annotated withoutPackage
+			return run(c, nil, at)
+		}
 		t, err := a.named(c.Context(), word, args)
 		if err != nil {
 			return err

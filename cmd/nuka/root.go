@@ -27,7 +27,7 @@ user/NAME. Installed packages have roots of their own, below profile.`,
 
 // rootName returns the full name of a root that a user names.
 func rootName(name string) string {
-	for _, prefix := range []string{protocol.RootUser, protocol.RootProfile, protocol.RootGot} {
+	for _, prefix := range []string{protocol.RootUser, protocol.RootProfile, protocol.RootServices, protocol.RootGot} {
 		if strings.HasPrefix(name, prefix) {
 			return name
 		}

@@ -324,7 +324,7 @@ func capture(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GOT_"+args[0], text)
 }
 
-// await log TEXT waits until a build has printed a text, await file NAME until a file exists,
+// await log TEXT waits until a build has printed a text, await file NAME until a file exists, await output TEXT COMMAND… until the command prints the text,
 // await ready until the daemon answers, await idle until the daemon is idle, await gone until the daemon has ended.
 func await(ts *testscript.TestScript, _ bool, args []string) {
 	home := ts.Getenv("NUKA_HOME")
@@ -345,6 +345,12 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			}
 		case "file":
 			if _, err := os.Stat(ts.MkAbs(args[1])); err == nil {
+				return
+			}
+		case "output":
+			c := exec.Command(filepath.Join(programs, args[2]), args[3:]...)
+			c.Env = append(os.Environ(), "NUKA_HOME="+home, "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
+			if out, _ := c.Output(); bytes.Contains(out, []byte(args[1])) {
 				return
 			}
 		case "ready":

@@ -24,16 +24,32 @@ func (a *app) servicesCommand() *cobra.Command {
 		Long: `A package file can describe services: programs that keep running, each with its arguments, when it is ready, what follows its end, and what it
 may do. PKG in the commands below is such a file (docs/services.md).
 
-Nuka keeps them running in the foreground (nuka services run), or writes a unit for a service manager of the machine (nuka services show).`,
-		Example: "  nuka services run ./services.nu\n  nuka services show ./services.nu web --as systemd",
+Nuka services apply brings a set into use under the service manager of the user or the machine, keeps each set as a generation, and goes back to the one before if a
+service is not ready in time. Nuka services run keeps services running itself, in the foreground.`,
+		Example: "  nuka services plan ./services.nu\n  nuka services apply ./services.nu\n  nuka services status\n  nuka services rollback",
 	})
-	c.AddCommand(a.servicesRun(), a.servicesShow(), a.servicesCheck(), a.servicesExec())
+	c.AddCommand(a.servicesPlan(), a.servicesApply(), a.servicesStatus(), a.servicesLogs(), a.servicesStart(), a.servicesStop(), a.servicesRestart(), a.servicesRollback(),
+		a.servicesHistory(), a.servicesRemove(), a.servicesRun(), a.servicesShow(), a.servicesCheck(), a.servicesExec(), a.servicesBecome())
 	return c
 }
 
 // serviceSet makes the package of a set of services present, and reads the set. The caller closes the client, which keeps the package.
 func (a *app) serviceSet(ctx context.Context, t *thing) (*control.Client, pir.PID, []*service.Service, error) {
-	fail := func(err error) (*control.Client, pir.PID, []*service.Service, error) { return nil, pir.PID{}, nil, err }
+	client, id, text, err := a.serviceText(ctx, t)
+	if err != nil {
+		return nil, id, nil, err
+	}
+	set, err := service.Decode(text)
+	if err != nil {
+		client.Close()
+		return nil, id, nil, protocol.Errorf(protocol.Invalid, "%w", err)
+	}
+	return client, id, set, nil
+}
+
+// serviceText makes the package of a set of services present, and returns its file. The caller closes the client.
+func (a *app) serviceText(ctx context.Context, t *thing) (*control.Client, pir.PID, []byte, error) {
+	fail := func(err error) (*control.Client, pir.PID, []byte, error) { return nil, pir.PID{}, nil, err }
 	if err := a.ownNode("services"); err != nil {
 		return fail(err)
 	}
@@ -55,17 +71,11 @@ func (a *app) serviceSet(ctx context.Context, t *thing) (*control.Client, pir.PI
 	if protocol.CodeOf(err) == protocol.NotFound {
 		err = protocol.Errorf(protocol.Invalid, "%s describes no services: it has no file %s", id.Short(), service.File).WithHint("a file with services: nuka services --help, docs/services.md")
 	}
-	var set []*service.Service
-	if err == nil {
-		if set, err = service.Decode(text.Bytes()); err != nil {
-			err = protocol.Errorf(protocol.Invalid, "%w", err)
-		}
-	}
 	if err != nil {
 		client.Close()
 		return fail(err)
 	}
-	return client, id, set, nil
+	return client, id, text.Bytes(), nil
 }
 
 // one returns the service of a name.

@@ -8,9 +8,9 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// servicesExec is what nuka services run starts for each service: it becomes the program. People do not call it.
-func (a *app) servicesExec() *cobra.Command {
-	c := &cobra.Command{Use: "exec PID NAME", Short: "become the program of a service", Hidden: true, Args: exactArgs("PID", "NAME")}
+// servicesBecome is what keeps a service running starts: it becomes the program. People do not call it.
+func (a *app) servicesBecome() *cobra.Command {
+	c := &cobra.Command{Use: "become PID NAME", Short: "become the program of a service", Hidden: true, Args: exactArgs("PID", "NAME")}
 	state := c.Flags().String("state", "", "the folder of the state of services")
 	credentials := c.Flags().String("credentials", "", "the folder of the service's secrets")
 	a.yesFlag(c)

@@ -70,7 +70,7 @@ func (l *serviceLog) Close() error { return l.f.Close() }
 
 // A lineWriter passes on whole lines of a program, with a prefix. It never fails: a full disk must not end the program.
 type lineWriter struct {
-	log    *serviceLog
+	log    *serviceLog // nil: none
 	mu     *sync.Mutex // of to
 	to     io.Writer
 	prefix string
@@ -96,7 +96,9 @@ func (w *lineWriter) line(line []byte) {
 	if line[len(line)-1] != '\n' {
 		line = append(bytes.Clone(line), '\n')
 	}
-	_ = w.log.write(line)
+	if w.log != nil {
+		_ = w.log.write(line)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, _ = fmt.Fprintf(w.to, "%s%s", w.prefix, line)

@@ -24,33 +24,46 @@ import (
 
 func (a *app) servicesRun() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "run PKG [flags of the package]",
-		Short: "keep the services of a package running, in the foreground",
-		Long: `Run starts the services of a package, each when those before it are ready, restarts them when they fail, and stops them on Ctrl-C. What their
+		Use:         "run [PKG] [flags of the package]",
+		Short:       "keep services running, in the foreground",
+		Annotations: map[string]string{withoutPackage: "yes"},
+		Long: `Without PKG, run keeps the services running that were applied for the service manager nuka, and carries out what apply, stop, start, restart, rollback and
+remove ask for: in a container, in CI, or where there is no service manager. It can start before anything was applied.
+
+With PKG, run starts the services of a package, each when those before it are ready, restarts them when they fail, and stops them on Ctrl-C. What their
 programs print appears with the name of the service, and is kept in a file log/current beside the service's state, which is rotated.
 
 A service manager that starts this command learns when the service is ready by the protocol of systemd (NOTIFY_SOCKET) or of s6 (NUKA_NOTIFY_FD).`,
 		Example: "  nuka services run ./services.nu\n  nuka services run ./services.nu --only web",
 	}
 	only := c.Flags().StringSlice("only", nil, "run the service `NAME` alone")
-	state := c.Flags().String("state", "", "keep the state of services below the folder `DIR`")
+	var o servicesOptions
+	o.flags(c)
 	a.yesFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
 		ctx := c.Context()
+		dir, err := a.servicesDir(&o)
+		if err != nil {
+			return err
+		}
+		if t == nil {
+			return a.superviseServices(ctx, dir, *only)
+		}
 		client, id, set, err := a.serviceSet(ctx, t)
 		if err != nil {
 			return err
 		}
 		defer client.Close() // until the end, the node keeps what runs
-		base, err := a.servicesBase(*state)
-		if err != nil {
-			return err
-		}
 		whole := set
 		if set, err = selected(set, *only); err != nil {
 			return err
 		}
-		r := &serviceRun{a: a, set: id, base: base, single: len(*only) == 1, unready: map[string]bool{}}
+		release, err := a.placeServices(ctx, dir, set, len(*only) == 0)
+		if err != nil {
+			return err
+		}
+		defer release()
+		r := &serviceRun{a: a, set: id, base: dir.Base(), single: len(*only) == 1, unready: map[string]bool{}}
 		var some []*service.Service
 		for _, s := range set {
 			s := *s
@@ -78,6 +91,9 @@ type serviceRun struct {
 	unready map[string]bool
 	told    bool       // the service manager knows that all are ready
 	mu      sync.Mutex // lines of output
+
+	began    func(pid int)         // is called when a program has started; nil: nothing is
+	listener func(supervise.Event) // is called at each event; nil: nothing is
 }
 
 // waitFor waits for services that somebody else keeps running, as far as their checks tell, and at most a minute for each.
@@ -108,6 +124,9 @@ func (r *serviceRun) event(e supervise.Event) {
 		text += ": " + e.Text
 	}
 	r.a.say("%s is %s", e.Service.Name, printable(text))
+	if r.listener != nil {
+		r.listener(e)
+	}
 	if e.State == supervise.Ready || e.State == supervise.Ended {
 		delete(r.unready, e.Service.Name)
 		if len(r.unready) == 0 && !r.told {
@@ -142,7 +161,7 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 		return nil, err
 	}
 	p := &serviceProcess{}
-	args := []string{"services", "exec", r.set.String(), s.Name, "--state", r.base}
+	args := []string{"services", "become", r.set.String(), s.Name, "--state", r.base}
 	if r.a.yes {
 		args = append(args, "--yes")
 	}
@@ -171,6 +190,9 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	p.cmd.WaitDelay = time.Second // for what the program has left behind with its output
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close(), p.clean())
+	}
+	if r.began != nil {
+		r.began(p.cmd.Process.Pid)
 	}
 	return p, nil
 }

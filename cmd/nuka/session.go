@@ -100,7 +100,7 @@ func (a *app) startDaemon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command(program, "--idle", idleTimeout, "--wait", startTimeout.String())
+	c := apartFromService(program, "--idle", idleTimeout, "--wait", startTimeout.String())
 	c.Dir = a.home.Data // the folder of the socket may vanish while the daemon runs
 	c.Stdout, c.Stderr = log, log
 	detach(c)

@@ -4,6 +4,7 @@ package ownfile
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -49,4 +50,21 @@ func Lock(ctx context.Context, path string, most time.Duration, waits func()) (*
 		f.Close() //nolint:errcheck // nothing was written
 		return nil, err
 	}
+}
+
+// Locked reports whether a process has the lock of a file. A file that is not there has none.
+func Locked(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = tryShare(f)
+	if errors.Is(err, errLocked) {
+		return true, nil
+	}
+	return false, err
 }

@@ -13,8 +13,13 @@ import (
 )
 
 // tryLock locks an open file against other processes until it is closed. If another process has the lock, the error is errLocked.
-func tryLock(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+func tryLock(f *os.File) error { return flock(f, unix.LOCK_EX) }
+
+// tryShare locks an open file against tryLock alone.
+func tryShare(f *os.File) error { return flock(f, unix.LOCK_SH) }
+
+func flock(f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return errLocked
 	}
