@@ -7,7 +7,7 @@ use ../base/fhs.nu
 export const version = "1.26.11"
 
 # Go's own tools, beside the go command: where the go command looks for them.
-const tools = [compile asm link]
+const tools = [compile asm link preprofile]
 
 # Go's source with what nuka changes in it, ./go: processes for programs with the build tag nuka, and a fault of the runtime.
 # It has no tests, and nothing that the toolchain does not need to build programs.
@@ -75,7 +75,7 @@ export def seed [] {
       ^chmod -R u+wx goroot/pkg/tool/linux_amd64 goroot/bin
       $env.GOROOT = $"($env.PWD)/goroot"
       ^mkdir -p $"($b.out)/bin"
-      ^goroot/bin/go build -trimpath -tags nuka -p $"($b.jobs)" -o $"($b.out)/bin/" cmd/go ...($tools | each {|t| $"cmd/($t)"})
+      ^goroot/bin/go build -trimpath -pgo=off -tags nuka -p $"($b.jobs)" -o $"($b.out)/bin/" cmd/go ...($tools | each {|t| $"cmd/($t)"})
     }
   }
 }
@@ -110,7 +110,7 @@ export def main [
       packages: {go-source: (sources), before: (main --stage ($stage - 1))}
       env: $settings
       build: {|b|
-        ^go build -trimpath -tags nuka -p $"($b.jobs)" -o /nuka/build/bin/ cmd/go ...($tools | each {|t| $"cmd/($t)"})
+        ^go build -trimpath -pgo=off -tags nuka -p $"($b.jobs)" -o /nuka/build/bin/ cmd/go ...($tools | each {|t| $"cmd/($t)"})
         assemble $b /nuka/build/bin
       }
     })
