@@ -127,7 +127,7 @@ func TestCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps := 0
-		f.before = func(string) error {
+		f.Before = func(string) error {
 			if steps++; steps > n {
 				return cut
 			}
@@ -275,17 +275,17 @@ func FuzzManifest(f *testing.F) {
 func FuzzList(f *testing.F) {
 	one := subscription(2, 0, 1, 2)
 	one.see(Seen{Key: keyOf(0), Number: 3, Root: cid.Sum(cid.DagPB, []byte("x")), Revoked: true, Next: keyOf(3)})
-	text, err := encodeList([]Feed{*one, {Name: "local", From: "/x", Local: true}})
+	text, err := form.Encode([]Feed{*one, {Name: "local", From: "/x", Local: true}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		list, err := decodeList(text)
+		list, err := form.Decode(text)
 		if err != nil {
 			return
 		}
-		if again, err := encodeList(list); err != nil || !bytes.Equal(again, text) {
+		if again, err := form.Encode(list); err != nil || !bytes.Equal(again, text) {
 			t.Errorf("%q becomes %q, %v", text, again, err)
 		}
 	})

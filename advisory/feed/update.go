@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/ownlist"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -77,7 +78,7 @@ func (l *Lock) Update(ctx context.Context, s *Feed, from Origin, now time.Time) 
 	if err := l.put(s); err != nil {
 		return nil, err
 	}
-	return out, l.failed(l.clean())
+	return out, l.lock.Clean()
 }
 
 // codeOf returns the code of a failure to get something.
@@ -133,12 +134,12 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 	made := *s
 	made.Root = root
 	at := l.dir(&made)
-	temp := filepath.Join(filepath.Dir(at), unfinished+"tree")
-	err = l.step("folder", func() error {
+	temp := filepath.Join(filepath.Dir(at), ownlist.Unfinished+"tree")
+	err = l.lock.Step("folder", func() error {
 		return errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.RemoveAll(temp), os.RemoveAll(at))
 	})
 	if err == nil {
-		err = l.step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files, true)) })
+		err = l.lock.Step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files, true)) })
 	}
 	if err == nil {
 		var id cid.CID
@@ -147,12 +148,12 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		}
 	}
 	if err == nil {
-		err = l.step("name", func() error { return atomicfile.Rename(temp, at) })
+		err = l.lock.Step("name", func() error { return atomicfile.Rename(temp, at) })
 	}
 	if err != nil {
 		_ = os.RemoveAll(temp)
 		_ = os.Remove(filepath.Dir(at)) // if it is empty: the feed is new
-		return l.failed(err)
+		return l.Failed(err)
 	}
 	return nil
 }
@@ -184,14 +185,14 @@ func HashTree(ctx context.Context, files fs.FS) (cid.CID, error) {
 // Read makes the tree of a local feed from records, and puts it into use.
 func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*Updated, error) {
 	old, _ := l.Tree(s)
-	parent := filepath.Join(l.path, s.Name)
-	temp := filepath.Join(parent, unfinished+"tree")
-	err := l.step("folder", func() error {
+	parent := l.Dir(s)
+	temp := filepath.Join(parent, ownlist.Unfinished+"tree")
+	err := l.lock.Step("folder", func() error {
 		return errors.Join(os.MkdirAll(parent, 0o700), os.RemoveAll(temp), os.Mkdir(temp, 0o700))
 	})
 	m := &Manifest{Name: s.Name, Sources: []string{s.From}}
 	if err == nil {
-		err = l.step("tree", func() error { return b.Write(temp, m, old) })
+		err = l.lock.Step("tree", func() error { return b.Write(temp, m, old) })
 	}
 	var id cid.CID
 	if err == nil {
@@ -201,12 +202,12 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 	made := *s
 	made.Root = id
 	if err == nil {
-		err = l.step("name", func() error { return errors.Join(os.RemoveAll(l.dir(&made)), atomicfile.Rename(temp, l.dir(&made))) })
+		err = l.lock.Step("name", func() error { return errors.Join(os.RemoveAll(l.dir(&made)), atomicfile.Rename(temp, l.dir(&made))) })
 	}
 	if err != nil {
 		_ = os.RemoveAll(temp)
 		_ = os.Remove(parent)
-		return nil, l.failed(err)
+		return nil, l.Failed(err)
 	}
 	out := &Updated{News: s.Root != id, Files: len(m.Files) + 1, Got: len(m.Files) + 1}
 	s.adopt(next, now)
@@ -214,5 +215,5 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 	if err := l.put(s); err != nil {
 		return nil, err
 	}
-	return out, l.failed(l.clean())
+	return out, l.lock.Clean()
 }
