@@ -307,3 +307,31 @@ func FuzzStatements(f *testing.F) {
 		}
 	})
 }
+
+// TestJumpBeside offers a head whose number jumps beside the next one: it is kept as evidence, and the next one counts. Otherwise one such head would end the feed.
+func TestJumpBeside(t *testing.T) {
+	p, r := newPublisher(t), newReader(t)
+	p.publish(1, "1.0.1", nil, 0)
+	r.must(subscription(1, 0), p.origin())
+	p.publish(1<<40, "1.0.9", nil, 0)
+	jump, err := os.ReadFile(filepath.Join(p.dir, HeadsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.publish(2, "1.0.2", nil, 0)
+	next, err := os.ReadFile(filepath.Join(p.dir, HeadsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := p.origin()
+	o.change = func(name string, b []byte) ([]byte, error) {
+		if name == HeadsFile {
+			return append(append([]byte{}, jump...), next...), nil
+		}
+		return b, nil
+	}
+	r.must(nil, o)
+	if f := r.feed(); f.Number != 2 || r.fixed() != "1.0.2" || len(f.Evidence) != 1 {
+		t.Errorf("got number %d, %q, %d heads as evidence; want 2 and one", f.Number, r.fixed(), len(f.Evidence))
+	}
+}

@@ -25,6 +25,11 @@ type Origin interface {
 	Get(ctx context.Context, name string, most int64) ([]byte, error)
 }
 
+// A Rooted is an Origin that has to know which tree its files are of before it gives any but the heads.
+type Rooted interface {
+	Root(ctx context.Context, root cid.CID) error
+}
+
 // Dir is the Origin of a folder.
 type Dir struct{ Files fs.FS }
 
@@ -97,6 +102,11 @@ func codeOf(err error) protocol.Code {
 func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old *Tree, out *Updated) error {
 	wrong := func(code protocol.Code, err error) error {
 		return protocol.Errorf(code, "feed %s: %w", s.Name, err).WithHint("the origin does not give what the publisher signed: try another, or try again; what you have stays in use")
+	}
+	if r, is := from.(Rooted); is {
+		if err := r.Root(ctx, root); err != nil {
+			return wrong(codeOf(err), err)
+		}
 	}
 	text, err := from.Get(ctx, ManifestFile, maxManifest)
 	if err != nil {
@@ -172,6 +182,12 @@ func (u unsigned) ReadLink(name string) (string, error) { return fs.ReadLink(u.F
 
 // Lstat implements fs.ReadLinkFS.
 func (u unsigned) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(u.FS, name) }
+
+// Files returns the view of a feed's folder that heads sign: without the heads.
+func Files(files fs.FS) fs.FS { return unsigned{files} }
+
+// MaxTree bounds the bytes of the files of a feed's tree.
+const MaxTree = maxTree
 
 // HashTree returns the CID of a feed's tree as a head names it.
 func HashTree(ctx context.Context, files fs.FS) (cid.CID, error) {
