@@ -58,7 +58,8 @@ func TestPublished(t *testing.T) {
 		for i := range int64(20) {
 			old = append(old, feedHead(t, signer, "mine", i+1)...)
 		}
-		n.Add(offers(&asked, append(old, feedHead(t, signer, "other", 1)...)))
+		other := feedHead(t, signer, "other", 1)
+		n.Add(offers(&asked, append(old, other...)))
 		n.Add(silent)
 		liars := []*routingtest.Node{n.Add(offers(nil, feedHead(t, stranger, "mine", 99))), n.Add(offers(nil, []byte("no head\n")))}
 		forged := feedHead(t, signer, "mine", 98)
@@ -76,7 +77,7 @@ func TestPublished(t *testing.T) {
 		for _, h := range got {
 			has[string(h)+"\n"] = true
 		}
-		if !has[string(newest)] || !has[string(feedHead(t, signer, "other", 1))] {
+		if !has[string(newest)] || !has[string(other)] {
 			t.Error("the newest head or that of another feed is missing")
 		}
 		if d := time.Since(begin); d != askTimeout {

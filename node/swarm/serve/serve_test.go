@@ -239,7 +239,7 @@ func TestStatements(t *testing.T) {
 	}
 	c = dial(t, srv.Published, peer(), routing.Requester{})
 	c.ask(protocol.AskPublished, make([]byte, 32))
-	if got := strings.Join(c.answers(t, 2), ", "); got != "plain 14, end 0" {
+	if got := strings.Join(c.answers(t, 2), ", "); got != "plain 15, end 0" {
 		t.Errorf("published: got %s", got)
 	}
 	for _, items := range [][][]byte{slices.Repeat([][]byte{make([]byte, 32)}, protocol.MaxPublishedKeys+1), {}} {
