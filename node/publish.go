@@ -34,7 +34,7 @@ func (h *handler) published(ctx context.Context, r *request, a protocol.Publishe
 	case protocol.ActionAdd:
 		return h.publish(ctx, heads)
 	case protocol.ActionRemove:
-		return &protocol.PublishedAnswer{}, h.unpublish(ctx, a.Keys)
+		return &protocol.PublishedAnswer{}, h.unpublish(ctx, a.Keys, !a.Follow)
 	}
 	return nil, protocol.Errorf(protocol.Invalid, "published: unknown action %q", a.Action)
 }
@@ -174,9 +174,10 @@ func (h *handler) publish(ctx context.Context, heads []*protocol.Published) (*pr
 	return &protocol.PublishedAnswer{Heads: []string{}, Own: []string{}, Ticket: t.String(), Reachable: reachable}, nil
 }
 
-// unpublish forgets signers, and lets the store collect their trees.
-func (h *handler) unpublish(ctx context.Context, keys []protocol.Key) error {
-	if err := h.publishedHeads.Drop(keys); err != nil {
+// unpublish forgets signers, without published those that the node only follows, and lets the store collect their trees.
+func (h *handler) unpublish(ctx context.Context, keys []protocol.Key, published bool) error {
+	keys, err := h.publishedHeads.Drop(keys, published)
+	if err != nil || len(keys) == 0 {
 		return err
 	}
 	var gone []string

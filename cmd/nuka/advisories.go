@@ -235,36 +235,16 @@ func (a *app) feedUnsubscribe() *cobra.Command {
 		if _, err := chooseFeeds(list, names); err != nil {
 			return err
 		}
+		before, err := a.followed()
+		if err != nil {
+			return err
+		}
 		for _, name := range names {
 			if err := lock.Remove(name); err != nil {
 				return err
 			}
 		}
-		return a.unfollowFeeds(c.Context(), lock, list, names)
+		return a.unfollow(c.Context(), before)
 	}
 	return c
-}
-
-// unfollowFeeds tells the node of removed feeds that came from the swarm, unless another feed has their keys.
-func (a *app) unfollowFeeds(ctx context.Context, lock *feed.Lock, before []feed.Feed, gone []string) error {
-	left, err := lock.List()
-	if err != nil {
-		return err
-	}
-	var keys []protocol.Key
-	for i := range before {
-		place, err := swarmPlaceOf(before[i].From, protocol.PublishedFeed)
-		if err != nil || place == nil || !slices.Contains(gone, before[i].Name) {
-			continue
-		}
-		for _, k := range before[i].Keys {
-			if !slices.Contains(keys, k) && !slices.ContainsFunc(left, func(f feed.Feed) bool { return slices.Contains(f.Keys, k) }) {
-				keys = append(keys, k)
-			}
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	return a.unfollow(ctx, keys)
 }

@@ -93,7 +93,11 @@ func (a *app) updateFeed(ctx context.Context, lock *feed.Lock, f *feed.Feed) (*f
 	if place != nil {
 		t := &swarmTree{a: a, kind: protocol.PublishedFeed, what: "feed " + f.Name, where: f.From, name: cmp.Or(f.Title, place.name), keys: f.Keys, most: feed.MaxTree}
 		defer t.Close()
-		return lock.Update(ctx, f, t, time.Now())
+		got, err := lock.Update(ctx, f, t, time.Now())
+		if err != nil && f.Root.IsZero() {
+			t.abandon(ctx)
+		}
+		return got, err
 	}
 	origin, err := a.feedOrigin(f.From)
 	if err != nil {

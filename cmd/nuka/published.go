@@ -84,6 +84,17 @@ func (t *swarmTree) connect(ctx context.Context) (err error) {
 	return err
 }
 
+// abandon makes the node forget the keys of a feed or a package set that could not be got for the first time.
+func (t *swarmTree) abandon(ctx context.Context) {
+	keys := map[protocol.Key]bool{}
+	for _, k := range t.keys {
+		keys[k] = true
+	}
+	if t.client != nil && t.a.node == "" {
+		_ = t.a.unfollow(context.WithoutCancel(ctx), keys) // the error that is shown is that of the first attempt
+	}
+}
+
 // ask asks the swarm for heads. If no peer has any, the error has the code Unavailable.
 func (t *swarmTree) ask(ctx context.Context) ([]*protocol.Published, error) {
 	if err := t.connect(ctx); err != nil {
@@ -233,6 +244,15 @@ func (t *swarmTree) Get(ctx context.Context, name string, most int64) ([]byte, e
 func (a *app) obtainSet(ctx context.Context, s *set.Set, out string) error {
 	t := &swarmTree{a: a, kind: protocol.PublishedSet, what: "package set " + s.Name, where: s.From, name: s.Title, keys: []protocol.Key{s.Signer}, most: set.MaxBytes}
 	defer t.Close()
+	err := t.set(ctx, out)
+	if err != nil && s.Root.IsZero() {
+		t.abandon(ctx)
+	}
+	return err
+}
+
+// set gets the newest state of a package set into a folder.
+func (t *swarmTree) set(ctx context.Context, out string) error {
 	heads, err := t.ask(ctx)
 	if err != nil {
 		return err
@@ -243,7 +263,7 @@ func (a *app) obtainSet(ctx context.Context, s *set.Set, out string) error {
 			best = p
 		}
 		if p.Number == best.Number && p.Root != best.Root {
-			return protocol.Errorf(protocol.Differs, "package set %s: there are two heads of number %d", s.Name, p.Number).WithHint("its author contradicts itself; what you have stays in use")
+			return protocol.Errorf(protocol.Differs, "%s: there are two heads of number %d", t.what, p.Number).WithHint("its author contradicts itself; what you have stays in use")
 		}
 	}
 	if err := t.Root(ctx, best.Root); err != nil {
@@ -299,6 +319,7 @@ Your node announces the key and serves the feed as long as it runs. Publish agai
 		Example: "  nuka advisories make ./osv ./feed\n  nuka advisories publish ./feed",
 		Args:    exactArgs("FEED"),
 	}
+	stop := c.Flags().Bool("stop", false, "stop publishing what the signers of FEED have signed")
 	a.jsonFlag(c)
 	c.RunE = func(c *cobra.Command, words []string) error {
 		root, err := os.OpenRoot(words[0])
@@ -312,6 +333,13 @@ Your node announces the key and serves the feed as long as it runs. Publish agai
 		}
 		if err != nil {
 			return protocol.Errorf(protocol.Invalid, "publish: %w", err).WithHint("sign it first: nuka advisories make RECORDS %s", words[0])
+		}
+		if *stop {
+			var keys []protocol.Key
+			for _, h := range heads {
+				keys = append(keys, h.Signer)
+			}
+			return a.stopPublishing(c.Context(), keys)
 		}
 		if _, err := feed.OpenTree(root.FS()); err != nil {
 			return err
@@ -347,6 +375,7 @@ valid: nuka set update gets the newest state. Your node announces the key and se
 		Example: "  nuka set sign ~/packages\n  nuka set publish ~/packages",
 		Args:    exactArgs("DIR"),
 	}
+	stop := c.Flags().Bool("stop", false, "stop publishing what the signer of DIR has signed")
 	a.jsonFlag(c)
 	c.RunE = func(c *cobra.Command, words []string) error {
 		at, err := filepath.Abs(words[0])
@@ -361,6 +390,9 @@ valid: nuka set update gets the newest state. Your node announces the key and se
 		if err != nil {
 			return err
 		}
+		if *stop {
+			return a.stopPublishing(c.Context(), []protocol.Key{h.Signer})
+		}
 		text, err := h.Encode()
 		if err != nil {
 			return err
@@ -370,19 +402,73 @@ valid: nuka set update gets the newest state. Your node announces the key and se
 	return c
 }
 
-// unfollow tells the node that the user does not follow signers any more. Without a node that runs, nothing is told: the next one keeps what it has.
-func (a *app) unfollow(ctx context.Context, keys []protocol.Key) error {
+// followed returns the keys of the feeds and package sets that come from the swarm.
+func (a *app) followed() (map[protocol.Key]bool, error) {
+	keys := map[protocol.Key]bool{}
+	feeds, err := a.advisories()
+	if err != nil {
+		return nil, err
+	}
+	list, err := feeds.List()
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if place, err := swarmPlaceOf(list[i].From, protocol.PublishedFeed); err == nil && place != nil {
+			for _, k := range list[i].Keys {
+				keys[k] = true
+			}
+		}
+	}
+	sets, err := a.setFolder()
+	if err != nil {
+		return nil, err
+	}
+	all, err := sets.List()
+	for i := range all {
+		if place, err := swarmPlaceOf(all[i].From, protocol.PublishedSet); err == nil && place != nil {
+			keys[all[i].Signer] = true
+		}
+	}
+	return keys, err
+}
+
+// unfollow tells the node which keys of before the user does not follow any more.
+func (a *app) unfollow(ctx context.Context, before map[protocol.Key]bool) error {
+	now, err := a.followed()
+	if err != nil {
+		return err
+	}
+	var gone []protocol.Key
+	for k := range before {
+		if !now[k] {
+			gone = append(gone, k)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
 	client, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	for part := range slices.Chunk(keys, protocol.MaxPublishedKeys) {
-		if err := client.Call(ctx, protocol.OpPublished, protocol.PublishedArgs{Action: protocol.ActionRemove, Keys: part}, nil, nil); err != nil {
+	for part := range slices.Chunk(gone, protocol.MaxPublishedKeys) {
+		if err := client.Call(ctx, protocol.OpPublished, protocol.PublishedArgs{Action: protocol.ActionRemove, Keys: part, Follow: true}, nil, nil); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// stopPublishing makes the node forget keys, and serve nothing of them.
+func (a *app) stopPublishing(ctx context.Context, keys []protocol.Key) error {
+	client, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.Call(ctx, protocol.OpPublished, protocol.PublishedArgs{Action: protocol.ActionRemove, Keys: keys}, nil, nil)
 }
 
 var _ feed.Rooted = (*swarmTree)(nil)

@@ -210,12 +210,16 @@ func (a *app) setChange(c *cobra.Command, change func(*set.Lock, string) error) 
 				return set.Unknown(name, list)
 			}
 		}
+		before, err := a.followed()
+		if err != nil {
+			return err
+		}
 		for _, name := range names {
 			if err := change(lock, name); err != nil {
 				return err
 			}
 		}
-		return nil
+		return a.unfollow(c.Context(), before)
 	}
 	return c
 }

@@ -204,20 +204,21 @@ func (h *Heads) Keep(keys []protocol.Key, publish bool) error {
 	return nil
 }
 
-// Drop forgets signers and their heads.
-func (h *Heads) Drop(keys []protocol.Key) error {
+// Drop forgets signers and their heads, without published those that the node does not publish, and returns the signers that it forgot.
+func (h *Heads) Drop(keys []protocol.Key, published bool) (gone []protocol.Key, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range keys {
-		if h.signers[key] == nil {
+		if s := h.signers[key]; s == nil || s.publish && !published {
 			continue
 		}
 		if err := os.Remove(filepath.Join(h.dir, key.String()+suffix)); err != nil {
-			return err
+			return gone, err
 		}
 		delete(h.signers, key)
+		gone = append(gone, key)
 	}
-	return nil
+	return gone, nil
 }
 
 // Learn keeps a head of a signer that is followed or published, if it is news: it is durable when Learn returns. Other heads are dropped, and those that are not valid now.

@@ -139,8 +139,14 @@ func TestKeep(t *testing.T) {
 	if h, err = Open(dir, slog.New(slog.DiscardHandler)); err != nil || h.Follows(two) || !h.Follows(one) {
 		t.Errorf("a damaged file: %v", err)
 	}
-	if err := h.Drop([]protocol.Key{one, two}); err != nil || h.Any() {
-		t.Errorf("after drop: %v", err)
+	if err := h.Keep([]protocol.Key{two}, true); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := h.Drop([]protocol.Key{one, two}, false); err != nil || !slices.Equal(gone, []protocol.Key{one}) || !h.Follows(two) {
+		t.Errorf("after drop: %v, %v", gone, err)
+	}
+	if gone, err := h.Drop([]protocol.Key{one, two}, true); err != nil || !slices.Equal(gone, []protocol.Key{two}) || h.Any() {
+		t.Errorf("after drop: %v, %v", gone, err)
 	}
 	var none *Heads
 	if none.Any() || none.Follows(one) || none.Known([]protocol.Key{one}) != nil || none.Learn(head(t, 1, 1, "a", nil), now) != nil {
