@@ -76,7 +76,7 @@ func (t *swarmTree) Close() {
 
 func (t *swarmTree) connect(ctx context.Context) (err error) {
 	if t.a.offline {
-		return protocol.Errorf(protocol.Offline, "%s: the network is needed and may not be used", t.what).WithHint("run it without --offline; what you have stays in use")
+		return protocol.Errorf(protocol.Offline, "the network is needed and may not be used").WithHint("run it without --offline; what you have stays in use")
 	}
 	if t.client == nil {
 		t.client, err = t.a.connect(ctx)
@@ -111,7 +111,7 @@ func (t *swarmTree) ask(ctx context.Context) ([]*protocol.Published, error) {
 	}
 	var got protocol.PublishedAnswer
 	if err := t.client.Call(ctx, protocol.OpPublished, args, &got, nil); err != nil {
-		return nil, protocol.Errorf(protocol.CodeOf(err), "%s: %w", t.what, err).WithHint("%s", cmp.Or(protocol.AsError(err).Hint, "what you have stays in use"))
+		return nil, protocol.Errorf(protocol.CodeOf(err), "%w", err).WithHint("%s", cmp.Or(protocol.AsError(err).Hint, "what you have stays in use"))
 	}
 	offered, err := t.mine(got.Heads)
 	if err != nil {
@@ -122,7 +122,7 @@ func (t *swarmTree) ask(ctx context.Context) ([]*protocol.Published, error) {
 		return nil, err
 	}
 	if len(offered) == 0 {
-		return nil, protocol.Errorf(protocol.Unavailable, "%s: no peer has a head of it; this node is connected to %s", t.what, counted(got.Peers, "peer")).
+		return nil, protocol.Errorf(protocol.Unavailable, "no peer has a head of it; this node is connected to %s", counted(got.Peers, "peer")).
 			WithHint("nuka swarm connect finds other nodes; what you have stays in use")
 	}
 	if best, known := newest(offered), newest(own); known > best {
@@ -138,7 +138,7 @@ func (t *swarmTree) ask(ctx context.Context) ([]*protocol.Published, error) {
 			list = append(list, name)
 		}
 		slices.Sort(list)
-		return nil, protocol.Errorf(protocol.Invalid, "%s: the key signs several: %s", t.what, strings.Join(list, ", ")).WithHint("say which one: %s/NAME", t.keys[0])
+		return nil, protocol.Errorf(protocol.Invalid, "the key signs several: %s", strings.Join(list, ", ")).WithHint("say which one: %s/NAME", t.keys[0])
 	}
 	t.heads = append(own, offered...)
 	return t.heads, nil
@@ -157,7 +157,7 @@ func (t *swarmTree) mine(texts []string) (heads []*protocol.Published, err error
 	for _, text := range texts {
 		p, err := protocol.DecodePublished([]byte(text))
 		if err != nil {
-			return nil, protocol.Errorf(protocol.Damaged, "%s: the node sent a wrong head: %w", t.what, err)
+			return nil, protocol.Errorf(protocol.Damaged, "the node sent a wrong head: %w", err)
 		}
 		if p.Kind == t.kind && (t.name == "" || p.Name == t.name) && slices.Contains(t.keys, p.Signer) {
 			heads = append(heads, p)
@@ -263,7 +263,7 @@ func (t *swarmTree) set(ctx context.Context, out string) error {
 			best = p
 		}
 		if p.Number == best.Number && p.Root != best.Root {
-			return protocol.Errorf(protocol.Differs, "%s: there are two heads of number %d", t.what, p.Number).WithHint("its author contradicts itself; what you have stays in use")
+			return protocol.Errorf(protocol.Differs, "there are two heads of number %d", p.Number).WithHint("its author contradicts itself; what you have stays in use")
 		}
 	}
 	if err := t.Root(ctx, best.Root); err != nil {

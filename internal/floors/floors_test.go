@@ -251,8 +251,8 @@ var doors = map[string]door{
 	// Records of vulnerabilities: the orders of versions, and CVSS.
 	"github.com/google/osv-scalibr/semantic": {code: []string{"advisory/version"}},
 	"github.com/pandatix/go-cvss":            {code: []string{"advisory/osv"}},
-	// Clients of a D-Bus bus, which the tests of the filter put before and behind it.
-	"github.com/godbus/dbus/v5": {tests: []string{"foreign/bus"}},
+	// Clients of a D-Bus bus: notes on the desktop, and what the tests of the filter put before and behind it.
+	"github.com/godbus/dbus/v5": {code: []string{"internal/desktop", "internal/desktop/desktoptest"}, tests: []string{"foreign/bus"}},
 	// The terminal.
 	"github.com/spf13/cobra":       {code: []string{"cmd/nuka"}},
 	"github.com/spf13/pflag":       {code: []string{"cmd/nuka"}},
