@@ -216,7 +216,8 @@ func (a *app) watch(ctx context.Context) error {
 	news := n.Found.Since(&n.Hook)
 	told := n.Hook
 	n.Hook = n.Found
-	if n.NoDesktop {
+	shown := n.Found.Since(&n.Desktop)
+	if n.NoDesktop || !shown.Any() { // what is gone is no news, and is news when it comes back
 		n.Desktop = n.Found
 	}
 	if err := a.writeNotes(n); err != nil { // before it is told: a program that always fails is not called again and again
@@ -234,7 +235,7 @@ func (a *app) watch(ctx context.Context) error {
 // showNote shows what is new on the desktop, in the place of the last note. Where there is no desktop nothing is said: the next look tells of it where there is one.
 func (a *app) showNote(ctx context.Context, n *notes) error {
 	news := n.Found.Since(&n.Desktop)
-	if n.NoDesktop || !news.Any() {
+	if !news.Any() {
 		return nil
 	}
 	note := desktop.Note{Title: "Known vulnerabilities", Body: n.Found.Line(&news, &n.Desktop), Replaces: n.Note, Urgent: len(news.Exploited) > 0}
