@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"maps"
-	"runtime/debug"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -29,9 +29,9 @@ const (
 
 // auditOptions are the flags of audit.
 type auditOptions struct {
-	tools, all, fixable, strict bool
-	level                       string
-	feeds                       []string
+	tools, all, fixable, strict, notices bool
+	level                                string
+	feeds                                []string
 }
 
 func (a *app) auditCommand() *cobra.Command {
@@ -52,6 +52,7 @@ Exit codes: 0 nothing was found; 1 there are findings; 2 audit cannot say: a fee
 	c.Flags().BoolVar(&o.all, "all", false, "list what was cleared, what is in doubt and what is not covered, too")
 	c.Flags().BoolVar(&o.fixable, "fixable", false, "list only findings that the package sets have a fix for")
 	c.Flags().BoolVar(&o.strict, "strict", false, "end with exit code 2 if anything is not covered or in doubt")
+	c.Flags().BoolVar(&o.notices, "notices", false, "list releases that were yanked, retracted, deprecated or are no longer supported, too; they count for the exit code")
 	c.Flags().StringVar(&o.level, "level", "low", "list findings of `LEVEL` and above: low, medium, high, critical")
 	c.Flags().StringArrayVar(&o.feeds, "feed", nil, "use only the feed `NAME`; may be repeated")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network; audit uses none in any case")
@@ -81,7 +82,7 @@ Exit codes: 0 nothing was found; 1 there are findings; 2 audit cannot say: a fee
 		} else {
 			a.printAudit(r, &o)
 		}
-		return r.exit(o.strict)
+		return r.exit(&o)
 	}
 	return c
 }
@@ -105,11 +106,11 @@ type audited struct {
 }
 
 // exit returns the error that ends the command with the right code.
-func (r *audited) exit(strict bool) error {
-	if r.cannotSay(strict) != "" {
+func (r *audited) exit(o *auditOptions) error {
+	if r.cannotSay(o.strict) != "" {
 		return exitError(exitCannotSay)
 	}
-	if len(r.report.Findings) > 0 {
+	if len(r.report.Findings) > 0 || o.notices && len(r.report.Notices) > 0 {
 		return exitError(exitFindings)
 	}
 	return nil
