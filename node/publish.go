@@ -19,8 +19,14 @@ func (h *handler) published(ctx context.Context, r *request, a protocol.Publishe
 	if len(a.Keys) > protocol.MaxPublishedKeys || len(a.Heads) > protocol.MaxPublishedKeys {
 		return nil, protocol.Errorf(protocol.Invalid, "published: more than %d keys or heads", protocol.MaxPublishedKeys)
 	}
-	if (a.Follow || a.Action == protocol.ActionAdd || a.Action == protocol.ActionRemove) && !r.Local {
-		return nil, protocol.Errorf(protocol.Denied, "only the node's user may publish and follow")
+	if !r.Local { // what the node serves to others is its user's to say; another caller gets heads and trees all the same
+		if a.Action == protocol.ActionAdd || a.Action == protocol.ActionRemove && !a.Follow {
+			return nil, protocol.Errorf(protocol.Denied, "only the node's user may publish")
+		}
+		if a.Action == protocol.ActionRemove {
+			return &protocol.PublishedAnswer{}, nil
+		}
+		a.Follow = false
 	}
 	heads, err := oneTree(a.Heads)
 	if err != nil {

@@ -83,7 +83,7 @@ type PublishedArgs struct {
 	Action Action `json:"action,omitempty"`
 	Keys   []Key  `json:"keys,omitempty"`   // whose heads; MaxPublishedKeys at most
 	Ticket string `json:"ticket,omitempty"` // of a node that may have them; "" is none
-	// Follow with remove only stops following: what the node publishes stays. Otherwise it makes the node keep heads of the signers that peers send, pass them on, and serve the trees that it has fetched. Only the node's user may ask for it.
+	// Follow with remove only stops following: what the node publishes stays. Otherwise it makes the node keep heads of the signers that peers send, pass them on, and serve the trees that it has fetched. It has no effect for other callers than the node's user.
 	Follow bool     `json:"follow,omitempty"`
 	Heads  []string `json:"heads,omitempty"` // of one tree: to publish or to fetch
 	Size   int64    `json:"size,omitempty"`  // bound of the bytes of the tree's files
