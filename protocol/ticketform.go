@@ -170,14 +170,8 @@ func decodeTicket(b []byte) (*Ticket, error) {
 		t.Mesh = string(sized(maxTicket))
 	}
 	if flags&flagPublished != 0 {
-		kind, name, _ := strings.Cut(string(sized(80)), "/")
-		t.Kind, t.Name = PublishedKind(kind), name
-		keys := sized(uint64(MaxPublishedKeys * len(Key{})))
-		if t.Kind != PublishedFeed && t.Kind != PublishedSet || !IsSetName(name) || len(keys) == 0 || len(keys)%len(Key{}) != 0 {
-			return nil, errTicket
-		}
-		for k := range slices.Chunk(keys, len(Key{})) {
-			t.Signers = append(t.Signers, Key(k))
+		if err := t.setPublished(sized(80), sized(uint64(MaxPublishedKeys*len(Key{})))); err != nil {
+			return nil, err
 		}
 	}
 	var last netip.Addr
@@ -205,4 +199,17 @@ func decodeTicket(b []byte) (*Ticket, error) {
 		t.Addresses, last = append(t.Addresses, joinAddress(ip, binary.BigEndian.Uint16(port), kind)), ip
 	}
 	return t, nil
+}
+
+// setPublished sets what a ticket says about a feed or a package set.
+func (t *Ticket) setPublished(what, keys []byte) error {
+	kind, name, _ := strings.Cut(string(what), "/")
+	t.Kind, t.Name = PublishedKind(kind), name
+	if t.Kind != PublishedFeed && t.Kind != PublishedSet || !IsSetName(name) || len(keys) == 0 || len(keys)%len(Key{}) != 0 {
+		return errTicket
+	}
+	for k := range slices.Chunk(keys, len(Key{})) {
+		t.Signers = append(t.Signers, Key(k))
+	}
+	return nil
 }

@@ -88,25 +88,6 @@ func (y *system) Heads(context.Context, []protocol.Key) ([][]byte, error) {
 	return y.heads, nil
 }
 
-func (y *system) Published(_ context.Context, keys []protocol.Key) ([][]byte, error) {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	var list [][]byte
-	for _, b := range y.published {
-		if h, err := protocol.DecodePublished(b); err == nil && slices.Contains(keys, h.Signer) {
-			list = append(list, b)
-		}
-	}
-	return list, nil
-}
-
-func (y *system) LearnPublished(_ context.Context, head []byte) error {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	y.learned = append(y.learned, bytes.Clone(head))
-	return nil
-}
-
 func (y *system) Learn(_ context.Context, head []byte) error {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -303,30 +284,7 @@ func testNetwork(t *testing.T, apart bool) {
 	if heads, _ := b.system.Heads(t.Context(), nil); len(heads) != 1 || !bytes.Contains(heads[0], []byte(protocol.KeyOf(a.key).String())) {
 		t.Errorf("heads: got %q", heads)
 	}
-	// b gets the heads of feeds of the signers that it asks for, and learns what a tells it.
-	for _, k := range []ed25519.PrivateKey{a.key, b.key} {
-		h := &protocol.FeedHead{Name: "mine", Number: 1, Root: root, Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
-		if err := h.Sign(k); err != nil {
-			t.Fatal(err)
-		}
-		text, err := h.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.system.mu.Lock()
-		a.system.published = append(a.system.published, text)
-		a.system.mu.Unlock()
-	}
-	published, err := b.Published(t.Context(), []protocol.Key{protocol.KeyOf(b.key)})
-	if err != nil || len(published) != 1 || !bytes.Contains(published[0], []byte(protocol.KeyOf(b.key).String())) {
-		t.Errorf("published: got %q, %v", published, err)
-	}
-	a.Tell(t.Context(), a.system.published[0])
-	b.system.mu.Lock()
-	if len(b.system.learned) != 2 { // the answer, and the hint
-		t.Errorf("learned %q", b.system.learned)
-	}
-	b.system.mu.Unlock()
+	testPublished(t, a, b, root)
 	answer, err := b.Join(t.Context(), a.ticket(), []byte("let me in"))
 	if want := slices.Concat([]byte("welcome "), b.key.Public().(ed25519.PublicKey)); err != nil || !bytes.Equal(answer, want) {
 		t.Errorf("join: got %q, %v", answer, err)
