@@ -157,11 +157,10 @@ func decodeTicket(b []byte) (*Ticket, error) {
 		t.CID = c
 	}
 	if flags&flagNode != 0 {
-		field := take(len(t.Node))
-		if field == nil {
+		if len(rest) < len(t.Node) {
 			return nil, errTicket
 		}
-		t.Node = Key(field)
+		t.Node = Key(take(len(t.Node)))
 	}
 	if flags&flagRight != 0 {
 		t.Right = slices.Clone(sized(64))
@@ -169,10 +168,8 @@ func decodeTicket(b []byte) (*Ticket, error) {
 	if flags&flagMesh != 0 {
 		t.Mesh = string(sized(maxTicket))
 	}
-	if flags&flagPublished != 0 {
-		if err := t.setPublished(sized(80), sized(uint64(MaxPublishedKeys*len(Key{})))); err != nil {
-			return nil, err
-		}
+	if flags&flagPublished != 0 && !t.setPublished(sized(80), sized(uint64(MaxPublishedKeys*len(Key{})))) {
+		return nil, errTicket
 	}
 	var last netip.Addr
 	for len(rest) > 0 {
@@ -201,15 +198,15 @@ func decodeTicket(b []byte) (*Ticket, error) {
 	return t, nil
 }
 
-// setPublished sets what a ticket says about a feed or a package set.
-func (t *Ticket) setPublished(what, keys []byte) error {
+// setPublished sets what a ticket says about a feed or a package set, and reports whether it is right.
+func (t *Ticket) setPublished(what, keys []byte) bool {
 	kind, name, _ := strings.Cut(string(what), "/")
 	t.Kind, t.Name = PublishedKind(kind), name
 	if t.Kind != PublishedFeed && t.Kind != PublishedSet || !IsSetName(name) || len(keys) == 0 || len(keys)%len(Key{}) != 0 {
-		return errTicket
+		return false
 	}
 	for k := range slices.Chunk(keys, len(Key{})) {
 		t.Signers = append(t.Signers, Key(k))
 	}
-	return nil
+	return true
 }

@@ -21,8 +21,11 @@ const originHelp = "WHERE is a folder, a git repository (git+https://…#REF), a
 
 // setOrigin returns the form of WHERE that sets.nuon keeps, and whether it is a folder of this machine.
 func setOrigin(where string) (from string, local bool, err error) {
+	place, err := swarmPlaceOf(where, protocol.PublishedSet)
 	switch {
-	case protocol.IsTicket(where) || strings.HasPrefix(where, "key-") || isContent(where) || strings.HasPrefix(where, "git+"):
+	case err != nil:
+		return "", false, err
+	case place != nil || protocol.IsTicket(where) || isContent(where) || strings.HasPrefix(where, "git+"):
 		return where, false, nil
 	case strings.HasPrefix(where, "https://") || strings.HasPrefix(where, "http://"):
 		return "git+" + where, false, nil
