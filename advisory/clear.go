@@ -25,8 +25,8 @@ func (r *Report) Clear(feeds []Feed, ignores []Ignore, now time.Time) error {
 		stated[f.Name] = list
 	}
 	used := make([]bool, len(ignores))
-	var left []Finding
-	for _, f := range r.Findings {
+	var left, notices []Finding
+	for _, f := range slices.Concat(r.Findings, r.Notices) {
 		var uses []Use
 		cleared := map[claim][]Use{}
 		for _, u := range f.Uses {
@@ -50,10 +50,14 @@ func (r *Report) Clear(feeds []Feed, ignores []Ignore, now time.Time) error {
 		}
 		if len(uses) > 0 {
 			f.Uses = uses
-			left = append(left, f)
+			if f.Notice != "" {
+				notices = append(notices, f)
+			} else {
+				left = append(left, f)
+			}
 		}
 	}
-	r.Findings = left
+	r.Findings, r.Notices = left, notices
 	for i := range ignores {
 		if !used[i] && !ignores[i].Ended(now) {
 			r.Unused = append(r.Unused, ignores[i])

@@ -34,13 +34,16 @@ func Match(uses []Use, feeds []Feed) (*Report, error) {
 	for _, p := range parts {
 		slices.SortFunc(by[p], compareUses)
 		by[p] = slices.CompactFunc(by[p], func(a, b Use) bool { return compareUses(a, b) == 0 && a.Tool == b.Tool }) // several Debian packages of one source
-		if why := uncovered(p, by[p], feeds); why != "" {
+		why, readable := uncovered(p, by[p], feeds)
+		if why != "" {
 			r.Uncovered = append(r.Uncovered, Uncovered{p, why, by[p]})
-			continue
+		} else {
+			r.Covered++
 		}
-		known = append(known, p)
+		if readable { // what no feed covers may have notices
+			known = append(known, p)
+		}
 	}
-	r.Covered = len(known)
 	var keys []feed.Key
 	for _, p := range known {
 		keys = append(keys, feed.Key{Ecosystem: p.Ecosystem, Name: p.Name})
@@ -69,30 +72,30 @@ func Match(uses []Use, feeds []Feed) (*Report, error) {
 	return r, nil
 }
 
-// uncovered says why no feed can say anything about a part, and "" if one can.
-func uncovered(p Part, uses []Use, feeds []Feed) string {
+// uncovered says why no feed can say anything about vulnerabilities of a part, and "" if one can; and whether its version can be read.
+func uncovered(p Part, uses []Use, feeds []Feed) (why string, readable bool) {
 	if uses[0].Unknown != "" {
-		return uses[0].Unknown
+		return uses[0].Unknown, false
 	}
 	order, ok := version.Of(p.Ecosystem)
 	switch {
 	case p.Version == "":
-		return "its version is not known"
+		return "its version is not known", false
 	case ok && !order.Valid(p.Version):
-		return fmt.Sprintf("%.80q is no version of %s", p.Version, p.Ecosystem)
+		return fmt.Sprintf("%.80q is no version of %s", p.Version, p.Ecosystem), false
 	}
 	for _, f := range feeds {
 		for ecosystem := range f.Tree.Records {
 			base, release, _ := strings.Cut(ecosystem, ":")
 			if base == p.Ecosystem && (release == "" || p.Release == "" || release == p.Release) {
-				return ""
+				return "", true
 			}
 		}
 	}
 	if p.Release != "" {
-		return fmt.Sprintf("no feed has records of %s:%s", p.Ecosystem, p.Release)
+		return fmt.Sprintf("no feed has records of %s:%s", p.Ecosystem, p.Release), true
 	}
-	return "no feed has records of " + p.Ecosystem
+	return "no feed has records of " + p.Ecosystem, true
 }
 
 // A matcher collects what feeds say of one part.
@@ -173,7 +176,7 @@ func (m *matcher) record(name string, entries []osv.Entry) {
 func (m *matcher) finish() {
 	for _, group := range groups(m.hits) {
 		f := Finding{Part: m.part, Uses: m.uses, State: NoFix}
-		fixable := true
+		fixable, notices := true, []osv.Notice{}
 		order, ordered := version.Of(m.part.Ecosystem)
 		for _, h := range group {
 			e := &h.source.Entry
@@ -185,6 +188,8 @@ func (m *matcher) finish() {
 				f.Level = e.Level
 			}
 			f.Exploited = f.Exploited || e.Exploited
+			f.EPSS = max(f.EPSS, e.EPSS)
+			notices = append(notices, e.Notice)
 			f.Summary, f.URL = cmp.Or(f.Summary, e.Summary), cmp.Or(f.URL, e.URL)
 			if h.fixed == "" {
 				fixable = false
@@ -205,8 +210,22 @@ func (m *matcher) finish() {
 		slices.Sort(f.Denied)
 		f.Denied = slices.Compact(f.Denied)
 		f.ID, f.LevelName = primary(f.IDs, f.records), f.Level.String()
+		if !slices.Contains(notices, "") { // one record of a vulnerability makes it one
+			f.Notice = worstNotice(notices)
+			m.report.Notices = append(m.report.Notices, f)
+			continue
+		}
 		m.report.Findings = append(m.report.Findings, f)
 	}
+}
+
+func worstNotice(list []osv.Notice) osv.Notice {
+	for _, n := range osv.Notices() {
+		if slices.Contains(list, n) {
+			return n
+		}
+	}
+	return list[0]
 }
 
 // primary returns the identifier under which people know a vulnerability best.
@@ -261,6 +280,9 @@ func groups(hits []hit) [][]hit {
 
 func (r *Report) sort() {
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return compareFindings(&a, &b) })
+	slices.SortStableFunc(r.Notices, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(string(a.Notice), string(b.Notice)), compareFindings(&a, &b))
+	})
 	slices.SortStableFunc(r.Cleared, func(a, b Cleared) int {
 		return cmp.Or(compareFindings(&a.Finding, &b.Finding), strings.Compare(a.By, b.By), strings.Compare(a.Who, b.Who))
 	})

@@ -80,12 +80,15 @@ type Finding struct {
 	Level     osv.Level `json:"-"`
 	LevelName string    `json:"level"`
 	Exploited bool      `json:"exploited,omitempty"`
-	Summary   string    `json:"summary,omitempty"`
-	URL       string    `json:"url,omitempty"`
-	Fixed     string    `json:"fixed,omitempty"` // the part's version that is fixed
-	State     State     `json:"state"`
-	Uses      []Use     `json:"uses"`
-	Feeds     []string  `json:"feeds"`
+	EPSS      float64   `json:"epss,omitempty"` // the largest of the records; 0 is not known
+	// Notice says that this is no vulnerability, and what it is: yanked, retracted, deprecated or unsupported.
+	Notice  osv.Notice `json:"notice,omitempty"`
+	Summary string     `json:"summary,omitempty"`
+	URL     string     `json:"url,omitempty"`
+	Fixed   string     `json:"fixed,omitempty"` // the part's version that is fixed
+	State   State      `json:"state"`
+	Uses    []Use      `json:"uses"`
+	Feeds   []string   `json:"feeds"`
 	// Denied are feeds that have one of these records and say that the version is not affected. The worst counts.
 	Denied  []string `json:"denied,omitempty"`
 	records []Source
@@ -123,6 +126,7 @@ type Uncovered struct {
 // A Report is the result of an audit.
 type Report struct {
 	Findings  []Finding   // worst first
+	Notices   []Finding   // what is no vulnerability: see Finding.Notice
 	Cleared   []Cleared   //
 	Doubts    []Doubt     //
 	Uncovered []Uncovered //

@@ -45,6 +45,7 @@ var calls = map[protocol.Op]answer{
 	protocol.OpGrant:     args((*handler).grant),
 	protocol.OpShare:     args((*handler).share),
 	protocol.OpGet:       full((*handler).get),
+	protocol.OpPublished: full((*handler).published),
 	protocol.OpPeers:     bare((*handler).peers),
 	protocol.OpSwarm:     args((*handler).swarm),
 	protocol.OpMesh:      args((*handler).mesh),

@@ -21,15 +21,16 @@ type callLimit struct {
 
 // foreignLimits bounds each call that some right allows. Calls of the node's own user have no bounds.
 var foreignLimits = map[protocol.Op]callLimit{
-	protocol.OpStatus:   {time: 10 * time.Second, atOnce: 16},
-	protocol.OpRealize:  {time: 24 * time.Hour, atOnce: 16, sent: 64 << 20},
-	protocol.OpPlan:     {time: 10 * time.Minute, atOnce: 8, sent: 64 << 20},
-	protocol.OpGet:      {time: 24 * time.Hour, atOnce: 16},
-	protocol.OpUpload:   {time: 2 * time.Hour, atOnce: 4, sent: 34 << 30},
-	protocol.OpDescribe: {time: time.Minute, atOnce: 64},
-	protocol.OpList:     {time: 5 * time.Minute, atOnce: 8},
-	protocol.OpProgram:  {time: 5 * time.Minute, atOnce: 8},
-	protocol.OpFolder:   {time: time.Minute, atOnce: 64, received: 1 << 30}, // one for each folder that a program looks into
+	protocol.OpStatus:    {time: 10 * time.Second, atOnce: 16},
+	protocol.OpRealize:   {time: 24 * time.Hour, atOnce: 16, sent: 64 << 20},
+	protocol.OpPlan:      {time: 10 * time.Minute, atOnce: 8, sent: 64 << 20},
+	protocol.OpGet:       {time: 24 * time.Hour, atOnce: 16},
+	protocol.OpPublished: {time: 2 * time.Hour, atOnce: 4},
+	protocol.OpUpload:    {time: 2 * time.Hour, atOnce: 4, sent: 34 << 30},
+	protocol.OpDescribe:  {time: time.Minute, atOnce: 64},
+	protocol.OpList:      {time: 5 * time.Minute, atOnce: 8},
+	protocol.OpProgram:   {time: 5 * time.Minute, atOnce: 8},
+	protocol.OpFolder:    {time: time.Minute, atOnce: 64, received: 1 << 30}, // one for each folder that a program looks into
 	// It reads the whole content of a package.
 	protocol.OpInventory: {time: 5 * time.Minute, atOnce: 2, sent: 64 << 20, received: 1 << 30},
 	protocol.OpLog:       {time: 10 * time.Minute, atOnce: 8, received: 1 << 30},

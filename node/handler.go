@@ -16,6 +16,7 @@ import (
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/node/mesh"
+	"github.com/MordragT/nuka/node/published"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/node/sharing"
 	"github.com/MordragT/nuka/node/swarms"
@@ -29,28 +30,29 @@ import (
 
 // handler answers the calls of light peers.
 type handler struct {
-	store     *cas.Store
-	realizer  *realize.Realizer
-	fetcher   *source.Fetcher
-	home      protocol.Home
-	version   string
-	key       protocol.Key
-	private   ed25519.PrivateKey // key's
-	policy    *trust.Policy
-	config    *config.File
-	grants    *control.Grants
-	heads     *trust.Heads
-	sharing   *sharing.Sharing
-	swarms    *swarms.Set
-	meshes    *mesh.Meshes
-	surface   *surface
-	mount     Mount
-	damaged   chan struct{} // a file was set aside
-	callEnded chan struct{}
-	repairing sync.Mutex
-	log       *slog.Logger
-	started   time.Time
-	stop      func()
+	store          *cas.Store
+	realizer       *realize.Realizer
+	fetcher        *source.Fetcher
+	home           protocol.Home
+	version        string
+	key            protocol.Key
+	private        ed25519.PrivateKey // key's
+	policy         *trust.Policy
+	config         *config.File
+	grants         *control.Grants
+	heads          *trust.Heads
+	publishedHeads *published.Heads // of feeds and package sets
+	sharing        *sharing.Sharing
+	swarms         *swarms.Set
+	meshes         *mesh.Meshes
+	surface        *surface
+	mount          Mount
+	damaged        chan struct{} // a file was set aside
+	callEnded      chan struct{}
+	repairing      sync.Mutex
+	log            *slog.Logger
+	started        time.Time
+	stop           func()
 
 	foreign  foreignCalls
 	usersMu  sync.Mutex
@@ -59,7 +61,7 @@ type handler struct {
 	lastCall atomic.Int64             // when the last one began or ended, in Unix nanoseconds
 }
 
-// watchIdle stops the daemon after a time without calls if it shares nothing by name and no program has files of the mount open,
+// watchIdle stops the daemon after a time without calls if it shares nothing by name, publishes nothing, and no program has files of the mount open,
 // or when its home is gone.
 func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 	h.lastCall.Store(time.Now().UnixNano())
@@ -73,7 +75,7 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.surface.held()) == 0
+		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.publishedHeads.Publishes()) == 0 && len(h.surface.held()) == 0
 		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}

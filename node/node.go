@@ -20,6 +20,7 @@ import (
 	"github.com/MordragT/nuka/node/machine"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/metrics"
+	"github.com/MordragT/nuka/node/published"
 	"github.com/MordragT/nuka/node/realize"
 	"github.com/MordragT/nuka/node/sharing"
 	"github.com/MordragT/nuka/node/swarms"
@@ -97,10 +98,10 @@ func Run(ctx context.Context, o *Options) error {
 	h.surface = newSurface(h)
 	h.mount = h.surface.ofCollection()
 	h.swarms = swarms.New(&swarms.Options{
-		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Meshes: h.meshes, Log: log,
+		Dir: o.Home.Swarm(), Store: store, Key: h.private, Config: h.config, Policy: h.policy, Heads: h.heads, Published: h.publishedHeads, Meshes: h.meshes, Log: log,
 		Metrics: figures, Apart: o.Apart,
 	})
-	h.heads.Newer = h.swarms.Hint
+	h.heads.Newer, h.publishedHeads.Newer = h.swarms.Hint, h.swarms.Hint
 	h.meshes.Changed = func(name string) { h.swarms.Wake(); h.swarms.Renew(name) }
 	if h.realizer, err = openRealizer(o, h); err != nil {
 		return err
@@ -179,6 +180,9 @@ func makeHome(home *protocol.Home) error {
 func (h *handler) openHome(o *Options, log *slog.Logger) error {
 	known, err := trust.OpenHeads(filepath.Join(o.Home.Swarm(), "heads"), log)
 	if err != nil {
+		return err
+	}
+	if h.publishedHeads, err = published.Open(filepath.Join(o.Home.Swarm(), "published"), log); err != nil {
 		return err
 	}
 	key, err := trust.LoadKey(o.Home.NodeKey(), known)

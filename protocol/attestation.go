@@ -75,34 +75,19 @@ func (a *Attestation) Sign(private ed25519.PrivateKey) error {
 	a.Signer = KeyOf(private)
 	a.Issued = a.Issued.Truncate(time.Second)
 	a.Expires = a.Expires.Truncate(time.Second)
-	claim, err := a.claim()
-	if err != nil {
-		return err
-	}
-	a.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
-	return nil
+	var err error
+	a.Signature, err = signStatement(attestationDomain, a, private)
+	return err
 }
 
 // Verify reports whether the signature is Signer's over the claim.
 // It does not check whether the claim counts (time, policy).
 func (a *Attestation) Verify() error {
-	claim, err := a.claim()
-	if err != nil {
-		return err
-	}
-	if !ed25519.Verify(a.Signer[:], claim, a.Signature[:]) {
+	err := checkSignature(attestationDomain, a, a.Signer, a.Signature)
+	if errors.Is(err, errWrongSignature) {
 		return fmt.Errorf("attestation for %s by %s: wrong signature", a.PID.Short(), a.Signer)
 	}
-	return nil
-}
-
-// claim returns the signed bytes.
-func (a *Attestation) claim() ([]byte, error) {
-	rec, err := a.record()
-	if err != nil {
-		return nil, err
-	}
-	return nuon.Append([]byte(attestationDomain), rec)
+	return err
 }
 
 func (a *Attestation) record() (nuon.Record, error) {
@@ -135,14 +120,7 @@ func (a *Attestation) record() (nuon.Record, error) {
 }
 
 // Encode returns the canonical bytes of a signed attestation.
-func (a *Attestation) Encode() ([]byte, error) {
-	rec, err := a.record()
-	if err != nil {
-		return nil, err
-	}
-	rec["signature"] = nuon.Binary(a.Signature[:])
-	return nuon.Encode(rec)
-}
+func (a *Attestation) Encode() ([]byte, error) { return encodeStatement(a, a.Signature) }
 
 // DecodeAttestation reads an attestation from its canonical bytes and verifies its signature.
 func DecodeAttestation(canonical []byte) (*Attestation, error) {

@@ -76,21 +76,9 @@ type Certificate struct {
 func (c *Certificate) Sign(private ed25519.PrivateKey) error {
 	c.Signer = KeyOf(private)
 	c.Issued, c.Expires = c.Issued.Truncate(time.Second), c.Expires.Truncate(time.Second)
-	claim, err := c.claim()
-	if err != nil {
-		return err
-	}
-	c.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
-	return nil
-}
-
-// claim returns the signed bytes.
-func (c *Certificate) claim() ([]byte, error) {
-	rec, err := c.record()
-	if err != nil {
-		return nil, err
-	}
-	return nuon.Append([]byte(certificateDomain), rec)
+	var err error
+	c.Signature, err = signStatement(certificateDomain, c, private)
+	return err
 }
 
 func (c *Certificate) record() (nuon.Record, error) {
@@ -112,14 +100,7 @@ func (c *Certificate) record() (nuon.Record, error) {
 }
 
 // Encode returns the canonical bytes of a signed certificate.
-func (c *Certificate) Encode() ([]byte, error) {
-	rec, err := c.record()
-	if err != nil {
-		return nil, err
-	}
-	rec["signature"] = nuon.Binary(c.Signature[:])
-	return nuon.Encode(rec)
-}
+func (c *Certificate) Encode() ([]byte, error) { return encodeStatement(c, c.Signature) }
 
 // decodeCertificate reads a certificate from its canonical bytes and verifies its signature.
 // Whether it lets anybody in is Credential.Admits' concern.
@@ -137,27 +118,22 @@ func decodeCertificate(canonical []byte) (*Certificate, error) {
 	c.Signer, errs[1] = ParseKey(text(rec, "signer"))
 	c.Invites, _ = rec["invites"].(bool)
 	mesh, _ := rec["mesh"].(nuon.Binary)
-	signature, _ := rec["signature"].(nuon.Binary)
 	issued, _ := rec["issued"].(int64)
 	expires, _ := rec["expires"].(int64)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("decode certificate: %w", err)
 	}
-	if len(mesh) != len(c.Mesh) || len(signature) != len(c.Signature) {
+	if len(mesh) != len(c.Mesh) {
 		return nil, errors.New("decode certificate: a field is missing")
 	}
-	c.Mesh, c.Signature = [32]byte(mesh), [ed25519.SignatureSize]byte(signature)
+	c.Mesh = [32]byte(mesh)
 	c.Issued, c.Expires = time.Unix(issued, 0), time.Unix(expires, 0)
-	again, err := c.Encode()
-	if err != nil || !bytes.Equal(again, canonical) {
-		return nil, fmt.Errorf("decode certificate: unknown or malformed field (%w)", err)
+	c.Signature, err = verifyStatement("certificate", certificateDomain, c, c.Signer, rec, canonical)
+	if errors.Is(err, errWrongSignature) {
+		return nil, fmt.Errorf("certificate of %s by %s: wrong signature", c.Member, c.Signer)
 	}
-	claim, err := c.claim()
 	if err != nil {
 		return nil, err
-	}
-	if !ed25519.Verify(c.Signer[:], claim, c.Signature[:]) {
-		return nil, fmt.Errorf("certificate of %s by %s: wrong signature", c.Member, c.Signer)
 	}
 	return c, nil
 }
@@ -179,21 +155,9 @@ func (r *Revocations) Sign(private ed25519.PrivateKey) error {
 	r.Signer = KeyOf(private)
 	slices.SortFunc(r.Keys, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
 	r.Keys = slices.Compact(r.Keys)
-	claim, err := r.claim()
-	if err != nil {
-		return err
-	}
-	r.Signature = [ed25519.SignatureSize]byte(ed25519.Sign(private, claim))
-	return nil
-}
-
-// claim returns the signed bytes.
-func (r *Revocations) claim() ([]byte, error) {
-	rec, err := r.record()
-	if err != nil {
-		return nil, err
-	}
-	return nuon.Append([]byte(revocationDomain), rec)
+	var err error
+	r.Signature, err = signStatement(revocationDomain, r, private)
+	return err
 }
 
 func (r *Revocations) record() (nuon.Record, error) {
@@ -213,14 +177,7 @@ func (r *Revocations) record() (nuon.Record, error) {
 }
 
 // Encode returns the canonical bytes of a signed list.
-func (r *Revocations) Encode() ([]byte, error) {
-	rec, err := r.record()
-	if err != nil {
-		return nil, err
-	}
-	rec["signature"] = nuon.Binary(r.Signature[:])
-	return nuon.Encode(rec)
-}
+func (r *Revocations) Encode() ([]byte, error) { return encodeStatement(r, r.Signature) }
 
 // decodeRevocations reads a list from its canonical bytes and verifies its signature.
 func decodeRevocations(canonical []byte) (*Revocations, error) {
@@ -239,22 +196,17 @@ func decodeRevocations(canonical []byte) (*Revocations, error) {
 		r.Keys = append(r.Keys, key)
 	}
 	mesh, _ := rec["mesh"].(nuon.Binary)
-	signature, _ := rec["signature"].(nuon.Binary)
 	r.Number, _ = rec["number"].(int64)
-	if r.Signer, err = ParseKey(text(rec, "signer")); err != nil || len(mesh) != len(r.Mesh) || len(signature) != len(r.Signature) {
+	if r.Signer, err = ParseKey(text(rec, "signer")); err != nil || len(mesh) != len(r.Mesh) {
 		return nil, fmt.Errorf("decode revocations: a field is missing (%w)", err)
 	}
-	r.Mesh, r.Signature = [32]byte(mesh), [ed25519.SignatureSize]byte(signature)
-	again, err := r.Encode()
-	if err != nil || !bytes.Equal(again, canonical) {
-		return nil, fmt.Errorf("decode revocations: unknown or malformed field (%w)", err)
+	r.Mesh = [32]byte(mesh)
+	r.Signature, err = verifyStatement("revocations", revocationDomain, r, r.Signer, rec, canonical)
+	if errors.Is(err, errWrongSignature) {
+		return nil, errors.New("decode revocations: wrong signature")
 	}
-	claim, err := r.claim()
 	if err != nil {
 		return nil, err
-	}
-	if !ed25519.Verify(r.Signer[:], claim, r.Signature[:]) {
-		return nil, errors.New("decode revocations: wrong signature")
 	}
 	return r, nil
 }

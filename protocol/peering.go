@@ -34,6 +34,7 @@ const (
 	ActionInvite  Action = "invite"
 	ActionJoin    Action = "join"
 	ActionLeave   Action = "leave"
+	ActionGet     Action = "get"
 )
 
 // TrustArgs changes the policy: Action is add, remove or none.

@@ -27,7 +27,7 @@ func Rights() []Right { return []Right{RightBuild, RightGet, RightRun} }
 // needs maps each call to the right that it needs. Calls that are not listed are for the node's own user only.
 var needs = map[Op]Right{
 	OpRealize: RightBuild, OpPlan: RightBuild, OpUpload: RightBuild, OpLog: RightBuild,
-	OpGet:      RightGet,
+	OpGet: RightGet, OpPublished: RightGet,
 	OpDescribe: RightRun, OpList: RightRun, OpFolder: RightRun, OpRead: RightRun, OpProgram: RightRun, OpInventory: RightRun,
 }
 

@@ -10,7 +10,7 @@ func TestAllows(t *testing.T) {
 	}{
 		{nil, OpStatus, false}, {Rights(), OpStatus, true}, {[]Right{RightRun}, OpRead, true}, {[]Right{RightRun}, OpRealize, false},
 		{[]Right{RightBuild}, OpRealize, true}, {[]Right{RightBuild}, OpPlan, true}, {[]Right{RightRun}, OpPlan, false}, {[]Right{RightBuild}, OpDescribe, true}, {[]Right{RightBuild}, OpRead, false},
-		{[]Right{RightGet}, OpGet, true}, {[]Right{RightGet}, OpDescribe, false},
+		{[]Right{RightGet}, OpGet, true}, {[]Right{RightGet}, OpDescribe, false}, {[]Right{RightGet}, OpPublished, true}, {[]Right{RightRun}, OpPublished, false}, {[]Right{RightUser}, OpPublished, true},
 		{[]Right{RightUser}, OpRealize, true}, {[]Right{RightUser}, OpRead, true}, {[]Right{RightUser}, OpTrust, true}, {[]Right{RightUser}, OpStatus, true},
 		{[]Right{RightUser}, OpKey, false}, {[]Right{RightUser}, OpGrant, false}, {[]Right{RightUser}, OpShare, false}, {[]Right{RightUser}, OpMesh, false},
 		{[]Right{RightUser}, OpSwarm, false}, {[]Right{RightUser}, OpStop, false}, {[]Right{RightUser}, OpVerify, false}, {[]Right{RightUser}, "anything", false},

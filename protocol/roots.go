@@ -17,11 +17,12 @@ const (
 
 // The beginnings of the names of roots that the node's user may put and remove. Names are paths; other beginnings are the daemon's own marks.
 const (
-	RootUser     = "user/"     // of nuka root add
-	RootProfile  = "profile/"  // generations of profiles: profile/NAME/NUMBER
-	RootServices = "services/" // generations of services: services/FOLDER/NUMBER
-	RootUsers    = "users/"    // of the users of a system daemon: users/NUMBER/NAME, where each user sees NAME
-	RootGot      = "got/"      // content that was got by its CID; the user removes it and does not put it
+	RootUser      = "user/"      // of nuka root add
+	RootProfile   = "profile/"   // generations of profiles: profile/NAME/NUMBER
+	RootServices  = "services/"  // generations of services: services/FOLDER/NUMBER
+	RootUsers     = "users/"     // of the users of a system daemon: users/NUMBER/NAME, where each user sees NAME
+	RootPublished = "published/" // trees of feeds and package sets that the node publishes or follows: published/KIND/KEY/NAME
+	RootGot       = "got/"       // content that was got by its CID; the user removes it and does not put it
 )
 
 // A Root is a name that keeps a package or content, and everything that it refers to, from collection.

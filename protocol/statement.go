@@ -59,12 +59,17 @@ func verifyStatement(what, domain string, s statement, signer Key, rec nuon.Reco
 	if !bytes.Equal(again, canonical) {
 		return signature, fmt.Errorf("decode %s: unknown or malformed field", what)
 	}
+	return signature, checkSignature(domain, s, signer, signature)
+}
+
+// checkSignature returns errWrongSignature if a signature is not the signer's over the statement.
+func checkSignature(domain string, s statement, signer Key, signature [ed25519.SignatureSize]byte) error {
 	claim, err := claimOf(domain, s)
 	if err != nil {
-		return signature, err
+		return err
 	}
 	if !ed25519.Verify(signer[:], claim, signature[:]) {
-		return signature, errWrongSignature
+		return errWrongSignature
 	}
-	return signature, nil
+	return nil
 }

@@ -22,7 +22,9 @@ const (
 	WantProtocol = "/want/1" // blocks
 	HintProtocol = "/hint/1" // a signer's newest head, sent unasked
 	PIRProtocol  = "/pir/1"  // PIRs of packages
-	JoinProtocol = "/join/1" // an invitation to a mesh, presented in the public swarm
+	// PublishedProtocol has the heads of feeds and package sets.
+	PublishedProtocol = "/published/1"
+	JoinProtocol      = "/join/1" // an invitation to a mesh, presented in the public swarm
 	// MemberProtocol is used in a mesh only, before any other protocol: each peer presents its credential.
 	MemberProtocol = "/member/1"
 )
@@ -60,9 +62,9 @@ func MaxAnswer(n int) int { return 2<<20 + n*16<<10 }
 type Ask byte
 
 // The kinds of requests. Each is followed by a list of items.
-// The answers to AskStatements, AskHeads and AskNodes end in End. AskBlocks and AskSmall have one answer for each block,
+// The answers to AskStatements, AskHeads, AskPublished and AskNodes end in End. AskBlocks and AskSmall have one answer for each block,
 // AskParts has one.
-// The answers to AskStatements and AskHeads hold lines, one statement or head each. A line ends in "\n" and contains no other "\n".
+// The answers to AskStatements, AskHeads and AskPublished hold lines, one statement or head each. A line ends in "\n" and contains no other "\n".
 const (
 	AskStatements Ask = 1 // att: PIDs → attestations about them
 	AskHeads      Ask = 2 // att: keys → the newest head of each
@@ -71,6 +73,7 @@ const (
 	AskSmall      Ask = 5 // want: like AskBlocks; compressed if that helps
 	AskParts      Ask = 6 // want: a root → one Plain with changes of its leaves, see Part; Missing if the responder is not fetching it
 	AskPIRs       Ask = 7 // pir: PIDs, at most MaxPIRAsked → the canonical PIR of each, in order; End after MaxPIRs bytes
+	AskPublished  Ask = 8 // published: keys → the newest heads of feeds and package sets of each
 )
 
 // width returns the size of an item in a request of the kind.
@@ -78,7 +81,7 @@ func (a Ask) width() int {
 	switch a {
 	case AskStatements, AskPIRs:
 		return len(pir.PID{})
-	case AskHeads:
+	case AskHeads, AskPublished:
 		return len(Key{})
 	case AskNodes, AskBlocks, AskSmall, AskParts:
 		return cid.Size

@@ -37,6 +37,10 @@ type Ticket struct {
 	Right []byte
 	// Mesh is the name of the mesh, if the ticket is about one.
 	Mesh string
+	// Kind and Name are what Signers publish, if the ticket is about a feed or a package set. The ticket then has no PID, CID, Right or Mesh.
+	Kind    PublishedKind
+	Name    string
+	Signers []Key
 }
 
 // String returns the text form: "nuka-" and, in lower-case base32, the binary form and a checksum.

@@ -102,6 +102,7 @@ func FuzzTicket(f *testing.F) {
 	f.Add(sampleTicket().encode())
 	f.Add((&Ticket{Addresses: []string{"/ip6/::1/tcp/1", "/ip6/::1/udp/1/quic-v1", "x"}}).encode())
 	f.Add([]byte(`{ticket: 1, mesh: a}`))
+	f.Add((&Ticket{Kind: PublishedSet, Name: "a", Signers: []Key{KeyOf(key(2))}}).encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		text := ticketOf(b)
 		ticket, err := ParseTicket(text)
@@ -119,4 +120,48 @@ func FuzzTicket(f *testing.F) {
 			t.Errorf("ticket %q is written as %q", text, ticket)
 		}
 	})
+}
+
+// TestPublishedTicket has tickets of feeds and package sets, whose form is frozen.
+func TestPublishedTicket(t *testing.T) {
+	ticket := &Ticket{Node: KeyOf(key(1)), Addresses: []string{"/ip4/192.0.2.1/tcp/4001"}, Kind: PublishedFeed, Name: "mine", Signers: []Key{KeyOf(key(2)), KeyOf(key(3))}}
+	vector(t, "ticket-feed.txt", func() ([]byte, error) { return []byte(ticket.String()), nil }, func(b []byte) (any, error) { return ParseTicket(string(b)) }, ticket)
+	for name, change := range map[string]func(*Ticket){
+		"another kind": func(t *Ticket) { t.Kind = "path" },
+		"no name":      func(t *Ticket) { t.Name = "" },
+		"a wrong name": func(t *Ticket) { t.Name = "../x" },
+		"no signer":    func(t *Ticket) { t.Signers = nil },
+		"too many":     func(t *Ticket) { t.Signers = make([]Key, MaxPublishedKeys+1) },
+	} {
+		bad := *ticket
+		change(&bad)
+		if got, err := ParseTicket(bad.String()); err == nil {
+			t.Errorf("%s: parses as %+v", name, got)
+		}
+	}
+}
+
+// TestDecodePublished reads the frozen heads of both kinds, and nothing else.
+func TestDecodePublished(t *testing.T) {
+	for file, want := range map[string]string{"feed-head.nuon": "feed", "set-head.nuon": "set", "feed-head-revoked.nuon": "feed", "head.nuon": "", "attestation.nuon": ""} {
+		b, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = []byte(strings.TrimSuffix(string(b), "\n"))
+		p, err := DecodePublished(b)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%s is a head of a %s", file, p.Kind)
+			}
+			continue
+		}
+		if err != nil || string(p.Kind) != want || string(p.Text) != string(b) || p.Revoked != strings.Contains(file, "revoked") || p.Number < 1 || p.Name == "" || p.Signer.IsZero() {
+			t.Errorf("%s: got %+v, %v", file, p, err)
+		}
+		b[len(b)/2] ^= 1
+		if _, err := DecodePublished(b); err == nil {
+			t.Errorf("%s with a changed byte is a head", file)
+		}
+	}
 }

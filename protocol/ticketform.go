@@ -19,11 +19,12 @@ const (
 	// ticketVersion differs from the first byte of version 1, which is a brace.
 	ticketVersion = 2
 
-	flagPID   = 1 << 0 // 32 bytes
-	flagCID   = 1 << 1 // length and binary CID
-	flagNode  = 1 << 2 // 32 bytes
-	flagRight = 1 << 3 // length and bytes
-	flagMesh  = 1 << 4 // length and text
+	flagPID       = 1 << 0 // 32 bytes
+	flagCID       = 1 << 1 // length and binary CID
+	flagNode      = 1 << 2 // 32 bytes
+	flagRight     = 1 << 3 // length and bytes
+	flagMesh      = 1 << 4 // length and text
+	flagPublished = 1 << 5 // length and text KIND/NAME; length and keys, 32 bytes each
 )
 
 // An address begins with a byte of flags. Then follow an IP address (unless it is the previous one) and a port, or a length and a text.
@@ -54,6 +55,13 @@ func (t *Ticket) encode() []byte {
 	put(flagNode, !t.Node.IsZero(), false, t.Node[:])
 	put(flagRight, len(t.Right) > 0, true, t.Right)
 	put(flagMesh, t.Mesh != "", true, []byte(t.Mesh))
+	if t.Kind != "" {
+		put(flagPublished, true, true, []byte(string(t.Kind)+"/"+t.Name))
+		b = binary.AppendUvarint(b, uint64(len(t.Signers)*len(Key{})))
+		for _, k := range t.Signers {
+			b = append(b, k[:]...)
+		}
+	}
 	var last netip.Addr
 	for _, a := range t.Addresses {
 		ip, port, kind := splitAddress(a)
@@ -149,17 +157,19 @@ func decodeTicket(b []byte) (*Ticket, error) {
 		t.CID = c
 	}
 	if flags&flagNode != 0 {
-		field := take(len(t.Node))
-		if field == nil {
+		if len(rest) < len(t.Node) {
 			return nil, errTicket
 		}
-		t.Node = Key(field)
+		t.Node = Key(take(len(t.Node)))
 	}
 	if flags&flagRight != 0 {
 		t.Right = slices.Clone(sized(64))
 	}
 	if flags&flagMesh != 0 {
 		t.Mesh = string(sized(maxTicket))
+	}
+	if flags&flagPublished != 0 && !t.setPublished(sized(80), sized(uint64(MaxPublishedKeys*len(Key{})))) {
+		return nil, errTicket
 	}
 	var last netip.Addr
 	for len(rest) > 0 {
@@ -186,4 +196,17 @@ func decodeTicket(b []byte) (*Ticket, error) {
 		t.Addresses, last = append(t.Addresses, joinAddress(ip, binary.BigEndian.Uint16(port), kind)), ip
 	}
 	return t, nil
+}
+
+// setPublished sets what a ticket says about a feed or a package set, and reports whether it is right.
+func (t *Ticket) setPublished(what, keys []byte) bool {
+	kind, name, _ := strings.Cut(string(what), "/")
+	t.Kind, t.Name = PublishedKind(kind), name
+	if t.Kind != PublishedFeed && t.Kind != PublishedSet || !IsSetName(name) || len(keys) == 0 || len(keys)%len(Key{}) != 0 {
+		return false
+	}
+	for k := range slices.Chunk(keys, len(Key{})) {
+		t.Signers = append(t.Signers, Key(k))
+	}
+	return true
 }

@@ -90,6 +90,9 @@ func (s *Set) Advance(h *protocol.SetHead, root cid.CID, now time.Time) (bool, e
 	return news, nil
 }
 
+// Files returns the view of a tree that a head signs: without set.head and every .git.
+func Files(tree fs.FS) fs.FS { return signed{tree} }
+
 // Hash checks a tree and returns its CID as a head names it: without set.head and every .git.
 func Hash(ctx context.Context, tree fs.FS) (cid.CID, error) {
 	if err := Check(tree); err != nil {

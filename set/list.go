@@ -13,8 +13,6 @@ import (
 const (
 	// Embedded is the name of the set in the command. It is the last in every order.
 	Embedded = "nuka"
-	// format is the version of sets.nuon.
-	format = 1
 	// MaxSets bounds the sets of a user.
 	MaxSets = 100
 )
@@ -57,58 +55,6 @@ func (s *Set) check() error {
 		return fmt.Errorf("%s: its signer and its head do not agree", s.Name)
 	}
 	return nil
-}
-
-// encodeList returns the text of sets.nuon.
-func encodeList(list []Set) ([]byte, error) {
-	if len(list) > MaxSets {
-		return nil, fmt.Errorf("%d sets are more than %d", len(list), MaxSets)
-	}
-	seen := map[string]bool{}
-	out := make(nuon.List, len(list))
-	for i := range list {
-		if err := list[i].check(); err != nil {
-			return nil, err
-		}
-		if seen[list[i].Name] {
-			return nil, fmt.Errorf("two sets are named %s", list[i].Name)
-		}
-		seen[list[i].Name] = true
-		out[i] = list[i].record()
-	}
-	b, err := nuon.Encode(nuon.Record{"sets": int64(format), "list": out})
-	return append(b, '\n'), err
-}
-
-// decodeList reads the text of sets.nuon. It accepts only what encodeList writes.
-func decodeList(text []byte) ([]Set, error) {
-	body, ok := strings.CutSuffix(string(text), "\n")
-	if !ok {
-		return nil, fmt.Errorf("it does not end with a line feed")
-	}
-	rec, err := nuon.DecodeRecord([]byte(body))
-	if err != nil {
-		return nil, err
-	}
-	if rec["sets"] != int64(format) {
-		return nil, protocol.Errorf(protocol.Unsupported, "its form is %v, this program knows %d", rec["sets"], format)
-	}
-	entries, _ := rec["list"].(nuon.List)
-	list := make([]Set, len(entries))
-	for i, v := range entries {
-		one, _ := v.(nuon.Record)
-		if list[i], err = setFrom(one); err != nil {
-			return nil, err
-		}
-	}
-	again, err := encodeList(list)
-	if err != nil {
-		return nil, err
-	}
-	if string(again) != string(text) {
-		return nil, fmt.Errorf("a field is unknown or wrong")
-	}
-	return list, nil
 }
 
 func setFrom(rec nuon.Record) (s Set, err error) {

@@ -188,11 +188,11 @@ func TestList(t *testing.T) {
 		{Name: "mine", From: "/x/packages", Root: root, Updated: now},
 		{Name: "theirs", From: "git+https://example.org/x#v1", Root: root, Updated: now, Pinned: true, Signer: protocol.KeyOf(key(1)), Title: "x", Number: 3, Expires: now},
 	}
-	text, err := encodeList(want)
+	text, err := form.Encode(want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := decodeList(text)
+	got, err := form.Decode(text)
 	if d := cmp.Diff(want, got, cmp.Comparer(func(a, b cid.CID) bool { return a == b })); err != nil || d != "" {
 		t.Errorf("%v (-want +got)\n%s", err, d)
 	}
@@ -202,33 +202,33 @@ func TestList(t *testing.T) {
 	} {
 		s := want[0]
 		change(&s)
-		if _, err := encodeList([]Set{s}); err == nil {
+		if _, err := form.Encode([]Set{s}); err == nil {
 			t.Errorf("%s is written", name)
 		}
 	}
-	if _, err := encodeList([]Set{want[0], want[0]}); err == nil {
+	if _, err := form.Encode([]Set{want[0], want[0]}); err == nil {
 		t.Error("two sets of a name are written")
 	}
 	for _, text := range []string{"", "{}\n", "{sets: 1, list: []}", string(text[:len(text)-1]),
 		strings.Replace(string(text), `{"list"`, `{"also":1,"list"`, 1), strings.Replace(string(text), `"number":3`, `"number":3,"more":1`, 1), strings.Replace(string(text), "mine", "../x", 1), string(text) + "x"} {
-		if _, err := decodeList([]byte(text)); err == nil {
+		if _, err := form.Decode([]byte(text)); err == nil {
 			t.Errorf("%.60q is read", text)
 		}
 	}
-	if _, err := decodeList([]byte(`{"list":[],"sets":2}` + "\n")); protocol.CodeOf(err) != protocol.Unsupported {
+	if _, err := form.Decode([]byte(`{"list":[],"sets":2}` + "\n")); protocol.CodeOf(err) != protocol.Unsupported {
 		t.Errorf("another form: got %v", err)
 	}
 }
 
 func FuzzList(f *testing.F) {
-	text, _ := encodeList([]Set{{Name: "mine", From: "/x", Root: cid.Sum(cid.DagPB, nil), Updated: now}})
+	text, _ := form.Encode([]Set{{Name: "mine", From: "/x", Root: cid.Sum(cid.DagPB, nil), Updated: now}})
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		list, err := decodeList(b)
+		list, err := form.Decode(b)
 		if err != nil {
 			return
 		}
-		if again, err := encodeList(list); err != nil || !bytes.Equal(again, b) {
+		if again, err := form.Encode(list); err != nil || !bytes.Equal(again, b) {
 			t.Errorf("%q is written as %q, %v", b, again, err)
 		}
 	})
@@ -253,7 +253,7 @@ func TestPutCrash(t *testing.T) {
 	}
 	stops := 0
 	for stop := 0; ; stop++ {
-		folder := &Folder{path: filepath.Join(t.TempDir(), "sets")}
+		folder := openFolder(t)
 		put := func(i int) error {
 			l, err := folder.Lock(t.Context())
 			if err != nil {
@@ -266,14 +266,14 @@ func TestPutCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		folder.before = func(string) error {
+		folder.Before = func(string) error {
 			if n++; n > stop {
 				return errStop
 			}
 			return nil
 		}
 		err := put(1)
-		folder.before = nil
+		folder.Before = nil
 		if err == nil {
 			break
 		}
@@ -288,7 +288,7 @@ func TestPutCrash(t *testing.T) {
 		if err := put(1); err != nil {
 			t.Errorf("stop %d: the next change: %v", stop, err)
 		}
-		if found, _ := filepath.Glob(filepath.Join(folder.path, "s", "*")); len(found) != 2 {
+		if found, _ := filepath.Glob(filepath.Join(folder.Path(), "s", "*")); len(found) != 2 {
 			t.Errorf("stop %d: got %v, want a tree and its index", stop, found)
 		}
 	}
@@ -299,7 +299,7 @@ func TestPutCrash(t *testing.T) {
 
 // TestPutChanged checks that a tree that changes after it was hashed does not come into use.
 func TestPutChanged(t *testing.T) {
-	folder := &Folder{path: filepath.Join(t.TempDir(), "sets")}
+	folder := openFolder(t)
 	l, err := folder.Lock(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -312,4 +312,13 @@ func TestPutChanged(t *testing.T) {
 	if list, err := l.List(); err != nil || len(list) != 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
+}
+
+func openFolder(t *testing.T) *Folder {
+	t.Helper()
+	f, err := Open(filepath.Join(t.TempDir(), "sets"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }

@@ -61,8 +61,12 @@ func (l *liar) PIR(_ context.Context, id pir.PID, _ routing.Requester) ([]byte, 
 	return canonical, err
 }
 
-func (l *liar) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
-func (l *liar) Learn(context.Context, []byte) error                     { return nil }
+func (l *liar) Heads(context.Context, []protocol.Key) ([][]byte, error)     { return nil, nil }
+func (l *liar) Published(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
+
+func (l *liar) LearnPublished(context.Context, []byte) error { return nil }
+
+func (l *liar) Learn(context.Context, []byte) error { return nil }
 
 func (l *liar) Receive(context.Context, cid.CID, int64) (fetch.Receiver, error) {
 	return nil, cas.ErrNotFound

@@ -148,7 +148,7 @@ func (f *Feed) sorted(heads []*protocol.FeedHead) []*protocol.FeedHead {
 	newest := map[protocol.Key]*protocol.FeedHead{}
 	var out []*protocol.FeedHead
 	for _, h := range heads {
-		if h.Revoked {
+		if h.Revoked || h.Number-f.seen(h.Signer).Number > protocol.MaxFeedStep { // the latter takes the place of no other head
 			out = append(out, h)
 			continue
 		}

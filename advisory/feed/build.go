@@ -55,6 +55,9 @@ func (b *Builder) Add(r *osv.Record) error {
 		}
 		at := shardOf(e.Ecosystem, e.Name)
 		b.shards[at] = append(b.shards[at], line{e.Name, e.Ecosystem, e.ID, text})
+		if e.Notice != "" { // a feed of notices covers no vulnerabilities
+			continue
+		}
 		if b.records[e.Ecosystem] == nil {
 			b.records[e.Ecosystem] = map[string]bool{}
 		}

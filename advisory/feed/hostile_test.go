@@ -127,7 +127,7 @@ func TestCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps := 0
-		f.before = func(string) error {
+		f.Before = func(string) error {
 			if steps++; steps > n {
 				return cut
 			}
@@ -275,17 +275,17 @@ func FuzzManifest(f *testing.F) {
 func FuzzList(f *testing.F) {
 	one := subscription(2, 0, 1, 2)
 	one.see(Seen{Key: keyOf(0), Number: 3, Root: cid.Sum(cid.DagPB, []byte("x")), Revoked: true, Next: keyOf(3)})
-	text, err := encodeList([]Feed{*one, {Name: "local", From: "/x", Local: true}})
+	text, err := form.Encode([]Feed{*one, {Name: "local", From: "/x", Local: true}})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		list, err := decodeList(text)
+		list, err := form.Decode(text)
 		if err != nil {
 			return
 		}
-		if again, err := encodeList(list); err != nil || !bytes.Equal(again, text) {
+		if again, err := form.Encode(list); err != nil || !bytes.Equal(again, text) {
 			t.Errorf("%q becomes %q, %v", text, again, err)
 		}
 	})
@@ -306,4 +306,32 @@ func FuzzStatements(f *testing.F) {
 			t.Errorf("%q becomes %q, %v", text, again, err)
 		}
 	})
+}
+
+// TestJumpBeside offers a head whose number jumps beside the next one: it is kept as evidence, and the next one counts. Otherwise one such head would end the feed.
+func TestJumpBeside(t *testing.T) {
+	p, r := newPublisher(t), newReader(t)
+	p.publish(1, "1.0.1", nil, 0)
+	r.must(subscription(1, 0), p.origin())
+	p.publish(1<<40, "1.0.9", nil, 0)
+	jump, err := os.ReadFile(filepath.Join(p.dir, HeadsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.publish(2, "1.0.2", nil, 0)
+	next, err := os.ReadFile(filepath.Join(p.dir, HeadsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := p.origin()
+	o.change = func(name string, b []byte) ([]byte, error) {
+		if name == HeadsFile {
+			return append(append([]byte{}, jump...), next...), nil
+		}
+		return b, nil
+	}
+	r.must(nil, o)
+	if f := r.feed(); f.Number != 2 || r.fixed() != "1.0.2" || len(f.Evidence) != 1 {
+		t.Errorf("got number %d, %q, %d heads as evidence; want 2 and one", f.Number, r.fixed(), len(f.Evidence))
+	}
 }

@@ -19,7 +19,6 @@ const (
 	MaxKeys = 16
 	// maxEvidence bounds the heads of a feed that are kept because they contradict others.
 	maxEvidence = 16
-	listFormat  = 1
 )
 
 // A Feed is a feed that the user follows.
@@ -169,53 +168,6 @@ func (f *Feed) check() error {
 		return fmt.Errorf("%s: too many heads are kept", f.Name)
 	}
 	return nil
-}
-
-func encodeList(list []Feed) ([]byte, error) {
-	if len(list) > MaxFeeds {
-		return nil, fmt.Errorf("%d feeds are more than %d", len(list), MaxFeeds)
-	}
-	names := map[string]bool{}
-	out := make(nuon.List, len(list))
-	for i := range list {
-		if err := list[i].check(); err != nil {
-			return nil, err
-		}
-		if names[list[i].Name] {
-			return nil, fmt.Errorf("two feeds are named %s", list[i].Name)
-		}
-		names[list[i].Name] = true
-		out[i] = list[i].record()
-	}
-	b, err := nuon.Encode(nuon.Record{"feeds": int64(listFormat), "list": out})
-	return append(b, '\n'), err
-}
-
-// decodeList reads the text of feeds.nuon. It accepts only what encodeList writes.
-func decodeList(text []byte) ([]Feed, error) {
-	rec, err := nuon.DecodeRecord(bytes.TrimSuffix(text, []byte("\n")))
-	if err != nil {
-		return nil, err
-	}
-	if rec["feeds"] != int64(listFormat) {
-		return nil, protocol.Errorf(protocol.Unsupported, "its form is %v, this program knows %d", rec["feeds"], listFormat)
-	}
-	entries, _ := rec["list"].(nuon.List)
-	list := make([]Feed, len(entries))
-	for i, v := range entries {
-		one, _ := v.(nuon.Record)
-		if list[i], err = feedFrom(one); err != nil {
-			return nil, err
-		}
-	}
-	again, err := encodeList(list)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(again, text) {
-		return nil, fmt.Errorf("a field is unknown or wrong")
-	}
-	return list, nil
 }
 
 func feedFrom(rec nuon.Record) (f Feed, err error) {

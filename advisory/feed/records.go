@@ -20,7 +20,8 @@ const (
 	maxRecords = 2_000_000
 )
 
-// AddFolder adds the records of a folder of OSV: each file *.json is a record, and all else is passed over. A record that cannot be read is broken, and the others count.
+// AddFolder adds the records of a folder of OSV: each file *.json is a record, and all else is passed over, but for
+// security-support-ended.debN of Debian's package debian-security-support, whose lines are notices. A record that cannot be read is broken, and the others count.
 // statements, which may be "", is a file of the folder that has the packagers' statements.
 func (b *Builder) AddFolder(ctx context.Context, files fs.FS, statements string) error {
 	var names []string
@@ -31,7 +32,7 @@ func (b *Builder) AddFolder(ctx context.Context, files fs.FS, statements string)
 		if e.IsDir() && name != "." && strings.HasPrefix(e.Name(), ".") {
 			return fs.SkipDir
 		}
-		if e.Type().IsRegular() && path.Ext(name) == ".json" && name != statements {
+		if _, is := endedRelease(name); e.Type().IsRegular() && (is || path.Ext(name) == ".json" && name != statements) {
 			if names = append(names, name); len(names) > maxRecords {
 				return fmt.Errorf("the folder has more than %d records", maxRecords)
 			}
@@ -45,6 +46,9 @@ func (b *Builder) AddFolder(ctx context.Context, files fs.FS, statements string)
 	jobs, ctx := errgroup.WithContext(ctx)
 	jobs.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
+		if _, is := endedRelease(name); is {
+			continue
+		}
 		jobs.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -61,6 +65,16 @@ func (b *Builder) AddFolder(ctx context.Context, files fs.FS, statements string)
 		return err
 	}
 	for i, name := range names {
+		if release, is := endedRelease(name); is {
+			text, err := readFile(files, name, osv.MaxRecord)
+			if err == nil {
+				err = b.addEnded(release, text)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if wrong[i] != nil {
 			b.Break(strings.TrimSuffix(path.Base(name), ".json"), wrong[i].Error())
 			continue

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/MordragT/nuka/advisory/osv"
 	"github.com/MordragT/nuka/protocol"
@@ -58,8 +59,11 @@ func readFile(files fs.FS, name string, most int64) ([]byte, error) {
 	return text, err
 }
 
+// atOnce is how many shards are read at a time.
+const atOnce = 4
+
 var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderLowmem(true))
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(atOnce), zstd.WithDecoderMaxMemory(maxUnpacked), zstd.WithDecoderLowmem(true))
 })
 
 // unpack unpacks a shard.
@@ -118,27 +122,49 @@ func (t *Tree) Lookup(keys []Key) (map[Key][]osv.Entry, error) {
 		wanted[at][k.Name] = k
 	}
 	out := map[Key][]osv.Entry{}
+	var mu sync.Mutex
+	var reading errgroup.Group
+	reading.SetLimit(atOnce)
 	for _, at := range slices.Sorted(maps.Keys(wanted)) {
-		_, text, err := t.shard(at)
-		if err != nil {
-			return nil, err
-		}
-		for one := range bytes.Lines(text) {
-			name, body, _ := bytes.Cut(one, []byte("\t"))
-			k, there := wanted[at][string(name)]
-			if !there {
-				continue
-			}
-			e, err := decodeEntry(body)
-			if err != nil {
-				return nil, protocol.Errorf(protocol.Damaged, "feed %s: %s: %w", t.Name, at, err)
-			}
-			if osv.Base(e.Ecosystem) == k.Ecosystem && e.Name == k.Name {
-				out[k] = append(out[k], e)
-			}
-		}
+		reading.Go(func() error {
+			return t.lookup(at, wanted[at], func(k Key, list []osv.Entry) { // a package is in one shard
+				mu.Lock()
+				defer mu.Unlock()
+				out[k] = list
+			})
+		})
+	}
+	if err := reading.Wait(); err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// lookup gives the entries of packages, by their names, that are in a shard.
+func (t *Tree) lookup(at string, wanted map[string]Key, found func(Key, []osv.Entry)) error {
+	_, text, err := t.shard(at)
+	if err != nil {
+		return err
+	}
+	out := map[Key][]osv.Entry{}
+	for one := range bytes.Lines(text) {
+		name, body, _ := bytes.Cut(one, []byte("\t"))
+		k, there := wanted[string(name)]
+		if !there {
+			continue
+		}
+		e, err := decodeEntry(body)
+		if err != nil {
+			return protocol.Errorf(protocol.Damaged, "feed %s: %s: %w", t.Name, at, err)
+		}
+		if osv.Base(e.Ecosystem) == k.Ecosystem && e.Name == k.Name {
+			out[k] = append(out[k], e)
+		}
+	}
+	for k, list := range out {
+		found(k, list)
+	}
+	return nil
 }
 
 func decodeEntry(text []byte) (osv.Entry, error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/ownlist"
 	"github.com/MordragT/nuka/pir/cid"
 	"github.com/MordragT/nuka/protocol"
 )
@@ -22,6 +23,11 @@ const MaxHeads = maxHeads * (protocol.MaxFeedHead + 2)
 type Origin interface {
 	// Get returns a file below the origin, which has at most some bytes.
 	Get(ctx context.Context, name string, most int64) ([]byte, error)
+}
+
+// A Rooted is an Origin that has to know which tree its files are of before it gives any but the heads.
+type Rooted interface {
+	Root(ctx context.Context, root cid.CID) error
 }
 
 // Dir is the Origin of a folder.
@@ -77,7 +83,7 @@ func (l *Lock) Update(ctx context.Context, s *Feed, from Origin, now time.Time) 
 	if err := l.put(s); err != nil {
 		return nil, err
 	}
-	return out, l.failed(l.clean())
+	return out, l.lock.Clean()
 }
 
 // codeOf returns the code of a failure to get something.
@@ -96,6 +102,11 @@ func codeOf(err error) protocol.Code {
 func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old *Tree, out *Updated) error {
 	wrong := func(code protocol.Code, err error) error {
 		return protocol.Errorf(code, "feed %s: %w", s.Name, err).WithHint("the origin does not give what the publisher signed: try another, or try again; what you have stays in use")
+	}
+	if r, is := from.(Rooted); is {
+		if err := r.Root(ctx, root); err != nil {
+			return wrong(codeOf(err), err)
+		}
 	}
 	text, err := from.Get(ctx, ManifestFile, maxManifest)
 	if err != nil {
@@ -133,12 +144,12 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 	made := *s
 	made.Root = root
 	at := l.dir(&made)
-	temp := filepath.Join(filepath.Dir(at), unfinished+"tree")
-	err = l.step("folder", func() error {
+	temp := filepath.Join(filepath.Dir(at), ownlist.Unfinished+"tree")
+	err = l.lock.Step("folder", func() error {
 		return errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.RemoveAll(temp), os.RemoveAll(at))
 	})
 	if err == nil {
-		err = l.step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files, true)) })
+		err = l.lock.Step("tree", func() error { return errors.Join(os.Mkdir(temp, 0o700), writeFiles(temp, files, true)) })
 	}
 	if err == nil {
 		var id cid.CID
@@ -147,12 +158,12 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		}
 	}
 	if err == nil {
-		err = l.step("name", func() error { return atomicfile.Rename(temp, at) })
+		err = l.lock.Step("name", func() error { return atomicfile.Rename(temp, at) })
 	}
 	if err != nil {
 		_ = os.RemoveAll(temp)
 		_ = os.Remove(filepath.Dir(at)) // if it is empty: the feed is new
-		return l.failed(err)
+		return l.Failed(err)
 	}
 	return nil
 }
@@ -172,6 +183,12 @@ func (u unsigned) ReadLink(name string) (string, error) { return fs.ReadLink(u.F
 // Lstat implements fs.ReadLinkFS.
 func (u unsigned) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(u.FS, name) }
 
+// Files returns the view of a feed's folder that heads sign: without the heads.
+func Files(files fs.FS) fs.FS { return unsigned{files} }
+
+// MaxTree bounds the bytes of the files of a feed's tree.
+const MaxTree = maxTree
+
 // HashTree returns the CID of a feed's tree as a head names it.
 func HashTree(ctx context.Context, files fs.FS) (cid.CID, error) {
 	id, err := cid.HashTree(ctx, unsigned{files}, nil)
@@ -184,14 +201,14 @@ func HashTree(ctx context.Context, files fs.FS) (cid.CID, error) {
 // Read makes the tree of a local feed from records, and puts it into use.
 func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*Updated, error) {
 	old, _ := l.Tree(s)
-	parent := filepath.Join(l.path, s.Name)
-	temp := filepath.Join(parent, unfinished+"tree")
-	err := l.step("folder", func() error {
+	parent := l.Dir(s)
+	temp := filepath.Join(parent, ownlist.Unfinished+"tree")
+	err := l.lock.Step("folder", func() error {
 		return errors.Join(os.MkdirAll(parent, 0o700), os.RemoveAll(temp), os.Mkdir(temp, 0o700))
 	})
 	m := &Manifest{Name: s.Name, Sources: []string{s.From}}
 	if err == nil {
-		err = l.step("tree", func() error { return b.Write(temp, m, old) })
+		err = l.lock.Step("tree", func() error { return b.Write(temp, m, old) })
 	}
 	var id cid.CID
 	if err == nil {
@@ -201,12 +218,12 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 	made := *s
 	made.Root = id
 	if err == nil {
-		err = l.step("name", func() error { return errors.Join(os.RemoveAll(l.dir(&made)), atomicfile.Rename(temp, l.dir(&made))) })
+		err = l.lock.Step("name", func() error { return errors.Join(os.RemoveAll(l.dir(&made)), atomicfile.Rename(temp, l.dir(&made))) })
 	}
 	if err != nil {
 		_ = os.RemoveAll(temp)
 		_ = os.Remove(parent)
-		return nil, l.failed(err)
+		return nil, l.Failed(err)
 	}
 	out := &Updated{News: s.Root != id, Files: len(m.Files) + 1, Got: len(m.Files) + 1}
 	s.adopt(next, now)
@@ -214,5 +231,5 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 	if err := l.put(s); err != nil {
 		return nil, err
 	}
-	return out, l.failed(l.clean())
+	return out, l.lock.Clean()
 }

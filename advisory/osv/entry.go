@@ -19,6 +19,8 @@ type Entry struct {
 	Level     Level    `json:"level,omitempty"`
 	Score     string   `json:"score,omitempty"`
 	Exploited bool     `json:"exploited,omitempty"`
+	EPSS      float64  `json:"epss,omitempty"`
+	Notice    Notice   `json:"notice,omitempty"`
 	URL       string   `json:"url,omitempty"`
 	Ecosystem string   `json:"ecosystem"` // with its release
 	Name      string   `json:"name"`      // in the spelling of Name
@@ -48,7 +50,7 @@ func (r *Record) Entries() []Entry {
 		a := &r.Affected[i]
 		e := Entry{
 			ID: r.ID, Aliases: r.Aliases, Modified: r.Modified, Withdrawn: r.Withdrawn, Summary: r.Summary, Level: r.Level, Score: r.Score,
-			Exploited: r.Exploited, URL: r.URL, Ecosystem: a.Ecosystem, Name: Name(a.Ecosystem, a.Name), Versions: a.Versions, Ranges: a.Ranges, Fault: a.Fault,
+			Exploited: r.Exploited, EPSS: r.EPSS, Notice: r.Notice, URL: r.URL, Ecosystem: a.Ecosystem, Name: Name(a.Ecosystem, a.Name), Versions: a.Versions, Ranges: a.Ranges, Fault: a.Fault,
 		}
 		if usable := slices.ContainsFunc(e.Ranges, func(r Range) bool { return r.Type != "GIT" }); usable || len(e.Versions) > 0 {
 			// Commits say the same in another way, and cannot be evaluated without the repository.
@@ -66,6 +68,12 @@ func (e *Entry) IDs() []string { return append([]string{e.ID}, e.Aliases...) }
 func (e *Entry) Check() bool {
 	if !IsID(e.ID) || !ecosystemPattern().MatchString(e.Ecosystem) || e.Name == "" || len(e.Name) > maxName || !isPlain(e.Name) || e.Level < Unrated || e.Level > Critical {
 		return false
+	}
+	if e.Notice != "" && !slices.Contains(Notices(), e.Notice) {
+		e.Notice = ""
+	}
+	if !(e.EPSS >= 0 && e.EPSS <= 1) {
+		e.EPSS = 0
 	}
 	e.Aliases = slices.DeleteFunc(e.Aliases, func(id string) bool { return !IsID(id) })
 	e.Aliases = e.Aliases[:min(len(e.Aliases), maxAliases)]

@@ -3,6 +3,7 @@ package osv
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	gocvss20 "github.com/pandatix/go-cvss/20"
@@ -81,11 +82,21 @@ func (r *Record) severity(lists []json.RawMessage, database json.RawMessage) {
 	var specific struct {
 		Severity  json.RawMessage `json:"severity"`
 		Exploited bool            `json:"exploited"`
+		EPSS      json.RawMessage `json:"epss"`
+		Notice    json.RawMessage `json:"notice"`
 	}
 	if isNull(database) || json.Unmarshal(database, &specific) != nil {
 		return
 	}
 	r.Exploited = specific.Exploited
+	var epss float64
+	if json.Unmarshal(specific.EPSS, &epss) == nil && epss >= 0 && epss <= 1 {
+		r.EPSS = epss
+	}
+	var notice Notice
+	if json.Unmarshal(specific.Notice, &notice) == nil && slices.Contains(Notices(), notice) { // an unknown one stays a vulnerability: it is not hidden
+		r.Notice = notice
+	}
 	var word string
 	if r.Level == Unrated && json.Unmarshal(specific.Severity, &word) == nil {
 		r.Level, r.Score = levelOfWord(word), plain(word, 40)

@@ -39,8 +39,12 @@ type Record struct {
 	Level     Level
 	Score     string // the CVSS vector that gave the level, or what its database calls it
 	Exploited bool   // a feed says that it is being exploited
-	URL       string // the first reference, else ""
-	Affected  []Affected
+	// EPSS is the probability that it is exploited within 30 days, as a feed says (first.org/epss); 0 is not known.
+	EPSS float64
+	// Notice says that the record is no vulnerability, and what it is; "" is a vulnerability.
+	Notice   Notice
+	URL      string // the first reference, else ""
+	Affected []Affected
 	// Faults are what is wrong with the record and does not keep it from being used.
 	Faults []string
 }

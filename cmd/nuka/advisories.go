@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -17,7 +18,7 @@ import (
 )
 
 // originOfFeed lists the forms of WHERE.
-const originOfFeed = "WHERE is a folder or file of OSV records, which is yours; or a folder or URL (https://…) with a signed feed, which needs --key"
+const originOfFeed = "WHERE is a folder or file of OSV records, which is yours; a ticket of nuka advisories publish, or the key of a publisher in the swarm (key-…/NAME); or a folder or URL (https://…) with a signed feed, which needs --key"
 
 func (a *app) advisoriesCommand() *cobra.Command {
 	c := group(&cobra.Command{
@@ -29,7 +30,7 @@ nuka advisories watch as a timer.`,
 		Example: "  nuka advisories subscribe ~/osv\n  nuka advisories subscribe https://example.org/feed --key key-…\n  nuka advisories update\n  nuka audit",
 	})
 	c.AddCommand(a.feedSubscribe(), a.feedUnsubscribe(), a.feedList(), a.feedUpdate(), a.recordList(), a.recordShow(), a.ignoreCommand(), a.snoozeCommand(), a.ignoredCommand(),
-		a.watchCommand(), a.feedMake(), a.feedKey())
+		a.watchCommand(), a.feedMake(), a.feedPublish(), a.feedKey())
 	return c
 }
 
@@ -94,7 +95,18 @@ func newFeed(where string, o *subscribeOptions) (*feed.Feed, error) {
 		}
 	}
 	base := ""
+	place, err := swarmPlaceOf(where, protocol.PublishedFeed)
+	if err != nil {
+		return nil, err
+	}
+	if place != nil {
+		f.From, base = where, cmp.Or(place.name, place.keys[0].String()[:12])
+		if len(f.Keys) == 0 {
+			f.Keys = place.keys // whoever gave you the ticket or the key has said whose signature counts
+		}
+	}
 	switch u, err := url.Parse(where); {
+	case place != nil:
 	case err == nil && (u.Scheme == "https" || u.Scheme == "http"):
 		if u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Host == "" {
 			return nil, protocol.Errorf(protocol.Invalid, "feed: %.200q: want https://HOST/PATH, without a login", where)
@@ -223,12 +235,16 @@ func (a *app) feedUnsubscribe() *cobra.Command {
 		if _, err := chooseFeeds(list, names); err != nil {
 			return err
 		}
+		before, err := a.followed()
+		if err != nil {
+			return err
+		}
 		for _, name := range names {
 			if err := lock.Remove(name); err != nil {
 				return err
 			}
 		}
-		return nil
+		return a.unfollow(c.Context(), before)
 	}
 	return c
 }

@@ -31,7 +31,11 @@ type shownEntry struct {
 
 // entriesOf asks each feed for entries.
 func (a *app) entriesOf(ask func(*feed.Tree) ([]osv.Entry, error)) ([]shownEntry, error) {
-	list, open, err := a.feedsInUse(nil)
+	folder, list, err := a.feedsInUse(nil)
+	if err != nil {
+		return nil, err
+	}
+	open, err := a.openFeeds(folder, list)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -84,6 +85,19 @@ func (a *app) updateFeed(ctx context.Context, lock *feed.Lock, f *feed.Feed) (*f
 			return nil, err
 		}
 		return lock.Read(ctx, f, &b, time.Now())
+	}
+	place, err := swarmPlaceOf(f.From, protocol.PublishedFeed)
+	if err != nil {
+		return nil, err
+	}
+	if place != nil {
+		t := &swarmTree{a: a, kind: protocol.PublishedFeed, what: "feed " + f.Name, where: f.From, name: cmp.Or(f.Title, place.name), keys: f.Keys, most: feed.MaxTree}
+		defer t.Close()
+		got, err := lock.Update(ctx, f, t, time.Now())
+		if err != nil && f.Root.IsZero() {
+			t.abandon(ctx)
+		}
+		return got, err
 	}
 	origin, err := a.feedOrigin(f.From)
 	if err != nil {

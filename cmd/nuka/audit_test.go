@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 
 	"github.com/MordragT/nuka/advisory"
 	"github.com/MordragT/nuka/advisory/feed"
+	"github.com/MordragT/nuka/internal/desktop/desktoptest"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -87,3 +90,43 @@ func TestDebianRelease(t *testing.T) {
 		}
 	}
 }
+
+// desktopServer is the server of notes of a script: `desktop start [hang]` starts it on a bus of its own and sets DBUS_SESSION_BUS_ADDRESS; `desktop notes FILE` writes what it was asked to show since
+// the last time to a file, a note in a line.
+func desktopServer(ts *testscript.TestScript, _ bool, args []string) {
+	switch args[0] {
+	case "start":
+		dir := ts.MkAbs("bus")
+		ts.Check(os.MkdirAll(dir, 0o700))
+		bus, err := desktoptest.Start(dir)
+		ts.Check(err)
+		ts.Defer(bus.Close)
+		bus.Hang = len(args) > 1
+		ts.Check(bus.Serve())
+		ts.Setenv("DBUS_SESSION_BUS_ADDRESS", bus.Address)
+		desktops.Store(bus.Address, &shownNotes{bus: bus})
+	case "notes":
+		found, ok := desktops.Load(ts.Getenv("DBUS_SESSION_BUS_ADDRESS"))
+		if !ok {
+			ts.Fatalf("no desktop was started")
+		}
+		s := found.(*shownNotes) //nolint:forcetypeassert // nothing else is stored
+		all := s.bus.Notes()
+		var text []byte
+		for _, n := range all[s.seen:] {
+			text = fmt.Appendf(text, "%d %d %s: %s\n", n.Replaces, n.Urgency, n.Title, n.Body)
+		}
+		s.seen = len(all)
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
+	default:
+		ts.Fatalf("desktop start|notes")
+	}
+}
+
+// shownNotes is a bus, and how many of its notes the script has seen.
+type shownNotes struct {
+	bus  *desktoptest.Bus
+	seen int
+}
+
+var desktops sync.Map // of shownNotes, by address

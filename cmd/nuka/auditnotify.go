@@ -20,10 +20,11 @@ import (
 	"github.com/MordragT/nuka/advisory"
 	"github.com/MordragT/nuka/advisory/feed"
 	"github.com/MordragT/nuka/internal/atomicfile"
+	"github.com/MordragT/nuka/internal/desktop"
 	"github.com/MordragT/nuka/protocol"
 )
 
-// This file tells the user what audits found: a line after a command, and a program of the user's. Each change is told once to each of them.
+// This file tells the user what audits found: a line after a command, a note on the desktop, and a program of the user's. Each change is told once to each of them.
 
 const (
 	// hookTime is how long the user's program may run.
@@ -41,14 +42,18 @@ type notes struct {
 	Schema int              `json:"schema"`
 	At     time.Time        `json:"at"` // of the last audit
 	Found  advisory.Picture `json:"found"`
-	// Terminal and Hook are the pictures of which the terminal and the user's program were told last.
+	// Terminal, Hook and Desktop are the pictures of which the terminal, the user's program and the desktop were told last.
 	Terminal advisory.Picture `json:"terminal"`
 	Hook     advisory.Picture `json:"hook"`
+	Desktop  advisory.Picture `json:"desktop,omitzero"`
+	// Note is the number of the last note on the desktop, in whose place the next one comes; 0 is none.
+	Note uint32 `json:"note,omitempty"`
 	// Reminded is when a command last said that nobody has looked for long.
 	Reminded time.Time `json:"reminded,omitzero"`
-	// Run is the user's program and its arguments; Quiet turns the line off.
-	Run   []string `json:"run,omitempty"`
-	Quiet bool     `json:"quiet,omitempty"`
+	// Run is the user's program and its arguments; Quiet turns the line off, and NoDesktop the notes on the desktop.
+	Run       []string `json:"run,omitempty"`
+	Quiet     bool     `json:"quiet,omitempty"`
+	NoDesktop bool     `json:"no_desktop,omitempty"`
 }
 
 func (a *app) notesFile() string { return filepath.Join(a.home.Advisories(), "found.json") }
@@ -122,21 +127,22 @@ func (n *notes) tell(now time.Time) string {
 }
 
 func (a *app) watchCommand() *cobra.Command {
-	once, run, terminal := false, []string{}, ""
+	once, run, terminal, onDesktop := false, []string{}, "", ""
 	c := &cobra.Command{
 		Use:   "watch",
 		Short: "update feeds and audit, now and then, and tell what is new",
-		Long: `Watch updates the feeds, audits what is installed, and tells what is new: a line after your next command in a terminal, and a program of yours, which gets JSON on its
-standard input, at most 10 seconds, and no shell. It upgrades nothing. --once looks once, for a timer. --run and --terminal are remembered.`,
+		Long: `Watch updates the feeds, audits what is installed, and tells what is new: a line after your next command in a terminal, a note on your desktop, and a program of yours, which gets
+JSON on its standard input, at most 10 seconds, and no shell. It upgrades nothing. --once looks once, for a timer. --run, --terminal and --desktop are remembered.`,
 		Example: "  nuka advisories watch --once\n  nuka advisories watch --once --run msmtp --run me@example.org\n  nuka advisories watch --once --terminal off",
 		Args:    exactArgs(),
 	}
 	c.Flags().BoolVar(&once, "once", false, "look once, and end")
 	c.Flags().StringArrayVar(&run, "run", nil, "run this program when there is news, from now on: `WORD` for the program and for each of its arguments; a single empty word removes it")
 	c.Flags().StringVar(&terminal, "terminal", "", "on or off: whether a line comes after your next command")
+	c.Flags().StringVar(&onDesktop, "desktop", "", "on or off: whether a note comes on the desktop")
 	c.Flags().BoolVar(&a.offline, "offline", false, "use no network: only feeds in folders are updated")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := a.setNotes(run, terminal); err != nil {
+		if err := a.setNotes(run, terminal, onDesktop); err != nil {
 			return err
 		}
 		for {
@@ -154,8 +160,8 @@ standard input, at most 10 seconds, and no shell. It upgrades nothing. --once lo
 }
 
 // setNotes remembers how the user wants to be told.
-func (a *app) setNotes(run []string, terminal string) error {
-	if len(run) == 0 && terminal == "" {
+func (a *app) setNotes(run []string, terminal, onDesktop string) error {
+	if len(run) == 0 && terminal == "" && onDesktop == "" {
 		return nil
 	}
 	n := a.readNotes()
@@ -164,12 +170,17 @@ func (a *app) setNotes(run []string, terminal string) error {
 	} else if len(run) > 0 {
 		n.Run = run
 	}
-	switch terminal {
-	case "":
-	case "on", "off":
-		n.Quiet = terminal == "off"
-	default:
-		return usage("advisories watch: --terminal %.40q: want on or off", terminal)
+	for flag, s := range map[string]struct {
+		word string
+		off  *bool
+	}{"terminal": {terminal, &n.Quiet}, "desktop": {onDesktop, &n.NoDesktop}} {
+		switch s.word {
+		case "":
+		case "on", "off":
+			*s.off = s.word == "off"
+		default:
+			return usage("advisories watch: --%s %.40q: want on or off", flag, s.word)
+		}
 	}
 	if err := os.MkdirAll(a.home.Advisories(), 0o700); err != nil {
 		return err
@@ -205,13 +216,38 @@ func (a *app) watch(ctx context.Context) error {
 	news := n.Found.Since(&n.Hook)
 	told := n.Hook
 	n.Hook = n.Found
+	shown := n.Found.Since(&n.Desktop)
+	if n.NoDesktop || !shown.Any() { // what is gone is no news, and is news when it comes back
+		n.Desktop = n.Found
+	}
 	if err := a.writeNotes(n); err != nil { // before it is told: a program that always fails is not called again and again
+		return err
+	}
+	if err := a.showNote(ctx, n); err != nil {
 		return err
 	}
 	if len(n.Run) > 0 && news.Any() {
 		return a.runHook(ctx, n, &news, &told)
 	}
 	return nil
+}
+
+// showNote shows what is new on the desktop, in the place of the last note. Where there is no desktop nothing is said: the next look tells of it where there is one.
+func (a *app) showNote(ctx context.Context, n *notes) error {
+	news := n.Found.Since(&n.Desktop)
+	if !news.Any() {
+		return nil
+	}
+	note := desktop.Note{Title: "Known vulnerabilities", Body: n.Found.Line(&news, &n.Desktop), Replaces: n.Note, Urgent: len(news.Exploited) > 0}
+	for _, key := range news.New {
+		note.Urgent = note.Urgent || n.Found.Findings[key].Exploited
+	}
+	id, err := desktop.Show(ctx, desktop.Address(os.Getenv), &note)
+	if err != nil {
+		return ctx.Err()
+	}
+	n.Desktop, n.Note = n.Found, id
+	return a.writeNotes(n)
 }
 
 // A hookMessage is what the user's program gets.

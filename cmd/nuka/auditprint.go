@@ -36,6 +36,7 @@ type auditedFeed struct {
 type auditResult struct {
 	Schema    int                  `json:"schema"`
 	Findings  []advisory.Finding   `json:"findings"`
+	Notices   []advisory.Finding   `json:"notices"`
 	Cleared   []advisory.Cleared   `json:"cleared"`
 	Doubts    []advisory.Doubt     `json:"not_evaluated"`
 	Uncovered []advisory.Uncovered `json:"not_covered"`
@@ -52,7 +53,7 @@ type auditResult struct {
 func auditJSON(r *audited) *auditResult {
 	list := func(s []string) []string { return append([]string{}, s...) }
 	out := &auditResult{
-		Schema: auditSchema, Findings: append([]advisory.Finding{}, r.report.Findings...), Cleared: append([]advisory.Cleared{}, r.report.Cleared...),
+		Schema: auditSchema, Findings: append([]advisory.Finding{}, r.report.Findings...), Notices: append([]advisory.Finding{}, r.report.Notices...), Cleared: append([]advisory.Cleared{}, r.report.Cleared...),
 		Doubts: append([]advisory.Doubt{}, r.report.Doubts...), Uncovered: append([]advisory.Uncovered{}, r.report.Uncovered...), Parts: r.report.Parts,
 		Covered: r.report.Covered, Tools: r.tools, Withdrawn: list(r.report.Withdrawn), Missing: list(r.missing), Refused: list(r.report.Refused), Feeds: []auditedFeed{},
 		CannotSay: r.cannotSay(false),
@@ -73,6 +74,9 @@ func (a *app) printAudit(r *audited, o *auditOptions) {
 		}
 		a.printFinding(r, &r.report.Findings[i])
 	}
+	if o.notices {
+		a.printNotices(r)
+	}
 	if o.all {
 		a.printRest(r)
 	}
@@ -87,14 +91,14 @@ func (a *app) printAudit(r *audited, o *auditOptions) {
 	for i := range r.feeds {
 		a.say("%s", feedAge(&r.feeds[i], r.now))
 	}
-	a.say("%s", r.summary())
+	a.say("%s", r.summary(o))
 	if why := r.cannotSay(o.strict); why != "" {
 		a.say("this is not the whole truth: %s", why)
 	}
 }
 
 // summary says what was looked at. Parts that nothing is known about are always named, so that they do not look clean.
-func (r *audited) summary() string {
+func (r *audited) summary(o *auditOptions) string {
 	text := fmt.Sprintf("%d of %d parts are covered", r.report.Covered, r.report.Parts)
 	if n := len(r.report.Uncovered); n > 0 {
 		text += fmt.Sprintf(", %d not (--all lists them)", n)
@@ -105,6 +109,9 @@ func (r *audited) summary() string {
 	}
 	if n := len(r.report.Doubts); n > 0 {
 		text += fmt.Sprintf("; not evaluated: %d", n)
+	}
+	if n := len(r.report.Notices); n > 0 && !o.notices {
+		text += fmt.Sprintf("; yanked, deprecated or unsupported: %d (--notices)", n)
 	}
 	if r.tools > 0 {
 		text += fmt.Sprintf("; in tools of builds: %d (--tools)", r.tools)
@@ -121,6 +128,17 @@ func clearers(list []advisory.Cleared) []string {
 	return slices.Compact(who)
 }
 
+// printNotices prints the releases that are in use and that somebody advises against. They are no vulnerabilities.
+func (a *app) printNotices(r *audited) {
+	for i := range r.report.Notices {
+		f := &r.report.Notices[i]
+		fmt.Fprintln(a.out, printable(strings.TrimRight(fmt.Sprintf("%-11s %s  %s  %s", f.Notice, f.Part, f.ID, f.Summary), " ")))
+		for j := range f.Uses[:min(len(f.Uses), shownPaths)] {
+			fmt.Fprintln(a.out, "            "+printable(useText(&f.Uses[j], f.Part)))
+		}
+	}
+}
+
 // printFinding prints a finding in two or more lines: what it is, and how it got here.
 func (a *app) printFinding(r *audited, f *advisory.Finding) {
 	level := f.LevelName
@@ -128,6 +146,9 @@ func (a *app) printFinding(r *audited, f *advisory.Finding) {
 		level = "exploited"
 	}
 	line := fmt.Sprintf("%-10s %s  %s  %s", level, f.Part, f.ID, stateText(f))
+	if f.EPSS > 0 {
+		line += fmt.Sprintf("  EPSS %.1f %%", 100*f.EPSS)
+	}
 	if more := slices.DeleteFunc(slices.Clone(f.IDs), func(id string) bool { return id == f.ID }); len(more) > 0 {
 		line += "  [" + shortList(more, 4) + "]"
 	}

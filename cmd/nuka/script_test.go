@@ -240,7 +240,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "json": isJSON, "expand": expand, "capture": capture, "await": await, "empty": empty, "readonly": readonly, "damage": damage,
-			"sethead": sethead, "fill": fill, "feedhead": feedhead,
+			"sethead": sethead, "fill": fill, "feedhead": feedhead, "desktop": desktopServer,
 		},
 	})
 }

@@ -29,7 +29,7 @@ first set that has it, and NAME/lua or NAME/app/lua that of the set NAME; the se
 A set from another machine has a signer: its updates must have a signed head of that signer that does not go back.`,
 		Example: "  nuka set add mine ~/packages\n  nuka set add theirs git+https://example.org/packages.git --signer key-…\n  nuka set update --dry-run",
 	})
-	c.AddCommand(a.setAdd(), a.setList(), a.setUpdate(), a.setPin(true), a.setPin(false), a.setRemove(), a.setSign(), a.setKey())
+	c.AddCommand(a.setAdd(), a.setList(), a.setUpdate(), a.setPin(true), a.setPin(false), a.setRemove(), a.setSign(), a.setPublish(), a.setKey())
 	return c
 }
 
@@ -90,6 +90,10 @@ A folder is yours and needs no signer. Any other set needs --signer: the key of 
 			if s.Signer, err = protocol.ParseKey(signer); err != nil {
 				return protocol.Errorf(protocol.Invalid, "%w", err).WithHint("the author of the set prints it: nuka set key")
 			}
+		} else if place, err := swarmPlaceOf(from, protocol.PublishedSet); err != nil {
+			return err
+		} else if place != nil {
+			s.Signer = place.keys[0] // whoever gave you the ticket or the key has said whose signature counts
 		}
 		lock, list, err := a.lockSets(c.Context())
 		if err != nil {
@@ -206,12 +210,16 @@ func (a *app) setChange(c *cobra.Command, change func(*set.Lock, string) error) 
 				return set.Unknown(name, list)
 			}
 		}
+		before, err := a.followed()
+		if err != nil {
+			return err
+		}
 		for _, name := range names {
 			if err := change(lock, name); err != nil {
 				return err
 			}
 		}
-		return nil
+		return a.unfollow(c.Context(), before)
 	}
 	return c
 }

@@ -17,12 +17,15 @@ import (
 )
 
 // originHelp lists the forms of WHERE.
-const originHelp = "WHERE is a folder, a git repository (git+https://…#REF), or a ticket, PID or CID of a package that holds the set"
+const originHelp = "WHERE is a folder, a git repository (git+https://…#REF), a ticket of nuka set publish or the key of an author in the swarm (key-…/NAME), or a ticket, PID or CID of a package that holds the set"
 
 // setOrigin returns the form of WHERE that sets.nuon keeps, and whether it is a folder of this machine.
 func setOrigin(where string) (from string, local bool, err error) {
+	place, err := swarmPlaceOf(where, protocol.PublishedSet)
 	switch {
-	case protocol.IsTicket(where) || isContent(where) || strings.HasPrefix(where, "git+"):
+	case err != nil:
+		return "", false, err
+	case place != nil || protocol.IsTicket(where) || isContent(where) || strings.HasPrefix(where, "git+"):
 		return where, false, nil
 	case strings.HasPrefix(where, "https://") || strings.HasPrefix(where, "http://"):
 		return "git+" + where, false, nil
@@ -55,7 +58,8 @@ func isContent(where string) bool {
 }
 
 // obtain returns the tree of a set from its origin. temp is an empty folder for a tree that is not on this machine.
-func (a *app) obtain(ctx context.Context, from, temp string) (fs.FS, error) {
+func (a *app) obtain(ctx context.Context, s *set.Set, temp string) (fs.FS, error) {
+	from := s.From
 	if filepath.IsAbs(from) {
 		return rootOf(from)
 	}
@@ -71,6 +75,15 @@ func (a *app) obtain(ctx context.Context, from, temp string) (fs.FS, error) {
 		f := source.New(&source.Options{Client: a.client()})
 		origin := source.Origin{Kind: source.Git, URL: address, Flags: map[string]string{"rev": ref}}
 		if _, err := f.Fetch(ctx, &source.Request{Origins: []source.Origin{origin}, Dir: temp}); err != nil {
+			return nil, err
+		}
+		return rootOf(out)
+	}
+	if place, err := swarmPlaceOf(from, protocol.PublishedSet); err != nil || place != nil {
+		if err == nil {
+			err = a.obtainSet(ctx, s, out)
+		}
+		if err != nil {
 			return nil, err
 		}
 		return rootOf(out)

@@ -76,7 +76,7 @@ func (u *setUpdate) one(ctx context.Context, s *set.Set) (*updatedSet, error) {
 		return nil, err
 	}
 	defer removeAll(temp)
-	tree, err := u.a.obtain(ctx, s.From, temp)
+	tree, err := u.a.obtain(ctx, s, temp)
 	if err != nil {
 		return nil, protocol.Errorf(protocol.CodeOf(err), "package set %s: %w", s.Name, err).WithHint("%s", protocol.AsError(err).Hint)
 	}

@@ -71,7 +71,7 @@ func (a *app) upgradeSecurity(c *cobra.Command, names []string, o *profileOption
 			return a.terminal.json(securityResult{changeResult{Profile: o.name, Changes: []changed{}}, []string{}, keysOf(p.staying)})
 		}
 		a.printStays(p.staying)
-		a.say("no upgrade clears a finding: %s", r.summary())
+		a.say("no upgrade clears a finding: %s", r.summary(&auditOptions{}))
 		return nil
 	}
 	t, err := a.begin(ctx, o, strings.TrimSpace("upgrade --security "+strings.Join(names, " ")))

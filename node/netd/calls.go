@@ -128,6 +128,20 @@ func (d *Daemon) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, e
 	return pirs, nil
 }
 
+// Published is that of a swarm.Swarm. Signatures are verified in this process.
+func (d *Daemon) Published(ctx context.Context, keys []protocol.Key) ([][]byte, error) {
+	var list lines
+	if _, err := d.do(ctx, callPublished, headsArgs{keys}, &list, nil, nil); err != nil {
+		return nil, err
+	}
+	for _, line := range list.Lines {
+		if h, err := protocol.DecodePublished(line); err != nil || !slices.Contains(keys, h.Signer) {
+			return nil, fmt.Errorf("heads from a net daemon: %w", errors.Join(err, errors.New("nobody asked for it")))
+		}
+	}
+	return list.Lines, nil
+}
+
 // Fetch is that of a swarm.Swarm.
 func (d *Daemon) Fetch(ctx context.Context, root cid.CID, size int64, tell func(done, total int64)) error {
 	_, err := d.do(ctx, callFetch, fetchArgs{root, size}, nil, nil, func(news json.RawMessage) {

@@ -35,8 +35,10 @@ func (nothing) Statements(context.Context, []pir.PID, routing.Requester) ([][]by
 func (nothing) PIR(context.Context, pir.PID, routing.Requester) ([]byte, error) {
 	return nil, errNothing
 }
-func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
-func (nothing) Learn(context.Context, []byte) error                     { return nil }
+func (nothing) Heads(context.Context, []protocol.Key) ([][]byte, error)     { return nil, nil }
+func (nothing) Published(context.Context, []protocol.Key) ([][]byte, error) { return nil, nil }
+func (nothing) LearnPublished(context.Context, []byte) error                { return nil }
+func (nothing) Learn(context.Context, []byte) error                         { return nil }
 func (nothing) Receive(context.Context, cid.CID, int64) (fetch.Receiver, error) {
 	return nothing{}, nil
 }

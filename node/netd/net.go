@@ -88,6 +88,10 @@ func (n *net) handlers() map[string]handler {
 			}
 			return list, nil, nil
 		}),
+		callPublished: with(func(ctx context.Context, a headsArgs, _ []byte) (any, []byte, error) {
+			heads, err := n.swarm.Published(ctx, a.Keys)
+			return lines{heads}, nil, err
+		}),
 		callFetch: func(ctx context.Context, c *call) (any, []byte, error) {
 			var a fetchArgs
 			if err := c.read(&a); err != nil {
@@ -252,6 +256,17 @@ func (y *remote) Heads(ctx context.Context, keys []protocol.Key) ([][]byte, erro
 	var list lines
 	_, err := y.link.call(ctx, callHeads, headsArgs{keys}, &list, nil, nil)
 	return list.Lines, err
+}
+
+func (y *remote) Published(ctx context.Context, keys []protocol.Key) ([][]byte, error) {
+	var list lines
+	_, err := y.link.call(ctx, callPublished, headsArgs{keys}, &list, nil, nil)
+	return list.Lines, err
+}
+
+func (y *remote) LearnPublished(ctx context.Context, text []byte) error {
+	_, err := y.link.call(ctx, callLearnNew, nil, nil, text, nil)
+	return err
 }
 
 func (y *remote) Learn(ctx context.Context, text []byte) error {

@@ -48,11 +48,12 @@ type system struct {
 	*cas.Store
 	t *testing.T
 
-	mu    sync.Mutex
-	said  map[pir.PID][][]byte
-	heads [][]byte
-	pirs  map[pir.PID][]byte
-	put   func() // called for each block that arrives
+	mu                 sync.Mutex
+	said               map[pir.PID][][]byte
+	heads              [][]byte
+	published, learned [][]byte // heads of feeds
+	pirs               map[pir.PID][]byte
+	put                func() // called for each block that arrives
 }
 
 func (y *system) Block(ctx context.Context, c cid.CID, _ routing.Requester) ([]byte, error) {
@@ -283,6 +284,7 @@ func testNetwork(t *testing.T, apart bool) {
 	if heads, _ := b.system.Heads(t.Context(), nil); len(heads) != 1 || !bytes.Contains(heads[0], []byte(protocol.KeyOf(a.key).String())) {
 		t.Errorf("heads: got %q", heads)
 	}
+	testPublished(t, a, b, root)
 	answer, err := b.Join(t.Context(), a.ticket(), []byte("let me in"))
 	if want := slices.Concat([]byte("welcome "), b.key.Public().(ed25519.PublicKey)); err != nil || !bytes.Equal(answer, want) {
 		t.Errorf("join: got %q, %v", answer, err)

@@ -15,6 +15,7 @@ type Network interface {
 	Run(ctx context.Context) error
 	Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attestation, error)
 	PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error)
+	Published(ctx context.Context, keys []protocol.Key) ([][]byte, error)
 	Fetch(ctx context.Context, root cid.CID, size int64, progress func(done, total int64)) error
 	Announce(ids ...pir.PID)
 	Connect(ctx context.Context, address string) error

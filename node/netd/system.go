@@ -106,6 +106,13 @@ func (s *served) systemHandlers() map[string]handler {
 			return lines{list}, nil, err
 		}),
 		callLearn: func(ctx context.Context, c *call) (any, []byte, error) { return nil, nil, y.Learn(ctx, c.body) },
+		callPublished: with(func(ctx context.Context, a headsArgs, _ []byte) (any, []byte, error) {
+			list, err := y.Published(ctx, a.Keys)
+			return lines{list}, nil, err
+		}),
+		callLearnNew: func(ctx context.Context, c *call) (any, []byte, error) {
+			return nil, nil, y.LearnPublished(ctx, c.body)
+		},
 		callShared: func(ctx context.Context, _ *call) (any, []byte, error) {
 			var all []byte
 			for a, err := range y.Shared(ctx) {

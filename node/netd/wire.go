@@ -34,16 +34,18 @@ const (
 const (
 	callBlock      = "block" // blockArgs → the block
 	callHeads      = "heads"
-	callPIR        = "pir"        // statementsArgs with one PID → the PIR
-	callLearn      = "learn"      // the head
-	callShared     = "shared"     // → announcements
-	callSigners    = "signers"    // → []protocol.Key
-	callSign       = "sign"       // the message → the signature
-	callCredential = "credential" // → the credential
-	callAdmit      = "admit"      // keyArgs, the credential → a newer one, or nothing
-	callRenewed    = "renewed"    // a newer credential
-	callInvited    = "invited"    // keyArgs, the request → the answer
-	callLog        = "log"        // logArgs
+	callPublished  = "published"       // headsArgs → lines; the system daemon makes this call, too
+	callPIR        = "pir"             // statementsArgs with one PID → the PIR
+	callLearn      = "learn"           // the head
+	callLearnNew   = "learn-published" // the head of a feed or a package set
+	callShared     = "shared"          // → announcements
+	callSigners    = "signers"         // → []protocol.Key
+	callSign       = "sign"            // the message → the signature
+	callCredential = "credential"      // → the credential
+	callAdmit      = "admit"           // keyArgs, the credential → a newer one, or nothing
+	callRenewed    = "renewed"         // a newer credential
+	callInvited    = "invited"         // keyArgs, the request → the answer
+	callLog        = "log"             // logArgs
 
 	callReceive    = "receive" // fetchArgs → receiverArgs
 	callWantNodes  = "want-nodes"
@@ -132,16 +134,18 @@ var errShort = errors.New("it ends too early")
 
 // appendAnnouncement appends an announcement in bytes.
 func appendAnnouncement(b []byte, a routing.Announcement) []byte {
-	b = append(b, a.PID[:]...)
+	b = append(append(b, a.PID[:]...), a.Signer[:]...)
 	return appendCID(b, a.Root)
 }
 
 func readAnnouncement(b []byte) (a routing.Announcement, rest []byte, err error) {
-	if len(b) < pidSize {
+	if len(b) < pidSize+len(a.Signer) {
 		return a, nil, errShort
 	}
 	a.PID = pir.PID(b[:pidSize])
-	a.Root, rest, err = readCID(b[pidSize:])
+	b = b[pidSize:]
+	a.Signer = protocol.Key(b[:len(a.Signer)])
+	a.Root, rest, err = readCID(b[len(a.Signer):])
 	return a, rest, err
 }
 

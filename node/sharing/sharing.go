@@ -82,6 +82,11 @@ func Open(ctx context.Context, store Store, settings func() *config.Config, refs
 				return nil, err
 			}
 		}
+		if strings.HasPrefix(root.Name, protocol.RootPublished) {
+			if _, err := s.addMarked(ctx, config.Public, root.CID); err != nil {
+				return nil, err
+			}
+		}
 		if mark, ok := strings.CutPrefix(root.Name, meshRoot); ok {
 			name, _, _ := strings.Cut(mark, "/")
 			there, err := s.addMarked(ctx, config.Reach(config.MeshPrefix+name), root.CID)

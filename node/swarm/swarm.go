@@ -54,6 +54,7 @@ func New(options *Options) (*Swarm, error) {
 	s.asker = claims.New(&claims.Options{Router: s.host, Heads: o.System, Codec: codec, Self: s.host.Key(), Signers: o.Signers, Log: o.Log})
 	s.host.Handle(protocol.AttProtocol, server.Statements)
 	s.host.Handle(protocol.PIRProtocol, server.PIRs)
+	s.host.Handle(protocol.PublishedProtocol, server.Published)
 	s.host.Handle(protocol.WantProtocol, server.Blocks)
 	s.host.Handle(protocol.HintProtocol, s.asker.ServeHint)
 	if err := s.measure(o.Metrics); err != nil {
@@ -82,6 +83,11 @@ func (s *Swarm) Statements(ctx context.Context, ids []pir.PID) ([]protocol.Attes
 // PIRs returns the canonical bytes of PIRs, as far as peers have them; see claims.Asker.
 func (s *Swarm) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, error) {
 	return s.asker.PIRs(ctx, ids)
+}
+
+// Published returns heads of what signers publish, as peers tell them; see claims.Asker.
+func (s *Swarm) Published(ctx context.Context, keys []protocol.Key) ([][]byte, error) {
+	return s.asker.Published(ctx, keys)
 }
 
 // Tell passes a signed head on to connected peers; see claims.Asker.

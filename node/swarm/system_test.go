@@ -98,6 +98,12 @@ func (m *memory) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error)
 	return all, nil
 }
 
+func (m *memory) Published(_ context.Context, keys []protocol.Key) ([][]byte, error) {
+	return m.Heads(context.Background(), keys)
+}
+
+func (m *memory) LearnPublished(ctx context.Context, head []byte) error { return m.Learn(ctx, head) }
+
 func (m *memory) Learn(_ context.Context, head []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -64,6 +64,14 @@ func (s *Set) PIRs(ctx context.Context, ids []pir.PID) (map[pir.PID][]byte, erro
 	return all, err
 }
 
+// Published asks all memberships at the same time for the heads of what signers publish.
+func (s *Set) Published(ctx context.Context, keys []protocol.Key) (all [][]byte, err error) {
+	err = askAll(ctx, s, func(m *Membership) ([][]byte, error) { return m.Published(ctx, keys) }, func(_ *Membership, heads [][]byte) {
+		all = append(all, heads...)
+	})
+	return all, err
+}
+
 // Fetch implements realize.Peers. It tries meshes first: they are near.
 func (s *Set) Fetch(ctx context.Context, id pir.PID, root cid.CID, size int64, progress func(done, total int64)) error {
 	defer s.Sharing.Expect(id, root)()

@@ -12,6 +12,7 @@ import (
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/node/mesh"
 	"github.com/MordragT/nuka/node/metrics"
+	"github.com/MordragT/nuka/node/published"
 	"github.com/MordragT/nuka/node/sharing"
 	"github.com/MordragT/nuka/node/trust"
 	"github.com/MordragT/nuka/pir"
@@ -38,23 +39,24 @@ type Store interface {
 	AppendBlock(ctx context.Context, c cid.CID, buf []byte) ([]byte, error)
 }
 
-// Options configures a Set. All fields but Metrics and Apart must be set.
+// Options configures a Set. All fields but Published, Metrics and Apart must be set.
 type Options struct {
-	Dir     string // for the state of each swarm
-	Store   Store
-	Key     ed25519.PrivateKey // the node's
-	Config  *config.File
-	Policy  *trust.Policy
-	Heads   *trust.Heads
-	Meshes  *mesh.Meshes
-	Metrics *metrics.Metrics
-	Log     *slog.Logger
-	Apart   bool // run each swarm in a process of its own, even if the configuration does not say so
+	Dir       string // for the state of each swarm
+	Store     Store
+	Key       ed25519.PrivateKey // the node's
+	Config    *config.File
+	Policy    *trust.Policy
+	Heads     *trust.Heads
+	Published *published.Heads // of feeds and package sets; nil keeps none
+	Meshes    *mesh.Meshes
+	Metrics   *metrics.Metrics
+	Log       *slog.Logger
+	Apart     bool // run each swarm in a process of its own, even if the configuration does not say so
 }
 
 // A Set is the node's memberships: in the public swarm, and in meshes. It implements realize.Peers, and is safe for use by several goroutines.
 //
-// The Set joins the public swarm when there is a reason: something is shared by name, a signer is trusted, the configuration names bootstrap
+// The Set joins the public swarm when there is a reason: something is shared by name, a signer is trusted, a feed or package set is published or followed, the configuration names bootstrap
 // peers or an address to listen at, an invitation to a mesh is valid, or a call needs the swarm now. Until then no socket is open.
 type Set struct {
 	// Sharing must be set before Run and before calls.
@@ -122,7 +124,7 @@ func (s *Set) reasons() bool {
 	wanted := s.wanted > 0
 	s.mu.Unlock()
 	c := s.o.Config.Get()
-	return wanted || s.o.Meshes.Inviting(time.Now()) || c.Listens || len(c.Bootstrap) > 0 || len(s.o.Policy.Get().Signers()) > 0 || s.Sharing.Any()
+	return wanted || s.o.Meshes.Inviting(time.Now()) || c.Listens || len(c.Bootstrap) > 0 || len(s.o.Policy.Get().Signers()) > 0 || s.Sharing.Any() || s.o.Published.Any()
 }
 
 // update joins the swarms that there is a reason to be in, and leaves the others.

@@ -114,6 +114,20 @@ func (y *system) Learn(_ context.Context, text []byte) error {
 	return y.s.o.Heads.Learn(head, now)
 }
 
+// Published implements swarm.System. Every peer may have the heads: they are published.
+func (y *system) Published(_ context.Context, keys []protocol.Key) ([][]byte, error) {
+	var list [][]byte
+	for _, p := range y.s.o.Published.Known(keys) {
+		list = append(list, p.Text)
+	}
+	return list, nil
+}
+
+// LearnPublished implements swarm.System.
+func (y *system) LearnPublished(_ context.Context, text []byte) error {
+	return y.s.o.Published.Learn(text, time.Now())
+}
+
 // Receive implements swarm.System.
 func (y *system) Receive(ctx context.Context, root cid.CID, size int64) (fetch.Receiver, error) {
 	return y.s.Sharing.Receive(ctx, y.mesh, root, size)
@@ -128,6 +142,22 @@ func (y *system) Shared(context.Context) iter.Seq2[routing.Announcement, error] 
 				return
 			}
 			if y.announces(b.PID) && !yield(routing.Announcement{PID: b.PID, Root: b.CID}, nil) {
+				return
+			}
+		}
+		// What the node publishes is announced. What its user follows is not: that would tell everybody.
+		publishes := y.s.o.Published.Publishes()
+		for _, key := range publishes {
+			if !yield(routing.Announcement{Signer: key}, nil) {
+				return
+			}
+		}
+		for root, err := range y.s.Sharing.Published() {
+			if err != nil {
+				yield(routing.Announcement{}, err)
+				return
+			}
+			if slices.Contains(publishes, root.Signer) && !yield(routing.Announcement{Root: root.Root}, nil) {
 				return
 			}
 		}

@@ -24,6 +24,8 @@ type Heads interface {
 	// Learn verifies a signed head that a peer sent, and keeps it if it is news. protocol.ErrBackward says that the peer, or the signer,
 	// goes back.
 	Learn(ctx context.Context, head []byte) error
+	// LearnPublished does the same with a head of a feed or a package set, if the node follows or publishes its signer's.
+	LearnPublished(ctx context.Context, head []byte) error
 }
 
 // Options configure an Asker. All fields must be set.

@@ -27,6 +27,8 @@ type learned struct {
 	heads [][]byte
 }
 
+func (l *learned) LearnPublished(ctx context.Context, head []byte) error { return l.Learn(ctx, head) }
+
 func (l *learned) Learn(_ context.Context, head []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -224,8 +226,8 @@ func TestHints(t *testing.T) {
 			defer mu.Unlock()
 			errs = append(errs, err)
 		})
-		head := []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(signer)))
-		for _, h := range [][]byte{head, []byte(fmt.Sprintf(`{"signer":"%s"}`, protocol.KeyOf(stranger))), []byte("none")} {
+		head := []byte(fmt.Sprintf(`{"head":1,"signer":"%s"}`, protocol.KeyOf(signer)))
+		for _, h := range [][]byte{head, []byte(fmt.Sprintf(`{"head":1,"signer":"%s"}`, protocol.KeyOf(stranger))), []byte("none")} {
 			sender.Tell(t.Context(), h)
 			synctest.Wait()
 		}

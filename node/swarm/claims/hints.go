@@ -2,6 +2,7 @@ package claims
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ const (
 	// hintCost is how many PIDs a hint costs its sender: a head that counts is written to disk and passed on.
 	hintCost = 256
 )
+
+// headField is in the canonical bytes of a head of statements, and in no head of a feed or a package set.
+var headField = []byte(`"head":1`)
 
 // Tell sends a signed head to connected peers, to hintPeers of them if there are more, and returns when they have accepted it or are late.
 // It is a hint: a peer that trusts the signer and has an older head learns of the new one before it would have asked.
@@ -78,10 +82,15 @@ func (a *Asker) ServeHint(ctx context.Context, st routing.Stream, p *routing.Pee
 		p.Lied()
 		return fmt.Errorf("an invalid hint: %w", errors.Join(err, routing.ErrLied))
 	}
-	if slices.Contains(a.o.Signers(), key) { // heads of other signers are dropped
-		if err := a.o.Heads.Learn(ctx, head); err != nil {
-			a.o.Log.Debug("a hint", "peer", p, "signer", key, "error", err)
-		}
+	err = nil
+	switch { // heads of other signers are dropped
+	case !bytes.Contains(head, headField):
+		err = a.o.Heads.LearnPublished(ctx, head)
+	case slices.Contains(a.o.Signers(), key):
+		err = a.o.Heads.Learn(ctx, head)
+	}
+	if err != nil {
+		a.o.Log.Debug("a hint", "peer", p, "signer", key, "error", err)
 	}
 	w := bufio.NewWriter(st)
 	if err := protocol.WriteAnswer(w, protocol.End, nil); err != nil {

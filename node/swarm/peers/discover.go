@@ -144,6 +144,9 @@ func (d *discovery) update(ctx context.Context) error {
 		if !a.Root.IsZero() {
 			shared[string(dhtKey(protocol.ContentKey(a.Root)))] = true
 		}
+		if !a.Signer.IsZero() {
+			shared[string(dhtKey(protocol.PublishedKey(a.Signer)))] = true
+		}
 	}
 	d.provided.Store(int64(len(shared)))
 	announced, err := d.keys.Get(ctx, "")

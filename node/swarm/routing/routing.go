@@ -85,11 +85,12 @@ type Requester struct {
 	Private bool
 }
 
-// An Announcement is a provider record for the DHT: this node has statements about a PID, holds the whole content of a root, or both.
-// Zero fields announce nothing.
+// An Announcement is a provider record for the DHT, or several: this node has statements about a PID, holds the whole content of a root, or has heads of what a
+// signer publishes. Zero fields announce nothing.
 type Announcement struct {
-	PID  pir.PID
-	Root cid.CID
+	PID    pir.PID
+	Root   cid.CID
+	Signer protocol.Key
 }
 
 var (

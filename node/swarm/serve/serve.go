@@ -37,6 +37,8 @@ type Source interface {
 	PIR(ctx context.Context, id pir.PID, to routing.Requester) ([]byte, error)
 	// Heads returns the newest known signed heads of signers, encoded. Unknown ones are left out.
 	Heads(ctx context.Context, keys []protocol.Key) ([][]byte, error)
+	// Published returns the newest known heads of the feeds and package sets of signers, encoded. Unknown ones are left out.
+	Published(ctx context.Context, keys []protocol.Key) ([][]byte, error)
 }
 
 // Appender is a Source that can append a block to a buffer, which is then used again.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,10 @@ func (s *source) PIR(_ context.Context, id pir.PID, _ routing.Requester) ([]byte
 		return b, nil
 	}
 	return nil, fs.ErrNotExist
+}
+
+func (s *source) Published(_ context.Context, keys []protocol.Key) ([][]byte, error) {
+	return [][]byte{fmt.Append(nil, "published of ", len(keys))}, nil
 }
 
 func (s *source) Heads(_ context.Context, keys []protocol.Key) ([][]byte, error) {
@@ -231,6 +236,22 @@ func TestStatements(t *testing.T) {
 	c.ask(protocol.AskBlocks, make([]byte, 36))
 	if err := <-c.done; err == nil {
 		t.Error("a request of another protocol is answered")
+	}
+	c = dial(t, srv.Published, peer(), routing.Requester{})
+	c.ask(protocol.AskPublished, make([]byte, 32))
+	if got := strings.Join(c.answers(t, 2), ", "); got != "plain 15, end 0" {
+		t.Errorf("published: got %s", got)
+	}
+	for _, items := range [][][]byte{slices.Repeat([][]byte{make([]byte, 32)}, protocol.MaxPublishedKeys+1), {}} {
+		c = dial(t, srv.Published, peer(), routing.Requester{})
+		kind := protocol.AskPublished
+		if len(items) == 0 {
+			kind = protocol.AskHeads
+		}
+		c.ask(kind, items...)
+		if err := <-c.done; err == nil {
+			t.Errorf("a request for %d signers of kind %d is answered", len(items), kind)
+		}
 	}
 }
 

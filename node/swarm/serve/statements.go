@@ -152,3 +152,32 @@ func (s *Server) allow(ctx context.Context, p *routing.Peer, n int) error {
 	}
 	return nil
 }
+
+// Published answers requests for the heads of feeds and package sets.
+func (s *Server) Published(ctx context.Context, st routing.Stream, p *routing.Peer, _ routing.Requester) error {
+	r := bufio.NewReaderSize(st, 1<<10)
+	w := bufio.NewWriterSize(st, 4<<10)
+	for {
+		kind, items, err := nextAsk(ctx, st, r, p.Asks)
+		if err != nil {
+			return err
+		}
+		if kind != protocol.AskPublished || len(items) > protocol.MaxPublishedKeys {
+			return fmt.Errorf("ask %d for %d things is of another protocol, or for too much", kind, len(items))
+		}
+		keys := make([]protocol.Key, len(items))
+		for i, item := range items {
+			keys[i] = protocol.Key(item)
+		}
+		heads, err := s.o.Source.Published(ctx, keys)
+		if err != nil {
+			return err
+		}
+		if err := s.writeLines(st, w, p, heads, len(items)); err != nil {
+			return err
+		}
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+}
