@@ -8,6 +8,7 @@
 #   make bench exec    starts of foreign programs in the sandbox
 #   make bench ecosystem  installs by package managers alone, recorded and replayed: asks the registries that they are configured for
 #   make bench audit   audits of 400 parts, beside uv audit with a service on loopback, and updates of a feed
+#   make bench services  the status of 50 services
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
@@ -32,7 +33,8 @@ case "$suite" in
   exec) programs="bwrap:bubblewrap runc:runc" ;;
   ecosystem | audit) programs="" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
-  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|audit|mount" >&2; exit 2 ;;
+  services) exec env CGO_ENABLED=0 go test -run '^$' -bench Services -benchtime "${ROUNDS:-20}x" ./cmd/nuka ;;
+  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|audit|services|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench

@@ -262,9 +262,8 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 	if err := a.checkPrograms(ctx, client, plan, g); err != nil {
 		return err
 	}
-	if m, ok := a.supervisor(change.Dir, g); ok && !m.Runs(ctx) {
-		return protocol.Errorf(protocol.Unavailable, "nuka services run does not run here, and this machine has no service manager that was chosen").
-			WithHint("start it first, in the foreground of a container or another terminal: nuka services run; or choose a service manager: --as %s", systemd)
+	if err := needSupervisor(ctx, change.Dir, g); err != nil {
+		return err
 	}
 	if err := change.Check(current, g); err != nil {
 		return err
@@ -289,9 +288,13 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 	return nil
 }
 
-// supervisor returns nuka's own supervisor, if a generation is for it.
-func (a *app) supervisor(dir *deploy.Dir, g *deploy.Generation) (*deploy.Own, bool) {
-	return deploy.NewOwn(dir), g != nil && g.Manager == ownManager
+// needSupervisor returns an error if a generation is for nuka's own supervisor, and that does not run.
+func needSupervisor(ctx context.Context, dir *deploy.Dir, g *deploy.Generation) error {
+	if g.Manager != ownManager || deploy.NewOwn(dir).Runs(ctx) {
+		return nil
+	}
+	return protocol.Errorf(protocol.Unavailable, "nuka services run does not run here, and these services are for no other service manager").
+		WithHint("start it first, in the foreground of a container or another terminal: nuka services run; or apply the set with another manager: --as %s", systemd)
 }
 
 // checkPrograms asks the node for the programs of services that start, before anything is stopped for them.

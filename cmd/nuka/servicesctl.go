@@ -123,6 +123,9 @@ func (a *app) servicesStart() *cobra.Command {
 		Example: "  nuka services start web",
 	}
 	return a.servicesControl(c, func(ctx context.Context, s *servicesChange, names []string) (*deploy.Result, error) {
+		if err := needSupervisor(ctx, s.dir, s.current); err != nil {
+			return nil, err
+		}
 		stopped, err := s.dir.Stopped()
 		if err != nil {
 			return nil, err
@@ -200,6 +203,9 @@ as it is.`,
 			}
 			plan := deploy.NewPlan(s.current, to, view)
 			if err := a.checkPrograms(ctx, client, plan, to); err != nil {
+				return err
+			}
+			if err := needSupervisor(ctx, s.dir, to); err != nil {
 				return err
 			}
 			r, err := s.change.Apply(ctx, s.current, to)

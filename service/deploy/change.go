@@ -361,9 +361,5 @@ func (c *Change) withdraw(ctx context.Context, from, to *Generation, view *View)
 	if to != nil && !moved {
 		return nil // the manager reads its folder when all is written
 	}
-	err = m.Reload(ctx, nil)
-	if protocol.CodeOf(err) == protocol.Unavailable {
-		return nil // what does not run has nothing to read
-	}
-	return err
+	return m.Reload(ctx, nil)
 }

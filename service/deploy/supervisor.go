@@ -23,8 +23,8 @@ import (
 
 // An order is what a command asks of the supervisor. The answer is a line: "" or what failed.
 type order struct {
-	Do   string `json:"do"` // reload, start, restart, stop
-	Name string `json:"name,omitempty"`
+	Do   string `json:"do"` // start, restart, stop
+	Name string `json:"name"`
 }
 
 const (
@@ -173,9 +173,6 @@ func (s *Supervisor) serve(ctx context.Context, l net.Listener) {
 
 // do carries out an order.
 func (s *Supervisor) do(ctx context.Context, o order) error {
-	if o.Do == "reload" {
-		return nil // units are read when a launcher starts
-	}
 	s.mu.Lock()
 	c := s.children[o.Name]
 	if c == nil {
@@ -333,8 +330,8 @@ func (m *Own) Units(s *service.Service, l *service.Launcher) ([]service.Unit, er
 	return []service.Unit{{Path: s.Name, Mode: 0o600, Text: string(text) + "\n"}}, err
 }
 
-// Reload implements Manager.
-func (m *Own) Reload(ctx context.Context, _ []string) error { return m.call(ctx, "reload", "") }
+// Reload implements Manager. The supervisor reads a unit when it starts a launcher, and at its own start all units.
+func (m *Own) Reload(context.Context, []string) error { return nil }
 
 // Start implements Manager.
 func (m *Own) Start(ctx context.Context, name string) error { return m.call(ctx, "start", name) }
