@@ -133,7 +133,7 @@ func (s *Service) limits(f *fields) {
 			}
 			return int(n)
 		}
-		s.Limits.Tasks, s.Limits.Files = count("tasks", 1, 1<<20), count("files", 16, 1<<20)
+		s.Limits.Tasks, s.Limits.Files = count("tasks", 1, 1<<20), count("files", 64, 1<<20)
 		if text, ok := field[string](in, "cpu", `a share of one processor such as "50%"`); ok {
 			n, err := strconv.Atoi(strings.TrimSuffix(text, "%"))
 			if err != nil || !strings.HasSuffix(text, "%") || n < 1 || n > 100_000 {

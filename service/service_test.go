@@ -127,7 +127,7 @@ func TestRefuses(t *testing.T) {
 		one(`limits: {memory: 1}`):                                                "a size such as",
 		one(`limits: {memory: 1kb}`):                                              "at least 1mb",
 		one(`limits: {tasks: 0}`):                                                 "from 1 to",
-		one(`limits: {files: 3}`):                                                 "from 16 to",
+		one(`limits: {files: 3}`):                                                 "from 64 to",
 		one(`limits: {cpu: "2"}`):                                                 "a share of one processor",
 		one(`limits: {disk: 1gb}`):                                                `no field "disk"`,
 		one(`every: {calendar: "3am"}`):                                           "no time of a day",

@@ -37,6 +37,9 @@ func (a *app) runNativeProgram(ctx context.Context, trees *nodeTrees, program *p
 			}
 		}
 	}
+	if o.service {
+		return a.runServiceProgram(append([]string{at}, args...), o)
+	}
 	return a.runNative(append([]string{at}, args...))
 }
 

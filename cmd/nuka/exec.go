@@ -19,6 +19,8 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
+	"github.com/MordragT/nuka/service"
+	"github.com/MordragT/nuka/service/supervise"
 )
 
 // baseRuntime is the package of the runtime that exec uses without --runtime.
@@ -87,7 +89,9 @@ type execOptions struct {
 	auto, shell bool
 	rules       recordRules                                                         // with record
 	answer      func(context.Context) (listening func(*os.File), disconnect func()) // answers in the program's network; nil: nothing does
-	record      string                                                              // the ecosystem whose clients a recorder answers; "" is none
+	sockets     []supervise.Handed
+	limits      service.Limits
+	record      string // the ecosystem whose clients a recorder answers; "" is none
 }
 
 // program returns the program and its arguments for the words of a command line.
@@ -332,6 +336,9 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
 	}
 	options := &sandbox.Options{}
+	if err := boxService(spec, options, o); err != nil {
+		return err
+	}
 	switch {
 	case o.answer != nil:
 		spec.Listen = ecosystem.Port

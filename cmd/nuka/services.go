@@ -173,9 +173,22 @@ func serviceFolders(base string, s *service.Service) (f service.Folders, here st
 		f.State = filepath.Join(own, "state")
 		dirs, here = append(dirs, f.State), f.State
 	}
-	if s.Cache {
-		f.Cache = filepath.Join(own, "cache")
-		dirs = append(dirs, f.Cache)
+	for _, d := range []struct {
+		wanted bool
+		at     *string
+		name   string
+	}{{s.Cache, &f.Cache, "cache"}, {s.Logs, &f.Logs, "logs"}, {s.Runtime, &f.Runtime, "runtime"}, {len(s.Config) > 0, &f.Config, "config"}} {
+		if d.wanted {
+			*d.at = filepath.Join(own, d.name)
+			dirs = append(dirs, *d.at)
+		}
+	}
+	for _, dir := range []string{f.Runtime, f.Config} { // they are new at each start
+		if dir != "" {
+			if err := os.RemoveAll(dir); err != nil {
+				return f, "", err
+			}
+		}
 	}
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

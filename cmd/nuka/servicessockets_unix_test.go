@@ -1,0 +1,250 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// toolPackage is a program of WebAssembly, or a memory-safe one of this machine, as a package file.
+func toolPackage(t *testing.T, dir, url string, native bool) {
+	t.Helper()
+	name, sum, fields := "tool.wasm", sha256.Sum256(toolWasm), ""
+	if native {
+		name, sum, fields = "tool.native", sha256.Sum256(toolNative), "\n    memory_safe: go"
+	}
+	text := fmt.Sprintf(`export def main [] {
+  derivation {
+    name: tool, version: "1"%s
+    src: (fetch url %s/%s --unpack file --hash sha256-%x)
+    build: {|b| mkdir $"($b.out)/bin"; cp $b.src $"($b.out)/bin/tool"; chmod +x $"($b.out)/bin/tool" }
+  }
+}
+`, fields, url, name, sum)
+	if err := os.WriteFile(filepath.Join(dir, "tool.nu"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freeAddress returns an address of loopback that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// newServices returns a home with a set of services.
+func newServices(t *testing.T, native bool, fields string) *victim {
+	t.Helper()
+	home, err := os.MkdirTemp("", "s") //nolint:usetesting // short: the name of a socket has to fit
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &victim{t: t, home: home, dir: t.TempDir()}
+	t.Cleanup(func() {
+		stop(t, home)
+		os.RemoveAll(home)
+	})
+	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: off}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	toolPackage(t, v.dir, serve(t, t.TempDir()).URL, native)
+	set := "use lib/services.nu\nuse ./tool.nu\nexport def main [] { let t = (tool); services {" + fields + "} }\n"
+	if err := os.WriteFile(filepath.Join(v.dir, "set.nu"), []byte(set), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// A running is nuka services run.
+type running struct {
+	*exec.Cmd
+	out *syncBuffer
+}
+
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(b)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+func (v *victim) runServices(args ...string) *running {
+	v.t.Helper()
+	c, _ := v.command(append([]string{"services", "run", "./set.nu", "--state", filepath.Join(v.dir, "state")}, args...)...)
+	r := &running{c, &syncBuffer{}}
+	c.Stdout, c.Stderr = r.out, r.out
+	if err := c.Start(); err != nil {
+		v.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = c.Wait()
+		close(ended)
+	}()
+	v.t.Cleanup(func() {
+		_ = c.Process.Signal(os.Interrupt)
+		select {
+		case <-ended:
+		case <-time.After(30 * time.Second):
+			_ = c.Process.Kill()
+			v.t.Error("nuka services run does not end")
+		}
+		if v.t.Failed() {
+			v.t.Logf("%s", r.out)
+		}
+	})
+	return r
+}
+
+// await waits until the output has a text so many times.
+func (r *running) await(t *testing.T, text string, times int) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Minute); strings.Count(r.out.String(), text) < times; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("no %q", text)
+		}
+	}
+}
+
+// child returns the process that became the program of the service.
+func (r *running) child(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.Process.Pid, r.Process.Pid))
+	for _, task := range mustGlob(fmt.Sprintf("/proc/%d/task/*/children", r.Process.Pid)) {
+		if more, e := os.ReadFile(task); e == nil && len(more) > 0 {
+			text, err = more, nil
+		}
+	}
+	pid, e := strconv.Atoi(strings.Fields(string(text) + " x")[0])
+	if err != nil || e != nil {
+		t.Fatalf("no child: %v, %v", err, e)
+	}
+	return pid
+}
+
+func mustGlob(pattern string) []string {
+	list, _ := filepath.Glob(pattern)
+	return list
+}
+
+func get(client *http.Client, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	return string(b), err
+}
+
+// TestServiceSockets makes 500 requests during two restarts of a server that takes 300 ms to start, and loses none. It serves in WebAssembly, on a socket that was opened
+// for it; a native server does the same, which is killed while nothing is in progress.
+func TestServiceSockets(t *testing.T) {
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skip("the test finds processes in /proc")
+	}
+	for _, native := range []bool{false, true} {
+		t.Run(map[bool]string{false: "wasm", true: "native"}[native], func(t *testing.T) {
+			address := freeAddress(t)
+			v := newServices(t, native, `web: {run: [$t tool serve http "300"], listen: {http: "`+address+`"}, restart: {delay: 100ms}}`)
+			r := v.runServices()
+			r.await(t, "web is ready", 1)
+			r.await(t, "LISTEN_PID is mine: true", 1)
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			if got, err := get(client, "http://"+address+"/"); err != nil || got != "hello" {
+				t.Fatalf("got %q, %v", got, err)
+			}
+			if !native { // memory-safe programs run with the user's own rights
+				if got, err := get(client, "http://"+address+"/reach?"+strings.TrimPrefix(serve(t, t.TempDir()).URL, "http://")); err != nil || got != "reached: false" {
+					t.Errorf("a connection from inside: got %q, %v", got, err)
+				}
+			}
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			asked, lost, worst := 0, 0, time.Duration(0)
+			next := func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				asked++
+				return asked <= 500
+			}
+			for range 4 {
+				wg.Go(func() {
+					for next() {
+						begin := time.Now()
+						got, err := get(client, "http://"+address+"/")
+						mu.Lock()
+						if worst = max(worst, time.Since(begin)); err != nil || got != "hello" {
+							lost++
+							t.Logf("request %d: %q, %v", asked, got, err)
+						}
+						mu.Unlock()
+						time.Sleep(10 * time.Millisecond)
+					}
+				})
+			}
+			if native { // what it has accepted dies with it: ask nothing at this moment
+				wg.Wait()
+				asked = 0
+			}
+			for i := range 2 {
+				time.Sleep(300 * time.Millisecond)
+				if err := syscall.Kill(r.child(t), syscall.SIGTERM); err != nil {
+					t.Fatal(err)
+				}
+				if native {
+					for range 4 {
+						wg.Go(func() {
+							if got, err := get(client, "http://"+address+"/"); err != nil || got != "hello" {
+								t.Errorf("got %q, %v", got, err)
+							}
+						})
+					}
+					wg.Wait()
+				}
+				r.await(t, "web is ready", i+2)
+			}
+			wg.Wait()
+			if lost > 0 {
+				t.Errorf("%d requests were lost", lost)
+			}
+			t.Logf("none of 500 requests was lost; the slowest took %s", worst.Round(time.Millisecond))
+		})
+	}
+}
