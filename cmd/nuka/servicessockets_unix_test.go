@@ -26,7 +26,7 @@ func toolPackage(t *testing.T, dir, url string, native bool) {
 	t.Helper()
 	name, sum, fields := "tool.wasm", sha256.Sum256(toolWasm), ""
 	if native {
-		name, sum, fields = "tool.native", sha256.Sum256(toolNative), "\n    memory_safe: go"
+		name, sum, fields = "tool.native", sha256.Sum256(toolNative), "\n    platform: linux-x86_64\n    memory_safe: {language: go, linking: static, build: \"CGO_ENABLED=0\"}"
 	}
 	text := fmt.Sprintf(`export def main [] {
   derivation {
@@ -64,7 +64,7 @@ func newServices(t *testing.T, native bool, fields string) *victim {
 		stop(t, home)
 		os.RemoveAll(home)
 	})
-	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: off}"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: checkout}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	toolPackage(t, v.dir, serve(t, t.TempDir()).URL, native)
