@@ -151,8 +151,8 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	}
 	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
 	signal.Reset(os.Interrupt, terminate) // resetting all signals would take milliseconds
-	ctx, served := drainOnTerminate(context.WithoutCancel(ctx), sockets)
-	code, err := host.Exec(ctx, &wasmrt.Command{
+	running, served := drainOnTerminate(context.WithoutCancel(ctx), sockets)
+	code, err := host.Exec(running, &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
 		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err, Sockets: sockets,
 	})

@@ -26,6 +26,7 @@ func (a *app) servicesExec() *cobra.Command {
 			client.Close()
 			return err
 		}
+		endWithParent(s.Stop.Within)
 		program, trees, err := a.openProgram(ctx, client, protocol.ProgramArgs{PID: s.Package.PID, Command: s.Command})
 		if err != nil {
 			return err

@@ -106,6 +106,7 @@ func (a *app) runServiceProgram(command []string, o *runOptions) error {
 	c := exec.Command(self, words...)
 	c.Stdin, c.Stdout, c.Stderr = a.in, a.outFile(), a.terminal.err
 	c.Env, c.ExtraFiles = append(os.Environ(), env...), files
+	apart(c)
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedSignals...)
 	defer signal.Stop(signals)
@@ -116,8 +117,8 @@ func (a *app) runServiceProgram(command []string, o *runOptions) error {
 	go func() { ended <- c.Wait() }()
 	for {
 		select {
-		case s := <-signals: // the group has it too, and the program may be in another
-			_ = s
+		case s := <-signals:
+			passOn(c, s)
 		case err := <-ended:
 			reap()
 			var failed *exec.ExitError

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,15 @@ func becomeReaper() (reap func()) {
 		}
 		killBelow(os.Getpid())
 		collect()
+	}
+}
+
+// apart gives the program a process group of its own, so that it gets each signal once: from this process, which passes them on.
+func apart(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+func passOn(c *exec.Cmd, s os.Signal) {
+	if n, ok := s.(syscall.Signal); ok {
+		_ = syscall.Kill(-c.Process.Pid, n) // it may have ended
 	}
 }
 

@@ -165,7 +165,7 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	}
 	p.cmd = exec.Command(self, args...)
 	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
-		return strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "NUKA_NOTIFY_FD=") || strings.HasPrefix(pair, "LISTEN_") || strings.HasPrefix(pair, service.OneRun+"=")
+		return strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "NUKA_NOTIFY_FD=") || strings.HasPrefix(pair, "LISTEN_") || strings.HasPrefix(pair, lifeVariable+"=") || strings.HasPrefix(pair, service.OneRun+"=")
 	})
 	if err := p.give(s, sockets); err != nil {
 		return nil, errors.Join(err, p.clean())
@@ -191,6 +191,7 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close(), p.clean())
 	}
+	p.end.Close()
 	if p.told != nil {
 		p.told.from(p.cmd.Process.Pid)
 	}
@@ -205,7 +206,9 @@ type serviceProcess struct {
 	secrets string // the folder; "" is none
 	service *service.Service
 	sockets []*os.File
-	told    *hearer // nil: the program is not asked to say that it is ready
+	life    *os.File // its end is the end of the program
+	end     *os.File // the program's end of life
+	told    *hearer  // nil: the program is not asked to say that it is ready
 }
 
 // Wait implements supervise.Process.
@@ -236,6 +239,10 @@ func (p *serviceProcess) Kill() error {
 }
 
 func (p *serviceProcess) clean() error {
+	if p.life != nil {
+		p.end.Close() // it may be closed already
+		p.life.Close()
+	}
 	if p.told != nil {
 		p.told.close()
 		p.told = nil

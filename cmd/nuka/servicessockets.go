@@ -66,6 +66,15 @@ func (r *serviceRun) sockets(s *service.Service) ([]*os.File, error) {
 // give adds the sockets of a service to a process that is about to start.
 func (p *serviceProcess) give(s *service.Service, files []*os.File) error {
 	p.service, p.sockets = s, files
+	end, life, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	p.life, p.end = life, end
+	defer func() {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, end)
+		p.cmd.Env = append(p.cmd.Env, lifeVariable+"="+strconv.Itoa(firstSocket+len(p.cmd.ExtraFiles)-1))
+	}()
 	if len(files) == 0 {
 		return nil
 	}
@@ -79,6 +88,31 @@ func (p *serviceProcess) give(s *service.Service, files []*os.File) error {
 	p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, files...)
 	p.cmd.Env = append(p.cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"), "LISTEN_PID="+handedByParent)
 	return nil
+}
+
+// lifeVariable names the descriptor of a pipe that ends when nuka services run does, however it ends. Its programs then end too: they would keep the sockets from the
+// next one that starts.
+const lifeVariable = "NUKA_LIFE_FD"
+
+// endWithParent asks this process to end when the one that started it has ended, and then kills it.
+func endWithParent(patience time.Duration) {
+	fd, err := strconv.Atoi(os.Getenv(lifeVariable))
+	_ = os.Unsetenv(lifeVariable)
+	if err != nil || fd < firstSocket {
+		return
+	}
+	closeOnExec(fd)
+	f := os.NewFile(uintptr(fd), "life")
+	go func() {
+		_, _ = f.Read(make([]byte, 1)) // nothing is written
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			_ = self.Signal(terminate)
+			time.Sleep(patience)
+			killBelow(os.Getpid())
+			_ = self.Kill()
+		}
+	}()
 }
 
 // asListening is a list of sockets for WebAssembly.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -246,5 +247,98 @@ func TestServiceSockets(t *testing.T) {
 			}
 			t.Logf("none of 500 requests was lost; the slowest took %s", worst.Round(time.Millisecond))
 		})
+	}
+}
+
+// TestServiceLeavesNothing stops a memory-safe program that has started a process in a session of its own, which ignores signals.
+func TestServiceLeavesNothing(t *testing.T) {
+	if _, err := os.Stat("/proc/self/task"); err != nil {
+		t.Skip("other systems cannot find what left a process group")
+	}
+	v := newServices(t, true, `runner: {run: [$t tool escape "{state}/pid"], state: true}`)
+	for _, how := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		r := v.runServices()
+		r.await(t, "escaped", 1)
+		text, err := os.ReadFile(filepath.Join(v.dir, "state", "runner", "state", "pid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(string(text))
+		if err != nil || !alive(pid, "") {
+			t.Fatalf("the process that escaped: %d, %v", pid, err)
+		}
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+		if how == syscall.SIGTERM {
+			_ = r.Process.Signal(os.Interrupt)
+			r.await(t, "runner is ended: stopped", 1)
+		} else { // the program itself is killed, and started again
+			for _, child := range strings.Fields(childrenOf(r.child(t))) {
+				if p, err := strconv.Atoi(child); err == nil && p != pid {
+					_ = syscall.Kill(p, syscall.SIGKILL)
+				}
+			}
+			r.await(t, "runner is pausing", 1)
+		}
+		for end := time.Now().Add(5 * time.Second); alive(pid, ""); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%v: process %d outlives its service", how, pid)
+			}
+		}
+	}
+}
+
+func childrenOf(pid int) (out string) {
+	for _, task := range mustGlob(fmt.Sprintf("/proc/%d/task/*/children", pid)) {
+		text, _ := os.ReadFile(task)
+		out += string(text) + " "
+	}
+	return out
+}
+
+// TestServiceNotify has a stranger say that a program is ready, and then the program itself.
+func TestServiceNotify(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("this system does not tell who sent a message")
+	}
+	v := newServices(t, true, `db: {run: [$t tool notify "{state}/go"], state: true, ready: {notify: true}}`)
+	r := v.runServices()
+	r.await(t, "socket /", 1)
+	_, rest, _ := strings.Cut(r.out.String(), "| socket ")
+	at, _, _ := strings.Cut(rest, "\n")
+	c, err := net.Dial("unixgram", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("READY=1")); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if strings.Contains(r.out.String(), "db is ready") {
+		t.Error("a stranger said that it is ready")
+	}
+	if err := os.WriteFile(filepath.Join(v.dir, "state", "db", "state", "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r.await(t, "db is ready", 1)
+}
+
+// TestServiceJobs runs a job of WebAssembly each second, and makes up once for runs that were missed while nothing ran.
+func TestServiceJobs(t *testing.T) {
+	v := newServices(t, false, `often: {run: [$t tool echo ran], every: {interval: 1sec}}, seldom: {run: [$t tool echo seldom], every: {interval: 24hr}}`)
+	r := v.runServices()
+	r.await(t, "seldom | seldom", 1)
+	r.await(t, "often | ran", 4)
+	_ = r.Process.Signal(os.Interrupt)
+	r.await(t, "often is ended: stopped", 1)
+	last := filepath.Join(v.dir, "state", "seldom", "last-run")
+	if err := os.WriteFile(last, []byte(time.Now().Add(-99*time.Hour).Format(time.RFC3339Nano)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again := v.runServices()
+	again.await(t, "seldom | seldom", 1)
+	again.await(t, "often | ran", 2)
+	if n := strings.Count(again.out.String(), "seldom | seldom"); n != 1 {
+		t.Errorf("the missed job ran %d times", n)
 	}
 }

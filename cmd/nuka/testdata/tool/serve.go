@@ -51,6 +51,9 @@ func answer(c net.Conn) {
 		return
 	}
 	text := "hello"
+	if g := os.Getenv("GREETING"); g != "" {
+		text = g
+	}
 	path, query, _ := strings.Cut(words[1], "?")
 	switch path {
 	case "/slow":
