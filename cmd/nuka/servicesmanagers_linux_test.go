@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/service"
 )
 
 // A serviceManager is a real service manager in name spaces of its own.
@@ -33,14 +36,15 @@ var managerCommands = map[string]struct {
 	debs                       []string
 	load, start, restart, stop string
 	kill                       string // kills the launcher
+	spawn                      string // starts it and waits for nothing; "" is start
 }{
 	"systemd-user": {
 		as: "systemd", to: "config/systemd/user", load: "systemctl --user daemon-reload", start: "systemctl --user start nuka-web", restart: "systemctl --user restart nuka-web",
-		stop: "systemctl --user stop nuka-web", kill: "systemctl --user kill -s KILL --kill-who=main nuka-web",
+		stop: "systemctl --user stop nuka-web", kill: "systemctl --user kill -s KILL --kill-who=main nuka-web", spawn: "systemctl --user start --no-block nuka-web",
 	},
 	"systemd-system": {
 		as: "systemd", to: "units", load: "systemctl daemon-reload", start: "systemctl start nuka-web", restart: "systemctl restart nuka-web",
-		stop: "systemctl stop nuka-web", kill: "systemctl kill -s KILL --kill-who=main nuka-web",
+		stop: "systemctl stop nuka-web", kill: "systemctl kill -s KILL --kill-who=main nuka-web", spawn: "systemctl start --no-block nuka-web",
 	},
 	"openrc": {
 		as: "openrc", to: "init.d", debs: []string{"openrc", "librc1", "libeinfo1"}, load: "true", start: "rc-service nuka-web start", restart: "rc-service nuka-web restart",
@@ -48,12 +52,12 @@ var managerCommands = map[string]struct {
 	},
 	"runit": {
 		as: "runit", to: "sv", debs: []string{"runit"}, load: "true", start: `ln -sfn "$D/sv/nuka-web" "$D/scan/nuka-web"; for i in $(seq 100); do sv up "$D/scan/nuka-web" && break; sleep 0.1; done`,
-		restart: `sv -w 20 restart "$D/scan/nuka-web"`, stop: `sv -w 20 down "$D/scan/nuka-web"`, kill: `sv kill "$D/scan/nuka-web"`,
+		restart: `sv -w 20 restart "$D/scan/nuka-web"`, stop: `sv -w 20 down "$D/scan/nuka-web"`, kill: `sv kill "$D/scan/nuka-web"`, spawn: `ln -sfn "$D/sv/nuka-web" "$D/scan/nuka-web"`,
 	},
 	"s6": {
 		as: "s6", to: "sv", debs: []string{"s6", "libs6-2.11", "libexecline2.9", "libskarnet2.13", "execline"}, load: "true",
 		start:   `ln -sfn "$D/sv/nuka-web" "$D/scan/nuka-web"; s6-svscanctl -a "$D/scan"; for i in $(seq 100); do s6-svc -u "$D/scan/nuka-web" && break; sleep 0.1; done; s6-svwait -U -t 60000 "$D/scan/nuka-web"`,
-		restart: `s6-svc -wR -r -T 60000 "$D/scan/nuka-web"`, stop: `s6-svc -wD -d -T 20000 "$D/scan/nuka-web"`, kill: `s6-svc -k "$D/scan/nuka-web"`,
+		restart: `s6-svc -wR -r -T 60000 "$D/scan/nuka-web"`, stop: `s6-svc -wD -d -T 20000 "$D/scan/nuka-web"`, kill: `s6-svc -k "$D/scan/nuka-web"`, spawn: `ln -sfn "$D/sv/nuka-web" "$D/scan/nuka-web"; s6-svscanctl -a "$D/scan"`,
 	},
 }
 
@@ -266,4 +270,77 @@ func TestServicesUnderManagers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWordsUnderManagers has each manager start units whose launcher has random arguments and a random variable: each arrives as it is.
+func TestWordsUnderManagers(t *testing.T) {
+	if os.Getenv("NUKA_LONG") == "" {
+		t.Skip("set NUKA_LONG=1: it starts real service managers, as root")
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the name spaces of service managers need root")
+	}
+	const units, words = 10, 100
+	for _, kind := range []string{"systemd-user", "systemd-system", "openrc", "runit", "s6"} {
+		t.Run(kind, func(t *testing.T) {
+			m := startManager(t, kind)
+			c := managerCommands[kind]
+			printer := filepath.Join(m.dir, "printer")
+			if err := os.WriteFile(printer, []byte("#!/bin/sh\nat=$1\nprintf '%s\\0' \"$@\" \"$VALUE\" >\"$at.new\"\nmv \"$at.new\" \"$at\"\nexec sleep 100\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(7, 1))
+			want := map[string][]string{}
+			for i := range units {
+				s := &service.Service{Name: fmt.Sprint("w", i), Stop: service.Stop{Within: time.Second}}
+				l := &service.Launcher{Argv: []string{printer, filepath.Join(m.dir, "got-"+s.Name)}, Env: []string{"VALUE=" + randomWord(r)}, User: kind != "systemd-system"}
+				for range words {
+					l.Argv = append(l.Argv, randomWord(r))
+				}
+				want[s.Name] = append(append([]string{}, l.Argv[1:]...), strings.TrimPrefix(l.Env[0], "VALUE="))
+				list, err := service.Units(c.as, s, l)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, u := range list {
+					at := filepath.Join(m.dir, c.to, filepath.FromSlash(u.Path))
+					if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.WriteFile(at, []byte(u.Text), os.FileMode(u.Mode)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			m.do(c.load)
+			spawn := c.spawn
+			if spawn == "" {
+				spawn = c.start
+			}
+			for name, words := range want {
+				m.try(strings.ReplaceAll(spawn, "nuka-web", "nuka-"+name))
+				var text []byte
+				for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+					var err error
+					if text, err = os.ReadFile(filepath.Join(m.dir, "got-"+name)); err == nil {
+						break
+					}
+				}
+				got := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+				if diff := cmp.Diff(words, got); diff != "" {
+					t.Errorf("%s (-want +got)\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
+
+// randomWord returns a text of characters that managers and shells read in ways of their own.
+func randomWord(r *rand.Rand) string {
+	parts := []string{"%", "%h", "$", "$HOME", "${X}", "'", `"`, `\`, "\n", "\t", " ", "-x", "--", "=", ";", "&", "|", "`id`", "$(id)", "*", "?", "[a]", "{}", "~", "#", "!", "@", "ü", "日", "a", "\x01", "<", ">", "\\n", "%%", "$$"}
+	var b strings.Builder
+	for range r.IntN(6) {
+		b.WriteString(parts[r.IntN(len(parts))])
+	}
+	return b.String()
 }
