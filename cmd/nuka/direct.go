@@ -37,8 +37,8 @@ func (a *app) runNativeProgram(ctx context.Context, trees *nodeTrees, program *p
 			}
 		}
 	}
-	if o.service {
-		return a.runServiceProgram(append([]string{at}, args...), o)
+	if o.service.is {
+		return a.runServiceProgram(append([]string{at}, args...), &o.service)
 	}
 	return a.runNative(append([]string{at}, args...))
 }

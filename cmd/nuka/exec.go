@@ -19,8 +19,6 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
-	"github.com/MordragT/nuka/service"
-	"github.com/MordragT/nuka/service/supervise"
 )
 
 // baseRuntime is the package of the runtime that exec uses without --runtime.
@@ -89,8 +87,7 @@ type execOptions struct {
 	auto, shell bool
 	rules       recordRules                                                         // with record
 	answer      func(context.Context) (listening func(*os.File), disconnect func()) // answers in the program's network; nil: nothing does
-	sockets     []supervise.Handed
-	limits      service.Limits
+	service     asService
 	record      string // the ecosystem whose clients a recorder answers; "" is none
 }
 
@@ -336,7 +333,7 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
 	}
 	options := &sandbox.Options{}
-	if err := boxService(spec, options, o); err != nil {
+	if err := o.service.box(spec, options); err != nil {
 		return err
 	}
 	switch {

@@ -14,8 +14,6 @@ import (
 	"github.com/MordragT/nuka/node/control"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
-	"github.com/MordragT/nuka/service"
-	"github.com/MordragT/nuka/service/supervise"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -57,10 +55,7 @@ type runOptions struct {
 	allow   []string // permissions of a program in a sandbox
 	asked   string   // the package as the user named it; "" is an installed one
 	app     string   // the application of a program in a sandbox; "" is that of the package
-
-	service bool // it is a service: nothing that it starts outlives it
-	sockets []supervise.Handed
-	limits  service.Limits
+	service asService
 }
 
 // prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.
@@ -141,13 +136,13 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		return err
 	}
 	defer runtime.Close(ctx)
-	sockets, err := wasmSockets(o)
+	sockets, err := o.service.wasmSockets()
 	if err != nil {
 		return err
 	}
 	host := &wasmrt.Host{
 		Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(program.Path, o.env), Real: true,
-		Limits: wasmrt.Limits{Memory: o.limits.Memory, TotalMemory: o.limits.Memory, Processes: o.limits.Tasks},
+		Limits: o.service.wasmLimits(),
 	}
 	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
 	signal.Reset(os.Interrupt, terminate) // resetting all signals would take milliseconds

@@ -41,7 +41,7 @@ func (a *app) servicesExec() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o := &runOptions{app: "service-" + s.Name, env: env, allow: s.Permissions, command: s.Command, sockets: handed, limits: s.Limits, service: true}
+		o := &runOptions{app: "service-" + s.Name, env: env, allow: s.Permissions, command: s.Command, service: asService{is: true, sockets: handed, limits: s.Limits}}
 		if err := configure(folders, s); err != nil {
 			return err
 		}

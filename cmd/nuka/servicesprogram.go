@@ -15,6 +15,7 @@ import (
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
 	"github.com/MordragT/nuka/service"
+	"github.com/MordragT/nuka/service/supervise"
 	"github.com/MordragT/nuka/wasmrt"
 )
 
@@ -39,7 +40,18 @@ func notifyFolder() string {
 	return ""
 }
 
-func wasmSockets(o *runOptions) (*wasmrt.Sockets, error) {
+// asService is what a program has by being a service. Its zero value: it is none.
+type asService struct {
+	is      bool // nothing that it starts outlives it
+	sockets []supervise.Handed
+	limits  service.Limits
+}
+
+func (o *asService) wasmLimits() wasmrt.Limits {
+	return wasmrt.Limits{Memory: o.limits.Memory, TotalMemory: o.limits.Memory, Processes: o.limits.Tasks}
+}
+
+func (o *asService) wasmSockets() (*wasmrt.Sockets, error) {
 	if len(o.sockets) == 0 {
 		return nil, nil
 	}
@@ -79,8 +91,8 @@ func drainOnTerminate(ctx context.Context, sockets *wasmrt.Sockets) (_ context.C
 	}
 }
 
-// boxService gives the sandbox of a service its sockets and limits.
-func boxService(spec *sandbox.Spec, options *sandbox.Options, o *execOptions) error {
+// box gives the sandbox of a service its sockets and limits.
+func (o *asService) box(spec *sandbox.Spec, options *sandbox.Options) error {
 	env, files := socketEnv(o.sockets)
 	spec.Env, options.Extra = append(spec.Env, env...), files
 	spec.Limits.Memory, spec.Limits.Processes, spec.Limits.CPUs = o.limits.Memory, o.limits.Tasks, float64(o.limits.CPU)/100
@@ -92,7 +104,7 @@ func boxService(spec *sandbox.Spec, options *sandbox.Options, o *execOptions) er
 
 // runServiceProgram runs a memory-safe program as a service, with the sockets and limits that it was given. When it ends, or when this process is asked to end, all that it
 // started ends too, also what left its process group.
-func (a *app) runServiceProgram(command []string, o *runOptions) error {
+func (a *app) runServiceProgram(command []string, o *asService) error {
 	reap := becomeReaper()
 	self, err := os.Executable()
 	if err != nil {

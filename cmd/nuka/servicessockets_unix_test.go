@@ -99,9 +99,10 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-func (v *victim) runServices(args ...string) *running {
+func (v *victim) runServices(files ...*os.File) *running {
 	v.t.Helper()
-	c, _ := v.command(append([]string{"services", "run", "./set.nu", "--state", filepath.Join(v.dir, "state")}, args...)...)
+	c, _ := v.command("services", "run", "./set.nu", "--state", filepath.Join(v.dir, "state"))
+	c.ExtraFiles = files
 	r := &running{c, &syncBuffer{}}
 	c.Stdout, c.Stderr = r.out, r.out
 	if err := c.Start(); err != nil {
@@ -340,5 +341,25 @@ func TestServiceJobs(t *testing.T) {
 	again.await(t, "often | ran", 2)
 	if n := strings.Count(again.out.String(), "seldom | seldom"); n != 1 {
 		t.Errorf("the missed job ran %d times", n)
+	}
+}
+
+// TestServiceInheritsSockets runs programs below a command that has inherited a file: they get their sockets and nothing else.
+func TestServiceInheritsSockets(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the test reads /proc")
+	}
+	v := newServices(t, true, `none: {run: [$t tool fds]}, web: {run: [$t tool fds], listen: {http: "`+freeAddress(t)+`"}, ready: {http: "/", within: 1min}}`)
+	secret, err := os.Create(filepath.Join(v.dir, "secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	r := v.runServices(secret, secret, secret, secret)
+	r.await(t, "none | end of list, LISTEN_FDS \n", 1)
+	r.await(t, "web | end of list, LISTEN_FDS 1\n", 1)
+	out := r.out.String()
+	if strings.Contains(out, "none | inherited") || strings.Count(out, "web | inherited") != 1 || !strings.Contains(out, "web | inherited 3 socket:") {
+		t.Errorf("got %s", out)
 	}
 }
