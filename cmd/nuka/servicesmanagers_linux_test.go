@@ -233,7 +233,7 @@ func TestServicesUnderManagers(t *testing.T) {
 				v := *v
 				v.t = t
 				to := filepath.Join(m.dir, c.to)
-				words := []string{"services", "show", id, "web", "--as", c.as, "--to", to}
+				words := []string{"services", "show", id, "web", "--as", c.as, "--to", to, "--state", filepath.Join(m.dir, "services")}
 				if kind == "systemd-system" {
 					words = append(words, "--system")
 				}
