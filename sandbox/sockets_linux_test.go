@@ -35,7 +35,8 @@ func TestListeningSocket(t *testing.T) {
 	s := system()
 	_, port, _ := net.SplitHostPort(addrs[1])
 	s.Argv = []string{"python3", "-c", `
-import socket, sys
+import os, socket, sys
+assert os.environ["LISTEN_PID"] == str(os.getpid()), os.environ
 l = socket.socket(fileno=3)
 l.setblocking(True)
 c, _ = l.accept()
@@ -57,6 +58,7 @@ c.close()
 		b, _ := io.ReadAll(c)
 		answer <- string(b)
 	}()
+	s.Env = append(s.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES=http")
 	r, err := run(t, t.Context(), s, sandbox.Options{Extra: files[:1]})
 	if err != nil || r.Code != 0 {
 		t.Fatalf("got %+v, %v", r, err)
