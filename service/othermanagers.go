@@ -75,13 +75,19 @@ func launchdTimes(t Timer) string {
 	return b.String()
 }
 
-// openrc renders a script for supervise-daemon (openrc-run(8)). OpenRC passes command_args through a shell once more.
+// openrc renders a script for supervise-daemon (openrc-run(8)). OpenRC splits command and command_args at blanks, and then passes them through a shell once more. So the
+// words are variables, which only that shell replaces.
 func openrc(s *Service, l *Launcher) []Unit {
 	var b strings.Builder
 	b.WriteString("#!/sbin/openrc-run\n")
 	b.WriteString(exports(l.Env))
+	words := make([]string, len(l.Argv))
+	for i, word := range l.Argv {
+		fmt.Fprintf(&b, "nuka_word_%d=%s\n", i, sh(word))
+		words[i] = fmt.Sprintf(`"$nuka_word_%d"`, i)
+	}
 	fmt.Fprintf(&b, "name=%s\ndescription=%s\nsupervisor=supervise-daemon\ncommand=%s\ncommand_args=%s\nrespawn_delay=1\nrespawn_max=0\nretry=TERM/%d/KILL/5\n",
-		sh(unitName(s)), sh(description(s)), sh(l.Argv[0]), sh(shWords(l.Argv[1:])), int(s.Stop.Within.Seconds())+5)
+		sh(unitName(s)), sh(description(s)), sh(words[0]), sh(strings.Join(words[1:], " ")), int(s.Stop.Within.Seconds())+5)
 	if s.User != "" {
 		fmt.Fprintf(&b, "command_user=%s\n", sh(s.User))
 	}
