@@ -131,7 +131,7 @@ func (v *victim) runServices(files ...*os.File) *running {
 // await waits until the output has a text so many times.
 func (r *running) await(t *testing.T, text string, times int) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); strings.Count(r.out.String(), text) < times; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); strings.Count(r.out.String(), text) < times; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("no %q", text)
 		}
