@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
@@ -21,6 +22,19 @@ import (
 
 // exitTerminated is the exit code of a program that ended because it was asked to, as a shell shows it.
 const exitTerminated = 128 + 15
+
+// rightUser returns an error if this process is not the user that a service is to run as: only a service manager of the machine changes users.
+func rightUser(s *service.Service) error {
+	own, err := user.Current()
+	switch {
+	case s.User == "" || s.User == service.UserDynamic && os.Getuid() != 0:
+		return nil
+	case s.User != service.UserDynamic && (err != nil || own.Username == s.User):
+		return err
+	}
+	return protocol.Errorf(protocol.Denied, "%s: it is to run as the user %s, and nuka services run changes no users", s.Name, s.User).
+		WithHint("use a service manager of the machine: nuka services show … --system")
+}
 
 // configure writes the files of a service into their folder, which is new.
 func configure(f service.Folders, s *service.Service) error {

@@ -147,6 +147,9 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	if err != nil {
 		return nil, err
 	}
+	if err := rightUser(s); err != nil {
+		return nil, err
+	}
 	p := &serviceProcess{}
 	args := []string{"services", "exec", r.set.String(), s.Name, "--state", r.base}
 	if r.a.yes {
