@@ -22,6 +22,7 @@ const AskStopped = 0xff
 const (
 	ModeSpaces   = "spaces"   // in name spaces of its own
 	ModeFallback = "fallback" // in the tree of the host
+	ModeBecome   = "become"   // inside, as the user's program: it notes its number in LISTEN_PID and becomes the program
 )
 
 // FirstExtraFD is the number of the first descriptor in the launcher after the socket.

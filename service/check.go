@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -16,6 +17,9 @@ var (
 	goodName     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 	goodCommand  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$`)
 	goodVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+	goodSocket   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	goodUser     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
+	goodKey      = regexp.MustCompile(`^[A-Z][A-Za-z]{0,60}$`)
 	goodSecret   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
 	// device matches names that Windows keeps for devices.
 	device = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])$`)
@@ -66,7 +70,13 @@ func (s *Service) check() error {
 			return fmt.Errorf("secrets: %s: want a whole path, not %.200q", name, secret.File)
 		}
 	}
-	for _, c := range []Check{s.Ready.Check, s.Health.Check} {
+	if err := s.checkMore(); err != nil {
+		return err
+	}
+	for _, c := range []*Check{&s.Ready.Check, &s.Health.Check} {
+		if err := s.onSocket(c); err != nil {
+			return err
+		}
 		if err := c.check(); err != nil {
 			return err
 		}
@@ -96,7 +106,7 @@ func (s *Service) checkTexts() error {
 		case keyLike.MatchString(text):
 			return errors.New("an argument or variable looks like a key or a password, which everybody could read who gets the package; use secrets, and CREDENTIALS_DIRECTORY")
 		}
-		if _, err := s.expand(text, Folders{"s", "c", "x"}); err != nil {
+		if _, err := s.expand(text, Folders{}); err != nil {
 			return err
 		}
 	}
@@ -104,7 +114,7 @@ func (s *Service) checkTexts() error {
 }
 
 func (c Check) check() error {
-	if c.HTTP == "" {
+	if c.HTTP == "" || c.On != "" {
 		return nil
 	}
 	u, err := url.Parse(c.HTTP)
@@ -114,7 +124,7 @@ func (c Check) check() error {
 	return nil
 }
 
-// Expand returns the arguments and variables of a service with the paths of its folders in the place of {state}, {cache} and {credentials}.
+// Expand returns the arguments and variables of a service with the paths of its folders in the place of {state}, {cache} and so on.
 func (s *Service) Expand(f Folders) (args, env []string, err error) {
 	for _, text := range s.Args {
 		if text, err = s.expand(text, f); err != nil {
@@ -134,12 +144,14 @@ func (s *Service) Expand(f Folders) (args, env []string, err error) {
 
 func (s *Service) expand(text string, f Folders) (string, error) {
 	var err error
-	has := map[string]bool{"{state}": s.State, "{cache}": s.Cache, "{credentials}": len(s.Secrets) > 0}
-	at := map[string]string{"{state}": f.State, "{cache}": f.Cache, "{credentials}": f.Credentials}
+	has := map[string]bool{
+		"{state}": s.State, "{cache}": s.Cache, "{logs}": s.Logs, "{runtime}": s.Runtime, "{config}": len(s.Config) > 0, "{credentials}": len(s.Secrets) > 0,
+	}
+	at := map[string]string{"{state}": f.State, "{cache}": f.Cache, "{logs}": f.Logs, "{runtime}": f.Runtime, "{config}": f.Config, "{credentials}": f.Credentials}
 	out := place.ReplaceAllStringFunc(text, func(p string) string {
 		there, known := has[p]
 		if known && !there && err == nil {
-			err = fmt.Errorf("%.200q names %s, which the service does not have: set state, cache or secrets", text, p)
+			err = fmt.Errorf("%.200q names %s, which the service does not have: set state, cache, logs, runtime, config or secrets", text, p)
 		}
 		if !known {
 			return p
@@ -151,7 +163,7 @@ func (s *Service) expand(text string, f Folders) (string, error) {
 
 // checkSet returns what is wrong between services.
 func checkSet(all []*Service) error {
-	byName, ports := map[string]*Service{}, map[int]string{}
+	byName, ports, sockets := map[string]*Service{}, map[int]string{}, map[string]string{}
 	for _, s := range all {
 		byName[s.Name] = s
 		if p := s.Ready.Port; p != 0 {
@@ -159,6 +171,16 @@ func checkSet(all []*Service) error {
 				return fmt.Errorf("services %s and %s are both ready on port %d", other, s.Name, p)
 			}
 			ports[p] = s.Name
+		}
+		for _, socket := range s.Listen {
+			key := socket.String()
+			if at, err := netip.ParseAddrPort(socket.Address); err == nil && at.Addr().IsUnspecified() {
+				key = fmt.Sprint(":", at.Port())
+			}
+			if other := sockets[key]; other != "" {
+				return fmt.Errorf("services %s and %s both listen at %s", other, s.Name, socket)
+			}
+			sockets[key] = s.Name
 		}
 	}
 	_, err := Order(all)

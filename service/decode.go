@@ -147,9 +147,27 @@ func decode(name string, rec nuon.Record) (*Service, error) {
 	})
 	s.State, _ = field[bool](f, "state", "true or false")
 	s.Cache, _ = field[bool](f, "cache", "true or false")
-	s.Permissions, s.After = f.texts("permissions"), f.texts("after")
+	s.Logs, _ = field[bool](f, "logs", "true or false")
+	s.Runtime, _ = field[bool](f, "runtime", "true or false")
+	s.config(f)
+	s.native(f)
+	s.Permissions, s.After, s.Needs = f.texts("permissions"), f.texts("after"), f.texts("needs")
+	for _, name := range s.Needs {
+		if !slices.Contains(s.After, name) {
+			s.After = append(s.After, name)
+		}
+	}
+	s.listen(f)
+	s.limits(f)
+	s.every(f)
+	s.Reload, _ = field[string](f, "reload", "the name of a signal, such as HUP")
+	s.User, _ = field[string](f, "user", "self, dynamic or the name of a user")
+	if s.User == "self" {
+		s.User = ""
+	}
 	f.inner("ready", func(in *fields) {
 		s.Ready.Check = in.check()
+		s.Ready.Notify, _ = field[bool](in, "notify", "true or false")
 		s.Ready.Within = in.duration("within", s.Ready.Within)
 	})
 	f.inner("health", func(in *fields) {
@@ -180,7 +198,8 @@ func (f *fields) check() (c Check) {
 		}
 		c.Port = int(n)
 	}
-	c.HTTP, _ = field[string](f, "http", "an address")
+	c.HTTP, _ = field[string](f, "http", "an address, or a path")
+	c.On, _ = field[string](f, "on", "the name of a socket")
 	return c
 }
 

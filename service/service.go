@@ -20,8 +20,12 @@ type Service struct {
 	Env map[string]string
 	// Secrets are files that the program finds in the folder CREDENTIALS_DIRECTORY, by their names there.
 	Secrets map[string]Secret
-	// State and Cache give the program a folder of its own, whose paths are in STATE_DIRECTORY and CACHE_DIRECTORY.
-	State, Cache bool
+	// Listen are sockets that are opened for the program, sorted by name.
+	Listen []Socket
+	// State, Cache, Logs and Runtime give the program a folder of its own, whose path is in STATE_DIRECTORY and so on. Runtime is emptied at each start.
+	State, Cache, Logs, Runtime bool
+	// Config are files that the program finds in the folder CONFIGURATION_DIRECTORY, by their names there.
+	Config map[string]string
 	// Permissions are those that `nuka exec --allow` knows, of a program in a sandbox.
 	Permissions []string
 	// Ready says when the program has started.
@@ -30,8 +34,18 @@ type Service struct {
 	Health Health
 	// Restart says what follows its end.
 	Restart Restart
-	// After are services that must be ready before.
-	After []string
+	// After are services that must be ready before. Needs are those among them without which it does not run: it is stopped when one of them ends for good.
+	After, Needs []string
+	// Limits bound what it may use.
+	Limits Limits
+	// Every says when it runs, if it is a job.
+	Every Timer
+	// Reload is the signal that makes it read its configuration again; empty if none does.
+	Reload string
+	// User is the user that a service manager of the machine runs it as: empty for the manager's own, UserDynamic for one of its own, or a name.
+	User string
+	// Native are lines for one service manager alone, by manager, section and key. Sets of others should have none.
+	Native map[string]map[string]map[string]string
 	// Stop says how it is asked to end.
 	Stop Stop
 }
@@ -53,16 +67,22 @@ type Secret struct {
 type Check struct {
 	// Port is one of this machine's own addresses, 127.0.0.1 or ::1, on which the program accepts connections.
 	Port int
-	// HTTP is an address that the program answers with a status below 400.
+	// HTTP is an address that the program answers with a status below 400, or a path that it answers on the socket On.
 	HTTP string
+	// On is the name of a socket of Listen. Without HTTP the program has to accept a connection on it.
+	On string
+	// Socket is the one of On.
+	Socket Socket
 }
 
 // IsZero reports whether nothing is asked.
 func (c Check) IsZero() bool { return c == Check{} }
 
-// Ready says when a program has started. Without a check it has if it still runs after Settle.
+// Ready says when a program has started. Without a check it has if it accepts a connection on each of its sockets, or if it has none and still runs after Settle.
 type Ready struct {
 	Check
+	// Notify: when it says so (sd_notify(3)).
+	Notify bool
 	Within time.Duration // how long it may take; a program that is not ready by then is stopped
 }
 
@@ -111,13 +131,19 @@ type Stop struct {
 	Within time.Duration
 }
 
+// UserDynamic is a user that the service manager makes for the service alone.
+const UserDynamic = "dynamic"
+
 // Folders are the folders of a service as its program sees them. Empty ones do not exist.
-type Folders struct{ State, Cache, Credentials string }
+type Folders struct{ State, Cache, Logs, Runtime, Config, Credentials string }
 
 // Vars returns the variables by which the program finds its folders.
 func (f Folders) Vars() []string {
 	var out []string
-	for _, v := range []struct{ name, at string }{{"STATE_DIRECTORY", f.State}, {"CACHE_DIRECTORY", f.Cache}, {"CREDENTIALS_DIRECTORY", f.Credentials}} {
+	for _, v := range []struct{ name, at string }{
+		{"STATE_DIRECTORY", f.State}, {"CACHE_DIRECTORY", f.Cache}, {"LOGS_DIRECTORY", f.Logs}, {"RUNTIME_DIRECTORY", f.Runtime},
+		{"CONFIGURATION_DIRECTORY", f.Config}, {"CREDENTIALS_DIRECTORY", f.Credentials},
+	} {
 		if v.at != "" {
 			out = append(out, v.name+"="+v.at)
 		}

@@ -23,6 +23,15 @@ const (
 		secrets: {key: {file: "/etc/key"}, other: {run: [pass, show, x]}}, state: true, cache: true, permissions: [network], after: [db],
 		ready: {port: 8080, within: 5sec}, health: {http: "http://127.0.0.1:8080/", every: 10sec, fails: 2}, restart: {when: always, delay: 2sec}, stop: {signal: INT, within: 20sec}},
 		db: {run: [{name: db, pid: ` + pid + `}, db]}}`
+	// more has the other fields.
+	more = `{srv: {run: [{name: srv, pid: ` + pid + `}, srv, "{config}/a", "{runtime}", "{logs}"], listen: {http: "127.0.0.1:8080", admin: "unix:/run/srv.sock"}, ready: {http: "/", on: http},
+		health: {http: "/health"}, limits: {memory: 128mb, tasks: 10, files: 100, cpu: "150%"}, reload: HUP, user: www-data, runtime: true, logs: true, config: {a: "100%", b: {c: [1sec, 1kb, true]}},
+		after: [db], needs: [cache], native: {systemd: {Service: {Nice: "5"}, Unit: {Documentation: "man:srv(1)"}}}},
+		v6: {run: [{name: srv, pid: ` + pid + `}, srv], listen: {main: "[::]:8081"}},
+		db: {run: [{name: db, pid: ` + pid + `}, db], ready: {notify: true}, user: dynamic}, cache: {run: [{name: db, pid: ` + pid + `}, db]},
+		daily: {run: [{name: job, pid: ` + pid + `}, job], every: {calendar: "mon,fri 03:00,15:30", jitter: 30min, missed: skip}},
+		monthly: {run: [{name: job, pid: ` + pid + `}, job], every: {calendar: "1,15 04:05"}, user: job},
+		often: {run: [{name: job, pid: ` + pid + `}, job], every: {interval: 90sec, jitter: 5sec}}}`
 )
 
 func TestDecode(t *testing.T) {
@@ -42,7 +51,7 @@ func TestDecode(t *testing.T) {
 		{
 			Name: "web", Package: Package{PID: id, Name: "srv", Version: "1.2"}, Command: "srv", Args: []string{"--root", "{state}/site"},
 			Env: map[string]string{"MODE": "100% of $HOME", "KEYS": "{credentials}/key"}, Secrets: map[string]Secret{"key": {File: "/etc/key"}, "other": {Run: []string{"pass", "show", "x"}}},
-			State: true, Cache: true, Permissions: []string{"network"}, After: []string{"db"}, Ready: Ready{Check{Port: 8080}, 5 * time.Second},
+			State: true, Cache: true, Permissions: []string{"network"}, After: []string{"db"}, Ready: Ready{Check: Check{Port: 8080}, Within: 5 * time.Second},
 			Health: Health{Check{HTTP: "http://127.0.0.1:8080/"}, 10 * time.Second, 2}, Restart: Restart{RestartAlways, 2 * time.Second}, Stop: Stop{"INT", 20 * time.Second},
 		},
 	}
@@ -68,15 +77,15 @@ func TestRefuses(t *testing.T) {
 		`{con: {run: [` + p + `, s]}}`:      "a device on Windows",
 		`{"` + strings.Repeat("a", 64) + `": {run: [` + p + `, s]}}`: "at most 63",
 		`{web: {}}`: "want [(PACKAGE) COMMAND ARGUMENT…]",
-		`{web: {run: [{name: "p\nExecStartPre=/bin/sh", pid: ` + pid + `}, srv]}}`: "characters that no package has",
-		`{web: {run: [{name: p, version: "1` + "\x7f" + `", pid: ` + pid + `}, srv]}}`:     "characters that no package has",
+		`{web: {run: [{name: "p\nExecStartPre=/bin/sh", pid: ` + pid + `}, srv]}}`:     "characters that no package has",
+		`{web: {run: [{name: p, version: "1` + "\x7f" + `", pid: ` + pid + `}, srv]}}`: "characters that no package has",
 		`{web: {run: [srv, x]}}`:                                  "the first item is no package",
 		`{web: {run: [{pid: "x"}, srv]}}`:                         "run: the package: ",
 		`{web: {run: [` + p + `, "-x"]}}`:                         "is no name of a program",
 		`{web: {run: [` + p + `, "@srv"]}}`:                       "is no name of a program",
 		`{web: {run: [` + p + `, "a/b"]}}`:                        "is no name of a program",
 		`{web: {run: [` + p + `, srv, 1]}}`:                       "item 3 is no text",
-		one(`redy: {port: 1}`):                                    `there is no field "redy"; the fields are after, cache, env,`,
+		one(`redy: {port: 1}`):                                    `there is no field "redy"; the fields are after, cache, config, env,`,
 		one(`ready: {port: 1, within: 5}`):                        "ready: within: want a time",
 		one(`ready: {within: -5sec}`):                             "more than 0",
 		one(`ready: {port: 70000}`):                               "from 1 to 65535",
@@ -101,6 +110,46 @@ func TestRefuses(t *testing.T) {
 		one(`after: [web]`):                                       "wait for one another: web after web",
 		`{a: {run: [` + p + `, s], after: [b]}, b: {run: [` + p + `, s], after: [a]}}`:             "a after b after a",
 		`{a: {run: [` + p + `, s], ready: {port: 1}}, b: {run: [` + p + `, s], ready: {port: 1}}}`: "services a and b are both ready on port 1",
+		one(`listen: {http: "8080"}`):                                             "want an IP address and a port",
+		one(`listen: {http: "localhost:8080"}`):                                   "want an IP address and a port",
+		one(`listen: {http: "127.0.0.1:0"}`):                                      "want an IP address and a port",
+		one(`listen: {http: "[::ffff:127.0.0.1]:80"}`):                            "want an IP address and a port",
+		one(`listen: {"a:b": "127.0.0.1:80"}`):                                    "want a name of lower-case letters",
+		one(`listen: {a: "unix:x"}`):                                              "no whole path",
+		one(`listen: {a: "unix:/run/../x"}`):                                      "no whole path",
+		one(`listen: {a: "unix:/run/x` + "\nExecStartPre=/bin/sh" + `"}`):         "no whole path",
+		one(`listen: {a: "127.0.0.1:80", b: "127.0.0.1:80"}`):                     "are the same address",
+		one(`listen: {a: "127.0.0.1:80", b: "127.0.0.1:81"}, ready: {http: "/"}`): "name the socket",
+		one(`listen: {a: "127.0.0.1:80"}, ready: {on: b}`):                        `there is no socket "b"`,
+		one(`listen: {a: "127.0.0.1:80"}, ready: {on: a, port: 1}`):               "no port beside it",
+		one(`ready: {http: "/"}`):                                                 "name the socket",
+		one(`ready: {notify: true, port: 1}`):                                     "either notify or a check",
+		one(`limits: {memory: 1}`):                                                "a size such as",
+		one(`limits: {memory: 1kb}`):                                              "at least 1mb",
+		one(`limits: {tasks: 0}`):                                                 "from 1 to",
+		one(`limits: {files: 3}`):                                                 "from 64 to",
+		one(`limits: {cpu: "2"}`):                                                 "a share of one processor",
+		one(`limits: {disk: 1gb}`):                                                `no field "disk"`,
+		one(`every: {calendar: "3am"}`):                                           "no time of a day",
+		one(`every: {calendar: "24:00"}`):                                         "no time of a day",
+		one(`every: {calendar: "some 03:00"}`):                                    "no day",
+		one(`every: {calendar: "mon,1 03:00"}`):                                   "either weekdays or days",
+		one(`every: {calendar: "03:00", interval: 1hr}`):                          "either calendar or interval",
+		one(`every: {}`):                                                          "either calendar or interval",
+		one(`every: {interval: 1min, jitter: 2min}`):                              "a shorter jitter",
+		one(`every: {interval: 1min, missed: maybe}`):                             "want run or skip",
+		one(`every: {interval: 1min}, listen: {a: "127.0.0.1:80"}`):               "a job has no listen",
+		one(`reload: KILL`):                                                       "want one of TERM",
+		one(`user: "x\nExecStartPre=/bin/sh"`):                                    "the name of a user",
+		one(`config: {"../x": y}`):                                                "no name of a file",
+		one(`config: {k: "ghp_abcdefghijklmnop"}`):                                "use secrets",
+		one(`config: {k: "` + strings.Repeat("a", maxConfig+1) + `"}`):            "more than 524288 bytes",
+		one(`native: {upstart: {a: {b: c}}}`):                                     "want systemd",
+		one(`native: {systemd: {Service: {ExecStartPre: "/bin/sh"}}}`):            "ExecStartPre is nuka's",
+		one(`native: {systemd: {Service: {Nice: "5\nExecStartPre=/bin/sh"}}}`):    "a text of one line",
+		one(`native: {systemd: {Install: {Nice: "5"}}}`):                          "want Unit or Service",
+		one(`needs: [db]`):                                                        `there is no service "db"`,
+		`{a: {run: [` + p + `, s], listen: {x: "127.0.0.1:80"}}, b: {run: [` + p + `, s], listen: {y: "127.0.0.1:80"}}}`: "services a and b both listen at 127.0.0.1:80",
 		strings.Repeat(" ", MaxFile+1): "more than 1048576 bytes",
 	} {
 		if _, err := Decode([]byte(text)); err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 700 {
@@ -122,23 +171,32 @@ func TestUnits(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, u := range units {
-			at := filepath.Join("testdata", m, filepath.FromSlash(u.Path))
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-					t.Fatal(err)
+			golden(t, m, u)
+		}
+	}
+	set, err = Decode([]byte(more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range Managers() {
+		var all []Unit
+		for _, s := range set {
+			l := *nasty
+			l.User = s.User == ""
+			units, err := Units(m, s, &l)
+			if s.User == UserDynamic && m != "systemd" {
+				if err == nil {
+					t.Errorf("%s: %s makes no users", s.Name, m)
 				}
-				if err := os.WriteFile(at, []byte(u.Text), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				continue
 			}
-			want, err := os.ReadFile(at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), u.Text); diff != "" {
-				t.Errorf("%s (-want +got)\n%s", at, diff)
-			}
-			check(t, m, u)
+			all = append(all, units...)
+		}
+		for _, u := range all {
+			golden(t, m, u, all...)
 		}
 	}
 	if _, err := Units("upstart", set[1], nasty); err == nil || !strings.Contains(err.Error(), "systemd, launchd") {
@@ -146,10 +204,39 @@ func TestUnits(t *testing.T) {
 	}
 }
 
+// golden compares a unit with its golden file, and has a tool of this machine check it.
+func golden(t *testing.T, m string, u Unit, others ...Unit) {
+	t.Helper()
+	at := filepath.Join("testdata", m, filepath.FromSlash(u.Path))
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(at, []byte(u.Text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), u.Text); diff != "" {
+		t.Errorf("%s (-want +got)\n%s", at, diff)
+	}
+	check(t, m, u, others...)
+}
+
 // check has a tool of this machine look at a unit, if it has one.
-func check(t *testing.T, manager string, u Unit) {
+func check(t *testing.T, manager string, u Unit, others ...Unit) {
 	t.Helper()
 	dir := t.TempDir()
+	if manager == "systemd" {
+		for _, other := range others {
+			if err := os.WriteFile(filepath.Join(dir, other.Path), []byte(other.Text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	at := filepath.Join(dir, filepath.Base(u.Path))
 	if err := os.WriteFile(at, []byte(u.Text), os.FileMode(u.Mode)); err != nil {
 		t.Fatal(err)
@@ -238,17 +325,21 @@ func TestNext(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(whole))
+	f.Add([]byte(more))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		set, err := Decode(text)
 		if err != nil {
 			return
 		}
 		for _, s := range set {
-			if _, _, err := s.Expand(Folders{"/s", "/c", "/k"}); err != nil {
+			if _, _, err := s.Expand(Folders{State: "/s"}); err != nil {
 				t.Error(err)
 			}
 			for _, m := range Managers() {
 				units, err := Units(m, s, &Launcher{Argv: []string{"/nuka", s.Name}})
+				if err != nil && s.User != "" {
+					continue
+				}
 				if err != nil || len(units) == 0 || !filepath.IsLocal(filepath.FromSlash(units[0].Path)) {
 					t.Errorf("%s: %v, %v", m, units, err)
 				}

@@ -19,6 +19,9 @@ type Launcher struct {
 	User bool
 }
 
+// OneRun is the variable by which a service manager that keeps the times of a job has the launcher run it once.
+const OneRun = "NUKA_ONE_RUN"
+
 // A Unit is a file of a service manager.
 type Unit struct {
 	Path string // relative to the folder of the manager, with slashes
@@ -30,9 +33,11 @@ type Unit struct {
 type manager struct {
 	name   string
 	render func(s *Service, l *Launcher) []Unit
+	// timers says that it starts jobs itself. Elsewhere the launcher keeps their times.
+	timers bool
 }
 
-var managers = []manager{{"systemd", systemd}, {"launchd", launchd}, {"openrc", openrc}, {"runit", runit}, {"s6", s6}, {"rc.d", rcd}}
+var managers = []manager{{"systemd", systemd, true}, {"launchd", launchd, true}, {"openrc", openrc, false}, {"runit", runit, false}, {"s6", s6, false}, {"rc.d", rcd, false}}
 
 // Managers returns the names of the service managers that Units knows.
 func Managers() []string {
@@ -47,6 +52,17 @@ func Managers() []string {
 func Units(manager string, s *Service, l *Launcher) ([]Unit, error) {
 	for _, m := range managers {
 		if m.name == manager {
+			if s.User != "" && l.User {
+				return nil, fmt.Errorf("service %s: user: the manager of a user runs all as this user; want the manager of the machine", s.Name)
+			}
+			if s.User == UserDynamic && manager != "systemd" {
+				return nil, fmt.Errorf("service %s: user: only systemd makes users; name one", s.Name)
+			}
+			if m.timers && !s.Every.IsZero() {
+				timed := *l
+				timed.Env = append(slices.Clone(l.Env), OneRun+"=1")
+				l = &timed
+			}
 			units := m.render(s, l)
 			for i := range units {
 				units[i].Text = marked(units[i].Text)

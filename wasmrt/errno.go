@@ -19,6 +19,8 @@ const (
 	eBadf        errno = 8
 	eBusy        errno = 10
 	eChild       errno = 12
+	eConnaborted errno = 13
+	eConnreset   errno = 15
 	eExist       errno = 20
 	eFault       errno = 21
 	eFbig        errno = 22
@@ -37,6 +39,7 @@ const (
 	eNomem       errno = 48
 	eNospc       errno = 51
 	eNosys       errno = 52
+	eNotconn     errno = 53
 	eNotdir      errno = 54
 	eNotempty    errno = 55
 	eNotsock     errno = 57
@@ -49,6 +52,7 @@ const (
 	eRofs        errno = 69
 	eSpipe       errno = 70
 	eSrch        errno = 71
+	eTimedout    errno = 73
 	eXdev        errno = 75
 	eNotcapable  errno = 76
 

@@ -17,6 +17,10 @@ func hostErrno(e syscall.Errno) (errno, bool) {
 		return eBadf, true
 	case syscall.EBUSY:
 		return eBusy, true
+	case syscall.ECONNABORTED:
+		return eConnaborted, true
+	case syscall.ECONNRESET:
+		return eConnreset, true
 	case syscall.EEXIST:
 		return eExist, true
 	case syscall.EFBIG:
@@ -39,6 +43,8 @@ func hostErrno(e syscall.Errno) (errno, bool) {
 		return eNospc, true
 	case syscall.ENOSYS:
 		return eNosys, true
+	case syscall.ENOTCONN:
+		return eNotconn, true
 	case syscall.ENOTDIR:
 		return eNotdir, true
 	case syscall.ENOTEMPTY:
@@ -57,6 +63,8 @@ func hostErrno(e syscall.Errno) (errno, bool) {
 		return eRofs, true
 	case syscall.ESPIPE:
 		return eSpipe, true
+	case syscall.ETIMEDOUT:
+		return eTimedout, true
 	case syscall.EXDEV:
 		return eXdev, true
 	}

@@ -18,6 +18,8 @@ const (
 	// kindTTY is a terminal; kindPipe is any other file that is read or written sequentially.
 	kindTTY  = kindSymlink + 1
 	kindPipe = kindSymlink + 2
+	// kindSocket is a socket of Sockets, or a connection.
+	kindSocket = kindSymlink + 3
 )
 
 // wasi returns the number WASI gives the type.
@@ -31,6 +33,8 @@ func (k fileKind) wasi() byte {
 		return 7
 	case kindTTY:
 		return 2
+	case kindSocket:
+		return 6 // of streams
 	}
 	return 0
 }

@@ -67,6 +67,8 @@ type Command struct {
 	// The standard streams; nil is /dev/null. If several commands share a stream, it must be safe for concurrent use.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Sockets are the listening sockets that the program is given; nil is none. Programs that it runs get them only if they are its forks.
+	Sockets *Sockets
 }
 
 // A LimitError says which limit of a set of programs was exceeded.
@@ -146,7 +148,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	defer load.release()
 	return h.Runtime.Run(ctx, &Program{
 		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: dir,
-		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real,
+		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real, Sockets: c.Sockets,
 		MemoryLimit: h.Limits.Memory, budget: h.budget,
 		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
 	})

@@ -80,7 +80,7 @@ func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (
 	stdin, stdout, stderr := sharedStreams(c)
 	k.stderr = stderr
 	p, err := newProc(ctx, &Program{
-		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: c.Dir, Stdin: stdin, Stdout: stdout, Stderr: stderr, Real: h.Real, bare: true,
+		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: c.Dir, Stdin: stdin, Stdout: stdout, Stderr: stderr, Real: h.Real, bare: true, Sockets: c.Sockets,
 	}, load.name())
 	if err != nil {
 		load.release()
@@ -89,6 +89,9 @@ func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (
 	p.clock.mono = int64(sinceAge)
 	k.adopt(p, nil)
 	k.root = p
+	if c.Sockets != nil {
+		load.env = append(load.env[:len(load.env):len(load.env)], c.Sockets.environ(p.pid)...)
+	}
 	h.live.Add(1)
 	defer h.FS.beginWriting()()
 	defer context.AfterFunc(ctx, func() { k.halt(nil) })()

@@ -3,7 +3,6 @@ package wasmrt
 import (
 	"context"
 	"encoding/binary"
-	"os"
 	"time"
 )
 
@@ -18,10 +17,10 @@ const (
 
 // A polled is one entry of a poll.
 type polled struct {
-	f      *fd
-	e      errno
-	events uint16
-	host   *os.File // a file of the host that may be waited for
+	f       *fd
+	e       errno
+	events  uint16
+	in, out awaited // what of the host a read and a write may wait for
 }
 
 // pollCall waits for descriptors.
@@ -46,7 +45,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 		}
 		list[i].events = events
 		if list[i].f, list[i].e = p.get(uint64(uint32(number))); list[i].e == eOK {
-			list[i].host = p.waitsFor(list[i].f)
+			list[i].in, list[i].out = p.waitsFor(list[i].f, false), p.waitsFor(list[i].f, true)
 		}
 	}
 	files := hostFiles(list)
@@ -70,9 +69,12 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 		}
 		return count
 	}
-	if w == nil {
+	if w == nil || w.used() {
+		old := w
 		w = &waiting{what: "polls", limit: limit}
-		if limit > 0 && p.clock.real {
+		if old != nil {
+			w.until = old.until
+		} else if limit > 0 && p.clock.real {
 			w.until = time.Now().Add(limit)
 		}
 		w.watch(p, files)
@@ -97,7 +99,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 }
 
 // revents returns what a descriptor is ready for. The caller holds k.mu.
-func (q *polled) revents(hostReady map[*os.File]bool) uint16 {
+func (q *polled) revents(hostReady map[awaited]bool) uint16 {
 	switch {
 	case q.f == nil && q.e == eOK: // an entry that is not used
 		return 0
@@ -106,10 +108,15 @@ func (q *polled) revents(hostReady map[*os.File]bool) uint16 {
 	}
 	end, ok := q.f.file.(*pipeEnd)
 	switch {
-	case !ok && q.host != nil && !hostReady[q.host]:
-		return q.events & pollOut
 	case !ok:
-		return q.events & (pollIn | pollOut)
+		r := uint16(0)
+		if q.in.none() || hostReady[q.in] {
+			r = pollIn
+		}
+		if q.out.none() || hostReady[q.out] {
+			r |= pollOut
+		}
+		return q.events & r
 	case end.writes && end.p.readers == 0:
 		return pollError
 	case end.writes && end.p.room() > 0:
@@ -127,24 +134,27 @@ func (q *polled) revents(hostReady map[*os.File]bool) uint16 {
 	return r
 }
 
-// hostFiles returns the files of the host that a poll waits to read from.
-func hostFiles(list []polled) []*os.File {
-	var files []*os.File
+// hostFiles returns what of the host a poll waits for.
+func hostFiles(list []polled) []awaited {
+	var files []awaited
 	for _, q := range list {
-		if q.host != nil && q.events&pollIn != 0 {
-			files = append(files, q.host)
+		if !q.in.none() && q.events&pollIn != 0 {
+			files = append(files, q.in)
+		}
+		if !q.out.none() && q.events&pollOut != 0 {
+			files = append(files, q.out)
 		}
 	}
 	return files
 }
 
-// hostReady returns which files can be read now.
-func (p *proc) hostReady(files []*os.File) map[*os.File]bool {
+// hostReady returns which files need not wait now.
+func (p *proc) hostReady(files []awaited) map[awaited]bool {
 	if len(files) == 0 {
 		return nil
 	}
 	ready, e := hostPoll(p.ctx, files, 0)
-	out := map[*os.File]bool{}
+	out := map[awaited]bool{}
 	for i, f := range files {
 		out[f] = e != eOK || ready[i].ok
 	}
@@ -153,12 +163,18 @@ func (p *proc) hostReady(files []*os.File) map[*os.File]bool {
 
 // waitPolling is what poll_oneoff waits for in a kernel if nothing is ready. It returns nil if the first clock event is due.
 // With the fixed clock a sleep takes no time, but other processes of the image may run meanwhile.
-func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Duration) *waiting {
-	if w := p.resumed; w != nil {
-		if w.timedOut() || w.what == sleeps {
+func (p *proc) waitPolling(subs []subscription, files []awaited, first time.Duration) *waiting {
+	old := p.resumed
+	if old != nil {
+		p.k.mu.Lock()
+		over, used := old.timedOut() || old.what == sleeps, old.used()
+		p.k.mu.Unlock()
+		if over {
 			return nil
 		}
-		return w
+		if !used {
+			return old
+		}
 	}
 	var ends []*pipeEnd
 	for _, s := range subs {
@@ -171,6 +187,8 @@ func (p *proc) waitPolling(subs []subscription, files []*os.File, first time.Dur
 	case len(ends) == 0 && len(files) == 0 && !p.clock.real:
 		w.what, w.ready = sleeps, func() bool { return true }
 		return w
+	case old != nil:
+		w.until = old.until
 	case first >= 0 && p.clock.real:
 		w.until = time.Now().Add(first)
 	}
@@ -200,11 +218,11 @@ func (p *proc) waitReadable(f *fd) *waiting {
 	if p.k == nil {
 		return nil
 	}
-	host := p.waitsFor(f)
-	if host == nil {
+	host := p.waitsFor(f, false)
+	if host.none() {
 		return nil
 	}
-	files := []*os.File{host}
+	files := []awaited{host}
 	if p.hostReady(files)[host] {
 		return nil
 	}
@@ -230,13 +248,23 @@ func (w *waiting) timedOut() bool {
 	return w.expired || w.limit >= 0 && !w.until.IsZero() && !time.Now().Before(w.until)
 }
 
-// watch waits for files of the host on a goroutine of its own, and wakes the kernel when one of them can be read.
-func (w *waiting) watch(p *proc, files []*os.File) {
+// used reports whether what was watched was ready once, and was gone when the call was made again: it has to be watched again. The caller holds k.mu.
+func (w *waiting) used() bool {
+	for _, ready := range w.hostReady {
+		if ready {
+			return true
+		}
+	}
+	return false
+}
+
+// watch waits for files of the host on a goroutine of its own, and wakes the kernel when one of them need not wait.
+func (w *waiting) watch(p *proc, files []awaited) {
 	if len(files) == 0 {
 		return
 	}
 	w.outside = true
-	w.hostReady = map[*os.File]bool{}
+	w.hostReady = map[awaited]bool{}
 	ctx, cancel := context.WithCancel(p.ctx)
 	w.cancel = cancel
 	k := p.k

@@ -1,7 +1,5 @@
 package wasmrt
 
-import "encoding/binary"
-
 const (
 	// pipeSize is how many bytes a pipe holds.
 	pipeSize = 64 << 10
@@ -185,24 +183,9 @@ func (e *pipeEnd) readable() bool { return e.p.len() > 0 || e.p.writers == 0 }
 
 // writePipe is fd_write of a pipe. It puts all bytes into the pipe, waiting for room, unless the descriptor must not wait.
 func writePipe(p *proc, m memory, a []uint64, f *fd, end *pipeEnd) errno {
-	n := uint64(uint32(a[2]))
-	if n > maxIovs {
-		return eInval
-	}
-	vector, e := m.bytes(a[1], n*8)
+	parts, total, e := vector(m, a[1], a[2])
 	if e != eOK {
 		return e
-	}
-	var parts [][]byte
-	total := 0
-	for ; len(vector) > 0; vector = vector[8:] {
-		b, e := m.bytes(uint64(binary.LittleEndian.Uint32(vector)), uint64(binary.LittleEndian.Uint32(vector[4:])))
-		if e != eOK {
-			return e
-		}
-		b = b[:min(len(b), maxTransfer-total)]
-		parts = append(parts, b)
-		total += len(b)
 	}
 	done := 0
 	if p.resumed != nil {

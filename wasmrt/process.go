@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	mathrand "math/rand/v2"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -62,8 +61,8 @@ type waiting struct {
 	done   int
 	result uint64
 	child  *proc // of nuka.exec
-	// hostReady tells which files of the host can be read, and cancel ends what watches them; nil for nothing.
-	hostReady map[*os.File]bool
+	// hostReady tells which files of the host need not wait, and cancel ends what watches them; nil for nothing.
+	hostReady map[awaited]bool
 	cancel    func()
 }
 

@@ -31,6 +31,8 @@ type Program struct {
 	// Stdin, Stdout and Stderr: nil is /dev/null. If a stream is a terminal of the host, the program sees a terminal too.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Sockets are the listening sockets that the program is given; nil is none.
+	Sockets *Sockets
 	// Real gives the program the real clock and fresh random numbers.
 	// If it is false, the program gets the fixed clock, see Epoch, and random numbers that depend only on Args and Dir.
 	Real bool
@@ -130,11 +132,27 @@ func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
 		}
 	}
 	p.fds[0].write = p.fds[0].write && isTerminal(p.fds[0])
+	if pr.Sockets != nil {
+		for _, s := range pr.Sockets.list { // Go's library, which has one thread, takes them for non-blocking ones
+			if _, e := p.add(&fd{opened: opened{file: s}, read: true, write: true, borrowed: true, nonblock: p.golang && !pr.bare}); e != eOK {
+				return nil, e
+			}
+		}
+		p.env = append(p.env[:len(p.env):len(p.env)], pr.Sockets.environ(p.ownPID())...)
+	}
 	if pr.bare {
 		return p, nil
 	}
 	p.preopenAll()
 	return p, nil
+}
+
+// ownPID is the number by which a program that is no process of a kernel knows itself: the one in Go's library, or the one in wasi-libc.
+func (p *proc) ownPID() int {
+	if p.golang {
+		return 3
+	}
+	return 42
 }
 
 // preopenAll gives a program its directories. The working directory comes first, for programs that take the first preopen for it.

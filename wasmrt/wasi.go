@@ -24,10 +24,10 @@ var wasiCalls = []hostFunc{
 	{"sched_yield", "", func(*proc, memory, []uint64) errno { return eOK }},
 	{"proc_raise", "i", func(*proc, memory, []uint64) errno { return eNosys }},
 	{"poll_oneoff", "iiii", pollOneoff},
-	{"sock_accept", "iii", notSocket},
-	{"sock_recv", "iiiiii", notSocket},
-	{"sock_send", "iiiii", notSocket},
-	{"sock_shutdown", "ii", notSocket},
+	{"sock_accept", "iii", needs(sockAccept, need{0, rightAccept})},
+	{"sock_recv", "iiiiii", needs(sockRecv, need{0, rightRead})},
+	{"sock_send", "iiiii", needs(sockSend, need{0, rightWrite})},
+	{"sock_shutdown", "ii", needs(sockShutdown, need{0, rightShutdown})},
 
 	{"fd_advise", "iIIi", needs(fdAdvise, need{0, rightAdvise})},
 	{"fd_allocate", "iII", needs(fdAllocate, need{0, rightAllocate})},
@@ -74,14 +74,6 @@ func procExit(ctx context.Context, mod api.Module, stack []uint64) {
 	}
 	_ = mod.CloseWithExitCode(ctx, code)
 	panic(sys.NewExitError(code)) // no instruction after the call may run
-}
-
-// notSocket answers every call on a socket: no descriptor is a socket.
-func notSocket(p *proc, _ memory, a []uint64) errno {
-	if _, e := p.get(a[0]); e != eOK {
-		return e
-	}
-	return eNotsock
 }
 
 func argsGet(p *proc, m memory, a []uint64) errno      { return putStrings(m, p.args, a) }

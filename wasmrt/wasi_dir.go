@@ -10,6 +10,9 @@ func fdPrestatGet(p *proc, m memory, a []uint64) errno {
 	if e != eOK {
 		return e
 	}
+	if _, ok := f.file.(*socket); ok {
+		return m.put64(a[1], 1) // a type that libraries pass over, to look for folders behind it
+	}
 	if f.preopen == "" {
 		return eBadf
 	}

@@ -127,7 +127,7 @@ func fdFdstatSetFlags(p *proc, _ memory, a []uint64) errno {
 		return eInval
 	}
 	f.atEnd = a[1]&fdflagAppend != 0
-	f.nonblock = a[1]&fdflagNonblock != 0 // stored only: files never block and pipes always do
+	f.nonblock = a[1]&fdflagNonblock != 0 // files never block
 	return eOK
 }
 
@@ -192,6 +192,9 @@ func fdRead(p *proc, m memory, a []uint64) errno {
 	if end, ok := f.file.(*pipeEnd); ok {
 		return readPipe(p, m, a, f, end)
 	}
+	if s, ok := f.file.(*socket); ok {
+		return readSocket(p, m, a[1], a[2], a[3], f, s, false)
+	}
 	if w := p.waitReadable(f); w != nil {
 		return p.wait(w)
 	}
@@ -221,6 +224,9 @@ func fdWrite(p *proc, m memory, a []uint64) errno {
 	}
 	if end, ok := f.file.(*pipeEnd); ok {
 		return writePipe(p, m, a, f, end)
+	}
+	if s, ok := f.file.(*socket); ok {
+		return writeSocket(p, m, a[1], a[2], a[3], f, s)
 	}
 	return each(m, a[1], a[2], a[3], func(b []byte) (int, errno) {
 		n, e := f.file.write(b, f.atEnd)

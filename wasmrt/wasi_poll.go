@@ -24,8 +24,8 @@ type subscription struct {
 	kind byte
 	// at is the time from now at which a clock event is due.
 	at time.Duration
-	// file is the host file that a read waits for, nil if the read never blocks.
-	file *os.File
+	// host is what of the host the event waits for, none if the read or write never blocks.
+	host awaited
 	pipe *pipeEnd // a pipe of a kernel
 	fd   *fd
 	err  errno
@@ -57,8 +57,8 @@ func (p *proc) subscription(s []byte) subscription {
 		if sub.err == eOK {
 			sub.pipe, _ = sub.fd.file.(*pipeEnd)
 		}
-		if sub.err == eOK && sub.kind == eventRead {
-			sub.file = p.waitsFor(sub.fd)
+		if sub.err == eOK {
+			sub.host = p.waitsFor(sub.fd, sub.kind == eventWrite)
 		}
 	default:
 		sub.err = eInval
@@ -66,14 +66,27 @@ func (p *proc) subscription(s []byte) subscription {
 	return sub
 }
 
-// waitsFor returns the host file that a read of a descriptor may wait for, nil if there is none.
-// With the fixed clock a read is always ready, so that the result depends only on what the program does.
-func (p *proc) waitsFor(f *fd) *os.File {
-	s, ok := f.file.(*stream)
-	if !ok || !p.clock.real || s.kind == kindFile {
-		return nil
+// An awaited is something of the host that a call may wait for: to read from a file, or to use a socket.
+type awaited struct {
+	file  *os.File
+	sock  *socket
+	write bool
+}
+
+func (a awaited) none() bool { return a.file == nil && a.sock == nil }
+
+// waitsFor returns what of the host a read or write of a descriptor may wait for.
+// With the fixed clock a read of a file is always ready, so that the result depends only on what the program does.
+func (p *proc) waitsFor(f *fd, write bool) awaited {
+	switch s := f.file.(type) {
+	case *socket:
+		return awaited{sock: s, write: write}
+	case *stream:
+		if p.clock.real && s.kind != kindFile && !write {
+			return awaited{file: s.f}
+		}
 	}
-	return s.f
+	return awaited{}
 }
 
 // put writes the event of a subscription that is ready or has failed.
@@ -89,7 +102,7 @@ func (s subscription) put(b []byte, count uint64, flags uint16) {
 }
 
 // pollOneoff waits until the first clock or file of its subscriptions is ready.
-// It waits for a terminal, pipe or socket that is a standard stream; every other file is always ready.
+// It waits for sockets, and for a terminal or pipe that is a standard stream; every other file is always ready.
 func pollOneoff(p *proc, m memory, a []uint64) errno {
 	n := uint64(uint32(a[2]))
 	if n == 0 || n > maxPoll {
@@ -113,19 +126,19 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 		count++
 	}
 	first := time.Duration(-1)
-	var files []*os.File
+	var files []awaited
 	for _, s := range subs {
 		switch {
 		case s.err == eOK && s.pipe != nil:
 			if n, flags, ok := s.pipe.polled(); ok {
 				event(s, n, flags)
 			}
-		case s.err != eOK || s.kind != eventClock && s.file == nil:
+		case s.err != eOK || s.kind != eventClock && s.host.none():
 			event(s, s.unread(), 0)
 		case s.kind == eventClock && (first < 0 || s.at < first):
 			first = s.at
-		case s.file != nil:
-			files = append(files, s.file)
+		case !s.host.none():
+			files = append(files, s.host)
 		}
 	}
 	if count > 0 { // an event is ready: only add others that are ready now
@@ -145,7 +158,7 @@ func pollOneoff(p *proc, m memory, a []uint64) errno {
 	}
 	i, found := 0, count > 0
 	for _, s := range subs {
-		if s.err != eOK || s.file == nil {
+		if s.err != eOK || s.host.none() {
 			continue
 		}
 		if r := ready[i]; r.ok {

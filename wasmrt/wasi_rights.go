@@ -73,6 +73,9 @@ func (f *fd) rights(kind fileKind) (base, inherit uint64) {
 		return rightsDir &^ f.lost, rightsAll &^ f.lostBelow
 	}
 	base = rightsFile
+	if kind == kindSocket {
+		base = rightRead | rightWrite | rightSetFlags | rightStat | rightPoll | rightShutdown | rightAccept
+	}
 	if kind == kindTTY || kind == kindPipe {
 		// wasi-libc takes a character device that cannot seek for a terminal.
 		base &^= rightSeek | rightTell

@@ -87,7 +87,8 @@ type execOptions struct {
 	auto, shell bool
 	rules       recordRules                                                         // with record
 	answer      func(context.Context) (listening func(*os.File), disconnect func()) // answers in the program's network; nil: nothing does
-	record      string                                                              // the ecosystem whose clients a recorder answers; "" is none
+	service     asService
+	record      string // the ecosystem whose clients a recorder answers; "" is none
 }
 
 // program returns the program and its arguments for the words of a command line.
@@ -332,6 +333,9 @@ func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.La
 		Mounts: layout.Mounts, Argv: words, Env: layout.Environ(b.Getenv, o.env), Dir: layout.Dir(b.Here),
 	}
 	options := &sandbox.Options{}
+	if err := o.service.box(spec, options); err != nil {
+		return err
+	}
 	switch {
 	case o.answer != nil:
 		spec.Listen = ecosystem.Port

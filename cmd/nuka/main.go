@@ -33,6 +33,9 @@ func run(t *terminal, args []string) int {
 	if len(args) > 0 && args[0] == profile.LaunchCommand {
 		return t.launch(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == becomeCommand {
+		return t.become(args[1:])
+	}
 	if len(args) > 0 && args[0] == filterCommand {
 		return bus.Main(args[1:])
 	}

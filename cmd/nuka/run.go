@@ -55,6 +55,7 @@ type runOptions struct {
 	allow   []string // permissions of a program in a sandbox
 	asked   string   // the package as the user named it; "" is an installed one
 	app     string   // the application of a program in a sandbox; "" is that of the package
+	service asService
 }
 
 // prepare makes the package present and asks the node how to start its program. The caller closes the trees, which the program reads.
@@ -135,13 +136,24 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		return err
 	}
 	defer runtime.Close(ctx)
-	host := &wasmrt.Host{Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(program.Path, o.env), Real: true}
+	sockets, err := o.service.wasmSockets()
+	if err != nil {
+		return err
+	}
+	host := &wasmrt.Host{
+		Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(program.Path, o.env), Real: true,
+		Limits: o.service.wasmLimits(),
+	}
 	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
 	signal.Reset(os.Interrupt, terminate) // resetting all signals would take milliseconds
-	code, err := host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
+	running, served := drainOnTerminate(context.WithoutCancel(ctx), sockets)
+	code, err := host.Exec(running, &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
-		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err,
+		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err, Sockets: sockets,
 	})
+	if served() {
+		return exitError(exitTerminated)
+	}
 	unread := a.sayUnread(mounts)
 	if errors.Is(err, wasmrt.ErrNotProgram) && !unread {
 		return a.runNativeProgram(ctx, trees, program, args, o)

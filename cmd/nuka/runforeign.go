@@ -118,7 +118,7 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 		return err
 	}
 	defer stop()
-	return a.sandboxed(ctx, launcher, layout, box, words, &execOptions{env: o.env})
+	return a.sandboxed(ctx, launcher, layout, box, words, &execOptions{env: o.env, service: o.service})
 }
 
 // runFolders returns the permissions for the folders that a program of a package sees: the current one and those of --dir. The user's home as a whole, and what is

@@ -120,6 +120,7 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 	manager := c.Flags().String("as", "", "one of "+strings.Join(service.Managers(), ", "))
 	to := c.Flags().String("to", "", "write the files below the folder `DIR`")
 	system := c.Flags().Bool("system", false, "render for the manager of the machine, not of a user")
+	state := c.Flags().String("state", "", "the unit keeps the state of the service below the folder `DIR`; with --system, without this flag: "+systemState)
 	return a.namedCommand(c, true, func(c *cobra.Command, t *thing, name string) error {
 		if *manager == "" || name == "" {
 			return usage("services show: NAME or --as MANAGER is missing; the managers are %s", strings.Join(service.Managers(), ", "))
@@ -138,6 +139,16 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 			return err
 		}
 		l := &service.Launcher{Argv: []string{self, "services", "run", id.String(), "--only", s.Name}, User: !*system}
+		if *system && *state == "" {
+			*state = systemState // the manager of the machine gives services no home folder
+		}
+		if *state != "" {
+			at, err := filepath.Abs(*state)
+			if err != nil {
+				return err
+			}
+			l.Argv = append(l.Argv, "--state", at)
+		}
 		if at := os.Getenv("NUKA_HOME"); at != "" {
 			l.Env = []string{"NUKA_HOME=" + at}
 		}
@@ -148,6 +159,9 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 		return a.putUnits(units, *to)
 	})
 }
+
+// systemState is the folder of the state of services of the machine.
+const systemState = "/var/lib/nuka/services"
 
 // putUnits prints units, or writes them below a folder. It replaces only files that are as nuka wrote them.
 func (a *app) putUnits(units []service.Unit, to string) error {
@@ -183,9 +197,22 @@ func serviceFolders(base string, s *service.Service) (f service.Folders, here st
 		f.State = filepath.Join(own, "state")
 		dirs, here = append(dirs, f.State), f.State
 	}
-	if s.Cache {
-		f.Cache = filepath.Join(own, "cache")
-		dirs = append(dirs, f.Cache)
+	for _, d := range []struct {
+		wanted bool
+		at     *string
+		name   string
+	}{{s.Cache, &f.Cache, "cache"}, {s.Logs, &f.Logs, "logs"}, {s.Runtime, &f.Runtime, "runtime"}, {len(s.Config) > 0, &f.Config, "config"}} {
+		if d.wanted {
+			*d.at = filepath.Join(own, d.name)
+			dirs = append(dirs, *d.at)
+		}
+	}
+	for _, dir := range []string{f.Runtime, f.Config} { // they are new at each start
+		if dir != "" {
+			if err := os.RemoveAll(dir); err != nil {
+				return f, "", err
+			}
+		}
 	}
 	for _, dir := range dirs {
 		if err := os.MkdirAll(dir, 0o700); err != nil {

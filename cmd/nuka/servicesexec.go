@@ -16,6 +16,7 @@ func (a *app) servicesBecome() *cobra.Command {
 	a.yesFlag(c)
 	c.RunE = func(c *cobra.Command, words []string) error {
 		ctx := c.Context()
+		handed := handedSockets()
 		client, _, set, err := a.serviceSet(ctx, &thing{id: words[0]})
 		if err != nil {
 			return err
@@ -25,6 +26,7 @@ func (a *app) servicesBecome() *cobra.Command {
 			client.Close()
 			return err
 		}
+		endWithParent(s.Stop.Within)
 		program, trees, err := a.openProgram(ctx, client, protocol.ProgramArgs{PID: s.Package.PID, Command: s.Command})
 		if err != nil {
 			return err
@@ -39,8 +41,18 @@ func (a *app) servicesBecome() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o := &runOptions{app: "service-" + s.Name, env: env, allow: s.Permissions, command: s.Command}
-		for _, dir := range []string{folders.State, folders.Cache} {
+		o := &runOptions{app: "service-" + s.Name, env: env, allow: s.Permissions, command: s.Command, service: asService{is: true, sockets: handed, limits: s.Limits}}
+		if err := configure(folders, s); err != nil {
+			return err
+		}
+		if folders.Config != "" {
+			o.dirs = append(o.dirs, folders.Config+":ro")
+		}
+		if at := notifyFolder(); at != "" {
+			o.env = append(o.env, "NOTIFY_SOCKET="+os.Getenv("NOTIFY_SOCKET"))
+			o.dirs = append(o.dirs, at)
+		}
+		for _, dir := range []string{folders.State, folders.Cache, folders.Logs, folders.Runtime} {
 			if dir != "" && dir != here {
 				o.dirs = append(o.dirs, dir)
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -23,21 +22,6 @@ type servicesHome struct {
 	env         []string
 }
 
-// toolPackage is the package of the program tool, which the server of a test offers.
-const toolPackage = `export def main [] {
-  derivation {
-    name: tool
-    version: "1"
-    src: (fetch url %s/tool.wasm --unpack file --hash sha256-%x)
-    build: {|b|
-      mkdir $"($b.out)/bin"
-      cp $b.src $"($b.out)/bin/tool"
-      chmod +x $"($b.out)/bin/tool"
-    }
-  }
-}
-`
-
 func newServicesHome(t *testing.T) *servicesHome {
 	t.Helper()
 	home, err := os.MkdirTemp("", "n") //nolint:usetesting // short: the name of a socket has to fit
@@ -53,7 +37,7 @@ func newServicesHome(t *testing.T) *servicesHome {
 		}
 	})
 	server := serve(t, t.TempDir())
-	h.write("tool.nu", fmt.Sprintf(toolPackage, server.URL, sha256.Sum256(toolWasm)))
+	toolPackage(t, home, server.URL, false)
 	return h
 }
 

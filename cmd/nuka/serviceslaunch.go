@@ -102,10 +102,13 @@ func (l *launcher) run(ctx context.Context) (err error) {
 		}
 	}
 	alone := *s
-	alone.After = nil
+	alone.After, alone.Needs = nil, nil
+	once(&alone)
+	reload, stop := onReload()
+	defer stop()
 	l.a.yes = g.Yes
 	r := &serviceRun{a: l.a, set: g.Set, base: l.dir.Base(), single: true, unready: map[string]bool{s.Name: true}, began: l.began, listener: func(e supervise.Event) { l.event(ctx, e) }}
-	err = supervise.Run(ctx, []*service.Service{&alone}, &supervise.Options{Start: r.start, Event: r.event})
+	err = supervise.Run(ctx, []*service.Service{&alone}, r.options(reload))
 	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" {
 		<-ctx.Done() // most managers start again what ends, and this service shall not be
 	}

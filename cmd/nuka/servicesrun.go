@@ -69,12 +69,16 @@ A service manager that starts this command learns when the service is ready by t
 			s := *s
 			if len(*only) > 0 {
 				r.waitFor(ctx, whole, s.After, *only)
-				s.After = slices.DeleteFunc(slices.Clone(s.After), func(name string) bool { return !slices.Contains(*only, name) })
+				other := func(name string) bool { return !slices.Contains(*only, name) }
+				s.After, s.Needs = slices.DeleteFunc(slices.Clone(s.After), other), slices.DeleteFunc(slices.Clone(s.Needs), other)
 			}
+			once(&s)
 			r.unready[s.Name] = true
 			some = append(some, &s)
 		}
-		err = supervise.Run(ctx, some, &supervise.Options{Start: r.start, Event: r.event})
+		reload, stop := onReload()
+		defer stop()
+		err = supervise.Run(ctx, some, r.options(reload))
 		if err != nil {
 			return protocol.Errorf(protocol.Failed, "%w", err)
 		}
@@ -90,7 +94,9 @@ type serviceRun struct {
 	single  bool // output passes as it is
 	unready map[string]bool
 	told    bool       // the service manager knows that all are ready
-	mu      sync.Mutex // lines of output
+	mu      sync.Mutex // lines of output, and what follows
+	handed  []supervise.Handed
+	open    map[string][]*os.File // the sockets of services
 
 	began    func(pid int)         // is called when a program has started; nil: nothing is
 	listener func(supervise.Event) // is called at each event; nil: nothing is
@@ -160,11 +166,19 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	if err != nil {
 		return nil, err
 	}
+	if err := rightUser(s); err != nil {
+		return nil, err
+	}
 	p := &serviceProcess{}
 	args := []string{"services", "become", r.set.String(), s.Name, "--state", r.base}
 	if r.a.yes {
 		args = append(args, "--yes")
 	}
+	sockets, err := r.sockets(s)
+	if err != nil {
+		return nil, err
+	}
+	r.ran(s)
 	if len(s.Secrets) > 0 {
 		if p.secrets, err = writeSecrets(ctx, s); err != nil {
 			return nil, err
@@ -173,8 +187,16 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	}
 	p.cmd = exec.Command(self, args...)
 	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(pair string) bool {
-		return strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "NUKA_NOTIFY_FD=")
+		return strings.HasPrefix(pair, "NOTIFY_SOCKET=") || strings.HasPrefix(pair, "NUKA_NOTIFY_FD=") || strings.HasPrefix(pair, "LISTEN_") || strings.HasPrefix(pair, lifeVariable+"=") || strings.HasPrefix(pair, service.OneRun+"=")
 	})
+	if err := p.give(s, sockets); err != nil {
+		return nil, errors.Join(err, p.clean())
+	}
+	if s.Ready.Notify {
+		if p.told, err = hearNotify(p.cmd); err != nil {
+			return nil, errors.Join(err, p.clean())
+		}
+	}
 	ownGroup(p.cmd)
 	log, err := openServiceLog(filepath.Join(r.base, s.Name, "log"))
 	if err != nil {
@@ -191,6 +213,10 @@ func (r *serviceRun) start(ctx context.Context, s *service.Service) (supervise.P
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, log.Close(), p.clean())
 	}
+	p.end.Close()
+	if p.told != nil {
+		p.told.from(p.cmd.Process.Pid)
+	}
 	if r.began != nil {
 		r.began(p.cmd.Process.Pid)
 	}
@@ -203,6 +229,11 @@ type serviceProcess struct {
 	out     *lineWriter
 	log     *serviceLog
 	secrets string // the folder; "" is none
+	service *service.Service
+	sockets []*os.File
+	life    *os.File // its end is the end of the program
+	end     *os.File // the program's end of life
+	told    *hearer  // nil: the program is not asked to say that it is ready
 }
 
 // Wait implements supervise.Process.
@@ -227,13 +258,36 @@ func (p *serviceProcess) Wait() error {
 func (p *serviceProcess) Signal(name string) error { return signalGroup(p.cmd, name) }
 
 // Kill implements supervise.Process.
-func (p *serviceProcess) Kill() error { return killGroup(p.cmd) }
+func (p *serviceProcess) Kill() error {
+	killBelow(p.cmd.Process.Pid)
+	return killGroup(p.cmd)
+}
 
 func (p *serviceProcess) clean() error {
+	if p.life != nil {
+		p.end.Close() // it may be closed already
+		p.life.Close()
+	}
+	if p.told != nil {
+		p.told.close()
+		p.told = nil
+	}
 	if p.secrets == "" {
 		return nil
 	}
 	return os.RemoveAll(p.secrets)
+}
+
+// privateFolder returns a folder for what lives as long as a program, in memory where the system has such a folder; "" is that for temporary files.
+func privateFolder() string {
+	base := os.Getenv("XDG_RUNTIME_DIR")
+	if base == "" {
+		base = "/dev/shm"
+	}
+	if _, err := os.Stat(base); err != nil {
+		return ""
+	}
+	return base
 }
 
 // maxSecret bounds the bytes of a secret.
@@ -241,14 +295,7 @@ const maxSecret = 1 << 20
 
 // writeSecrets puts the secrets of a service into a folder for it alone, in memory where the system has such a folder.
 func writeSecrets(ctx context.Context, s *service.Service) (dir string, err error) {
-	base := os.Getenv("XDG_RUNTIME_DIR")
-	if base == "" {
-		base = "/dev/shm"
-		if _, err := os.Stat(base); err != nil {
-			base = ""
-		}
-	}
-	if dir, err = os.MkdirTemp(base, "nuka-secrets-"); err != nil {
+	if dir, err = os.MkdirTemp(privateFolder(), "nuka-secrets-"); err != nil {
 		return "", err
 	}
 	for name, secret := range s.Secrets {

@@ -162,6 +162,16 @@ func (b *box) landlock() error {
 			return fail("allow with Landlock", r.path, err)
 		}
 	}
+	if b.takesSockets() { // the launcher's program becomes the program
+		fd, err := unix.Open(ownProgram, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = add(fd, llsyscall.AccessFSReadFile|llsyscall.AccessFSExecute)
+			unix.Close(fd)
+		}
+		if err != nil {
+			return fail("allow with Landlock", "the launcher's own program", err)
+		}
+	}
 	// /dev/stdout and the like open what the descriptor is. A pipe or socket needs no right, and the kernel refuses a rule for it.
 	for fd := range sandbox.FirstExtraFD + b.spec.Extra {
 		if fd == sandbox.ControlFD {

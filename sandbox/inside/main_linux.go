@@ -27,6 +27,9 @@ const exitFailed = 125
 // Main is the launcher's main function. It returns its exit code: that of the program, or 128 and the number of the signal that ended it.
 // sandbox.Start gives it an argument for its mode; without one, a person has called it.
 func Main(args []string) int {
+	if len(args) > 3 && args[1] == sandbox.ModeBecome {
+		return become(args[2], args[3:])
+	}
 	if len(args) != 2 || args[1] != sandbox.ModeSpaces && args[1] != sandbox.ModeFallback {
 		fmt.Fprintln(os.Stderr, "nuka-sandbox: nuka starts this program; it is not called by hand")
 		return 2

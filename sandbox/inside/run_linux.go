@@ -2,10 +2,13 @@ package inside
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -165,12 +168,35 @@ func (b *box) start() (pid int, err error) {
 	if err := unix.CloseRange(sandbox.ControlFD, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return 0, fail("close files", "", err)
 	}
-	pid, err = syscall.ForkExec(p, b.spec.Argv, attr)
+	file, argv := p, b.spec.Argv
+	if b.takesSockets() {
+		file, argv = ownProgram, append([]string{sandbox.LauncherName, sandbox.ModeBecome, p}, argv...)
+	}
+	pid, err = syscall.ForkExec(file, argv, attr)
 	runtime.KeepAlive(b.control)
 	if err != nil {
 		return 0, failHint(sandbox.StepProgram, p, err, whyNot(p, err))
 	}
 	return pid, nil
+}
+
+// ownProgram is the launcher's own program, where the tree has /proc.
+const ownProgram = "/proc/self/exe"
+
+// takesSockets reports whether the program is given listening sockets, of which LISTEN_PID has to say that they are its own (sd_listen_fds(3)).
+// Without /proc in the tree nobody can tell it.
+func (b *box) takesSockets() bool {
+	return b.spec.Extra > 0 && slices.ContainsFunc(b.spec.Env, func(pair string) bool { return strings.HasPrefix(pair, "LISTEN_FDS=") }) && unix.Access(ownProgram, unix.F_OK) == nil
+}
+
+// become notes the number of this process, which nobody knows before it exists, and becomes the program.
+func become(file string, argv []string) int {
+	err := os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	if err == nil {
+		err = syscall.Exec(file, argv, os.Environ())
+	}
+	fmt.Fprintf(os.Stderr, "nuka-sandbox: %s: %v\n", file, err)
+	return exitFailed
 }
 
 // lookUp finds the program as a shell does: in PATH of its environment if it has no slash.

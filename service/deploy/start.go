@@ -135,6 +135,9 @@ func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *
 			return nil, err
 		}
 	}
+	if !s.Every.IsZero() {
+		return nil, nil // a job runs at its times
+	}
 	if err := c.step("wait " + s.Name); err != nil {
 		return nil, err
 	}
@@ -255,7 +258,10 @@ func (c *Change) Restart(ctx context.Context, g *Generation, names []string) (*R
 		if err := m.Restart(ctx, s.Name); err != nil {
 			return r, err
 		}
-		why, err := c.await(ctx, s, g.Members[s.Name].From, old.Began)
+		why := ""
+		if s.Every.IsZero() {
+			why, err = c.await(ctx, s, g.Members[s.Name].From, old.Began)
+		}
 		if err != nil {
 			return r, err
 		}

@@ -16,10 +16,27 @@ var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// Probe makes a check: a connection to a port of this machine, or a request to an address of it.
+// clientOn returns a client whose requests go to a socket.
+func clientOn(s service.Socket) *http.Client {
+	return &http.Client{
+		CheckRedirect: client.CheckRedirect,
+		Transport: &http.Transport{
+			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, s.Network, s.Local())
+			},
+		},
+	}
+}
+
+// Probe makes a check: a connection to a port or socket of this machine, or a request to an address or socket of it.
 func Probe(ctx context.Context, c service.Check) error {
 	if c.HTTP != "" {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.HTTP, nil)
+		address, client := c.HTTP, client
+		if c.On != "" {
+			address, client = "http://localhost"+c.HTTP, clientOn(c.Socket)
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return err
 		}
@@ -32,6 +49,13 @@ func Probe(ctx context.Context, c service.Check) error {
 			return fmt.Errorf("it answers %s", res.Status)
 		}
 		return nil
+	}
+	if c.On != "" {
+		conn, err := new(net.Dialer).DialContext(ctx, c.Socket.Network, c.Socket.Local())
+		if err != nil {
+			return err
+		}
+		return conn.Close()
 	}
 	var last error
 	for _, host := range []string{"127.0.0.1", "::1"} {

@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +20,14 @@ type Process interface {
 	Signal(name string) error
 	// Kill ends it and all that it has started.
 	Kill() error
+}
+
+// A Prober is a Process that knows more than Probe can ask.
+type Prober interface {
+	// Probe makes a check, as Options.Check does.
+	Probe(ctx context.Context, c service.Check) error
+	// Told reports whether the program said that it is ready (sd_notify(3)).
+	Told() bool
 }
 
 // A State is what a service does.
@@ -50,6 +60,10 @@ type Options struct {
 	Check func(ctx context.Context, c service.Check) error
 	// Event is called at each change of a state, one call at a time. It must return soon. Nil: no calls.
 	Event func(Event)
+	// Last returns when a job was run last, before this process; nil, or the zero time: it was not.
+	Last func(s *service.Service) time.Time
+	// Reload has programs read their configuration again, each time that something is received; nil: nothing does.
+	Reload <-chan struct{}
 }
 
 const (
@@ -71,10 +85,13 @@ func Run(ctx context.Context, set []*service.Service, o *Options) error {
 		r.o.Check = Probe
 	}
 	for _, s := range order {
-		m := &member{r: r, s: s, ready: make(chan struct{}), done: make(chan struct{})}
+		m := &member{r: r, s: s, ready: make(chan struct{}), done: make(chan struct{}), reload: make(chan struct{}, 1)}
 		for _, name := range s.After {
 			before := r.members[name]
 			m.before = append(m.before, before)
+			if slices.Contains(s.Needs, name) {
+				m.needs = append(m.needs, before)
+			}
 			before.later = append(before.later, m)
 		}
 		r.members[s.Name] = m
@@ -86,11 +103,36 @@ func Run(ctx context.Context, set []*service.Service, o *Options) error {
 			m.live(ctx)
 		})
 	}
+	over := make(chan struct{})
+	passed := make(chan struct{})
+	go func() {
+		defer close(passed)
+		r.passReload(over)
+	}()
 	r.wg.Wait()
+	close(over)
+	<-passed
 	if len(r.failed) > 0 {
 		return fmt.Errorf("services failed: %s", strings.Join(r.failed, ", "))
 	}
 	return nil
+}
+
+// passReload passes requests to reload on to all members.
+func (r *run) passReload(over <-chan struct{}) {
+	for {
+		select {
+		case <-r.o.Reload:
+			for _, m := range r.members {
+				select {
+				case m.reload <- struct{}{}:
+				default: // one is on its way
+				}
+			}
+		case <-over:
+			return
+		}
+	}
 }
 
 type run struct {
@@ -107,9 +149,20 @@ type member struct {
 	r             *run
 	s             *service.Service
 	before, later []*member
+	needs         []*member     // those of before without which it does not run
 	ready         chan struct{} // closed when the program was ready once
 	wasReady      bool
+	failed        bool          // for good; may be read when done is closed
 	done          chan struct{} // closed when nothing follows any more
+	reload        chan struct{}
+}
+
+// nowReady notes that the program was ready.
+func (m *member) nowReady() {
+	if !m.wasReady {
+		m.wasReady = true
+		close(m.ready)
+	}
 }
 
 func (m *member) tell(state State, format string, args ...any) {
@@ -117,6 +170,7 @@ func (m *member) tell(state State, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if state == Failed {
+		m.failed = true
 		r.failed = append(r.failed, m.s.Name)
 	}
 	if r.o.Event != nil {
@@ -141,9 +195,20 @@ func (m *member) live(ctx context.Context) {
 			}
 		}
 	}
+	if !m.s.Every.IsZero() {
+		m.timed(ctx)
+		return
+	}
+	ctx, free := m.withNeeds(ctx)
+	defer free()
 	for restarts := 0; ctx.Err() == nil; restarts++ {
 		m.tell(Starting, "")
 		readyFor, err := m.once(ctx)
+		var need errNeed
+		if errors.As(context.Cause(ctx), &need) {
+			m.tell(Failed, "%v", need)
+			return
+		}
 		if ctx.Err() != nil {
 			m.tell(Ended, "stopped")
 			return
@@ -187,10 +252,7 @@ func (m *member) once(ctx context.Context) (readyFor time.Duration, err error) {
 		return 0, err
 	}
 	since := time.Now()
-	if !m.wasReady {
-		m.wasReady = true
-		close(m.ready)
-	}
+	m.nowReady()
 	m.tell(Ready, "")
 	err = m.watch(ctx, p, ended)
 	return time.Since(since), err
@@ -206,14 +268,12 @@ func (m *member) untilReady(ctx context.Context, p Process, ended <-chan error) 
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	last := error(nil)
+	asks := m.asks()
 	for {
 		select {
 		case err := <-ended:
-			if err == nil && r.IsZero() { // a program that does one thing
-				if !m.wasReady {
-					m.wasReady = true
-					close(m.ready)
-				}
+			if err == nil && !asks { // a program that does one thing
+				m.nowReady()
 				return true, nil
 			}
 			if err == nil {
@@ -221,33 +281,27 @@ func (m *member) untilReady(ctx context.Context, p Process, ended <-chan error) 
 			}
 			return true, err
 		case <-ctx.Done():
-			return true, m.stop(p, ended)
+			return true, m.stop(ctx, p, ended)
 		case <-settled.C:
-			if r.IsZero() {
+			if !asks {
 				return false, nil
 			}
 		case <-limit.C:
-			if r.IsZero() { // Within is shorter than what it takes to settle
+			if !asks { // Within is shorter than what it takes to settle
 				return false, nil
 			}
 			m.tell(Stopping, "it was not ready in %s: %v", r.Within, last)
 			m.halt(p, ended)
 			return true, fmt.Errorf("it was not ready in %s: %w", r.Within, last)
 		case <-probe.C:
-			if r.IsZero() {
+			if !asks {
 				continue
 			}
-			if last = m.check(ctx, r.Check); last == nil {
+			if last = m.isReady(ctx, p); last == nil {
 				return false, nil
 			}
 		}
 	}
-}
-
-func (m *member) check(ctx context.Context, c service.Check) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
-	defer cancel()
-	return m.r.o.Check(ctx, c)
 }
 
 // watch waits for the end of a program that is ready, and stops it if it does not work.
@@ -265,9 +319,13 @@ func (m *member) watch(ctx context.Context, p Process, ended <-chan error) error
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
-			return m.stop(p, ended)
+			return m.stop(ctx, p, ended)
+		case <-m.reload:
+			if m.s.Reload != "" {
+				_ = p.Signal(m.s.Reload) // it may have ended
+			}
 		case <-tick:
-			err := m.check(ctx, h.Check)
+			err := m.check(ctx, p, h.Check)
 			if ctx.Err() != nil {
 				continue // it is being stopped
 			}
@@ -287,8 +345,11 @@ func (m *member) watch(ctx context.Context, p Process, ended <-chan error) error
 }
 
 // stop stops the program when those that come after this one have stopped.
-func (m *member) stop(p Process, ended <-chan error) error {
+func (m *member) stop(ctx context.Context, p Process, ended <-chan error) error {
 	for _, other := range m.later {
+		if errors.As(context.Cause(ctx), new(errNeed)) {
+			break // they go on, or have the same need
+		}
 		select {
 		case <-other.done:
 		case err := <-ended:

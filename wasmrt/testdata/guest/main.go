@@ -118,6 +118,10 @@ func run(a []string) error {
 		if e := fd_allocate(int32(files[a[1]].Fd()), 0, uint64(num(a[2]))); e != 0 {
 			return syscall.Errno(e)
 		}
+	case "serve": // NAME
+		return serve(a[1])
+	case "reach": // ADDRESS
+		return reach(a[1])
 	case "accept": // for every descriptor
 		for fd := range int32(16) {
 			var conn int32

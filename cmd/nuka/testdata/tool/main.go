@@ -28,6 +28,8 @@ func run(command string, args []string) error {
 	switch command {
 	case "echo":
 		fmt.Println(strings.Join(args, " "))
+	case "serve": // NAME MILLISECONDS
+		return serve(args[0], args[1])
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 	case "cat":

@@ -16,6 +16,47 @@ import (
 // native runs the commands that only a native program has.
 func native(command string, args []string) error {
 	switch command {
+	case "escape": // FILE: starts a process that leaves its session and its parent, and waits
+		c := osexec.Command(os.Args[0], "orphan", args[0])
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Run(); err != nil {
+			return err
+		}
+		fmt.Println("escaped")
+		select {}
+	case "fds": // what it has inherited
+		for fd := 3; fd < 1024; fd++ {
+			if at, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd)); err == nil {
+				if flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFD, 0); e == 0 && flags&syscall.FD_CLOEXEC == 0 && !strings.Contains(at, "anon_inode") {
+					fmt.Println("inherited", fd, at)
+				}
+			}
+		}
+		fmt.Println("end of list, LISTEN_FDS", os.Getenv("LISTEN_FDS"))
+		select {}
+	case "orphan":
+		c := osexec.Command(os.Args[0], "sleeper")
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := c.Start(); err != nil {
+			return err
+		}
+		return os.WriteFile(args[0], []byte(fmt.Sprint(c.Process.Pid)), 0o644)
+	case "sleeper":
+		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT)
+		time.Sleep(10 * time.Minute)
+	case "notify": // FILE: says that it is ready when the file exists; its environment has been read by then
+		fmt.Println("socket", os.Getenv("NOTIFY_SOCKET"))
+		for _, err := os.Stat(args[0]); err != nil; _, err = os.Stat(args[0]) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+		if err != nil {
+			return err
+		}
+		if _, err := c.Write([]byte("STATUS=fine\nREADY=1")); err != nil {
+			return err
+		}
+		select {}
 	case "about": // prints what a build could depend on
 		host, err := os.Hostname()
 		if err != nil {
