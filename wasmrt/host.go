@@ -46,7 +46,10 @@ type Host struct {
 	Limits Limits
 	// Real gives programs the real clock and random numbers.
 	Real bool
+	// Memo keeps the results of programs; nil keeps none. It is not used with Real, nor while FS has a Dir that is Shared.
+	Memo Memo
 
+	memo   memoState
 	once   sync.Once
 	slots  chan struct{}
 	total  atomic.Int64
@@ -147,7 +150,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	return h.Runtime.Run(ctx, &Program{
 		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: dir,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real,
-		MemoryLimit: h.Limits.Memory, budget: h.budget,
+		MemoryLimit: h.Limits.Memory, budget: h.budget, memo: h, load: load,
 		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
 	})
 }

@@ -89,7 +89,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 		if q.f == nil {
 			continue
 		}
-		if end, ok := q.f.file.(*pipeEnd); ok {
+		if end, ok := pipeOf(q.f); ok {
 			w.pipe, w.what = end.p, "polls a pipe"
 		}
 	}
@@ -104,7 +104,7 @@ func (q *polled) revents(hostReady map[*os.File]bool) uint16 {
 	case q.e != eOK:
 		return pollInvalid
 	}
-	end, ok := q.f.file.(*pipeEnd)
+	end, ok := pipeOf(q.f)
 	switch {
 	case !ok && q.host != nil && !hostReady[q.host]:
 		return q.events & pollOut

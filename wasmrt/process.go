@@ -200,6 +200,9 @@ func (f *fd) dup() *fd {
 	}
 	f.shared.refs.Add(1)
 	c := *f
+	if s, ok := c.file.(*stdFile); ok { // it is one process's view of the file
+		c.file = s.file
+	}
 	c.cloexec = false
 	c.list, c.listed = nil, false
 	return &c

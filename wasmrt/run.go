@@ -41,6 +41,9 @@ type Program struct {
 
 	budget *memoryBudget // of the set of programs that this one belongs to
 	bare   bool          // a process: without directories
+	memo   *Host         // whose Memo may keep the result of the run of load
+	load   *loadedProgram
+	record *recording
 }
 
 // A TrapError says that something other than its own exit ended a program.
@@ -84,7 +87,21 @@ func (r *Runtime) Run(ctx context.Context, pr *Program) (exit int, err error) {
 		return 0, fmt.Errorf("program %q: %w", name, err)
 	}
 	defer p.closeAll()
-	return p.run(ctx, c, pr)
+	if pr.memo == nil {
+		return p.run(ctx, c, pr)
+	}
+	pr.record = pr.memo.record(p, pr.load)
+	exit, ok := pr.record.recall()
+	switch {
+	case p.fatal != nil:
+		return ExitTrap, p.trap(p.fatal, nil)
+	case ok:
+		return exit, nil
+	}
+	if exit, err = p.run(ctx, c, pr); err == nil {
+		pr.record.keep(exit)
+	}
+	return exit, err
 }
 
 func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
@@ -195,6 +212,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	if budget.limit <= 0 {
 		budget.limit = DefaultMemory
 	}
+	pr.record.within(budget)
 	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
 	defer func() {
 		if r := recover(); r != nil { // wazero does not recover panics during instantiation

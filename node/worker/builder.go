@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,8 @@ type Builder struct {
 	Slots   realize.Slots
 	Partial func() bool // whether builds that others described may run where a wall is missing
 	Users   wasmrt.Users
+	Results string // folder of what programs of builds did, see results.go; "" keeps none
+	Log     *slog.Logger
 	Natives // the zero value refuses native builds
 }
 
@@ -69,6 +72,7 @@ type workerJob struct {
 	MachineCode string       `json:"machine_code"` // the cache, which it only reads
 	Jobs        int          `json:"jobs"`
 	Native      bool         `json:"native,omitempty"`
+	Results     string       `json:"results,omitempty"` // what programs did in earlier builds, which it only reads
 	// Unpack replaces the build: the worker unpacks an archive.
 	Unpack *unpackJob `json:"unpack,omitempty"`
 }
@@ -87,6 +91,7 @@ type workerReply struct {
 	Slots  int        `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
 	Run    *runNative `json:"run,omitempty"`
 	Stop   uint64     `json:"stop,omitempty"` // the program with this ID is to end
+	Result *result    `json:"result,omitempty"`
 	Done   bool       `json:"done,omitempty"`
 	// Unpacked is the result of an unpackJob.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
@@ -104,6 +109,15 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 			return err
 		}
 	}
+	readable := []string{b.Blobs, b.Machine.Dir}
+	results, err := b.results(job)
+	if err != nil {
+		return err
+	}
+	if results != nil {
+		message.Results = results.dir
+		readable = append(readable, results.dir)
+	}
 	room, err := b.newRoom(ctx, job, message.Jobs)
 	if err != nil {
 		return err
@@ -120,7 +134,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		Args:      []string{Arg},
 		Stderr:    said,
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  []string{b.Blobs, b.Machine.Dir},
+		ReadOnly:  readable,
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
 		User:      user,
@@ -134,7 +148,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	asked := newAnswerer(b, worker, job, partial)
-	asked.room = room
+	asked.room, asked.results = room, results
 	defer asked.wait()
 	defer worker.Close() // this ends answers that the worker does not take
 	ctx, cancel := context.WithCancel(ctx)
