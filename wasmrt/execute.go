@@ -38,7 +38,7 @@ func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
 	args, env := lists[0], lists[1]
 	l, e := p.fs.walk(p.cwd, name, true)
 	if dir := path.Dir(name); e == eNoent && (dir == "/bin" || dir == "/usr/bin") { // a build has no /bin; scripts mean programs of its inputs
-		if found, err := p.k.host.Lookup(path.Base(name), "/"); err == nil {
+		if found, err := p.k.host.lookup(p.fs, path.Base(name), "/"); err == nil {
 			l, e = p.fs.walk("/", found, true)
 			name = found
 		}
@@ -56,7 +56,7 @@ func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
 	if len(args) > 1 {
 		call = append(call, args[1:]...)
 	}
-	load, err := p.k.host.resolve(p.ctx, call, env, p.cwd)
+	load, err := p.k.host.resolve(p.ctx, p.fs, call, env, p.cwd)
 	if err == nil {
 		err = load.runnable()
 	}
@@ -171,7 +171,7 @@ func (p *proc) execChild(m memory, a []uint64) errno {
 	if e := m.put32(a[7], 0); e != eOK { // fails before the program runs
 		return e
 	}
-	load, err := p.k.host.resolve(p.ctx, c.Args, c.Env, c.Dir)
+	load, err := p.k.host.resolve(p.ctx, p.fs, c.Args, c.Env, c.Dir)
 	if err == nil {
 		err = load.runnable()
 	}

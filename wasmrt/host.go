@@ -134,7 +134,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	load, err := h.resolve(ctx, c.Args, c.Env, dir)
+	load, err := h.resolve(ctx, h.FS, c.Args, c.Env, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -163,10 +163,10 @@ func (h *Host) countProgram() error {
 	return nil
 }
 
-// resolve finds the module of a program name, through wrappers and scripts, and returns it with its arguments and variables.
-func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*loadedProgram, error) {
+// resolve finds the module of a program name in the caller's view of the FS, through wrappers and scripts, and returns it with its arguments and variables.
+func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir string) (*loadedProgram, error) {
 	name := args[0]
-	full, err := h.Lookup(name, dir)
+	full, err := h.lookup(view, name, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 		args[0] = full // so that the program can find files beside it
 	}
 	for range maxHops {
-		load, head, err := h.load(ctx, full)
+		load, head, err := h.load(ctx, view, full)
 		if err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
@@ -186,7 +186,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
 			if err == nil {
-				l, _ := h.FS.walk("/", full, true) // the wrapper's path, after following links
+				l, _ := view.walk("/", full, true) // the wrapper's path, after following links
 				w, err = w.placed(l.path)
 			}
 			if err != nil {
@@ -203,9 +203,9 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 			if path.Base(interp) == "env" && arg != "" {
 				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
 			}
-			found, err := h.Lookup(interp, dir)
+			found, err := h.lookup(view, interp, dir)
 			if err != nil && !errors.Is(err, eIO) { // #!/bin/sh: no FS has /bin, but Path may have a program sh
-				found, err = h.Lookup(path.Base(interp), dir)
+				found, err = h.lookup(view, path.Base(interp), dir)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("program %q: interpreter: %w", name, err)
@@ -217,7 +217,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 			args = slices.Concat(next, []string{full}, args[1:])
 			full = found
 		}
-		if _, err := h.Lookup(full, "/"); err != nil {
+		if _, err := h.lookup(view, full, "/"); err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 	}
@@ -252,8 +252,8 @@ func sortedKeys(m map[string]string) []string {
 }
 
 // load returns the module of a file. If the file is no module, load returns its first bytes instead.
-func (h *Host) load(ctx context.Context, full string) (*loadedProgram, []byte, error) {
-	f, i, e := h.FS.openFile(full)
+func (h *Host) load(ctx context.Context, view *FS, full string) (*loadedProgram, []byte, error) {
+	f, i, e := view.openFile(full)
 	if e != eOK {
 		return nil, nil, e
 	}

@@ -244,6 +244,9 @@ func (img *image) run(p *proc, load *loadedProgram) {
 		img.budget.limit = DefaultMemory
 	}
 	defer func() {
+		if img.budget.denied.Load() {
+			k.record.spoil("a program did not get the memory that it wanted")
+		}
 		for len(img.procs) > 0 { // the kernel has stopped
 			img.remove(img.procs[0], sigkill)
 		}

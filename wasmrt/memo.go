@@ -1,13 +1,16 @@
 package wasmrt
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"hash"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +32,7 @@ const (
 	// maxMemoRecord bounds the files and output of one record in bytes, maxMemoOutput the output, and maxMemoSeen the number of files looked at.
 	maxMemoRecord = 24 << 20
 	maxMemoOutput = 1 << 20
-	maxMemoSeen   = 20_000
+	maxMemoSeen   = 100_000
 	// maxMemoArg bounds the length of a file that an argument names.
 	maxMemoArg = 256 << 20
 	// leastMemo is how long a run takes that is worth a record.
@@ -51,18 +54,25 @@ var ignoredVariables = []string{
 	"CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LIBS", "OLDPWD", "SHLVL", "_",
 }
 
-// A recording notes what a program sees and does, for a record under its key. Its methods do nothing on nil. One goroutine uses it.
+// A recording notes what a program sees and does, or a command with all its processes, for a record under its key. Its methods do nothing on nil.
 type recording struct {
-	h       *Host
-	p       *proc
-	key     [32]byte
-	began   time.Time
+	h     *Host
+	p     *proc
+	fs    *FS // what it looks at: that of the command or of the host
+	whole bool
+	key   [32]byte
+	began time.Time
+	// pass writes output of a record to where the program's goes.
+	pass func(stream int, b []byte) errno
+
+	mu      sync.Mutex // guards what follows, for the processes of a command
 	seen    map[string]*memoSeen
 	touched map[string]bool
 	record  memoRecord
 	size    int
 	budget  *memoryBudget
-	spoiled string // why the run cannot be remembered
+	// spoiled says why the run cannot be remembered.
+	spoiled atomic.Pointer[string]
 }
 
 // A memoRecord is what a program saw of files that may be different another time, and what it did.
@@ -73,7 +83,8 @@ type memoRecord struct {
 	Exit   int          `json:"exit"`
 }
 
-// memoSeen is what a program saw at a path: nothing with kind 0. Content and list are hashes, and set if the program opened the file or listed the folder.
+// memoSeen is what a program saw at a path: nothing with kind 0. Content and list are hashes, and set if the program opened the file or listed the folder. The list
+// is without the names in Except, which the program made or removed itself.
 type memoSeen struct {
 	Path    string   `json:"path"`
 	Kind    fileKind `json:"kind"`
@@ -83,14 +94,17 @@ type memoSeen struct {
 	Target  string   `json:"target,omitempty"`
 	Content []byte   `json:"content,omitempty"`
 	List    []byte   `json:"list,omitempty"`
+	Except  []string `json:"except,omitempty"`
+	names   []dirent // of the list
 }
 
-// memoFile is a file that a program wrote or removed.
+// memoFile is a file, folder or link that a program wrote or removed; kind 0 is nothing.
 type memoFile struct {
-	Path    string `json:"path"`
-	Gone    bool   `json:"gone,omitempty"`
-	Exec    bool   `json:"exec,omitempty"`
-	Content []byte `json:"content,omitempty"`
+	Path    string   `json:"path"`
+	Kind    fileKind `json:"kind"`
+	Exec    bool     `json:"exec,omitempty"`
+	Target  string   `json:"target,omitempty"`
+	Content []byte   `json:"content,omitempty"`
 }
 
 type memoOutput struct {
@@ -104,45 +118,91 @@ func (h *Host) record(p *proc, load *loadedProgram) *recording {
 	if h.Memo == nil || h.Real || load.mod.scan.beyondWASI || !p.fs.still() {
 		return nil
 	}
-	r := &recording{h: h, p: p, seen: map[string]*memoSeen{}, touched: map[string]bool{}}
-	key := blake3.New()
-	put := func(list ...string) {
-		_ = binary.Write(key, binary.LittleEndian, uint64(len(list))) // writing to a hash never fails
-		for _, s := range list {
-			_ = binary.Write(key, binary.LittleEndian, uint64(len(s)))
-			_, _ = key.WriteString(s)
-		}
-	}
-	put(memoVersion, string(load.mod.key[:]), p.cwd)
-	put(p.args...)
-	put(slices.DeleteFunc(slices.Clone(p.env), func(v string) bool {
+	r := &recording{h: h, p: p, fs: p.fs, seen: map[string]*memoSeen{}, touched: map[string]bool{}}
+	key := newMemoKey("program", load, p)
+	key.put(slices.DeleteFunc(slices.Clone(p.env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return slices.Contains(ignoredVariables, name)
 	})...)
-	for _, at := range slices.Sorted(maps.Keys(p.fs.mounts)) {
-		m := p.fs.mounts[at]
-		what := "folder"
-		if t, ok := m.b.(*Tree); ok && !m.source {
-			if t.root.key == "" {
-				return nil // nothing identifies its content
-			}
-			what = t.root.key
-		}
-		put(at, what)
-	}
 	for i := range 3 {
-		if kind := r.openStd(i); kind != "" {
-			put(kind)
-		} else {
+		kind := r.openStd(i)
+		if kind == "" {
 			return nil
 		}
+		key.put(kind)
 	}
-	_ = binary.Write(key, binary.LittleEndian, p.clock.mono)
+	if !key.mounts(p.fs) {
+		return nil
+	}
 	for _, arg := range p.args[1:] {
 		r.argument(key, arg)
 	}
 	key.Sum(r.key[:0])
+	r.pass = func(stream int, b []byte) errno {
+		f := p.fds[stream]
+		if f == nil {
+			return eOK
+		}
+		s, ok := f.file.(*stdFile)
+		if !ok {
+			return eOK // /dev/null
+		}
+		_, e := s.pass(b, f.atEnd)
+		return e
+	}
 	return r
+}
+
+// recordCommand is record for a command with processes, whose output passes through tees; nil if they are nil.
+func (h *Host) recordCommand(p *proc, load *loadedProgram, tees *tees) *recording {
+	if tees == nil {
+		return nil
+	}
+	r := &recording{h: h, p: p, fs: h.FS, whole: true, seen: map[string]*memoSeen{}, touched: map[string]bool{}, pass: tees.pass}
+	key := newMemoKey("command", load, p)
+	key.put(p.env...)
+	if !key.mounts(h.FS) {
+		return nil
+	}
+	for _, arg := range p.args[1:] {
+		r.argument(key, arg)
+	}
+	key.Sum(r.key[:0])
+	tees.record = r
+	return r
+}
+
+// A memoKey hashes all that a program gets but files.
+type memoKey struct{ *blake3.Hasher }
+
+func newMemoKey(what string, load *loadedProgram, p *proc) memoKey {
+	k := memoKey{blake3.New()}
+	k.put(memoVersion, what, string(load.mod.key[:]), p.cwd, strconv.FormatInt(p.clock.mono, 10))
+	k.put(p.args...)
+	return k
+}
+
+func (k memoKey) put(list ...string) {
+	_ = binary.Write(k, binary.LittleEndian, uint64(len(list))) // writing to a hash never fails
+	for _, s := range list {
+		_ = binary.Write(k, binary.LittleEndian, uint64(len(s)))
+		_, _ = k.WriteString(s)
+	}
+}
+
+// mounts adds the mounts and the content of trees. It returns false if nothing identifies the content of one.
+func (k memoKey) mounts(f *FS) bool {
+	for _, at := range slices.Sorted(maps.Keys(f.mounts)) {
+		m := f.mounts[at]
+		what := "folder"
+		if t, ok := m.b.(*Tree); ok && !m.source {
+			if what = t.root.key; what == "" {
+				return false
+			}
+		}
+		k.put(at, what)
+	}
+	return true
 }
 
 // still reports whether nothing but the programs of the host changes the directories, and these have no times of their own.
@@ -186,7 +246,7 @@ func bit(b bool) byte {
 
 // argument adds the content of a file that an argument names to the key: the sources and objects of a compiler, which it needs in any case.
 // So runs that differ in nothing else, as those of configure scripts, have records of their own.
-func (r *recording) argument(key hash.Hash, arg string) {
+func (r *recording) argument(key memoKey, arg string) {
 	name := strings.TrimPrefix(arg, "@")
 	if name == "" || name[0] == '-' {
 		return
@@ -203,13 +263,15 @@ func (r *recording) argument(key hash.Hash, arg string) {
 		return
 	}
 	if sum, e := contentOf(m.b, rel); e == eOK {
-		key.Write([]byte(arg)) //nolint:errcheck // it never fails
-		key.Write(sum)         //nolint:errcheck // it never fails
+		key.put(arg, string(sum))
 	}
 }
 
 // contentOf returns the hash of a file's content.
 func contentOf(b backend, rel string) ([]byte, errno) {
+	if w, ok := b.(*watched); ok {
+		return w.content(rel)
+	}
 	f, e := b.open(rel, openRead)
 	if e != eOK {
 		return nil, e
@@ -230,18 +292,21 @@ func contentOf(b backend, rel string) ([]byte, errno) {
 }
 
 // recall looks for the record of a run and does what it says. If there is none, or it is of files that are different now, the program has to run, and the recording
-// begins.
+// begins. If what the record says cannot be done, that ends the program.
 func (r *recording) recall() (exit int, ok bool) {
 	if r == nil {
 		return 0, false
 	}
 	var record memoRecord
-	if b := r.h.Memo.Recall(r.key); b != nil && json.Unmarshal(b, &record) == nil && r.holds(record.Seen) && r.redo(&record) {
+	if b := r.h.Memo.Recall(r.key); b != nil && json.Unmarshal(b, &record) == nil && r.holds(record.Seen) {
 		r.h.memo.hits.Add(1)
+		if at, e := r.redo(&record); e != eOK {
+			r.p.fatal = fmt.Errorf("write the result of an earlier run: %s: %w", at, e)
+		}
 		return record.Exit, true
 	}
 	r.h.memo.runs.Add(1)
-	r.p.fs = r.watch(r.p.fs)
+	r.p.fs = r.watch(r.fs)
 	r.began = time.Now()
 	return 0, false
 }
@@ -250,12 +315,12 @@ func (r *recording) recall() (exit int, ok bool) {
 func (r *recording) holds(seen []memoSeen) bool {
 	for i := range seen {
 		s := &seen[i]
-		m, rel := r.h.FS.cover(s.Path)
+		m, rel := r.fs.cover(s.Path)
 		if m == nil {
 			return false
 		}
 		i, e := m.b.lstat(rel)
-		now, ok := seenAs(s.Path, i, e)
+		now, ok := r.seenAs(s.Path, i, e)
 		if !ok || now.Kind != s.Kind || now.Exec != s.Exec || now.Young != s.Young || now.Size != s.Size {
 			return false
 		}
@@ -265,12 +330,13 @@ func (r *recording) holds(seen []memoSeen) bool {
 			}
 		}
 		if s.Content != nil {
-			if sum, e := contentOf(m.b, rel); e != eOK || string(sum) != string(s.Content) {
+			if sum, e := contentOf(m.b, rel); e != eOK || !bytes.Equal(sum, s.Content) {
 				return false
 			}
 		}
 		if s.List != nil {
-			if sum, e := listOf(m.b, rel); e != eOK || string(sum) != string(s.List) {
+			list, e := m.b.readdir(rel)
+			if e != eOK || !bytes.Equal(listSum(list, s.Except), s.List) {
 				return false
 			}
 		}
@@ -278,45 +344,67 @@ func (r *recording) holds(seen []memoSeen) bool {
 	return true
 }
 
-// redo writes the files and the output of a record.
-func (r *recording) redo(record *memoRecord) bool {
+// listSum returns the hash of a folder's list without some names.
+func listSum(list []dirent, except []string) []byte {
+	h := memoKey{blake3.New()}
+	for _, d := range list {
+		if _, ok := slices.BinarySearch(except, d.name); !ok {
+			h.put(d.name, string([]byte{byte(d.kind)}))
+		}
+	}
+	return h.Sum(nil)
+}
+
+// redo writes the files and the output of a record, and returns where it fails.
+func (r *recording) redo(record *memoRecord) (at string, e errno) {
+	for _, f := range slices.Backward(record.Files) { // what is in a folder goes before it
+		if f.Kind == 0 {
+			if e := r.redoFile(&f); e != eOK {
+				return f.Path, e
+			}
+		}
+	}
 	for i := range record.Files {
-		if r.redoFile(&record.Files[i]) != eOK {
-			return false // the program finds out why
+		if f := &record.Files[i]; f.Kind != 0 {
+			if e := r.redoFile(f); e != eOK {
+				return f.Path, e
+			}
 		}
 	}
 	for _, o := range record.Output {
-		if o.Stream < 0 || o.Stream > 2 || r.p.fds[o.Stream] == nil {
-			continue
-		}
-		f := r.p.fds[o.Stream]
-		s, ok := f.file.(*stdFile)
-		if !ok {
-			continue // /dev/null
-		}
-		if _, e := s.pass(o.Text, f.atEnd); e != eOK {
+		if o.Stream != 1 && o.Stream != 2 || r.pass(o.Stream, o.Text) != eOK {
 			break
 		}
 	}
-	return true
+	return "", eOK
 }
 
 func (r *recording) redoFile(f *memoFile) errno {
-	m, rel := r.h.FS.cover(f.Path)
-	if m == nil || r.h.FS.under(f.Path) {
+	m, rel := r.fs.cover(f.Path)
+	if m == nil || r.fs.under(f.Path) {
 		return eRofs
 	}
-	if i, e := m.b.lstat(rel); e == eOK && i.kind != kindFile {
-		return eIsdir
-	} else if e == eOK {
-		if e := m.b.unlink(rel); e != eOK {
-			return e
-		}
-	} else if e != eNoent {
+	i, e := m.b.lstat(rel)
+	switch {
+	case e == eOK && i.kind == kindDir && f.Kind == kindDir:
+		return eOK
+	case e == eOK && i.kind == kindDir:
+		e = m.b.rmdir(rel)
+	case e == eOK:
+		e = m.b.unlink(rel)
+	case e == eNoent:
+		e = eOK
+	}
+	if e != eOK {
 		return e
 	}
-	if f.Gone {
+	switch f.Kind {
+	case 0:
 		return eOK
+	case kindDir:
+		return m.b.mkdir(rel)
+	case kindSymlink:
+		return m.b.symlink(f.Target, rel)
 	}
 	out, e := m.b.create(rel, openWrite)
 	if e != eOK {
@@ -341,17 +429,26 @@ func (r *recording) keep(exit int) {
 	if r == nil || r.began.IsZero() || time.Since(r.began) < leastMemo {
 		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.budget != nil && r.budget.denied.Load() {
 		return // it may have given up for lack of memory
 	}
 	for _, at := range slices.Sorted(maps.Keys(r.touched)) {
 		r.result(at)
 	}
+	var unchanged []memoSeen
 	for _, at := range slices.Sorted(maps.Keys(r.seen)) {
-		r.record.Seen = append(r.record.Seen, *r.seen[at])
+		s := r.seen[at]
+		if s.names != nil && !r.listed(s) {
+			return
+		}
+		r.record.Seen = append(r.record.Seen, *s)
+		if !r.touched[at] {
+			unchanged = append(unchanged, *s)
+		}
 	}
-	unchanged := slices.DeleteFunc(slices.Clone(r.record.Seen), func(s memoSeen) bool { return r.touched[s.Path] })
-	if r.spoiled != "" || !r.holds(unchanged) { // another program has changed what this one saw
+	if r.spoiled.Load() != nil || !r.holds(unchanged) { // another program has changed what this one saw
 		return
 	}
 	r.record.Exit = exit
@@ -361,31 +458,55 @@ func (r *recording) keep(exit int) {
 	}
 }
 
+// listed completes what was seen of a folder's list: without the names that the program changed. It returns false if others were changed.
+func (r *recording) listed(s *memoSeen) bool {
+	for at := range r.touched {
+		if path.Dir(at) == s.Path {
+			s.Except = append(s.Except, path.Base(at))
+		}
+	}
+	slices.Sort(s.Except)
+	s.List = listSum(s.names, s.Except)
+	m, rel := r.fs.cover(s.Path)
+	now, e := m.b.readdir(rel)
+	return r.touched[s.Path] || e == eOK && bytes.Equal(s.List, listSum(now, s.Except))
+}
+
 // result notes what a program made of a path that it changed.
 func (r *recording) result(at string) {
-	m, rel := r.h.FS.cover(at)
+	m, rel := r.fs.cover(at)
 	i, e := m.b.lstat(rel)
+	f := memoFile{Path: at, Kind: i.kind, Exec: i.exec}
 	switch {
-	case e == eNoent:
-		r.record.Files = append(r.record.Files, memoFile{Path: at, Gone: true})
+	case e == eNoent || e == eNotdir:
+		if s := r.seen[at]; s != nil && s.Kind == 0 {
+			return // it came and went
+		}
+		f.Kind = 0
+	case e != eOK || i.kind != kindDir && i.nlink > 1:
+		r.spoil("it left something else than plain files")
 		return
-	case e != eOK || i.kind != kindFile || i.nlink > 1:
-		r.spoil("it left something else than files")
-		return
-	case r.grow(i.size):
-		return
+	case i.kind == kindSymlink:
+		if f.Target, e = m.b.readlink(rel); e != eOK {
+			r.spoil("its link cannot be read")
+		}
+	case i.kind == kindFile:
+		if r.grow(i.size) {
+			return
+		}
+		in, e := m.b.open(rel, openRead)
+		if e != eOK {
+			r.spoil("its file could not be read")
+			return
+		}
+		defer in.close()
+		if b, err := readAll(in, i.size); err == nil && int64(len(b)) == i.size {
+			f.Content = b
+		} else {
+			r.spoil("its file could not be read")
+		}
 	}
-	f, e := m.b.open(rel, openRead)
-	if e != eOK {
-		r.spoil("its file could not be read")
-		return
-	}
-	defer f.close()
-	b, err := readAll(f, i.size)
-	if err != nil || int64(len(b)) != i.size {
-		r.spoil("its file could not be read")
-	}
-	r.record.Files = append(r.record.Files, memoFile{Path: at, Exec: i.exec, Content: b})
+	r.record.Files = append(r.record.Files, f)
 }
 
 // grow accounts for bytes of the record, and reports whether they are too many.
@@ -400,7 +521,12 @@ func (r *recording) grow(n int64) bool {
 
 // wrote notes output.
 func (r *recording) wrote(stream int, b []byte) {
-	if r == nil || r.spoiled != "" || len(b) == 0 {
+	if r == nil || len(b) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spoiled.Load() != nil {
 		return
 	}
 	total := len(b)
@@ -427,8 +553,8 @@ func (r *recording) within(b *memoryBudget) {
 
 // spoil says that the run cannot be remembered.
 func (r *recording) spoil(why string) {
-	if r != nil && r.spoiled == "" {
-		r.spoiled = why
+	if r != nil {
+		r.spoiled.CompareAndSwap(nil, &why)
 	}
 }
 

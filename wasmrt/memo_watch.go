@@ -1,29 +1,29 @@
 package wasmrt
 
 import (
-	"github.com/zeebo/blake3"
+	"errors"
+	"io"
+	"slices"
+	"sync"
 )
 
-// watch returns a view of a file system through which a recording notes what a program looks at and changes. Trees that the key names need no notes.
+// watch returns a view of a file system through which a recording notes what programs look at and change. Trees that the key names need no notes.
 func (r *recording) watch(f *FS) *FS {
-	seen := &FS{mounts: make(map[string]*mount, len(f.mounts)), above: f.above, tops: f.tops}
+	view := &FS{mounts: make(map[string]*mount, len(f.mounts)), above: f.above, tops: f.tops}
 	for at, m := range f.mounts {
-		switch m.b.(type) {
-		case *Tree:
-			if !m.source {
-				seen.mounts[at] = m
-				continue
-			}
-		case devices:
-			seen.mounts[at] = m
+		_, device := m.b.(devices)
+		_, tree := m.b.(*Tree)
+		if device || tree && !m.source {
+			view.mounts[at] = m
 			continue
 		}
-		seen.mounts[at] = &mount{path: at, source: m.source, b: &watched{backend: m.b, m: m, r: r}}
+		view.mounts[at] = &mount{path: at, source: m.source, b: &watched{backend: m.b, m: m, r: r}}
 	}
-	return seen
+	return view
 }
 
 // watched is a mount whose use a recording notes. The names and properties of files are noted by lstat, through which each path of a call goes, name by name.
+// A change is noted before it happens: then no other process of the command takes it for what was there before.
 type watched struct {
 	backend
 	m *mount
@@ -31,7 +31,7 @@ type watched struct {
 }
 
 // seenAs describes what lstat returned. It is false for what no record can hold.
-func seenAs(at string, i info, e errno) (memoSeen, bool) {
+func (r *recording) seenAs(at string, i info, e errno) (memoSeen, bool) {
 	s := memoSeen{Path: at}
 	switch {
 	case e == eNoent || e == eNotdir:
@@ -45,22 +45,23 @@ func seenAs(at string, i info, e errno) (memoSeen, bool) {
 		s.Kind = kindSymlink
 		return s, true
 	case i.kind == kindFile && i.nlink == 1:
-		s.Kind, s.Exec, s.Size, s.Young = kindFile, i.exec, i.size, i.young
+		// When a command begins, no file is younger than others.
+		s.Kind, s.Exec, s.Size, s.Young = kindFile, i.exec, i.size, i.young && !r.whole
 		return s, true
 	}
 	return s, false
 }
 
-// see notes what is at a path, once. A change by another program is found at the end; see recording.keep.
+// see notes what is at a path, once, and returns the note; nil if the program itself has changed it. The caller holds r.mu.
 func (w *watched) see(rel string, i info, e errno) *memoSeen {
 	at := w.m.abs(rel)
-	if w.r.touched[at] {
-		return nil
-	}
-	if s := w.r.seen[at]; s != nil {
+	if s := w.r.seen[at]; s != nil || w.r.touched[at] {
+		if w.r.touched[at] {
+			return nil
+		}
 		return s
 	}
-	s, ok := seenAs(at, i, e)
+	s, ok := w.r.seenAs(at, i, e)
 	if !ok {
 		w.r.spoil("it saw a file that is neither plain nor a link, or has several names")
 		return nil
@@ -78,51 +79,66 @@ func (w *watched) see(rel string, i info, e errno) *memoSeen {
 	return &s
 }
 
+// seeContent notes the content of a file, if the program has not made it.
+func (w *watched) seeContent(rel string) *memoSeen {
+	i, e := w.backend.lstat(rel)
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	s := w.see(rel, i, e)
+	if s != nil && s.Kind == kindFile && s.Content == nil {
+		if s.Content, e = contentOf(w.backend, rel); e != eOK {
+			w.r.spoil("it opened a file that cannot be read")
+		}
+	}
+	return s
+}
+
+// content is contentOf for a watched mount.
+func (w *watched) content(rel string) ([]byte, errno) {
+	if s := w.seeContent(rel); s != nil && s.Content != nil {
+		return s.Content, eOK
+	}
+	return contentOf(w.backend, rel)
+}
+
 // touch notes that the program changes a path.
-func (w *watched) touch(rel string) { w.r.touched[w.m.abs(rel)] = true }
+func (w *watched) touch(rel string) {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	w.r.touched[w.m.abs(rel)] = true
+}
+
+// check notes a failure that may not happen again: the disk may have room another time.
+func (r *recording) check(e errno) errno {
+	again := []errno{eOK, eNoent, eExist, eNotdir, eIsdir, eNotempty, eRofs, eInval, ePerm, eBusy, eLoop, eNametoolong, eXdev, eBadf, eSpipe}
+	if !slices.Contains(again, e) {
+		r.spoil("a file could not be read or changed: " + e.Error())
+	}
+	return e
+}
 
 func (w *watched) lstat(rel string) (info, errno) {
 	i, e := w.backend.lstat(rel)
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
 	w.see(rel, i, e)
 	return i, e
 }
 
 func (w *watched) readdir(rel string) ([]dirent, errno) {
 	i, e := w.backend.lstat(rel)
-	s := w.see(rel, i, e)
-	for at := range w.r.touched {
-		if d := w.m.abs(rel); len(at) > len(d) && at[:len(d)] == d {
-			w.r.spoil("it listed a folder that it changed")
-		}
+	list, listed := w.backend.readdir(rel)
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	if s := w.see(rel, i, e); s != nil && s.Kind == kindDir && s.names == nil {
+		s.names = append([]dirent{}, list...)
 	}
-	if s != nil && s.List == nil {
-		if s.List, e = listOf(w.backend, rel); e != eOK {
-			w.r.spoil("it listed a folder that cannot be read")
-		}
-	}
-	return w.backend.readdir(rel)
-}
-
-// listOf returns the hash of a folder's list.
-func listOf(b backend, rel string) ([]byte, errno) {
-	list, e := b.readdir(rel)
-	if e != eOK {
-		return nil, e
-	}
-	h := blake3.New()
-	for _, d := range list {
-		_, _ = h.WriteString(d.name + "\x00")
-		_, _ = h.Write([]byte{byte(d.kind)})
-	}
-	return h.Sum(nil), eOK
+	return list, w.r.check(listed)
 }
 
 func (w *watched) open(rel string, flag openFlag) (file, errno) {
-	i, e := w.backend.lstat(rel)
-	if s := w.see(rel, i, e); s != nil && s.Content == nil && flag&openTrunc == 0 {
-		if s.Content, e = contentOf(w.backend, rel); e != eOK {
-			w.r.spoil("it opened a file that cannot be read")
-		}
+	if flag&openTrunc == 0 {
+		w.seeContent(rel)
 	}
 	if flag&(openWrite|openTrunc) != 0 {
 		w.touch(rel)
@@ -131,119 +147,151 @@ func (w *watched) open(rel string, flag openFlag) (file, errno) {
 }
 
 func (w *watched) create(rel string, flag openFlag) (file, errno) {
-	f, e := w.opened(w.backend.create(rel, flag))
-	if e == eOK {
-		w.touch(rel)
-	}
-	return f, e
+	w.touch(rel)
+	return w.opened(w.backend.create(rel, flag))
 }
 
-// opened notes a failure that may not happen again.
 func (w *watched) opened(f file, e errno) (file, errno) {
-	if e == eOK {
-		return &watchedFile{f, w.r}, eOK
+	if e != eOK {
+		return nil, w.r.check(e)
 	}
-	if e != eNoent && e != eRofs && e != eIsdir {
-		w.r.spoil("a file could not be opened")
-	}
-	return nil, e
+	return &watchedFile{f, w.r}, eOK
 }
 
-// watchedFile is an open file whose failures a recording notes: the disk may have room another time.
+func (w *watched) mkdir(rel string) errno {
+	w.touch(rel)
+	return w.r.check(w.backend.mkdir(rel))
+}
+
+func (w *watched) rmdir(rel string) errno {
+	w.touch(rel)
+	return w.r.check(w.backend.rmdir(rel))
+}
+
+func (w *watched) unlink(rel string) errno {
+	w.touch(rel)
+	return w.r.check(w.backend.unlink(rel))
+}
+
+func (w *watched) symlink(target, rel string) errno {
+	w.touch(rel)
+	return w.r.check(w.backend.symlink(target, rel))
+}
+
+func (w *watched) link(from, to string) errno {
+	w.seeContent(from)
+	w.touch(to)
+	return w.r.check(w.backend.link(from, to))
+}
+
+func (w *watched) rename(from, to string) errno {
+	w.seeContent(from)
+	if i, e := w.backend.lstat(from); e != eOK || i.kind == kindDir {
+		w.r.spoil("it renamed a folder")
+	}
+	w.touch(from)
+	w.touch(to)
+	return w.r.check(w.backend.rename(from, to))
+}
+
+func (w *watched) chmod(rel string, exec bool) errno {
+	w.seeContent(rel)
+	w.touch(rel)
+	return w.r.check(w.backend.chmod(rel, exec))
+}
+
+func (w *watched) chtimes(rel string, atime, mtime int64) errno {
+	w.r.timed()
+	return w.backend.chtimes(rel, atime, mtime)
+}
+
+// timed notes that the program sets the time of a file. When a command has ended, all files have one time.
+func (r *recording) timed() {
+	if !r.whole {
+		r.spoil("it set the time of a file")
+	}
+}
+
+// watchedFile is an open file whose failures a recording notes.
 type watchedFile struct {
 	file
 	r *recording
 }
 
-func (f *watchedFile) check(e errno) {
-	if e != eOK {
-		f.r.spoil("a file could not be read or written")
-	}
-}
-
 func (f *watchedFile) read(b []byte) (int, errno) {
 	n, e := f.file.read(b)
-	f.check(e)
-	return n, e
+	return n, f.r.check(e)
 }
 
 func (f *watchedFile) pread(b []byte, off int64) (int, errno) {
 	n, e := f.file.pread(b, off)
-	f.check(e)
-	return n, e
+	return n, f.r.check(e)
 }
 
 func (f *watchedFile) write(b []byte, atEnd bool) (int, errno) {
 	n, e := f.file.write(b, atEnd)
-	f.check(e)
-	return n, e
+	return n, f.r.check(e)
 }
 
 func (f *watchedFile) pwrite(b []byte, off int64) (int, errno) {
 	n, e := f.file.pwrite(b, off)
-	f.check(e)
-	return n, e
+	return n, f.r.check(e)
 }
 
-func (f *watchedFile) truncate(size int64) errno {
-	e := f.file.truncate(size)
-	f.check(e)
-	return e
-}
+func (f *watchedFile) truncate(size int64) errno { return f.r.check(f.file.truncate(size)) }
 
 func (f *watchedFile) chtimes(atime, mtime int64) errno {
-	f.r.spoil("it set the time of a file")
+	f.r.timed()
 	return f.file.chtimes(atime, mtime)
 }
 
-// changed notes a change of several paths.
-func (w *watched) changed(e errno, paths ...string) errno {
-	for _, rel := range paths {
-		w.touch(rel)
+// tees are the two output streams of a command, whose recording notes what passes through.
+type tees struct {
+	mu     sync.Mutex
+	to     [3]io.Writer
+	record *recording
+}
+
+// newTees returns writers in place of those of a command; nil if the results of the command are not to be remembered.
+func (h *Host) newTees(stdin io.Reader, stdout, stderr *io.Writer) *tees {
+	if h.Memo == nil || h.Real || stdin != nil || ownLock(*stdout) || ownLock(*stderr) || !h.FS.still() {
+		return nil
 	}
-	if e != eOK {
-		w.r.spoil("a file could not be changed")
+	t := &tees{to: [3]io.Writer{1: *stdout, 2: *stderr}}
+	for i, w := range []*io.Writer{stdout, stderr} {
+		if *w != nil {
+			*w = &tee{t, i + 1}
+		}
 	}
-	return e
+	return t
 }
 
-func (w *watched) unlink(rel string) errno { return w.changed(w.backend.unlink(rel), rel) }
+type tee struct {
+	t      *tees
+	stream int
+}
 
-func (w *watched) rename(from, to string) errno {
-	if i, e := w.backend.lstat(from); e != eOK || i.kind != kindFile {
-		w.r.spoil("it renamed a folder or link")
+func (t *tee) Write(b []byte) (int, error) {
+	t.t.mu.Lock()
+	defer t.t.mu.Unlock()
+	n, err := t.t.to[t.stream].Write(b)
+	t.t.record.wrote(t.stream, b[:n])
+	if err != nil {
+		t.t.record.spoil("its output could not be written")
 	}
-	return w.changed(w.backend.rename(from, to), from, to)
+	return n, err
 }
 
-// Other changes are not remembered.
-
-func (w *watched) mkdir(rel string) errno {
-	w.r.spoil("it made a folder")
-	return w.backend.mkdir(rel)
-}
-
-func (w *watched) rmdir(rel string) errno {
-	w.r.spoil("it removed a folder")
-	return w.backend.rmdir(rel)
-}
-
-func (w *watched) link(from, to string) errno {
-	w.r.spoil("it linked a file")
-	return w.backend.link(from, to)
-}
-
-func (w *watched) symlink(target, rel string) errno {
-	w.r.spoil("it made a link")
-	return w.backend.symlink(target, rel)
-}
-
-func (w *watched) chtimes(rel string, atime, mtime int64) errno {
-	w.r.spoil("it set the time of a file")
-	return w.backend.chtimes(rel, atime, mtime)
-}
-
-func (w *watched) chmod(rel string, exec bool) errno {
-	w.r.spoil("it set the mode of a file")
-	return w.backend.chmod(rel, exec)
+// pass writes output of a record.
+func (t *tees) pass(stream int, b []byte) errno {
+	if w := t.to[stream]; w != nil {
+		if _, err := w.Write(b); err != nil {
+			var limit *LimitError
+			if errors.As(err, &limit) {
+				t.record.p.fatal = limit
+			}
+			return eIO
+		}
+	}
+	return eOK
 }

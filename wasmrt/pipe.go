@@ -86,6 +86,7 @@ func pipeCall(p *proc, m memory, a []uint64) errno {
 	}
 	k.mu.Unlock()
 	if full {
+		k.record.spoil("there were too many pipes")
 		return eNfile
 	}
 	q := &pipe{k: k, readers: 1, writers: 1}

@@ -112,6 +112,7 @@ func (k *kernel) count() errno {
 	}
 	if h.live.Add(1) > int64(h.Limits.Processes) {
 		h.live.Add(-1)
+		k.record.spoil("there were too many processes")
 		return eAgain
 	}
 	return eOK
