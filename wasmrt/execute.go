@@ -58,7 +58,7 @@ func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
 	}
 	load, err := p.k.host.resolve(p.ctx, p.fs, call, env, p.cwd)
 	if err == nil {
-		err = load.runnable()
+		err = load.runnable(p.k.host)
 	}
 	if err != nil {
 		return nil, p.execError(err)
@@ -89,8 +89,12 @@ func (p *proc) execError(err error) errno {
 
 var errLibrary = errors.New("has no _start; it is a library")
 
-// runnable returns why a module cannot be started, as nil if it can.
-func (l *loadedProgram) runnable() error {
+// runnable returns why a module cannot be started, as nil if it can. A program whose result a Memo may know is not looked at: reading the machine code of a
+// compiler takes a second. What is wrong with it ends its process.
+func (l *loadedProgram) runnable(h *Host) error {
+	if h.Memo != nil && l.mod.scan.pure() {
+		return nil
+	}
 	err := errLibrary
 	if l.mod.scan.exports["_start"] {
 		var c *compiled
@@ -147,8 +151,10 @@ func (p *proc) execute(load *loadedProgram) {
 	if !p.clock.real {
 		p.clock.mono = int64(sinceAge)
 		for i, f := range p.fds {
-			if _, device := f.file.(*device); !device {
+			// make gives the real input to one program at a time.
+			if _, device := f.file.(*device); !device || i == 0 {
 				f.file = &stdFile{file: f.file, p: p, n: i}
+				f.write = f.write && i > 0
 			}
 		}
 	}
@@ -173,7 +179,7 @@ func (p *proc) execChild(m memory, a []uint64) errno {
 	}
 	load, err := p.k.host.resolve(p.ctx, p.fs, c.Args, c.Env, c.Dir)
 	if err == nil {
-		err = load.runnable()
+		err = load.runnable(p.k.host)
 	}
 	if err != nil {
 		if c.Stderr != nil {

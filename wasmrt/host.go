@@ -139,7 +139,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 		return 0, err
 	}
 	if load.mod.scan.posix() {
-		if err := load.runnable(); err != nil {
+		if err := load.runnable(h); err != nil {
 			return 0, err
 		}
 		at := *c
@@ -281,13 +281,13 @@ func (h *Host) load(ctx context.Context, view *FS, full string) (*loadedProgram,
 	}
 	hash := moduleKey(blake3.Sum256(code))
 	if key == "" { // programs may write to the file, so only its content identifies it
-		m, release, err := h.Runtime.borrow(ctx, hash, code)
+		m, release, err := h.Runtime.borrow(ctx, hash, code, h.Memo != nil)
 		if err != nil {
 			return nil, nil, err
 		}
 		return &loadedProgram{mod: m, release: release}, nil, nil
 	}
-	m, err := h.Runtime.load(ctx, hash, code, key)
+	m, err := h.Runtime.load(ctx, hash, code, key, h.Memo != nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -221,6 +221,9 @@ func (r *recording) openStd(n int) string {
 	if f == nil {
 		return "closed"
 	}
+	if d, ok := f.file.(*device); ok && n == 0 {
+		f.file, f.write = &stdFile{file: d, p: r.p}, false
+	}
 	rights := string([]byte{bit(f.read), bit(f.write), bit(f.atEnd), bit(f.nonblock)})
 	switch s := f.file.(type) {
 	case *device:

@@ -78,25 +78,24 @@ func (r *Runtime) Run(ctx context.Context, pr *Program) (exit int, err error) {
 	if len(pr.Args) > 0 {
 		name = path.Base(pr.Args[0])
 	}
-	c, err := pr.Module.variant(ctx, false)
-	if err != nil {
-		return 0, fmt.Errorf("program %q: %w", name, err)
-	}
 	p, err := newProc(ctx, pr, name)
 	if err != nil {
 		return 0, fmt.Errorf("program %q: %w", name, err)
 	}
 	defer p.closeAll()
-	if pr.memo == nil {
-		return p.run(ctx, c, pr)
+	if pr.memo != nil {
+		pr.record = pr.memo.record(p, pr.load)
+		exit, ok := pr.record.recall()
+		switch {
+		case p.fatal != nil:
+			return ExitTrap, p.trap(p.fatal, nil)
+		case ok:
+			return exit, nil
+		}
 	}
-	pr.record = pr.memo.record(p, pr.load)
-	exit, ok := pr.record.recall()
-	switch {
-	case p.fatal != nil:
-		return ExitTrap, p.trap(p.fatal, nil)
-	case ok:
-		return exit, nil
+	c, err := pr.Module.variant(ctx, false)
+	if err != nil {
+		return 0, fmt.Errorf("program %q: %w", name, err)
 	}
 	if exit, err = p.run(ctx, c, pr); err == nil {
 		pr.record.keep(exit)

@@ -20,6 +20,9 @@ type moduleScan struct {
 // posix reports whether the program is made for processes, with the C library of toolchain/posix: it finds no preopened directories, and may fork.
 func (s *moduleScan) posix() bool { return s.exports["__nuka_posix"] }
 
+// pure reports whether a program has no calls but those of WASI, so that a Memo may know what it does.
+func (s *moduleScan) pure() bool { return s.exports["_start"] && !s.posix() && !s.beyondWASI }
+
 var errNotWasm = errors.New("not a WebAssembly module")
 
 // maxScanExports is how many exports a module may have for scanModule to read their names; only a few names matter.
