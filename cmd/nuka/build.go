@@ -75,6 +75,7 @@ type buildOptions struct {
 	jobs, cores                int
 	root                       string          // the name of a root to store for the package; "" stores none
 	roots                      []protocol.Root // more roots to store
+	wanted                     []pir.PID       // what to make present in place of the package itself
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
@@ -151,6 +152,9 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	call, packages := a.realizeArgs(result)
 	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
 	call.Roots = o.roots
+	if o.wanted != nil {
+		call.Wanted = o.wanted
+	}
 	if o.root != "" {
 		call.Roots = append(call.Roots, protocol.Root{Name: o.root, PID: result.Root})
 	}
