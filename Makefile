@@ -17,7 +17,7 @@ RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)|/fsmount$$')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem engine picture install release clean
+.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem posix engine picture install release clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -62,10 +62,10 @@ fuzz: ## every fuzz target for FUZZTIME each
 	  done || exit 1; \
 	done
 
-bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store, make bench exec, make bench ecosystem, make bench audit
+bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store, make bench exec, make bench ecosystem, make bench audit, make bench posix
 	@./tools/bench.sh $(filter-out bench,$(MAKECMDGOALS))
 
-local swarm real mount store exec ecosystem: ;@: # the arguments of bench
+local swarm real mount store exec ecosystem posix: ;@: # the arguments of bench
 
 picture: build ## docs/picture.svg, from a real run in a fresh home
 	go run ./tools/picture docs/picture.svg
