@@ -17,7 +17,7 @@ RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)|/fsmount$$')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem posix engine picture install release clean
+.PHONY: help build run test test-long test-packages race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem posix engine picture install release clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -49,6 +49,9 @@ audit-update: build ## write that list anew
 
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...
+
+test-packages: build ## build and run all packages of C, and write docs/c-packages.md: hours; NUKA_PACKAGES_HOME=DIR keeps what is built
+	NUKA_PACKAGES_ALL=1 go test ./cmd/nuka -run 'TestPackages$$' -count=1 -timeout 20h -docs
 
 lint: ## golangci-lint, at the version pinned above
 	GOFLAGS= go run $(LINTER) run ./...

@@ -73,7 +73,7 @@ func (b *bench) configured(p posixPackage, ours func(pkg, script string) task) e
 		}
 		names = append(names, compiler)
 		tasks = append(tasks, task{
-			args: []string{"sh", "-c", `cp -r "$1" "$2" && cd "$2" && chmod -R u+x . && dash -c "$3"; rc=$?; rm -rf "$2"; exit $rc`, "sh", filepath.Join(kept, "build", "source"), kept + "-native", script},
+			args: []string{"sh", "-c", `cp -r "$1" "$2" && cd "$2" && chmod -R u+x . && find . -exec touch -d 2020-01-01 {} + && dash -c "$3"; rc=$?; rm -rf "$2"; exit $rc`, "sh", filepath.Join(kept, "build", "source"), kept + "-native", script},
 			env:  []string{"CC=" + compiler, "CFLAGS=-O2", "CONFIG_SHELL=/usr/bin/dash"},
 		})
 	}
