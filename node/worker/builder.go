@@ -104,20 +104,11 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{b.Machine.Dir, filepath.Join(job.Dir, scratchName)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	readable := []string{b.Blobs, b.Machine.Dir}
 	results, err := b.results(job)
 	if err != nil {
 		return err
 	}
-	if results != nil {
-		message.Results = results.dir
-		readable = append(readable, results.dir)
-	}
+	message.Results = results.folder()
 	room, err := b.newRoom(ctx, job, message.Jobs)
 	if err != nil {
 		return err
@@ -134,7 +125,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		Args:      []string{Arg},
 		Stderr:    said,
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  readable,
+		ReadOnly:  append([]string{b.Blobs, b.Machine.Dir}, results.readable()...),
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
 		User:      user,
@@ -227,8 +218,13 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	return protocol.Errorf(protocol.Failed, "the worker process ended: %w", errors.Join(waitErr, err))
 }
 
-// message returns the first message to the worker.
+// message makes the folders of the worker, and returns the first message to it.
 func (b *Builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
+	for _, dir := range []string{b.Machine.Dir, filepath.Join(job.Dir, scratchName)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
 	w := &workerJob{PIR: string(job.Canonical), Native: job.PIR.Kind == pir.Native, Dir: job.Dir, MachineCode: b.Machine.Dir, Jobs: cap(b.Slots)}
 	if job.Cores > 0 {
 		w.Jobs = min(w.Jobs, job.Cores)

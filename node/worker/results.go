@@ -53,6 +53,21 @@ func (b *Builder) results(job *realize.Job) (*results, error) {
 	}}, nil
 }
 
+// folder returns where the results are, "" for nowhere, and readable the folders that the worker reads for it.
+func (r *results) folder() string {
+	if r == nil {
+		return ""
+	}
+	return r.dir
+}
+
+func (r *results) readable() []string {
+	if r == nil {
+		return nil
+	}
+	return []string{r.dir}
+}
+
 // keep keeps a result. What no worker of ours sends is an error.
 func (r *results) keep(q *result) error {
 	key, err := hex.DecodeString(q.Key)
