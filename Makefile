@@ -17,7 +17,7 @@ RACE := $$(go list ./... | grep -vE '/(cmd|testnet|tools|nu)(/|$$)|/fsmount$$')
 # The linter is a program of its own with its own modules, so it is not in go.mod.
 LINTER := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0
 
-.PHONY: help build run test test-long race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem services engine picture install release clean
+.PHONY: help build run test test-long test-packages race audit audit-update lint fuzz bench local swarm real mount store exec ecosystem posix services engine picture install release clean
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
@@ -50,6 +50,9 @@ audit-update: build ## write that list anew
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...
 
+test-packages: build ## build and run all packages of C, and write docs/c-packages.md: hours; NUKA_PACKAGES_HOME=DIR keeps what is built
+	NUKA_PACKAGES_ALL=1 go test ./cmd/nuka -run 'TestPackages$$' -count=1 -timeout 20h -docs
+
 lint: ## golangci-lint, at the version pinned above
 	GOFLAGS= go run $(LINTER) run ./...
 
@@ -62,10 +65,10 @@ fuzz: ## every fuzz target for FUZZTIME each
 	  done || exit 1; \
 	done
 
-bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store, make bench exec, make bench ecosystem, make bench audit, make bench services
+bench: build ## benchmarks against the real peers: make bench local, make bench swarm, make bench real, make bench mount, make bench store, make bench exec, make bench ecosystem, make bench audit, make bench posix, make bench services
 	@./tools/bench.sh $(filter-out bench,$(MAKECMDGOALS))
 
-local swarm real mount store exec ecosystem services: ;@: # the arguments of bench
+local swarm real mount store exec ecosystem posix services: ;@: # the arguments of bench
 
 picture: build ## docs/picture.svg, from a real run in a fresh home
 	go run ./tools/picture docs/picture.svg

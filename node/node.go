@@ -236,6 +236,8 @@ func openRealizer(o *Options, h *handler) (*realize.Realizer, error) {
 			Machine: code,
 			Partial: func() bool { return h.config.Get().Partial },
 			Users:   users,
+			Results: o.Home.Results(),
+			Log:     h.log,
 			Natives: worker.Natives{Show: h.showInputs},
 		},
 		Fetcher: h.fetcher,

@@ -21,6 +21,9 @@ import (
 
 // program answers OpProgram: it returns the command of a package, and the packages that the command sees.
 func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArgs) (*protocol.Program, error) {
+	if len(a.Trees) > 0 {
+		return h.programTrees(ctx, r, a.Trees)
+	}
 	h.keepForCaller(r, "a program that runs").KeepPIDs(a.PID)
 	canonical, _, err := h.store.PIR(a.PID)
 	if err != nil {
@@ -59,6 +62,28 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 	}
 	if out.Folders, err = h.way(ctx, inputs[0].CID, command, r.Here); err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// programTrees returns the trees of packages, for the shell in which a build can be tried.
+func (h *handler) programTrees(ctx context.Context, r *request, ids []pir.PID) (*protocol.Program, error) {
+	h.keepForCaller(r, "a shell of a build").KeepPIDs(ids...)
+	realizer, err := h.realizerOf(r)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := realizer.Closure(ids...)
+	if err != nil {
+		return nil, err
+	}
+	out := &protocol.Program{}
+	for _, in := range inputs {
+		root, err := h.store.Lookup(ctx, in.CID, "")
+		if err != nil {
+			return nil, cas.Coded(err)
+		}
+		out.Mounts = append(out.Mounts, protocol.Mount{Path: in.Path, Root: entry(root)})
 	}
 	return out, nil
 }

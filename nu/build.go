@@ -48,6 +48,8 @@ type BuildSpec struct {
 	Native func(context.Context, *NativeCommand) (exit int, err error)
 	// Unpack unpacks an archive of FS into an existing folder of FS. If it is nil, the build cannot unpack.
 	Unpack func(context.Context, *Unpacking) error
+	// Instead runs in place of the first program, with the folder and the variables that this has, and ends the build with its error, or with ErrInstead.
+	Instead func(context.Context, *wasmrt.Command) error
 	// MemoryLimit bounds the memory of the script itself; zero means wasmrt's default.
 	MemoryLimit int64
 }
@@ -67,6 +69,9 @@ type BuildEvent struct {
 	Exit  int
 	Took  time.Duration
 }
+
+// ErrInstead is the error of a build that BuildSpec.Instead has ended.
+var ErrInstead = errors.New("the build was left")
 
 // RunBuild runs a build closure. If a script or program fails, it returns an *Error.
 func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
@@ -95,6 +100,8 @@ func RunBuild(ctx context.Context, rt *wasmrt.Runtime, spec *BuildSpec) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.Is(b.fatal(), ErrInstead):
+		return b.fatal()
 	case errors.As(b.fatal(), &limit): // even if the script caught the error
 		return &Error{err: limit, Diags: []Diag{{Msg: "build of " + p.Name + " was ended: " + limit.What}}}
 	case err == nil:

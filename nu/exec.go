@@ -153,6 +153,11 @@ func (b *building) exec(ctx context.Context, r *execRequest) (*execReply, error)
 	} else if !r.Merge {
 		c.Stderr = io.MultiWriter(c.Stderr, tail)
 	}
+	if b.spec.Instead != nil {
+		err := errors.Join(b.spec.Instead(ctx, c), ErrInstead)
+		b.end(err)
+		return nil, err
+	}
 	start := time.Now()
 	b.tell(BuildEvent{Args: r.Argv})
 	exit, err := b.run(ctx, r, c)

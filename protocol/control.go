@@ -284,6 +284,8 @@ type Attested struct {
 type ProgramArgs struct {
 	PID     pir.PID `json:"pid"`
 	Command string  `json:"command,omitempty"` // "" is the package's default command
+	// Trees, in place of PID and Command, asks for no program but for the trees of these packages, with all that they refer to.
+	Trees []pir.PID `json:"trees,omitempty"`
 }
 
 // A Program is what a light peer needs to start a command itself. When the program looks into its trees, the light peer requests folders by

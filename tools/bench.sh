@@ -9,6 +9,7 @@
 #   make bench ecosystem  installs by package managers alone, recorded and replayed: asks the registries that they are configured for
 #   make bench audit   audits of 400 parts, beside uv audit with a service on loopback, and updates of a feed
 #   make bench services  the status of 50 services
+#   make bench posix   programs with processes, configure scripts and makefiles, beside dash and gcc (and clang, if it is there), and builds after an error
 #   make bench mount   reads of files through the mount and on the disk, in one run (as root)
 #
 # Installs what is missing of them where it can (by apt, and through Go's and npm's registries as they are configured),
@@ -32,9 +33,10 @@ case "$suite" in
   store) programs="nix-store:nix-bin" ;;
   exec) programs="bwrap:bubblewrap runc:runc" ;;
   ecosystem | audit) programs="" ;;
+  posix) programs="dash:dash gcc:gcc make:make" ;;
   mount) exec env CGO_ENABLED=0 go test -run '^$' -bench Mount -benchtime "${ROUNDS:-10}x" ./fsmount ;;
   services) exec env CGO_ENABLED=0 go test -run '^$' -bench Services -benchtime "${ROUNDS:-20}x" ./cmd/nuka ;;
-  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|audit|services|mount" >&2; exit 2 ;;
+  *) echo "usage: make bench local|swarm|real|store|exec|ecosystem|audit|posix|services|mount" >&2; exit 2 ;;
 esac
 export CGO_ENABLED=0
 cache=$PWD/.cache/bench
@@ -134,6 +136,15 @@ measure_store() {
   trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
   NUKA_HOME=$home bin/nuka build lua >/dev/null
   "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-5}" -only store
+}
+
+# measure_posix builds in the home of measure_local.
+measure_posix() {
+  local home=$cache/home
+  mkdir -p "$home"
+  trap 'NUKA_HOME=$cache/home bin/nuka daemon stop >/dev/null 2>&1 || true; clean' EXIT
+  NUKA_HOME=$home bin/nuka build hello >/dev/null
+  "$cache/bin/bench" "${flags[@]}" -home "$home" -rounds "${ROUNDS:-3}" -only posix
 }
 
 # measure_exec keeps the runtimes, which it downloads once, in the home of measure_local.

@@ -68,7 +68,7 @@ func (w *waiting) ends(p *proc, q *pipe) (writes bool) {
 		if f == nil {
 			continue
 		}
-		if end, ok := f.file.(*pipeEnd); ok && end.p == q && !end.writes {
+		if end, ok := pipeOf(f); ok && end.p == q && !end.writes {
 			return true
 		}
 	}
@@ -84,7 +84,7 @@ func (k *kernel) holders(q *pipe, writes bool) []string {
 			if f == nil {
 				return false
 			}
-			end, ok := f.file.(*pipeEnd)
+			end, ok := pipeOf(f)
 			return ok && end.p == q && end.writes == writes
 		})
 		if has && !p.exited && len(out) < 3 {

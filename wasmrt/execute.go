@@ -38,7 +38,7 @@ func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
 	args, env := lists[0], lists[1]
 	l, e := p.fs.walk(p.cwd, name, true)
 	if dir := path.Dir(name); e == eNoent && (dir == "/bin" || dir == "/usr/bin") { // a build has no /bin; scripts mean programs of its inputs
-		if found, err := p.k.host.Lookup(path.Base(name), "/"); err == nil {
+		if found, err := p.k.host.lookup(p.fs, path.Base(name), "/"); err == nil {
 			l, e = p.fs.walk("/", found, true)
 			name = found
 		}
@@ -56,9 +56,9 @@ func (p *proc) prepare(m memory, a []uint64) (*loadedProgram, errno) {
 	if len(args) > 1 {
 		call = append(call, args[1:]...)
 	}
-	load, err := p.k.host.resolve(p.ctx, call, env, p.cwd)
+	load, err := p.k.host.resolve(p.ctx, p.fs, call, env, p.cwd)
 	if err == nil {
-		err = load.runnable()
+		err = load.runnable(p.k.host)
 	}
 	if err != nil {
 		return nil, p.execError(err)
@@ -89,8 +89,12 @@ func (p *proc) execError(err error) errno {
 
 var errLibrary = errors.New("has no _start; it is a library")
 
-// runnable returns why a module cannot be started, as nil if it can.
-func (l *loadedProgram) runnable() error {
+// runnable returns why a module cannot be started, as nil if it can. A program whose result a Memo may know is not looked at: reading the machine code of a
+// compiler takes a second. What is wrong with it ends its process.
+func (l *loadedProgram) runnable(h *Host) error {
+	if h.Memo != nil && l.mod.scan.pure() {
+		return nil
+	}
 	err := errLibrary
 	if l.mod.scan.exports["_start"] {
 		var c *compiled
@@ -142,6 +146,18 @@ func (p *proc) execute(load *loadedProgram) {
 		}
 	}
 	p.lowest = 3
+	// What such a program does depends on nothing that the processes before it did: neither how often they looked at the clock, nor how much
+	// is in the file that is its output.
+	if !p.clock.real {
+		p.clock.mono = int64(sinceAge)
+		for i, f := range p.fds {
+			// make gives the real input to one program at a time.
+			if _, device := f.file.(*device); !device || i == 0 {
+				f.file = &stdFile{file: f.file, p: p, n: i}
+				f.write = f.write && i > 0
+			}
+		}
+	}
 	p.env = append(slices.Clip(withoutPWD(p.env)), "PWD="+p.cwd)
 	p.preopenAll()
 }
@@ -161,9 +177,9 @@ func (p *proc) execChild(m memory, a []uint64) errno {
 	if e := m.put32(a[7], 0); e != eOK { // fails before the program runs
 		return e
 	}
-	load, err := p.k.host.resolve(p.ctx, c.Args, c.Env, c.Dir)
+	load, err := p.k.host.resolve(p.ctx, p.fs, c.Args, c.Env, c.Dir)
 	if err == nil {
-		err = load.runnable()
+		err = load.runnable(p.k.host)
 	}
 	if err != nil {
 		if c.Stderr != nil {

@@ -22,6 +22,9 @@ type Mount struct {
 	// Exactly one of Tree and Dir is set.
 	Tree *Tree
 	Dir  *Dir
+	// Source is for a Tree of which another version may be mounted at the same path next time, and whose programs read a part: a Memo looks at each
+	// file that a program has seen. Of other trees it only asks whether they are the same.
+	Source bool
 }
 
 // An FS is the file system that programs see: mounts under a root that contains nothing else.
@@ -36,8 +39,9 @@ type FS struct {
 }
 
 type mount struct {
-	path string
-	b    backend
+	path   string
+	b      backend
+	source bool
 }
 
 // NewFS returns the file system with the given mounts.
@@ -51,7 +55,7 @@ func NewFS(mounts ...Mount) (*FS, error) {
 		if f.mounts[m.Path] != nil {
 			return nil, fmt.Errorf("mount %q: mounted twice", m.Path)
 		}
-		mt := &mount{path: m.Path}
+		mt := &mount{path: m.Path, source: m.Source}
 		switch {
 		case m.Tree != nil && m.Dir == nil:
 			mt.b = m.Tree

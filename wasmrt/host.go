@@ -46,7 +46,10 @@ type Host struct {
 	Limits Limits
 	// Real gives programs the real clock and random numbers.
 	Real bool
+	// Memo keeps the results of programs; nil keeps none. It is not used with Real, nor while FS has a Dir that is Shared.
+	Memo Memo
 
+	memo   memoState
 	once   sync.Once
 	slots  chan struct{}
 	total  atomic.Int64
@@ -133,12 +136,12 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	load, err := h.resolve(ctx, c.Args, c.Env, dir)
+	load, err := h.resolve(ctx, h.FS, c.Args, c.Env, dir)
 	if err != nil {
 		return 0, err
 	}
 	if load.mod.scan.posix() {
-		if err := load.runnable(); err != nil {
+		if err := load.runnable(h); err != nil {
 			return 0, err
 		}
 		at := *c
@@ -149,7 +152,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	return h.Runtime.Run(ctx, &Program{
 		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: dir,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real, Sockets: c.Sockets,
-		MemoryLimit: h.Limits.Memory, budget: h.budget,
+		MemoryLimit: h.Limits.Memory, budget: h.budget, memo: h, load: load,
 		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
 	})
 }
@@ -162,10 +165,10 @@ func (h *Host) countProgram() error {
 	return nil
 }
 
-// resolve finds the module of a program name, through wrappers and scripts, and returns it with its arguments and variables.
-func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*loadedProgram, error) {
+// resolve finds the module of a program name in the caller's view of the FS, through wrappers and scripts, and returns it with its arguments and variables.
+func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir string) (*loadedProgram, error) {
 	name := args[0]
-	full, err := h.Lookup(name, dir)
+	full, err := h.lookup(view, name, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +177,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 		args[0] = full // so that the program can find files beside it
 	}
 	for range maxHops {
-		load, head, err := h.load(ctx, full)
+		load, head, err := h.load(ctx, view, full)
 		if err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
@@ -185,7 +188,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
 			if err == nil {
-				l, _ := h.FS.walk("/", full, true) // the wrapper's path, after following links
+				l, _ := view.walk("/", full, true) // the wrapper's path, after following links
 				w, err = w.placed(l.path)
 			}
 			if err != nil {
@@ -202,9 +205,9 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 			if path.Base(interp) == "env" && arg != "" {
 				interp, arg = path.Base(strings.TrimPrefix(arg, "-S ")), ""
 			}
-			found, err := h.Lookup(interp, dir)
+			found, err := h.lookup(view, interp, dir)
 			if err != nil && !errors.Is(err, eIO) { // #!/bin/sh: no FS has /bin, but Path may have a program sh
-				found, err = h.Lookup(path.Base(interp), dir)
+				found, err = h.lookup(view, path.Base(interp), dir)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("program %q: interpreter: %w", name, err)
@@ -216,7 +219,7 @@ func (h *Host) resolve(ctx context.Context, args, env []string, dir string) (*lo
 			args = slices.Concat(next, []string{full}, args[1:])
 			full = found
 		}
-		if _, err := h.Lookup(full, "/"); err != nil {
+		if _, err := h.lookup(view, full, "/"); err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 	}
@@ -251,8 +254,8 @@ func sortedKeys(m map[string]string) []string {
 }
 
 // load returns the module of a file. If the file is no module, load returns its first bytes instead.
-func (h *Host) load(ctx context.Context, full string) (*loadedProgram, []byte, error) {
-	f, i, e := h.FS.openFile(full)
+func (h *Host) load(ctx context.Context, view *FS, full string) (*loadedProgram, []byte, error) {
+	f, i, e := view.openFile(full)
 	if e != eOK {
 		return nil, nil, e
 	}
@@ -280,13 +283,13 @@ func (h *Host) load(ctx context.Context, full string) (*loadedProgram, []byte, e
 	}
 	hash := moduleKey(blake3.Sum256(code))
 	if key == "" { // programs may write to the file, so only its content identifies it
-		m, release, err := h.Runtime.borrow(ctx, hash, code)
+		m, release, err := h.Runtime.borrow(ctx, hash, code, h.Memo != nil)
 		if err != nil {
 			return nil, nil, err
 		}
 		return &loadedProgram{mod: m, release: release}, nil, nil
 	}
-	m, err := h.Runtime.load(ctx, hash, code, key)
+	m, err := h.Runtime.load(ctx, hash, code, key, h.Memo != nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,7 +25,8 @@ type image struct {
 	cur     *proc
 	procs   []*proc // that have not left, cur among them
 	spare   []byte  // for the next state to keep
-	hasSlot bool    // it has one of the host's slots
+	record  *recording
+	hasSlot bool // it has one of the host's slots
 	// entered says that the program was started once more after a trap, only to go on with another process.
 	entered bool
 	// news says that a signal has ended one of its processes.
@@ -225,6 +226,9 @@ func (img *image) goOn(p *proc) {
 
 // exit ends the running process. It does not return.
 func (img *image) exit(status int) {
+	if status&0xff == 0 {
+		img.record.keep(status >> 8)
+	}
 	img.remove(img.cur, status)
 	img.next()
 }
@@ -240,10 +244,23 @@ func (img *image) run(p *proc, load *loadedProgram) {
 		img.budget.limit = DefaultMemory
 	}
 	defer func() {
+		if img.budget.denied.Load() {
+			k.record.spoil("a program did not get the memory that it wanted")
+		}
 		for len(img.procs) > 0 { // the kernel has stopped
 			img.remove(img.procs[0], sigkill)
 		}
 	}()
+	if !load.mod.scan.posix() {
+		img.record = k.host.record(p, load)
+		img.record.within(img.budget)
+		if code, ok := img.recall(); ok {
+			if len(img.procs) > 0 {
+				img.remove(p, code<<8)
+			}
+			return
+		}
+	}
 	start, ctx, err := img.instantiate(load)
 	if err != nil {
 		if !errors.Is(err, errStopped) {
@@ -264,6 +281,7 @@ func (img *image) run(p *proc, load *loadedProgram) {
 		// What ends the process that ran does not end those that it shares the instance with: their memory and stacks are kept aside. The program
 		// is started once more, and its first call goes on with one of them.
 		if code, exited := exitCode(err); err == nil || exited {
+			img.record.keep(code)
 			img.remove(img.cur, code<<8)
 		} else {
 			img.died(err)

@@ -20,6 +20,7 @@ type kernel struct {
 	over   atomic.Bool     // whether processes must end, as stop
 	states *memoryBudget   // for the states of processes that do not run, and places of longjmp
 	root   *proc
+	record *recording // of the command; nil for none
 
 	// All that processes share is guarded by mu: this table, signals, exits and pipes. Whoever changes something that a process may wait for
 	// calls wake. Nothing that may take long happens under mu.
@@ -78,6 +79,7 @@ func (k *kernel) say(format string, args ...any) {
 func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (exit int, err error) {
 	k := newKernel(ctx, h)
 	stdin, stdout, stderr := sharedStreams(c)
+	tees := h.newTees(stdin, &stdout, &stderr)
 	k.stderr = stderr
 	p, err := newProc(ctx, &Program{
 		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: c.Dir, Stdin: stdin, Stdout: stdout, Stderr: stderr, Real: h.Real, bare: true, Sockets: c.Sockets,
@@ -94,6 +96,16 @@ func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (
 	}
 	h.live.Add(1)
 	defer h.FS.beginWriting()()
+	k.record = h.recordCommand(p, load, tees)
+	if code, ok := k.record.recall(); ok {
+		load.release()
+		p.finish(code << 8)
+		if p.fatal != nil {
+			return ExitTrap, p.trap(p.fatal, nil)
+		}
+		return code, nil
+	}
+	k.record.within(k.states)
 	defer context.AfterFunc(ctx, func() { k.halt(nil) })()
 	k.mu.Lock()
 	k.start(&image{k: k, hasSlot: true}, p, load)
@@ -115,6 +127,9 @@ func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (
 		return ExitTrap, k.rootErr
 	case p.status&0x7f != 0:
 		return 128 + p.status&0x7f, nil
+	}
+	if p.status == 0 { // what fails is tried again
+		k.record.keep(0)
 	}
 	return p.status >> 8, nil
 }

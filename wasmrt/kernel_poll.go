@@ -91,7 +91,7 @@ func pollCall(p *proc, m memory, a []uint64) errno {
 		if q.f == nil {
 			continue
 		}
-		if end, ok := q.f.file.(*pipeEnd); ok {
+		if end, ok := pipeOf(q.f); ok {
 			w.pipe, w.what = end.p, "polls a pipe"
 		}
 	}
@@ -106,7 +106,7 @@ func (q *polled) revents(hostReady map[awaited]bool) uint16 {
 	case q.e != eOK:
 		return pollInvalid
 	}
-	end, ok := q.f.file.(*pipeEnd)
+	end, ok := pipeOf(q.f)
 	switch {
 	case !ok:
 		r := uint16(0)

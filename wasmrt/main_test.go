@@ -13,9 +13,9 @@ import (
 	"github.com/MordragT/nuka/wasmrt"
 )
 
-// guestWasm, reactorWasm, suiteWasm and posixWasm are the programs of testdata/guest, testdata/reactor, testdata/suite and testdata/posix.
+// guestWasm, reactorWasm, suiteWasm, posixWasm and memoWasm are the programs of testdata/guest, testdata/reactor, testdata/suite, testdata/posix and testdata/memo.
 // runtimeDir is the machine code cache that all tests share.
-var guestWasm, reactorWasm, suiteWasm, posixWasm, runtimeDir string
+var guestWasm, reactorWasm, suiteWasm, posixWasm, memoWasm, runtimeDir string
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == workerArg {
@@ -32,10 +32,11 @@ func TestMain(m *testing.M) {
 		guestWasm, runtimeDir = filepath.Join(dir, "guest.wasm"), filepath.Join(dir, "cache")
 		reactorWasm = filepath.Join(dir, "reactor.wasm")
 		suiteWasm = filepath.Join(dir, "suite.wasm")
-		posixWasm = filepath.Join(dir, "posix.wasm")
+		posixWasm, memoWasm = filepath.Join(dir, "posix.wasm"), filepath.Join(dir, "memo.wasm")
 		for _, args := range [][]string{
 			{"-o", suiteWasm, "./testdata/suite"},
 			{"-o", posixWasm, "./testdata/posix"},
+			{"-o", memoWasm, "./testdata/memo"},
 			{"-o", guestWasm, "./testdata/guest"},
 			{"-buildmode=c-shared", "-o", reactorWasm, "./testdata/reactor"},
 		} {

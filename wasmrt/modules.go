@@ -11,10 +11,10 @@ const (
 	maxUnusedBytes = 32 << 20
 )
 
-// load returns a module that stays until the Runtime is closed.
-func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
+// load returns a module that stays until the Runtime is closed. With later, a pure program is compiled when it first runs.
+func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file string, later bool) (*Module, error) {
 	for {
-		m, err := r.find(ctx, key, code, file)
+		m, err := r.find(ctx, key, code, file, later)
 		if err != nil {
 			return nil, err
 		}
@@ -25,9 +25,9 @@ func (r *Runtime) load(ctx context.Context, key moduleKey, code []byte, file str
 }
 
 // borrow returns a module that may be freed when its last user has called release.
-func (r *Runtime) borrow(ctx context.Context, key moduleKey, code []byte) (m *Module, release func(), err error) {
+func (r *Runtime) borrow(ctx context.Context, key moduleKey, code []byte, later bool) (m *Module, release func(), err error) {
 	for {
-		m, err := r.find(ctx, key, code, "")
+		m, err := r.find(ctx, key, code, "", later)
 		if err != nil {
 			return nil, nil, err
 		}

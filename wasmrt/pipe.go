@@ -83,6 +83,7 @@ func pipeCall(p *proc, m memory, a []uint64) errno {
 	}
 	q, e := p.k.newPipe()
 	if e != eOK {
+		p.k.record.spoil("there were too many pipes")
 		return e
 	}
 	reads, writes := &fd{opened: opened{file: &pipeEnd{p: q}}, read: true}, &fd{opened: opened{file: &pipeEnd{p: q, writes: true}}, write: true}
@@ -120,6 +121,7 @@ func (k *kernel) newPipe() (*pipe, errno) {
 func pidfdCall(p *proc, _ memory, a []uint64) errno {
 	q, e := p.k.newPipe()
 	if e != eOK {
+		p.k.record.spoil("there were too many pipes")
 		return negative(e)
 	}
 	reads := &fd{opened: opened{file: &pipeEnd{p: q}}, read: true, cloexec: true}

@@ -113,6 +113,7 @@ func (k *kernel) count() errno {
 	}
 	if h.live.Add(1) > int64(h.Limits.Processes) {
 		h.live.Add(-1)
+		k.record.spoil("there were too many processes")
 		return eAgain
 	}
 	return eOK
@@ -205,6 +206,9 @@ func (f *fd) dup() *fd {
 	}
 	f.shared.refs.Add(1)
 	c := *f
+	if s, ok := c.file.(*stdFile); ok { // it is one process's view of the file
+		c.file = s.file
+	}
 	c.cloexec = false
 	c.list, c.listed = nil, false
 	return &c

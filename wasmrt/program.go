@@ -185,13 +185,15 @@ func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist 
 
 // Lookup returns the path of a program. It searches Path for a name; a name with a slash is a path relative to dir.
 // It does not resolve links in the result: a program sees the name by which it was called.
-func (h *Host) Lookup(name, dir string) (string, error) {
+func (h *Host) Lookup(name, dir string) (string, error) { return h.lookup(h.FS, name, dir) }
+
+func (h *Host) lookup(view *FS, name, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		full := name
 		if !path.IsAbs(full) {
 			full = path.Join(dir, name)
 		}
-		if l, e := h.FS.walk(dir, name, true); e == eOK && l.info.kind == kindFile {
+		if l, e := view.walk(dir, name, true); e == eOK && l.info.kind == kindFile {
 			return full, nil
 		} else if e == eOK {
 			return "", fmt.Errorf("program %q: %w", name, eNoexec)
@@ -202,7 +204,7 @@ func (h *Host) Lookup(name, dir string) (string, error) {
 	}
 	for _, p := range h.Path {
 		full := join(p, name)
-		if l, e := h.FS.walk("/", full, true); e == eOK && l.info.kind == kindFile && name != "" && name != "." && name != ".." {
+		if l, e := view.walk("/", full, true); e == eOK && l.info.kind == kindFile && name != "" && name != "." && name != ".." {
 			return full, nil
 		} else if e == eIO { // the program may be in p, so no later directory may supply it
 			return "", fmt.Errorf("program %q: look in %s: %w", name, p, e)

@@ -43,6 +43,9 @@ type Program struct {
 
 	budget *memoryBudget // of the set of programs that this one belongs to
 	bare   bool          // a process: without directories
+	memo   *Host         // whose Memo may keep the result of the run of load
+	load   *loadedProgram
+	record *recording
 }
 
 // A TrapError says that something other than its own exit ended a program.
@@ -77,16 +80,29 @@ func (r *Runtime) Run(ctx context.Context, pr *Program) (exit int, err error) {
 	if len(pr.Args) > 0 {
 		name = path.Base(pr.Args[0])
 	}
-	c, err := pr.Module.variant(ctx, false)
-	if err != nil {
-		return 0, fmt.Errorf("program %q: %w", name, err)
-	}
 	p, err := newProc(ctx, pr, name)
 	if err != nil {
 		return 0, fmt.Errorf("program %q: %w", name, err)
 	}
 	defer p.closeAll()
-	return p.run(ctx, c, pr)
+	if pr.memo != nil {
+		pr.record = pr.memo.record(p, pr.load)
+		exit, ok := pr.record.recall()
+		switch {
+		case p.fatal != nil:
+			return ExitTrap, p.trap(p.fatal, nil)
+		case ok:
+			return exit, nil
+		}
+	}
+	c, err := pr.Module.variant(ctx, false)
+	if err != nil {
+		return 0, fmt.Errorf("program %q: %w", name, err)
+	}
+	if exit, err = p.run(ctx, c, pr); err == nil {
+		pr.record.keep(exit)
+	}
+	return exit, err
 }
 
 func newProc(ctx context.Context, pr *Program, name string) (*proc, error) {
@@ -213,6 +229,7 @@ func (p *proc) run(ctx context.Context, c *compiled, pr *Program) (exit int, err
 	if budget.limit <= 0 {
 		budget.limit = DefaultMemory
 	}
+	pr.record.within(budget)
 	defer context.AfterFunc(ctx, func() { p.stop.Store(true) })()
 	defer func() {
 		if r := recover(); r != nil { // wazero does not recover panics during instantiation

@@ -152,7 +152,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 // The same bytes give the same Module; a caller that requests a module during its compilation waits.
 // The module keeps code, which the caller must not change.
 func (r *Runtime) Load(ctx context.Context, code []byte) (*Module, error) {
-	return r.load(ctx, blake3.Sum256(code), code, "")
+	return r.load(ctx, blake3.Sum256(code), code, "", false)
 }
 
 // LoadFile loads a module, as Load does, from a file of the host.
@@ -169,7 +169,7 @@ func (r *Runtime) LoadFile(ctx context.Context, name string) (*Module, error) {
 }
 
 // find returns a module that is loaded, or loads it.
-func (r *Runtime) find(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
+func (r *Runtime) find(ctx context.Context, key moduleKey, code []byte, file string, later bool) (*Module, error) {
 	for {
 		r.mu.Lock()
 		if r.closed {
@@ -181,7 +181,7 @@ func (r *Runtime) find(ctx context.Context, key moduleKey, code []byte, file str
 			l = &loading{done: make(chan struct{})}
 			r.modules[key] = l
 			r.mu.Unlock()
-			l.mod, l.err = r.compileNew(ctx, key, code, file)
+			l.mod, l.err = r.compileNew(ctx, key, code, file, later)
 			if l.err != nil {
 				r.mu.Lock()
 				delete(r.modules, key)
@@ -204,13 +204,16 @@ func (r *Runtime) find(ctx context.Context, key moduleKey, code []byte, file str
 	}
 }
 
-func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte, file string) (*Module, error) {
+func (r *Runtime) compileNew(ctx context.Context, key moduleKey, code []byte, file string, later bool) (*Module, error) {
 	scan, err := scanModule(code)
 	if err != nil {
 		return nil, fmt.Errorf("load program: %w", err)
 	}
 	m := &Module{rt: r, key: key, code: code, file: file, scan: scan}
 	// A reactor only runs bounded, every other module only plain; the two kinds have different machine code.
+	if later && scan.pure() {
+		return m, nil
+	}
 	if scan.exports["_start"] {
 		_, err = m.variant(ctx, false)
 	} else {

@@ -13,10 +13,15 @@ type moduleScan struct {
 	golang bool
 	// dataFrom is the lowest address that the module initializes; 0 if that is not known.
 	dataFrom uint32
+	// beyondWASI says that the program imports something else than functions of WASI, or that its imports could not be read.
+	beyondWASI bool
 }
 
 // posix reports whether the program is made for processes, with the C library of toolchain/posix: it finds no preopened directories, and may fork.
 func (s *moduleScan) posix() bool { return s.exports["__nuka_posix"] }
+
+// pure reports whether a program has no calls but those of WASI, so that a Memo may know what it does.
+func (s *moduleScan) pure() bool { return s.exports["_start"] && !s.posix() && !s.beyondWASI }
 
 var errNotWasm = errors.New("not a WebAssembly module")
 
@@ -50,6 +55,8 @@ func scanModule(code []byte) (moduleScan, error) {
 			if name, ok := scanName(&body); ok && name == "go:buildid" {
 				s.golang = true
 			}
+		case 2:
+			s.beyondWASI = !onlyWASI(body)
 		case 11:
 			s.dataFrom = lowestData(body)
 		case 7:
@@ -73,6 +80,30 @@ func scanModule(code []byte) (moduleScan, error) {
 		}
 	}
 	return s, nil
+}
+
+// onlyWASI reports whether the entries of an import section are functions of WASI.
+func onlyWASI(b []byte) bool {
+	count, k := binary.Uvarint(b)
+	if k <= 0 {
+		return false
+	}
+	b = b[k:]
+	for range count {
+		module, ok := scanName(&b)
+		if !ok || module != "wasi_snapshot_preview1" {
+			return false
+		}
+		if _, ok := scanName(&b); !ok || len(b) == 0 || b[0] != 0 {
+			return false
+		}
+		_, k := binary.Uvarint(b[1:])
+		if k <= 0 {
+			return false
+		}
+		b = b[1+k:]
+	}
+	return true
 }
 
 func scanName(b *[]byte) (string, bool) {

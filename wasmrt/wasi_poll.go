@@ -55,7 +55,7 @@ func (p *proc) subscription(s []byte) subscription {
 			sub.err = eNotcapable
 		}
 		if sub.err == eOK {
-			sub.pipe, _ = sub.fd.file.(*pipeEnd)
+			sub.pipe, _ = pipeOf(sub.fd)
 		}
 		if sub.err == eOK {
 			sub.host = p.waitsFor(sub.fd, sub.kind == eventWrite)

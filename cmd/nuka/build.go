@@ -27,17 +27,20 @@ import (
 
 func (a *app) buildCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "build PKG [flags of the package]",
-		Short: "build a package, or reuse one that is built",
+		Use:   "build PKG… | PKG [flags of the package]",
+		Short: "build packages, or reuse those that are built",
 		Long: `Build gets the content of a package: from the store, from other nodes, or by building it from
 source in a WebAssembly sandbox. It prints the PID and the CID.
 
+Several packages are built one after the other, up to the first that fails; with --keep-going the others are built all the same.
+
 With --dry-run it prints the plan. It asks other nodes for their statements, and changes nothing else.`,
-		Example: "  nuka build lua\n  nuka build lua --dry-run\n  nuka build zlib --check\n  nuka build ./hello.nu --nls -v",
+		Example: "  nuka build lua\n  nuka build lua --dry-run\n  nuka build zlib --check\n  nuka build sed grep gawk --keep-going\n  nuka build ./hello.nu --nls -v",
 	}
 	var o buildOptions
 	o.flags(c)
 	c.Flags().BoolVar(&o.check, "check", false, "build the package again and compare the content")
+	keepGoing := c.Flags().Bool("keep-going", false, "if a package fails, build the others")
 	dryRun := c.Flags().Bool("dry-run", false, "print the plan and build nothing")
 	best := c.Flags().Bool("best-cpu", false, "give the package the flag --cpu with the highest level of this machine that is here or attested, or else the machine's")
 	a.packageFlags(c)
@@ -45,6 +48,16 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
 		if len(rest) > 0 {
 			return usage("build: %q: no program runs, so nothing takes this argument", rest[0])
+		}
+		packages, err := a.packagesOf(c, pkg, args)
+		if err != nil {
+			return err
+		}
+		if len(packages) > 1 {
+			if *best || *dryRun || a.json {
+				return usage("build: --best-cpu, --dry-run and --json take one package, and there are %d", len(packages))
+			}
+			return a.buildEach(c.Context(), packages, &o, *keepGoing)
 		}
 		if *best {
 			var err error
@@ -70,12 +83,37 @@ With --dry-run it prints the plan. It asks other nodes for their statements, and
 	})
 }
 
+// buildEach builds packages one after the other. With keepGoing one that fails does not keep the others from being built.
+func (a *app) buildEach(ctx context.Context, packages []asked, o *buildOptions, keepGoing bool) error {
+	var failed []string
+	for _, p := range packages {
+		client, realized, err := a.build(ctx, p.pkg, nil, o)
+		if err == nil {
+			client.Close()
+			for _, out := range realized.Outputs {
+				fmt.Fprintf(a.out, "%s %s\n", out.PID, out.CID)
+			}
+			continue
+		}
+		if !keepGoing || ctx.Err() != nil {
+			return err
+		}
+		a.fail(err, false)
+		failed = append(failed, p.pkg)
+	}
+	if len(failed) > 0 {
+		return protocol.Errorf(protocol.Failed, "%d of %d packages failed: %s", len(failed), len(packages), strings.Join(failed, ", "))
+	}
+	return nil
+}
+
 type buildOptions struct {
 	check, keepFailed, verbose bool
 	jobs, cores                int
 	root                       string               // the name of a root to store for the package; "" stores none
 	roots                      []protocol.Root      // more roots to store
 	event                      func(protocol.Event) // is told of each event; nil: nobody
+	wanted                     []pir.PID            // what to make present in place of the package itself
 }
 
 func (o *buildOptions) flags(c *cobra.Command) {
@@ -152,6 +190,9 @@ func (a *app) realize(ctx context.Context, client *control.Client, result *nu.Re
 	call, packages := a.realizeArgs(result)
 	call.Check, call.KeepFailed, call.Jobs, call.Cores = o.check, o.keepFailed, max(0, o.jobs), max(0, o.cores)
 	call.Roots = o.roots
+	if o.wanted != nil {
+		call.Wanted = o.wanted
+	}
 	if o.root != "" {
 		call.Roots = append(call.Roots, protocol.Root{Name: o.root, PID: result.Root})
 	}

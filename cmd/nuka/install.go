@@ -63,16 +63,9 @@ func (a *app) installed(c *cobra.Command, pkg string, args, rest []string, o *in
 		}
 		return nil, protocol.Errorf(protocol.Invalid, "%s: PKG is missing", c.Name()).WithHint("usage: %s", c.UseLine())
 	}
-	packages := []asked{{pkg: pkg, args: args, set: a.set}}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		packages[0].args = nil
-		for _, word := range args {
-			if strings.HasPrefix(word, "-") {
-				return nil, protocol.Errorf(protocol.Invalid, "%s: %q is a flag of a package, and there are several packages", c.Name(), word).
-					WithHint("give such a package alone")
-			}
-			packages = append(packages, asked{pkg: word, set: a.set})
-		}
+	packages, err := a.packagesOf(c, pkg, args)
+	if err != nil {
+		return nil, err
 	}
 	slices.Sort(o.merge.Leave)
 	o.merge.Leave = slices.Compact(o.merge.Leave)
@@ -91,6 +84,23 @@ func (a *app) installed(c *cobra.Command, pkg string, args, rest []string, o *in
 	}
 	if len(packages) > 1 && !o.merge.IsZero() {
 		return nil, usage("%s: --priority, --leave and --rename are about one package, and there are %d", c.Name(), len(packages))
+	}
+	return packages, nil
+}
+
+// packagesOf returns the packages that the words of a command name: one with its flags, or several without.
+func (a *app) packagesOf(c *cobra.Command, pkg string, args []string) ([]asked, error) {
+	packages := []asked{{pkg: pkg, args: args, set: a.set}}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return packages, nil
+	}
+	packages[0].args = nil
+	for _, word := range args {
+		if strings.HasPrefix(word, "-") {
+			return nil, protocol.Errorf(protocol.Invalid, "%s: %q is a flag of a package, and there are several packages", c.Name(), word).
+				WithHint("give such a package alone")
+		}
+		packages = append(packages, asked{pkg: word, set: a.set})
 	}
 	return packages, nil
 }

@@ -31,14 +31,27 @@ func (a *app) shellCommand() *cobra.Command {
 packages in the store. With CMD it runs that command instead, and exits with its exit code.
 
 Without PKG it enters the folder: it uses the package of nuka.nu in this folder or the nearest one above it. If that package is an environment,
-the shell also gets its variables.`,
-		Example:     "  nuka shell lua sqlite\n  nuka shell lua -- make test\n  nuka shell",
+the shell also gets its variables.
+
+With --build it runs the build of PKG up to its first program, such as configure, and opens the build's sh in place of that: with its folder, its
+variables, its inputs and its compilers, and nothing else. What is done there is thrown away, unless --keep names a folder for it.`,
+		Example:     "  nuka shell lua sqlite\n  nuka shell lua -- make test\n  nuka shell\n  nuka shell --build hello -- sh configure --help",
 		Annotations: map[string]string{withoutPackage: "yes"},
 	}
 	var o installOptions
 	o.build.flags(c)
+	inside := c.Flags().Bool("build", false, "open sh in the world of the package's build")
+	keep := c.Flags().String("keep", "", "with --build, keep its files in the folder `DIR`, which must be new")
 	a.packageFlags(c)
 	return a.packageCommand(c, func(c *cobra.Command, pkg string, args, rest []string) error {
+		switch {
+		case *inside && pkg == "":
+			return usage("shell: --build needs a package")
+		case *inside:
+			return a.shellInside(c.Context(), pkg, args, rest, *keep, &o.build)
+		case *keep != "":
+			return usage("shell: --keep is for --build")
+		}
 		if pkg == "" {
 			dir, err := folderHere()
 			if err != nil {

@@ -176,6 +176,9 @@ func (h Home) OldMachineCode() string { return filepath.Join(h.Cache, "wasm") }
 // Evaluations returns the folder of the evaluation cache.
 func (h Home) Evaluations() string { return filepath.Join(h.Cache, "eval") }
 
+// Results returns the folder of what programs did in builds.
+func (h Home) Results() string { return filepath.Join(h.Cache, "results") }
+
 // PreparedRuns returns the folder of prepared runs of foreign programs.
 func (h Home) PreparedRuns() string { return filepath.Join(h.Cache, "exec") }
 

@@ -32,7 +32,7 @@ func (g *graph) check(ctx context.Context, id pir.PID, t *task) error {
 		return err
 	}
 	defer unlock()
-	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: label(p, d.origins)}
+	w := &work{g: g, id: id, pir: p, canonical: d.canonical, origins: d.origins, contents: contents, name: label(p, d.origins), again: true}
 	again, err := w.run(ctx)
 	if err != nil {
 		return err

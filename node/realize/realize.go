@@ -48,6 +48,8 @@ type Job struct {
 	Recording cid.CID
 	// Record answers the package manager of a build in place of the recording, and records. Its output is thrown away.
 	Record *Registry
+	// Again is a build that is compared with an earlier one: it uses no result of that.
+	Again bool
 	// Dir holds the empty folders build, out and tmp.
 	Dir string
 	// Log receives the output of the build.

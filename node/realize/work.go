@@ -30,6 +30,7 @@ type work struct {
 	contents  map[pir.PID]cid.CID // of the inputs
 	name      string
 	record    *Registry // of a build that records
+	again     bool      // it checks an earlier build
 }
 
 // A made is the result of a work: content in the store.
@@ -195,7 +196,7 @@ func (w *work) build(ctx context.Context) (made, error) {
 	_, given := w.g.known.given[w.id] // else the PIR comes from the store, and any caller may have sent it
 	job := &Job{
 		PID: w.id, PIR: w.pir, Canonical: w.canonical, Inputs: inputs, Local: given && w.g.req.Local, Dir: dir, Log: log, Prepare: w.prepare, Cores: w.g.req.Cores,
-		Recording: w.contents[w.pir.Recording], Record: w.record,
+		Recording: w.contents[w.pir.Recording], Record: w.record, Again: w.again,
 	}
 	err = r.o.Builder.Build(ctx, job)
 	log.close(err)

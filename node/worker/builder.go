@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,8 @@ type Builder struct {
 	Slots   realize.Slots
 	Partial func() bool // whether builds that others described may run where a wall is missing
 	Users   wasmrt.Users
+	Results string // folder of what programs of builds did, see results.go; "" keeps none
+	Log     *slog.Logger
 	Natives // the zero value refuses native builds
 }
 
@@ -69,6 +72,7 @@ type workerJob struct {
 	MachineCode string       `json:"machine_code"` // the cache, which it only reads
 	Jobs        int          `json:"jobs"`
 	Native      bool         `json:"native,omitempty"`
+	Results     string       `json:"results,omitempty"` // what programs did in earlier builds, which it only reads
 	// Unpack replaces the build: the worker unpacks an archive.
 	Unpack *unpackJob `json:"unpack,omitempty"`
 }
@@ -87,6 +91,7 @@ type workerReply struct {
 	Slots  int        `json:"slots,omitempty"` // 1 asks for a slot, -1 gives one back
 	Run    *runNative `json:"run,omitempty"`
 	Stop   uint64     `json:"stop,omitempty"` // the program with this ID is to end
+	Result *result    `json:"result,omitempty"`
 	Done   bool       `json:"done,omitempty"`
 	// Unpacked is the result of an unpackJob.
 	Unpacked *archive.Result `json:"unpacked,omitempty"`
@@ -99,11 +104,11 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range []string{b.Machine.Dir, filepath.Join(job.Dir, scratchName)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
+	results, err := b.results(job)
+	if err != nil {
+		return err
 	}
+	message.Results = results.folder()
 	room, err := b.newRoom(ctx, job, message.Jobs)
 	if err != nil {
 		return err
@@ -120,7 +125,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		Args:      []string{Arg},
 		Stderr:    said,
 		Limits:    wasmrt.WorkerLimits{Memory: maxBuildMemory, Wall: maxBuildTime},
-		ReadOnly:  []string{b.Blobs, b.Machine.Dir},
+		ReadOnly:  append([]string{b.Blobs, b.Machine.Dir}, results.readable()...),
 		ReadWrite: []string{job.Dir},
 		Partial:   partial,
 		User:      user,
@@ -134,7 +139,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 		return err
 	}
 	asked := newAnswerer(b, worker, job, partial)
-	asked.room = room
+	asked.room, asked.results = room, results
 	defer asked.wait()
 	defer func() { job.CPU = worker.CPU() }()
 	defer worker.Close() // this ends answers that the worker does not take
@@ -214,8 +219,13 @@ func ended(ctx context.Context, worker *wasmrt.Worker, err error) error {
 	return protocol.Errorf(protocol.Failed, "the worker process ended: %w", errors.Join(waitErr, err))
 }
 
-// message returns the first message to the worker.
+// message makes the folders of the worker, and returns the first message to it.
 func (b *Builder) message(ctx context.Context, job *realize.Job) (*workerJob, error) {
+	for _, dir := range []string{b.Machine.Dir, filepath.Join(job.Dir, scratchName)} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
 	w := &workerJob{PIR: string(job.Canonical), Native: job.PIR.Kind == pir.Native, Dir: job.Dir, MachineCode: b.Machine.Dir, Jobs: cap(b.Slots)}
 	if job.Cores > 0 {
 		w.Jobs = min(w.Jobs, job.Cores)

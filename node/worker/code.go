@@ -25,6 +25,7 @@ type answerer struct {
 	times   map[string]int
 	running sync.WaitGroup
 	room    *room // of a native build
+	results *results
 
 	mu      sync.Mutex
 	files   map[string]string // files that it may read, and may ask to have compiled, each with its name for people
@@ -59,6 +60,11 @@ func (a *answerer) take(ctx context.Context, reply *workerReply) error {
 	}
 	if reply.Run != nil || reply.Stop != 0 {
 		if err := a.room.take(ctx, &a.running, reply); err != nil {
+			return err
+		}
+	}
+	if reply.Result != nil {
+		if err := a.results.keep(reply.Result); err != nil {
 			return err
 		}
 	}

@@ -3,7 +3,9 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
@@ -73,7 +75,8 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 		if err != nil {
 			return err
 		}
-		mounts = append(mounts, wasmrt.Mount{Path: t.Path, Tree: tree})
+		source := t.Path == nu.SrcDir || strings.HasPrefix(t.Path, nu.SrcDir+"/")
+		mounts = append(mounts, wasmrt.Mount{Path: t.Path, Tree: tree, Source: source})
 	}
 	folders := map[string]string{
 		nu.BuildDir: filepath.Join(job.Dir, "build"), nu.OutDir: filepath.Join(job.Dir, "out"), "/tmp": filepath.Join(job.Dir, "tmp"),
@@ -104,7 +107,13 @@ func runJob(ctx context.Context, conn *wasmrt.Conn, job *workerJob) error {
 	if job.Native {
 		spec.Native = node.run
 	}
+	if job.Results != "" {
+		spec.Host.Memo = &memo{dir: job.Results, conn: conn}
+	}
 	err = nu.RunBuild(ctx, rt, spec)
+	if hits, runs := spec.Host.Remembered(); hits > 0 {
+		fmt.Fprintf(out, "nuka: %d of %d results of programs were kept from earlier builds\n", hits, hits+runs)
+	}
 	for _, m := range mounts {
 		if m.Tree != nil && m.Tree.Failed() != nil {
 			return protocol.AsError(m.Tree.Failed()) // as below

@@ -28,13 +28,17 @@ export def package [spec: record] {
   }
 }
 
-# Run configure, with descriptions of platforms that know this one. If it fails, the log gets the end of config.log.
+# Run configure, with descriptions of platforms that know this one. If it fails, the error has what config.log says about the last check.
 def configure [b: record, script: string, arguments: list<string>] {
   for name in [config.sub config.guess] {
     for file in (glob $"**/($name)") { cp $"($b.packages.posix)/share/($name)" $file }
   }
   try { ^sh $"./($script)" ...$arguments } catch {|e|
-    if ("config.log" | path exists) { open --raw config.log | into binary | decode utf-8 | lines | last 40 | str join "\n" | print }
-    error make {msg: $"configure failed: ($e.msg)", help: "the log shows the end of config.log; nuka build --keep-failed keeps all of it"}
+    if not ("config.log" | path exists) { error make {msg: $"configure failed: ($e.msg)"} }
+    # The values of all variables follow the checks.
+    let checks = (open --raw config.log | into binary | decode utf-8 | lines | take while {|line| not ($line | str starts-with "## Cache variables") })
+    $checks | last 60 | str join "\n" | print
+    let end = ($checks | where {|line| not ($line | str starts-with "| ") and not ($line | str starts-with "## ") and ($line | str trim) != "" } | last 12 | str join "\n")
+    error make {msg: $"configure failed: ($e.msg)", help: $"config.log says:\n($end)\nnuka shell --build opens a shell where configure begins"}
   }
 }

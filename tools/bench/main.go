@@ -61,7 +61,7 @@ func main() {
 	flag.StringVar(&dir, "dir", "", "where to work; empty is a temporary folder")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each candidate runs; short ones run four times as often")
 	flag.BoolVar(&b.verbose, "v", false, "print each sample as it comes")
-	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec,ecosystem,audit")
+	flag.StringVar(&only, "only", "eval,run,import,compile", "measure only the parts with these names: eval,run,import,compile,lists,swarm,idle,real,store,exec,ecosystem,audit,posix")
 	size := flag.String("size", "1GiB", "swarm: how large the large file is, in MiB or GiB")
 	flag.IntVar(&b.files, "files", 10_000, "swarm: how many small files; 0 leaves them out")
 	flag.StringVar(&b.with, "with", "", "only these candidates: nuka,raw,kubo,iroh,nix,rsync,http of swarm; pip,uv,npm,cargo,go,Maven,disk,memory of ecosystem; empty is all")
@@ -110,7 +110,7 @@ func (b *bench) run(dir, only string) (err error) {
 		name string
 		run  func() error
 	}{{"eval", b.eval}, {"run", b.program}, {"import", b.imports}, {"compile", b.compile}, {"lists", b.lists},
-		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}, {"ecosystem", b.ecosystem}, {"audit", b.audit}} {
+		{"swarm", b.fetches}, {"idle", b.idle}, {"real", b.real}, {"store", b.store}, {"exec", b.foreign}, {"ecosystem", b.ecosystem}, {"audit", b.audit}, {"posix", b.posix}} {
 		if !strings.Contains(","+only+",", ","+part.name+",") {
 			continue
 		}
