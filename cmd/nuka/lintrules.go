@@ -69,7 +69,7 @@ var linePatterns = []struct {
 	pattern        func() *regexp.Regexp
 	msg, hint      string
 }{
-	{"network", lintError, lazyregexp.New(`(\^(?:curl|wget|git|npm|yarn|pnpm|pip3?|cargo|go|ssh|scp|rsync))\b`),
+	{"network", lintError, lazyregexp.New(`(\^(?:curl|wget|git|npm|yarn|pnpm|pip3?|cargo|go +(?:get|install|mod)|ssh|scp|rsync))\b`),
 		"%s: a build has no network", "fetch it as a source: src: (fetch …)"},
 	{"date", lintWarning, lazyregexp.New(`(\^(?:date|hostname|uname|whoami|uuidgen|nproc|id))\b`),
 		"%s: its answer differs between machines or builds", "write the value into the package file, or leave it out"},
