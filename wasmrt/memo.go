@@ -43,8 +43,11 @@ type memoState struct {
 // Remembered returns how many programs need not run because the Memo had their results, and how many did run that it was asked for.
 func (h *Host) Remembered() (hits, runs int64) { return h.memo.hits.Load(), h.memo.runs.Load() }
 
+// compilers are programs that read no variable of ignoredVariables: clang and LLVM's tools.
+var compilers = []string{"clang", "clang++", "wasm-ld", "ar", "ranlib", "nm", "objcopy", "objdump", "size", "strip"}
+
 // ignoredVariables are variables that make sets for the makes below it, and those that tell configure and make how to call a compiler. They change
-// without changing what a program does that is no make and no shell.
+// without changing what compilers do.
 var ignoredVariables = []string{
 	"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKE_TERMOUT", "MAKE_TERMERR", "MAKEOVERRIDES", "GNUMAKEFLAGS",
 	"CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LIBS", "OLDPWD", "SHLVL", "_",
@@ -116,9 +119,10 @@ func (h *Host) record(p *proc, load *loadedProgram) *recording {
 	}
 	r := &recording{h: h, p: p, fs: p.fs, seen: map[string]*memoSeen{}, touched: map[string]bool{}}
 	key := newMemoKey("program", load, p)
+	compiles := slices.Contains(compilers, load.name())
 	key.put(slices.DeleteFunc(slices.Clone(p.env), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(ignoredVariables, name)
+		return compiles && slices.Contains(ignoredVariables, name)
 	})...)
 	for i := range 3 {
 		kind := r.openStd(i)
