@@ -38,7 +38,7 @@ func (a *app) runNativeProgram(ctx context.Context, trees *nodeTrees, program *p
 		}
 	}
 	if o.service.is {
-		return a.runServiceProgram(append([]string{at}, args...), &o.service)
+		return a.runServiceProgram(ctx, append([]string{at}, args...), &o.service)
 	}
 	return a.runNative(append([]string{at}, args...))
 }

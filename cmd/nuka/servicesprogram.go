@@ -118,7 +118,7 @@ func (o *asService) box(spec *sandbox.Spec, options *sandbox.Options) error {
 
 // runServiceProgram runs a memory-safe program as a service, with the sockets and limits that it was given. When it ends, or when this process is asked to end, all that it
 // started ends too, also what left its process group.
-func (a *app) runServiceProgram(command []string, o *asService) error {
+func (a *app) runServiceProgram(ctx context.Context, command []string, o *asService) error {
 	reap := becomeReaper()
 	self, err := os.Executable()
 	if err != nil {
@@ -136,6 +136,9 @@ func (a *app) runServiceProgram(command []string, o *asService) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, passedSignals...)
 	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil {
+		return err // this process was asked to end before it could pass signals on
+	}
 	if err := c.Start(); err != nil {
 		return protocol.Errorf(protocol.Failed, "services: %w", err)
 	}

@@ -138,20 +138,18 @@ func (r *running) await(t *testing.T, text string, times int) {
 	}
 }
 
-// child returns the process that became the program of the service.
+// child returns the process that became the program of the service. The daemon may be another child.
 func (r *running) child(t *testing.T) int {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.Process.Pid, r.Process.Pid))
-	for _, task := range mustGlob(fmt.Sprintf("/proc/%d/task/*/children", r.Process.Pid)) {
-		if more, e := os.ReadFile(task); e == nil && len(more) > 0 {
-			text, err = more, nil
+	for _, word := range strings.Fields(childrenOf(r.Process.Pid)) {
+		line, err := os.ReadFile("/proc/" + word + "/cmdline")
+		if err == nil && strings.Contains(string(line), "\x00become\x00") {
+			pid, _ := strconv.Atoi(word) // the system writes numbers
+			return pid
 		}
 	}
-	pid, e := strconv.Atoi(strings.Fields(string(text) + " x")[0])
-	if err != nil || e != nil {
-		t.Fatalf("no child: %v, %v", err, e)
-	}
-	return pid
+	t.Fatal("no program runs")
+	return 0
 }
 
 func mustGlob(pattern string) []string {

@@ -98,6 +98,13 @@ type workerReply struct {
 	Error    *protocol.Error `json:"error,omitempty"`
 }
 
+// reportPanic logs what a worker has written if it ended by a fault of its own.
+func (b *Builder) reportPanic(job *realize.Job, said *firstBytes) {
+	if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
+		b.Machine.Log.Error("a build worker has panicked", "pid", job.PID, "wrote", text)
+	}
+}
+
 // Build implements realize.Builder.
 func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	message, err := b.message(ctx, job)
@@ -116,11 +123,7 @@ func (b *Builder) Build(ctx context.Context, job *realize.Job) error {
 	defer room.report(job.Log)
 	partial, user := job.Local || b.Partial(), b.Users.Next()
 	said := &firstBytes{most: maxSaid}
-	defer func() {
-		if text := said.text(); strings.HasPrefix(text, "panic: ") || strings.Contains(text, "\npanic: ") {
-			b.Machine.Log.Error("a build worker has panicked", "pid", job.PID, "wrote", text)
-		}
-	}()
+	defer b.reportPanic(job, said)
 	worker, err := wasmrt.Spawn(ctx, &wasmrt.WorkerCommand{
 		Args:      []string{Arg},
 		Stderr:    said,
