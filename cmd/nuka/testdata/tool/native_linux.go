@@ -23,7 +23,7 @@ func native(command string, args []string) error {
 			return err
 		}
 		fmt.Println("escaped")
-		select {}
+		time.Sleep(time.Hour) // select {} would end a program with nothing else to do
 	case "fds": // what it has inherited
 		for fd := 3; fd < 1024; fd++ {
 			if at, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd)); err == nil {
@@ -33,7 +33,7 @@ func native(command string, args []string) error {
 			}
 		}
 		fmt.Println("end of list, LISTEN_FDS", os.Getenv("LISTEN_FDS"))
-		select {}
+		time.Sleep(time.Hour) // select {} would end a program with nothing else to do
 	case "orphan":
 		c := osexec.Command(os.Args[0], "sleeper")
 		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -56,7 +56,7 @@ func native(command string, args []string) error {
 		if _, err := c.Write([]byte("STATUS=fine\nREADY=1")); err != nil {
 			return err
 		}
-		select {}
+		time.Sleep(time.Hour) // select {} would end a program with nothing else to do
 	case "about": // prints what a build could depend on
 		host, err := os.Hostname()
 		if err != nil {
