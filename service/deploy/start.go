@@ -48,7 +48,8 @@ func (c *Change) startAll(ctx context.Context, m Manager, from, to *Generation, 
 		if !view.wants(to, s.Name) {
 			continue
 		}
-		done[s.Name] = make(chan struct{})
+		ended := make(chan struct{})
+		done[s.Name] = ended
 		var before []chan struct{}
 		for _, name := range s.After {
 			if ch := done[name]; ch != nil {
@@ -56,7 +57,7 @@ func (c *Change) startAll(ctx context.Context, m Manager, from, to *Generation, 
 			}
 		}
 		wg.Go(func() {
-			defer close(done[s.Name])
+			defer close(ended)
 			for _, ch := range before {
 				<-ch
 			}
