@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,7 @@ func TestReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
+		var mu sync.Mutex // guards fakes
 		fakes := map[string]*fake{}
 		reload := make(chan struct{})
 		go func() {
@@ -125,6 +127,8 @@ func TestReload(t *testing.T) {
 		set := []*service.Service{svc("a", nil), svc("b", func(s *service.Service) { s.Reload = "HUP" })}
 		err := Run(ctx, set, &Options{Reload: reload, Start: func(_ context.Context, s *service.Service) (Process, error) {
 			f := &fake{end: make(chan error, 2), deaf: true}
+			mu.Lock()
+			defer mu.Unlock()
 			fakes[s.Name] = f
 			return f, nil
 		}})

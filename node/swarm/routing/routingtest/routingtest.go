@@ -165,12 +165,14 @@ func (n *Network) Open(ctx context.Context, p *routing.Peer, name string) (routi
 		return nil, errors.New("not connected")
 	}
 	here, there := Streams()
-	here.stop = context.AfterFunc(ctx, func() { here.end(0) })
 	here.reset = func(code uint32) {
 		node.mu.Lock()
 		defer node.mu.Unlock()
 		node.resets = append(node.resets, code)
 	}
+	here.mu.Lock() // ctx may have ended
+	here.stop = context.AfterFunc(ctx, func() { here.end(0) })
+	here.mu.Unlock()
 	node.mu.Lock()
 	node.opened++
 	node.mu.Unlock()
@@ -256,9 +258,10 @@ func (s *Stream) end(code uint32) {
 		return
 	}
 	s.ended = true
+	stop := s.stop
 	s.mu.Unlock()
-	if s.stop != nil {
-		s.stop()
+	if stop != nil {
+		stop()
 	}
 	if s.reset != nil {
 		s.reset(code)
