@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -188,8 +189,11 @@ func TestInterrupted(t *testing.T) {
 		for n := 0; ; n++ {
 			m := newMachine(t)
 			m.apply(a)
+			var mu sync.Mutex // services start beside each other
 			count := 0
 			m.change.before = func(string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if count == n {
 					return errStep
 				}
