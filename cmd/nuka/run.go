@@ -117,13 +117,7 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	}
 	defer os.RemoveAll(temp)
 	mounts, err := runMounts(program, trees, temp, o.dirs)
-	defer func() {
-		for _, m := range mounts {
-			if m.Dir != nil {
-				m.Dir.Close()
-			}
-		}
-	}()
+	defer closeDirs(mounts)
 	if err != nil {
 		return err
 	}
@@ -169,6 +163,15 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		return exitError(code)
 	}
 	return nil
+}
+
+// closeDirs closes the folders of this machine among mounts. What made the mounts may have failed halfway.
+func closeDirs(mounts []wasmrt.Mount) {
+	for _, m := range mounts {
+		if m.Dir != nil {
+			m.Dir.Close()
+		}
+	}
 }
 
 // sayUnread reports that a program got an I/O error from a package, and the reason, which the program itself cannot know.

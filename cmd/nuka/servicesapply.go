@@ -214,33 +214,18 @@ already changes nothing.`,
 	a.yesFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
 		ctx := c.Context()
-		dir, err := a.servicesDir(&o.servicesOptions)
-		if err != nil {
-			return err
-		}
-		lock, err := dir.Lock(ctx)
-		if err != nil {
-			return err
-		}
-		defer lock.Close()
-		change := a.change(dir, *force)
 		want, err := pir.ParsePID(t.id)
 		if err != nil {
 			return protocol.Errorf(protocol.Invalid, "services: %.80q is no PID and no package file", t.id)
 		}
-		if err := change.Recover(ctx, want); err != nil {
-			return err
-		}
-		current, err := dir.Current()
-		if err != nil {
-			return err
-		}
-		client, g, err := a.next(ctx, dir, t, &o, current)
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		return a.applyGeneration(ctx, client, change, current, g)
+		return a.locked(ctx, &o.servicesOptions, *force, want, func(s *servicesChange) error {
+			client, g, err := a.next(ctx, s.dir, t, &o, s.current)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			return a.applyGeneration(ctx, client, s.change, s.current, g)
+		})
 	})
 }
 

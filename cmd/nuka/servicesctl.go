@@ -24,7 +24,7 @@ type servicesChange struct {
 
 // changing is locked for services that are there. Without a generation in use, the error has the code NotFound.
 func (a *app) changing(ctx context.Context, o *servicesOptions, force bool, run func(*servicesChange) error) error {
-	return a.locked(ctx, o, force, func(s *servicesChange) error {
+	return a.locked(ctx, o, force, pir.PID{}, func(s *servicesChange) error {
 		if s.current == nil {
 			return nothingApplied(s.dir)
 		}
@@ -32,8 +32,8 @@ func (a *app) changing(ctx context.Context, o *servicesOptions, force bool, run 
 	})
 }
 
-// locked takes the right to change the services, finishes or takes back an interrupted change, and calls run.
-func (a *app) locked(ctx context.Context, o *servicesOptions, force bool, run func(*servicesChange) error) error {
+// locked takes the right to change the services, finishes an interrupted change to the set want or takes it back, and calls run. The zero PID is no set.
+func (a *app) locked(ctx context.Context, o *servicesOptions, force bool, want pir.PID, run func(*servicesChange) error) error {
 	dir, err := a.servicesDir(o)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func (a *app) locked(ctx context.Context, o *servicesOptions, force bool, run fu
 	}
 	defer lock.Close()
 	s := &servicesChange{dir: dir, change: a.change(dir, force)}
-	if err := s.change.Recover(ctx, pir.PID{}); err != nil {
+	if err := s.change.Recover(ctx, want); err != nil {
 		return err
 	}
 	if s.current, err = dir.Current(); err != nil {
@@ -255,7 +255,7 @@ To remove one service, take it out of the set, and apply that.`,
 	a.yesFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		ctx := c.Context()
-		return a.locked(ctx, &o, *force, func(s *servicesChange) error {
+		return a.locked(ctx, &o, *force, pir.PID{}, func(s *servicesChange) error {
 			numbers, err := s.dir.Numbers()
 			if err != nil {
 				return err

@@ -56,13 +56,7 @@ func (a *app) shellInside(ctx context.Context, pkg string, args, command []strin
 	}
 	defer done()
 	mounts, err := insideMounts(p, program, trees, dir)
-	defer func() {
-		for _, m := range mounts {
-			if m.Dir != nil {
-				m.Dir.Close()
-			}
-		}
-	}()
+	defer closeDirs(mounts)
 	if err != nil {
 		return err
 	}
