@@ -20,6 +20,7 @@ const (
 	// bufferSize is enough for the largest request and the largest answer with their heads.
 	bufferSize = maxTransfer + 8192
 	headSize   = 40 // bytes of the head of a request
+	pageSize   = 4096
 	openAnswer = 32 // bytes of the answer to an open
 	maxWaiting = 2  // readers that wait for a request
 
@@ -179,8 +180,12 @@ func (c *connection) read(b *buffers) {
 }
 
 // next returns the next request that may wait, and answers those before it that do not.
+//
+// If this process is killed while the kernel copies a request into memory that it has to provide first, the kernel answers the request itself, with EIO
+// (fuse_dev_do_read), and a program that faulted a page gets SIGBUS. So the pages that a request takes, two at most as nothing is written, are there before.
 func (c *connection) next(b *buffers) ([]byte, error) {
 	for {
+		b.in[0], b.in[pageSize] = 0, 0
 		n, err := unix.Read(c.device, b.in[:])
 		switch {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN), errors.Is(err, unix.ENOENT): // ENOENT: the waiter is gone

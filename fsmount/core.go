@@ -41,12 +41,18 @@ type core struct {
 
 var errCanceled = errors.New("the waiter was interrupted")
 
-// patience is how long a waiter that was interrupted waits on. Any signal interrupts, also one that the program handles, and few programs expect that
-// opening a file is interrupted. So only slow work is.
+// patience is how long a waiter that was interrupted waits on, before it is asked whether it still needs the answer.
 const patience = 200 * time.Millisecond
 
-// await returns what fn returns, or errCanceled some time after cancel is closed. fn runs on then, and drop gets its result.
-func await[T any](c *core, cancel <-chan struct{}, fn func() (T, error), drop func(T)) (T, error) {
+// A waiter is a program that waits for an answer. Any signal closes interrupted, also one that the program handles. gone reports whether the waiter
+// needs no answer any more; it is asked after that, every now and then.
+type waiter struct {
+	interrupted <-chan struct{}
+	gone        func() bool
+}
+
+// await returns what fn returns, or errCanceled when the waiter is gone. fn runs on then, and drop gets its result.
+func await[T any](c *core, w waiter, fn func() (T, error), drop func(T)) (T, error) {
 	type result struct {
 		v   T
 		err error
@@ -65,15 +71,19 @@ func await[T any](c *core, cancel <-chan struct{}, fn func() (T, error), drop fu
 	select {
 	case r := <-done:
 		return r.v, r.err
-	case <-cancel:
+	case <-w.interrupted:
 	}
-	select {
-	case r := <-done:
-		return r.v, r.err
-	case <-time.After(patience):
-		close(left)
-		var none T
-		return none, errCanceled
+	for {
+		select {
+		case r := <-done:
+			return r.v, r.err
+		case <-time.After(patience):
+			if w.gone() {
+				close(left)
+				var none T
+				return none, errCanceled
+			}
+		}
 	}
 }
 

@@ -203,13 +203,13 @@ func (f *files) close(remove bool) error {
 	return f.opens.close(remove)
 }
 
-// content opens the blob of a file, and has it fetched if the store has none. It returns when it is there, or cancel is closed.
-func (f *fileSystem) content(cancel <-chan struct{}, p *place) (*os.File, fuse.Status) {
+// content opens the blob of a file, and has it fetched if the store has none. It returns when it is there, or the waiter is gone.
+func (f *fileSystem) content(w waiter, p *place) (*os.File, fuse.Status) {
 	c, err := p.tree.content(p.at)
 	if err != nil {
 		return nil, f.status("open a file", err)
 	}
-	blob, err := await(f.core, cancel, func() (*os.File, error) { return f.open(p.slot, c) }, func(b *os.File) { _ = b.Close() })
+	blob, err := await(f.core, w, func() (*os.File, error) { return f.open(p.slot, c) }, func(b *os.File) { _ = b.Close() })
 	switch {
 	case errors.Is(err, errCanceled):
 		return nil, fuse.EINTR
@@ -225,14 +225,15 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	if in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		return fuse.EROFS
 	}
-	p, st := f.place(cancel, in.NodeId)
+	w := opener(cancel)
+	p, st := f.place(w, in.NodeId)
 	if !st.Ok() {
 		return st
 	}
 	if p.entry().kind != cas.File {
 		return fuse.EINVAL
 	}
-	blob, st := f.content(cancel, &p)
+	blob, st := f.content(w, &p)
 	if !st.Ok() {
 		return st
 	}
@@ -247,7 +248,8 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 // Read implements fuse.RawFileSystem, for files without passthrough. A blob that has become too short is an error,
 // because the kernel would show zeros in place of its end.
 func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (fuse.ReadResult, fuse.Status) {
-	p, st := f.place(cancel, in.NodeId)
+	w := process(cancel, &in.InHeader)
+	p, st := f.place(w, in.NodeId)
 	if !st.Ok() {
 		return nil, st
 	}
@@ -256,7 +258,7 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	}
 	blob := f.files.blob(in.NodeId)
 	if blob == nil { // an earlier daemon opened the file
-		if blob, st = f.content(cancel, &p); !st.Ok() {
+		if blob, st = f.content(w, &p); !st.Ok() {
 			return nil, st
 		}
 		blob = f.files.keep(in.NodeId, blob)

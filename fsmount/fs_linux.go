@@ -60,7 +60,7 @@ func (p *place) id(at uint32) uint64 { return uint64(p.number)<<32 | uint64(at) 
 func (p *place) entry() *entry       { return &p.tree.entries[p.at] }
 
 // place finds a node id. ESTALE: its tree is no longer in the store.
-func (f *fileSystem) place(cancel <-chan struct{}, id uint64) (place, fuse.Status) {
+func (f *fileSystem) place(w waiter, id uint64) (place, fuse.Status) {
 	number := uint32(id >> 32)
 	s, ok := f.slots.at(number)
 	if !ok {
@@ -69,7 +69,7 @@ func (f *fileSystem) place(cancel <-chan struct{}, id uint64) (place, fuse.Statu
 	t := f.trees.cached(s.cid)
 	if t == nil {
 		var err error
-		t, err = await(f.core, cancel, func() (*tree, error) { return f.trees.get(f.ctx, s.cid) }, nil)
+		t, err = await(f.core, w, func() (*tree, error) { return f.trees.get(f.ctx, s.cid) }, nil)
 		if errors.Is(err, cas.ErrNotFound) {
 			return place{}, fuse.Status(syscall.ESTALE)
 		}
@@ -114,9 +114,9 @@ func (f *fileSystem) entryOut(p *place, at uint32, out *fuse.EntryOut) {
 // Lookup answers the names of the top from the store each time, and lets the kernel keep that a name in a tree does not exist.
 func (f *fileSystem) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	if h.NodeId == topID {
-		return f.lookupTop(cancel, name, out)
+		return f.lookupTop(opener(cancel), name, out)
 	}
-	p, st := f.place(cancel, h.NodeId)
+	p, st := f.place(process(cancel, h), h.NodeId)
 	if !st.Ok() {
 		return st
 	}
@@ -130,12 +130,12 @@ func (f *fileSystem) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name strin
 	return fuse.OK
 }
 
-func (f *fileSystem) lookupTop(cancel <-chan struct{}, name string, out *fuse.EntryOut) fuse.Status {
+func (f *fileSystem) lookupTop(w waiter, name string, out *fuse.EntryOut) fuse.Status {
 	id, err := pir.ParsePID(name)
 	if err != nil {
 		return fuse.ENOENT
 	}
-	p, err := await(f.core, cancel, func() (place, error) {
+	p, err := await(f.core, w, func() (place, error) {
 		number, t, err := f.lookup(id)
 		return place{number: number, tree: t}, err
 	}, nil)
@@ -159,7 +159,7 @@ func (f *fileSystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 		out.SetTimeout(topTime)
 		return fuse.OK
 	}
-	p, st := f.place(cancel, in.NodeId)
+	p, st := f.place(process(cancel, &in.InHeader), in.NodeId)
 	if !st.Ok() {
 		return st
 	}
@@ -170,7 +170,7 @@ func (f *fileSystem) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fu
 
 // Readlink implements fuse.RawFileSystem.
 func (f *fileSystem) Readlink(cancel <-chan struct{}, h *fuse.InHeader) ([]byte, fuse.Status) {
-	p, st := f.place(cancel, h.NodeId)
+	p, st := f.place(process(cancel, h), h.NodeId)
 	if !st.Ok() {
 		return nil, st
 	}
@@ -218,7 +218,7 @@ func (f *fileSystem) readDir(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 	if in.NodeId == topID {
 		return f.readTop(cancel, in, out, plus)
 	}
-	p, st := f.place(cancel, in.NodeId)
+	p, st := f.place(process(cancel, &in.InHeader), in.NodeId)
 	if !st.Ok() {
 		return st
 	}
@@ -260,7 +260,7 @@ func (f *fileSystem) readTop(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.
 			return fuse.OK
 		}
 	}
-	numbers, err := await(f.core, cancel, func() ([]uint32, error) { return f.list(in.Offset == 0) }, nil)
+	numbers, err := await(f.core, process(cancel, &in.InHeader), func() ([]uint32, error) { return f.list(in.Offset == 0) }, nil)
 	if err != nil {
 		return f.status("list the packages", err)
 	}

@@ -41,6 +41,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 3 && os.Args[1] == faultArg {
+		os.Exit(fault(os.Args[2]))
+	}
+	if len(os.Args) == 3 && os.Args[1] == mapArg {
+		os.Exit(readMapped(os.Args[2]))
+	}
 	os.Exit(m.Run())
 }
 
