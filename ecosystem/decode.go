@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -96,11 +96,11 @@ func splitLines(text []byte) [][]byte {
 	return append(lines, text[start:])
 }
 
-var requestField = regexp.MustCompile(`"request":"([^"\\\n]{1,200})`)
+var requestField = lazyregexp.New(`"request":"([^"\\\n]{1,200})`)
 
 // requestIn finds the request of an answer that cannot be decoded, for an error.
 func requestIn(line []byte) string {
-	if m := requestField.FindSubmatch(line); m != nil {
+	if m := requestField().FindSubmatch(line); m != nil {
 		return string(m[1])
 	}
 	return "its request cannot be read"

@@ -9,10 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // NewProxy returns the handler of DoorProxy: clients reach it by HTTPS_PROXY and HTTP_PROXY (RFC 9110, sections 9.3.6 and 7.6), and trust the authority.
@@ -40,7 +41,7 @@ func SetupProxy(base, caPath string) map[string]string {
 
 const helloTime = 30 * time.Second
 
-var hostName = regexp.MustCompile(`^[a-z0-9]([a-z0-9_.-]{0,251}[a-z0-9])?$|^\[[0-9a-f:.]{2,45}\]$`)
+var hostName = lazyregexp.New(`^[a-z0-9]([a-z0-9_.-]{0,251}[a-z0-9])?$|^\[[0-9a-f:.]{2,45}\]$`)
 
 // ServeHTTP implements http.Handler.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,7 +75,7 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(name, ":") {
 		name = "[" + name + "]"
 	}
-	if err != nil || !hostName.MatchString(name) || strings.Contains(name, "..") || port == "" || strings.Trim(port, "0123456789") != "" {
+	if err != nil || !hostName().MatchString(name) || strings.Contains(name, "..") || port == "" || strings.Trim(port, "0123456789") != "" {
 		p.h.Refused(r.Host, "the client asks to be connected to something that is no host")
 		http.Error(w, "nuka: CONNECT wants HOST:PORT", http.StatusBadRequest)
 		return

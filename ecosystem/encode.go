@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -118,7 +118,7 @@ func wrong(i int, request string, err error) error {
 
 func (r *Recording) check() error {
 	switch {
-	case !goodAlias.MatchString(r.Ecosystem):
+	case !goodAlias().MatchString(r.Ecosystem):
 		return fmt.Errorf("ecosystem %.100q: want up to 40 of a-z, 0-9 and -; %w", r.Ecosystem, ErrRecording)
 	case r.Door != DoorRegistry && r.Door != DoorProxy:
 		return fmt.Errorf("door %.100q: want %s or %s; %w", string(r.Door), DoorRegistry, DoorProxy, ErrRecording)
@@ -127,7 +127,7 @@ func (r *Recording) check() error {
 	}
 	for alias, at := range r.Upstreams {
 		host, path, _ := strings.Cut(at, "/")
-		if canonical, err := CanonicalPath("/" + path); r.Door != DoorProxy || !goodAlias.MatchString(alias) || !hostAlias.MatchString(host) ||
+		if canonical, err := CanonicalPath("/" + path); r.Door != DoorProxy || !goodAlias().MatchString(alias) || !hostAlias().MatchString(host) ||
 			err != nil || canonical != "/"+path {
 			return fmt.Errorf("upstream %.100q at %.200q: want an alias and XALIAS/PATH, with door %s only; %w", alias, at, DoorProxy, ErrRecording)
 		}
@@ -181,7 +181,7 @@ func printable(s string) bool {
 }
 
 // weakHash matches a hash by an algorithm that pir does not have.
-var weakHash = regexp.MustCompile(`^[a-z0-9]{2,16}:([0-9a-f]{2}){4,64}$`)
+var weakHash = lazyregexp.New(`^[a-z0-9]{2,16}:([0-9a-f]{2}){4,64}$`)
 
 func (k *Kept) check() error {
 	if k.Hash.Algorithm != pir.B3 {
@@ -205,7 +205,7 @@ func (k *Kept) check() error {
 			return fmt.Errorf("promised %.200q: want a hash such as sha256-…", k.Promised)
 		}
 	}
-	if k.Weak != "" && !weakHash.MatchString(k.Weak) {
+	if k.Weak != "" && !weakHash().MatchString(k.Weak) {
 		return fmt.Errorf("weak %.200q: want ALGORITHM:HEX", k.Weak)
 	}
 	if k.Origin != nil {

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 const (
@@ -16,9 +17,9 @@ const (
 )
 
 var (
-	goodAlias   = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
-	hostAlias   = regexp.MustCompile(`^x[0-9a-f]{10}$`)
-	goodVariant = regexp.MustCompile(`^[a-z0-9.+-]{1,40}$`)
+	goodAlias   = lazyregexp.New(`^[a-z0-9-]{1,40}$`)
+	hostAlias   = lazyregexp.New(`^x[0-9a-f]{10}$`)
+	goodVariant = lazyregexp.New(`^[a-z0-9.+-]{1,40}$`)
 )
 
 // HostAlias returns the alias of a host that no upstream stands for, from its address such as https://example.org. It does not tell the host's name.
@@ -70,10 +71,10 @@ func ParseRequest(s string) (Request, error) {
 
 // Check returns an error if a client must not ask r: its path leaves the registry's address or has two spellings, or a character would end a line or a header.
 func (r Request) Check() error {
-	if !goodAlias.MatchString(r.Alias) {
+	if !goodAlias().MatchString(r.Alias) {
 		return fmt.Errorf("alias %.100q: want up to 40 of a-z, 0-9 and -", r.Alias)
 	}
-	if r.Variant != "" && !goodVariant.MatchString(r.Variant) {
+	if r.Variant != "" && !goodVariant().MatchString(r.Variant) {
 		return fmt.Errorf("variant %.100q: want up to 40 of a-z, 0-9, . + and -", r.Variant)
 	}
 	if len(r.Path) > maxPath || len(r.Query) > maxPath {

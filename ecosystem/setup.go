@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -22,10 +23,10 @@ const (
 )
 
 var (
-	variableName = regexp.MustCompile(`^[A-Za-z_@][A-Za-z0-9_@/:.-]{0,99}$`) // npm has names such as npm_config_@scope:registry
-	setupFile    = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-	systemName   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]{1,99}$`)
-	systemText   = regexp.MustCompile(`^[A-Za-z0-9.:+~_/%-]{1,300}$`)
+	variableName = lazyregexp.New(`^[A-Za-z_@][A-Za-z0-9_@/:.-]{0,99}$`) // npm has names such as npm_config_@scope:registry
+	setupFile    = lazyregexp.New(`^([A-Za-z0-9][A-Za-z0-9._-]{0,99}/){0,3}[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	systemName   = lazyregexp.New(`^[a-z0-9][a-z0-9+.-]{1,99}$`)
+	systemText   = lazyregexp.New(`^[A-Za-z0-9.:+~_/%-]{1,300}$`)
 )
 
 // Join adds another setup to s. What s has already stays.
@@ -61,13 +62,13 @@ func (s Setup) check() error {
 	for _, part := range []struct {
 		what  string
 		all   map[string]string
-		names *regexp.Regexp
+		names func() *regexp.Regexp
 	}{{"env", s.Env, variableName}, {"files", s.Files, setupFile}} {
 		if len(part.all) > maxSetup {
 			return fmt.Errorf("setup: %d %s are more than %d", len(part.all), part.what, maxSetup)
 		}
 		for _, name := range slices.Sorted(maps.Keys(part.all)) {
-			if !part.names.MatchString(name) {
+			if !part.names().MatchString(name) {
 				return fmt.Errorf("setup: %s: name %.100q has characters that no client uses", part.what, name)
 			}
 			if v := part.all[name]; len(v) > maxValue || strings.ContainsRune(v, 0) {
@@ -155,11 +156,11 @@ func checkSystem(field string, list []SystemPackage) error {
 	last := ""
 	for _, p := range list {
 		switch {
-		case !systemName.MatchString(p.Name) || p.Name <= last:
+		case !systemName().MatchString(p.Name) || p.Name <= last:
 			return fmt.Errorf("%s: %.100q: want names of Debian packages, sorted, each once", field, p.Name)
-		case !systemText.MatchString(p.Version) || !systemName.MatchString(p.Arch) || p.Hash.Algorithm != pir.SHA256:
+		case !systemText().MatchString(p.Version) || !systemName().MatchString(p.Arch) || p.Hash.Algorithm != pir.SHA256:
 			return fmt.Errorf("%s: %s: want a version, an architecture and a hash sha256-…", field, p.Name)
-		case !systemText.MatchString(p.Path) || path.IsAbs(p.Path) || path.Clean(p.Path) != p.Path || strings.HasPrefix(p.Path, "../"):
+		case !systemText().MatchString(p.Path) || path.IsAbs(p.Path) || path.Clean(p.Path) != p.Path || strings.HasPrefix(p.Path, "../"):
 			return fmt.Errorf("%s: %s: path %.100q: want a path in the archive", field, p.Name, p.Path)
 		}
 		last = p.Name

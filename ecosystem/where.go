@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // places maps addresses to requests and back. Several goroutines use it at once.
@@ -34,7 +35,7 @@ func newPlaces(upstreams []Upstream, base string) (*places, error) {
 		switch {
 		case err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.User != nil || at.RawQuery != "" || at.Fragment != "":
 			return nil, fmt.Errorf("the address of the registry %q is not of the form https://HOST/PATH", u.Alias)
-		case !goodAlias.MatchString(u.Alias) || seen[u.Alias]:
+		case !goodAlias().MatchString(u.Alias) || seen[u.Alias]:
 			return nil, fmt.Errorf("the alias %q of a registry is no alias, or there are two", u.Alias)
 		}
 		path, err := CanonicalPath(strings.TrimRight(at.EscapedPath(), "/"))
@@ -59,7 +60,7 @@ func (p *places) registries() []Upstream {
 // that is known, changes nothing.
 func (p *places) add(alias, name, address string) {
 	at, err := url.Parse(address)
-	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.User != nil || !placeName.MatchString(name) {
+	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.User != nil || !placeName().MatchString(name) {
 		return
 	}
 	path, err := CanonicalPath(strings.TrimRight(at.EscapedPath(), "/"))
@@ -80,7 +81,7 @@ func (p *places) add(alias, name, address string) {
 			}
 		}
 	}
-	if u.Kind == "" || !goodAlias.MatchString(u.Alias) {
+	if u.Kind == "" || !goodAlias().MatchString(u.Alias) {
 		return
 	}
 	list := append(slices.Clone(p.upstreams), u)
@@ -88,7 +89,7 @@ func (p *places) add(alias, name, address string) {
 	p.upstreams = list
 }
 
-var placeName = regexp.MustCompile(`^[a-z]{1,10}$`)
+var placeName = lazyregexp.New(`^[a-z]{1,10}$`)
 
 // origin returns scheme and host of an address, in the usual spelling.
 func origin(u *url.URL) string {

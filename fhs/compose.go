@@ -3,10 +3,10 @@ package fhs
 import (
 	"context"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/protocol"
 )
 
@@ -133,10 +133,10 @@ func (c *composition) text(at string) ([]byte, bool, error) {
 }
 
 // packageField is the field Package of a control file (deb-control(5)).
-var packageField = regexp.MustCompile(`(?mi)^Package:[ \t]*([a-z0-9][a-z0-9+.-]*)[ \t]*$`)
+var packageField = lazyregexp.New(`(?mi)^Package:[ \t]*([a-z0-9][a-z0-9+.-]*)[ \t]*$`)
 
 func packageName(text []byte) string {
-	if m := packageField.FindSubmatch(text); m != nil {
+	if m := packageField().FindSubmatch(text); m != nil {
 		return string(m[1])
 	}
 	return ""
@@ -222,7 +222,7 @@ func (c *composition) follow(at string) (next string, linked bool) {
 const maxLinks = 40
 
 // externallyManaged marks an interpreter whose packages pip must not change (PEP 668). An environment is nobody else's.
-var externallyManaged = regexp.MustCompile(`^usr/lib/python3[^/]*/EXTERNALLY-MANAGED$`)
+var externallyManaged = lazyregexp.New(`^usr/lib/python3[^/]*/EXTERNALLY-MANAGED$`)
 
 // leaveOut removes what a tree does not need.
 func (c *composition) leaveOut() {
@@ -233,7 +233,7 @@ func (c *composition) leaveOut() {
 		}
 		head, _ := first(at)
 		used[head] = true
-		if strings.HasSuffix(at, "/EXTERNALLY-MANAGED") && externallyManaged.MatchString(at) {
+		if strings.HasSuffix(at, "/EXTERNALLY-MANAGED") && externallyManaged().MatchString(at) {
 			delete(c.places, at)
 		}
 	}

@@ -1,9 +1,10 @@
 package fhs
 
 import (
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // Bounds on the commands that are read from one maintainer script.
@@ -37,19 +38,19 @@ func commands(script []byte, program string) [][]string {
 }
 
 // assignment matches a line that sets a variable to a text without expansions.
-var assignment = regexp.MustCompile(`(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
+var assignment = lazyregexp.New(`(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$`)
 
 // loops matches the variables that a loop or a command sets.
-var loops = regexp.MustCompile(`(?m)(?:^|[;&|({ \t])(?:for|read(?:[ \t]+-r)?|getopts[ \t]+\S+|unset|local|readonly)[ \t]+([A-Za-z_][A-Za-z0-9_]*)`)
+var loops = lazyregexp.New(`(?m)(?:^|[;&|({ \t])(?:for|read(?:[ \t]+-r)?|getopts[ \t]+\S+|unset|local|readonly)[ \t]+([A-Za-z_][A-Za-z0-9_]*)`)
 
 // variables returns the variables of a script that have one value everywhere.
 func variables(text string) map[string]string {
 	values := map[string]string{}
 	unsure := map[string]bool{}
-	for _, m := range loops.FindAllStringSubmatch(text, -1) {
+	for _, m := range loops().FindAllStringSubmatch(text, -1) {
 		unsure[m[1]] = true
 	}
-	for _, m := range assignment.FindAllStringSubmatch(text, -1) {
+	for _, m := range assignment().FindAllStringSubmatch(text, -1) {
 		value, plain := "", false
 		if list := shellCommands(m[2], nil); len(list) == 0 {
 			plain = true // an empty text

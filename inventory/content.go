@@ -6,8 +6,9 @@ import (
 	"io"
 	"iter"
 	"path"
-	"regexp"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // An Entry is a file of a content.
@@ -84,7 +85,7 @@ func scan(ctx context.Context, files iter.Seq2[Entry, error]) (*content, error) 
 	return c, nil
 }
 
-var packageJSON = regexp.MustCompile(`(^|/)node_modules/(@[^/]+/)?[^/]+/package\.json$`)
+var packageJSON = lazyregexp.New(`(^|/)node_modules/(@[^/]+/)?[^/]+/package\.json$`)
 
 // read reads a file if its name says that it names a package.
 func (c *content) read(e *Entry) error {
@@ -92,7 +93,7 @@ func (c *content) read(e *Entry) error {
 	switch {
 	case base == "METADATA" && strings.HasSuffix(dir, ".dist-info/"), base == "PKG-INFO" && strings.HasSuffix(dir, ".egg-info/"):
 		return c.text(e, c.metadata)
-	case base == "package.json" && packageJSON.MatchString(e.Path):
+	case base == "package.json" && packageJSON().MatchString(e.Path):
 		return c.text(e, c.packageJSON)
 	case path.Ext(base) == ".jar":
 		c.kinds["maven"], c.jars[base] = true, true

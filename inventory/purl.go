@@ -1,10 +1,10 @@
 package inventory
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	packageurl "github.com/package-url/packageurl-go"
 )
 
@@ -13,12 +13,12 @@ var types = map[string]string{
 	"pip": "pypi", "pypi": "pypi", "npm": "npm", "cargo": "cargo", "crate": "cargo", "go": "golang", "maven": "maven", "deb": "deb", "debsrc": "deb",
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = lazyregexp.New(`[-_.]+`)
 
 // normal returns the one spelling of a package's name in its ecosystem.
 func normal(kind, name string) string {
 	if kind == "pypi" { // PEP 503
-		return strings.ToLower(separators.ReplaceAllString(name, "-"))
+		return strings.ToLower(separators().ReplaceAllString(name, "-"))
 	}
 	return name
 }

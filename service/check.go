@@ -7,25 +7,26 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 var (
-	goodName     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
-	goodCommand  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$`)
-	goodVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
-	goodSocket   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
-	goodUser     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}$`)
-	goodKey      = regexp.MustCompile(`^[A-Z][A-Za-z]{0,60}$`)
-	goodSecret   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
+	goodName     = lazyregexp.New(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	goodCommand  = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}$`)
+	goodVariable = lazyregexp.New(`^[A-Za-z_][A-Za-z0-9_]{0,99}$`)
+	goodSocket   = lazyregexp.New(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	goodUser     = lazyregexp.New(`^[a-z_][a-z0-9_-]{0,30}$`)
+	goodKey      = lazyregexp.New(`^[A-Z][A-Za-z]{0,60}$`)
+	goodSecret   = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$`)
 	// device matches names that Windows keeps for devices.
-	device = regexp.MustCompile(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])$`)
+	device = lazyregexp.New(`^(con|prn|aux|nul|com[0-9]|lpt[0-9])$`)
 	// keyLike matches texts that look like keys and passwords of services: they belong into secrets.
-	keyLike = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----|^(gh[pousr]_|github_pat_|xox[abpr]-|sk-|glpat-|AKIA[A-Z0-9]{12})`)
-	place   = regexp.MustCompile(`\{[a-z]+\}`)
+	keyLike = lazyregexp.New(`-----BEGIN [A-Z ]*PRIVATE KEY-----|^(gh[pousr]_|github_pat_|xox[abpr]-|sk-|glpat-|AKIA[A-Z0-9]{12})`)
+	place   = lazyregexp.New(`\{[a-z]+\}`)
 )
 
 // Signals are the names of signals that stop a program.
@@ -39,15 +40,15 @@ const (
 // check returns what is wrong with a service.
 func (s *Service) check() error {
 	switch {
-	case !goodName.MatchString(s.Name):
+	case !goodName().MatchString(s.Name):
 		return errors.New("want a name of lower-case letters, digits and hyphens, at most 63")
 	case strings.HasPrefix(s.Name, "nuka-") || s.Name == "nuka":
 		return errors.New("names that begin with nuka are nuka's own")
-	case device.MatchString(s.Name):
+	case device().MatchString(s.Name):
 		return errors.New("the name is one of a device on Windows")
 	case !isLabel(s.Package.Name) || !isLabel(s.Package.Version):
 		return errors.New("run: the name or version of the package has characters that no package has")
-	case !goodCommand.MatchString(s.Command):
+	case !goodCommand().MatchString(s.Command):
 		return fmt.Errorf("run: %.80q is no name of a program", s.Command)
 	case len(s.Args) > maxList || len(s.Env) > maxList || len(s.Secrets) > maxList || len(s.Permissions) > maxList:
 		return fmt.Errorf("more than %d arguments, variables, secrets or permissions", maxList)
@@ -60,7 +61,7 @@ func (s *Service) check() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
 		secret := s.Secrets[name]
-		if !goodSecret.MatchString(name) {
+		if !goodSecret().MatchString(name) {
 			return fmt.Errorf("secrets: %.80q is no name of a file", name)
 		}
 		if (secret.File == "") == (len(secret.Run) == 0) {
@@ -94,7 +95,7 @@ func (s *Service) checkTexts() error {
 	all := slices.Clone(s.Args)
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		value := s.Env[name]
-		if !goodVariable.MatchString(name) {
+		if !goodVariable().MatchString(name) {
 			return fmt.Errorf("env: %.80q is no name of a variable", name)
 		}
 		all = append(all, value)
@@ -103,7 +104,7 @@ func (s *Service) checkTexts() error {
 		switch {
 		case len(text) > maxText || strings.ContainsRune(text, 0):
 			return fmt.Errorf("an argument or variable has more than %d bytes, or a zero byte", maxText)
-		case keyLike.MatchString(text):
+		case keyLike().MatchString(text):
 			return errors.New("an argument or variable looks like a key or a password, which everybody could read who gets the package; use secrets, and CREDENTIALS_DIRECTORY")
 		}
 		if _, err := s.expand(text, Folders{}); err != nil {
@@ -148,7 +149,7 @@ func (s *Service) expand(text string, f Folders) (string, error) {
 		"{state}": s.State, "{cache}": s.Cache, "{logs}": s.Logs, "{runtime}": s.Runtime, "{config}": len(s.Config) > 0, "{credentials}": len(s.Secrets) > 0,
 	}
 	at := map[string]string{"{state}": f.State, "{cache}": f.Cache, "{logs}": f.Logs, "{runtime}": f.Runtime, "{config}": f.Config, "{credentials}": f.Credentials}
-	out := place.ReplaceAllStringFunc(text, func(p string) string {
+	out := place().ReplaceAllStringFunc(text, func(p string) string {
 		there, known := has[p]
 		if known && !there && err == nil {
 			err = fmt.Errorf("%.200q names %s, which the service does not have: set state, cache, logs, runtime, config or secrets", text, p)

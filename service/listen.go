@@ -58,7 +58,7 @@ func (s *Service) listen(f *fields) {
 
 // check returns what is wrong with a socket.
 func (s Socket) check() error {
-	if !goodSocket.MatchString(s.Name) {
+	if !goodSocket().MatchString(s.Name) {
 		return fmt.Errorf("listen: %.80q: want a name of lower-case letters, digits and hyphens, at most 32", s.Name)
 	}
 	if s.Network == "unix" {

@@ -94,10 +94,10 @@ func (s *Service) checkMore() error {
 	}
 	total := 0
 	for name, text := range s.Config {
-		if !goodSecret.MatchString(name) {
+		if !goodSecret().MatchString(name) {
 			return fmt.Errorf("config: %.80q is no name of a file", name)
 		}
-		if keyLike.MatchString(strings.TrimSpace(text)) {
+		if keyLike().MatchString(strings.TrimSpace(text)) {
 			return fmt.Errorf("config: %s looks like a key or a password, which everybody could read who gets the package; use secrets", name)
 		}
 		total += len(text)
@@ -107,7 +107,7 @@ func (s *Service) checkMore() error {
 		return fmt.Errorf("config: more than %d bytes", maxConfig)
 	case s.Reload != "" && !slices.Contains(Signals(), s.Reload):
 		return fmt.Errorf("reload: %.80q: want one of %s", s.Reload, strings.Join(Signals(), ", "))
-	case s.User != "" && !goodUser.MatchString(s.User):
+	case s.User != "" && !goodUser().MatchString(s.User):
 		return fmt.Errorf("user: %.80q: want self, dynamic or the name of a user", s.User)
 	case s.Ready.Notify && !s.Ready.IsZero():
 		return errors.New("ready: want either notify or a check")
@@ -128,7 +128,7 @@ func (s *Service) checkNative() error {
 				return fmt.Errorf("native: systemd: %.40q: want Unit or Service", section)
 			}
 			for key, value := range lines {
-				if !goodKey.MatchString(key) || !isLabel(value) || strings.HasSuffix(value, "\\") {
+				if !goodKey().MatchString(key) || !isLabel(value) || strings.HasSuffix(value, "\\") {
 					return fmt.Errorf("native: systemd: %.40q: want a key and a text of one line", key)
 				}
 				if strings.HasPrefix(key, "Exec") || slices.Contains([]string{"Type", "NotifyAccess", "Restart", "Environment", "EnvironmentFile", "User", "DynamicUser", "Sockets"}, key) {

@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/kind"
@@ -101,7 +101,7 @@ type mavenSettings struct {
 }
 
 // mavenVariable matches ${env.NAME} in settings.
-var mavenVariable = regexp.MustCompile(`\$\{env\.([^}]+)\}`)
+var mavenVariable = lazyregexp.New(`\$\{env\.([^}]+)\}`)
 
 // maven reads Maven's settings. It does not run Maven.
 func (c *Client) maven() *MavenConfig {
@@ -112,8 +112,8 @@ func (c *Client) maven() *MavenConfig {
 		if err != nil {
 			continue
 		}
-		text := mavenVariable.ReplaceAllFunc(content, func(m []byte) []byte {
-			value := c.env(string(mavenVariable.FindSubmatch(m)[1]))
+		text := mavenVariable().ReplaceAllFunc(content, func(m []byte) []byte {
+			value := c.env(string(mavenVariable().FindSubmatch(m)[1]))
 			if value == "" {
 				return m // as Maven does
 			}

@@ -13,12 +13,12 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 
 	"golang.org/x/mod/semver"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
 )
@@ -89,8 +89,8 @@ func (a Adapter) Classify(r ecosystem.Request) ecosystem.Class {
 }
 
 var (
-	goodName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
-	checksum = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	goodName = lazyregexp.New(`^[A-Za-z][A-Za-z0-9_-]{0,63}$`)
+	checksum = lazyregexp.New(`^[0-9a-f]{64}$`)
 )
 
 const maxVersion = 256 // bytes
@@ -112,12 +112,12 @@ func (Adapter) Describe(r ecosystem.Request) *ecosystem.File {
 	last := parts[len(parts)-1]
 	base, isCrate := strings.CutSuffix(last, ".crate")
 	found := func(name, version string) *ecosystem.File {
-		if !goodName.MatchString(name) || !isVersion(version) {
+		if !goodName().MatchString(name) || !isVersion(version) {
 			return nil
 		}
 		f := fileOf(name, version)
 		f.Request = r
-		if checksum.MatchString(base) {
+		if checksum().MatchString(base) {
 			f.Promised, _ = pir.ParseHash("sha256:" + base)
 		}
 		return &f

@@ -41,13 +41,13 @@ func lines(r ecosystem.Request, body []byte, do func(text []byte, f *ecosystem.F
 			return invalid(name, "%.60q: %v", text, err)
 		}
 		switch {
-		case strings.ToLower(l.Name) != name || !goodName.MatchString(l.Name):
+		case strings.ToLower(l.Name) != name || !goodName().MatchString(l.Name):
 			return invalid(name, "it names the crate %.100q", l.Name)
 		case !isVersion(l.Vers):
 			return invalid(name, "%.100q is no version", l.Vers)
 		case seen[l.Vers]:
 			return invalid(name, "it has version %s twice", l.Vers)
-		case !checksum.MatchString(l.Cksum):
+		case !checksum().MatchString(l.Cksum):
 			return invalid(name, "version %s: %.100q is no SHA-256", l.Vers, l.Cksum)
 		}
 		seen[l.Vers] = true
@@ -197,7 +197,7 @@ func (Adapter) Locked(file string, content []byte, _ func(string) ecosystem.Requ
 		if !strings.Contains(p.Source, "registry+") && !strings.HasPrefix(p.Source, "sparse+") {
 			continue
 		}
-		if !goodName.MatchString(p.Name) || !isVersion(p.Version) || p.Checksum != "" && !checksum.MatchString(p.Checksum) {
+		if !goodName().MatchString(p.Name) || !isVersion(p.Version) || p.Checksum != "" && !checksum().MatchString(p.Checksum) {
 			return nil, protocol.Errorf(protocol.Invalid, "%s: the crate %.100q %.100q has a name, version or checksum that no registry has", file, p.Name, p.Version)
 		}
 		f := fileOf(p.Name, p.Version)

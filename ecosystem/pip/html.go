@@ -6,13 +6,13 @@ import (
 	"errors"
 	"maps"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/net/html"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 const maxToken = 1 << 20 // bytes of one tag
@@ -114,7 +114,7 @@ func (p *page) add(at *url.URL, based bool, l *link) {
 }
 
 // dataName matches the attributes that indexes may have beside href.
-var dataName = regexp.MustCompile(`^data-[a-z0-9-]+$`)
+var dataName = lazyregexp.New(`^data-[a-z0-9-]+$`)
 
 // leanLink are the attributes that pip and uv read.
 var leanLink = []string{"href", "data-requires-python", "data-core-metadata", "data-dist-info-metadata", "data-yanked"}
@@ -130,7 +130,7 @@ func (p *page) writeHTML(base *url.URL, keep []bool, e *ecosystem.Edit) []byte {
 		b.WriteString("<a")
 		for _, name := range sortedKeys(l.attrs) {
 			value := l.attrs[name]
-			if !slices.Contains(leanLink, name) && (e.Lean || !dataName.MatchString(name)) {
+			if !slices.Contains(leanLink, name) && (e.Lean || !dataName().MatchString(name)) {
 				continue
 			}
 			if name == "href" && e.Address != nil {

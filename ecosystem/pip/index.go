@@ -53,7 +53,7 @@ type page struct {
 // read reads an index of the project that r asks for.
 func read(r ecosystem.Request, base string, body []byte) (*page, error) {
 	p := &page{project: asked(r)}
-	if !goodProject.MatchString(p.project) {
+	if !goodProject().MatchString(p.project) {
 		return nil, fmt.Errorf("%q is not the name of a project; a list of all projects is not recorded", p.project)
 	}
 	err := errors.New("it is neither JSON nor HTML")

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 	"github.com/MordragT/nuka/pir/nuon"
 )
 
@@ -130,15 +130,15 @@ func originOf(project, version, file string) nuon.Record {
 }
 
 var (
-	separators = regexp.MustCompile(`[-_.]+`)
+	separators = lazyregexp.New(`[-_.]+`)
 	// goodVersion matches versions of PEP 440, appendix B.
-	goodVersion = regexp.MustCompile(`(?i)^v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?` +
+	goodVersion = lazyregexp.New(`(?i)^v?(\d+!)?\d+(\.\d+)*([-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?\d*)?(-\d+|[-_.]?(post|rev|r)[-_.]?\d*)?` +
 		`([-_.]?dev[-_.]?\d*)?(\+[a-z0-9]+([-_.][a-z0-9]+)*)?$`)
-	goodProject = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	goodProject = lazyregexp.New(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 )
 
 // normal returns the name of a project as indexes have it (PEP 503).
-func normal(name string) string { return strings.ToLower(separators.ReplaceAllString(name, "-")) }
+func normal(name string) string { return strings.ToLower(separators().ReplaceAllString(name, "-")) }
 
 // split returns the project and the version in the name of a wheel, an egg or a source archive. If project is not "", the file must be one of it.
 // Names of source archives are ambiguous where a project's name has a hyphen: without the project, the last part is the version.
@@ -176,7 +176,7 @@ func split(file, project string) (name, version string, ok bool) {
 
 func checked(name, version, project string) (string, string, bool) {
 	name = normal(name)
-	return name, version, goodProject.MatchString(name) && goodVersion.MatchString(version) && (project == "" || name == project)
+	return name, version, goodProject().MatchString(name) && goodVersion().MatchString(version) && (project == "" || name == project)
 }
 
 // asked returns the project that a request for an index is about, in its normal form.

@@ -2,9 +2,10 @@ package lack
 
 import (
 	"path"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // A Kind is what is lacking.
@@ -59,32 +60,32 @@ func (r *Reader) Lacks() []Lack {
 }
 
 var (
-	escapes = regexp.MustCompile("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|.)")
+	escapes = lazyregexp.New("\x1b(\\[[0-9;?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?|.)")
 	// plain matches what can be the name of a file of a package.
-	plain = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,80}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,80}){0,6}$`)
+	plain = lazyregexp.New(`^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,80}(/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,80}){0,6}$`)
 	// hint is in each line that names a lack: other lines are not compared with the patterns.
-	hint = regexp.MustCompile(`(?i)not f|no such file|cannot|can't|could|no package|unknown compiler|no acceptable|unable|not installed|failed to find|headers\.tar|not set|required by|any python`)
+	hint = lazyregexp.New(`(?i)not f|no such file|cannot|can't|could|no package|unknown compiler|no acceptable|unable|not installed|failed to find|headers\.tar|not set|required by|any python`)
 )
 
 // Line reads one line.
 func (r *Reader) Line(line string) {
-	line = escapes.ReplaceAllString(line[:min(len(line), maxLine)], "")
+	line = escapes().ReplaceAllString(line[:min(len(line), maxLine)], "")
 	if r.list {
-		if m := cmakeItem.FindStringSubmatch(line); m != nil {
+		if m := cmakeItem().FindStringSubmatch(line); m != nil {
 			r.add(Module, m[1], false)
 			return
 		}
 		r.list = false
 	}
-	if !hint.MatchString(line) || tried.MatchString(line) {
+	if !hint().MatchString(line) || tried().MatchString(line) {
 		return
 	}
-	if cmakeList.MatchString(line) {
+	if cmakeList().MatchString(line) {
 		r.list = true
 		return
 	}
 	for _, p := range patterns {
-		for _, m := range p.re.FindAllStringSubmatch(line, 8) {
+		for _, m := range p.re().FindAllStringSubmatch(line, 8) {
 			name := p.name
 			if name == "" {
 				name = m[1]
@@ -102,7 +103,7 @@ func (r *Reader) add(kind Kind, name string, guess bool) {
 		name = program(name)
 	}
 	l := Lack{kind, name, guess}
-	if !plain.MatchString(name) || kind != Header && strings.Contains(name, "/") {
+	if !plain().MatchString(name) || kind != Header && strings.Contains(name, "/") {
 		return
 	}
 	other := l
@@ -116,11 +117,11 @@ func (r *Reader) add(kind Kind, name string, guess bool) {
 	}
 }
 
-var triplet = regexp.MustCompile(`^[a-z0-9_]+-linux-gnu-`)
+var triplet = lazyregexp.New(`^[a-z0-9_]+-linux-gnu-`)
 
 // program returns the name of the program that stands for others which do the same, such as the compilers.
 func program(name string) string {
-	name = triplet.ReplaceAllString(path.Base(name), "")
+	name = triplet().ReplaceAllString(path.Base(name), "")
 	switch name {
 	case "cc", "gcc", "clang", "c99", "c89":
 		return "gcc"

@@ -1,17 +1,21 @@
 package lack
 
-import "regexp"
+import (
+	"regexp"
+
+	"github.com/MordragT/nuka/internal/lazyregexp"
+)
 
 // A pattern matches the message of one tool. Its first group is the name; without one, name is.
 type pattern struct {
-	re    *regexp.Regexp
+	re    func() *regexp.Regexp
 	kind  Kind
 	name  string
 	guess bool
 	last  bool // no other pattern is compared
 }
 
-func re(s string) *regexp.Regexp { return regexp.MustCompile(s) }
+func re(s string) func() *regexp.Regexp { return lazyregexp.New(s) }
 
 var (
 	// tried matches what a tool looked for among others, such as each compiler that Meson knows.
