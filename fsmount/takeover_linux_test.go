@@ -147,7 +147,12 @@ func newJob(t testing.TB, noPassthrough bool) (*serveJob, pir.PID, fstest.MapFS)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Unmount(j.mount(), unix.MNT_DETACH) })
+	t.Cleanup(func() {
+		_ = unix.Unmount(j.mount(), unix.MNT_DETACH)
+		// The holder changes the folder as it ends.
+		for begun := time.Now(); holderOf(t, j.Dir) != 0 && time.Since(begun) < 30*time.Second; time.Sleep(10 * time.Millisecond) {
+		}
+	})
 	return j, id, tree
 }
 
@@ -321,7 +326,7 @@ func kills(t *testing.T, noPassthrough bool, programs ...string) {
 }
 
 // holderOf returns the process that holds the mount of a folder.
-func holderOf(t *testing.T, dir string) int {
+func holderOf(t testing.TB, dir string) int {
 	t.Helper()
 	list, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
