@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -16,7 +17,6 @@ import (
 	"github.com/MordragT/nuka/foreign/permission"
 	"github.com/MordragT/nuka/foreign/proxy"
 	"github.com/MordragT/nuka/nu"
-	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
 )
@@ -32,7 +32,8 @@ func (a *app) execCommand() *cobra.Command {
 		Use:   execName + " [--runtime PKG] [--with PKG]… [--allow PERMISSION]… [--] PROGRAM [ARGS]",
 		Short: "run a foreign program in a sandbox, with the files of a runtime",
 		Long: `Exec runs a program that was not made for nuka: a program of a runtime, such as python3 of the runtime python, or an executable of this machine, which
-PROGRAM names with a path. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
+PROGRAM names with a path. PROGRAM may also be the file of a Debian package, a tar or a zip archive, whose program --command names if it has several, or the URL
+of one, or of an executable, with --hash. The program sees the files of the runtime as an ordinary Linux tree, and a home folder of its own. It sees no other
 files of this machine, no devices and no network, unless a permission gives them:
 
   network              the network of this machine; network=HOST:PORT only this host, through a proxy
@@ -65,6 +66,8 @@ func (a *app) execFlags(c *cobra.Command, o *execOptions) {
 	c.Flags().StringArrayVar(&o.with, "with", nil, "add the files of the package `PKG`")
 	c.Flags().StringArrayVar(&o.allow, "allow", nil, "give the program a `PERMISSION` for this run")
 	c.Flags().StringVar(&o.app, "app", "", "the application `NAME` that the home folder and the permissions belong to")
+	c.Flags().StringVar(&o.hash, "hash", "", "the `HASH` of a program that is a URL, such as sha256-…")
+	c.Flags().StringVar(&o.command, "command", "", "which program of an archive, by its `NAME` or its path in it")
 	c.Flags().StringArrayVar(&o.env, "env", nil, "set the variable `NAME=VALUE`, or pass NAME through")
 	c.Flags().StringSliceVar(&o.add, "add", nil, "add the Debian package `NAME` and what it needs, and remember them for the application")
 	c.Flags().BoolVar(&o.auto, "auto", false, "add the packages of missing libraries, and remember them for the application")
@@ -83,6 +86,8 @@ type execOptions struct {
 	add         []string // Debian packages
 	lacking     []string // packages of libraries that plugins lack, found with auto
 	app         string
+	hash        string // of a program out of a URL
+	command     string // in an archive
 	env         []string
 	auto, shell bool
 	rules       recordRules                                                         // with record
@@ -110,6 +115,14 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 		return err
 	}
 	preparing := a.prepareRun(words)
+	packed, err := a.openPacked(ctx, words[0], o)
+	if err != nil {
+		return err
+	}
+	if packed != nil {
+		preparing, words = nil, append([]string{packed.name}, words[1:]...)
+		o.app = cmp.Or(o.app, packed.app)
+	}
 	box, err := a.box(words, o)
 	if err != nil {
 		return err
@@ -118,11 +131,19 @@ func (a *app) execute(c *cobra.Command, words []string, o *execOptions) error {
 	for _, pkg := range o.with {
 		packages = append(packages, asked{pkg: pkg, set: a.set})
 	}
+	if packed != nil {
+		packages = append(packages, packed.asked(a.set))
+	}
 	client, results, err := a.evalAll(ctx, packages)
 	if err != nil {
 		return err
 	}
 	defer client.Close() // the node keeps the runtime as long as the connection lasts
+	if packed != nil {
+		if results, words[0], err = a.place(ctx, client, box, packed, results, o); err != nil {
+			return err
+		}
+	}
 	if box.App == "" {
 		if box.App, err = appOfRuntime(o.runtime, results[0]); err != nil {
 			return err
@@ -244,88 +265,6 @@ func (a *app) ownFolders() (dirs []string) {
 
 // book returns the user's decisions about applications.
 func (a *app) book() *permission.Book { return permission.OpenBook(a.home.Permissions()) }
-
-// decide sets the permissions of a run: those that the packages ask for and the user agrees to, those that the user keeps for the application, and those of
-// the command line.
-func (a *app) decide(c *cobra.Command, b *foreign.Box, results []*nu.Result, o *execOptions) error {
-	var wanted []permission.Permission
-	for _, r := range results {
-		list, err := permissionsOf(r)
-		if err != nil {
-			return protocol.Errorf(protocol.Invalid, "%s: %w", r.Name, err)
-		}
-		wanted = append(wanted, list...)
-	}
-	given, err := a.parsePermissions("--allow", o.allow)
-	if err != nil {
-		return err
-	}
-	return a.decideOn(c, b, wanted, given)
-}
-
-// decideOn sets the permissions of a run: of those that are wanted the ones that the user agrees to, those that the user keeps for the application, and those
-// given for this run.
-func (a *app) decideOn(c *cobra.Command, b *foreign.Box, wanted, given []permission.Permission) error {
-	entry, err := a.book().Get(b.App)
-	if err != nil {
-		return err
-	}
-	if fresh := permission.Sort(entry.New(wanted)); len(fresh) > 0 {
-		var what strings.Builder
-		what.WriteString("the application " + b.App + " asks to:")
-		for _, p := range fresh {
-			what.WriteString("\n  " + p.Says())
-		}
-		if err := a.confirm(c, what.String()); err != nil {
-			return err
-		}
-		err := a.book().Change(c.Context(), b.App, func(e *permission.Entry) error {
-			e.Seen = append(e.Seen, fresh...)
-			entry = *e
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	list := entry.Effective(wanted)
-	for i, p := range list { // of packages, with ~
-		if list[i], err = p.Resolve(a.user, ""); err != nil {
-			return protocol.Errorf(protocol.Invalid, "%s: %w", p, err)
-		}
-	}
-	list = append(list, given...)
-	b.Grants, b.Given = permission.Sort(list), given
-	b.Home = a.home.AppHome(b.App)
-	return os.MkdirAll(b.Home, 0o700)
-}
-
-// permissionsOf returns the permissions that an evaluated package asks for.
-func permissionsOf(r *nu.Result) ([]permission.Permission, error) {
-	root, err := rootPIR(r)
-	if err != nil {
-		return nil, err
-	}
-	return wantedBy(root)
-}
-
-// wantedBy returns the permissions that a package asks for.
-func wantedBy(p *pir.PIR) ([]permission.Permission, error) {
-	if p.Run["permissions"] == nil {
-		return nil, nil
-	}
-	return permission.FromRecord(p.Run["permissions"])
-}
-
-// rootPIR returns the PIR of the package that was evaluated.
-func rootPIR(r *nu.Result) (*pir.PIR, error) {
-	for _, p := range r.Packages {
-		if p.PID == r.Root {
-			return pir.Decode(p.Canonical)
-		}
-	}
-	return nil, protocol.Errorf(protocol.Internal, "the evaluation of %s has no description of it", r.Name)
-}
 
 // sandboxed starts the program and waits for its end.
 func (a *app) sandboxed(ctx context.Context, launcher string, layout *foreign.Layout, b *foreign.Box, words []string, o *execOptions) error {
