@@ -49,12 +49,43 @@ for deb in debs:
             (site / at).symlink_to(target)
 '
 
+# Compiles the modules of the interpreter, into the folders beside them that Python looks into. Python compares nothing of such a file with its source.
+const compile = '
+import importlib.util, pathlib, py_compile, sys
+out = pathlib.Path(sys.argv[1])
+for top in sorted(pathlib.Path("/usr/lib").glob("python3*")):
+    for source in sorted(top.rglob("*.py")):
+        file = pathlib.Path(importlib.util.cache_from_source(str(source)))
+        made = out / file.relative_to("/usr")
+        try:
+            py_compile.compile(str(source), str(made), doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+        except py_compile.PyCompileError:  # templates, and syntax of other versions
+            pass
+'
+
+const description = "The Python runtime, from Debian 13: python3, pip and venv."
+
 export def main [
   --arch: string = "amd64"
   --packages: list<string> = []  # more Debian packages of the lock file, with what they need
   --add: list<any> = []          # other packages, whose files go into the runtime
 ] {
-  fhs runtime python --groups [python] --packages $packages --add $add --arch $arch --description "The Python runtime, from Debian 13: python3, pip and venv."
+  fhs runtime python --groups [python] --packages $packages --add [(bytecode --arch $arch) ...$add] --arch $arch --description $description
+}
+
+# The byte code of Python's own modules and of pip, which an interpreter would otherwise compile in memory at each import.
+export def bytecode [--arch: string = "amd64"] {
+  let compile = $compile
+  derivation {
+    name: python-bytecode
+    version: "3.13"
+    platform: $"linux-(match $arch { "arm64" => "aarch64", _ => "x86_64" })-gnu"
+    runtime: (fhs runtime python --groups [python] --arch $arch --description $description)
+    build: {|b|
+      $compile | save compile.py
+      ^python3 compile.py $b.out
+    }
+  }
 }
 
 # uv, as the index has it: one native program in a wheel.
