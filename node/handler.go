@@ -208,7 +208,7 @@ func (h *handler) object(id string) (p pir.PID, c cid.CID, err error) {
 func (h *handler) content(id string) (pir.PID, cid.CID, error) {
 	p, c, err := h.object(id)
 	if err == nil && c.IsZero() {
-		err = protocol.Errorf(protocol.NotFound, "%.60s is not in the store", id).WithHint("build it first: nuka build")
+		err = protocol.Errorf(protocol.NotFound, "%.60s is not in the store", id).WithHint("build it first: nuka build PKG")
 	}
 	return p, c, err
 }

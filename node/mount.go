@@ -210,7 +210,7 @@ func (h *handler) visible(ctx context.Context, packages []pir.PID) (*protocol.Mo
 		content, err := h.store.CID(p)
 		if err != nil {
 			if errors.Is(err, cas.ErrNotFound) {
-				return nil, protocol.Errorf(protocol.NotFound, "%s is not in the store", p.Short()).WithHint("build it first: nuka build")
+				return nil, protocol.Errorf(protocol.NotFound, "%s is not in the store", p.Short()).WithHint("build it first: nuka build PKG")
 			}
 			return nil, err
 		}
