@@ -48,6 +48,8 @@ type Options struct {
 	Idle time.Duration
 	// Wait is the longest time that Run waits for another daemon of the home that is ending; 0 does not wait.
 	Wait time.Duration
+	// Watch looks at the feeds of advisories once, and tells what is new; nil: the daemon does not.
+	Watch func(ctx context.Context) error
 	// Ready is called when the daemon answers; nil is not called.
 	Ready func()
 	// Log is for operators; nil discards.
@@ -148,6 +150,7 @@ func (h *handler) runBeside(ctx context.Context, o *Options, log *slog.Logger) {
 	parts.Go(func() { h.heal(ctx) })
 	parts.Go(func() { h.watchSpace(ctx) })
 	parts.Go(func() { h.scrub(ctx) })
+	parts.Go(func() { h.watch(ctx, o.Watch) })
 	parts.Go(func() { tidy.Run(ctx, o.Home, log) })
 }
 

@@ -194,6 +194,9 @@ func (a *app) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := atomicfile.Write(a.home.Watched(), nil); err != nil { // the daemon looks next when its interval has passed since now, also if this look fails
+		return errors.Join(err, lock.Close())
+	}
 	for i := range list {
 		if _, err := a.updateFeed(ctx, lock, &list[i]); err != nil {
 			a.say("%s", protocol.AsError(err).Message)

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"github.com/MordragT/nuka/fsmount"
@@ -120,14 +122,34 @@ func run(args []string) error {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	started := time.Now()
+	look := watchFeeds
+	if apart { // the daemon of all users has no desktop, and its own account follows no feeds
+		look = nil
+	}
 	return node.Run(ctx, &node.Options{
-		Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Wait: *wait, Apart: apart, Log: log,
+		Watch: look, Home: home, Version: version, UserHome: userHome, Getenv: os.Getenv, Idle: *idle, Wait: *wait, Apart: apart, Log: log,
 		Ready: func() {
 			if *foreground {
 				fmt.Fprintf(os.Stderr, "nukad: ready after %s, home %s\n", time.Since(started).Round(time.Millisecond), home.Data)
 			}
 		},
 	})
+}
+
+// watchFeeds has the command look at the feeds of advisories once: it audits, and tells what is new.
+func watchFeeds(ctx context.Context) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "nuka"), "advisories", "watch", "--once")
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) }
+	c.WaitDelay = 15 * time.Second // a program of the user's has 10
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %.500s", c.Args[0], err, out)
+	}
+	return nil
 }
 
 // systemHome returns the home of the daemon of all users of this machine.

@@ -161,6 +161,12 @@ func (h Home) SetKey() string { return filepath.Join(h.Data, "keys", "set") }
 // Advisories returns the folder of the feeds of advisories that the user follows, and of what the user decided about findings.
 func (h Home) Advisories() string { return filepath.Join(h.Data, "advisories") }
 
+// Feeds returns the file of the feeds that the user follows.
+func (h Home) Feeds() string { return filepath.Join(h.Advisories(), "feeds.nuon") }
+
+// Watched returns the file whose time of change is that of the last look at the feeds.
+func (h Home) Watched() string { return filepath.Join(h.Advisories(), "watched") }
+
 // FeedKey returns the file of the key with which the user signs feeds of advisories.
 func (h Home) FeedKey() string { return filepath.Join(h.Data, "keys", "feed") }
 

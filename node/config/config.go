@@ -57,6 +57,7 @@ type Config struct {
 	MountRealize bool   // a look-up in the mount makes a package that the store does not have
 	GC           *GC    // nil: the node collects only when its user asks
 	Scrub        Scrub
+	Watch        time.Duration // between two looks at the feeds of advisories; 0 is never
 	Store        Store
 	Ecosystem    Ecosystem
 }
@@ -114,7 +115,7 @@ const (
 func defaults() *Config {
 	return &Config{
 		Listen: []string{"/ip4/0.0.0.0/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip6/::/udp/0/quic-v1", "/ip6/::/tcp/0"},
-		MDNS:   true, Relay: true, Connections: 200, Mount: MountAuto, Scrub: Scrub{Rate: 4 << 20, Interval: 30 * 24 * time.Hour},
+		MDNS:   true, Relay: true, Connections: 200, Mount: MountAuto, Watch: 24 * time.Hour, Scrub: Scrub{Rate: 4 << 20, Interval: 30 * 24 * time.Hour},
 	}
 }
 

@@ -97,6 +97,16 @@ var settings = []setting{
 		func(v any, c *Config) bool { return scrub(v, &c.Scrub) },
 	},
 	{
+		"watch", "How often the daemon of a user updates the feeds of advisories and tells what is new, as `nuka advisories watch --once` does, when there is a feed. By default once a day. 0sec is never.",
+		"TIME", `{watch: 7day}`,
+		func(v any, c *Config) bool {
+			var every nuon.Duration
+			ok := set(v, &every) && every >= 0
+			c.Watch = time.Duration(every)
+			return ok
+		},
+	},
+	{
 		"store", "How much the store takes in: quota is the most bytes of files that it holds, and reserve how much space of its disk new content leaves free. " +
 			"Content that would exceed one of them is refused before it is written; `nuka gc` makes room. By default there is no quota, and the reserve is what the store needs to remove content.",
 		"{quota: SIZE, reserve: SIZE}, or one of the two", `{store: {quota: 200GiB, reserve: 10GiB}}`,
