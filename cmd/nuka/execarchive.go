@@ -211,23 +211,30 @@ func (p *packedProgram) debian() bool {
 // choose sets the program: the one with that name, or the only one.
 func (p *packedProgram) choose(command string) error {
 	tree := filepath.Join(p.dir, "tree")
-	var all []string
+	var all, links []string
 	err := filepath.WalkDir(tree, func(at string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return err
 		}
 		rel, err := filepath.Rel(tree, at)
-		if err == nil && executable(at, e) {
+		switch {
+		case err != nil:
+			return err
+		case e.Type()&fs.ModeSymlink != 0:
+			if to, err := filepath.EvalSymlinks(at); err == nil && within(tree, to) && executable(to) {
+				links = append(links, filepath.ToSlash(rel))
+			}
+		case executable(at):
 			all = append(all, filepath.ToSlash(rel))
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	found := all
 	if command != "" {
-		found = slices.DeleteFunc(slices.Clone(all), func(at string) bool { return at != command && path.Base(at) != command })
+		found = slices.DeleteFunc(append(slices.Clone(all), links...), func(at string) bool { return at != command && path.Base(at) != command })
 	} else if places := slices.DeleteFunc(slices.Clone(all), func(at string) bool { return !commandPlace(at) }); len(places) > 0 {
 		found = places
 	}
@@ -257,8 +264,8 @@ func commandPlace(at string) bool {
 }
 
 // executable reports whether a file can be started: it is executable, and an ELF file or a script.
-func executable(at string, e fs.DirEntry) bool {
-	info, err := e.Info()
+func executable(at string) bool {
+	info, err := os.Lstat(at)
 	if err != nil || !info.Mode().IsRegular() || info.Mode()&0o111 == 0 || strings.Contains(path.Base(at), ".so") {
 		return false
 	}
