@@ -105,13 +105,13 @@ func TestServicesApplied(t *testing.T) {
 			h := newServicesHome(t)
 			address := freeAddress(t)
 			const db = `db: {run: [$t tool sleep], ready: {within: 300ms}}` + "\n"
-			web := func(run, fields string) string {
-				return `web: {run: [$t tool ` + run + `], listen: {http: "` + address + `"}, after: [db], restart: {delay: 100ms}, ready: {http: "/", within: 2sec}` + fields + "}\n"
+			web := func(run, within, fields string) string {
+				return `web: {run: [$t tool ` + run + `], listen: {http: "` + address + `"}, after: [db], restart: {delay: 100ms}, ready: {http: "/", within: ` + within + `}` + fields + "}\n"
 			}
-			h.set("one.nu", db+web(`serve http "300"`, ""))
-			h.set("two.nu", db+web(`serve http "300"`, `, env: {GREETING: "good bye"}`))
-			h.set("hangs.nu", db+web(`sleep`, ""))
-			h.set("job.nu", db+web(`serve http "300"`, "")+`tick: {run: [$t tool echo ran], every: {interval: 1sec}}`)
+			h.set("one.nu", db+web(`serve http "300"`, "1min", ""))
+			h.set("two.nu", db+web(`serve http "300"`, "1min", `, env: {GREETING: "good bye"}`))
+			h.set("hangs.nu", db+web(`sleep`, "2sec", ""))
+			h.set("job.nu", db+web(`serve http "300"`, "1min", "")+`tick: {run: [$t tool echo ran], every: {interval: 1sec}}`)
 			h.must("daemon", "stop")
 			a := &appliedTo{serviceManager: startManager(t, kind), h: h, url: "http://" + address + "/", flags: appliedFlags[kind], http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 			a.enter(h)
@@ -131,10 +131,8 @@ func (a *appliedTo) upgrades() {
 	a.has(a.nuka(0, `apply "$H/one.nu" `+a.flags), "db is ready\nnuka: web starts\nnuka: web is ready", "generation 1 of the services is in use")
 	a.answers("hello")
 	a.has(a.nuka(0, `apply "$H/one.nu"`), "nothing changes")
-	if a.kind != "nuka" && a.kind != "systemd-user" { // those have no commands of their own to look at
-		if left := a.units(); len(left) == 0 {
-			a.t.Error("no units")
-		}
+	if len(a.units()) == 0 {
+		a.t.Error("the test finds no units")
 	}
 	_, _ = get(a.http, a.url+"exit")
 	a.answers("hello")
@@ -188,10 +186,10 @@ func (a *appliedTo) outside(inside int) int {
 
 // units returns the paths of the units in the manager's folders, and those that start services at boot.
 func (a *appliedTo) units() (list []string) {
-	for _, pattern := range []string{"config/systemd/user/nuka-*", "config/systemd/user/*.wants/nuka-*", "system/nuka-*", "system/*.wants/nuka-*", "init.d/nuka-*", "runlevels/*/nuka-*", "scan/nuka-*"} {
+	for _, pattern := range []string{"config/systemd/user/nuka-*", "config/systemd/user/*.wants/nuka-*", "system/nuka-*", "system/*.wants/nuka-*", "init.d/nuka-*", "runlevels/*/nuka-*", "scan/nuka-*", "scan/.nuka/nuka-*"} {
 		list = append(list, mustGlob(filepath.Join(a.dir, pattern))...)
 	}
-	return append(list, mustGlob(filepath.Join(a.h.state, ".nuka", "*", "nuka-*"))...)
+	return append(list, mustGlob(filepath.Join(a.h.state, ".nuka", "units", "*"))...)
 }
 
 // reboots stops a service, and starts the machine anew: what was stopped stays stopped, and the rest comes back without help, although the folder of packages and state is

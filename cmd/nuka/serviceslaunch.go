@@ -87,7 +87,7 @@ func (l *launcher) run(ctx context.Context) (err error) {
 			err = protocol.Errorf(protocol.NotFound, "generation %d has no service %.80q", g.Number, l.name)
 		}
 	}
-	if err == nil && os.Getenv("NOTIFY_SOCKET") != "" {
+	if err == nil && g.Manager == systemd {
 		err = os.Setenv(scopeVariable, map[bool]string{true: "system", false: "user"}[g.System])
 	}
 	if err == nil {
@@ -109,7 +109,7 @@ func (l *launcher) run(ctx context.Context) (err error) {
 	for lost := true; lost && err == nil; {
 		lost, err = l.program(ctx, s, &alone, r, reload)
 	}
-	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" {
+	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" && os.Getenv(service.OneRun) == "" {
 		<-ctx.Done() // most managers start again what ends, and this service shall not be
 	}
 	if err != nil && ctx.Err() == nil {

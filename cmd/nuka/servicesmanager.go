@@ -32,7 +32,7 @@ func (a *app) openManager(dir *deploy.Dir, g *deploy.Generation) (deploy.Manager
 	case "openrc":
 		return deploy.NewOpenRC(), nil
 	case "runit", "s6":
-		return deploy.NewScanned(g.Manager, dir, g.Scan), nil
+		return deploy.NewScanned(g.Manager, g.Scan), nil
 	case "launchd":
 		if g.System {
 			return deploy.NewLaunchd(""), nil

@@ -107,10 +107,10 @@ func TestFailedUpgrade(t *testing.T) {
 	h := newServicesHome(t)
 	address := freeAddress(t)
 	const deadline = 2 * time.Second
-	web := func(run string) string {
-		return `web: {run: [$t tool ` + run + `], listen: {http: "` + address + `"}, ready: {http: "/", within: 2sec}}`
+	web := func(run, within string) string {
+		return `web: {run: [$t tool ` + run + `], listen: {http: "` + address + `"}, ready: {http: "/", within: ` + within + `}}`
 	}
-	good, bad := h.set("good.nu", web(`serve http "0"`)), h.set("bad.nu", web("sleep"))
+	good, bad := h.set("good.nu", web(`serve http "0"`, "1min")), h.set("bad.nu", web("sleep", "2sec"))
 	h.supervise()
 	h.must(h.services("apply", good, "--as", "nuka")...)
 	best := time.Hour

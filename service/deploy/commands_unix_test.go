@@ -135,21 +135,20 @@ func TestAbsent(t *testing.T) {
 	d := Open(t.TempDir())
 	for name, m := range map[string]Manager{
 		"launchd": NewLaunchd("/h"), "rc.d": NewRCD(), "openrc": NewOpenRC(), "nuka": NewOwn(d), "systemd": NewSystemd("/h"),
-		"runit": NewScanned("runit", d, t.TempDir()), "runit nowhere": NewScanned("runit", d, "/nowhere"), "s6": NewScanned("s6", d, t.TempDir()),
+		"runit": NewScanned("runit", t.TempDir()), "runit nowhere": NewScanned("runit", "/nowhere"), "s6": NewScanned("s6", t.TempDir()),
 	} {
 		if err := m.Available(t.Context()); protocol.CodeOf(err) != protocol.Unavailable {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if err := NewScanned("s6", d, ScanFolder("s6", true)).Available(t.Context()); protocol.CodeOf(err) != protocol.Invalid || !strings.Contains(err.Error(), "none is named") {
+	if err := NewScanned("s6", ScanFolder("s6", true)).Available(t.Context()); protocol.CodeOf(err) != protocol.Invalid || !strings.Contains(err.Error(), "none is named") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // TestScannedForeign finds something else in the place of a link: it stays, and the change is refused.
 func TestScannedForeign(t *testing.T) {
-	d, scan := Open(t.TempDir()), t.TempDir()
-	m := NewScanned("runit", d, scan)
+	m := NewScanned("runit", t.TempDir())
 	if err := os.Symlink("/elsewhere", m.link("web")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,8 @@ import (
 	"github.com/MordragT/nuka/service"
 )
 
-// Scanned is a manager that scans a folder of links to services: runit or s6. The services themselves are in a folder of nuka's own, and those that shall run have a
-// link in the scanned folder.
-type Scanned struct {
-	kind   string // runit or s6
-	folder string
-	scan   string
-}
+// Scanned is a manager that scans a folder of services: runit or s6. nuka's services are in a folder that it passes over, and those that shall run have a link beside it.
+type Scanned struct{ kind, scan string }
 
 const (
 	// scanTime is how long a manager may take to see a new link: runsvdir looks every five seconds.
@@ -31,10 +26,8 @@ const (
 	patience = time.Hour
 )
 
-// NewScanned returns runit or s6 for the services of a folder. Scan is the folder that runsvdir or s6-svscan looks at.
-func NewScanned(kind string, d *Dir, scan string) *Scanned {
-	return &Scanned{kind, d.at("sv"), scan}
-}
+// NewScanned returns runit or s6, which need not run. Scan is the folder that runsvdir or s6-svscan looks at.
+func NewScanned(kind, scan string) *Scanned { return &Scanned{kind, scan} }
 
 // ScanFolder returns the folder that a manager looks at if the user names none, and "" if there is no such folder.
 func ScanFolder(kind string, system bool) string {
@@ -76,15 +69,16 @@ func (m *Scanned) scanner() string {
 	return "s6-svscan"
 }
 
-// Folder implements Manager.
-func (m *Scanned) Folder() string { return m.folder }
+// Folder implements Manager. It is where the links are: runsvdir looks only once for what a link names, and other folders may be mounted later.
+func (m *Scanned) Folder() string { return filepath.Join(m.scan, own) }
 
 // Units implements Manager.
 func (m *Scanned) Units(s *service.Service, l *service.Launcher) ([]service.Unit, error) {
 	return service.Units(m.kind, s, l)
 }
 
-func (m *Scanned) dir(name string) string  { return filepath.Join(m.folder, "nuka-"+name) }
+func (m *Scanned) dir(name string) string  { return filepath.Join(m.Folder(), "nuka-"+name) }
+func target(name string) string            { return filepath.Join(own, "nuka-"+name) }
 func (m *Scanned) link(name string) string { return filepath.Join(m.scan, "nuka-"+name) }
 func (m *Scanned) down(name string) string { return filepath.Join(m.dir(name), "down") }
 
@@ -121,7 +115,7 @@ func (m *Scanned) Reload(ctx context.Context, wanted []string) error {
 			continue
 		}
 		temp := filepath.Join(m.scan, ".nuka-"+name)
-		if err := errors.Join(gone(os.Remove(temp)), os.Symlink(m.dir(name), temp), atomicfile.Rename(temp, m.link(name))); err != nil {
+		if err := errors.Join(gone(os.Remove(temp)), os.Symlink(target(name), temp), atomicfile.Rename(temp, m.link(name))); err != nil {
 			return err
 		}
 	}
@@ -150,7 +144,7 @@ func (m *Scanned) linked(name string) (bool, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false, nil
-	case err != nil || at != m.dir(name):
+	case err != nil || at != target(name):
 		return false, protocol.Errorf(protocol.Denied, "%s is not nuka's", m.link(name)).WithHint("move it away")
 	}
 	return true, nil
