@@ -102,7 +102,7 @@ func (a *app) generation(ctx context.Context, dir *deploy.Dir, id pir.PID, text 
 		return nil, err
 	}
 	m.Units = func(s *service.Service, from int) ([]service.Unit, error) {
-		l := &service.Launcher{Argv: []string{self, "services", "exec", fmt.Sprintf("%s@%d", s.Name, from), "--state", dir.Base()}, User: !o.system}
+		l := &service.Launcher{Argv: []string{self, "services", "exec", fmt.Sprintf("%s@%d", s.Name, from), "--state", dir.Base()}, User: !picked.System}
 		if os.Getenv("NUKA_HOME") != "" {
 			l.Env = []string{"NUKA_HOME=" + a.home.Data}
 		}

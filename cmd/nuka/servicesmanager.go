@@ -60,7 +60,7 @@ func (a *app) systemdConfig(system bool) string {
 func (a *app) pickManager(ctx context.Context, o *applyOptions, current *deploy.Generation) (*deploy.Generation, error) {
 	g := &deploy.Generation{System: o.system, Manager: o.as}
 	if o.as == "" && current != nil {
-		g.Manager = current.Manager
+		g.Manager, g.System = current.Manager, o.system || current.System
 	} else if o.as == "" {
 		g.Manager = a.foundManager(ctx, o.system)
 	}
