@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -89,16 +92,24 @@ func TestServiceSocketsApplied(t *testing.T) {
 	if got, err := get(client, "http://"+second+"/"); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if got, err := get(client, "http://"+address+"/"); err == nil {
-		t.Errorf("the old address answers %q", got)
-	}
+	refuses(t, address)
 	h.must(h.services("stop", "web")...)
-	if got, err := get(client, "http://"+second+"/"); err == nil {
-		t.Errorf("it answers %q after stop", got)
-	}
+	refuses(t, second)
 	h.must(h.services("start", "web")...)
 	if got, err := get(client, "http://"+second+"/"); err != nil || got != "hello" {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// refuses fails the test unless nobody listens at an address.
+func refuses(t *testing.T, address string) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err == nil {
+		c.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a connection to %s: got %v, want a refusal", address, err)
 	}
 }
 
@@ -233,4 +244,79 @@ func TestServiceJobsApplied(t *testing.T) {
 	if n := runs("seldom", "seldom"); n != 2 {
 		t.Errorf("it ran %d times", n)
 	}
+}
+
+// TestServiceSecret looks for the values of secrets everywhere while the program that has them runs: in the whole home, with the store, units, records and logs, and in the
+// arguments and variables of all processes. They are in a folder that only the user can read, which goes with the program.
+func TestServiceSecret(t *testing.T) {
+	h := newServicesHome(t)
+	outside, private := t.TempDir(), t.TempDir()
+	h.env = append(h.env, "XDG_RUNTIME_DIR="+private)
+	values := []string{"s3cret-of-a-file-5d1f", "s3cret-of-a-command-9c02"}
+	file, command := filepath.Join(outside, "key"), filepath.Join(outside, "print")
+	for at, text := range map[string]string{file: values[0], command: "#!/bin/sh\necho s3cret-of-a-$(echo command)-9c02\n"} {
+		if err := os.WriteFile(at, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := h.set("one.nu", `web: {run: [$t tool later look "{credentials}/key" "{credentials}/word"], state: true, ready: {within: 100ms}, restart: {when: "no"},
+secrets: {key: {file: "`+file+`"}, word: {run: ["`+command+`"]}}}`)
+	h.supervise()
+	h.must(h.services("apply", one, "--as", "nuka")...)
+	until(t, "the program waits", func() bool { return exists(filepath.Join(h.state, "web", "state", "ready")) })
+	given := mustGlob(filepath.Join(private, "nuka-secrets-*"))
+	if len(given) != 1 {
+		t.Fatalf("folders of secrets: %v", given)
+	}
+	for i, name := range []string{"key", "word"} {
+		text, err := os.ReadFile(filepath.Join(given[0], name))
+		if err != nil || strings.TrimSpace(string(text)) != values[i] {
+			t.Errorf("%s: got %q, %v", name, text, err)
+		}
+	}
+	if info, err := os.Stat(given[0]); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("got %v, %v", info.Mode(), err)
+	}
+	looked := 0
+	look := func(at string) {
+		text, err := os.ReadFile(at)
+		if err != nil {
+			return // it has gone, or is no file
+		}
+		looked++
+		for _, value := range values {
+			if strings.Contains(string(text), value) {
+				t.Errorf("%s has the secret %s", at, value)
+			}
+		}
+	}
+	err := filepath.WalkDir(h.home, func(at string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			look(at)
+		}
+		return nil //nolint:nilerr // files come and go
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range []string{"/proc/[0-9]*/cmdline", "/proc/[0-9]*/environ"} {
+		for _, at := range mustGlob(pattern) {
+			look(at)
+		}
+	}
+	if looked < 50 {
+		t.Errorf("only %d files were looked at", looked)
+	}
+	if err := os.WriteFile(filepath.Join(h.state, "web", "state", "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the secrets have gone with the program", func() bool { return len(mustGlob(filepath.Join(private, "nuka-secrets-*"))) == 0 })
+	if out := h.must(h.services("logs", "web")...); strings.Count(out, "/key") != 1 || strings.Count(out, "/word") != 1 {
+		t.Errorf("the program did not see its secrets: %s", out)
+	}
+}
+
+func exists(at string) bool {
+	_, err := os.Lstat(at)
+	return err == nil
 }
