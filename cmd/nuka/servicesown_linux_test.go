@@ -186,10 +186,23 @@ free: {run: [$t tool sleep], after: [db], ready: {within: 100ms}}`)
 	until(t, "web is stopped again", func() bool { return h.programs("web") == 0 })
 	h.must(h.services("stop", "db")...)
 	until(t, "web runs without db", func() bool { return h.programs("web") == 1 })
+	until(t, "web is ready without db", func() bool { return h.programOf("web") != 0 })
+	program := h.programOf("web")
 	time.Sleep(3 * needLook)
-	if h.programs("web") != 1 {
-		t.Error("web was stopped for a service that is stopped")
+	if got := h.programOf("web"); got != program {
+		t.Errorf("web was restarted for a service that is stopped: process %d, and %d before", got, program)
 	}
+}
+
+// programOf returns the process of a service that is ready, and 0 if it is not.
+func (h *servicesHome) programOf(name string) int {
+	h.t.Helper()
+	for _, s := range h.status() {
+		if s.Name == name && s.Ready {
+			return s.Program
+		}
+	}
+	return 0
 }
 
 // until waits until something is true.
