@@ -165,9 +165,10 @@ free: {run: [$t tool sleep], after: [db], ready: {within: 100ms}}`)
 	before := h.status()
 	_, _ = get(&http.Client{}, "http://"+address+"/exit")
 	until(t, "web is stopped, because db has failed", func() bool { return h.programs("db") == 0 && h.programs("web") == 0 })
-	if out := h.must(h.services("status")...); !strings.Contains(out, "waiting: for db") || !strings.Contains(out, "failed: it exited with 3") {
-		t.Errorf("got\n%s", out)
-	}
+	until(t, "status says so", func() bool {
+		out := h.must(h.services("status")...)
+		return strings.Contains(out, "waiting: for db") && strings.Contains(out, "failed: it exited with 3")
+	})
 	if h.programs("free") != 1 {
 		t.Error("free was stopped, which needs nothing")
 	}
