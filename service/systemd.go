@@ -163,6 +163,10 @@ func systemdTimer(s *Service) string {
 	if t.Jitter > 0 {
 		fmt.Fprintf(&b, "RandomizedDelaySec=%dms\n", t.Jitter.Milliseconds())
 	}
-	fmt.Fprintf(&b, "AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n")
+	accuracy := time.Second // systemd may put a run off by so much
+	if t.Interval > 0 {
+		accuracy = min(accuracy, t.Interval/10)
+	}
+	fmt.Fprintf(&b, "AccuracySec=%dms\n\n[Install]\nWantedBy=timers.target\n", accuracy.Milliseconds())
 	return b.String()
 }

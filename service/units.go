@@ -48,6 +48,16 @@ func Managers() []string {
 	return names
 }
 
+// KeepsTimes reports whether a service manager starts jobs at their times itself, so that no launcher waits between two runs.
+func KeepsTimes(manager string) bool {
+	for _, m := range managers {
+		if m.name == manager {
+			return m.timers
+		}
+	}
+	return false
+}
+
 // Units renders a service for a service manager. The first line of each file that may be a comment says what the file was when nuka wrote it: see Written.
 func Units(manager string, s *Service, l *Launcher) ([]Unit, error) {
 	for _, m := range managers {

@@ -46,51 +46,11 @@ func (a *app) servicesDir(o *servicesOptions) (*deploy.Dir, error) {
 	return deploy.Open(base), nil
 }
 
-const (
-	ownManager = "nuka"
-	systemd    = "systemd"
-)
-
-// openManager returns a service manager.
-func (a *app) openManager(dir *deploy.Dir, name string, system bool) (deploy.Manager, error) {
-	switch name {
-	case ownManager:
-		return deploy.NewOwn(dir), nil
-	case systemd:
-		return deploy.NewSystemd(a.systemdConfig(system)), nil
-	}
-	return nil, usage("services: %.40q is no service manager that apply can use; they are %s and %s", name, systemd, ownManager)
-}
-
-// systemdConfig returns the folder of the user's configuration, and "" for the machine.
-func (a *app) systemdConfig(system bool) string {
-	if system {
-		return ""
-	}
-	if at := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(at) {
-		return at
-	}
-	return filepath.Join(a.user, ".config")
-}
-
-// pickManager returns the service manager to use: the one that the user names, or that the services have already, or systemd's if it runs, or nuka's own.
-func (a *app) pickManager(ctx context.Context, as string, system bool, current *deploy.Generation) string {
-	switch {
-	case as != "":
-		return as
-	case current != nil:
-		return current.Manager
-	case deploy.NewSystemd(a.systemdConfig(system)).Runs(ctx):
-		return systemd
-	}
-	return ownManager
-}
-
 // change returns the tool that brings generations of a folder into use.
 func (a *app) change(dir *deploy.Dir, force bool) *deploy.Change {
 	return &deploy.Change{
 		Dir: dir, Force: force,
-		Open: func(g *deploy.Generation) (deploy.Manager, error) { return a.openManager(dir, g.Manager, g.System) },
+		Open: func(g *deploy.Generation) (deploy.Manager, error) { return a.openManager(dir, g) },
 		Event: func(name, text string) {
 			a.say("%s", strings.TrimSpace(name+" "+text))
 		},
@@ -100,12 +60,13 @@ func (a *app) change(dir *deploy.Dir, force bool) *deploy.Change {
 // applyOptions are the flags of plan and apply.
 type applyOptions struct {
 	servicesOptions
-	as string
+	as, scan string
 }
 
 func (o *applyOptions) flags(c *cobra.Command) {
 	o.servicesOptions.flags(c)
-	c.Flags().StringVar(&o.as, "as", "", "let the service manager `MANAGER` keep them running: "+systemd+" or "+ownManager)
+	c.Flags().StringVar(&o.as, "as", "", "let the service manager `MANAGER` keep them running: "+strings.Join(serviceManagers(), ", "))
+	c.Flags().StringVar(&o.scan, "scan", "", "with runit and s6: the folder of links `DIR` that runsvdir or s6-svscan looks at")
 }
 
 // next makes a set present, and returns the generation that it would be.
@@ -131,13 +92,17 @@ func (a *app) generation(ctx context.Context, dir *deploy.Dir, id pir.PID, text 
 	if err != nil {
 		return nil, err
 	}
-	m := &deploy.Making{Set: id, Text: string(text), Manager: a.pickManager(ctx, o.as, o.system, current), System: o.system, Yes: a.yes || current != nil && current.Yes}
-	manager, err := a.openManager(dir, m.Manager, m.System)
+	picked, err := a.pickManager(ctx, o, current)
+	if err != nil {
+		return nil, err
+	}
+	m := &deploy.Making{Set: id, Text: string(text), Manager: picked.Manager, System: picked.System, Scan: picked.Scan, Yes: a.yes || current != nil && current.Yes}
+	manager, err := a.openManager(dir, picked)
 	if err != nil {
 		return nil, err
 	}
 	m.Units = func(s *service.Service, from int) ([]service.Unit, error) {
-		l := &service.Launcher{Argv: []string{self, "services", "exec", fmt.Sprintf("%s@%d", s.Name, from), "--state", dir.Base()}, User: !o.system}
+		l := &service.Launcher{Argv: []string{self, "services", "exec", fmt.Sprintf("%s@%d", s.Name, from), "--state", dir.Base()}, User: !picked.System}
 		if os.Getenv("NUKA_HOME") != "" {
 			l.Env = []string{"NUKA_HOME=" + a.home.Data}
 		}
@@ -204,9 +169,9 @@ func (a *app) servicesApply() *cobra.Command {
 those that it needs, and waits until they are ready. If one that ran well before is not ready in time, the services of the generation before are brought back. A new
 one that is not ready is told, and the others stay.
 
-Apply uses systemd's manager of the user where it runs, with --system that of the machine, and else nuka's own: start nuka services run first. A set that is applied
-already changes nothing.`,
-		Example: "  nuka services apply ./services.nu\n  nuka services apply ./services.nu --as nuka",
+Apply uses systemd's manager of the user where it runs, with --system the manager of the machine, and else nuka's own: start nuka services run first. --as chooses
+another one, which later changes keep. A set that is applied already changes nothing.`,
+		Example: "  nuka services apply ./services.nu\n  nuka services apply ./services.nu --as nuka\n  nuka services apply ./services.nu --as runit --scan ~/service",
 	}
 	var o applyOptions
 	o.flags(c)
@@ -247,7 +212,7 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 	if err := a.checkPrograms(ctx, client, plan, g); err != nil {
 		return err
 	}
-	if err := needSupervisor(ctx, change.Dir, g); err != nil {
+	if err := a.needManager(ctx, change.Dir, g); err != nil {
 		return err
 	}
 	if err := change.Check(current, g); err != nil {
@@ -271,15 +236,6 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 	a.say("generation %d of the services is in use", target.Number)
 	a.lingering(target)
 	return nil
-}
-
-// needSupervisor returns an error if a generation is for nuka's own supervisor, and that does not run.
-func needSupervisor(ctx context.Context, dir *deploy.Dir, g *deploy.Generation) error {
-	if g.Manager != ownManager || deploy.NewOwn(dir).Runs(ctx) {
-		return nil
-	}
-	return protocol.Errorf(protocol.Unavailable, "nuka services run does not run here, and these services are for no other service manager").
-		WithHint("start it first, in the foreground of a container or another terminal: nuka services run; or apply the set with another manager: --as %s", systemd)
 }
 
 // checkPrograms asks the node for the programs of services that start, before anything is stopped for them.

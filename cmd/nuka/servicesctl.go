@@ -123,7 +123,7 @@ func (a *app) servicesStart() *cobra.Command {
 		Example: "  nuka services start web",
 	}
 	return a.servicesControl(c, func(ctx context.Context, s *servicesChange, names []string) (*deploy.Result, error) {
-		if err := needSupervisor(ctx, s.dir, s.current); err != nil {
+		if err := a.needManager(ctx, s.dir, s.current); err != nil {
 			return nil, err
 		}
 		stopped, err := s.dir.Stopped()
@@ -205,7 +205,7 @@ as it is.`,
 			if err := a.checkPrograms(ctx, client, plan, to); err != nil {
 				return err
 			}
-			if err := needSupervisor(ctx, s.dir, to); err != nil {
+			if err := a.needManager(ctx, s.dir, to); err != nil {
 				return err
 			}
 			r, err := s.change.Apply(ctx, s.current, to)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,6 +71,8 @@ type launcher struct {
 }
 
 func (l *launcher) run(ctx context.Context) (err error) {
+	handed := append([]supervise.Handed{}, handedSockets()...) // before anything else is started, which might inherit them
+	l.awaitFolder(ctx)
 	l.place, err = l.dir.Place(ctx, l.name, placeWait, func() { l.a.say("waiting for the end of the %s before", l.name) })
 	if err != nil {
 		return err
@@ -84,7 +87,7 @@ func (l *launcher) run(ctx context.Context) (err error) {
 			err = protocol.Errorf(protocol.NotFound, "generation %d has no service %.80q", g.Number, l.name)
 		}
 	}
-	if err == nil && os.Getenv("NOTIFY_SOCKET") != "" {
+	if err == nil && g.Manager == systemd {
 		err = os.Setenv(scopeVariable, map[bool]string{true: "system", false: "user"}[g.System])
 	}
 	if err == nil {
@@ -96,26 +99,76 @@ func (l *launcher) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	for _, name := range s.After {
-		if err := l.awaitService(ctx, name); err != nil {
-			return nil // it was stopped meanwhile
-		}
-	}
 	alone := *s
 	alone.After, alone.Needs = nil, nil
 	once(&alone)
 	reload, stop := onReload()
 	defer stop()
 	l.a.yes = g.Yes
-	r := &serviceRun{a: l.a, set: g.Set, base: l.dir.Base(), single: true, unready: map[string]bool{s.Name: true}, began: l.began, listener: func(e supervise.Event) { l.event(ctx, e) }}
-	err = supervise.Run(ctx, []*service.Service{&alone}, r.options(reload))
-	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" {
+	r := &serviceRun{a: l.a, set: g.Set, base: l.dir.Base(), single: true, unready: map[string]bool{s.Name: true}, began: l.began, handed: handed, open: map[string][]*os.File{}}
+	for lost := true; lost && err == nil; {
+		lost, err = l.program(ctx, s, &alone, r, reload)
+	}
+	if ctx.Err() == nil && os.Getenv("NOTIFY_SOCKET") == "" && os.Getenv(service.OneRun) == "" {
 		<-ctx.Done() // most managers start again what ends, and this service shall not be
 	}
 	if err != nil && ctx.Err() == nil {
 		return protocol.Errorf(protocol.Failed, "%w", err)
 	}
 	return nil
+}
+
+// program waits for the services that s comes after, and keeps its program running: to the end, or until one of those that it needs has failed for good. Then lost is
+// true, and the program is to run again when that one is ready again. Alone is s without other services.
+func (l *launcher) program(ctx context.Context, s, alone *service.Service, r *serviceRun, reload <-chan struct{}) (lost bool, err error) {
+	for _, name := range s.After {
+		if err := l.awaitService(ctx, name); err != nil {
+			return false, nil // it was stopped meanwhile
+		}
+	}
+	live, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var watch sync.WaitGroup
+	if len(s.Needs) > 0 {
+		watch.Go(func() { l.watchNeeds(live, s.Needs, end) })
+	}
+	r.listener = func(e supervise.Event) { l.event(live, e) }
+	err = supervise.Run(live, []*service.Service{alone}, r.options(reload))
+	var need lostNeed
+	lost = ctx.Err() == nil && errors.As(context.Cause(live), &need)
+	end(nil)
+	watch.Wait()
+	return lost, err
+}
+
+// A lostNeed is the end of a program because a service that it needs has failed for good.
+type lostNeed string
+
+func (n lostNeed) Error() string { return fmt.Sprintf("for %s, which has failed", string(n)) }
+
+// needLook is the time between two looks at what the services do that this one needs.
+const needLook = 250 * time.Millisecond
+
+// watchNeeds ends a program when one of some services has failed for good, and was not stopped by the user since.
+func (l *launcher) watchNeeds(ctx context.Context, names []string, end context.CancelCauseFunc) {
+	tick := time.NewTicker(needLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, name := range names {
+			if r, err := l.dir.Running(name); err != nil || r.State != supervise.Failed {
+				continue
+			}
+			if stopped, err := l.dir.Stopped(); err == nil && !slices.Contains(stopped, name) {
+				end(lostNeed(name))
+				return
+			}
+		}
+	}
 }
 
 // tell writes what the launcher does. A full disk must not end the service.
@@ -141,6 +194,10 @@ func (l *launcher) event(ctx context.Context, e supervise.Event) {
 	text := printable(e.Text)
 	if e.State == supervise.Ended && ctx.Err() != nil {
 		e.State, text = deploy.Stopped, ""
+		var need lostNeed
+		if errors.As(context.Cause(ctx), &need) {
+			e.State, text = supervise.Waiting, need.Error()
+		}
 	}
 	l.mu.Lock()
 	if e.State == supervise.Pausing {
@@ -152,6 +209,21 @@ func (l *launcher) event(ctx context.Context, e supervise.Event) {
 	}
 	l.mu.Unlock()
 	l.tell(e.State, text)
+}
+
+// awaitFolder waits until the folder of services is there: at boot it may be mounted later than services start. It makes nothing in its place.
+func (l *launcher) awaitFolder(ctx context.Context) {
+	limit, cancel := context.WithTimeout(ctx, nodeWait)
+	defer cancel()
+	for told := false; !l.dir.Has(l.tells.Generation) && limit.Err() == nil; told = true {
+		if !told {
+			l.a.say("waiting for %s", l.dir.Base())
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-limit.Done():
+		}
+	}
 }
 
 // awaitNode waits until the node answers: at boot it may come later than the services.
@@ -199,12 +271,14 @@ func (l *launcher) awaitService(ctx context.Context, name string) error {
 	}
 }
 
+const notRunning = "not running"
+
 // whatItDoes says in a few words what a service does.
 func whatItDoes(r deploy.Running) string {
 	text := string(r.State)
 	switch {
 	case !r.Alive && r.State != supervise.Ended && r.State != supervise.Failed:
-		return "not running"
+		return notRunning
 	case r.Text != "" && r.State != supervise.Ready:
 		text += ": " + r.Text
 	}

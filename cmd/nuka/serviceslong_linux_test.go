@@ -2,19 +2,16 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
 // systemdServices is what a test does below systemd's user manager. The first part of each step is a command, and the second a text that its output must have.
 const systemdServices = `
 fail() { echo "FAILED: $1"; systemctl --user --no-pager status 'nuka-*' || true; exit 1; }
-has() { grep -q -- "$1" "$D/out" || { cat "$D/out"; fail "no $1 in the output"; }; }
-run() { "$@" >"$D/out" 2>&1 || { cat "$D/out"; fail "$*"; }; }
+has() { grep -q -- "$1" "$D/said" || { cat "$D/said"; fail "no $1 in the output"; }; }
+run() { "$@" >"$D/said" 2>&1 || { cat "$D/said"; fail "$*"; }; }
 program() { nuka services status "$1" --json | sed -n 's/.*"program": \([0-9]*\).*/\1/p'; }
 units=$XDG_CONFIG_HOME/systemd/user
 
@@ -46,7 +43,7 @@ has '1 restart'
 
 # A failed upgrade: the old one is back no later than the deadline and a second.
 begin=$(date +%s%N)
-if nuka services apply "$H/hangs.nu" >"$D/out" 2>&1; then fail 'a hanging service was taken'; fi
+if nuka services apply "$H/hangs.nu" >"$D/said" 2>&1; then fail 'a hanging service was taken'; fi
 took=$(( ($(date +%s%N) - begin) / 1000000 ))
 has 'going back to generation 2'
 has 'web was not ready in 2s'
@@ -57,7 +54,7 @@ run nuka services history
 has 'failed: web was not ready'
 
 # A service that fails for good is not started again by the manager.
-if nuka services apply "$H/broken.nu" >"$D/out" 2>&1; then fail 'a broken service was taken'; fi
+if nuka services apply "$H/broken.nu" >"$D/said" 2>&1; then fail 'a broken service was taken'; fi
 has 'not ready: extra'
 sleep 2.5
 run systemctl --user show -p NRestarts -p ActiveState nuka-extra
@@ -88,7 +85,7 @@ run nuka services start web
 
 # A unit that somebody has changed.
 echo '# mine' >> "$units/nuka-web.service"
-if nuka services apply "$H/one.nu" >"$D/out" 2>&1; then fail 'a changed unit was replaced'; fi
+if nuka services apply "$H/one.nu" >"$D/said" 2>&1; then fail 'a changed unit was replaced'; fi
 has '+# mine'
 run nuka services apply "$H/one.nu" --force
 
@@ -101,18 +98,13 @@ run nuka services remove --yes
 [ -z "$(ls "$units" | grep -v wants)" ] || fail 'units are left'
 [ -z "$(systemctl --user list-units --all --plain --no-legend 'nuka-*.service')" ] || fail 'systemd still knows services'
 run nuka root list services
-[ ! -s "$D/out" ] || fail 'roots are left'
+[ ! -s "$D/said" ] || fail 'roots are left'
 nuka daemon stop
 `
 
 // TestSystemdServices applies, upgrades, takes back, rolls back, stops and removes services under systemd's manager of a user: NUKA_LONG=1, as root.
 func TestSystemdServices(t *testing.T) {
-	if os.Getenv("NUKA_LONG") == "" || os.Getuid() != 0 {
-		t.Skip("set NUKA_LONG=1, as root: it starts systemd in name spaces of its own")
-	}
-	if _, err := os.Stat("/lib/systemd/systemd"); err != nil {
-		t.Skip("this machine has no systemd")
-	}
+	onlyLongAsRoot(t)
 	h := newServicesHome(t)
 	const db = `db: {run: [$t tool sleep], ready: {within: 300ms}}` + "\n"
 	for name, web := range map[string]string{
@@ -125,35 +117,20 @@ func TestSystemdServices(t *testing.T) {
 	}
 	h.must("daemon", "stop")
 	script := h.write("script.sh", systemdServices)
-	cgroup := fmt.Sprintf("nuka-test-%d", os.Getpid())
-	t.Cleanup(func() { removeCgroups(t, cgroup) })
-	d := filepath.Join(h.home, "systemd")
-	if err := os.Mkdir(d, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	c := exec.Command("bash", "testdata/systemd/user.sh", d, script)
-	c.Env = append(h.env, "H="+h.home, "NUKA_CGROUP="+cgroup)
-	out, err := c.CombinedOutput()
-	if err != nil || testing.Verbose() {
-		t.Logf("%s", bytes.TrimSpace(out))
-	}
+	m := startManager(t, "systemd-user")
+	m.enter(h)
+	code := m.try(`bash -ex "` + script + `"`)
+	out, err := os.ReadFile(filepath.Join(m.dir, "out"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(out), "a failed upgrade") {
-		t.Error("the script ended early")
+	if code != 0 { // the output is shown then
+		t.Fatalf("exit code %d", code)
 	}
-}
-
-// removeCgroups removes the cgroups of a test. Their processes have ended.
-func removeCgroups(t *testing.T, name string) {
-	roots, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
-	for _, root := range append(roots, "/sys/fs/cgroup/"+name) {
-		if _, err := os.Stat(root); err != nil {
-			continue
-		}
-		if out, err := exec.Command("find", root, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";").CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
+	at := bytes.LastIndex(out, []byte("a failed upgrade with"))
+	if at < 0 {
+		t.Fatal("the script ended early")
 	}
+	line, _, _ := bytes.Cut(out[at:], []byte("\n"))
+	t.Logf("%s", line)
 }

@@ -28,6 +28,7 @@ type serviceManager struct {
 	dir  string
 	in   io.Writer
 	back *bufio.Reader
+	end  func() // ends the name spaces with all that runs in them
 }
 
 // commands are what the managers are told. NAME is nuka-web.
@@ -77,30 +78,46 @@ func startManager(t *testing.T, kind string) *serviceManager {
 			t.Skip("systemd is not installed here")
 		}
 	}
+	m.boot()
+	t.Cleanup(func() {
+		m.end()
+		if t.Failed() {
+			for _, name := range []string{"enter.log", "manager.log", "out"} {
+				text, _ := os.ReadFile(filepath.Join(m.dir, name))
+				t.Logf("%s:\n%s", name, text)
+			}
+		}
+	})
+	return m
+}
+
+// boot starts the name spaces and the manager. What it has in its folders from the time before is there.
+func (m *serviceManager) boot() {
+	m.t.Helper()
 	group := "nuka-test-" + strconv.Itoa(os.Getpid())
-	c := exec.Command("bash", "testdata/managers/enter.sh", kind, m.dir)
+	c := exec.Command("bash", "testdata/managers/enter.sh", m.kind, m.dir)
 	c.Env = append(os.Environ(), "NUKA_CGROUP="+group)
 	in, err := c.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	c.ExtraFiles = []*os.File{w}
-	log, err := os.Create(filepath.Join(m.dir, "enter.log"))
+	log, err := os.OpenFile(filepath.Join(m.dir, "enter.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	c.Stdout, c.Stderr = log, log
 	if err := c.Start(); err != nil {
-		t.Fatal(err)
+		m.t.Fatal(err)
 	}
 	w.Close()
 	log.Close()
 	m.in, m.back = in, bufio.NewReader(r)
-	t.Cleanup(func() {
+	m.end = func() {
 		in.Close()
 		ended := make(chan struct{})
 		go func() {
@@ -113,20 +130,15 @@ func startManager(t *testing.T, kind string) *serviceManager {
 			_ = c.Process.Kill() // the name space of its processes goes with it
 			<-ended
 		}
-		if t.Failed() {
-			for _, name := range []string{"enter.log", "manager.log", "out"} {
-				text, _ := os.ReadFile(filepath.Join(m.dir, name))
-				t.Logf("%s:\n%s", name, text)
-			}
-		}
+		r.Close()
 		for _, dir := range append(mustGlob("/sys/fs/cgroup/*/"+group), "/sys/fs/cgroup/"+group) {
 			removeGroup(dir)
 		}
-	})
-	if code := m.try("true"); code != 0 {
-		t.Fatalf("%s: got %d", kind, code)
+		m.end = func() {}
 	}
-	return m
+	if code := m.try("true"); code != 0 {
+		m.t.Fatalf("%s: got %d", m.kind, code)
+	}
 }
 
 // removeGroup removes a control group, with those in it.
@@ -166,7 +178,7 @@ func (m *serviceManager) try(line string) int {
 			m.t.Fatalf("%s: %s: %s", m.kind, line, text)
 		}
 		return code
-	case <-time.After(2 * time.Minute):
+	case <-time.After(4 * time.Minute):
 		m.t.Fatalf("%s: %s: no answer", m.kind, line)
 	}
 	return -1

@@ -28,7 +28,7 @@ func handedSockets() (list []supervise.Handed) {
 	for _, name := range []string{"LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID"} {
 		_ = os.Unsetenv(name)
 	}
-	if err != nil || n < 1 || n > 1000 || pid != strconv.Itoa(os.Getpid()) && pid != handedByParent {
+	if err != nil || n < 1 || n > 1000 || pid != strconv.Itoa(os.Getpid()) && pid != supervise.HandedByParent {
 		return nil
 	}
 	for i := range n {
@@ -40,9 +40,6 @@ func handedSockets() (list []supervise.Handed) {
 	}
 	return list
 }
-
-// handedByParent is LISTEN_PID for a process whose number its parent does not know when it starts it: it becomes the program.
-const handedByParent = "self"
 
 // sockets returns the listening sockets of a service, which stay open as long as this process runs. The first call for a service opens them.
 func (r *serviceRun) sockets(s *service.Service) ([]*os.File, error) {
@@ -86,7 +83,7 @@ func (p *serviceProcess) give(s *service.Service, files []*os.File) error {
 		names = append(names, s.Listen[i].Name)
 	}
 	p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, files...)
-	p.cmd.Env = append(p.cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"), "LISTEN_PID="+handedByParent)
+	p.cmd.Env = append(p.cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(files)), "LISTEN_FDNAMES="+strings.Join(names, ":"), "LISTEN_PID="+supervise.HandedByParent)
 	return nil
 }
 

@@ -353,6 +353,7 @@ func TestServiceInheritsSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer secret.Close()
+	v.works("build", "./set.nu") // a command that starts the daemon keeps what it has inherited to itself
 	r := v.runServices(secret, secret, secret, secret)
 	r.await(t, "none | end of list, LISTEN_FDS \n", 1)
 	r.await(t, "web | end of list, LISTEN_FDS 1\n", 1)

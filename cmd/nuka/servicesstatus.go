@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/protocol"
+	"github.com/MordragT/nuka/service"
 	"github.com/MordragT/nuka/service/deploy"
 )
 
@@ -98,6 +99,8 @@ func statusOf(dir *deploy.Dir, g *deploy.Generation, names []string) ([]serviceS
 		}
 		if r.Alive {
 			s.Running, s.Launcher, s.Program, s.Ready, s.Text = r.Generation, r.Launcher, r.Program, r.State == "ready", r.Text
+		} else if s.State == notRunning && !g.Service(name).Every.IsZero() && service.KeepsTimes(g.Manager) {
+			s.State = "waiting: for its time"
 		}
 		list = append(list, s)
 	}

@@ -278,6 +278,7 @@ func (c *Change) carry(ctx context.Context, from, to *Generation) ([]Failure, er
 		return nil, err
 	}
 	var wanted []string
+	written := map[string]bool{}
 	for _, s := range to.Services() {
 		if !view.wants(to, s.Name) {
 			continue
@@ -295,6 +296,7 @@ func (c *Change) carry(ctx context.Context, from, to *Generation) ([]Failure, er
 			if err := writeUnit(m.Folder(), &u); err != nil {
 				return nil, err
 			}
+			written[s.Name] = true
 		}
 	}
 	// Also if no unit was changed: the change may have been interrupted before this step.
@@ -304,7 +306,7 @@ func (c *Change) carry(ctx context.Context, from, to *Generation) ([]Failure, er
 	if err := m.Reload(ctx, wanted); err != nil {
 		return nil, err
 	}
-	return c.startAll(ctx, m, from, to, view)
+	return c.startAll(ctx, m, from, to, view, written)
 }
 
 // withdraw stops the services of from that to does not want, or that another manager gets, and removes their units.
@@ -316,7 +318,7 @@ func (c *Change) withdraw(ctx context.Context, from, to *Generation, view *View)
 	if err != nil {
 		return err
 	}
-	moved := to != nil && (to.Manager != from.Manager || to.System != from.System)
+	moved := from.moved(to)
 	var stop []string
 	var remove []service.Unit
 	for _, s := range slices.Backward(from.Services()) {

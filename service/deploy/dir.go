@@ -174,6 +174,9 @@ func readSmall(path string, most int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+// Has reports whether the folder has the record of a generation.
+func (d *Dir) Has(number int) bool { return exists(d.record(number)) }
+
 // Put writes the record of a generation.
 func (d *Dir) Put(g *Generation) error {
 	text, err := g.encode()

@@ -24,6 +24,8 @@ type Generation struct {
 	// Manager is the service manager: a name that Managers has. System says that it is the one of the machine, not of a user.
 	Manager string
 	System  bool
+	// Scan is the folder of links that runit or s6 looks at; "" for other managers.
+	Scan string
 	// Yes says that the user has agreed to what the packages ask for.
 	Yes bool
 	// Failed says why the generation was not taken into use as a whole. "" means that all its services were ready.
@@ -81,6 +83,7 @@ type Making struct {
 	Text    string // services.nuon
 	Manager string
 	System  bool
+	Scan    string
 	Yes     bool
 	// Units renders the units of a service that the generation of that number has described.
 	Units func(s *service.Service, from int) ([]service.Unit, error)
@@ -88,7 +91,7 @@ type Making struct {
 
 // New returns the generation that follows old, which may be nil, and does not write it. Services that are as before keep the number of their generation.
 func New(old *Generation, number int, m *Making) (*Generation, error) {
-	g := &Generation{Number: number, Created: now(), Set: m.Set, Text: m.Text, Manager: m.Manager, System: m.System, Yes: m.Yes, Members: map[string]Member{}}
+	g := &Generation{Number: number, Created: now(), Set: m.Set, Text: m.Text, Manager: m.Manager, System: m.System, Scan: m.Scan, Yes: m.Yes, Members: map[string]Member{}}
 	if err := g.decodeServices(); err != nil {
 		return nil, err
 	}
@@ -106,9 +109,14 @@ func New(old *Generation, number int, m *Making) (*Generation, error) {
 	return g, nil
 }
 
+// moved reports whether another manager, or the same with another folder, has the services of the other generation.
+func (g *Generation) moved(other *Generation) bool {
+	return g != nil && other != nil && (g.Manager != other.Manager || g.System != other.System || g.Scan != other.Scan)
+}
+
 // Same reports whether two generations have the same services, units and manager: applying one after the other changes nothing.
 func (g *Generation) Same(other *Generation) bool {
-	return g != nil && other != nil && g.Manager == other.Manager && g.System == other.System && reflect.DeepEqual(g.Members, other.Members)
+	return g != nil && other != nil && !g.moved(other) && reflect.DeepEqual(g.Members, other.Members)
 }
 
 func (g *Generation) encode() ([]byte, error) {
@@ -123,6 +131,9 @@ func (g *Generation) encode() ([]byte, error) {
 	rec := nuon.Record{
 		"generation": int64(format), "created": g.Created.Unix(), "set": g.Set.String(), "services": g.Text, "manager": g.Manager, "system": g.System, "yes": g.Yes,
 		"failed": g.Failed, "members": members,
+	}
+	if g.Scan != "" {
+		rec["scan"] = g.Scan
 	}
 	b, err := nuon.Encode(rec)
 	return append(b, '\n'), err
@@ -147,6 +158,7 @@ func decodeGeneration(number int, text []byte) (*Generation, error) {
 	g.Text, _ = rec["services"].(string)
 	g.Manager, _ = rec["manager"].(string)
 	g.System, _ = rec["system"].(bool)
+	g.Scan, _ = rec["scan"].(string)
 	g.Yes, _ = rec["yes"].(bool)
 	g.Failed, _ = rec["failed"].(string)
 	if err := g.decodeServices(); err != nil {

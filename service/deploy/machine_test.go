@@ -55,6 +55,8 @@ func (m *fakeManager) note(format string, args ...any) error {
 	return nil
 }
 
+func (m *fakeManager) Available(context.Context) error { return nil }
+
 func (m *fakeManager) Folder() string { return m.folder }
 
 func (m *fakeManager) Units(s *service.Service, l *service.Launcher) ([]service.Unit, error) {

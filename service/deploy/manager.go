@@ -15,6 +15,8 @@ import (
 
 // A Manager is the set of operations that a change needs of a service manager. Names are those of services.
 type Manager interface {
+	// Available returns an error with the code Unavailable if the manager does not run here, and what it lacks otherwise.
+	Available(ctx context.Context) error
 	// Folder returns the folder that its units are written to.
 	Folder() string
 	// Units renders the units of a service.

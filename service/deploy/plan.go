@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/pir/nuon"
+	"github.com/MordragT/nuka/service"
 )
 
 // An Action is what a change does with a service.
@@ -76,7 +77,7 @@ func NewPlan(from, to *Generation, v *View) *Plan {
 	if to != nil {
 		p.To = to.Number
 	}
-	moved := from != nil && to != nil && (from.Manager != to.Manager || from.System != to.System)
+	moved := from.moved(to)
 	for _, s := range slices.Backward(from.Services()) {
 		switch {
 		case v.wants(to, s.Name):
@@ -100,9 +101,9 @@ func NewPlan(from, to *Generation, v *View) *Plan {
 			p.add(s.Name, Start, "it is new")
 		case moved:
 			p.add(s.Name, Restart, fmt.Sprintf("manager: %s → %s", describeManager(from), describeManager(to)))
-		case runs && !reflect.DeepEqual(before.Units, after.Units):
+		case (runs || idle(from, to, s)) && !reflect.DeepEqual(before.Units, after.Units):
 			p.add(s.Name, Reload, "its unit is written in another way")
-		case runs:
+		case runs || idle(from, to, s):
 		case before.From != after.From:
 			why := Diff(from.record(s.Name), to.record(s.Name))
 			if from.Yes != to.Yes {
@@ -118,6 +119,11 @@ func NewPlan(from, to *Generation, v *View) *Plan {
 	return p
 }
 
+// idle reports whether a service is a job that two generations have alike, and whose times the manager keeps: between its runs it has no launcher.
+func idle(from, to *Generation, s *service.Service) bool {
+	return !s.Every.IsZero() && service.KeepsTimes(to.Manager) && from.Service(s.Name) != nil && from.member(s.Name).From == to.member(s.Name).From
+}
+
 func startOr(r Running) Action {
 	if r.Alive {
 		return Restart
@@ -126,10 +132,14 @@ func startOr(r Running) Action {
 }
 
 func describeManager(g *Generation) string {
+	text := g.Manager
 	if g.System {
-		return g.Manager + " of the machine"
+		text += " of the machine"
 	}
-	return g.Manager
+	if g.Scan != "" {
+		text += " at " + g.Scan
+	}
+	return text
 }
 
 func (p *Plan) add(name string, do Action, why ...string) {

@@ -37,17 +37,23 @@ func isReady(s supervise.State) bool {
 }
 
 // startAll starts the services of a generation that do not run as it says, each when those that it needs are ready, and waits until all that differ from those of from
-// are ready.
-func (c *Change) startAll(ctx context.Context, m Manager, from, to *Generation, view *View) ([]Failure, error) {
+// are ready. Written are those whose units this change has written.
+func (c *Change) startAll(ctx context.Context, m Manager, from, to *Generation, view *View, written map[string]bool) ([]Failure, error) {
 	var mu sync.Mutex // guards failed and err
 	failed := map[string]Failure{}
 	var err error
 	done := map[string]chan struct{}{}
+	brought := map[string]bool{} // those that this change starts
 	var wg sync.WaitGroup
 	for _, s := range to.Services() {
 		if !view.wants(to, s.Name) {
 			continue
 		}
+		if idle(from, to, s) && !from.moved(to) && !written[s.Name] && !c.recovering {
+			continue // it runs at its times
+		}
+		brought[s.Name] = !c.right(to, s)
+		shaken := slices.ContainsFunc(s.Needs, func(name string) bool { return brought[name] })
 		ended := make(chan struct{})
 		done[s.Name] = ended
 		var before []chan struct{}
@@ -73,7 +79,7 @@ func (c *Change) startAll(ctx context.Context, m Manager, from, to *Generation, 
 			if i >= 0 && !c.right(to, s) {
 				f = &Failure{Service: s.Name, Why: fmt.Sprintf("was not started: %s is not ready", s.After[i])}
 			} else if i < 0 {
-				f, e = c.bring(ctx, m, from, to, s)
+				f, e = c.bring(ctx, m, from, to, s, shaken)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -99,8 +105,8 @@ func (c *Change) right(g *Generation, s *service.Service) bool {
 	return err == nil && r.Alive && r.Generation == g.Members[s.Name].From
 }
 
-// bring starts a service unless it runs as the generation says, and waits until it is ready.
-func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *service.Service) (*Failure, error) {
+// bring starts a service unless it runs as the generation says, and waits until it is ready. Shaken says that it may have ended with one of those that it needs.
+func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *service.Service, shaken bool) (*Failure, error) {
 	want := to.Members[s.Name].From
 	old, err := c.Dir.Running(s.Name)
 	if err != nil {
@@ -119,7 +125,7 @@ func (c *Change) bring(ctx context.Context, m Manager, from, to *Generation, s *
 		right = old.Alive && old.Generation == want
 	}
 	switch {
-	case right && from.member(s.Name).From == want:
+	case right && from.member(s.Name).From == want && !shaken:
 		return nil, nil // it is none of the change's business
 	case right:
 		old.Began = time.Time{}

@@ -11,14 +11,15 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/MordragT/nuka/internal/ownfile"
-	"github.com/MordragT/nuka/pir/nuon"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/service"
+	"github.com/MordragT/nuka/service/supervise"
 )
 
 // An order is what a command asks of the supervisor. The answer is a line: "" or what failed.
@@ -34,36 +35,6 @@ const (
 	// again is the first pause before a launcher that ended by itself is started again.
 	again = time.Second
 )
-
-// A launcherUnit is the unit of a service for the supervisor.
-type launcherUnit struct {
-	argv, env []string
-	within    time.Duration // how long the launcher may take to stop
-}
-
-func decodeUnit(text []byte) (*launcherUnit, error) {
-	v, err := nuon.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	rec, _ := v.(nuon.Record)
-	within, ok := rec["within"].(nuon.Duration)
-	u := &launcherUnit{argv: texts(rec["argv"]), env: texts(rec["env"]), within: time.Duration(within)}
-	if !ok || len(u.argv) == 0 {
-		return nil, errors.New("want argv, env and within")
-	}
-	return u, nil
-}
-
-func texts(v any) (out []string) {
-	list, _ := v.(nuon.List)
-	for _, v := range list {
-		if text, ok := v.(string); ok {
-			out = append(out, text)
-		}
-	}
-	return out
-}
 
 // A Supervisor keeps launchers running where the machine has no service manager, or the user wants none. It holds the lock of its folder as long as Run runs.
 type Supervisor struct {
@@ -193,6 +164,7 @@ func (s *Supervisor) do(ctx context.Context, o order) error {
 		return c.start(ctx)
 	case "stop":
 		c.stop()
+		c.sockets.close()
 		return nil
 	}
 	return fmt.Errorf("there is no order %.40q", o.Do)
@@ -206,6 +178,8 @@ type child struct {
 
 	end  context.CancelFunc // nil: it is not kept running
 	done chan struct{}
+
+	sockets openSockets // stay while the launcher is started again; whoever keeps it running owns them
 }
 
 func (c *child) start(ctx context.Context) error {
@@ -281,7 +255,12 @@ func (c *child) once(ctx context.Context) error {
 	}
 	defer w.Close()
 	cmd := exec.Command(u.argv[0], u.argv[1:]...)
-	cmd.Env = append(os.Environ(), u.env...)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "LISTEN_") }), u.env...)
+	env, files, err := supervise.Hand(c.sockets.open(u.listen, func(err error) { c.s.Say("%s: %v", c.name, err) }))
+	if err != nil {
+		return err
+	}
+	cmd.Env, cmd.ExtraFiles = append(cmd.Env, env...), files
 	cmd.Stdin = r
 	cmd.Stdout = c.s.Out(c.name)
 	cmd.Stderr = cmd.Stdout
@@ -306,75 +285,4 @@ func (c *child) once(ctx context.Context) error {
 		_ = cmd.Process.Kill() // the next launcher ends what it leaves
 		return <-ended
 	}
-}
-
-// Own is the supervisor of nuka as a command sees it.
-type Own struct{ dir *Dir }
-
-// NewOwn returns the supervisor of a folder of services, which need not run.
-func NewOwn(d *Dir) *Own { return &Own{d} }
-
-// Runs reports whether the supervisor runs.
-func (m *Own) Runs(context.Context) bool {
-	locked, err := ownfile.Locked(m.dir.at("supervisor"))
-	return locked && err == nil
-}
-
-// Folder implements Manager.
-func (m *Own) Folder() string { return m.dir.at("units") }
-
-// Units implements Manager.
-func (m *Own) Units(s *service.Service, l *service.Launcher) ([]service.Unit, error) {
-	argv := append(append([]string{}, l.Argv...), "--until-eof")
-	text, err := nuon.Encode(nuon.Record{"argv": argv, "env": append([]string{}, l.Env...), "within": nuon.Duration(s.Stop.Within + 5*time.Second)})
-	return []service.Unit{{Path: s.Name, Mode: 0o600, Text: string(text) + "\n"}}, err
-}
-
-// Reload implements Manager. The supervisor reads a unit when it starts a launcher, and at its own start all units.
-func (m *Own) Reload(context.Context, []string) error { return nil }
-
-// Start implements Manager.
-func (m *Own) Start(ctx context.Context, name string) error { return m.call(ctx, "start", name) }
-
-// Restart implements Manager.
-func (m *Own) Restart(ctx context.Context, name string) error { return m.call(ctx, "restart", name) }
-
-// Stop implements Manager.
-func (m *Own) Stop(ctx context.Context, names []string) error {
-	if !m.Runs(ctx) {
-		return nil // its launchers stop with it
-	}
-	for _, name := range names {
-		if err := m.call(ctx, "stop", name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// call gives an order to the supervisor, and waits for its answer.
-func (m *Own) call(ctx context.Context, do, name string) error {
-	c, err := new(net.Dialer).DialContext(ctx, "unix", m.dir.at("control"))
-	if err != nil {
-		return protocol.Errorf(protocol.Unavailable, "nuka services run does not run here").WithHint("start it first, in the foreground of a container or another terminal: nuka services run")
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	line, err := json.Marshal(order{do, name})
-	if err == nil {
-		_, err = c.Write(append(line, '\n'))
-	}
-	var answer string
-	if err == nil {
-		answer, err = bufio.NewReader(io.LimitReader(c, 16<<10)).ReadString('\n')
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case err != nil:
-		return protocol.Errorf(protocol.Unavailable, "nuka services run ended meanwhile: %w", err)
-	case answer != "\n":
-		return fmt.Errorf("nuka services run: %s", strings.TrimSpace(answer))
-	}
-	return nil
 }

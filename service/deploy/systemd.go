@@ -3,10 +3,8 @@ package deploy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -36,6 +34,17 @@ func (m *Systemd) Runs(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return m.call(ctx, "show", "--property=Version") == nil
+}
+
+// Available implements Manager.
+func (m *Systemd) Available(ctx context.Context) error {
+	if m.Runs(ctx) {
+		return nil
+	}
+	if m.system {
+		return absent("systemd does not run here")
+	}
+	return absent("systemd's manager of the user does not run here")
 }
 
 // Folder implements Manager.
@@ -121,8 +130,7 @@ func (m *Systemd) Stop(ctx context.Context, names []string) error {
 		}
 	}
 	if len(lost) > 0 { // somebody removed their units; they may run all the same
-		var exit *exec.ExitError
-		if err := m.call(ctx, append([]string{"stop"}, lost...)...); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notLoaded) {
+		if err := m.call(ctx, append([]string{"stop"}, lost...)...); err != nil && !exited(err, notLoaded) {
 			return err
 		}
 	}
@@ -141,22 +149,8 @@ const notLoaded = 5
 
 // call runs systemctl, and returns what it said as an error.
 func (m *Systemd) call(ctx context.Context, words ...string) error {
-	if !m.system {
-		words = append([]string{"--user"}, words...)
+	if m.system {
+		return call(ctx, append([]string{"systemctl"}, words...)...)
 	}
-	c := exec.CommandContext(ctx, "systemctl", words...)
-	c.WaitDelay = time.Second
-	c.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_PAGER=")
-	out, err := c.CombinedOutput()
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	var exit *exec.ExitError
-	if text := strings.TrimSpace(string(out)); errors.As(err, &exit) && text != "" {
-		return fmt.Errorf("systemctl %s: %.2000s (%w)", strings.Join(words, " "), text, err)
-	}
-	return fmt.Errorf("systemctl %s: %w", strings.Join(words, " "), err)
+	return call(ctx, append([]string{"systemctl", "--user"}, words...)...)
 }

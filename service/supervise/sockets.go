@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/MordragT/nuka/service"
@@ -17,6 +19,24 @@ import (
 type Handed struct {
 	Name string
 	File *os.File
+}
+
+// HandedByParent is LISTEN_PID for a process whose number its parent does not know when it starts it: it becomes the program.
+const HandedByParent = "self"
+
+// Hand returns what a process needs to get listening sockets: variables, and its descriptors from 3 on (sd_listen_fds(3)).
+func Hand(list []Handed) (env []string, files []*os.File, err error) {
+	if len(list) == 0 {
+		return nil, nil, nil
+	}
+	var names []string
+	for _, h := range list {
+		if err := Inheritable(h.File); err != nil {
+			return nil, nil, fmt.Errorf("listen: %s: %w", h.Name, err)
+		}
+		names, files = append(names, h.Name), append(files, h.File)
+	}
+	return []string{"LISTEN_FDS=" + strconv.Itoa(len(list)), "LISTEN_FDNAMES=" + strings.Join(names, ":"), "LISTEN_PID=" + HandedByParent}, files, nil
 }
 
 // Listen returns the listening sockets of a service, in the order of Listen: those that a service manager handed over, if they have the name and the address, and new

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -261,14 +262,21 @@ func (m *member) once(ctx context.Context) (readyFor time.Duration, err error) {
 // untilReady waits until the program is ready. over is true if it has ended.
 func (m *member) untilReady(ctx context.Context, p Process, ended <-chan error) (over bool, err error) {
 	r := m.s.Ready
-	limit := time.NewTimer(r.Within)
-	defer limit.Stop()
+	limited, cancel := context.WithTimeout(ctx, r.Within)
+	defer cancel()
 	settled := time.NewTimer(service.Settle)
 	defer settled.Stop()
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	last := error(nil)
 	asks := m.asks()
+	var answer chan error // of a check that is being made: it may take longer than the program lives
+	defer func() {
+		cancel()
+		if answer != nil {
+			<-answer
+		}
+	}()
 	for {
 		select {
 		case err := <-ended:
@@ -280,29 +288,40 @@ func (m *member) untilReady(ctx context.Context, p Process, ended <-chan error) 
 				return true, fmt.Errorf("it ended before it was ready")
 			}
 			return true, err
-		case <-ctx.Done():
-			return true, m.stop(ctx, p, ended)
 		case <-settled.C:
 			if !asks {
 				return false, nil
 			}
-		case <-limit.C:
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return true, m.stop(ctx, p, ended)
+			}
 			if !asks { // Within is shorter than what it takes to settle
 				return false, nil
 			}
+			if answer != nil {
+				last, answer = <-answer, nil
+			}
+			last = cmp.Or(last, errLate)
 			m.tell(Stopping, "it was not ready in %s: %v", r.Within, last)
 			m.halt(p, ended)
 			return true, fmt.Errorf("it was not ready in %s: %w", r.Within, last)
 		case <-probe.C:
-			if !asks {
-				continue
+			if asks && answer == nil {
+				answer = make(chan error, 1)
+				go func(to chan<- error) { to <- m.isReady(limited, p) }(answer)
 			}
-			if last = m.isReady(ctx, p); last == nil {
+		case last = <-answer:
+			answer = nil
+			if last == nil {
 				return false, nil
 			}
 		}
 	}
 }
+
+// errLate is why a program is not ready that was asked nothing in its time, or answered too late.
+var errLate = errors.New("it did not answer in time")
 
 // watch waits for the end of a program that is ready, and stops it if it does not work.
 func (m *member) watch(ctx context.Context, p Process, ended <-chan error) error {

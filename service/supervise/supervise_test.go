@@ -217,3 +217,37 @@ func TestProbe(t *testing.T) {
 		}
 	}
 }
+
+// TestHangingCheck asks programs that accept connections and answer nothing: the deadline holds, and the end of a program is seen at once.
+func TestHangingCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{begin: time.Now()}
+		asked := func(s *service.Service) {
+			s.Ready = service.Ready{Check: service.Check{Port: 1}, Within: 3 * time.Second}
+			s.Restart.Policy = service.RestartNo
+		}
+		err := Run(t.Context(), []*service.Service{svc("late", asked), svc("short", asked)}, &Options{
+			Event: w.event,
+			Start: func(_ context.Context, s *service.Service) (Process, error) {
+				f := &fake{end: make(chan error, 1)}
+				if s.Name == "short" {
+					time.AfterFunc(time.Second, func() { f.end <- errors.New("exit 1") })
+				}
+				return f, nil
+			},
+			Check: func(ctx context.Context, _ service.Check) error {
+				<-ctx.Done()
+				return errors.New("no answer")
+			},
+		})
+		if err == nil {
+			t.Error("no error")
+		}
+		want := []string{
+			"00.0 late starting", "00.0 short starting", "01.0 short failed exit 1", "03.0 late failed it was not ready in 3s: no answer", "03.0 late stopping it was not ready in 3s: no answer",
+		}
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(w.log))); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}

@@ -1,6 +1,6 @@
 #!/bin/bash
 # enter.sh MANAGER DIR starts a service manager in name spaces of its own, as root, and then runs the lines that it reads, each of which it answers with the code of its
-# last command. DIR is for the manager's files; DIR/root has unpacked Debian packages. $NUKA_CGROUP names cgroups, which the caller removes afterwards.
+# last command. DIR is for the manager's files, which stay for the next start; DIR/root has unpacked Debian packages. $NUKA_CGROUP names cgroups, which the caller removes.
 set -e
 export MANAGER=$1 D=$2
 if [ "$MANAGER" = systemd-user ] || [ "$MANAGER" = systemd-system ]; then
@@ -47,15 +47,16 @@ systemd-user)
 	. "$D/loop.sh"
 	systemctl --user exit || true' ;;
 systemd-system)
+	rm -f "$D/in" "$D/back"
 	mkfifo "$D/in" "$D/back"
 	units=$D/units
-	mkdir -p "$units"
+	mkdir -p "$units" "$D/system"
 	for t in default basic sysinit shutdown sockets timers paths umount final multi-user; do
 		printf '[Unit]\nDefaultDependencies=no\n' > "$units/$t.target"
 	done
 	printf '[Unit]\nDefaultDependencies=no\n[Service]\nType=simple\nEnvironment=D=%s\nExecStart=/bin/bash -c "exec 3>$D/back; . $D/loop.sh <$D/in"\nExecStopPost=/bin/systemctl --force --force exit\n' "$D" > "$units/loop.service"
 	mkdir -p "$units/default.target.wants"
-	ln -s ../loop.service "$units/default.target.wants/"
+	ln -sf ../loop.service ../multi-user.target "$units/default.target.wants/"
 	exec 4<&0 # the shell gives background processes no standard input
 	cat <&4 > "$D/in" & feed=$!
 	cat "$D/back" >&3 & back=$!
@@ -65,9 +66,10 @@ systemd-system)
 	mount -t proc proc /proc
 	eval "$CGROUPS"
 	mount -o bind,ro /proc/sys /proc/sys
+	mount --bind "$D/system" /etc/systemd/system
 	for d in /var/log /var/lib/private /var/cache/private; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
 	exec 3>&-
-	exec env -i PATH="$PATH" container=test SYSTEMD_UNIT_PATH=$D/units /lib/systemd/systemd --system --unit=default.target --show-status=no </dev/null >"$D/manager.log" 2>&1' || true
+	exec env -i PATH="$PATH" container=test SYSTEMD_UNIT_PATH=$D/units:/etc/systemd/system:/run/systemd/transient /lib/systemd/systemd --system --unit=default.target --show-status=no </dev/null >"$D/manager.log" 2>&1' || true
 	kill $feed $back 2>/dev/null || true ;;
 openrc | s6)
 	# Their programs name one another by whole paths.
@@ -81,11 +83,12 @@ openrc | s6)
 	if [ -L /sbin ] && [ -d "$D/root/sbin" ]; then mount -t overlay overlay -o lowerdir="$D/root/sbin":/usr/sbin /usr/sbin; fi
 	if [ -L /lib ] && [ -d "$D/root/lib" ]; then mount -t overlay overlay -o lowerdir="$D/root/lib":/usr/lib /usr/lib; fi
 	if [ "$MANAGER" = openrc ]; then
-		mkdir -p "$D/init.d" "$D/etc-upper" "$D/etc-work"
+		mkdir -p "$D/init.d" "$D/runlevels/default"
 		mount -t tmpfs tmpfs /run
 		mkdir -p /run/openrc/{started,starting,stopping,inactive,wasinactive,failed,hotplugged,daemons,options,exclusive,scheduled,init.d,tmp}
 		echo default > /run/openrc/softlevel
 		mount --bind "$D/init.d" /etc/init.d
+		mount --bind "$D/runlevels" /etc/runlevels
 	else
 		mkdir -p "$D/scan"
 		s6-svscan "$D/scan" </dev/null >"$D/manager.log" 2>&1 3>&- &
