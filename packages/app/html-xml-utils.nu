@@ -1,4 +1,4 @@
-# The W3C's small tools for HTML and XML: hxselect, hxnormalize and others.
+# The programs of the W3C for HTML and XML: hxselect, hxnormalize and others.
 use ../lib/autoconf.nu
 
 export def main [] {

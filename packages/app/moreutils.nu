@@ -1,4 +1,4 @@
-# Small tools for pipes: sponge, pee, ifne, isutf8, mispipe and errno.
+# Programs for pipes: sponge, pee, ifne, isutf8, mispipe and errno.
 use ../lib/makefile.nu
 
 export def main [] {
