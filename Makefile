@@ -50,8 +50,8 @@ audit-update: build ## write that list anew
 test-long: build ## the rest: real packages out of the registries, more seeds, larger inputs (-count=1: their cause is outside)
 	NUKA_LONG=1 go test -count=1 -timeout 80m ./...
 
-test-packages: build ## build and run all packages of C, and write docs/c-packages.md: hours; NUKA_PACKAGES_HOME=DIR keeps what is built
-	NUKA_PACKAGES_ALL=1 go test ./cmd/nuka -run 'TestPackages$$' -count=1 -timeout 20h -docs
+test-packages: build ## build and run all packages of C, or PACKAGES=a,b, and write docs/c-packages.md: hours; NUKA_PACKAGES_HOME=DIR keeps what is built
+	NUKA_PACKAGES_ALL=1 go test ./cmd/nuka -run 'TestPackages$$' -count=1 -timeout 20h -docs -packages='$(PACKAGES)'
 
 lint: ## golangci-lint, at the version pinned above
 	GOFLAGS= go run $(LINTER) run ./...

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -9,12 +10,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // inDocs writes docs/c-packages.md anew.
 var inDocs = flag.Bool("docs", false, "write docs/c-packages.md")
+
+// onlyPackages names the packages that TestPackages takes.
+var onlyPackages = flag.String("packages", "", "test only these packages, `a,b`")
 
 // sampleSize is how many packages TestPackages takes if it is not to take all.
 const sampleSize = 12
@@ -37,10 +44,10 @@ func cPackages(t *testing.T) []cPackage {
 	return list
 }
 
-// TestPackages builds and runs the packages of C out of their Debian sources: NUKA_LONG=1 takes a sample, NUKA_PACKAGES_ALL=1 all.
+// TestPackages builds and runs the packages of C: NUKA_LONG=1 takes a sample, NUKA_PACKAGES_ALL=1 all, and -packages=a,b those of these names.
 func TestPackages(t *testing.T) {
 	all := os.Getenv("NUKA_PACKAGES_ALL") != ""
-	if os.Getenv("NUKA_LONG") == "" && !all {
+	if os.Getenv("NUKA_LONG") == "" && !all && *onlyPackages == "" {
 		t.Skip("set NUKA_LONG=1, or NUKA_PACKAGES_ALL=1 for all: it needs the registries and hours")
 	}
 	home := os.Getenv("NUKA_PACKAGES_HOME") // so that one need not build everything again
@@ -55,50 +62,120 @@ func TestPackages(t *testing.T) {
 			os.RemoveAll(dir)
 		})
 	}
+	text, err := os.ReadFile(packagesPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, table, _ := strings.Cut(string(text), packagesHead)
+	rows := packageRows(table)
 	list := cPackages(t)
-	step := max(1, len(list)/sampleSize)
-	rows := "| package | version | lines | its own tests | size |\n|---|---|---|---|---|\n"
-	for i, p := range list {
-		if !all && (i%step != 0 || i/step >= sampleSize) {
-			continue
-		}
-		row, err := p.check(t, home)
+	for _, p := range chosenPackages(list, all) {
+		row, err := p.check(t, home, rows[p.name])
 		if err != nil {
 			t.Errorf("%s: %v", p.name, err)
 			continue
 		}
-		rows += row
+		rows[p.name] = row
+		t.Log(strings.TrimSpace(row.String()))
 	}
 	if !*inDocs || t.Failed() {
 		return
 	}
-	const page = "../../docs/c-packages.md"
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
+	table = packagesHead
+	for _, p := range list {
+		if row, ok := rows[p.name]; ok {
+			table += row.String()
+		}
 	}
-	head, _, _ := strings.Cut(string(text), "| package |")
-	if err := os.WriteFile(page, []byte(head+rows), 0o644); err != nil {
+	if err := os.WriteFile(packagesPage, []byte(head+table), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// check builds a package and runs its script, and returns its row of the table.
-func (p *cPackage) check(t *testing.T, home string) (string, error) {
-	nuka := func(args ...string) (string, error) {
+// chosenPackages returns those that TestPackages takes: of these names, all, or a sample.
+func chosenPackages(list []cPackage, all bool) []cPackage {
+	var chosen []cPackage
+	names := strings.Split(*onlyPackages, ",")
+	step := max(1, len(list)/sampleSize)
+	for i, p := range list {
+		switch {
+		case *onlyPackages != "" && !slices.Contains(names, p.name):
+		case *onlyPackages == "" && !all && (i%step != 0 || i/step >= sampleSize):
+		default:
+			chosen = append(chosen, p)
+		}
+	}
+	return chosen
+}
+
+// packagesPage has the table of the packages.
+const packagesPage = "../../docs/c-packages.md"
+
+// packagesHead is how the table begins.
+const packagesHead = "| package | version | lines | its own tests | size | processor time |\n|---|---|---|---|---|---|\n"
+
+// A packageRow is a row of the table. A build that is not done again took as long as the row before says.
+type packageRow struct {
+	name, version string
+	lines         int
+	tests, size   string
+	took          string
+}
+
+func (r packageRow) String() string {
+	return fmt.Sprintf("| %s | %s | %d | %s | %s | %s |\n", r.name, r.version, r.lines, r.tests, r.size, r.took)
+}
+
+// packageRows reads the table, by package.
+func packageRows(table string) map[string]packageRow {
+	rows := map[string]packageRow{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 6 {
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		lines, err := strconv.Atoi(cells[2])
+		if err != nil {
+			continue
+		}
+		rows[cells[0]] = packageRow{cells[0], cells[1], lines, cells[3], cells[4], cells[5]}
+	}
+	return rows
+}
+
+// processorTime finds how long the build of a package took in what `nuka build --verbose` prints.
+func processorTime(text, name string) string {
+	found := regexp.MustCompile(`(?m)built ` + regexp.QuoteMeta(name) + ` \(.*\n(?:  .*\n)*?  processor time (\S+)$`).FindStringSubmatch(text)
+	if found == nil {
+		return ""
+	}
+	took, err := time.ParseDuration(found[1])
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%.0f s", took.Seconds())
+}
+
+// check builds a package and runs its script, and returns its row of the table. before is the row that the table has, if any.
+func (p *cPackage) check(t *testing.T, home string, before packageRow) (packageRow, error) {
+	none := packageRow{}
+	nuka := func(args ...string) (string, string, error) {
 		c := exec.Command(filepath.Join(programs, "nuka"), args...)
 		c.Env = append(os.Environ(), "NUKA_HOME="+home)
 		c.Dir = t.TempDir()
 		var out, errs bytes.Buffer
 		c.Stdout, c.Stderr = &out, &errs
 		if err := c.Run(); err != nil {
-			return "", fmt.Errorf("nuka %s: %w\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
+			return "", "", fmt.Errorf("nuka %s: %w\n%s%s", strings.Join(args, " "), err, out.String(), errs.String())
 		}
-		return out.String(), nil
+		return out.String(), errs.String(), nil
 	}
-	text, err := nuka("build", p.name, "--json")
+	text, progress, err := nuka("build", p.name, "--json", "--verbose")
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	var built struct {
 		Outputs []struct {
@@ -107,27 +184,31 @@ func (p *cPackage) check(t *testing.T, home string) (string, error) {
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &built); err != nil {
-		return "", err
+		return none, err
 	}
 	if p.script != "" {
-		said, err := nuka("shell", p.name, "--", "sh", "-c", p.script)
+		said, _, err := nuka("shell", p.name, "--", "sh", "-c", p.script)
 		if err != nil {
-			return "", err
+			return none, err
 		}
 		if !strings.Contains(said, p.want) {
-			return "", fmt.Errorf("%s: printed %q, want %q", p.script, said, p.want)
+			return none, fmt.Errorf("%s: printed %q, want %q", p.script, said, p.want)
 		}
 	}
 	source, err := os.ReadFile(p.file())
 	if err != nil {
-		return "", err
+		return none, err
 	}
 	_, version, _ := strings.Cut(built.Outputs[0].Name, " ")
 	tests := ""
 	if regexp.MustCompile(`(?m)^\s+check:`).Match(source) {
 		tests = "run in the build"
 	}
-	return fmt.Sprintf("| %s | %s | %d | %s | %.1f MB |\n", p.name, version, bytes.Count(source, []byte("\n")), tests, float64(built.Outputs[0].Size)/1e6), nil
+	return packageRow{
+		name: p.name, version: version, lines: bytes.Count(source, []byte("\n")), tests: tests,
+		size: fmt.Sprintf("%.1f MB", float64(built.Outputs[0].Size)/1e6),
+		took: cmp.Or(processorTime(progress, built.Outputs[0].Name), before.took),
+	}, nil
 }
 
 // file returns the package's file in the set.

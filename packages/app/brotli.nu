@@ -9,7 +9,6 @@ export def main [] {
     homepage: "https://github.com/google/brotli"
     src: (fetch debsrc brotli 1.0.9-2 --hash b3-mgerw6sk7z7jewwjmfckt4rx2dnclsp4q5j5vkba47tmfsvacpqq)
     make: [brotli]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp bin/brotli $"($b.out)/bin" }
+    copy: {bin: [bin/brotli]}
   }
 }

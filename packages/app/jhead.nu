@@ -8,7 +8,6 @@ export def main [] {
     license: "LicenseRef-public-domain"
     homepage: "https://www.sentex.net/~mwandel/jhead/"
     src: (fetch debsrc jhead "1:3.06.0.1-6" --hash b3-ontb6mmdb2twqjcw2l427lno5hxwnijvhrdpcmzotfatyy5pzjza)
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp jhead $"($b.out)/bin" }
+    copy: {bin: [jhead]}
   }
 }

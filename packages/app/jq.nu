@@ -26,7 +26,6 @@ export def main [] {
       $"jq: ($objects)\n\t$\(CC) -o $@ $^ -lonig\n" | save --force Makefile
     }
     make: [$"CPPFLAGS=-w -D_GNU_SOURCE -DIEEE_8087=1 -DHAVE_LIBONIG=1 ($definitions) -Isrc -Igenerated -Igenerated/src"]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp jq $"($b.out)/bin" }
+    copy: {bin: [jq]}
   }
 }

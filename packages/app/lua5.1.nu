@@ -10,8 +10,6 @@ export def main [] {
     src: (fetch debsrc lua5.1 5.1.5-9 --hash b3-2ppk7cga2nlc76ks7zacb3bjyp54wasdnhwwifxcs7vvuoovyyba)
     dir: src
     make: [generic]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp lua luac $"($b.out)/bin" }
-    commands: [lua luac]
+    copy: {bin: [lua luac]}
   }
 }

@@ -14,8 +14,7 @@ export def main [] {
       $"ninja: ($sources | path parse | get stem | each {|n| $"src/($n).o" } | str join " ")\n\t$\(CXX) -o $@ $^\n" | save Makefile
     }
     make: ["CXXFLAGS=-O2 -DNDEBUG"]
-    install: false
+    copy: {bin: [ninja]}
     runs: [sh]
-    finish: {|b| mkdir $"($b.out)/bin"; cp ninja $"($b.out)/bin" }
   }
 }

@@ -9,7 +9,6 @@ export def main [] {
     homepage: "http://www.nicemice.net/par/"
     src: (fetch debsrc par 1.53.0-2 --hash b3-nuynmuh3oa42sbt7ok7wtctkpo6kheqnjwfw3mgca2aorkmjvneq)
     make: [-f protoMakefile "CC=cc -c" "LINK1=cc" "LINK2=-o" RM=rm O=.o E= JUNK=]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp par $"($b.out)/bin" }
+    copy: {bin: [par]}
   }
 }

@@ -10,8 +10,7 @@ export def main [] {
     homepage: "http://www.libpng.org/pub/png/apps/pngcheck.html"
     src: (fetch debsrc pngcheck 3.0.3-1 --hash b3-jqsob5d4hp6afzp6mllkwi6kaey2b77mddmqnnf3irq7jk5qt6zq)
     packages: [(zlib)]
-    install: false
     make: [-f Makefile.unx ZINC= "ZLIB=-lz" pngcheck]
-    finish: {|b| mkdir $"($b.out)/bin"; cp pngcheck $"($b.out)/bin" }
+    copy: {bin: [pngcheck]}
   }
 }

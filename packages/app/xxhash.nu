@@ -9,8 +9,6 @@ export def main [] {
     homepage: "https://xxhash.com/"
     src: (fetch debsrc xxhash 0.8.1-1 --hash b3-xcdxhx3tkjpp6cjgzdod5gqn7nanb6kwnrbcotoybs5kcssg2vea)
     make: [libxxhash.a xxhsum]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin" $"($b.out)/lib" $"($b.out)/include"; cp xxhsum $"($b.out)/bin"; cp libxxhash.a $"($b.out)/lib"; cp xxhash.h xxh3.h $"($b.out)/include" }
-    commands: [xxhsum]
+    copy: {bin: [xxhsum], lib: [libxxhash.a], include: [xxhash.h xxh3.h]}
   }
 }

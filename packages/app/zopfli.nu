@@ -9,8 +9,6 @@ export def main [] {
     homepage: "https://github.com/google/zopfli"
     src: (fetch debsrc zopfli 1.0.3-1 --hash b3-ewekq2axmexs624mexjcey6o6losi3a2dypvjc6djq6jtssmujsa)
     make: [zopfli zopflipng]
-    install: false
-    finish: {|b| mkdir $"($b.out)/bin"; cp zopfli zopflipng $"($b.out)/bin" }
-    commands: [zopfli zopflipng]
+    copy: {bin: [zopfli zopflipng]}
   }
 }

@@ -9,13 +9,6 @@ export def main [] {
     homepage: "https://giflib.sourceforge.net/"
     src: (fetch debsrc giflib 5.2.1-2.5+deb12u1 --hash b3-eifcuj6k7jgzgn4w6qg4asnky5n5ir7n6eqcrya4rgadjiubsqla)
     make: [libgif.a gif2rgb gifbuild giffix giftext giftool gifclrmp]
-    install: false
-    commands: [giftext gif2rgb gifbuild giffix giftool gifclrmp]
-    finish: {|b|
-      mkdir $"($b.out)/bin" $"($b.out)/lib" $"($b.out)/include"
-      cp gif2rgb gifbuild giffix giftext giftool gifclrmp $"($b.out)/bin"
-      cp libgif.a $"($b.out)/lib"
-      cp gif_lib.h $"($b.out)/include"
-    }
+    copy: {bin: [giftext gif2rgb gifbuild giffix giftool gifclrmp], lib: [libgif.a], include: [gif_lib.h]}
   }
 }

@@ -23,6 +23,7 @@ use ../toolchain/sh.nu
 #   make     arguments of make, such as [all "CFLAGS=-O2 -DX"]
 #   check    true runs the package's own tests with `make check`; a list has other arguments of make
 #   install  arguments of make install; false leaves it out
+#   copy     files for folders of the package, instead of make install: {bin: [tool], lib: [libtool.a], include: [*.h]}
 #   finish   a closure that is run in the source after all
 #   runs     names of packages among `packages` and the builder's own, such as [sh], whose programs the package's programs start
 #   wrap     programs that must know where their files are, by name: {figlet: {args: [-d /nuka/self/share/figlet], env: {…}}}
@@ -41,10 +42,12 @@ export def describe [
   build: closure
   --leave: list<string> = []  # fields of the specification that are another builder's
 ] {
-  let own = [dir prepare make check install finish runs wrap ...$leave]
+  let own = [dir prepare make check install copy finish runs wrap ...$leave]
   let fields = ($spec | items {|name, value| {name: $name, value: $value} } | where {|f| $f.name not-in $own }
     | reduce --fold {} {|f, all| $all | insert $f.name $f.value })
-  derivation ($fields | merge {
+  let programs = ($spec.copy?.bin? | default [] | path basename)
+  let commands = if $spec.commands? != null or $programs in [[] [$spec.name]] { {} } else { {commands: $programs} }
+  derivation ($fields | merge $commands | merge {
     packages: [(cc) (sh) (make) (busybox) (posix) ...($spec.packages? | default [])]
     build: $build
   })
@@ -54,8 +57,8 @@ export def describe [
 export def steps [spec: record] {
   {
     dir: ($spec.dir? | default "."), prepare: $spec.prepare?, make: ($spec.make? | default []), check: ($spec.check? | default false)
-    install: ($spec.install? | default []), finish: $spec.finish?, runs: ($spec.runs? | default [])
-    wrap: ($spec.wrap? | default {})
+    install: ($spec.install? | default (if $spec.copy? == null { [] } else { false })), copy: ($spec.copy? | default {})
+    finish: $spec.finish?, runs: ($spec.runs? | default []), wrap: ($spec.wrap? | default {})
   }
 }
 
@@ -107,6 +110,14 @@ export def end [b: record, how: record] {
     }
     for entry in (ls -a $"($stage)($prefix)") { mv $entry.name $b.out }
   }
+  $how.copy | items {|folder, files|
+    mkdir $"($b.out)/($folder)"
+    for file in $files {
+      let found = (glob $file)
+      if $found == [] { error make {msg: $"copy: there is no ($file) for ($folder)"} }
+      cp -r ...$found $"($b.out)/($folder)"
+    }
+  } | ignore
   # Lists of libtool name folders of the build; each package has an index of info pages, which no two can share.
   rm -f ...(glob $"($b.out)/lib/**/*.la") ...(glob $"($b.out)/share/info/dir")
   for file in (glob $"($b.out)/{lib,share}/pkgconfig/*.pc") {

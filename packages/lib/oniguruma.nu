@@ -18,11 +18,6 @@ export def main [] {
       $"libonig.a: ($objects)\n\t$\(AR) rcs $@ $^\n" | save --force Makefile
     }
     make: ["CPPFLAGS=-DHAVE_CONFIG_H -I."]
-    install: false
-    finish: {|b|
-      mkdir $"($b.out)/lib" $"($b.out)/include"
-      cp libonig.a $"($b.out)/lib"
-      cp oniguruma.h $"($b.out)/include"
-    }
+    copy: {lib: [libonig.a], include: [oniguruma.h]}
   }
 }
