@@ -16,16 +16,16 @@ import (
 	"time"
 )
 
-// A crowd is a home in which many commands run at once.
-type crowd struct {
+// A busyHome is a home in which many commands run at once.
+type busyHome struct {
 	victim
 	url         string // of the server that has the tool
 	collections atomic.Int64
 	done        map[string]*atomic.Int64
 }
 
-// newCrowd returns a home. listen: the node is reached by loopback.
-func newCrowd(t *testing.T, url string) *crowd {
+// newBusyHome returns a home. listen: the node is reached by loopback.
+func newBusyHome(t *testing.T, url string) *busyHome {
 	t.Helper()
 	home, err := os.MkdirTemp("", "c") //nolint:usetesting // short: the name of a socket has to fit
 	if err != nil {
@@ -39,11 +39,11 @@ func newCrowd(t *testing.T, url string) *crowd {
 	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &crowd{victim: victim{t: t, home: home, dir: t.TempDir()}, url: url, done: map[string]*atomic.Int64{}}
+	return &busyHome{victim: victim{t: t, home: home, dir: t.TempDir()}, url: url, done: map[string]*atomic.Int64{}}
 }
 
 // write writes the file of a package whose program is the tool, and that has a file text.
-func (c *crowd) write(name, text string) error {
+func (c *busyHome) write(name, text string) error {
 	file := fmt.Sprintf(`export def main [] {
   derivation {
     name: %[1]s, version: "1"
@@ -56,7 +56,7 @@ func (c *crowd) write(name, text string) error {
 }
 
 // try runs nuka, and returns its standard output.
-func (c *crowd) try(args ...string) (string, error) {
+func (c *busyHome) try(args ...string) (string, error) {
 	cmd, _ := c.command(args...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -67,7 +67,7 @@ func (c *crowd) try(args ...string) (string, error) {
 }
 
 // repeat does fn until ctx ends.
-func (c *crowd) repeat(ctx context.Context, wait *sync.WaitGroup, name string, fn func(i int) error) {
+func (c *busyHome) repeat(ctx context.Context, wait *sync.WaitGroup, name string, fn func(i int) error) {
 	n := new(atomic.Int64)
 	c.done[name] = n
 	wait.Go(func() {
@@ -81,7 +81,7 @@ func (c *crowd) repeat(ctx context.Context, wait *sync.WaitGroup, name string, f
 	})
 }
 
-func (c *crowd) collect(i int) error {
+func (c *busyHome) collect(i int) error {
 	args := []string{"gc"}
 	if i%3 == 0 {
 		args = append(args, "--generations", "1")
@@ -93,7 +93,7 @@ func (c *crowd) collect(i int) error {
 }
 
 // install installs a package, runs its program from the profile, and removes it every second time.
-func (c *crowd) install(name string) func(int) error {
+func (c *busyHome) install(name string) func(int) error {
 	return func(i int) error {
 		if err := c.write(name, fmt.Sprint(name, i)); err != nil {
 			return err
@@ -115,7 +115,7 @@ func (c *crowd) install(name string) func(int) error {
 }
 
 // run starts a program of a package that nothing else keeps, waits for a whole collection, and lets the program read a file of its package.
-func (c *crowd) run(name string) func(int) error {
+func (c *busyHome) run(name string) func(int) error {
 	return func(i int) error {
 		text, dir := fmt.Sprint(name, i), filepath.Join(c.dir, name)
 		if err := os.RemoveAll(dir); err != nil {
@@ -169,7 +169,7 @@ func TestCollectCrowd(t *testing.T) {
 		length = 5 * time.Minute
 	}
 	server := serve(t, t.TempDir())
-	a, b := newCrowd(t, server.URL), newCrowd(t, server.URL)
+	a, b := newBusyHome(t, server.URL), newBusyHome(t, server.URL)
 	key := strings.Fields(a.works("key", "show"))
 	b.works("trust", "add", key[1], "--yes")
 
@@ -178,7 +178,7 @@ func TestCollectCrowd(t *testing.T) {
 	var busy, collecting sync.WaitGroup
 	collections, end := context.WithCancel(context.Background())
 	defer end()
-	for _, c := range []*crowd{a, b} {
+	for _, c := range []*busyHome{a, b} {
 		c.repeat(collections, &collecting, "collections", c.collect)
 	}
 	a.repeat(ctx, &busy, "installs", a.install("one"))
@@ -198,7 +198,7 @@ func TestCollectCrowd(t *testing.T) {
 	busy.Wait()
 	end()
 	collecting.Wait()
-	for name, c := range map[string]*crowd{"a": a, "b": b} {
+	for name, c := range map[string]*busyHome{"a": a, "b": b} {
 		if got := c.works("store", "verify"); !strings.Contains(got, " 0 problems") {
 			t.Errorf("%s: %s", name, got)
 		}
