@@ -26,6 +26,7 @@ import (
 	"github.com/MordragT/nuka/node/swarms"
 	"github.com/MordragT/nuka/node/tidy"
 	"github.com/MordragT/nuka/node/trust"
+	"github.com/MordragT/nuka/node/watch"
 	"github.com/MordragT/nuka/node/worker"
 	"github.com/MordragT/nuka/nu"
 	"github.com/MordragT/nuka/protocol"
@@ -150,7 +151,7 @@ func (h *handler) runBeside(ctx context.Context, o *Options, log *slog.Logger) {
 	parts.Go(func() { h.heal(ctx) })
 	parts.Go(func() { h.watchSpace(ctx) })
 	parts.Go(func() { h.scrub(ctx) })
-	parts.Go(func() { h.watch(ctx, o.Watch) })
+	parts.Go(func() { watch.Run(ctx, h.home, h.config.Get().Watch, o.Watch, h.log) })
 	parts.Go(func() { tidy.Run(ctx, o.Home, log) })
 }
 

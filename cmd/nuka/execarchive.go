@@ -98,7 +98,7 @@ func (a *app) openPacked(ctx context.Context, word string, o *execOptions) (*pac
 		defer done()
 		file = at
 	}
-	if err := p.unpack(ctx, file, filepath.Join(a.home.PreparedRuns(), "unpacked")); err != nil {
+	if err := p.unpack(ctx, file, a.home.Unpacked()); err != nil {
 		return nil, protocol.Errorf(cmp.Or(protocol.CodeOf(err), protocol.Invalid), "exec: %s: %w", word, err)
 	}
 	return p, p.choose(o.command)
@@ -129,9 +129,6 @@ func (a *app) fetchedProgram(ctx context.Context, p *packedProgram, o *execOptio
 	return filepath.Join(state.Path, results[0].Root.String()), func() { _ = client.Close() }, nil
 }
 
-// unpackedRest is how long an unpacked program stays that no run has used.
-const unpackedRest = 30 * 24 * time.Hour
-
 // unpack unpacks a file below folder, in a folder that its SHA-256 names, unless it is there.
 func (p *packedProgram) unpack(ctx context.Context, file, folder string) error {
 	f, err := os.Open(file)
@@ -151,12 +148,11 @@ func (p *packedProgram) unpack(ctx context.Context, file, folder string) error {
 	if os.Chtimes(p.dir, now, now) == nil {
 		return nil
 	}
-	removeUnused(folder, now.Add(-unpackedRest))
 	half, err := os.MkdirTemp(folder, "half-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(half) //nolint:errcheck // it is removed with the unused ones
+	defer os.RemoveAll(half) //nolint:errcheck // the node removes what is left
 	if err := p.fill(ctx, file, filepath.Join(half, "tree")); err != nil {
 		return err
 	}
@@ -190,16 +186,6 @@ func (p *packedProgram) fill(ctx context.Context, file, tree string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(tree, p.name), b, 0o700)
-}
-
-// removeUnused removes unpacked programs that were last used before a time.
-func removeUnused(folder string, before time.Time) {
-	list, _ := os.ReadDir(folder)
-	for _, e := range list {
-		if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
-			_ = os.RemoveAll(filepath.Join(folder, e.Name())) // the next run tries again
-		}
-	}
 }
 
 // debian reports whether the program is out of a Debian package, whose files are part of the runtime.

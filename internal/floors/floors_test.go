@@ -18,7 +18,7 @@ var floor = map[string]int{
 	"ecosystem/pip": 2, "ecosystem/npm": 2, "ecosystem/cargo": 2, "ecosystem/gomod": 2, "ecosystem/maven": 2,
 	"ecosystem/adapters": 3, "service/supervise": 3, "cas/castest": 3, "fsmount": 3, "fsmount/checkout": 3, "node/swarm": 3, "node/swarm/routing": 3, "node/swarm/wire": 3, "node/swarm/peers": 3, "node/swarm/fetch": 3, "ecosystem/ecotest": 3,
 	"node/swarm/serve": 3, "node/swarm/claims": 3, "node/realize": 3, "node/control": 3, "node/config": 3,
-	"service/deploy": 4, "node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/machine": 4, "node/worker": 4, "node/trust": 4, "node/published": 4, "node/sharing": 4, "node/metrics": 4, "node/swarms": 4,
+	"service/deploy": 4, "node": 4, "node/netd": 4, "node/swarm/routing/routingtest": 4, "node/mesh": 4, "node/tidy": 4, "node/watch": 4, "node/machine": 4, "node/worker": 4, "node/trust": 4, "node/published": 4, "node/sharing": 4, "node/metrics": 4, "node/swarms": 4,
 	"cmd/nuka": 5, "cmd/nukad": 5, "cmd/nuka-sandbox": 5, "testnet": 5, "tools/bench": 5,
 }
 
@@ -32,7 +32,7 @@ var rooms = map[string][]room{
 		{name: "node/swarm/fetch", open: true}, {name: "node/swarm/serve"}, {name: "node/swarm/claims"}, {name: "node/swarm", open: true}},
 	"source": {{name: "source/archive", open: true}, {name: "source/git"}, {name: "source/debversion", open: true}, {name: "source/pyversion", open: true}, {name: "source/patch"},
 		{name: "source/apt", open: true}, {name: "source", open: true}},
-	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/worker", open: true},
+	"node": {{name: "node/machine", open: true}, {name: "node/mesh"}, {name: "node/netd", open: true}, {name: "node/tidy"}, {name: "node/watch"}, {name: "node/worker", open: true},
 		{name: "node/trust"}, {name: "node/published"}, {name: "node/sharing"}, {name: "node/metrics"}, {name: "node/swarms"}, {name: "node", open: true}},
 }
 

@@ -188,6 +188,9 @@ func (h Home) Results() string { return filepath.Join(h.Cache, "results") }
 // PreparedRuns returns the folder of prepared runs of foreign programs.
 func (h Home) PreparedRuns() string { return filepath.Join(h.Cache, "exec") }
 
+// Unpacked returns the folder of programs that exec has unpacked.
+func (h Home) Unpacked() string { return filepath.Join(h.Cache, "unpacked") }
+
 // Downloads returns the folder of unfinished downloads.
 func (h Home) Downloads() string { return filepath.Join(h.Cache, "downloads") }
 

@@ -48,6 +48,7 @@ func bounds(home protocol.Home) []bound {
 		{filepath.Join(home.Cache, "stat"), 1, 90 * day, 512 << 20},
 		{home.Results(), 2, 30 * day, 2 << 30},
 		{home.PreparedRuns(), 1, 90 * day, 64 << 20},
+		{home.Unpacked(), 1, 30 * day, 8 << 30},
 		{home.Downloads(), 1, 7 * day, 16 << 30},
 		{filepath.Join(home.Work(), "log"), 1, 90 * day, 512 << 20},
 	}

@@ -6,7 +6,6 @@ export def main [] {
     name: sysvbanner
     version: "1.0"
     license: "LicenseRef-public-domain"
-    homepage: "https://tracker.debian.org/pkg/sysvbanner"
     src: (fetch debsrc sysvbanner "1:1.0-18" --hash b3-363mr5czoms3xx2xmqr44x3vcbqoxnsfdmvzw7t6xtsfqfuko46a)
     copy: {bin: [banner]}
   }

@@ -6,7 +6,6 @@ export def main [] {
     name: unace
     version: "1.2b"
     license: "GPL-2.0-or-later"
-    homepage: "https://tracker.debian.org/pkg/unace"
     src: (fetch debsrc unace 1.2b-23 --hash b3-az7mhzovuivzvyykguzebixrb2n2grec4xvxv5q4wep35rdkxx7a)
     make: [-f unix/makefile CC=cc "CFLAGS=-O2 -DUNIX -DCASEINSENSE -DNOSTRICMP"]
     copy: {bin: [unace]}
