@@ -60,11 +60,12 @@ esac`
 // TestLaunchd has launchd load, restart and unload a service, as far as commands tell: there is no launchd here.
 func TestLaunchd(t *testing.T) {
 	s := stub(t, "launchctl", launchctl)
-	m := NewLaunchd("/h")
+	home := t.TempDir()
+	m := NewLaunchd(home)
 	m.pause = time.Millisecond
 	ctx := t.Context()
 	domain := fmt.Sprintf("user/%d", os.Getuid())
-	unit := "/h/Library/LaunchAgents/nuka-web.plist"
+	unit := filepath.Join(home, "Library", "LaunchAgents", "nuka-web.plist")
 	for _, step := range []struct {
 		what string
 		do   func(context.Context) error

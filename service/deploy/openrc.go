@@ -51,7 +51,7 @@ func (m *OpenRC) Start(ctx context.Context, name string) error {
 	return call(ctx, "rc-service", "nuka-"+name, "start")
 }
 
-// Restart implements Manager. The launcher reads the new description by itself, but its arguments are those of the supervisor of OpenRC, which must start anew.
+// Restart implements Manager.
 func (m *OpenRC) Restart(ctx context.Context, name string) error {
 	return call(ctx, "rc-service", "nuka-"+name, "restart")
 }

@@ -258,7 +258,7 @@ func (c *child) once(ctx context.Context) error {
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "LISTEN_") }), u.env...)
 	env, files, err := supervise.Hand(c.sockets.open(u.listen, func(err error) { c.s.Say("%s: %v", c.name, err) }))
 	if err != nil {
-		return err
+		return errors.Join(err, r.Close())
 	}
 	cmd.Env, cmd.ExtraFiles = append(cmd.Env, env...), files
 	cmd.Stdin = r
