@@ -35,10 +35,8 @@ type packedProgram struct {
 	name string // of the file, without the extension of an archive
 	app  string // the application that it is
 
-	dir     string        // the folder in which it is unpacked: tree, and the package file of it
-	program string        // below tree, with slashes
-	result  *nu.Result    // the package, when it was evaluated
-	mount   sandbox.Mount // of files that are no part of the runtime
+	dir     string // the folder in which it is unpacked: tree, and the package file of it
+	program string // below tree, with slashes
 }
 
 // archiveEndings are the extensions of archives that exec unpacks. That of a Debian package comes first.
