@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == faultArg {
 		os.Exit(fault(os.Args[2]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == listArg {
+		os.Exit(list(os.Args[2]))
+	}
 	if len(os.Args) == 3 && os.Args[1] == mapArg {
 		os.Exit(readMapped(os.Args[2]))
 	}

@@ -40,6 +40,7 @@ type serveJob struct {
 	Linger        time.Duration
 	Touch         bool // a thread of the process waits for an answer of its own mount, which never comes
 	Slow          bool // fetches are those of slowFetch
+	SlowTrees     bool // the store is a slowStore
 }
 
 func (j *serveJob) mount() string { return filepath.Join(j.Dir, "mnt") }
@@ -58,6 +59,9 @@ func serve(text string) error {
 	o := &fsmount.Options{
 		Store: store, Path: j.mount(), Run: j.Dir, Slots: filepath.Join(j.Dir, "slots"), Disk: j.Dir, Linger: j.Linger, NoPassthrough: j.NoPassthrough,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if j.SlowTrees {
+		o.Store = &slowStore{store, &j}
 	}
 	if j.Touch {
 		o.Realize = func(ctx context.Context, _ pir.PID) error { <-ctx.Done(); return cas.ErrNotFound }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/pir"
+	"github.com/MordragT/nuka/pir/cid"
 )
 
 // faultArg makes this program map a file, print the number of its thread, and look at the first page after a line came in.
@@ -46,6 +48,40 @@ func fault(path string) int {
 		return 4
 	}
 	return 0
+}
+
+// listArg makes this program open a folder, print the number of its thread, and list the folder with one call after a line came in.
+const listArg = "list-a-folder"
+
+func list(path string) int {
+	runtime.LockOSThread()
+	f, err := os.Open(path)
+	if err != nil {
+		return 3
+	}
+	fmt.Println(unix.Gettid())
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+	if n, err := unix.Getdents(int(f.Fd()), make([]byte, 4096)); n <= 0 || err != nil {
+		fmt.Fprintln(os.Stderr, "getdents:", err)
+		return 5
+	}
+	return 0
+}
+
+// A slowStore reads a tree when there is a file "release" in the job's folder.
+type slowStore struct {
+	*cas.Store
+	job *serveJob
+}
+
+func (s *slowStore) Entries(ctx context.Context, root cid.CID) iter.Seq2[cas.Entry, error] {
+	return func(yield func(cas.Entry, error) bool) {
+		if err := s.job.released(ctx); err != nil {
+			yield(cas.Entry{}, err)
+			return
+		}
+		s.Store.Entries(ctx, root)(yield)
+	}
 }
 
 // mapArg makes this program look at pages of a mapped file until its input ends.
@@ -121,22 +157,68 @@ func startMapped(t *testing.T, path string) (end func(t *testing.T)) {
 	}
 }
 
-// slowFetch waits for a file "release" in the job's folder, and imports the content of its package.
+// slowFetch imports the content of the job's package when there is a file "release" in its folder.
 func (j *serveJob) slowFetch(ctx context.Context, store *cas.Store) error {
-	if err := os.WriteFile(filepath.Join(j.Dir, "fetching"), nil, 0o600); err != nil {
+	if err := j.released(ctx); err != nil {
+		return err
+	}
+	tree, err := servedTree()
+	if err == nil {
+		_, err = store.Import(ctx, tree, nil)
+	}
+	return err
+}
+
+// released makes a file "asked" in the job's folder, and waits for a file "release".
+func (j *serveJob) released(ctx context.Context) error {
+	if err := os.WriteFile(filepath.Join(j.Dir, "asked"), nil, 0o600); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
 		if _, err := os.Stat(filepath.Join(j.Dir, "release")); err == nil {
-			tree, err := servedTree()
-			if err == nil {
-				_, err = store.Import(ctx, tree, nil)
-			}
-			return err
+			return nil
 		}
 		time.Sleep(time.Millisecond)
 	}
 	return ctx.Err()
+}
+
+// TestListWaits has a program list a folder, of which a new daemon has to read the tree. Signals that the program handles do not end the call with EINTR, which few
+// programs expect of it.
+func TestListWaits(t *testing.T) {
+	j, id, _ := newJob(t, true)
+	server := j.start(t)
+	defer func() { killed(t, server) }()
+	j.await(t, id)
+	program, input, thread := startWaiter(t, listArg, filepath.Join(j.mount(), id.String(), "small"))
+	killed(t, server)
+	j.SlowTrees = true
+	server = j.start(t)
+	j.disturb(t, program, input, thread)
+	if err := program.Wait(); err != nil {
+		t.Errorf("the program that listed: %v", err)
+	}
+}
+
+// disturb lets a waiter of startWaiter make its call, sends it signals that it handles while the daemon waits to be released, and releases the daemon.
+func (j *serveJob) disturb(t *testing.T, program *exec.Cmd, input io.Writer, thread int) {
+	t.Helper()
+	if _, err := io.WriteString(input, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the daemon to be asked", func() bool { _, err := os.Stat(filepath.Join(j.Dir, "asked")); return err == nil })
+	for range 75 {
+		_ = unix.Tgkill(program.Process.Pid, thread, unix.SIGURG) // Go handles it
+		time.Sleep(20 * time.Millisecond)
+	}
+	j.release(t)
+}
+
+func (j *serveJob) release(t *testing.T) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(j.Dir, "release"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestFaultWaits has a program fault a page of a file that another daemon opened, and whose blob this daemon has to fetch. Signals that the program
@@ -149,46 +231,36 @@ func TestFaultWaits(t *testing.T) {
 			server := j.start(t)
 			defer func() { killed(t, server) }()
 			j.await(t, id)
-			program, input, thread := startFault(t, filepath.Join(j.mount(), id.String(), "big"))
-
+			program, input, thread := startWaiter(t, faultArg, filepath.Join(j.mount(), id.String(), "big"))
 			killed(t, server)
 			lose(t, j, id)
 			server = j.start(t)
 			j.await(t, id)
+			if !deadly {
+				j.disturb(t, program, input, thread)
+				if err := program.Wait(); err != nil {
+					t.Errorf("the program that faulted: %v", err)
+				}
+				return
+			}
 			if _, err := io.WriteString(input, "\n"); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the fetch", func() bool { _, err := os.Stat(filepath.Join(j.Dir, "fetching")); return err == nil })
-			if deadly {
-				begun := time.Now()
-				killed(t, program)
-				if took := time.Since(begun); took > 2*time.Second {
-					t.Errorf("a killed program ended after %v", took)
-				}
+			eventually(t, "the fetch", func() bool { _, err := os.Stat(filepath.Join(j.Dir, "asked")); return err == nil })
+			begun := time.Now()
+			killed(t, program)
+			if took := time.Since(begun); took > 2*time.Second {
+				t.Errorf("a killed program ended after %v", took)
 			}
-			for range 75 {
-				if !deadly {
-					_ = unix.Tgkill(program.Process.Pid, thread, unix.SIGURG) // Go handles it
-				}
-				time.Sleep(20 * time.Millisecond)
-			}
-			if err := os.WriteFile(filepath.Join(j.Dir, "release"), nil, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if deadly {
-				return
-			}
-			if err := program.Wait(); err != nil {
-				t.Errorf("the program that faulted: %v", err)
-			}
+			j.release(t)
 		})
 	}
 }
 
-// startFault starts a program that maps a file; it looks at the map after a line of input.
-func startFault(t *testing.T, path string) (program *exec.Cmd, input io.Writer, thread int) {
+// startWaiter makes this program wait for a line of input before the call of arg, and returns the thread that will make it.
+func startWaiter(t *testing.T, arg, path string) (program *exec.Cmd, input io.Writer, thread int) {
 	t.Helper()
-	program = exec.Command(os.Args[0], faultArg, path)
+	program = exec.Command(os.Args[0], arg, path)
 	program.Stderr = t.Output()
 	program.WaitDelay = time.Second
 	input, inErr := program.StdinPipe()
