@@ -148,7 +148,7 @@ func packageRows(table string) map[string]packageRow {
 
 // processorTime finds how long the build of a package took in what `nuka build --verbose` prints.
 func processorTime(text, name string) string {
-	found := regexp.MustCompile(`(?m)built ` + regexp.QuoteMeta(name) + ` \(.*\n(?:  .*\n)*?  processor time (\S+)$`).FindStringSubmatch(text)
+	found := regexp.MustCompile(`(?m)built ` + regexp.QuoteMeta(name) + ` \(.*\n(?:(?:nuka:)?   *.*\n)*?(?:nuka:)?   *processor time (\S+)$`).FindStringSubmatch(text)
 	if found == nil {
 		return ""
 	}
@@ -249,6 +249,19 @@ func TestPackagesListed(t *testing.T) {
 			if regexp.MustCompile(`(?m)^  (autoconf|makefile) package \{$`).Match(text) && !listed[name] {
 				t.Errorf("testdata/packages.tsv does not have %s", name)
 			}
+		}
+	}
+}
+
+// TestProcessorTime reads how long a build took from what the command prints, to a terminal and into a pipe.
+func TestProcessorTime(t *testing.T) {
+	for _, prefix := range []string{"nuka: ", ""} {
+		text := prefix + "built sh 1 (2s)\n" + prefix + "  processor time 1s\n" + prefix + "built hello 2.10 (25.2s)\n" + prefix + "  pid abc\n" + prefix + "  cid def\n" + prefix + "  processor time 21.6s\n"
+		if got := processorTime(text, "hello 2.10"); got != "22 s" {
+			t.Errorf("%q: got %q", prefix, got)
+		}
+		if got := processorTime(text, "hello 2"); got != "" {
+			t.Errorf("%q: of another package: %q", prefix, got)
 		}
 	}
 }
