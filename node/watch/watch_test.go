@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,9 +48,12 @@ func TestRun(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex
 		var looks []time.Duration
 		begun := time.Now()
 		look := func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
 			looks = append(looks, time.Since(begun))
 			now := time.Now()
 			if err := errors.Join(os.WriteFile(home.Watched(), nil, 0o600), os.Chtimes(home.Watched(), now, now)); err != nil {
@@ -63,9 +67,11 @@ func TestRun(t *testing.T) {
 			Run(ctx, home, 24*time.Hour, look, slog.New(slog.DiscardHandler))
 		}()
 		time.Sleep(2 * time.Hour)
+		mu.Lock()
 		if len(looks) != 0 {
 			t.Errorf("without a feed: %v", looks)
 		}
+		mu.Unlock()
 		if err := os.WriteFile(home.Feeds(), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
