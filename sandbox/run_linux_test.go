@@ -232,6 +232,9 @@ func (s *screen) wait(t *testing.T, from int, text string) int {
 	return 0
 }
 
+// resume is how long a shell may take to give the terminal to a program; what is typed before may be lost, as the shell sets the terminal anew.
+const resume = 500 * time.Millisecond
+
 // TestJobControl runs programs in a sandbox under a real interactive shell on a terminal: Ctrl-C, Ctrl-Z and fg, a program that stops itself,
 // and a shell inside that takes the terminal.
 func TestJobControl(t *testing.T) {
@@ -275,7 +278,7 @@ func TestJobControl(t *testing.T) {
 	step("$BOX sh -c 'echo rea''dy; sleep 0.3; read x; echo go''t $x'\n", "ready")
 	step("\x1a", "Stopped", "PROMPT> ")
 	step("fg\n", "fg")
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(resume)
 	step("line\n", "got line", "PROMPT> ")
 	step("$BOX sh -c 'kill -STOP $$; echo bac''k'\n", "Stopped", "PROMPT> ")
 	step("fg\n", "back", "PROMPT> ")
@@ -285,7 +288,7 @@ func TestJobControl(t *testing.T) {
 	step("echo aft''er\n", "after", "PROMPT> ")
 	step("sh -c '$BOX bash --norc -i; read x; echo go\"\"t $x'\n", "bash") // sh does not take the terminal back by itself
 	step("exit\n", "exit")
-	time.Sleep(100 * time.Millisecond)
+	time.Sleep(resume)
 	step("line\n", "got line", "PROMPT> ")
 }
 
