@@ -30,17 +30,21 @@ import (
 // A packedProgram is a PROGRAM of exec that is no executable of this machine: an archive, or a URL. It is unpacked, and its files become a package like
 // those of --with.
 type packedProgram struct {
-	word string // what the user named
-	url  bool
-	name string // of the file, without the extension of an archive
-	app  string // the application that it is
+	word   string // what the user named
+	url    bool
+	name   string // of the file, without the extension of an archive
+	ending string // that extension; "" is an executable
+	app    string // the application that it is
 
 	dir     string // the folder in which it is unpacked: tree, and the package file of it
 	program string // below tree, with slashes
 }
 
-// archiveEndings are the extensions of archives that exec unpacks. That of a Debian package comes first.
-var archiveEndings = []string{".deb", ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".tar", ".zip"}
+// debEnding is the extension of a Debian package.
+const debEnding = ".deb"
+
+// archiveEndings are the extensions of archives that exec unpacks.
+var archiveEndings = []string{debEnding, ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".tar", ".zip"}
 
 // packedOf returns the program that word names, if it is a URL or the file of an archive.
 func packedOf(word string) *packedProgram {
@@ -51,15 +55,15 @@ func packedOf(word string) *packedProgram {
 	}
 	for _, ending := range archiveEndings {
 		if rest, ok := strings.CutSuffix(base, ending); ok && rest != "" {
-			p.name = foreign.AppName(rest)
-			if info, err := os.Stat(word); p.url || strings.Contains(word, "/") && err == nil && info.Mode().IsRegular() {
-				return p
-			}
-			return nil
+			base, p.ending = rest, ending
+			break
 		}
 	}
 	p.name = foreign.AppName(base)
-	if !p.url {
+	if p.url {
+		return p
+	}
+	if info, err := os.Stat(word); p.ending == "" || !strings.Contains(word, "/") || err != nil || !info.Mode().IsRegular() {
 		return nil
 	}
 	return p
@@ -80,22 +84,19 @@ func (a *app) openPacked(ctx context.Context, word string, o *execOptions) (*pac
 		return nil, protocol.Errorf(protocol.Invalid, "exec: --hash is for a URL, and %s is a file of this machine", word)
 	}
 	file, named := word, word
-	if !p.url {
-		at, err := filepath.Abs(word)
-		if err != nil {
-			return nil, err
+	var err error
+	if p.url {
+		var done func()
+		if file, done, err = a.fetchedProgram(ctx, p, o); err == nil {
+			defer done()
 		}
-		named = at
+	} else {
+		named, err = filepath.Abs(word)
+	}
+	if err != nil {
+		return nil, err
 	}
 	p.app = foreign.AppOfFile(named)
-	if p.url {
-		at, done, err := a.fetchedProgram(ctx, p, o)
-		if err != nil {
-			return nil, err
-		}
-		defer done()
-		file = at
-	}
 	if err := p.unpack(ctx, file, a.home.Unpacked()); err != nil {
 		return nil, protocol.Errorf(cmp.Or(protocol.CodeOf(err), protocol.Invalid), "exec: %s: %w", word, err)
 	}
@@ -138,7 +139,7 @@ func (p *packedProgram) unpack(ctx context.Context, file, folder string) error {
 	if _, err := io.Copy(sum, f); err != nil {
 		return err
 	}
-	p.dir = filepath.Join(folder, p.name+"-"+hex.EncodeToString(sum.Sum(nil))[:32])
+	p.dir = filepath.Join(folder, p.name+p.ending+"-"+hex.EncodeToString(sum.Sum(nil))[:32])
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
@@ -169,14 +170,12 @@ func (p *packedProgram) unpack(ctx context.Context, file, folder string) error {
 
 // fill makes tree of a file: what it has packed, or the file alone as an executable.
 func (p *packedProgram) fill(ctx context.Context, file, tree string) error {
-	ending := slices.IndexFunc(archiveEndings, func(e string) bool {
-		return strings.HasSuffix(strings.SplitN(path.Base(filepath.ToSlash(p.word)), "?", 2)[0], e)
-	})
 	if err := os.Mkdir(tree, 0o700); err != nil {
 		return err
 	}
-	if ending >= 0 {
-		_, err := archive.UnpackFile(ctx, file, tree, &archive.Options{Deb: ending == 0, Control: ending == 0})
+	if p.ending != "" {
+		deb := p.ending == debEnding
+		_, err := archive.UnpackFile(ctx, file, tree, &archive.Options{Deb: deb, Control: deb})
 		return err
 	}
 	b, err := os.ReadFile(file)
@@ -184,12 +183,6 @@ func (p *packedProgram) fill(ctx context.Context, file, tree string) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(tree, p.name), b, 0o700)
-}
-
-// debian reports whether the program is out of a Debian package, whose files are part of the runtime.
-func (p *packedProgram) debian() bool {
-	_, err := os.Stat(filepath.Join(p.dir, "tree", "DEBIAN"))
-	return err == nil
 }
 
 // choose sets the program: the one with that name, or the only one.
@@ -271,7 +264,7 @@ func (p *packedProgram) asked(set string) asked {
 // place returns the results that make the runtime, and where the program is in it. The files of a Debian package are part of the runtime; others are beside
 // it, in /opt.
 func (a *app) place(ctx context.Context, client *control.Client, box *foreign.Box, p *packedProgram, results []*nu.Result, o *execOptions) ([]*nu.Result, string, error) {
-	if p.debian() {
+	if p.ending == debEnding {
 		return results, "/" + p.program, nil
 	}
 	own := results[len(results)-1]
