@@ -155,7 +155,7 @@ func (p *packedProgram) unpack(ctx context.Context, file, folder string) error {
 	if err := p.fill(ctx, file, filepath.Join(half, "tree")); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(half, p.name+".nu"), []byte("export def main [] { fetch path ./tree }\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(half, p.name+".nu"), []byte("export def main [] { fetch path ./tree --all }\n"), 0o600); err != nil {
 		return err
 	}
 	if err := atomicfile.SyncTree(half); err != nil {
