@@ -229,6 +229,7 @@ func TestServiceSockets(t *testing.T) {
 					t.Fatal(err)
 				}
 				if native {
+					r.await(t, "web is pausing", i+1) // until then it may still accept a connection that dies with it
 					for range 4 {
 						wg.Go(func() {
 							if got, err := get(client, "http://"+address+"/"); err != nil || got != "hello" {
