@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -38,6 +37,7 @@ type connection struct {
 	id     string
 	device int // its own duplicate of the descriptor
 	server *fuse.ProtocolServer
+	fs     *fileSystem
 	files  *files
 	log    *slog.Logger
 
@@ -47,6 +47,7 @@ type connection struct {
 	done    chan struct{} // closed when all readers have ended
 	left    chan struct{} // closed when leave returns
 	ended   atomic.Bool   // the kernel has ended the connection
+	writing sync.RWMutex  // a message to the kernel is on its way; nobody can write after close has it
 }
 
 // connect takes over a connection whose kernel sent init. It answers init, which the kernel ignores if an earlier daemon has answered it, and
@@ -56,46 +57,50 @@ func connect(c *core, device int, id, run string, owner fuse.Owner, disk string,
 	if err != nil {
 		return nil, err
 	}
-	f := &files{device: device, opens: table, reading: map[uint64]*os.File{}}
+	f := &files{device: device, opens: table}
 	for _, id := range idle {
 		f.unregister(id)
 	}
 	fs := &fileSystem{RawFileSystem: fuse.NewDefaultRawFileSystem(), core: c, owner: owner, files: f, root: disk}
-	conn := &connection{id: id, device: device, files: f, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
+	conn := &connection{id: id, device: device, files: f, fs: fs, log: c.log, left: make(chan struct{}), done: make(chan struct{})}
 	conn.server = fuse.NewProtocolServer(fs, &fuse.MountOptions{
 		Name: "nuka", DisableXAttrs: true, EnableSymlinkCaching: true, MaxWrite: maxTransfer, MaxBackground: 64, MaxStackDepth: 1,
 		ExtraCapabilities: fuse.CAP_HAS_RESEND,
 		Logger:            slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	})
-	if err := conn.answerInit(init); err != nil {
+	offered, err := conn.answerInit(init)
+	if err == nil {
+		err = f.begin(offered, c.slots.file)
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.close(false))
 	}
 	return conn, nil
 }
 
-func (c *connection) answerInit(init []byte) error {
+// answerInit answers the kernel's first request, and returns whether the kernel offers to read files itself.
+func (c *connection) answerInit(init []byte) (passthrough bool, err error) {
 	if len(init) < headSize+20 || binary.LittleEndian.Uint32(init[4:]) != opInit {
-		return errors.New("the connection begins with no INIT request")
+		return false, errors.New("the connection begins with no INIT request")
 	}
 	out := make([]byte, 4096)
 	n, st := c.server.HandleRequest([][]byte{init}, [][]byte{out})
 	if !st.Ok() || n < 16 || binary.LittleEndian.Uint32(out[4:]) != 0 {
-		return fmt.Errorf("the INIT request of the kernel cannot be answered: %v", st)
+		return false, fmt.Errorf("the INIT request of the kernel cannot be answered: %v", st)
 	}
 	// ENOENT: an earlier daemon has answered it.
 	if _, err := unix.Write(c.device, out[:n]); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("answer INIT: %w", err)
+		return false, fmt.Errorf("answer INIT: %w", err)
 	}
 	offers := uint64(binary.LittleEndian.Uint32(init[headSize+12:])) | uint64(binary.LittleEndian.Uint32(init[headSize+16:]))<<32
-	c.files.passthrough = offers&fuse.CAP_PASSTHROUGH != 0
-	err := c.notify(notifyResend, nil)
+	err = c.notify(notifyResend, nil)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // older kernels: waiting calls of an earlier daemon are lost
 		err = nil
 	}
 	if err != nil {
-		return fmt.Errorf("ask for the requests of an earlier daemon: %w", err)
+		return false, fmt.Errorf("ask for the requests of an earlier daemon: %w", err)
 	}
-	return nil
+	return offers&fuse.CAP_PASSTHROUGH != 0, nil
 }
 
 // notify sends a message to the kernel.
@@ -103,6 +108,10 @@ func (c *connection) notify(code uint32, body []byte) error {
 	b := binary.LittleEndian.AppendUint32(nil, uint32(16+len(body)))
 	b = binary.LittleEndian.AppendUint32(b, code)
 	b = append(append(b, make([]byte, 8)...), body...)
+	if !c.writing.TryRLock() { // the descriptor is closed
+		return unix.ENODEV
+	}
+	defer c.writing.RUnlock()
 	_, err := unix.Write(c.device, b)
 	return err
 }
@@ -121,13 +130,18 @@ func (c *connection) forget(name string) error {
 
 // changed has the kernel ask for the attributes of the top, and so for its listing.
 func (c *connection) changed() error {
-	body := binary.LittleEndian.AppendUint64(nil, topID)
-	body = binary.LittleEndian.AppendUint64(body, ^uint64(0)) // -1: no bytes of it
-	err := c.notify(notifyInode, binary.LittleEndian.AppendUint64(body, 0))
+	err := c.invalidate(topID)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}
 	return err
+}
+
+// invalidate has the kernel ask for the attributes of a node again. unix.ENOENT: it does not have the node.
+func (c *connection) invalidate(node uint64) error {
+	body := binary.LittleEndian.AppendUint64(nil, node)
+	body = binary.LittleEndian.AppendUint64(body, ^uint64(0)) // -1: no bytes of it
+	return c.notify(notifyInode, binary.LittleEndian.AppendUint64(body, 0))
 }
 
 // serve answers requests until the connection ends or leave has returned.
@@ -206,14 +220,14 @@ func (c *connection) answerNow(in, out []byte) bool {
 	switch {
 	case op == opRelease:
 	case op == opOpen && len(in) >= headSize+8 && binary.LittleEndian.Uint32(in[headSize:])&unix.O_ACCMODE == unix.O_RDONLY:
-		o, ok := c.files.again(node)
+		backing, ok := c.files.again(node)
 		if !ok {
 			return false
 		}
 		n = openAnswer
 		binary.LittleEndian.PutUint64(out[16:], 0)
-		binary.LittleEndian.PutUint32(out[24:], o.flags)
-		binary.LittleEndian.PutUint32(out[28:], uint32(o.backing))
+		binary.LittleEndian.PutUint32(out[24:], openFlags)
+		binary.LittleEndian.PutUint32(out[28:], uint32(backing))
 	default:
 		return false
 	}
@@ -269,16 +283,19 @@ func (c *connection) leave(path string) {
 	close(c.left)
 }
 
-// close frees what the connection holds. A reader that could not be ended keeps the descriptor.
+// close frees what the connection holds. A reader that could not be ended, or a message that the kernel has not taken, keeps the descriptor.
 func (c *connection) close() error {
-	if c.idle.Load() > 0 {
+	if c.idle.Load() > 0 || !c.writing.TryLock() {
 		return nil
 	}
 	return errors.Join(c.files.close(c.ended.Load()), unix.Close(c.device))
 }
 
-// inUse reports whether a file is open.
+// inUse reports whether a file is open, as far as the kernel tells.
 func (c *connection) inUse() bool {
+	if c.files.ownOpens() {
+		return false
+	}
 	c.files.mu.Lock()
 	defer c.files.mu.Unlock()
 	return c.files.opens.inUse() > 0

@@ -19,17 +19,17 @@ const (
 	backingClose = 0x4004e502
 )
 
-// files are the open files of one connection.
+// files are the files of one connection that programs read.
 //
-// With passthrough the kernel reads a blob itself, and the daemon has no part in it. Without, the kernel caches what it reads from the daemon. All
-// opens of one file are of the same kind at the same time, because the kernel refuses a mixture.
+// With passthrough the kernel asks the daemon at each open and close, and reads the blob itself. Without, the kernel opens files on its own, and caches
+// what it reads from the daemon.
 type files struct {
 	device int // the descriptor of the connection
 
 	mu          sync.Mutex
 	passthrough bool
 	opens       *opens
-	reading     map[uint64]*os.File // the files of opens without passthrough
+	reading     reading
 }
 
 // register gives the kernel a file for passthrough and returns its backing id.
@@ -56,23 +56,24 @@ func (f *files) unregister(id int32) {
 }
 
 // again opens a file in the table; false if it is not there. An idle file whose blob is not as it was leaves the table, so that the store looks at it.
-func (f *files) again(node uint64) (o opened, ok bool) {
+// It returns the backing id.
+func (f *files) again(node uint64) (backing int32, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.againLocked(node)
 }
 
-func (f *files) againLocked(node uint64) (o opened, ok bool) {
+func (f *files) againLocked(node uint64) (backing int32, ok bool) {
 	e := f.opens.at[node]
-	if e == nil {
-		return opened{}, false
+	if e == nil || !f.passthrough {
+		return 0, false
 	}
 	if e.idle != nil && !e.blob.holds() {
 		f.drop(node)
-		return opened{}, false
+		return 0, false
 	}
 	f.opens.again(e)
-	return describe(f.opens.backing(e.record)), true
+	return f.opens.backing(e.record), true
 }
 
 // drop removes an idle file from the table. The caller has locked.
@@ -82,54 +83,72 @@ func (f *files) drop(node uint64) {
 	}
 }
 
-// An opened is the answer to an open.
-type opened struct {
-	flags   uint32
-	backing int32
-}
+// openFlags are those of each answer to an open.
+const openFlags = fuse.FOPEN_NOFLUSH | fuse.FOPEN_PASSTHROUGH
 
-func describe(backing int32) opened {
-	if backing != 0 {
-		return opened{fuse.FOPEN_NOFLUSH | fuse.FOPEN_PASSTHROUGH, backing}
-	}
-	return opened{fuse.FOPEN_NOFLUSH | fuse.FOPEN_KEEP_CACHE, 0}
-}
+// errOwnOpens says that the kernel must open files on its own.
+var errOwnOpens = errors.New("the kernel cannot read files itself")
 
-// first opens a file with the blob that has its bytes, and closes the blob unless it keeps it.
-func (f *files) first(node uint64, blob *os.File) (opened, error) {
+// first opens a file with the blob that has its bytes, and returns the backing id. errOwnOpens.
+func (f *files) first(node uint64, blob *os.File) (backing int32, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if o, ok := f.againLocked(node); ok {
-		return o, blob.Close()
+	if backing, ok := f.againLocked(node); ok {
+		return backing, nil
 	}
 	s, err := stampOf(blob)
 	if err != nil {
-		return opened{}, errors.Join(err, blob.Close())
+		return 0, err
 	}
 	if f.opens.full() && f.opens.idle.Len() > 0 {
 		f.drop(f.opens.idle.Back().Value.(uint64))
 	}
 	if f.opens.full() {
-		return opened{}, errors.Join(syscall.ENFILE, blob.Close())
+		return 0, syscall.ENFILE
 	}
-	var backing int32
-	if f.passthrough {
-		id, err := f.register(blob)
-		switch {
-		case err == nil:
-			backing = id
-		case errors.Is(err, unix.EPERM), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EOPNOTSUPP): // not on this machine, or not for this store
-			f.passthrough = false
-		default:
-			return opened{}, errors.Join(err, blob.Close())
-		}
+	if backing, err = f.tryRegister(blob); err == nil {
+		f.opens.first(node, backing, s)
 	}
-	f.opens.first(node, backing, s)
-	if backing != 0 {
-		return describe(backing), blob.Close() // the kernel has it
+	return backing, err
+}
+
+// tryRegister registers a file. errOwnOpens, now and from now on: not on this machine, or not for this store. The caller has locked.
+func (f *files) tryRegister(blob *os.File) (int32, error) {
+	if !f.passthrough {
+		return 0, errOwnOpens
 	}
-	f.reading[node] = blob
-	return describe(backing), nil
+	id, err := f.register(blob)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EOPNOTSUPP) {
+		f.passthrough = false
+		return 0, errOwnOpens
+	}
+	return id, err
+}
+
+// begin finds out whether the kernel reads files itself: it must offer that, no daemon of this connection may have told it to open files on its own,
+// and it must take a file.
+func (f *files) begin(offered bool, file *os.File) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.passthrough = offered && !f.opens.own()
+	id, err := f.tryRegister(file)
+	if errors.Is(err, errOwnOpens) {
+		return nil
+	}
+	if err == nil {
+		f.unregister(id)
+	}
+	return err
+}
+
+// ownOpens reports whether the kernel is to open files on its own, and remembers for the next daemon that it was told so.
+func (f *files) ownOpens() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.passthrough {
+		f.opens.setOwn()
+	}
+	return !f.passthrough
 }
 
 // release takes back one open of a file. It is called after the kernel has its answer, so that a crash in between leaves the file open, and not
@@ -137,20 +156,14 @@ func (f *files) first(node uint64, blob *os.File) (opened, error) {
 func (f *files) release(node uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.opens.release(node) {
-		return
-	}
-	if blob := f.reading[node]; blob != nil {
-		delete(f.reading, node)
-		blob.Close() //nolint:errcheck // it was only read
-	}
-	if f.opens.idle.Len() > maxIdle {
+	if f.opens.release(node) && f.opens.idle.Len() > maxIdle {
 		f.drop(f.opens.idle.Back().Value.(uint64))
 	}
 }
 
-// forget removes idle files from the table: those of slots for which which returns true. The kernel keeps their blobs no longer.
+// forget gives back blobs that nobody needs now: those of slots for which which returns true.
 func (f *files) forget(which func(slot uint32) bool) {
+	f.reading.drop(func(node uint64) bool { return which(uint32(node >> 32)) })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for e := f.opens.idle.Front(); e != nil; {
@@ -160,25 +173,6 @@ func (f *files) forget(which func(slot uint32) bool) {
 			f.drop(node)
 		}
 	}
-}
-
-// blob returns the file that was opened for node; nil if an earlier daemon opened it.
-func (f *files) blob(node uint64) *os.File {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.reading[node]
-}
-
-// keep makes blob the file of a node that an earlier daemon opened, and returns the file to read.
-func (f *files) keep(node uint64, blob *os.File) *os.File {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if other := f.reading[node]; other != nil {
-		blob.Close() //nolint:errcheck // it was not used
-		return other
-	}
-	f.reading[node] = blob
-	return blob
 }
 
 // held calls add with the number of the slot of each open file.
@@ -194,12 +188,9 @@ func (f *files) held(add func(slot uint32)) {
 
 // close closes all files. remove: the connection has ended.
 func (f *files) close(remove bool) error {
+	f.reading.drop(func(uint64) bool { return true })
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, blob := range f.reading {
-		blob.Close() //nolint:errcheck // it was only read
-	}
-	f.reading = nil
 	return f.opens.close(remove)
 }
 
@@ -220,7 +211,7 @@ func (f *fileSystem) content(w waiter, p *place) (*os.File, fuse.Status) {
 	return blob, fuse.OK
 }
 
-// Open implements fuse.RawFileSystem, for files that are not in the table of open files.
+// Open implements fuse.RawFileSystem, for files that are not in the table of open files. ENOSYS tells the kernel to open all files on its own.
 func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	if in.Flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		return fuse.EROFS
@@ -233,17 +224,34 @@ func (f *fileSystem) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.Ope
 	if p.entry().kind != cas.File {
 		return fuse.EINVAL
 	}
+	if f.files.ownOpens() {
+		return f.openYourself(&p)
+	}
 	blob, st := f.content(w, &p)
 	if !st.Ok() {
 		return st
 	}
-	o, err := f.files.first(in.NodeId, blob)
-	if err != nil {
+	defer blob.Close() //nolint:errcheck // the kernel has it
+	backing, err := f.files.first(in.NodeId, blob)
+	switch {
+	case errors.Is(err, errOwnOpens) && f.files.ownOpens():
+		return f.openYourself(&p)
+	case err != nil:
 		return f.status("open a file", err)
 	}
-	out.OpenFlags, out.BackingID = o.flags, o.backing
+	out.OpenFlags, out.BackingID = openFlags, backing
 	return fuse.OK
 }
+
+// openYourself tells the kernel, by its error, to open all files on its own. The kernel would still ask at the first close of a descriptor, which may be that of a program that
+// starts the next daemon, and waits for it. So the holder closes one at once.
+func (f *fileSystem) openYourself(p *place) fuse.Status {
+	f.told.Do(func() { f.look(p.pid.String() + p.tree.path(p.at)) })
+	return fuse.ENOSYS
+}
+
+// Flush tells the kernel, by its error, that it need not tell of the close of a descriptor.
+func (*fileSystem) Flush(<-chan struct{}, *fuse.FlushIn) fuse.Status { return fuse.ENOSYS }
 
 // Read implements fuse.RawFileSystem, for files without passthrough. A blob that has become too short is an error,
 // because the kernel would show zeros in place of its end.
@@ -256,17 +264,24 @@ func (f *fileSystem) Read(cancel <-chan struct{}, in *fuse.ReadIn, buf []byte) (
 	if p.entry().kind != cas.File {
 		return nil, fuse.EINVAL
 	}
-	blob := f.files.blob(in.NodeId)
-	if blob == nil { // an earlier daemon opened the file
-		if blob, st = f.content(w, &p); !st.Ok() {
-			return nil, st
-		}
-		blob = f.files.keep(in.NodeId, blob)
-	}
 	rest := p.entry().size - int64(min(in.Offset, uint64(p.entry().size)))
 	buf = buf[:min(int64(in.Size), int64(len(buf)), rest)]
-	if _, err := blob.ReadAt(buf, int64(in.Offset)); err != nil && len(buf) > 0 {
-		return nil, f.status("read a file", err)
+	for {
+		blob := f.files.reading.get(in.NodeId)
+		if blob == nil {
+			var s fuse.Status
+			if blob, s = f.content(w, &p); !s.Ok() {
+				return nil, s
+			}
+			blob = f.files.reading.put(in.NodeId, blob)
+		}
+		_, err := blob.ReadAt(buf, int64(in.Offset))
+		switch {
+		case errors.Is(err, os.ErrClosed): // others needed its place
+			continue
+		case err != nil && len(buf) > 0:
+			return nil, f.status("read a file", err)
+		}
+		return fuse.ReadResultData(buf), fuse.OK
 	}
-	return fuse.ReadResultData(buf), fuse.OK
 }

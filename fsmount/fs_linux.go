@@ -3,6 +3,7 @@ package fsmount
 import (
 	"errors"
 	"sort"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +32,9 @@ type fileSystem struct {
 	owner fuse.Owner
 	files *files
 	root  string // the folder of the store, for its disk
+	// look has the holder look at a path in the mount, as another program would.
+	look func(path string)
+	told sync.Once // the kernel was told to open files on its own
 }
 
 func (*fileSystem) String() string     { return "nuka" }

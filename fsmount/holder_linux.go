@@ -55,6 +55,7 @@ type hello struct {
 const (
 	msgServing = "serving" // from the daemon: the file system answers
 	msgStop    = "stop"    // from the daemon: unmount if nothing in it is in use
+	msgLook    = "look "   // from the daemon, with a path in the mount: open it, and close it
 	msgStopped = "stopped" // from the holder, before it ends
 	msgBusy    = "busy"    // from the holder: something is in use
 )
@@ -271,6 +272,8 @@ func (h *holder) serveDaemon(conn *door, terminate <-chan os.Signal, g *guestSta
 				}
 				_ = conn.send([]byte(msgStopped), -1)
 				return true
+			case strings.HasPrefix(m, msgLook):
+				go look(h.job.Path, m[len(msgLook):]) // it may wait for the next daemon
 			}
 		case <-tick.C:
 			if h.disconnected() {
@@ -289,6 +292,13 @@ func (h *holder) serveDaemon(conn *door, terminate <-chan os.Signal, g *guestSta
 			h.end()
 			return true
 		}
+	}
+}
+
+// look opens and closes a file or folder of the mount.
+func look(mount, path string) {
+	if fd, err := unix.Open(filepath.Join(mount, filepath.Join("/", path)), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err == nil {
+		unix.Close(fd) //nolint:errcheck // it was not read
 	}
 }
 

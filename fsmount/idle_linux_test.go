@@ -2,7 +2,6 @@ package fsmount_test
 
 import (
 	"errors"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,13 +61,13 @@ func TestIdle(t *testing.T) {
 			m := mount(t, func(o *fsmount.Options) { o.Store = store })
 			id, _ := castest.Package(t, store, castest.Key(1), "idle", tree)
 			readIdle(t, m.path, id)
-			eventually(t, "the file is closed", func() bool { return len(m.Held()) == 0 })
+			eventually(t, "the file is closed", func() bool { return len(m.Held([]pir.PID{id})) == 0 })
 			readIdle(t, m.path, id)
 			time.Sleep(100 * time.Millisecond) // the kernel tells of the close
 			before := free(t, disk)
 			o := &cas.CollectOptions{}
 			if ask {
-				o.InUse = func() iter.Seq[pir.PID] { return slices.Values(m.Held()) }
+				o.InUse = m.Held
 			}
 			got, err := store.Collect(t.Context(), o)
 			if err != nil || !slices.Equal(got.Gone, []pir.PID{id}) {

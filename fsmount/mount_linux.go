@@ -165,10 +165,13 @@ func (m *Mount) serve(d *door) error {
 	if m.o.NoPassthrough {
 		c.files.passthrough = false
 	}
+	c.fs.look = func(path string) { m.look(c, path) }
 	m.mu.Lock()
 	if m.ending { // end does not know of this one
 		m.mu.Unlock()
 		_ = d.send([]byte(msgStop), -1)
+		d.deadline(greeting)
+		_, _, _ = d.receive() // it has unmounted
 		d.close()
 		return c.close()
 	}
@@ -190,6 +193,16 @@ func (m *Mount) serve(d *door) error {
 	return c.close()
 }
 
+// look has the holder of a connection look at a path in the mount: a daemon must not.
+func (m *Mount) look(c *connection, path string) {
+	m.mu.Lock()
+	s, ok := m.open[c]
+	m.mu.Unlock()
+	if ok {
+		_ = s.door.send([]byte(msgLook+path), -1)
+	}
+}
+
 // end asks the holder to unmount. If something in the mount is in use, end leaves the mount to the holder.
 func (m *Mount) end() {
 	m.mu.Lock()
@@ -205,35 +218,11 @@ func (m *Mount) end() {
 	m.endComing()
 }
 
-// Held returns the packages that have open files, in all mounts of this store: a collection must spare them. It also has the kernel give back the
-// files that it keeps for the next open, because a collection cannot free the disk of those.
-func (m *Mount) Held() []pir.PID {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	seen := map[pir.PID]bool{}
-	var list []pir.PID
-	for c := range m.open {
-		c.files.forget(func(uint32) bool { return true })
-		c.files.held(func(n uint32) {
-			if s, ok := m.core.slots.at(n); ok && !seen[s.pid] {
-				seen[s.pid] = true
-				list = append(list, s.pid)
-			}
-		})
-	}
-	return list
-}
-
 // Changed has the kernel look up packages again, and list them again: they are new, are no longer in the store, or have another content.
 // Without it, look-ups find a new package at once, and a listing shows it a second later.
 // It may wait until running look-ups of packages have ended.
 func (m *Mount) Changed(list ...pir.PID) error {
-	m.mu.Lock()
-	var open []*connection
-	for c := range m.open {
-		open = append(open, c)
-	}
-	m.mu.Unlock()
+	open, _ := m.connections()
 	var errs []error
 	gone := func(n uint32) bool {
 		s, _ := m.core.slots.at(n)
@@ -264,7 +253,7 @@ func (m *Mount) State() State {
 		c.files.mu.Unlock()
 		st := State{Mounted: true, How: s.hello.How, Passthrough: through}
 		if !through {
-			st.Problem = "the kernel does not read files itself (FUSE passthrough needs root and Linux 6.9), so reads are slower"
+			st.Problem = "the kernel does not read files itself (FUSE passthrough needs root and Linux 6.9), so large files are read more slowly"
 		}
 		return st
 	}

@@ -26,8 +26,11 @@ func New(*Options) (*Mount, error) { return nil, errNoFUSE }
 // Run does nothing.
 func (*Mount) Run(context.Context) error { return errNoFUSE }
 
+// InUse reports false.
+func (*Mount) InUse() bool { return false }
+
 // Held returns no packages.
-func (*Mount) Held() []pir.PID { return nil }
+func (*Mount) Held([]pir.PID) []pir.PID { return nil }
 
 // Changed does nothing.
 func (*Mount) Changed(...pir.PID) error { return nil }

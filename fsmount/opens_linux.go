@@ -15,6 +15,9 @@ const (
 	maxOpen  = 65536 // files of one connection that are open at once
 	// maxIdle is how many files that are no longer open stay in the table. For each, the kernel keeps the blob open.
 	maxIdle = 16384
+	// ownByte is the place of a byte that is not 0 when the kernel was told to open files on its own. opensBytes is the size of the file.
+	ownByte    = openSize * maxOpen
+	opensBytes = ownByte + pageSize
 )
 
 // opens is the table of the open files of one connection, in a file that is mapped into memory: a daemon that is killed leaves it to the next one,
@@ -77,13 +80,13 @@ func loadOpens(path string) (o *opens, idle []int32, err error) {
 		return nil, nil, fmt.Errorf("table of open files: %w", err)
 	}
 	defer f.Close()                                                    //nolint:errcheck // the mapping stays
-	err = unix.Fallocate(int(f.Fd()), 0, 0, openSize*maxOpen)          // a write to a hole of a full disk would kill the process
+	err = unix.Fallocate(int(f.Fd()), 0, 0, opensBytes)                // a write to a hole of a full disk would kill the process
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINTR) { // EINTR: the next daemon finds the rest
-		err = f.Truncate(openSize * maxOpen)
+		err = f.Truncate(opensBytes)
 	}
 	var memory []byte
 	if err == nil {
-		memory, err = unix.Mmap(int(f.Fd()), 0, openSize*maxOpen, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		memory, err = unix.Mmap(int(f.Fd()), 0, opensBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("table of open files %s: %w", path, err)
@@ -113,6 +116,10 @@ func (o *opens) set(i int, node uint64, backing int32) {
 	binary.LittleEndian.PutUint64(o.record(i), node)
 	binary.LittleEndian.PutUint32(o.record(i)[8:], uint32(backing))
 }
+
+// own reports whether the kernel was told to open files on its own. Then the table tells nothing about what is open.
+func (o *opens) own() bool { return o.memory[ownByte] != 0 }
+func (o *opens) setOwn()   { o.memory[ownByte] = 1 }
 
 // again counts one more open of a file in the table.
 func (o *opens) again(e *openFile) {

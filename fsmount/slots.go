@@ -137,6 +137,19 @@ func (s *slots) at(n uint32) (slot, bool) {
 	return s.list[n], true
 }
 
+// all returns all slots, by number.
+func (s *slots) all() map[uint32]slot {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	found := make(map[uint32]slot, len(s.list))
+	for n, v := range s.list {
+		if n != noSlot {
+			found[uint32(n)] = v
+		}
+	}
+	return found
+}
+
 // kind returns the kind of the root of a slot that exists.
 func (s *slots) kind(n uint32) cas.Kind {
 	s.mu.RLock()

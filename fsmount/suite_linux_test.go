@@ -22,6 +22,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/cas/castest"
+	"github.com/MordragT/nuka/fsmount"
 	"github.com/MordragT/nuka/fsmount/checkout"
 	"github.com/MordragT/nuka/pir"
 )
@@ -49,21 +50,23 @@ func TestSurfaces(t *testing.T) {
 		{"kinds", testKinds}, {"names", testNames}, {"deep", testDeep}, {"many", testMany}, {"exec", testExec}, {"mmap", testMmap},
 		{"readers", testReaders}, {"refuses", testRefuses}, {"late", testLate}, {"roots", testRoots}, {"twins", testTwins},
 	}
-	t.Run("mount", func(t *testing.T) {
-		m := mount(t, nil)
-		s := &surface{
-			store: m.store, mounted: true,
-			show: func(_ *testing.T, p pir.PID) string { return filepath.Join(m.path, p.String()) },
-			gone: func(t *testing.T, p pir.PID) {
-				if err := errors.Join(m.store.Unbind(t.Context(), p), m.Changed(p)); err != nil {
-					t.Fatal(err)
-				}
-			},
-		}
-		for _, test := range tests {
-			t.Run(test.name, func(t *testing.T) { test.run(t, s) })
-		}
-	})
+	for _, own := range []bool{false, true} {
+		t.Run(map[bool]string{false: "mount", true: "mount without passthrough"}[own], func(t *testing.T) {
+			m := mount(t, func(o *fsmount.Options) { o.NoPassthrough = own })
+			s := &surface{
+				store: m.store, mounted: true,
+				show: func(_ *testing.T, p pir.PID) string { return filepath.Join(m.path, p.String()) },
+				gone: func(t *testing.T, p pir.PID) {
+					if err := errors.Join(m.store.Unbind(t.Context(), p), m.Changed(p)); err != nil {
+						t.Fatal(err)
+					}
+				},
+			}
+			for _, test := range tests {
+				t.Run(test.name, func(t *testing.T) { test.run(t, s) })
+			}
+		})
+	}
 	t.Run("checkout", func(t *testing.T) {
 		s := checkouts(t)
 		for _, test := range tests {

@@ -130,6 +130,14 @@ func (t *tree) children(at uint32) []uint32 {
 	return t.kids[first : first+uint32(e.size)]
 }
 
+// path returns the path of an entry below the root, with a slash before each name; "" for the root.
+func (t *tree) path(at uint32) string {
+	if at == 0 {
+		return ""
+	}
+	return t.path(t.entries[at].parent) + "/" + string(t.name(at))
+}
+
 // name returns the name of an entry; "" for the root.
 func (t *tree) name(at uint32) []byte {
 	e := &t.entries[at]

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +17,8 @@ import (
 
 // A Mount is the set of operations that a collection needs of what shows the store's packages as files. Both may be nil.
 type Mount struct {
-	// Held yields the packages with open files.
-	Held func() iter.Seq[pir.PID]
+	// Held returns those of a list of packages that have open files.
+	Held func(list []pir.PID) []pir.PID
 	// Gone notes that the content of packages was removed.
 	Gone func(pids []pir.PID)
 }

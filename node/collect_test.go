@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -71,7 +70,7 @@ func TestCollectKeeps(t *testing.T) {
 	h.keepForCaller(&request{Conn: conn}, "a program that runs").KeepPIDs(ids["running"])
 	var gone []pir.PID
 	h.mount = Mount{
-		Held: func() iter.Seq[pir.PID] { return slices.Values([]pir.PID{ids["open"]}) },
+		Held: func([]pir.PID) []pir.PID { return []pir.PID{ids["open"]} },
 		Gone: func(list []pir.PID) { gone = append(gone, list...) },
 	}
 	has := func(want ...string) {

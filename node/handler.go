@@ -75,7 +75,7 @@ func (h *handler) watchIdle(ctx context.Context, idle time.Duration) {
 		}
 		quiet := time.Since(time.Unix(0, h.lastCall.Load()))
 		_, gone := os.Stat(h.home.NodeKey())
-		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.publishedHeads.Publishes()) == 0 && len(h.surface.held()) == 0
+		idles := idle > 0 && quiet > idle && !h.sharing.Any() && len(h.publishedHeads.Publishes()) == 0 && !h.surface.inUse()
 		if h.calls.Load() == 0 && (idles || errors.Is(gone, os.ErrNotExist)) {
 			h.stop()
 		}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -157,19 +155,28 @@ func (s *surface) changed(list ...pir.PID) {
 // ofCollection returns what a collection needs of the surface.
 func (s *surface) ofCollection() Mount {
 	return Mount{
-		Held: func() iter.Seq[pir.PID] { return slices.Values(s.held()) },
+		Held: s.held,
 		Gone: func(list []pir.PID) { s.changed(list...) },
 	}
 }
 
-// held returns the packages that a collection must spare, because a program has files of them open in the mount.
-func (s *surface) held() []pir.PID {
+// held returns the packages of a list that a collection must spare, because a program has files of them open in the mount.
+func (s *surface) held(list []pir.PID) []pir.PID {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mount == nil {
+	m := s.mount
+	s.mu.Unlock()
+	if m == nil {
 		return nil
 	}
-	return s.mount.Held()
+	return m.Held(list)
+}
+
+// inUse reports whether a program has files open in the mount.
+func (s *surface) inUse() bool {
+	s.mu.Lock()
+	m := s.mount
+	s.mu.Unlock()
+	return m != nil && m.InUse()
 }
 
 // keptAsFolder describes the lease of show.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -32,8 +31,8 @@ type Options struct {
 	Drop []string
 	// Keeps says whether a root keeps its tree. Other roots are removed together with their trees. Nil: all roots keep theirs.
 	Keeps func(name string) bool
-	// InUse yields more packages that are in use, such as those with open files. It is called twice; nil yields none.
-	InUse func() iter.Seq[pir.PID]
+	// InUse returns those of a list of packages that are in use, such as those with open files. It is called twice, each time with those that would go; nil: none is.
+	InUse func(list []pir.PID) []pir.PID
 	// Progress is called after each batch with what was removed so far. It must return soon. Nil: no calls.
 	Progress func(Result)
 }
@@ -83,11 +82,12 @@ func (c *Collector) Run(ctx context.Context, o *Options) (Result, error) {
 // A run is one collection.
 type run struct {
 	*Collector
-	o       *Options
-	m       *marks
-	folders disk.Folders // from which files were removed
-	early   int64        // bytes of blobs whose files are gone and whose records are not
-	result  Result
+	o        *Options
+	m        *marks
+	packages []pir.PID    // that have content
+	folders  disk.Folders // from which files were removed
+	early    int64        // bytes of blobs whose files are gone and whose records are not
+	result   Result
 }
 
 // mark marks what is live.
@@ -114,11 +114,6 @@ func (r *run) mark(ctx context.Context, leased lease.Items) error {
 	if err := r.m.items(ctx, leased); err != nil {
 		return err
 	}
-	if r.o.InUse != nil {
-		for p := range r.o.InUse() {
-			r.m.pid(p)
-		}
-	}
 	used, err := r.lastUses(binders)
 	if err != nil {
 		return err
@@ -131,10 +126,33 @@ func (r *run) mark(ctx context.Context, leased lease.Items) error {
 	if err := r.m.drain(ctx); err != nil {
 		return err
 	}
+	for _, list := range binders {
+		r.packages = append(r.packages, list...)
+	}
+	if err := r.markUsed(ctx); err != nil {
+		return err
+	}
 	if r.o.Max > 0 {
 		return r.spare(ctx, binders, used)
 	}
 	return nil
+}
+
+// markUsed marks those packages that would go, and are in use.
+func (r *run) markUsed(ctx context.Context) error {
+	if r.o.InUse == nil {
+		return nil
+	}
+	var list []pir.PID
+	for _, p := range r.packages {
+		if !r.m.pids[p] {
+			list = append(list, p)
+		}
+	}
+	for _, p := range r.o.InUse(list) {
+		r.m.pid(p)
+	}
+	return r.m.drain(ctx)
 }
 
 // roots marks the roots.

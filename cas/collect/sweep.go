@@ -53,13 +53,8 @@ func (r *run) sweep(ctx context.Context) (err error) {
 		}
 		r.Dir.FillBallast()
 	}()
-	if r.o.InUse != nil {
-		for p := range r.o.InUse() {
-			r.m.pid(p)
-		}
-		if err := r.m.drain(ctx); err != nil {
-			return err
-		}
+	if err := r.markUsed(ctx); err != nil {
+		return err
 	}
 	for _, step := range []func(context.Context) error{r.dropRoots, r.unbind, r.repoint, r.trees, r.damaged, r.forget} {
 		if err := step(ctx); err != nil {
