@@ -83,8 +83,9 @@ type execOptions struct {
 	build       buildOptions
 	runtime     string
 	with, allow []string
-	add         []string // Debian packages
-	lacking     []string // packages of libraries that plugins lack, found with auto
+	add         []string       // Debian packages
+	parts       []foreign.Part // of the application, which need libraries
+	lacking     []string       // packages of libraries that plugins lack, found with auto
 	app         string
 	hash        string // of a program out of a URL
 	command     string // in an archive

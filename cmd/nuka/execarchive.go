@@ -35,6 +35,7 @@ type packedProgram struct {
 	name   string // of the file, without the extension of an archive
 	ending string // that extension; "" is an executable
 	app    string // the application that it is
+	image  bool   // it is an AppImage
 
 	dir     string // the folder in which it is unpacked: tree, and the package file of it
 	program string // below tree, with slashes
@@ -42,6 +43,9 @@ type packedProgram struct {
 
 // debEnding is the extension of a Debian package.
 const debEnding = ".deb"
+
+// imageEnding is the extension that most AppImages have. What counts is the mark in the file.
+const imageEnding = ".AppImage"
 
 // archiveEndings are the extensions of archives that exec unpacks.
 var archiveEndings = []string{debEnding, ".tar.gz", ".tar.xz", ".tar.bz2", ".tar.zst", ".tgz", ".txz", ".tbz2", ".tzst", ".tar", ".zip"}
@@ -59,14 +63,24 @@ func packedOf(word string) *packedProgram {
 			break
 		}
 	}
-	p.name = foreign.AppName(base)
+	p.name = foreign.AppName(strings.TrimSuffix(base, imageEnding))
 	if p.url {
 		return p
 	}
-	if info, err := os.Stat(word); p.ending == "" || !strings.Contains(word, "/") || err != nil || !info.Mode().IsRegular() {
+	if info, err := os.Stat(word); !strings.Contains(word, "/") || err != nil || !info.Mode().IsRegular() || p.ending == "" && !isAppImage(word) {
 		return nil
 	}
 	return p
+}
+
+// isAppImage reports whether a file can be read and is an AppImage.
+func isAppImage(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // it was only read
+	return archive.IsAppImage(f)
 }
 
 // openPacked unpacks the PROGRAM of exec, if it is an archive or a URL, and chooses its program. nil: it is neither.
@@ -97,8 +111,13 @@ func (a *app) openPacked(ctx context.Context, word string, o *execOptions) (*pac
 		return nil, err
 	}
 	p.app = foreign.AppOfFile(named)
+	p.image = p.ending == "" && isAppImage(file)
 	if err := p.unpack(ctx, file, a.home.Unpacked()); err != nil {
-		return nil, protocol.Errorf(cmp.Or(protocol.CodeOf(err), protocol.Invalid), "exec: %s: %w", word, err)
+		coded := protocol.Errorf(cmp.Or(protocol.CodeOf(err), protocol.Invalid), "exec: %s: %w", word, err)
+		if why := (*protocol.Error)(nil); errors.As(err, &why) {
+			coded.Hint = why.Hint
+		}
+		return nil, coded
 	}
 	return p, p.choose(o.command)
 }
@@ -173,7 +192,7 @@ func (p *packedProgram) fill(ctx context.Context, file, tree string) error {
 	if err := os.Mkdir(tree, 0o700); err != nil {
 		return err
 	}
-	if p.ending != "" {
+	if p.ending != "" || p.image {
 		deb := p.ending == debEnding
 		_, err := archive.UnpackFile(ctx, file, tree, &archive.Options{Deb: deb, Control: deb})
 		return err
@@ -188,6 +207,10 @@ func (p *packedProgram) fill(ctx context.Context, file, tree string) error {
 // choose sets the program: the one with that name, or the only one.
 func (p *packedProgram) choose(command string) error {
 	tree := filepath.Join(p.dir, "tree")
+	if p.image && command == "" {
+		p.program = "AppRun"
+		return nil
+	}
 	var all, links []string
 	err := filepath.WalkDir(tree, func(at string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
@@ -273,6 +296,11 @@ func (a *app) place(ctx context.Context, client *control.Client, box *foreign.Bo
 		return nil, "", err
 	}
 	at := "/opt/" + p.name
-	box.Packages = append(box.Packages, sandbox.Mount{Kind: sandbox.RO, Source: filepath.Join(state.Path, own.Root.String()), Target: at})
+	dir := filepath.Join(state.Path, own.Root.String())
+	box.Packages = append(box.Packages, sandbox.Mount{Kind: sandbox.RO, Source: dir, Target: at})
+	if p.image { // what the executable before the image sets, and whose libraries it needs beside its own
+		o.env = append([]string{"APPDIR=" + at, "ARGV0=" + p.word, "OWD=" + box.Here}, o.env...)
+		o.parts = append(o.parts, foreign.Part{Dir: dir, Inside: at, Own: true})
+	}
 	return results[:len(results)-1], at + "/" + p.program, nil
 }

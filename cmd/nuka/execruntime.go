@@ -46,6 +46,7 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 		if err != nil {
 			return nil, err
 		}
+		parts = append(parts, o.parts...)
 		layout, err := box.Layout()
 		if err != nil {
 			return nil, err

@@ -52,7 +52,7 @@ func Decompress(in io.Reader) (plain io.Reader, packed bool, closeReader func(),
 	if head, _ := buffered.Peek(tarBlock); isTarHeader(head) {
 		return buffered, false, nothing, nil
 	}
-	return nil, false, nothing, protocol.Errorf(protocol.Invalid, "no archive of a known format (tar, also with gzip, xz, lzma, zstd or bzip2; zip)").
+	return nil, false, nothing, protocol.Errorf(protocol.Invalid, "no archive of a known format (tar, also with gzip, xz, lzma, zstd or bzip2; zip; squashfs; AppImage)").
 		WithHint("if it is to stay one file: --unpack file")
 }
 

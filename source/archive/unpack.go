@@ -199,6 +199,12 @@ func unpackArchive(w *treeWriter, archive io.ReaderAt, size int64) error {
 	if string(magic[:]) == "PK\x03\x04" || string(magic[:]) == "PK\x05\x06" {
 		return unpackZip(w, archive, size)
 	}
+	if string(magic[:]) == squashMagic {
+		return unpackSquashfs(w, archive, size)
+	}
+	if IsAppImage(archive) {
+		return unpackAppImage(w, archive, size)
+	}
 	err := unpackTar(w, io.NewSectionReader(archive, 0, size), false)
 	if err != nil && w.entries == 0 && endsAsZip(archive, size) {
 		return unpackZip(w, archive, size)
