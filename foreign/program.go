@@ -37,12 +37,27 @@ func AppOfFile(at string) string {
 	return AppName(strings.TrimSuffix(filepath.Base(at), ".nu")) + "-" + hex.EncodeToString(sum[:4])
 }
 
-// Find returns the path inside of a program: a path as it is, and a name as the first in the folders of search, a list as in PATH. The error says where it was
-// looked for.
+// An AbsentError says that a program is not in a root.
+type AbsentError struct {
+	Program string // a name, or an absolute path
+	Script  bool   // the first line of a script names it
+}
+
+func (e *AbsentError) Error() string {
+	switch {
+	case e.Script:
+		return fmt.Sprintf("its first line names %s, which the runtime does not have", e.Program)
+	case strings.Contains(e.Program, "/"):
+		return "the program would not see " + e.Program
+	}
+	return "the runtime has no program " + e.Program
+}
+
+// Find returns the path inside of a program: a path as it is, and a name as the first in the folders of search, a list as in PATH. AbsentError.
 func Find(root elfdeps.Root, search, program string) (string, error) {
 	if strings.Contains(program, "/") {
 		if _, info, err := elfdeps.Resolve(root, program); err != nil || !info.Mode().IsRegular() {
-			return "", fmt.Errorf("the program would not see %s", program)
+			return "", &AbsentError{Program: program}
 		}
 		return program, nil
 	}
@@ -52,7 +67,7 @@ func Find(root elfdeps.Root, search, program string) (string, error) {
 			return at, nil
 		}
 	}
-	return "", fmt.Errorf("the runtime has no program %s", program)
+	return "", &AbsentError{Program: program}
 }
 
 // maxLine is the longest first line of a script that Linux reads (BINPRM_BUF_SIZE).
@@ -77,7 +92,7 @@ func needs(root elfdeps.Root, search, program string) (*elfdeps.Report, *elfdeps
 		}
 		next, err := Find(root, search, interpreter[0])
 		if err != nil {
-			return nil, nil, fmt.Errorf("its first line names %s: %w", interpreter[0], err)
+			return nil, nil, &AbsentError{interpreter[0], true}
 		}
 		at = next
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/elfdeps"
+	"github.com/MordragT/nuka/foreign/lack"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/source/apt"
@@ -21,13 +23,53 @@ func (a *app) examineProgram(layout *foreign.Layout, words []string, parts []for
 	at, err := foreign.Find(root, search, words[0])
 	if err != nil {
 		return nil, protocol.Errorf(protocol.NotFound, "exec: %w", err).
-			WithHint("a program of this machine is named with its path; a runtime that has it: --runtime python, node, java (nuka runtime list)")
+			WithHint("a program of this machine is named with its path; a runtime that has it: --runtime python, node, java (nuka runtime list); or let nuka add the package that has it: nuka exec --auto")
 	}
 	report, err := foreign.NeedsOf(root, search, at, parts)
+	if absent := (*foreign.AbsentError)(nil); errors.As(err, &absent) {
+		return nil, protocol.Errorf(protocol.NotFound, "exec: %s: %w", words[0], err)
+	}
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Invalid, "exec: %s: %w", words[0], err)
 	}
 	return report, nil
+}
+
+// absentProgram handles an error of examineProgram. If a program is absent, it looks for the package that has it: that of a script's interpreter is named or, with auto, added. A word of the
+// command line may be mistyped, so its package is looked for with auto only. nil: a package was added.
+func (a *app) absentProgram(ctx context.Context, libs *libraries, failure error, have map[string]pir.PID, auto bool) error {
+	var absent *foreign.AbsentError
+	if !errors.As(failure, &absent) || !auto && !absent.Script {
+		return failure
+	}
+	name := path.Base(absent.Program)
+	if !slices.Contains([]string{name, "/bin/" + name, "/usr/bin/" + name, "/usr/sbin/" + name, "/sbin/" + name}, absent.Program) {
+		return failure // no package of the distribution has programs elsewhere
+	}
+	owners, err := a.owners(ctx, libs, []lack.Lack{{Kind: lack.Program, Name: name}})
+	if err != nil {
+		a.say("which package has %s is not known: %s", printable(name), oneLine(err))
+		return failure
+	}
+	owner := owners[0]
+	if owner == "" {
+		return failure
+	}
+	if !auto {
+		e := *protocol.AsError(failure)
+		e.Message += ": package " + owner
+		e.Hint = "add the package, and remember it for the application: nuka exec --auto"
+		return &e
+	}
+	before := len(libs.added)
+	if err := libs.add(ctx, lack.With(owner), have); err != nil {
+		return err
+	}
+	if len(libs.added) == before { // it is there, and the program is elsewhere in it
+		return failure
+	}
+	a.sayPackages(libs.added[before:], " for "+printable(absent.Program))
+	return nil
 }
 
 // addMissing adds the packages of missing libraries, and says which.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -53,7 +54,11 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 		}
 		report, err := a.examineProgram(layout, words, parts)
 		if err != nil {
-			return nil, err
+			if libs, err = a.absent(ctx, libs, added, err, env.Packages, o.auto && round < maxRounds); err != nil {
+				return nil, err
+			}
+			added = libs.added
+			continue
 		}
 		if report.OK() {
 			if o.auto {
@@ -83,6 +88,21 @@ func (a *app) prepareForeign(ctx context.Context, client *control.Client, box *f
 			return nil, missing(words[0], report, libs)
 		}
 	}
+}
+
+// absent handles an error of examineProgram as absentProgram does, with the libraries of the application.
+func (a *app) absent(ctx context.Context, libs *libraries, added []apt.Pin, failure error, have map[string]pir.PID, auto bool) (*libraries, error) {
+	if absent := (*foreign.AbsentError)(nil); !errors.As(failure, &absent) {
+		return nil, failure
+	}
+	if libs == nil {
+		var err error
+		if libs, err = a.libraries(); err != nil {
+			return nil, err
+		}
+		libs.added = added
+	}
+	return libs, a.absentProgram(ctx, libs, failure, have, auto)
 }
 
 // composed makes the runtime present with further packages, and sets the folder of the box. With --auto it returns the folders whose programs are to be

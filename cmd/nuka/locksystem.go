@@ -161,7 +161,11 @@ func (p *pinner) again(ctx context.Context, before *ecosystem.Recording, result 
 
 // lacking finds the packages of what a failed build lacks. If auto is true it adds them; otherwise, and if it can add nothing, it returns an error that names them.
 func (p *pinner) lacking(ctx context.Context, lacks []lack.Lack, result *nu.Result, failure error, auto bool) error {
-	owners, err := p.owners(ctx, lacks)
+	libs, err := p.libraries()
+	var owners []string
+	if err == nil {
+		owners, err = p.a.owners(ctx, libs, lacks)
+	}
 	if err != nil {
 		p.a.say("which packages have what the build lacks is not known: %s", oneLine(err))
 		owners = make([]string, len(lacks))
@@ -208,13 +212,9 @@ func (p *pinner) lacking(ctx context.Context, lacks []lack.Lack, result *nu.Resu
 }
 
 // owners returns the packages that have what is lacking; "" is none.
-func (p *pinner) owners(ctx context.Context, lacks []lack.Lack) ([]string, error) {
-	libs, err := p.libraries()
-	if err != nil {
-		return nil, err
-	}
+func (a *app) owners(ctx context.Context, libs *libraries, lacks []lack.Lack) ([]string, error) {
 	r := libs.lock.Request()
-	suites, err := p.a.client().DebianSuites(r.Suites)
+	suites, err := a.client().DebianSuites(r.Suites)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +222,7 @@ func (p *pinner) owners(ctx context.Context, lacks []lack.Lack) ([]string, error
 	for _, l := range lacks {
 		sought = append(sought, l.Files(elfdeps.Multiarch(foreign.Machine())))
 	}
-	return p.a.aptLoader().Find(ctx, suites, r.Components, libs.lock.Arch, r.Prefer, sought)
+	return a.aptLoader().Find(ctx, suites, r.Components, libs.lock.Arch, r.Prefer, sought)
 }
 
 // buildScanned builds an evaluated package, and looks for the libraries that its files need. If some are missing, it adds their packages to the recording at a path,

@@ -172,14 +172,16 @@ func (l Lack) Files(triplet string) []string {
 	return out
 }
 
-// With returns the packages to add for a package that has what is lacking: Debian's gcc only recommends the headers of C, and python3-minimal has the program
-// python3 without most of its library.
+// With returns the packages to add for a package that has what is lacking: Debian's gcc only recommends the headers of C, and python3-minimal and perl-base have
+// the programs without most of their libraries.
 func With(name string) []string {
 	switch name {
 	case "gcc":
 		return []string{"gcc", "libc6-dev"}
 	case "python3-minimal":
 		return []string{"python3"}
+	case "perl-base":
+		return []string{"perl"}
 	}
 	return []string{name}
 }
