@@ -41,6 +41,7 @@ func foreignRuns() []foreignRun {
 		{[]string{"--runtime", "rust", "--allow", "network", "--", "cargo", "install", "--locked", "--version", "0.16.0", "hexyl"}, "Installed package", false},
 		{[]string{"--runtime", "rust", "--", "sh", "-c", "echo abc | ~/.cargo/bin/hexyl --plain"}, "61 62 63", false},
 		{[]string{"--runtime", "emscripten", "--allow", "files=.", "--", "emcc", "-O2", "-sSTANDALONE_WASM", "-sALLOW_MEMORY_GROWTH", "c.c", "-o", "c.wasm"}, "", false},
+		{[]string{"--runtime", "emscripten", "--with", "./par.nu", "--allow", "files=.", "--", "sh", "-c", parByEmcc}, "par.wasm", false},
 		{in(torch, "--", "python3", "-c", ones), "libtorch_global_deps.so", true}, // without the look-up it fails
 		{in(torch, "--auto", "--", "python3", "-W", "ignore", "-c", ones), "tensor([2., 2.])\n", false},
 		{in(torch, "--", "python3", "-W", "ignore", "-c", ones), "tensor([2., 2.])\n", false}, // it is remembered
@@ -69,9 +70,21 @@ export def main [] { debian debs [python3-torch] | where name == python3-torch |
 	"typing.nu": `use base/debian.nu
 export def main [] { debian debs [python3-typing-extensions] | where name == python3-typing-extensions | first }
 `,
+	"par.nu": `export def main [] {
+  derivation {
+    name: par-source
+    src: (fetch debsrc par 1.53.0-2 --hash b3-nuynmuh3oa42sbt7ok7wtctkpo6kheqnjwfw3mgca2aorkmjvneq)
+    build: {|b| mkdir $"($b.out)/share"; cp -r $b.src $"($b.out)/share/par" }
+  }
+}
+`,
+	"parwasm.nu": "export def main [] { derivation {name: par, src: (fetch path ./par.wasm), build: {|b| mkdir $\"($b.out)/bin\"; cp $b.src $\"($b.out)/bin/par\"}} }\n",
 	"wasm.nu": `export def main [] { derivation {name: c, src: (fetch path ./c.wasm), build: {|b| mkdir $"($b.out)/bin"; cp $b.src $"($b.out)/bin/c"}} }
 `,
 }
+
+// parByEmcc builds an upstream program with its own makefile.
+const parByEmcc = `mkdir par && cp -r /usr/share/par/. par && chmod -R u+w par && cd par && make -f protoMakefile CC="emcc -O2 -c" LINK1="emcc -O2 -sSTANDALONE_WASM" LINK2=-o E=.wasm RM="rm -f" JUNK="" && ls *.wasm && cp par.wasm ..`
 
 // TestForeign runs programs of all runtimes, as root and as a user without rights, with packages out of the registries. It downloads some 700 MB for each user.
 func TestForeign(t *testing.T) {
@@ -127,6 +140,9 @@ func TestForeign(t *testing.T) {
 					t.Errorf("nuka exec %q: %v, want %q in\n%s", r.args, err, r.want, out)
 				}
 				t.Logf("%6.1fs  nuka exec %s", time.Since(start).Seconds(), strings.Join(r.args, " "))
+			}
+			if out, err := nuka("run", "./parwasm.nu", "--", "help"); err != nil || !strings.Contains(out, "Options for par") {
+				t.Errorf("run par of emcc: %v\n%s", err, out)
 			}
 			if out, err := nuka("run", "./wasm.nu"); err != nil || !strings.Contains(out, "c answers\n") {
 				t.Errorf("run what emcc made: %v\n%s", err, out)
