@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/MordragT/nuka/foreign/elfdeps"
 	"github.com/MordragT/nuka/foreign/permission"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
@@ -110,6 +111,9 @@ func (l *Layout) grantDevices(p permission.Permission) error {
 	}
 	if !found {
 		l.Notes = append(l.Notes, "device="+p.Name+": this machine has none of "+strings.Join(permission.Devices[p.Name], ", "))
+	}
+	if p.Name == "dri" {
+		l.addGraphics(elfdeps.Tree{"/": "/"})
 	}
 	return nil
 }

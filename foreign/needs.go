@@ -19,8 +19,9 @@ type Part struct {
 
 // NeedsOf returns what a program lacks in a root, and what the programs and modules of parts lack. Plugins may lack libraries; so may programs outside the folders
 // of commands, which are often tests.
-func NeedsOf(root elfdeps.Root, search, program string, parts []Part) (*elfdeps.Report, error) {
-	report, scan, err := needs(root, search, program)
+// env is the program's environment: its PATH and LD_LIBRARY_PATH count.
+func NeedsOf(root elfdeps.Root, env map[string]string, program string, parts []Part) (*elfdeps.Report, error) {
+	report, scan, err := needs(root, env, program)
 	if err != nil {
 		return nil, err
 	}

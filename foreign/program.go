@@ -74,7 +74,7 @@ func Find(root elfdeps.Root, search, program string) (string, error) {
 const maxLine = 256
 
 // needs returns what a program lacks in a root, and the scan that found it. Of a script it looks for the interpreter and what that needs.
-func needs(root elfdeps.Root, search, program string) (*elfdeps.Report, *elfdeps.Scan, error) {
+func needs(root elfdeps.Root, env map[string]string, program string) (*elfdeps.Report, *elfdeps.Scan, error) {
 	at := program
 	for range 4 { // Linux follows so many interpreters
 		interpreter, err := scriptOf(root, at)
@@ -90,13 +90,17 @@ func needs(root elfdeps.Root, search, program string) (*elfdeps.Report, *elfdeps
 				interpreter[0] = words[0]
 			}
 		}
-		next, err := Find(root, search, interpreter[0])
+		next, err := Find(root, env["PATH"], interpreter[0])
 		if err != nil {
 			return nil, nil, &AbsentError{interpreter[0], true}
 		}
 		at = next
 	}
-	scan := elfdeps.NewScan(root, Machine(), nil)
+	var libraries []string
+	if list := env["LD_LIBRARY_PATH"]; list != "" {
+		libraries = strings.Split(list, ":")
+	}
+	scan := elfdeps.NewScan(root, Machine(), libraries)
 	if err := scan.Add(at, false); err != nil && !errors.Is(err, elfdeps.ErrNotELF) {
 		return nil, nil, err
 	}

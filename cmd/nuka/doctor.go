@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/MordragT/nuka/foreign"
+	"github.com/MordragT/nuka/foreign/elfdeps"
 	"github.com/MordragT/nuka/node/config"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/sandbox"
@@ -198,6 +200,9 @@ func foreignFindings(ctx context.Context) (out []finding) {
 			one.Hint = f.Hint
 		}
 		out = append(out, one)
+	}
+	if g := foreign.FindGraphics(elfdeps.Tree{"/": "/"}); len(g.Libraries) > 0 {
+		out = append(out, finding{What: "graphics driver", OK: true, Detail: fmt.Sprintf("%s, %s of this machine, for programs with the permission device=dri", g.Says(), counted(len(g.Libraries), "file"))})
 	}
 	return out
 }

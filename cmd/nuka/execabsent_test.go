@@ -26,7 +26,9 @@ func TestAbsentProgram(t *testing.T) {
 	}
 	var out bytes.Buffer
 	a := &app{terminal: &terminal{out: &out, err: &out}, home: f.home, system: f.root, set: f.set}
-	coded := func(absent *foreign.AbsentError) error { return protocol.Errorf(protocol.NotFound, "exec: ./x: %w", absent) }
+	coded := func(absent *foreign.AbsentError) error {
+		return protocol.Errorf(protocol.NotFound, "exec: ./x: %w", absent)
+	}
 	have := map[string]pir.PID{"aa": {}}
 	for _, test := range []struct {
 		what   string

@@ -19,13 +19,13 @@ import (
 
 // examineProgram looks for what a program needs before it starts: its interpreter, its libraries and their versions; and what the programs of parts need.
 func (a *app) examineProgram(layout *foreign.Layout, words []string, parts []foreign.Part) (*elfdeps.Report, error) {
-	root, search := layout.Root(), layout.Env["PATH"]
-	at, err := foreign.Find(root, search, words[0])
+	root := layout.Root()
+	at, err := foreign.Find(root, layout.Env["PATH"], words[0])
 	if err != nil {
 		return nil, protocol.Errorf(protocol.NotFound, "exec: %w", err).
 			WithHint("a program of this machine is named with its path; a runtime that has it: --runtime python, node, java (nuka runtime list); or let nuka add the package that has it: nuka exec --auto")
 	}
-	report, err := foreign.NeedsOf(root, search, at, parts)
+	report, err := foreign.NeedsOf(root, layout.Env, at, parts)
 	if absent := (*foreign.AbsentError)(nil); errors.As(err, &absent) {
 		return nil, protocol.Errorf(protocol.NotFound, "exec: %s: %w", words[0], err)
 	}

@@ -57,8 +57,13 @@ type Scan struct {
 // NewScan returns a scan of a root for programs of a machine. libraryPath holds the folders of LD_LIBRARY_PATH.
 func NewScan(root Root, machine elf.Machine, libraryPath []string) *Scan {
 	s := &Scan{root: root, machine: machine, path: libraryPath, files: map[string]*file{}, told: map[string]int{}}
-	s.system = append(configured(root), systemFolders(machine)...)
+	s.system = Folders(root, machine)
 	return s
+}
+
+// Folders returns the folders in which the loader of a root looks for libraries by itself.
+func Folders(root Root, machine elf.Machine) []string {
+	return append(configured(root), systemFolders(machine)...)
 }
 
 // Report returns what is missing by now.
