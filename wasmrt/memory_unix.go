@@ -11,7 +11,12 @@ import "golang.org/x/sys/unix"
 type region struct {
 	all  []byte
 	size uint64
+	huge bool
 }
+
+// hugeSize is the size from which on a memory is made of large pages, where the system has them. A program as large as a compiler touches thousands of pages
+// when it starts, and a fault costs more than the page's content.
+const hugeSize = 16 << 20
 
 func (r *region) empty() bool { return r.all == nil }
 
@@ -33,7 +38,10 @@ func (r *region) resize(size, most uint64) []byte {
 		if unix.Mprotect(r.all[r.size:size], unix.PROT_READ|unix.PROT_WRITE) != nil {
 			return nil
 		}
-		r.size = size
+		if r.size = size; size >= hugeSize && !r.huge {
+			r.huge = true
+			adviseHuge(r.all)
+		}
 	}
 	return r.all[:size:len(r.all)]
 }
