@@ -18,6 +18,7 @@ import (
 // The cache holds one folder per module and kind, named by the module's hash. A folder contains wazero's own file
 // (in a folder named after wazero's version and the machine) and "sum", which records the checksum of that file.
 // wazero checks the machine code by a CRC, but none of the offsets into it, so sum covers the rest.
+// The name of wazero's file is that of the module's stub (see stubModule).
 // If an entry does not match, it is removed and compiled again. Files are only ever replaced by rename; writers in
 // several processes write the same bytes. The sum detects damage; it is no defence against a process that may write here.
 
@@ -36,44 +37,45 @@ func entryName(key moduleKey, bounded bool) string {
 
 func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*compiled, error) {
 	dir := filepath.Join(r.opts.CacheDir, entryName(m.key, bounded))
-	for {
-		hit := true
-		if err := checkEntry(dir); err != nil {
-			hit = false
-			if !errors.Is(err, os.ErrNotExist) {
-				r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
-			}
-			if err := clearEntry(dir); err != nil {
-				return nil, fmt.Errorf("%w: %v", errCache, err)
-			}
+	err := checkEntry(dir)
+	if err == nil {
+		var c *compiled
+		if c, err = r.compileHit(ctx, m, bounded, dir); err == nil || ctx.Err() != nil {
+			return c, err
 		}
-		cache, err := wazero.NewCompilationCacheWithDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %v", errCache, err)
-		}
-		c, err := r.compileWith(ctx, m.code, bounded, cache)
-		if err != nil {
-			_ = cache.Close(ctx)
-			if hit && ctx.Err() == nil { // the machine code's own checksum failed, or the module is wrong
-				r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
-				if err := clearEntry(dir); err != nil {
-					return nil, fmt.Errorf("%w: %v", errCache, err)
-				}
-				continue
-			}
-			// wazero's error does not tell a fault of the cache from a fault of the module. If the module is wrong, compiling
-			// without a cache returns the error again.
-			return nil, fmt.Errorf("%w: %w", errCache, err)
-		}
-		// On another CPU wazero treats the entry as a miss and adds a second file.
-		if !hit || len(entryFiles(dir)) > 1 {
-			if err := sealEntry(dir); err != nil {
-				r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
-				_ = clearEntry(dir)
-			}
-		}
-		return c, nil
 	}
+	if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errNoEntry) {
+		r.log.Warn("machine code cache entry is damaged, compiling again", "entry", dir, "error", err)
+	}
+	if err := clearEntry(dir); err != nil {
+		return nil, fmt.Errorf("%w: %v", errCache, err)
+	}
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", errCache, err)
+	}
+	c, err := r.compileWith(ctx, m.code, bounded, cache)
+	if err != nil {
+		_ = cache.Close(ctx)
+		// wazero's error does not tell a fault of the cache from a fault of the module. If the module is wrong, compiling
+		// without a cache returns the error again.
+		return nil, fmt.Errorf("%w: %w", errCache, err)
+	}
+	if err := errors.Join(r.renameForStub(ctx, m, bounded, dir), sealEntry(dir)); err != nil {
+		r.log.Warn("machine code cache entry not kept", "entry", dir, "error", err)
+		_ = clearEntry(dir)
+	}
+	return c, nil
+}
+
+// compileHit takes the machine code of a module from an entry. An error: the machine code's own checksum fails, or as compileStub.
+func (r *Runtime) compileHit(ctx context.Context, m *Module, bounded bool, dir string) (*compiled, error) {
+	own, err := os.MkdirTemp(dir, stubScratch)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errCache, err)
+	}
+	defer os.RemoveAll(own) //nolint:errcheck // it is no part of the entry
+	return r.compileStub(ctx, m, bounded, dir, own)
 }
 
 // entryFiles lists wazero's files in an entry, relative to the entry.
@@ -94,6 +96,10 @@ func entryFiles(dir string) []string {
 // clearEntry removes the files of an entry but leaves the folder, since another process may be writing.
 func clearEntry(dir string) error {
 	errs := []error{os.Remove(filepath.Join(dir, sumName))}
+	left, _ := filepath.Glob(filepath.Join(dir, stubScratch+"*"))
+	for _, f := range left {
+		errs = append(errs, os.RemoveAll(f))
+	}
 	for _, f := range entryFiles(dir) {
 		errs = append(errs, os.Remove(filepath.Join(dir, f)))
 	}

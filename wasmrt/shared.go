@@ -42,35 +42,28 @@ func (r *Runtime) compileShared(ctx context.Context, m *Module, bounded bool) (*
 		}
 		c, err := r.compileOwn(ctx, m, bounded, shared, own)
 		if err == nil {
-			if !asked && madeAnew(own) {
-				ask(true) // for the next process; this one has the machine code
-			}
 			return c, nil
+		}
+		if asked && errors.Is(err, errNoEntry) {
+			return r.compileWith(ctx, m.code, bounded, nil)
 		}
 		if asked || ctx.Err() != nil {
 			return nil, err
 		}
-		r.log.Warn("machine code cache entry is damaged", "entry", shared, "error", err)
+		if !errors.Is(err, errNoEntry) {
+			r.log.Warn("machine code cache entry is damaged", "entry", shared, "error", err)
+		}
 		ask(true)
 	}
 }
 
-// compileOwn compiles through the directory own, which shows the files of the directory shared.
+// compileOwn takes machine code through the directory own, which shows the files of the directory shared. errNoEntry.
 func (r *Runtime) compileOwn(ctx context.Context, m *Module, bounded bool, shared, own string) (*compiled, error) {
-	err := os.RemoveAll(own)
-	if err == nil {
-		err = showEntry(shared, own)
+	if err := os.RemoveAll(own); err != nil {
+		return nil, fmt.Errorf("%w: %w", errCache, err)
 	}
+	c, err := r.compileStub(ctx, m, bounded, shared, own)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errCache, err)
-	}
-	cache, err := wazero.NewCompilationCacheWithDir(own)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", errCache, err)
-	}
-	c, err := r.compileWith(ctx, m.code, bounded, cache)
-	if err != nil {
-		_ = cache.Close(ctx)
 		return nil, fmt.Errorf("%w: %w", errCache, err)
 	}
 	return c, nil
@@ -90,16 +83,6 @@ func showEntry(shared, own string) error {
 		}
 	}
 	return nil
-}
-
-// madeAnew reports whether own contains machine code that this process compiled rather than linked.
-func madeAnew(own string) bool {
-	for _, rel := range entryFiles(own) {
-		if st, err := os.Lstat(filepath.Join(own, rel)); err == nil && st.Mode().IsRegular() {
-			return true
-		}
-	}
-	return false
 }
 
 // Cached reports whether a cache has machine code of a module. The machine code may be for another processor.

@@ -172,6 +172,7 @@ var rules = []rule{
 			"cas/":                         "has steps of its own, which TestPowerLoss cuts",
 			"node/swarm/peers/logstore.go": "a cache of what is announced: the next start announces again",
 			"wasmrt/cache.go":              "a cache",
+			"wasmrt/stub.go":               "a cache",
 			"wasmrt/shared.go":             "a cache",
 			"nu/cache.go":                  "a cache",
 			"source/":                      "downloads and unpacked files, which are fetched again",

@@ -1,0 +1,7 @@
+package wasmrt
+
+// For tests of the cache.
+var (
+	StubModule = stubModule
+	SealEntry  = sealEntry
+)
