@@ -28,16 +28,13 @@ func (o *servicesOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.system, "system", false, "mean the services of the machine, not those of the user")
 }
 
-// machineServices is the folder of the services of the machine.
-const machineServices = "/var/lib/nuka/services"
-
 // servicesDir returns the folder of services.
 func (a *app) servicesDir(o *servicesOptions) (*deploy.Dir, error) {
 	if err := a.ownNode("services"); err != nil {
 		return nil, err
 	}
 	if o.system && o.state == "" {
-		return deploy.Open(machineServices), nil
+		return deploy.Open(systemState()), nil
 	}
 	base, err := a.servicesBase(o.state)
 	if err != nil {
