@@ -10,6 +10,7 @@ import (
 	"github.com/MordragT/nuka/advisory/feed"
 	"github.com/MordragT/nuka/advisory/osv"
 	"github.com/MordragT/nuka/advisory/version"
+	"github.com/MordragT/nuka/internal/lazyregexp"
 )
 
 // A Feed is a feed with its tree, as Match reads it.
@@ -64,6 +65,7 @@ func Match(uses []Use, feeds []Feed) (*Report, error) {
 		for i, f := range feeds {
 			m.feed(f.Name, found[i][feed.Key{Ecosystem: p.Ecosystem, Name: p.Name}])
 		}
+		m.recorded()
 		m.finish()
 	}
 	slices.Sort(r.Withdrawn)
@@ -97,6 +99,30 @@ func uncovered(p Part, uses []Use, feeds []Feed) (why string, readable bool) {
 	}
 	return "no feed has records of " + p.Ecosystem, true
 }
+
+// Recorded is the feed of notices that are in recordings.
+const Recorded = "recording"
+
+// recorded adds the notice of recordings, unless a feed has one of the same class.
+func (m *matcher) recorded() {
+	for _, u := range m.uses {
+		if u.Notice == "" || slices.ContainsFunc(m.hits, func(h hit) bool { return h.source.Entry.Notice == u.Notice }) {
+			continue
+		}
+		id := unidentifying().ReplaceAllString(strings.ToUpper(string(u.Notice))+"-"+m.part.Ecosystem+"-"+m.part.Name+"-"+m.part.Version, "-")
+		m.hits = append(m.hits, hit{source: Source{Recorded, osv.Entry{ID: id[:min(len(id), maxNoticeID)], Notice: u.Notice, Summary: u.Says}}})
+	}
+}
+
+const maxNoticeID = 120
+
+// IsRecorded reports whether an identifier is one of those that notices of recordings have: no feed has a record of it.
+func IsRecorded(id string) bool {
+	return slices.ContainsFunc(osv.Notices(), func(n osv.Notice) bool { return strings.HasPrefix(id, strings.ToUpper(string(n))+"-") })
+}
+
+// unidentifying matches what no identifier of a record has.
+var unidentifying = lazyregexp.New(`-?[^A-Za-z0-9._:-]+`)
 
 // A matcher collects what feeds say of one part.
 type matcher struct {

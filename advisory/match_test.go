@@ -346,3 +346,27 @@ func TestMany(t *testing.T) {
 		t.Errorf("%.200q", line)
 	}
 }
+
+// TestRecordedNotices has parts whose recordings say that nobody should use them. A feed that says the same is named in its place.
+func TestRecordedNotices(t *testing.T) {
+	noted := func(name string, n osv.Notice, says string) Use {
+		u := use("npm", name, "1.0.0")
+		u.Notice, u.Says = n, says
+		return u
+	}
+	f := records(t, "mine", npm("N-1", "b", "", `"database_specific":{"notice":"deprecated"},`), npm("V-1", "c", "", ""))
+	r := match(t, []Use{noted("@s/a", osv.Deprecated, "use two"), noted("b", osv.Deprecated, "use three"), noted("c", osv.Yanked, ""), use("npm", "d", "1.0.0")}, f)
+	if diff := cmp.Diff([]string{"DEPRECATED-npm-s-a-1.0.0", "N-1", "YANKED-npm-c-1.0.0"}, ids(r.Notices)); diff != "" {
+		t.Errorf("notices (-want +got)\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"V-1"}, ids(r.Findings)); diff != "" {
+		t.Errorf("findings (-want +got)\n%s", diff)
+	}
+	if a := r.Notices[0]; a.Summary != "use two" || a.Notice != osv.Deprecated || !slices.Equal(a.Feeds, []string{Recorded}) || !osv.IsID(a.ID) {
+		t.Errorf("got %+v", a)
+	}
+	ignored := Ignore{ID: r.Notices[0].ID, IDs: r.Notices[0].IDs, Why: "x", Until: "2099-01-01"}
+	if err := r.Clear([]Feed{f}, []Ignore{ignored}, now); err != nil || len(r.Notices) != 2 || len(r.Cleared) != 1 {
+		t.Errorf("%v, notices %v, cleared %d", err, ids(r.Notices), len(r.Cleared))
+	}
+}

@@ -46,6 +46,9 @@ type Use struct {
 	// Tool says that only tools of builds lead to the part.
 	Tool bool   `json:"tool,omitempty"`
 	Note string `json:"note,omitempty"`
+	// Notice is what the recording of a build says against the part, and Says its author's words; "" is nothing.
+	Notice osv.Notice `json:"-"`
+	Says   string     `json:"-"`
 	// Unknown says why the part cannot be compared with anything: its ecosystem, name or version is not known. "" is nothing.
 	Unknown string `json:"-"`
 }

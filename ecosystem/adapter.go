@@ -83,6 +83,8 @@ type File struct {
 	Released time.Time
 	// License is the license's SPDX expression or name, if the registry says it.
 	License string
+	// Notice says that nobody should use the version any more, as NoticeOf writes it; "" is nothing.
+	Notice string
 	// Signed is what the registry signed about the file; nil: nothing, or its index was not read.
 	Signed *Signed
 	// Vouched names what the client itself verifies about Promised before it uses the file, such as gosum-client; "" nothing.

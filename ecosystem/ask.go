@@ -106,6 +106,7 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 	isFile := class == Artefact || known.promised()
 	if isFile {
 		rec.prove(ctx, q, from, known)
+		rec.advise(ctx, q, from, known)
 		if a, fail := rec.stored(ctx, q, known, from); a != nil || fail != nil {
 			return a, fail
 		}

@@ -126,7 +126,7 @@ func decodeAnswer(line []byte, last bool) (*Answer, error) {
 		size, _ := take[nuon.Filesize](&k, "size")
 		a.Kept = &Kept{
 			Size: int64(size), Package: k.text("package"), Version: k.text("version"), License: k.text("license"), Released: k.text("released"),
-			Promised: k.text("promised"), Weak: k.text("weak"), Checked: k.text("checked"),
+			Promised: k.text("promised"), Weak: k.text("weak"), Checked: k.text("checked"), Notice: k.text("notice"),
 		}
 		a.Kept.Origin, _ = take[nuon.Record](&k, "origin")
 		if err := k.end(); err != nil {

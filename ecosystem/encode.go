@@ -94,6 +94,7 @@ func (a *Answer) record() nuon.Record {
 		set(file, "promised", k.Promised)
 		set(file, "weak", k.Weak)
 		set(file, "checked", k.Checked)
+		set(file, "notice", k.Notice)
 		if k.Origin != nil {
 			file["origin"] = k.Origin
 		}
@@ -199,6 +200,9 @@ func (k *Kept) check() error {
 		if t, err := time.Parse(time.DateOnly, k.Released); err != nil || t.Format(time.DateOnly) != k.Released {
 			return fmt.Errorf("released %.100q: want a date such as 2026-01-31", k.Released)
 		}
+	}
+	if class, says, ok := SplitNotice(k.Notice); k.Notice != "" && (!ok || NoticeOf(class, says) != k.Notice) {
+		return fmt.Errorf("notice %.100q: want %s, %s or %s, and a text on one line", k.Notice, Yanked, Retracted, Deprecated)
 	}
 	if k.Promised != "" {
 		if h, err := pir.ParseHash(k.Promised); err != nil || h.String() != k.Promised {

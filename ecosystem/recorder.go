@@ -352,7 +352,7 @@ func keptBy(hash pir.Hash, size int64, files []*File) *Kept {
 	k := &Kept{Hash: hash, Size: size}
 	for _, f := range files {
 		k.Package, k.Version, k.License = cmp.Or(k.Package, f.Package), cmp.Or(k.Version, f.Version), cmp.Or(k.License, f.License)
-		k.Weak = cmp.Or(k.Weak, f.Weak)
+		k.Weak, k.Notice = cmp.Or(k.Weak, f.Weak), cmp.Or(k.Notice, f.Notice)
 		k.Released = cmp.Or(k.Released, released(f.Released))
 		if k.Promised == "" && !f.Promised.IsZero() {
 			k.Promised = f.Promised.String()

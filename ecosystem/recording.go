@@ -45,6 +45,8 @@ type Kept struct {
 	Released                  string // RFC 3339 date, "" unknown
 	Promised, Weak            string
 	Origin                    nuon.Record
+	// Notice says that nobody should use the version any more (NoticeOf), as the index said when it was recorded; "" is nothing.
+	Notice string
 	// Checked names what was verified beside the hash (Checker): npm-signature:KEY, or gosum-client; "" nothing.
 	Checked string
 }

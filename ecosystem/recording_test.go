@@ -25,7 +25,7 @@ func sample() *Recording {
 		{Request: Request{Alias: "pypi", Path: "/moved/"}, Status: 301, Location: Base + "/pypi/six/"},
 		{Request: Request{Alias: "pypi", Path: "/six/", Query: "a=b", Variant: "json"}, Status: 200, Type: "application/json", Text: "{\"a\":\n\"\\\\\"}\n"},
 		{Request: Request{Alias: "x0123456789", Path: "/f/six-1.0.tar.gz"}, Status: 200, Type: "application/gzip", Kept: &Kept{
-			Hash: hashOf("six"), Size: 3, Package: "six", Version: "1.0", License: "MIT", Released: "2026-01-31", Checked: "pep740",
+			Hash: hashOf("six"), Size: 3, Package: "six", Version: "1.0", License: "MIT", Released: "2026-01-31", Checked: "pep740", Notice: "yanked: bad wheel",
 			Promised: "sha256-" + strings.Repeat("ab", 32), Weak: "sha1:" + strings.Repeat("cd", 20),
 			Origin: nuon.Record{"kind": "pypi", "name": "six", "version": "1.0"},
 		}},
@@ -44,7 +44,7 @@ func TestRecording(t *testing.T) {
 {"request":"pypi /six/?a=b json","status":200,"text":"{\"a\":
 \"\\\\\"}
 ","type":"application/json"},
-{"file":{"checked":"pep740","hash":"` + hashOf("six").String() + `","license":"MIT","origin":{"kind":"pypi","name":"six","version":"1.0"},"package":"six",` +
+{"file":{"checked":"pep740","hash":"` + hashOf("six").String() + `","license":"MIT","notice":"yanked: bad wheel","origin":{"kind":"pypi","name":"six","version":"1.0"},"package":"six",` +
 		`"promised":"sha256-` + strings.Repeat("ab", 32) + `","released":"2026-01-31","size":3b,"version":"1.0","weak":"sha1:` + strings.Repeat("cd", 20) + `"},` +
 		`"request":"x0123456789 /f/six-1.0.tar.gz","status":200,"type":"application/gzip"}
 ],"door":"registry","ecosystem":"pip","recording":1}
@@ -119,6 +119,9 @@ func TestEdited(t *testing.T) {
 		{"empty text", `"status":301`, `"status":301,"text":""`, "answer 2"},
 		{"date", "2026-01-31", "2026-02-31", "answer 4"},
 		{"name of two lines", `"package":"six"`, "\"package\":\"six\nseven\"", "answer 4"},
+		{"notice of another class", "yanked: bad", "lovely: bad", "answer 4"},
+		{"notice of two lines", "bad wheel", "bad\nwheel", "answer 4"},
+		{"long notice", "bad wheel", strings.Repeat("bad ", 100), "answer 4"},
 		{"origin without kind", `"kind":"pypi",`, ``, "answer 4"},
 		{"unknown field", `"status":404`, `"stat":404,"status":404`, "answer 1"},
 		{"unknown field of a file", `"size":3b`, `"size":3b,"text":"x"`, "answer 4"},

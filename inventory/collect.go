@@ -30,6 +30,8 @@ type Store interface {
 type Options struct {
 	// Own leaves out what is not in the recording or in the content of the package itself: its inputs, runtime and sources.
 	Own bool
+	// Notices returns what a recording says against a release of a package beside ecosystem.Kept; nil: nothing.
+	Notices func(*ecosystem.Recording) func(name, version string) string
 }
 
 // maxParts bounds an inventory. The largest measured closure, of a desktop application, has 2,600.
@@ -37,7 +39,10 @@ const maxParts = 500_000
 
 // Collect returns the inventory of a package.
 func Collect(ctx context.Context, store Store, root pir.PID, o *Options) (*Inventory, error) {
-	w := &walk{ctx: ctx, store: store, own: o != nil && o.Own, seen: map[visit]bool{}, missing: map[string]bool{}, debs: map[pir.PID][2]string{}}
+	w := &walk{ctx: ctx, store: store, seen: map[visit]bool{}, missing: map[string]bool{}, debs: map[pir.PID][2]string{}}
+	if o != nil {
+		w.own, w.notices = o.Own, o.Notices
+	}
 	if err := w.visit(root, place{where: Package}, root); err != nil {
 		return nil, err
 	}
@@ -60,6 +65,7 @@ type walk struct {
 	ctx     context.Context
 	store   Store
 	own     bool
+	notices func(*ecosystem.Recording) func(name, version string) string
 	all     list
 	root    Part
 	seen    map[visit]bool
@@ -197,7 +203,11 @@ func (w *walk) languages(id pir.PID, p *pir.PIR, at place, root bool) error {
 			if err != nil {
 				return fmt.Errorf("inventory: the recording of %s: %w", p.Name, err)
 			}
-			addRecording(&recorded, r, []pir.PID{id})
+			notice := func(string, string) string { return "" }
+			if w.notices != nil {
+				notice = w.notices(r)
+			}
+			addRecording(&recorded, r, notice, []pir.PID{id})
 		}
 	}
 	if p.Recording.IsZero() && (!root || p.Kind == pir.Env) {

@@ -42,7 +42,9 @@ type Part struct {
 	// License is an SPDX expression or the text that its publisher wrote instead; "" is unknown.
 	License  string `json:"license,omitempty"`
 	Released string `json:"released,omitempty"` // date; "" is unknown
-	Seen     Seen   `json:"seen,omitempty"`
+	// Notice says that nobody should use it any more, as its registry said when it was recorded (ecosystem.NoticeOf); "" is nothing.
+	Notice string `json:"notice,omitempty"`
+	Seen   Seen   `json:"seen,omitempty"`
 	// PID is that of a package of nuka; zero for others.
 	PID   pir.PID `json:"pid,omitzero"`
 	Files []File  `json:"files,omitempty"` // the main one first
@@ -133,6 +135,7 @@ func (l *list) add(p Part) {
 	}
 	there.Tool = there.Tool && p.Tool // contained on one way is contained
 	there.Upstream, there.UpstreamVersion = cmp.Or(there.Upstream, p.Upstream), cmp.Or(there.UpstreamVersion, p.UpstreamVersion)
+	there.Notice = cmp.Or(there.Notice, p.Notice)
 	there.License, there.Released = cmp.Or(there.License, p.License), cmp.Or(there.Released, p.Released)
 	if p.Seen == Installed || there.Seen == Unknown { // installed for one package is installed
 		there.Seen = p.Seen

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"net/url"
@@ -13,7 +14,7 @@ import (
 )
 
 // addRecording adds the language packages that a recording has files of. Indexes and other answers are no parts.
-func addRecording(all *list, r *ecosystem.Recording, of []pir.PID) {
+func addRecording(all *list, r *ecosystem.Recording, notice func(name, version string) string, of []pir.PID) {
 	for i := range r.Answers {
 		a := &r.Answers[i]
 		k := a.Kept
@@ -34,7 +35,7 @@ func addRecording(all *list, r *ecosystem.Recording, of []pir.PID) {
 		}
 		f.Origin = originText(k.Origin)
 		all.add(Part{Where: Language, Type: kind, Name: name, Version: k.Version, PURL: purl(kind, name, k.Version, nil), License: k.License,
-			Released: k.Released, Files: []File{f}, Of: of})
+			Released: k.Released, Notice: cmp.Or(k.Notice, notice(k.Package, k.Version)), Files: []File{f}, Of: of})
 	}
 	for _, s := range r.System {
 		all.add(Part{Where: Runtime, Type: "deb", Name: s.Name, Version: s.Version, PURL: purl("deb", s.Name, s.Version, map[string]string{"arch": s.Arch}), Of: of,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/MordragT/nuka/cas"
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/adapters"
 	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/pir/nuon"
@@ -40,7 +41,7 @@ func (h *handler) inventory(ctx context.Context, r *request, a protocol.Inventor
 	if _, _, err := s.Describe(id); err != nil {
 		return nil, protocol.Errorf(protocol.NotFound, "this node has no description of %s", id.Short()).WithHint("name the package file, so that the command describes it")
 	}
-	all, err := inventory.Collect(ctx, s, id, &inventory.Options{Own: a.Own})
+	all, err := inventory.Collect(ctx, s, id, &inventory.Options{Own: a.Own, Notices: adapters.Notices})
 	if err != nil {
 		return nil, cas.Coded(err)
 	}

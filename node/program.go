@@ -46,9 +46,11 @@ func (h *handler) program(ctx context.Context, r *request, a protocol.ProgramArg
 		return nil, err
 	}
 	out := &protocol.Program{
-		Command: inputs[0].Path + "/bin/" + command, Mounts: make([]protocol.Mount, len(inputs)),
+		Command: inputs[0].Path + "/" + command, Mounts: make([]protocol.Mount, len(inputs)),
 	}
-	out.Runtime, _ = p.RunsIn()
+	if out.Runtime, _ = p.RunsIn(); p.Layout == pir.LayoutFHS1 {
+		out.Runtime = a.PID // a runtime's own programs run in it
+	}
 	for i, in := range inputs {
 		root, err := h.store.Lookup(ctx, in.CID, "")
 		if err != nil {
@@ -91,11 +93,11 @@ func (h *handler) programTrees(ctx context.Context, r *request, ids []pir.PID) (
 // maxWay bounds the entries of a folder that way returns.
 const maxWay = 1000
 
-// way returns the folders that lead to a command, so that its start need not ask for them, and for a light peer on this machine the path of
+// way returns the folders that lead to a command in bin, so that its start need not ask for them, and for a light peer on this machine the path of
 // the command's bytes.
 func (h *handler) way(ctx context.Context, root cid.CID, command string, local bool) ([]protocol.Folder, error) {
 	bytes, file := cid.CID{}, ""
-	if target, err := h.follow(ctx, root, "bin/"+command); local && err == nil && target.Kind == cas.File { // else the command asks for it
+	if target, err := h.follow(ctx, root, command); local && err == nil && target.Kind == cas.File { // else the command asks for it
 		bytes = target.CID
 		if file, err = h.store.BlobPath(bytes); err != nil {
 			return nil, cas.Coded(err)
@@ -132,8 +134,15 @@ func (h *handler) way(ctx context.Context, root cid.CID, command string, local b
 	return out, nil
 }
 
-// command returns the name of the program to run.
+// command returns the path in the package of the program to run: one of bin, and of a runtime one of usr/bin, which must be named.
 func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArgs, root realize.Input) (string, error) {
+	if p.Layout == pir.LayoutFHS1 && a.Command != "" {
+		at := "usr/bin/" + a.Command
+		if _, err := h.store.Lookup(ctx, root.CID, at); err != nil {
+			return "", protocol.Errorf(protocol.NotFound, "the runtime %s has no program %q", p.Name, a.Command).WithHint("see: nuka ls %s usr/bin", a.PID.Short())
+		}
+		return at, nil
+	}
 	offered := p.Commands()
 	if len(offered) == 0 {
 		var err error
@@ -150,6 +159,9 @@ func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArg
 			}
 		}
 	}
+	if want == "" && p.Layout == pir.LayoutFHS1 {
+		return "", protocol.Errorf(protocol.NotFound, "%s is a runtime", p.Name).WithHint("name one of its programs: --command; or: nuka exec --runtime %s -- PROGRAM", p.Name)
+	}
 	if want == "" {
 		return "", protocol.Errorf(protocol.NotFound, "%s has no programs", p.Name).WithHint("a package's programs lie in bin; see: nuka ls %s", a.PID.Short())
 	}
@@ -157,7 +169,7 @@ func (h *handler) command(ctx context.Context, p *pir.PIR, a protocol.ProgramArg
 		return "", protocol.Errorf(protocol.NotFound, "%s has no program %q", p.Name, want).
 			WithHint("it has: %s", strings.Join(offered, ", "))
 	}
-	return want, nil
+	return "bin/" + want, nil
 }
 
 // programs returns the names in a tree's bin.

@@ -145,7 +145,7 @@ func decode(name string, rec nuon.Record) (*Service, error) {
 			})
 		}
 	})
-	s.State, _ = field[bool](f, "state", "true or false")
+	s.state(f)
 	s.Cache, _ = field[bool](f, "cache", "true or false")
 	s.Logs, _ = field[bool](f, "logs", "true or false")
 	s.Runtime, _ = field[bool](f, "runtime", "true or false")

@@ -33,6 +33,25 @@ func (s *Service) config(f *fields) {
 	})
 }
 
+// maxStateVersion bounds the number of a form of state.
+const maxStateVersion = 1_000_000
+
+// state reads whether a service has a folder of its own that stays: true, or {version: N} for the form that its program gives to what is in it.
+func (s *Service) state(f *fields) {
+	if _, isRecord := f.rec["state"].(nuon.Record); !isRecord {
+		s.State, _ = field[bool](f, "state", "true, false or {version: 1}")
+		return
+	}
+	f.inner("state", func(in *fields) {
+		s.State = true
+		n, ok := field[int64](in, "version", "a number")
+		if ok && (n < 1 || n > maxStateVersion) {
+			in.fail("version: want a number from 1 to %d", maxStateVersion)
+		}
+		s.StateVersion = int(n)
+	})
+}
+
 // plain returns a value as package json writes it: times in nanoseconds, and sizes in bytes.
 func plain(v any) any {
 	switch v := v.(type) {

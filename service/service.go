@@ -24,6 +24,8 @@ type Service struct {
 	Listen []Socket
 	// State, Cache, Logs and Runtime give the program a folder of its own, whose path is in STATE_DIRECTORY and so on. Runtime is emptied at each start.
 	State, Cache, Logs, Runtime bool
+	// StateVersion is the form that the program gives to its state; 0: it does not say. Nothing goes back to a lower one by itself.
+	StateVersion int
 	// Config are files that the program finds in the folder CONFIGURATION_DIRECTORY, by their names there.
 	Config map[string]string
 	// Permissions are those that `nuka exec --allow` knows, of a program in a sandbox.

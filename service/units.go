@@ -35,9 +35,19 @@ type manager struct {
 	render func(s *Service, l *Launcher) []Unit
 	// timers says that it starts jobs itself. Elsewhere the launcher keeps their times.
 	timers bool
+	// users says that it makes the user dynamic.
+	users bool
+	// cannot names the fields that it cannot fulfil; nil: it can all.
+	cannot func(s *Service, l *Launcher) []string
 }
 
-var managers = []manager{{"systemd", systemd, true}, {"launchd", launchd, true}, {"openrc", openrc, false}, {"runit", runit, false}, {"s6", s6, false}, {"rc.d", rcd, false}}
+// Windows is the name of the service control manager of Windows, which has only services of the machine.
+const Windows = "windows"
+
+var managers = []manager{
+	{name: "systemd", render: systemd, timers: true, users: true}, {name: "launchd", render: launchd, timers: true}, {name: "openrc", render: openrc},
+	{name: "runit", render: runit}, {name: "s6", render: s6}, {name: "rc.d", render: rcd}, {name: Windows, render: scm, users: true, cannot: scmCannot},
+}
 
 // Managers returns the names of the service managers that Units knows.
 func Managers() []string {
@@ -65,8 +75,16 @@ func Units(manager string, s *Service, l *Launcher) ([]Unit, error) {
 			if s.User != "" && l.User {
 				return nil, fmt.Errorf("service %s: user: the manager of a user runs all as this user; want the manager of the machine", s.Name)
 			}
-			if s.User == UserDynamic && manager != "systemd" {
-				return nil, fmt.Errorf("service %s: user: only systemd makes users; name one", s.Name)
+			if s.User == UserDynamic && !m.users {
+				return nil, fmt.Errorf("service %s: user: %s makes no users; name one", s.Name, manager)
+			}
+			if manager == Windows && l.User {
+				return nil, fmt.Errorf("service %s: Windows has no manager of a user; want the manager of the machine", s.Name)
+			}
+			if m.cannot != nil {
+				if fields := m.cannot(s, l); len(fields) > 0 {
+					return nil, fmt.Errorf("service %s: %s has nothing for: %s", s.Name, manager, strings.Join(fields, ", "))
+				}
 			}
 			if m.timers && !s.Every.IsZero() {
 				timed := *l

@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -94,4 +96,103 @@ func TestRcWords(t *testing.T) {
 	if diff := cmp.Diff(want, words[i:]); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
+}
+
+// TestSCMWords takes the scripts for Windows apart, as PowerShell does with texts and Windows with the command of a service: each argument and variable comes back as it
+// was. Neither runs here.
+func TestSCMWords(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 4))
+	for range 200 {
+		l := randomLauncher(r, 10)
+		for i := range l.Argv {
+			l.Argv[i] = strings.ReplaceAll(l.Argv[i], "%", "’\\")
+		}
+		list, err := Units(Windows, &Service{Name: "web"}, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := list[0].Text
+		if strings.ContainsFunc(text, func(r rune) bool { return r >= 0x7f }) {
+			t.Fatalf("not in ASCII: %q", text)
+		}
+		_, rest, _ := strings.Cut(text, "-BinaryPathName ")
+		command, rest := powershellText(t, rest)
+		if diff := cmp.Diff(l.Argv, windowsWords(command)); diff != "" || !strings.HasPrefix(rest, " | Out-Null\n") {
+			t.Fatalf("(-want +got)\n%s\n%s", diff, text)
+		}
+		_, rest, _ = strings.Cut(rest, "-Value @(")
+		if value, rest := powershellText(t, rest); value != l.Env[0] || !strings.HasPrefix(rest, ") -Force") {
+			t.Fatalf("got %q, want %q\n%s", value, l.Env[0], text)
+		}
+	}
+}
+
+// powershellText reads a text at the beginning of a script, and returns it and the rest.
+func powershellText(t *testing.T, script string) (text, rest string) {
+	t.Helper()
+	rest, several := strings.CutPrefix(script, "(")
+	var units []uint16
+	for {
+		if after, ok := strings.CutPrefix(rest, "[char]"); ok {
+			digits := len(after) - len(strings.TrimLeft(after, "0123456789"))
+			n, err := strconv.ParseUint(after[:digits], 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			units, rest = append(units, uint16(n)), after[digits:]
+		} else {
+			after, ok := strings.CutPrefix(rest, "'")
+			for ok {
+				plain, more, found := strings.Cut(after, "'")
+				if !found {
+					t.Fatalf("no end of a text in %q", script)
+				}
+				units, after = append(units, utf16.Encode([]rune(plain))...), more
+				if after, ok = strings.CutPrefix(after, "'"); ok {
+					units = append(units, '\'')
+				}
+			}
+			rest = after
+		}
+		if !several {
+			return string(utf16.Decode(units)), rest
+		}
+		if after, ok := strings.CutPrefix(rest, ")"); ok {
+			return string(utf16.Decode(units)), after
+		}
+		after, ok := strings.CutPrefix(rest, " + ")
+		if !ok {
+			t.Fatalf("no text: %q", rest)
+		}
+		rest = after
+	}
+}
+
+// windowsWords takes a command apart as CommandLineToArgvW documents it.
+func windowsWords(command string) (words []string) {
+	first, rest, _ := strings.Cut(strings.TrimPrefix(command, `"`), `"`) // the path of the program
+	words = append(words, first)
+	for rest = strings.TrimLeft(rest, " \t"); rest != ""; rest = strings.TrimLeft(rest, " \t") {
+		var word strings.Builder
+		for quoted := false; rest != "" && (quoted || rest[0] != ' ' && rest[0] != '\t'); {
+			slashes := len(rest) - len(strings.TrimLeft(rest, `\`))
+			rest = rest[slashes:]
+			if !strings.HasPrefix(rest, `"`) {
+				word.WriteString(strings.Repeat(`\`, slashes))
+				if slashes == 0 {
+					word.WriteByte(rest[0])
+					rest = rest[1:]
+				}
+				continue
+			}
+			word.WriteString(strings.Repeat(`\`, slashes/2))
+			if rest = rest[1:]; slashes%2 == 1 {
+				word.WriteByte('"')
+			} else {
+				quoted = !quoted
+			}
+		}
+		words = append(words, word.String())
+	}
+	return words
 }

@@ -213,7 +213,7 @@ func snoozeTime(word string) (time.Duration, bool) {
 // ignore adds an ignore. It names the aliases that the record itself has, so that it covers the same vulnerability under another name and nothing else.
 func (a *app) ignore(ctx context.Context, id string, o *ignoreOptions, snooze bool) error {
 	entries, err := a.findRecord(id)
-	if err != nil {
+	if err != nil && (protocol.CodeOf(err) != protocol.NotFound || !advisory.IsRecorded(id)) {
 		return err
 	}
 	g := advisory.Ignore{ID: id, IDs: []string{id}, Part: o.part, Why: o.why, Until: o.until, Snooze: snooze, Made: time.Now().UTC().Truncate(time.Second)}
@@ -227,8 +227,9 @@ func (a *app) ignore(ctx context.Context, id string, o *ignoreOptions, snooze bo
 		if err != nil {
 			return err
 		}
-		for i := range r.report.Findings {
-			if f := &r.report.Findings[i]; slices.Contains(f.IDs, id) && (o.part == "" || o.part == f.Part.Name) {
+		all := slices.Concat(r.report.Findings, r.report.Notices)
+		for i := range all {
+			if f := &all[i]; slices.Contains(f.IDs, id) && (o.part == "" || o.part == f.Part.Name) {
 				g.Versions = append(g.Versions, f.Part.Version)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/MordragT/nuka/advisory"
 	"github.com/MordragT/nuka/advisory/osv"
+	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/internal/atomicfile"
 	"github.com/MordragT/nuka/inventory"
 	"github.com/MordragT/nuka/node/control"
@@ -117,7 +118,7 @@ func (w *auditWalk) inventory(ctx context.Context, r *auditRoot) (*inventory.Inv
 }
 
 // auditForm is the form of a kept inventory.
-const auditForm = 1
+const auditForm = 2
 
 // A keptInventory is an inventory in the cache. It is whole, and a PID has the same content always, so it never changes.
 type keptInventory struct {
@@ -149,6 +150,9 @@ func (w *auditWalk) usesOf(all *inventory.Inventory, r *auditRoot) (out []adviso
 		}
 		part, unknown := partOf(p, release)
 		use := advisory.Use{Part: part, Root: r.name, Tool: p.Tool, Unknown: unknown}
+		if class, says, ok := ecosystem.SplitNotice(p.Notice); ok {
+			use.Notice, use.Says = osv.Notice(class), says
+		}
 		if p.Where == inventory.Language && p.Seen == inventory.Fetched {
 			use.Note = "for the build only, or bundled"
 		}

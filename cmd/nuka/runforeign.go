@@ -74,6 +74,11 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 		return err
 	}
 	box.Tree = filepath.Join(n.folder, runtime.String())
+	if n.id == runtime { // it has its packages, and its program is where it looks for it
+		own := *n.Program
+		own.Command, own.Mounts, own.Path = "/"+n.inside, nil, nil
+		n.Program = &own
+	}
 	for _, m := range n.Mounts {
 		if id, _, err := storePath(m.Path); err == nil && id != runtime {
 			box.Packages = append(box.Packages, sandbox.Mount{Kind: sandbox.RO, Source: filepath.Join(n.folder, id.String()), Target: m.Path})
@@ -100,6 +105,7 @@ func (a *app) runForeign(ctx context.Context, n *nativeProgram, runtime pir.PID,
 	if err != nil {
 		return err
 	}
+	layout.Mounts = append(layout.Mounts, o.service.shown...)
 	layout.Env["PATH"] = strings.Join(append(slices.Clone(n.Path), layout.Env["PATH"]), ":")
 	words := append([]string{n.Command}, args...)
 	report, err := a.examineProgram(layout, words, nil)

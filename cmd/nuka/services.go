@@ -120,7 +120,7 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 	manager := c.Flags().String("as", "", "one of "+strings.Join(service.Managers(), ", "))
 	to := c.Flags().String("to", "", "write the files below the folder `DIR`")
 	system := c.Flags().Bool("system", false, "render for the manager of the machine, not of a user")
-	state := c.Flags().String("state", "", "the unit keeps the state of the service below the folder `DIR`; with --system, without this flag: "+systemState)
+	state := c.Flags().String("state", "", "the unit keeps the state of the service below the folder `DIR`; with --system, without this flag: "+systemState())
 	return a.namedCommand(c, true, func(c *cobra.Command, t *thing, name string) error {
 		if *manager == "" || name == "" {
 			return usage("services show: NAME or --as MANAGER is missing; the managers are %s", strings.Join(service.Managers(), ", "))
@@ -140,7 +140,7 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 		}
 		l := &service.Launcher{Argv: []string{self, "services", "run", id.String(), "--only", s.Name}, User: !*system}
 		if *system && *state == "" {
-			*state = systemState // the manager of the machine gives services no home folder
+			*state = systemState() // the manager of the machine gives services no home folder
 		}
 		if *state != "" {
 			at, err := filepath.Abs(*state)
@@ -159,9 +159,6 @@ it means the same set as long as you do not replace it. Keep the set with nuka r
 		return a.putUnits(units, *to)
 	})
 }
-
-// systemState is the folder of the state of services of the machine.
-const systemState = "/var/lib/nuka/services"
 
 // putUnits prints units, or writes them below a folder. It replaces only files that are as nuka wrote them.
 func (a *app) putUnits(units []service.Unit, to string) error {

@@ -23,7 +23,7 @@ func onlyLongAsRoot(t *testing.T) {
 // enter gives the commands of the manager's name spaces the home of some services.
 func (m *serviceManager) enter(h *servicesHome) {
 	m.t.Helper()
-	m.do(fmt.Sprintf(`export H='%s' NUKA_HOME='%[1]s' TERM=dumb PATH='%s':"$PATH"`, h.home, programs))
+	m.do(fmt.Sprintf(`export H='%s' NUKA_HOME='%[1]s/n' TERM=dumb PATH='%s':"$PATH"`, h.home, programs))
 }
 
 // An appliedTo is a set of services that nuka services apply brings into use under a real manager.
@@ -96,11 +96,26 @@ func (a *appliedTo) answers(want string) {
 	}
 }
 
+// appliedKinds are the service managers that run here.
+var appliedKinds = []string{"systemd-user", "systemd-system", "openrc", "runit", "s6", "nuka"}
+
+// applyUnder starts a service manager for the services of a home.
+func applyUnder(t *testing.T, kind string, h *servicesHome, address string) *appliedTo {
+	t.Helper()
+	h.must("daemon", "stop")
+	a := &appliedTo{serviceManager: startManager(t, kind), h: h, url: "http://" + address + "/", flags: appliedFlags[kind], http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	a.enter(h)
+	if boot := appliedBoot[kind]; boot != "" {
+		a.do(boot)
+	}
+	return a
+}
+
 // TestServicesApplied has nuka services apply bring a server of WebAssembly into use under each service manager that runs here: start, ready, a crash of the program and of
 // the launcher, a changed field, an upgrade that fails and goes back by itself, a roll-back, a stop that a start of the machine keeps, a job, and the removal.
 func TestServicesApplied(t *testing.T) {
 	onlyLongAsRoot(t)
-	for _, kind := range []string{"systemd-user", "systemd-system", "openrc", "runit", "s6", "nuka"} {
+	for _, kind := range appliedKinds {
 		t.Run(kind, func(t *testing.T) {
 			h := newServicesHome(t)
 			address := freeAddress(t)
@@ -112,12 +127,7 @@ func TestServicesApplied(t *testing.T) {
 			h.set("two.nu", db+web(`serve http "300"`, "1min", `, env: {GREETING: "good bye"}`))
 			h.set("hangs.nu", db+web(`sleep`, "2sec", ""))
 			h.set("job.nu", db+web(`serve http "300"`, "1min", "")+`tick: {run: [$t tool echo ran], every: {interval: 1sec}}`)
-			h.must("daemon", "stop")
-			a := &appliedTo{serviceManager: startManager(t, kind), h: h, url: "http://" + address + "/", flags: appliedFlags[kind], http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-			a.enter(h)
-			if boot := appliedBoot[kind]; boot != "" {
-				a.do(boot)
-			}
+			a := applyUnder(t, kind, h, address)
 			a.upgrades()
 			a.reboots()
 			a.jobs()

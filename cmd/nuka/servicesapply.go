@@ -28,16 +28,13 @@ func (o *servicesOptions) flags(c *cobra.Command) {
 	c.Flags().BoolVar(&o.system, "system", false, "mean the services of the machine, not those of the user")
 }
 
-// machineServices is the folder of the services of the machine.
-const machineServices = "/var/lib/nuka/services"
-
 // servicesDir returns the folder of services.
 func (a *app) servicesDir(o *servicesOptions) (*deploy.Dir, error) {
 	if err := a.ownNode("services"); err != nil {
 		return nil, err
 	}
 	if o.system && o.state == "" {
-		return deploy.Open(machineServices), nil
+		return deploy.Open(systemState()), nil
 	}
 	base, err := a.servicesBase(o.state)
 	if err != nil {
@@ -175,7 +172,7 @@ another one, which later changes keep. A set that is applied already changes not
 	}
 	var o applyOptions
 	o.flags(c)
-	force := c.Flags().Bool("force", false, "replace units that were changed by hand, and keep a copy of them")
+	force := c.Flags().Bool("force", false, "replace units that were changed by hand, and keep a copy of them; give state to programs for an older version of it")
 	a.yesFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
 		ctx := c.Context()
@@ -209,6 +206,9 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 		a.say("nothing changes: generation %d is in use", current.Number)
 		return nil
 	}
+	if err := olderState(change, current, g); err != nil {
+		return err
+	}
 	if err := a.checkPrograms(ctx, client, plan, g); err != nil {
 		return err
 	}
@@ -236,6 +236,15 @@ func (a *app) applyGeneration(ctx context.Context, client *control.Client, chang
 	a.say("generation %d of the services is in use", target.Number)
 	a.lingering(target)
 	return nil
+}
+
+// olderState returns an error if a change gives state to programs for an older form of it, and the user has not said that it may.
+func olderState(change *deploy.Change, from, to *deploy.Generation) error {
+	lines := deploy.OlderState(from, to)
+	if len(lines) == 0 || change.Force {
+		return nil
+	}
+	return protocol.Errorf(protocol.Denied, "services: %s", strings.Join(lines, "; ")).WithHint("nuka never changes state back; if the older program can read it, or you have put an older copy in its place: --force")
 }
 
 // checkPrograms asks the node for the programs of services that start, before anything is stopped for them.

@@ -179,12 +179,12 @@ func (a *app) servicesRollback() *cobra.Command {
 	c := &cobra.Command{
 		Use: "rollback [N]", Short: "bring an earlier generation of services into use", Args: rangeArgs(0, "N"),
 		Long: `Rollback brings generation N into use as apply does, or without N the one before the current one that did not fail. What services have in their state folders stays
-as it is.`,
+as it is: a generation whose programs are for an older version of a state (the field state) is refused without --force.`,
 		Example: "  nuka services rollback\n  nuka services rollback 3",
 	}
 	var o servicesOptions
 	o.flags(c)
-	force := c.Flags().Bool("force", false, "replace units that were changed by hand, and keep a copy of them")
+	force := c.Flags().Bool("force", false, "replace units that were changed by hand, and keep a copy of them; give state to programs for an older version of it")
 	c.RunE = func(c *cobra.Command, words []string) error {
 		ctx := c.Context()
 		return a.changing(ctx, &o, *force, func(s *servicesChange) error {
@@ -202,6 +202,9 @@ as it is.`,
 				return err
 			}
 			plan := deploy.NewPlan(s.current, to, view)
+			if err := olderState(s.change, s.current, to); err != nil {
+				return err
+			}
 			if err := a.checkPrograms(ctx, client, plan, to); err != nil {
 				return err
 			}

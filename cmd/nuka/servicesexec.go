@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -36,21 +37,28 @@ func (a *app) servicesBecome() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		folders.Credentials = *credentials
+		o := &runOptions{app: "service-" + s.Name, allow: s.Permissions, command: s.Command, service: asService{is: true, sockets: handed, limits: s.Limits}}
+		boxed := !program.Runtime.IsZero()
+		if folders.Credentials, err = o.private(*credentials, "credentials", boxed); err != nil {
+			return err
+		}
+		told, err := o.private(notifyFolder(), "notify", boxed)
+		if err != nil {
+			return err
+		}
 		args, env, err := s.Expand(folders)
 		if err != nil {
 			return err
 		}
-		o := &runOptions{app: "service-" + s.Name, env: env, allow: s.Permissions, command: s.Command, service: asService{is: true, sockets: handed, limits: s.Limits}}
+		o.env = env
 		if err := configure(folders, s); err != nil {
 			return err
 		}
 		if folders.Config != "" {
 			o.dirs = append(o.dirs, folders.Config+":ro")
 		}
-		if at := notifyFolder(); at != "" {
-			o.env = append(o.env, "NOTIFY_SOCKET="+os.Getenv("NOTIFY_SOCKET"))
-			o.dirs = append(o.dirs, at)
+		if told != "" {
+			o.env = append(o.env, "NOTIFY_SOCKET="+filepath.Join(told, filepath.Base(os.Getenv("NOTIFY_SOCKET"))))
 		}
 		for _, dir := range []string{folders.State, folders.Cache, folders.Logs, folders.Runtime} {
 			if dir != "" && dir != here {
@@ -59,9 +67,6 @@ func (a *app) servicesBecome() *cobra.Command {
 		}
 		if folders.State != "" { // it is also the current folder, which WebAssembly sees elsewhere
 			o.dirs = append(o.dirs, folders.State)
-		}
-		if folders.Credentials != "" {
-			o.dirs = append(o.dirs, folders.Credentials+":ro")
 		}
 		if err := os.Chdir(here); err != nil {
 			return err

@@ -29,9 +29,9 @@ func newServicesHome(t *testing.T) *servicesHome {
 		t.Fatal(err)
 	}
 	h := &servicesHome{t: t, home: home, state: filepath.Join(home, "services")}
-	h.env = append(os.Environ(), "NUKA_HOME="+home, "HOME="+filepath.Join(home, "user"), "TERM=dumb", "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+	h.env = append(os.Environ(), "NUKA_HOME="+filepath.Join(home, "n"), "HOME="+filepath.Join(home, "user"), "TERM=dumb", "PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"))
 	t.Cleanup(func() {
-		stop(t, home)
+		stop(t, filepath.Join(home, "n"))
 		if err := os.RemoveAll(home); err != nil {
 			t.Error(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/MordragT/nuka/service"
@@ -17,7 +18,10 @@ const (
 )
 
 // serviceManagers returns the names of the service managers that apply can use.
-func serviceManagers() []string { return append(service.Managers(), ownManager) }
+func serviceManagers() []string {
+	all := slices.DeleteFunc(service.Managers(), func(name string) bool { return name == service.Windows })
+	return append(all, ownManager)
+}
 
 // openManager returns the service manager of a generation.
 func (a *app) openManager(dir *deploy.Dir, g *deploy.Generation) (deploy.Manager, error) {

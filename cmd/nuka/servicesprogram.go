@@ -59,6 +59,28 @@ type asService struct {
 	is      bool // nothing that it starts outlives it
 	sockets []supervise.Handed
 	limits  service.Limits
+	// shown are folders that a program in a sandbox has without a permission: they are made for this start alone.
+	shown []sandbox.Mount
+}
+
+// private gives a program a folder that is made for its start: its secrets, or that of the socket at which it says that it is ready. It returns the path at which the
+// program finds it; "" stays "". In a sandbox that is a path of its own: where the manager gives no XDG_RUNTIME_DIR the folder lies in /dev/shm, and no permission
+// shows what is below /dev.
+func (o *runOptions) private(at, name string, boxed bool) (string, error) {
+	switch {
+	case at == "":
+		return "", nil
+	case !boxed:
+		o.dirs = append(o.dirs, at+":ro")
+		return at, nil
+	}
+	source, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return "", err
+	}
+	inside := "/run/nuka/" + name
+	o.service.shown = append(o.service.shown, sandbox.Mount{Kind: sandbox.RO, Source: source, Target: inside})
+	return inside, nil
 }
 
 func (o *asService) wasmLimits() wasmrt.Limits {

@@ -19,6 +19,7 @@ import (
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 	"github.com/MordragT/nuka/service"
+	"github.com/MordragT/nuka/service/deploy"
 	"github.com/MordragT/nuka/service/supervise"
 )
 
@@ -33,7 +34,8 @@ remove ask for: in a container, in CI, or where there is no service manager. It 
 With PKG, run starts the services of a package, each when those before it are ready, restarts them when they fail, and stops them on Ctrl-C. What their
 programs print appears with the name of the service, and is kept in a file log/current beside the service's state, which is rotated.
 
-A service manager that starts this command learns when the service is ready by the protocol of systemd (NOTIFY_SOCKET) or of s6 (NUKA_NOTIFY_FD).`,
+A service manager that starts this command learns when the service is ready by the protocol of systemd (NOTIFY_SOCKET), of s6 (NUKA_NOTIFY_FD)
+or of Windows.`,
 		Example: "  nuka services run ./services.nu\n  nuka services run ./services.nu --only web",
 	}
 	only := c.Flags().StringSlice("only", nil, "run the service `NAME` alone")
@@ -41,49 +43,55 @@ A service manager that starts this command learns when the service is ready by t
 	o.flags(c)
 	a.yesFlag(c)
 	return a.namedCommand(c, false, func(c *cobra.Command, t *thing, _ string) error {
-		ctx := c.Context()
 		dir, err := a.servicesDir(&o)
 		if err != nil {
 			return err
 		}
-		if t == nil {
-			return a.superviseServices(ctx, dir, *only)
-		}
-		client, id, set, err := a.serviceSet(ctx, t)
-		if err != nil {
-			return err
-		}
-		defer client.Close() // until the end, the node keeps what runs
-		whole := set
-		if set, err = selected(set, *only); err != nil {
-			return err
-		}
-		release, err := a.placeServices(ctx, dir, set, len(*only) == 0)
-		if err != nil {
-			return err
-		}
-		defer release()
-		r := &serviceRun{a: a, set: id, base: dir.Base(), single: len(*only) == 1, unready: map[string]bool{}}
-		var some []*service.Service
-		for _, s := range set {
-			s := *s
-			if len(*only) > 0 {
-				r.waitFor(ctx, whole, s.After, *only)
-				other := func(name string) bool { return !slices.Contains(*only, name) }
-				s.After, s.Needs = slices.DeleteFunc(slices.Clone(s.After), other), slices.DeleteFunc(slices.Clone(s.Needs), other)
+		return controlled(c.Context(), func(ctx context.Context, ready func()) error {
+			if t == nil {
+				return a.superviseServices(ctx, dir, *only)
 			}
-			once(&s)
-			r.unready[s.Name] = true
-			some = append(some, &s)
-		}
-		reload, stop := onReload()
-		defer stop()
-		err = supervise.Run(ctx, some, r.options(reload))
-		if err != nil {
-			return protocol.Errorf(protocol.Failed, "%w", err)
-		}
-		return nil
+			return a.runServices(ctx, dir, t, *only, ready)
+		})
 	})
+}
+
+// runServices keeps the services of a set running in the foreground, or only some of them. It calls ready when all are ready.
+func (a *app) runServices(ctx context.Context, dir *deploy.Dir, t *thing, only []string, ready func()) error {
+	client, id, set, err := a.serviceSet(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer client.Close() // until the end, the node keeps what runs
+	whole := set
+	if set, err = selected(set, only); err != nil {
+		return err
+	}
+	release, err := a.placeServices(ctx, dir, set, len(only) == 0)
+	if err != nil {
+		return err
+	}
+	defer release()
+	r := &serviceRun{a: a, set: id, base: dir.Base(), single: len(only) == 1, unready: map[string]bool{}, ready: ready}
+	var some []*service.Service
+	for _, s := range set {
+		s := *s
+		if len(only) > 0 {
+			r.waitFor(ctx, whole, s.After, only)
+			other := func(name string) bool { return !slices.Contains(only, name) }
+			s.After, s.Needs = slices.DeleteFunc(slices.Clone(s.After), other), slices.DeleteFunc(slices.Clone(s.Needs), other)
+		}
+		once(&s)
+		r.unready[s.Name] = true
+		some = append(some, &s)
+	}
+	reload, stop := onReload()
+	defer stop()
+	err = supervise.Run(ctx, some, r.options(reload))
+	if err != nil {
+		return protocol.Errorf(protocol.Failed, "%w", err)
+	}
+	return nil
 }
 
 // serviceRun starts the programs of a set.
@@ -98,6 +106,7 @@ type serviceRun struct {
 	handed  []supervise.Handed
 	open    map[string][]*os.File // the sockets of services
 
+	ready    func()                // is called when all are ready; nil: nothing is
 	began    func(pid int)         // is called when a program has started; nil: nothing is
 	listener func(supervise.Event) // is called at each event; nil: nothing is
 }
@@ -137,6 +146,9 @@ func (r *serviceRun) event(e supervise.Event) {
 		delete(r.unready, e.Service.Name)
 		if len(r.unready) == 0 && !r.told {
 			r.told = true
+			if r.ready != nil {
+				r.ready()
+			}
 			r.notify()
 		}
 	}

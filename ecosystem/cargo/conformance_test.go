@@ -24,7 +24,7 @@ func demoRegistry(dl string, dated bool) func(string) http.Handler {
 			if date = `,"pubtime":"` + date + `"`; !dated {
 				date = ""
 			}
-			return fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"cksum":"%x","features":{},"yanked":false%s}`+"\n", name, v, sha256.Sum256(crates[name+" "+v]), date)
+			return fmt.Sprintf(`{"name":%q,"vers":%q,"deps":[],"cksum":"%x","features":{},"yanked":%t%s}`+"\n", name, v, sha256.Sum256(crates[name+" "+v]), name+v == "demo1.0.0", date)
 		}
 		pages := map[string]string{
 			"/index/config.json": `{"dl":"` + server + dl + `","api":"` + server + `"}`,
@@ -51,7 +51,7 @@ func demoRegistry(dl string, dated bool) func(string) http.Handler {
 
 func TestConformance(t *testing.T) {
 	f := &ecotest.Fixture{
-		Adapter: Adapter{}, Alias: "crate", Root: "/index", Handler: demoRegistry("/files/crates", true), Package: "demo", Old: "1.0.0", Young: "2.0.0",
+		Adapter: Adapter{}, Alias: "crate", Root: "/index", Handler: demoRegistry("/files/crates", true), Package: "demo", Notice: "yanked", Old: "1.0.0", Young: "2.0.0",
 		First: []string{"/index/config.json"}, Index: "/index/de/mo/demo", OtherIndex: "/index/ot/he/other",
 		OldFile: "/files/crates/demo/1.0.0/download", YoungFile: "/files/crates/demo/2.0.0/download", OtherFile: "/files/crates/other/1.0.0/download",
 	}

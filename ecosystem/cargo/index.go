@@ -21,6 +21,7 @@ type line struct {
 	Name    string `json:"name"`
 	Vers    string `json:"vers"`
 	Cksum   string `json:"cksum"`
+	Yanked  bool   `json:"yanked"`
 	Pubtime string `json:"pubtime"` // since cargo 1.92; registries may leave it out
 }
 
@@ -55,6 +56,9 @@ func lines(r ecosystem.Request, body []byte, do func(text []byte, f *ecosystem.F
 		f.Promised, _ = pir.ParseHash("sha256:" + l.Cksum) // it is one, see above
 		if at, err := time.Parse(time.RFC3339, l.Pubtime); err == nil {
 			f.Released = at.UTC()
+		}
+		if l.Yanked {
+			f.Notice = ecosystem.NoticeOf(ecosystem.Yanked, "")
 		}
 		do(text, &f)
 	}

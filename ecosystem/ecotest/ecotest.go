@@ -45,6 +45,8 @@ type Fixture struct {
 	// More are further paths that clients ask, such as metadata of the old version.
 	More []string
 
+	// Notice is what the registry says against the old version (ecosystem.NoticeOf), and against no other; "" nothing.
+	Notice string
 	// Undated says that the registry does not tell when versions were released.
 	Undated bool
 	// Anonymous says that an index does not tell of which package it is.
@@ -63,6 +65,7 @@ func (f *Fixture) session() []string {
 func Run(t *testing.T, f *Fixture) {
 	t.Run("replay", f.testReplay)
 	t.Run("prune", f.testPrune)
+	t.Run("notice", f.testNotice)
 	t.Run("addresses", f.testAddresses)
 	t.Run("requests", f.testRequests)
 	t.Run("cooldown", f.testCooldown)

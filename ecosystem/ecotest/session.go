@@ -110,6 +110,33 @@ func (f *Fixture) testPrune(t *testing.T) {
 	}
 }
 
+// testNotice checks that a recording has what the registry says against a version, with its file.
+func (f *Fixture) testNotice(t *testing.T) {
+	w := f.newWorld(t, nil)
+	for _, path := range f.session() {
+		w.good(path)
+	}
+	r, _ := w.record()
+	found := false
+	for i := range r.Answers {
+		k := r.Answers[i].Kept
+		if k == nil || k.Package == "" || r.Answers[i].Request != w.rec.Request(w.server.URL+f.OldFile) && r.Answers[i].Request != w.rec.Request(w.server.URL+f.OtherFile) {
+			continue
+		}
+		found = true
+		want := ""
+		if k.Package == f.Package {
+			want = f.Notice
+		}
+		if k.Notice != want {
+			t.Errorf("%s %s: got the notice %q, want %q", k.Package, k.Version, k.Notice, want)
+		}
+	}
+	if !found {
+		t.Error("the recording has no file of the package")
+	}
+}
+
 // read lets the adapter read an index.
 func (w *world) read(path, text string) []ecosystem.File {
 	w.t.Helper()

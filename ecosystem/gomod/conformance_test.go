@@ -50,11 +50,11 @@ func TestConformance(t *testing.T) {
 	const demo = "/proxy/example.org/!demo/@v/"
 	pages := map[string]string{
 		demo + "list": "v1.0.0\nv1.1.0\n", demo + "v1.0.0.info": info("v1.0.0", "2020-01-01T00:00:00Z"), demo + "v1.1.0.info": info("v1.1.0", "2026-06-14T12:00:00Z"),
-		demo + "v1.0.0.mod": "module example.org/Demo\n", demo + "v1.0.0.zip": string(old), demo + "v1.1.0.zip": string(young),
+		demo + "v1.0.0.mod": "module example.org/Demo\n", demo + "v1.1.0.mod": "module example.org/Demo\n\nretract [v0.9.0, v1.0.0] // it loses data\n", demo + "v1.0.0.zip": string(old), demo + "v1.1.0.zip": string(young),
 		"/proxy/example.org/other/@v/list": "v1.0.0\n", "/proxy/example.org/other/@v/v1.0.0.info": info("v1.0.0", "2020-01-01T00:00:00Z"), "/proxy/example.org/other/@v/v1.0.0.zip": string(other),
 	}
 	ecotest.Run(t, &ecotest.Fixture{
-		Adapter: Adapter{}, Alias: "go", Root: "/proxy", Package: "example.org/Demo", Old: "v1.0.0", Young: "v1.1.0",
+		Adapter: Adapter{}, Alias: "go", Root: "/proxy", Package: "example.org/Demo", Notice: "retracted: it loses data", Old: "v1.0.0", Young: "v1.1.0",
 		Handler: func(string) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if page, ok := pages[r.URL.Path]; ok {

@@ -8,7 +8,9 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/pir"
@@ -79,6 +81,60 @@ func (q question) readLatest(alias string, body []byte) (ecosystem.File, error) 
 	}
 	f.Released = i.Time.UTC()
 	return f, nil
+}
+
+// Advise implements ecosystem.Adviser, for the zip of a version. The go.mod file of the newest version says what is retracted; a pre-release counts only if there is nothing
+// else, as for the go command.
+func (a Adapter) Advise(r ecosystem.Request, answers [][]byte) (question ecosystem.Request, notice string, more bool) {
+	q, ok := parse(r)
+	if !ok || q.what != "zip" {
+		return question, "", false
+	}
+	list := ecosystem.Request{Alias: r.Alias, Path: r.Path[:strings.LastIndex(r.Path, "/@v/")] + "/@v/list"}
+	if len(answers) == 0 {
+		return list, "", true
+	}
+	newest := ""
+	err := q.eachVersion(r.Alias, answers[0], func(_ []byte, f *ecosystem.File) {
+		stable, was := semver.Prerelease(f.Version) == "", semver.Prerelease(newest) == ""
+		if newest == "" || stable && !was || stable == was && semver.Compare(f.Version, newest) > 0 {
+			newest = f.Version
+		}
+	})
+	file, ok := q.request(r.Alias, newest, "mod")
+	if err != nil || !ok {
+		return question, "", false
+	}
+	if len(answers) == 1 {
+		return file, "", true
+	}
+	if _, about, ok := a.Notices(file, answers[1]); ok {
+		notice = about(q.version)
+	}
+	return question, notice, false
+}
+
+// Notices implements ecosystem.Noticer, for the go.mod file of a version: what it retracts, and whether its module is deprecated (go.dev/ref/mod#go-mod-file-retract).
+func (Adapter) Notices(r ecosystem.Request, body []byte) (name string, about func(version string) string, ok bool) {
+	q, ok := parse(r)
+	if !ok || q.what != "mod" {
+		return "", nil, false
+	}
+	f, err := modfile.ParseLax("go.mod", body, nil)
+	if err != nil || f.Module == nil || f.Module.Mod.Path != q.module {
+		return "", nil, false
+	}
+	return q.module, func(version string) string {
+		for _, v := range f.Retract {
+			if semver.Compare(v.Low, version) <= 0 && semver.Compare(version, v.High) <= 0 {
+				return ecosystem.NoticeOf(ecosystem.Retracted, v.Rationale)
+			}
+		}
+		if f.Module.Deprecated != "" {
+			return ecosystem.NoticeOf(ecosystem.Deprecated, f.Module.Deprecated)
+		}
+		return ""
+	}, true
 }
 
 // Change implements ecosystem.Adapter. The answer to @latest names one version, and cannot be left without it: that is an error, NotFound. Answers of

@@ -26,7 +26,11 @@ func demoRegistry(server string) http.Handler {
 		for _, v := range versions {
 			at := "/npm/" + name + "/-/" + name[strings.Index(name, "/")+1:] + "-" + v + ".tgz"
 			strong, weak := sha512.Sum512(tarballs[at]), sha1.Sum(tarballs[at])
-			all[v] = map[string]any{"name": name, "version": v, "license": "MIT", "readme": "long", "dist": map[string]any{
+			deprecated := any(false) // as some registries write it
+			if v == "1.0.0" && name == "@s/demo" {
+				deprecated = "use two"
+			}
+			all[v] = map[string]any{"deprecated": deprecated, "name": name, "version": v, "license": "MIT", "readme": "long", "dist": map[string]any{
 				"tarball": server + at, "integrity": "sha512-" + base64.StdEncoding.EncodeToString(strong[:]), "shasum": fmt.Sprintf("%x", weak)}}
 		}
 		text, err := json.Marshal(all)
@@ -57,7 +61,7 @@ func demoRegistry(server string) http.Handler {
 
 func TestConformance(t *testing.T) {
 	ecotest.Run(t, &ecotest.Fixture{
-		Adapter: Adapter{}, Alias: "npm", Root: "/npm", Handler: demoRegistry, Package: "@s/demo", Old: "1.0.0", Young: "2.0.0",
+		Adapter: Adapter{}, Alias: "npm", Root: "/npm", Handler: demoRegistry, Package: "@s/demo", Notice: "deprecated: use two", Old: "1.0.0", Young: "2.0.0",
 		Index: "/npm/@s/demo", OtherIndex: "/npm/other", Accept: "application/vnd.npm.install-v1+json; q=1.0, application/json; q=0.8, */*",
 		OldFile: "/npm/@s/demo/-/demo-1.0.0.tgz", YoungFile: "/npm/@s/demo/-/demo-2.0.0.tgz", OtherFile: "/npm/other/-/other-1.0.0.tgz",
 	})

@@ -116,6 +116,9 @@ func (v *release) read(p *packument, version string, at *url.URL, request func(s
 		Request: request(v.tarball), Package: p.name, Version: version, Name: path.Base(u.Path), Released: released(when),
 		License: license(v.get("license")), Origin: origin(p.name, version),
 	}
+	if why := v.text("deprecated"); why != "" {
+		v.file.Notice = ecosystem.NoticeOf(ecosystem.Deprecated, why)
+	}
 	if other := (Adapter{}).Describe(v.file.Request); other != nil && !other.Same(&v.file) {
 		return wrong("its file is that of %s %s", other.Package, other.Version)
 	}

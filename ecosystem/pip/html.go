@@ -110,6 +110,9 @@ func (p *page) add(at *url.URL, based bool, l *link) {
 		}
 		e.metadata = append(e.metadata, raw)
 	}
+	if why, yanked := l.attrs["data-yanked"]; yanked {
+		e.notice = ecosystem.NoticeOf(ecosystem.Yanked, why)
+	}
 	p.files, p.links = append(p.files, e), append(p.links, *l)
 }
 

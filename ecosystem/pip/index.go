@@ -21,6 +21,7 @@ type entry struct {
 	size     int64
 	uploaded string
 	metadata []json.RawMessage // core-metadata, and its name before PEP 714
+	notice   string            // PEP 592
 }
 
 // entryOf reads an entry. Names of fields are compared as clients compare them, which encoding/json does not do for structs: there, "URL" would be "url".
@@ -36,6 +37,10 @@ func entryOf(raw map[string]json.RawMessage) (e entry, err error) {
 		}
 	}
 	e.metadata = []json.RawMessage{raw["core-metadata"], raw["dist-info-metadata"]}
+	why, yanked := "", false
+	if json.Unmarshal(raw["yanked"], &yanked); yanked || json.Unmarshal(raw["yanked"], &why) == nil && why != "" { //nolint:errcheck // another type says nothing
+		e.notice = ecosystem.NoticeOf(ecosystem.Yanked, why)
+	}
 	return e, nil
 }
 
@@ -146,7 +151,7 @@ func (p *page) describe(e *entry, base *url.URL, request func(string) ecosystem.
 	}
 	fragment := u.Fragment
 	u.Fragment, u.RawFragment = "", ""
-	f := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name, Size: e.size, Released: uploaded(e.uploaded),
+	f := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name, Size: e.size, Released: uploaded(e.uploaded), Notice: e.notice,
 		Origin: originOf(project, version, e.name)}
 	hashes := e.hashes
 	if algorithm, digest, ok := strings.Cut(fragment, "="); ok && hashes == nil {
@@ -161,7 +166,7 @@ func (p *page) describe(e *entry, base *url.URL, request func(string) ecosystem.
 		return out, nil
 	}
 	u.Path, u.RawPath = u.Path+".metadata", addMetadata(u.RawPath)
-	m := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name + ".metadata", Released: f.Released,
+	m := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name + ".metadata", Released: f.Released, Notice: e.notice,
 		Origin: originOf(project, version, e.name+".metadata")}
 	if m.Promised, m.Weak, err = promise(metadata); err != nil {
 		return nil, fmt.Errorf("the metadata of %.200q: %w", e.name, err)

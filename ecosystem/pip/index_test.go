@@ -106,9 +106,9 @@ func TestChange(t *testing.T) {
 	at := uploadedAt("").Format("2006-01-02T15:04:05Z")
 	want := `{"files":[
 {"core-metadata":{"sha256":"` + meta + `"},"dist-info-metadata":{"sha256":"` + meta + `"},"filename":"six_pack-1.0-py3-none-any.whl","hashes":{"sha256":"` +
-		digest("six_pack-1.0-py3-none-any.whl") + `"},"requires-python":">=3.8","size":220000,"upload-time":"` + at + `","url":"http://127.0.0.1:3128/x/packages/six_pack-1.0-py3-none-any.whl","yanked":false},
+		digest("six_pack-1.0-py3-none-any.whl") + `"},"requires-python":">=3.8","size":220000,"upload-time":"` + at + `","url":"http://127.0.0.1:3128/x/packages/six_pack-1.0-py3-none-any.whl","yanked":"broken  build"},
 {"filename":"six-pack-1.0.tar.gz","hashes":{"sha256":"` + digest("six-pack-1.0.tar.gz") + `"},"requires-python":">=3.8","size":22,"upload-time":"` + at +
-		`","url":"http://127.0.0.1:3128/x/packages/six-pack-1.0.tar.gz","yanked":false}
+		`","url":"http://127.0.0.1:3128/x/packages/six-pack-1.0.tar.gz","yanked":"broken  build"}
 ],"meta":{"api-version":"1.4"},"name":"six-pack","versions":["1.0"]}
 `
 	if d := cmp.Diff(want, string(got)); d != "" {

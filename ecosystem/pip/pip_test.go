@@ -39,8 +39,12 @@ func jsonIndex(server, project string, names ...string) string {
 		if files[name+".metadata"] != nil {
 			core = fmt.Sprintf(`,"core-metadata":{"sha256":"%s"},"dist-info-metadata":{"sha256":"%[1]s"}`, digest(name+".metadata"))
 		}
-		list = append(list, fmt.Sprintf(`{"filename":%q,"url":"%s/packages/%s","hashes":{"sha256":%q},"requires-python":">=3.8","size":%d,"upload-time":%q,"yanked":false,`+
-			`"provenance":"%s/integrity/%s"%s}`, name, server, name, digest(name), len(files[name]), uploadedAt(name).Format(time.RFC3339Nano), server, name, core))
+		yanked := "false"
+		if strings.Contains(name, "-1.0") {
+			yanked = `"broken  build"`
+		}
+		list = append(list, fmt.Sprintf(`{"filename":%q,"url":"%s/packages/%s","hashes":{"sha256":%q},"requires-python":">=3.8","size":%d,"upload-time":%q,"yanked":%s,`+
+			`"provenance":"%s/integrity/%s"%s}`, name, server, name, digest(name), len(files[name]), uploadedAt(name).Format(time.RFC3339Nano), yanked, server, name, core))
 	}
 	return fmt.Sprintf(`{"meta":{"_last-serial":7,"api-version":"1.4"},"name":%q,"versions":["1.0","2.0","0.5"],"files":[%s]}`, project, strings.Join(list, ","))
 }
@@ -49,7 +53,11 @@ func htmlIndex(project string, names ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "<!DOCTYPE html><html><body><h1>Links for %s</h1>\n", project)
 	for _, name := range names {
-		fmt.Fprintf(&b, "<a href=\"../../packages/%s#sha256=%s\" data-requires-python=\"&gt;=3.8\">%s</a><br/>\n", name, digest(name), name)
+		yanked := ""
+		if strings.Contains(name, "-1.0") {
+			yanked = ` data-yanked="broken build"`
+		}
+		fmt.Fprintf(&b, "<a href=\"../../packages/%s#sha256=%s\" data-requires-python=\"&gt;=3.8\"%s>%s</a><br/>\n", name, digest(name), yanked, name)
 	}
 	return b.String() + "</body></html>"
 }
@@ -89,7 +97,7 @@ func fixture() *ecotest.Fixture {
 		Package: "six-pack", Old: "1.0", Young: "2.0",
 		Index: "/simple/six-pack/", OtherIndex: "/simple/other/", Accept: jsonType + ", " + htmlType + "; q=0.1, text/html; q=0.01",
 		OldFile: "/packages/six_pack-1.0-py3-none-any.whl", YoungFile: "/packages/six_pack-2.0-py3-none-any.whl", OtherFile: "/packages/other-0.5.tar.gz",
-		More: []string{"/packages/six_pack-1.0-py3-none-any.whl.metadata"},
+		Notice: "yanked: broken build", More: []string{"/packages/six_pack-1.0-py3-none-any.whl.metadata"},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,5 +161,31 @@ func TestScannedForeign(t *testing.T) {
 	}
 	if at, err := os.Readlink(m.link("web")); err != nil || at != "/elsewhere" {
 		t.Errorf("got %q, %v", at, err)
+	}
+}
+
+// TestScannedHalfway has a process of runit that reads its commands already, and does not say yet that it is there: sv would not find it.
+func TestScannedHalfway(t *testing.T) {
+	dir := t.TempDir()
+	runit, s6 := NewScanned("runit", dir), NewScanned("s6", dir)
+	for _, step := range []struct {
+		fifo      string
+		runit, s6 bool
+	}{{"control", false, true}, {"ok", true, true}} {
+		at := filepath.Join(runit.dir("web"), "supervise", step.fifo)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(at, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(at, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if runit.supervised("web") != step.runit || s6.supervised("web") != step.s6 {
+			t.Errorf("%s: runit %t, s6 %t", step.fifo, runit.supervised("web"), s6.supervised("web"))
+		}
 	}
 }

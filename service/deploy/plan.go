@@ -119,6 +119,16 @@ func NewPlan(from, to *Generation, v *View) *Plan {
 	return p
 }
 
+// OlderState names the services whose state would be given to programs for an older form of it, with both versions: a line for each.
+func OlderState(from, to *Generation) (out []string) {
+	for _, s := range to.Services() {
+		if old := from.Service(s.Name); old != nil && old.StateVersion > s.StateVersion {
+			out = append(out, fmt.Sprintf("the state of %s has version %d, and generation %d is for version %d", s.Name, old.StateVersion, to.Number, s.StateVersion))
+		}
+	}
+	return out
+}
+
 // idle reports whether a service is a job that two generations have alike, and whose times the manager keeps: between its runs it has no launcher.
 func idle(from, to *Generation, s *service.Service) bool {
 	return !s.Every.IsZero() && service.KeepsTimes(to.Manager) && from.Service(s.Name) != nil && from.member(s.Name).From == to.member(s.Name).From

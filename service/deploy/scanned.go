@@ -82,9 +82,14 @@ func target(name string) string            { return filepath.Join(own, "nuka-"+n
 func (m *Scanned) link(name string) string { return filepath.Join(m.scan, "nuka-"+name) }
 func (m *Scanned) down(name string) string { return filepath.Join(m.dir(name), "down") }
 
-// supervised reports whether a process of the manager watches the service.
+// supervised reports whether a process of the manager watches the service, and its commands find it. They look for ok with runit, which runsv makes after control, and
+// for control with s6.
 func (m *Scanned) supervised(name string) bool {
-	return listened(filepath.Join(m.dir(name), "supervise", "control"))
+	fifo := "control"
+	if m.kind == "runit" {
+		fifo = "ok"
+	}
+	return listened(filepath.Join(m.dir(name), "supervise", fifo))
 }
 
 // listened reports whether a process reads from a FIFO. Opening it to write, without waiting, fails if nobody does.

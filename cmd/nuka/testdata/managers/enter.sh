@@ -66,6 +66,8 @@ systemd-system)
 	mount -t proc proc /proc
 	eval "$CGROUPS"
 	mount -o bind,ro /proc/sys /proc/sys
+	mkdir /run/proc
+	mount -t proc proc /run/proc # one that nothing covers, as on a real machine: else the kernel lets no sandbox have its own
 	mount --bind "$D/system" /etc/systemd/system
 	for d in /var/log /var/lib/private /var/cache/private; do mkdir -p $d; mount -t tmpfs tmpfs $d; done
 	exec 3>&-

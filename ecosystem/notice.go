@@ -1,0 +1,72 @@
+package ecosystem
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"unicode"
+)
+
+// The classes of notices. They are no vulnerabilities.
+const (
+	Yanked     = "yanked"     // its author took the release back: PyPI (PEP 592), crates
+	Retracted  = "retracted"  // the same: Go
+	Deprecated = "deprecated" // its author advises against it: npm, Go
+)
+
+const maxNotice = 300 // runes
+
+// NoticeOf returns the text of a notice: its class and, behind a colon and a blank, what the author says about it, on one line.
+func NoticeOf(class, says string) string {
+	says = strings.Join(strings.FieldsFunc(says, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " ")
+	if r := []rune(strings.ToValidUTF8(says, "")); len(r) > maxNotice {
+		says = string(r[:maxNotice]) + "…"
+	}
+	if says == "" {
+		return class
+	}
+	return class + ": " + says
+}
+
+// SplitNotice returns the class of a notice, and what its author says. ok is false for a text that is no notice.
+func SplitNotice(text string) (class, says string, ok bool) {
+	class, says, _ = strings.Cut(text, ": ")
+	return class, says, class == Yanked || class == Retracted || class == Deprecated
+}
+
+// An Adviser is an Adapter whose registry says in answers to other questions that nobody should use a version any more. A client need not ask them.
+type Adviser interface {
+	// Advise returns the next question about the file that r asks for, with the answers to those before it; more is false when it has what it needs, and then notice
+	// is what the registry says.
+	Advise(r Request, answers [][]byte) (question Request, notice string, more bool)
+}
+
+// A Noticer is an Adapter that finds notices in answers that are no indexes: go.mod files, which retract versions of their own module.
+type Noticer interface {
+	// Notices returns what the answer to r says about version, of the package name that it is about; "" is nothing. Notices of a later version count for earlier ones.
+	Notices(r Request, body []byte) (name string, about func(version string) string, ok bool)
+}
+
+// maxAdvice bounds the questions about one file.
+const maxAdvice = 4
+
+// advise asks whether anybody should use the version of a file still. A registry that does not answer says nothing.
+func (rec *Recorder) advise(ctx context.Context, q Request, from http.Header, known *about) {
+	adviser, ok := rec.o.Adapter.(Adviser)
+	if !ok || known.desc == nil {
+		return
+	}
+	var answers [][]byte
+	for range maxAdvice {
+		question, notice, more := adviser.Advise(q, answers)
+		if !more {
+			known.desc.Notice = notice
+			return
+		}
+		text := rec.aside(ctx, question, from)
+		if text == nil {
+			return
+		}
+		answers = append(answers, text)
+	}
+}

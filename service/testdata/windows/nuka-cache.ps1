@@ -1,0 +1,13 @@
+# nuka b27080af45449ae580e475317ea7e24e
+# db as the service cache of nuka. Run it as an administrator: it registers the service anew, and starts it.
+$ErrorActionPreference = 'Stop'
+function Invoke-SC { sc.exe @args | Out-Null; if ($LASTEXITCODE -ne 0) { throw "sc.exe $args ended with $LASTEXITCODE" } }
+if (Get-Service -Name 'nuka-cache' -ErrorAction SilentlyContinue) {
+	Stop-Service -Name 'nuka-cache' -Force
+	Invoke-SC delete 'nuka-cache'
+}
+New-Service -Name 'nuka-cache' -DisplayName 'nuka-cache' -Description 'db as the service cache of nuka' -StartupType Automatic -BinaryPathName ('"/bin/true" "a b" "$HOME ${X} `id` $(id) ' + [char]8216 + 'x' + [char]8217 + ' C:\a b\\" "q\"u''o\te" "" -x "' + [char]233 + [char]9 + [char]252 + '"') | Out-Null
+New-ItemProperty -Path 'HKLM:\SYSTEM\CurrentControlSet\Services\nuka-cache' -Name Environment -PropertyType MultiString -Value @('NUKA_HOME=/with space/%h $y ''q''') -Force | Out-Null
+Invoke-SC failure 'nuka-cache' reset= 60 actions= restart/1000/restart/10000/restart/60000
+Invoke-SC failureflag 'nuka-cache' 1
+Start-Service -Name 'nuka-cache'
