@@ -9,7 +9,6 @@ export def main [] {
     homepage: "http://brouits.free.fr/csv2latex/"
     src: (fetch debsrc csv2latex 0.23.1-1 --hash b3-joqad6oecuqeyxazjdhvof7tdcho4w6pbmbaw73xouhmhlcs5ldq)
     make: ["GZIP=gzip -c"]
-    check: [test]
     copy: {bin: [csv2latex]}
   }
 }
