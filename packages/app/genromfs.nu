@@ -8,7 +8,6 @@ export def main [] {
     license: "GPL-2.0-or-later"
     homepage: "https://romfs.sourceforge.net/"
     src: (fetch debsrc genromfs 0.5.2-4 --hash b3-4thmm7fmada7qnufayoz5wmwxhu34an3kl53ks56muwlsbwn4kvq)
-    make: ["CC=cc -include sys/sysmacros.h"]
     copy: {bin: [genromfs]}
   }
 }

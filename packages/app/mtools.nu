@@ -9,7 +9,6 @@ export def main [] {
     homepage: "https://www.gnu.org/software/mtools/"
     src: (fetch debsrc mtools 4.0.33-1+really4.0.32-1 --hash b3-rcpmuyx2fqbbpervc6dd6rdfpg3c27z3qpucycqffcsjaqzxbrka)
     configure: [--disable-floppyd]
-    make: ["CC=cc -DEBADR=EINVAL"]
     commands: [mtools mcopy mdir mformat mdel mmd mtype minfo]
   }
 }

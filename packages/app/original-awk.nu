@@ -10,7 +10,7 @@ export def main [] {
     homepage: "https://github.com/onetrueawk/awk"
     src: (fetch debsrc original-awk 2022-09-12-1 --hash b3-ypxlk3rar3xezve5pc4xbitx2vazhjwfknyvggpmld5sbchb4j2q)
     packages: [(byacc)]
-    make: [HOSTCC=cc "CC=cc -DFPE_FLTOVF=4 -DFPE_FLTUND=5 -DFPE_FLTRES=6 -DFPE_FLTINV=7 -DFPE_FLTSUB=8" "YACC=yacc -d -b awkgram"]
+    make: [HOSTCC=cc CC=cc "YACC=yacc -d -b awkgram"]
     finish: {|b| mkdir $"($b.out)/bin"; cp a.out $"($b.out)/bin/original-awk" }
     install: false
     runs: [sh]

@@ -8,7 +8,6 @@ export def main [] {
     license: "GPL-2.0-or-later"
     homepage: "https://gitlab.com/pmccabe/pmccabe"
     src: (fetch debsrc pmccabe 2.8-3 --hash b3-caggnccoxv3pdvh6qjlwqy6aw2tzcjmvc3ewaygju3rccwmfxdsa)
-    make: ["CFLAGS=-O2 -D__unix"]
     copy: {bin: [pmccabe codechanges decomment vifn]}
   }
 }

@@ -31,7 +31,7 @@ export def package [spec: record] {
 # Run configure, with descriptions of platforms that know this one. If it fails, the error has what config.log says about the last check.
 def configure [b: record, script: string, arguments: list<string>] {
   for name in [config.sub config.guess] {
-    for file in (glob $"**/($name)") { cp $"($b.packages.posix)/share/($name)" $file }
+    for file in (glob $"**/{($name),*-($name)}") { cp $"($b.packages.posix)/share/($name)" $file }
   }
   try { ^sh $"./($script)" ...$arguments } catch {|e|
     if not ("config.log" | path exists) { error make {msg: $"configure failed: ($e.msg)"} }

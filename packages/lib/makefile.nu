@@ -120,11 +120,12 @@ export def end [b: record, how: record] {
   } | ignore
   # Lists of libtool name folders of the build; each package has an index of info pages, which no two can share.
   rm -f ...(glob $"($b.out)/lib/**/*.la") ...(glob $"($b.out)/share/info/dir")
+  # In a replacement $$ is a dollar.
   for file in (glob $"($b.out)/{lib,share}/pkgconfig/*.pc") {
-    open --raw $file | str replace --all --multiline --regex $"^prefix=($prefix)$" 'prefix=${pcfiledir}/../..' | save --force $file
+    open --raw $file | str replace --all --multiline --regex $"^prefix=($prefix)$" 'prefix=$${pcfiledir}/../..' | save --force $file
   }
   for file in (glob $"($b.out)/bin/*-config") {
-    open --raw $file | str replace --all --multiline --regex $"^prefix=\"?($prefix)\"?$" 'prefix=$(cd "$(dirname "$0")/.." && pwd)' | save --force $file
+    open --raw $file | str replace --all --multiline --regex $"^prefix=\"?($prefix)\"?$" 'prefix=$$(cd "$${0%/*}/.." && pwd)' | save --force $file
     chmod +x $file
   }
   if ($"($b.out)/bin" | path exists) { fix shebangs $"($b.out)/bin" }

@@ -10,7 +10,7 @@ export def flags [
   posix: string  # the folder of the package
 ] {
   [
-    -isystem $"($posix)/include" -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID
+    -isystem $"($posix)/include" -D__unix__=1 -D__unix=1 -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_MMAN -D_WASI_EMULATED_GETPID
     # Programs that were written for older compilers rely on these being warnings.
     -Wno-incompatible-pointer-types -Wno-int-conversion -Wno-implicit-function-declaration -Wno-implicit-int -Wno-incompatible-function-pointer-types
   ]

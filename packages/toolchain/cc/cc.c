@@ -110,10 +110,10 @@ static int has_env_main(const char *file)
 
 static const char *const compiler[] = {
 	"--sysroot=" CLANG "/usr", "-resource-dir", CLANG "/usr", "--target=wasm32-wasip1", "-isystem", POSIX "/include",
-	"-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_MMAN", "-D_WASI_EMULATED_GETPID",
+	"-D__unix__=1", "-D__unix=1", "-D_WASI_EMULATED_SIGNAL", "-D_WASI_EMULATED_PROCESS_CLOCKS", "-D_WASI_EMULATED_MMAN", "-D_WASI_EMULATED_GETPID",
 	// Programs that were written for older compilers rely on these being warnings.
 	"-Wno-incompatible-pointer-types", "-Wno-int-conversion", "-Wno-implicit-function-declaration", "-Wno-implicit-int",
-	"-Wno-incompatible-function-pointer-types", 0};
+	"-Wno-incompatible-function-pointer-types", "-Wno-return-mismatch", 0};
 // Handlers of signals start at 16, since the first numbers mean SIG_DFL, SIG_IGN and the like.
 static const char *const linker[] = {
 	"wasm-ld", "-u", "__main_argc_argv", "--table-base=16", "-z", "stack-size=8388608", "--stack-first", "--export=__stack_pointer", 0};
@@ -135,6 +135,7 @@ static struct list compile, search;
 static struct list inputs; // files, libraries and options of the linker, in their order
 static const char *output, *language, *clang = CLANG "/bin/clang";
 static int stops;     // before linking
+static int strict;    // in ISO C or C++, which lack the name unix
 static int answers;   // it only prints something
 static int strips, no_libraries, verbose, plus, sources;
 
@@ -161,7 +162,7 @@ static int option(char **argv)
 	// WebAssembly has one processor, no shared libraries and no threads here.
 	static const char *const ignored[] = {
 		"-static", "-rdynamic", "-pthread", "-pthreads", "-pie", "-no-pie", "-fPIC", "-fpic", "-fPIE", "-fpie", "-g3", "-mthreads", 0};
-	static const char *const ignored_beginnings[] = {"-march=", "-mtune=", "-mcpu=", "-fstack-protector", "-fcf-protection", 0};
+	static const char *const ignored_beginnings[] = {"-march=", "-mtune=", "-mcpu=", "-fstack-protector", "-fcf-protection", "-ffat-lto-objects", 0};
 	static const char *const in_libc[] = {
 		"-lm", "-lc", "-lrt", "-ldl", "-lpthread", "-lutil", "-lcrypt", "-lresolv", "-lnsl", "-lsocket", "-lgcc", "-lgcc_s", 0};
 	static const char *const with_value[] = {
@@ -169,6 +170,7 @@ static int option(char **argv)
 		"-Xpreprocessor", "-Xassembler", "--param", 0};
 	char *a = argv[0], *next = argv[1];
 	if (one_of(a, ignored) || begins_one_of(a, ignored_beginnings) || one_of(a, in_libc)) return 1;
+	if (begins(a, "-std=c") || begins(a, "-std=iso") || !strcmp(a, "-ansi")) strict = 1;
 	if (one_of(a, stopping)) stops = 1, add(&compile, a);
 	else if (begins_one_of(a, asking)) answers = 1, add(&compile, a);
 	else if (!strcmp(a, "-o") && next) return output = next, 2;
@@ -179,6 +181,7 @@ static int option(char **argv)
 	else if (!strcmp(a, "-Xlinker") && next) return linker_option(next), 2;
 	else if (!strcmp(a, "-L") && next) return add(&search, joined(a, next)), 2;
 	else if (!strcmp(a, "-l") && next) return add(&inputs, joined(a, next)), 2;
+	else if (!strcmp(a, "-lstdc++") || !strcmp(a, "-lc++")) plus = 1;
 	else if (begins(a, "-l")) add(&inputs, a);
 	else if (begins(a, "-L")) add(&search, a);
 	else if (!strcmp(a, "-s")) strips = 1;
@@ -286,6 +289,7 @@ int main(int argc, char **argv)
 		sources += is_source(argv[i]) || language;
 		add(&inputs, argv[i++]);
 	}
+	if (!strict) add(&compile, "-Dunix=1");
 	if (stops && !answers && !output && sources > 1) return compile_each();
 	if (stops || answers || inputs.n == 0) {
 		for (int i = 0; i < inputs.n; i++)

@@ -10,10 +10,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+// What pthread_atfork registered.
+static struct {
+	void (*prepare)(void), (*parent)(void), (*child)(void);
+} around[32];
+static int arounds;
+int pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+	if (arounds == sizeof around / sizeof *around) return ENOMEM;
+	around[arounds].prepare = prepare, around[arounds].parent = parent, around[arounds++].child = child;
+	return 0;
+}
+
 pid_t fork(void)
 {
 	nuka_signals_begin();
-	return value(host_fork());
+	for (int i = arounds; i-- > 0;)
+		if (around[i].prepare) around[i].prepare();
+	pid_t p = value(host_fork());
+	int e = errno;
+	for (int i = 0; i < arounds; i++) {
+		void (*after)(void) = p == 0 ? around[i].child : around[i].parent;
+		if (after) after();
+	}
+	errno = e;
+	return p;
 }
 pid_t vfork(void)
 {

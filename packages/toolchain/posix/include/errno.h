@@ -1,0 +1,61 @@
+#include_next <errno.h>
+#ifndef __nuka_errno_h
+#define __nuka_errno_h
+/* Numbers that only Linux has. No call returns them. */
+#define ENOTBLK 200
+#define ECHRNG 201
+#define EL2NSYNC 202
+#define EL3HLT 203
+#define EL3RST 204
+#define ELNRNG 205
+#define EUNATCH 206
+#define ENOCSI 207
+#define EL2HLT 208
+#define EBADE 209
+#define EBADR 210
+#define EXFULL 211
+#define ENOANO 212
+#define EBADRQC 213
+#define EBADSLT 214
+#define EBFONT 215
+#define ENOSTR 216
+#define ENODATA 217
+#define ETIME 218
+#define ENOSR 219
+#define ENONET 220
+#define ENOPKG 221
+#define EREMOTE 222
+#define EADV 223
+#define ESRMNT 224
+#define ECOMM 225
+#define ENOTUNIQ 226
+#define EBADFD 227
+#define EREMCHG 228
+#define ELIBACC 229
+#define ELIBBAD 230
+#define ELIBSCN 231
+#define ELIBMAX 232
+#define ELIBEXEC 233
+#define ERESTART 234
+#define ESTRPIPE 235
+#define EUSERS 236
+#define ESOCKTNOSUPPORT 237
+#define EPFNOSUPPORT 238
+#define ESHUTDOWN 239
+#define ETOOMANYREFS 240
+#define EHOSTDOWN 241
+#define EUCLEAN 242
+#define ENOTNAM 243
+#define ENAVAIL 244
+#define EISNAM 245
+#define EREMOTEIO 246
+#define ENOMEDIUM 247
+#define EMEDIUMTYPE 248
+#define ENOKEY 249
+#define EKEYEXPIRED 250
+#define EKEYREVOKED 251
+#define EKEYREJECTED 252
+#define ERFKILL 253
+#define EHWPOISON 254
+#define EDEADLOCK EDEADLK
+#endif
