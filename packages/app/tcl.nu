@@ -1,4 +1,4 @@
-# Tcl, the tool command language.
+# Tcl, the language of commands.
 use ../lib/autoconf.nu
 use ../lib/zlib.nu
 
