@@ -40,7 +40,7 @@ func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*
 	err := checkEntry(dir)
 	if err == nil {
 		var c *compiled
-		if c, err = r.compileHit(ctx, m, bounded, dir); err == nil || ctx.Err() != nil {
+		if c, err = r.compileHit(ctx, m, bounded, dir); err == nil || ctx.Err() != nil || errors.Is(err, errCache) {
 			return c, err
 		}
 	}
@@ -68,14 +68,24 @@ func (r *Runtime) compileCached(ctx context.Context, m *Module, bounded bool) (*
 	return c, nil
 }
 
-// compileHit takes the machine code of a module from an entry. An error: the machine code's own checksum fails, or as compileStub.
+// compileHit takes the machine code of a module from an entry. errCache: there is no folder to show it in, and the entry may be whole. Another error: the machine code's own
+// checksum fails, or as compileStub.
 func (r *Runtime) compileHit(ctx context.Context, m *Module, bounded bool, dir string) (*compiled, error) {
-	own, err := os.MkdirTemp(dir, stubScratch)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCache, err)
+	var failed error
+	for _, base := range []string{dir, ""} { // "": the system's folder, if the entry's disk is full or may only be read
+		own, err := os.MkdirTemp(base, stubScratch)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		c, err := r.compileStub(ctx, m, bounded, dir, own)
+		_ = os.RemoveAll(own) // it is no part of the entry
+		if err == nil || !errors.Is(err, errCache) {
+			return c, err
+		}
+		failed = errors.Join(failed, err)
 	}
-	defer os.RemoveAll(own) //nolint:errcheck // it is no part of the entry
-	return r.compileStub(ctx, m, bounded, dir, own)
+	return nil, fmt.Errorf("%w: %w", errCache, failed)
 }
 
 // entryFiles lists wazero's files in an entry, relative to the entry.
