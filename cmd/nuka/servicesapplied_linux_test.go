@@ -136,14 +136,9 @@ func TestServicesApplied(t *testing.T) {
 	}
 }
 
-func (a *appliedTo) upgrades() {
+// endsAndComesBack ends the program of web, and then kills its launcher. Both are started again.
+func (a *appliedTo) endsAndComesBack() {
 	a.t.Helper()
-	a.has(a.nuka(0, `apply "$H/one.nu" `+a.flags), "db is ready\nnuka: web starts\nnuka: web is ready", "generation 1 of the services is in use")
-	a.answers("hello")
-	a.has(a.nuka(0, `apply "$H/one.nu"`), "nothing changes")
-	if len(a.units()) == 0 {
-		a.t.Error("the test finds no units")
-	}
 	_, _ = get(a.http, a.url+"exit")
 	a.answers("hello")
 	old := a.status("web")
@@ -159,6 +154,17 @@ func (a *appliedTo) upgrades() {
 		}
 	}
 	a.answers("hello")
+}
+
+func (a *appliedTo) upgrades() {
+	a.t.Helper()
+	a.has(a.nuka(0, `apply "$H/one.nu" `+a.flags), "db is ready\nnuka: web starts\nnuka: web is ready", "generation 1 of the services is in use")
+	a.answers("hello")
+	a.has(a.nuka(0, `apply "$H/one.nu"`), "nothing changes")
+	if len(a.units()) == 0 {
+		a.t.Error("the test finds no units")
+	}
+	a.endsAndComesBack()
 	program := a.status("db").Program
 	a.has(a.nuka(0, `plan "$H/two.nu"`), `restart web`, `env.GREETING: nothing → "good bye"`)
 	a.has(a.nuka(0, `apply "$H/two.nu"`), "web restarts")

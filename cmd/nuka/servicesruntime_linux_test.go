@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -176,21 +175,7 @@ func (a *appliedTo) crashes(port string) {
 	if got, err := get(a.http, a.url+"about"); err != nil || got != want {
 		a.t.Errorf("got %q, %v, want %q", got, err, want)
 	}
-	_, _ = get(a.http, a.url+"exit")
-	a.answers("hello")
-	old := a.status("web")
-	if err := syscall.Kill(a.outside(old.Launcher), syscall.SIGKILL); err != nil {
-		a.t.Fatal(err)
-	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		if now := a.status("web"); now.Ready && now.Launcher != old.Launcher {
-			break
-		}
-		if time.Now().After(end) {
-			a.t.Fatal("the launcher is not started again")
-		}
-	}
-	a.answers("hello")
+	a.endsAndComesBack()
 	if n := servers(a.t); n != 1 {
 		a.t.Errorf("%d servers run after the launcher was killed, want 1", n)
 	}
