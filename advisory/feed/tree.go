@@ -23,6 +23,7 @@ import (
 type Tree struct {
 	files fs.FS
 	*Manifest
+	names names // of packages that shards are about, as far as they are known
 }
 
 // OpenTree opens a tree: it reads the manifest. If it is missing or wrong, the error has the code Damaged.
@@ -35,7 +36,7 @@ func OpenTree(files fs.FS) (*Tree, error) {
 	if err != nil {
 		return nil, protocol.Errorf(protocol.Damaged, "feed: %w", err)
 	}
-	return &Tree{files, m}, nil
+	return &Tree{files, m, readNames(files)}, nil
 }
 
 // readFile reads a plain file of at most some bytes.
@@ -113,7 +114,7 @@ func (t *Tree) Lookup(keys []Key) (map[Key][]osv.Entry, error) {
 	wanted := map[string]map[string]Key{} // by shard, then by name
 	for _, k := range keys {
 		at := shardOf(k.Ecosystem, k.Name)
-		if _, there := t.Files[at]; !there {
+		if f, there := t.Files[at]; !there || t.names.lacks(f.Hash, k.Name) {
 			continue
 		}
 		if wanted[at] == nil {

@@ -158,6 +158,9 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		}
 	}
 	if err == nil {
+		err = l.lock.Step("names", func() error { return (&Tree{files: os.DirFS(temp), Manifest: m}).writeNames(ctx, temp, old) })
+	}
+	if err == nil {
 		err = l.lock.Step("name", func() error { return atomicfile.Rename(temp, at) })
 	}
 	if err != nil {
@@ -213,6 +216,9 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 	var id cid.CID
 	if err == nil {
 		id, err = HashTree(ctx, os.DirFS(temp))
+	}
+	if err == nil {
+		err = l.lock.Step("names", func() error { return (&Tree{files: os.DirFS(temp), Manifest: m}).writeNames(ctx, temp, old) })
 	}
 	next := &Next{Root: id, Issued: now.UTC().Truncate(time.Second)}
 	made := *s
