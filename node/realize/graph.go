@@ -34,6 +34,8 @@ type graph struct {
 	// steps are the fetches and builds that the request needs, as far as known. The value is 0, or the step's number once it has begun.
 	steps map[step]int
 	begun int
+
+	preparing preparations
 }
 
 // A step is a fetch or build that the progress display counts.

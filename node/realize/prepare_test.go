@@ -35,3 +35,24 @@ func TestPrepareIsTold(t *testing.T) {
 		}
 	})
 }
+
+// Two builds that wait for one compilation are told of it once.
+func TestPrepareIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []protocol.EventKind
+		g := &graph{req: &Request{Event: func(e protocol.Event) { told = append(told, e.Kind) }}}
+		first := (&work{g: g}).prepare("clang")
+		time.Sleep(prepareNotice / 2)
+		second := (&work{g: g}).prepare("clang")
+		time.Sleep(2 * prepareNotice)
+		first()
+		time.Sleep(time.Second)
+		if d := cmp.Diff([]protocol.EventKind{protocol.EventStart}, told); d != "" {
+			t.Errorf("while one waits (-want +got)\n%s", d)
+		}
+		second()
+		if d := cmp.Diff([]protocol.EventKind{protocol.EventStart, protocol.EventDone}, told); d != "" {
+			t.Errorf("at the end (-want +got)\n%s", d)
+		}
+	})
+}

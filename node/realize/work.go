@@ -311,30 +311,54 @@ func (w *work) data(ctx context.Context) (made, error) {
 // prepareNotice is the time after which prepare reports a compilation. Most compilations take less.
 const prepareNotice = time.Second
 
+// A preparation is a compilation of a program that builds of a request wait for.
+type preparation struct {
+	waiting int  // builds
+	told    bool // by an event
+}
+
+// preparations are the compilations that builds of a request wait for, by the names of their events.
+type preparations struct {
+	mu   sync.Mutex // held while events are sent, so that they come in order
+	list map[string]*preparation
+}
+
 // prepare reports that a program is being compiled for this machine, if the compilation takes longer than prepareNotice. The caller calls done
-// when the compilation has ended.
+// when the compilation has ended. Several builds may wait for one compilation: it is told once, until the last of them has it.
 func (w *work) prepare(program string) (done func()) {
-	name := "prepare " + program + " for this machine, once"
+	g, name := w.g, "prepare "+program+" for this machine, once"
 	e := protocol.Event{PID: pir.Sum([]byte(name)), Name: name}
-	var mu sync.Mutex
-	told, over := false, false
-	timer := time.AfterFunc(prepareNotice, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if over {
+	g.preparing.mu.Lock()
+	defer g.preparing.mu.Unlock()
+	p := g.preparing.list[name]
+	if p == nil {
+		p = &preparation{}
+		if g.preparing.list == nil {
+			g.preparing.list = map[string]*preparation{}
+		}
+		g.preparing.list[name] = p
+		time.AfterFunc(prepareNotice, func() {
+			g.preparing.mu.Lock()
+			defer g.preparing.mu.Unlock()
+			if p.waiting == 0 {
+				return
+			}
+			p.told = true
+			e.Kind = protocol.EventStart
+			g.event(e)
+		})
+	}
+	p.waiting++
+	return func() {
+		g.preparing.mu.Lock()
+		defer g.preparing.mu.Unlock()
+		if p.waiting--; p.waiting > 0 {
 			return
 		}
-		told = true
-		e.Kind = protocol.EventStart
-		w.g.event(e)
-	})
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		timer.Stop()
-		if over = true; told {
+		delete(g.preparing.list, name)
+		if p.told {
 			e.Kind = protocol.EventDone
-			w.g.event(e)
+			g.event(e)
 		}
 	}
 }
