@@ -50,7 +50,7 @@ func foreignRuns() []foreignRun {
 		{in(python, "--app", "cv", "--auto", "--", "python3", "-c", "import cv2; print(cv2.__name__)"), "cv2\n", false},
 		{in(python, "--app", "qt", "--allow", "network", "--", "pip", "install", "PySide6-Essentials"), "Successfully installed", false},
 		{in(python, "--app", "qt", "--auto", "--env", "QT_QPA_PLATFORM=xcb", "--", "python3", "-c", qt), "libqxcb.so: libxkbcommon-x11-0,libxcb-cursor0", true},
-		{in(python, "--app", "qt", "--add", "libxcb-cursor0,libxcb-icccm4", "--env", "QT_QPA_PLATFORM=offscreen", "--", "python3", "-c", qt), "adding 2 packages", false},
+		{in(python, "--app", "qt", "--add", "libxcb-cursor0,libxcb-icccm4", "--env", "QT_QPA_PLATFORM=offscreen", "--", "python3", "-c", qt), "adding 6 packages: libxcb-cursor0 libxcb-icccm4 ", false},
 		{in(python, "--app", "qt", "--env", "QT_QPA_PLATFORM=offscreen", "--", "python3", "-c", qt), "Qt answers\n", false}, // they are remembered
 	}
 }

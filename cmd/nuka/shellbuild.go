@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -55,6 +54,10 @@ func (a *app) shellInside(ctx context.Context, pkg string, args, command []strin
 		return err
 	}
 	defer done()
+	temp := dir
+	if keep != "" {
+		temp = ""
+	}
 	mounts, err := insideMounts(p, program, trees, dir)
 	defer closeDirs(mounts)
 	if err != nil {
@@ -69,7 +72,7 @@ func (a *app) shellInside(ctx context.Context, pkg string, args, command []strin
 		return err
 	}
 	defer rt.Close(ctx)
-	i := &insideShell{a: a, command: command, host: &wasmrt.Host{Runtime: rt, FS: guest, Limits: wasmrt.Limits{Running: runtime.NumCPU()}}}
+	i := &insideShell{a: a, command: command, temp: temp, host: &wasmrt.Host{Runtime: rt, FS: guest, Limits: wasmrt.Limits{Running: runtime.NumCPU()}}}
 	for _, name := range slices.Sorted(maps.Keys(p.Packages)) {
 		i.host.Path = append(i.host.Path, nu.StoreDir+"/"+p.Packages[name].String()+"/bin")
 	}
@@ -97,6 +100,7 @@ type insideShell struct {
 	a       *app
 	host    *wasmrt.Host
 	command []string
+	temp    string // that goes at the end; empty for none
 	ran     bool
 	code    int
 	err     error
@@ -120,7 +124,7 @@ func (i *insideShell) run(ctx context.Context, c *wasmrt.Command) error {
 		i.a.hint("exit leaves it; $PATH has its programs, and what becomes the package lies in " + nu.OutDir)
 	}
 	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
-	signal.Reset(os.Interrupt, terminate)
+	defer removeAtEnd(i.temp)()
 	i.code, i.err = i.host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
 		Args: args, Env: c.Env, Dir: c.Dir, Stdin: i.a.in, Stdout: i.a.outFile(), Stderr: i.a.terminal.err,
 	})

@@ -5,3 +5,9 @@ package main
 import "os"
 
 var terminate os.Signal = os.Kill
+
+// endSignals are the signals that end a program by themselves.
+var endSignals = []os.Signal{os.Interrupt}
+
+// endBy ends this process as Ctrl-C does.
+func endBy(os.Signal) { os.Exit(128 + 2) }
