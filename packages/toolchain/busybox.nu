@@ -41,6 +41,7 @@ export def main [] {
   derivation {
     name: busybox
     version: $version
+    role: tool
     license: "GPL-2.0-only"
     homepage: "https://busybox.net/"
     description: "Small utilities in one program, for builds: coreutils, sed, grep, awk, find, tar and others."

@@ -9,6 +9,7 @@ export def main [] {
   derivation {
     name: cc
     version: $version
+    role: tool
     license: MIT
     description: "The C and C++ compiler as configure and make call it."
     src: (fetch path ./cc)

@@ -11,6 +11,7 @@ export def main [] {
   derivation {
     name: make
     version: $version
+    role: tool
     license: "GPL-3.0-or-later"
     homepage: "https://www.gnu.org/software/make/"
     src: {code: (fetch debsrc make-dfsg 4.3-4.1 --hash b3-oavnzhz45rgkij4ukfjx72kvihe5anjyeyjnc35i37ivcguietoq), seeds: (fetch path ./make)}

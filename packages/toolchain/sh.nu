@@ -10,6 +10,7 @@ export def main [] {
   derivation {
     name: sh
     version: $version
+    role: tool
     license: "BSD-3-Clause"
     homepage: "http://gondor.apana.org.au/~herbert/dash/"
     description: "A small POSIX shell, dash, for builds."
