@@ -48,15 +48,18 @@ type Host struct {
 	Real bool
 	// Memo keeps the results of programs; nil keeps none. It is not used with Real, nor while FS has a Dir that is Shared.
 	Memo Memo
+	// Signals says that Signal is called: a program that waits for a signal of a terminal does not wait in vain.
+	Signals bool
 
-	memo   memoState
-	once   sync.Once
-	slots  chan struct{}
-	total  atomic.Int64
-	live   atomic.Int64 // processes
-	output atomic.Int64
-	budget *memoryBudget
-	files  sync.Map // host path of a tree's file → *Module
+	kernels kernels
+	memo    memoState
+	once    sync.Once
+	slots   chan struct{}
+	total   atomic.Int64
+	live    atomic.Int64 // processes
+	output  atomic.Int64
+	budget  *memoryBudget
+	files   sync.Map // host path of a tree's file → *Module
 }
 
 // A Command is one run of a program by name.

@@ -95,6 +95,7 @@ func (h *Host) runKernel(ctx context.Context, c *Command, load *loadedProgram) (
 		load.env = append(load.env[:len(load.env):len(load.env)], c.Sockets.environ(p.pid)...)
 	}
 	h.live.Add(1)
+	defer h.kernels.add(k)()
 	defer h.FS.beginWriting()()
 	k.record = h.recordCommand(p, load, tees)
 	if code, ok := k.record.recall(); ok {

@@ -139,7 +139,8 @@ func sigsuspendCall(p *proc, _ memory, a []uint64) errno {
 	if p.deliverable() {
 		return eIntr
 	}
-	return p.wait(&waiting{what: "waits for a signal", limit: -1, ready: func() bool { return false }})
+	outside := k.host.Signals && p == k.root && p.handled&hostSignals != 0
+	return p.wait(&waiting{what: "waits for a signal", limit: -1, outside: outside, ready: func() bool { return false }})
 }
 
 // trapReason returns what the error of a trap says, without the name of the program.

@@ -137,12 +137,12 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 		Runtime: runtime, FS: guest, Path: program.Path, Env: runEnv(program.Path, o.env), Real: true,
 		Limits: o.service.wasmLimits(),
 	}
-	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program. A server is asked to finish first.
+	// From here on Ctrl-C belongs to the program. A server is asked to finish first.
 	var own []os.Signal
 	if sockets != nil {
 		own = append(own, terminate)
 	}
-	defer removeAtEnd(temp, own...)()
+	defer passSignals(host, temp, own...)()
 	running, served := drainOnTerminate(context.WithoutCancel(ctx), sockets)
 	code, err := host.Exec(running, &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,

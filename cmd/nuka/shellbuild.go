@@ -123,8 +123,8 @@ func (i *insideShell) run(ctx context.Context, c *wasmrt.Command) error {
 		i.a.say("this is the build, in %s; %s", c.Dir, what)
 		i.a.hint("exit leaves it; $PATH has its programs, and what becomes the package lies in " + nu.OutDir)
 	}
-	// From here on Ctrl-C belongs to the program: it ends this process, as it would end a native program.
-	defer removeAtEnd(i.temp)()
+	// From here on Ctrl-C belongs to the program: a shell ends what it runs, and goes on.
+	defer passSignals(i.host, i.temp)()
 	i.code, i.err = i.host.Exec(context.WithoutCancel(ctx), &wasmrt.Command{
 		Args: args, Env: c.Env, Dir: c.Dir, Stdin: i.a.in, Stdout: i.a.outFile(), Stderr: i.a.terminal.err,
 	})

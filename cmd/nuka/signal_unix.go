@@ -24,6 +24,12 @@ func heard(all ...os.Signal) (out []os.Signal) {
 	return out
 }
 
+// number returns the number of a signal, which is the same on all systems for those in endSignals.
+func number(s os.Signal) int {
+	n, _ := s.(syscall.Signal)
+	return int(n)
+}
+
 // endBy ends this process by a signal, as if nothing had caught it.
 func endBy(s os.Signal) {
 	signal.Reset(s)
