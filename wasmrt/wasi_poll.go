@@ -76,13 +76,13 @@ type awaited struct {
 func (a awaited) none() bool { return a.file == nil && a.sock == nil }
 
 // waitsFor returns what of the host a read or write of a descriptor may wait for.
-// With the fixed clock a read of a file is always ready, so that the result depends only on what the program does.
+// With the fixed clock a read of a file is always ready, so that the result depends only on what the program does. Whoever gives a program a terminal does not want that.
 func (p *proc) waitsFor(f *fd, write bool) awaited {
 	switch s := f.file.(type) {
 	case *socket:
 		return awaited{sock: s, write: write}
 	case *stream:
-		if p.clock.real && s.kind != kindFile && !write {
+		if (p.clock.real || s.kind == kindTTY) && s.kind != kindFile && !write {
 			return awaited{file: s.f}
 		}
 	}

@@ -45,7 +45,7 @@ func TestLong(t *testing.T) {
 			})
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sample": sample},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sample": sample, "await": await},
 	})
 }
 
