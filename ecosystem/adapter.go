@@ -101,6 +101,8 @@ type Edit struct {
 	// Keep reports whether the index goes on naming a version; nil keeps all. The adapter calls it with each file of the index, and for versions without files with a
 	// File that has Package, Version and Released only.
 	Keep func(*File) bool
+	// Version reports whether Keep may be true for a file of a version; nil: it may be for each. Adapters may ask it first, and describe fewer files.
+	Version func(name, version string) bool
 	// Address returns the address that a client is to use instead of the absolute address of an index; nil keeps all addresses.
 	Address func(url string) string
 	// Lean drops what no client reads, such as descriptions of versions and the times of others.

@@ -19,6 +19,8 @@ type about struct {
 	must []*File // what each of them promises must hold: those of lock files, of indexes that name the request, of a proof
 	some []*File // what one of them promises must hold: those of indexes that name the file only, by any registry
 	desc *File   // what the request itself tells; may be nil
+	// notice waits for what the registry says against the version, and returns it; nil: it is not asked.
+	notice func() string
 }
 
 func (rec *Recorder) about(q Request) *about {
@@ -106,7 +108,7 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 	isFile := class == Artefact || known.promised()
 	if isFile {
 		rec.prove(ctx, q, from, known)
-		rec.advise(ctx, q, from, known)
+		defer rec.ahead(ctx, q, from, known)()
 		if a, fail := rec.stored(ctx, q, known, from); a != nil || fail != nil {
 			return a, fail
 		}
@@ -217,7 +219,7 @@ func (rec *Recorder) stored(ctx context.Context, q Request, known *about, from h
 		if content.Close() != nil || also != nil || f.Size > 0 && f.Size != size {
 			continue
 		}
-		kept := keptBy(hash, size, known.all())
+		kept := known.kept(hash, size)
 		var fail *failure
 		if kept.Checked, fail = rec.check(ctx, from, q, known, []pir.Hash{f.Promised}); fail != nil {
 			return nil, fail
@@ -302,7 +304,7 @@ func (rec *Recorder) file(ctx context.Context, from http.Header, res *http.Respo
 	if err != nil {
 		return failf(http.StatusInternalServerError, "%s: keep the file: %v", q, err)
 	}
-	a.Kept = keptBy(hash, size, known.all())
+	a.Kept = known.kept(hash, size)
 	a.Kept.Checked = checked
 	return nil
 }

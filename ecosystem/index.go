@@ -59,8 +59,21 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 			return failf(http.StatusBadGateway, "%s: edit the index: %v", q, err)
 		}
 	}
-	a.Text = string(text)
+	a.Text, a.files = string(text), rec.told(files)
 	return nil
+}
+
+// told returns the files of an index without those of versions that the cooldown left out.
+func (rec *Recorder) told(files []File) []File {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if len(rec.leftOut) == 0 {
+		return files
+	}
+	return slices.DeleteFunc(slices.Clone(files), func(f File) bool {
+		_, out := rec.leftOut[version2{f.Package, f.Version}]
+		return out
+	})
 }
 
 // edit does what needs several times the memory of an index.
