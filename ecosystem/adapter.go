@@ -165,6 +165,18 @@ type Holder interface {
 	Held(r Request, file io.Reader) ([]File, error)
 }
 
+// An Unpacker is an Adapter whose clients unpack a file as it comes, in place of writing it into a cache of their own first, if its answer has Cache-Control: no-store.
+type Unpacker interface {
+	// NoStore reports whether answers with files say so.
+	NoStore() bool
+}
+
+func noStore(a Adapter, h http.Header) {
+	if u, ok := a.(Unpacker); ok && u.NoStore() {
+		h.Set("Cache-Control", "no-store")
+	}
+}
+
 // A Namer is an Adapter whose clients read indexes of packages of which they ask for no file, such as optional ones for other platforms.
 type Namer interface {
 	// Named returns the versions of other packages that the kept versions of an index name exactly, with Package and Version. Their indexes go on naming them.

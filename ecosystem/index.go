@@ -1,6 +1,7 @@
 package ecosystem
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -176,4 +177,36 @@ func released(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.DateOnly)
+}
+
+// date returns when a version was released, by the registry's answer to another question; zero if it does not say.
+func (rec *Recorder) date(ctx context.Context, q Request, version string, from http.Header) time.Time {
+	d, ok := rec.o.Adapter.(Dater)
+	if !ok {
+		return time.Time{}
+	}
+	question, read, ok := d.Date(q, version)
+	if !ok || question.Check() != nil {
+		return time.Time{}
+	}
+	key := question.String() + "\n" + version
+	rec.mu.Lock()
+	at, known := rec.dates[key]
+	rec.mu.Unlock()
+	if known {
+		return at
+	}
+	_, ask := rec.o.Adapter.Variant(question.Path, "")
+	res, fail := rec.get(ctx, question, cmp.Or(ask, "*/*"), from, false)
+	if fail != nil {
+		return time.Time{}
+	}
+	defer res.Body.Close()
+	if text, err := whole(res, rec.o.Limits.Index); err == nil && res.StatusCode == http.StatusOK {
+		at = read(res.Header, text)
+	}
+	rec.mu.Lock()
+	rec.dates[key] = at
+	rec.mu.Unlock()
+	return at
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// Locked are the files that lock files of the project name. What they promise must hold, and recordings go on naming their versions.
 	Locked []File
 	Limits Limits
+	// Memory finds files again of which registries promise weak hashes only; nil: such files are downloaded each time.
+	Memory *Memory
 	// Log tells operators what happens; nil discards it.
 	Log *slog.Logger
 }
@@ -195,7 +197,7 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	for r.Context().Err() == nil {
 		a, f, lead := rec.begin(key)
 		if lead {
-			s := &stream{w: w, r: r}
+			s := &stream{w: w, r: r, adapter: rec.o.Adapter}
 			a = rec.run(r.Context(), q, ask, r.Header, s, f)
 			if s.finish(a != nil) {
 				return
@@ -204,6 +206,9 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 		if a != nil {
 			out, err := a.whole()
 			if err == nil {
+				if out.Kept != nil {
+					noStore(rec.o.Adapter, w.Header())
+				}
 				err = send(w, r, out, rec.o.Files.Open)
 			}
 			if err != nil {

@@ -141,7 +141,7 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 		return nil, err
 	}
 	return adapters.Open(ctx, h.fetcher, registries, name, &ecosystem.Options{
-		Files: files, Door: door, Log: h.log,
+		Files: files, Door: door, Log: h.log, Memory: ecosystem.NewMemory(filepath.Join(h.home.Cache, ecosystem.MemoryFile)),
 		Cooldown: a.Cooldown, Exempt: func(name string) bool { return slices.Contains(a.Exempt, name) },
 		Allow: ecosystem.AllowHosts(a.Hosts),
 	})

@@ -131,6 +131,9 @@ func unescape(text string) string {
 	return text
 }
 
+// NoStore implements ecosystem.Unpacker: npm writes a file and a record of it into its cache before it unpacks it, and nobody reads that cache again.
+func (Adapter) NoStore() bool { return true }
+
 const (
 	maxName    = 214 // bytes (npm's validate-npm-package-name)
 	maxVersion = 256 // characters (semver.js)
