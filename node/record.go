@@ -148,7 +148,7 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 }
 
 // lockFiles are the lock files of projects that adapters read.
-var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "go.sum", "uv.lock"}
+var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "go.sum", "uv.lock"}
 
 // readLocks tells the recorder of a session what the lock files of the build's sources promise.
 func (h *handler) readLocks(ctx context.Context, s *adapters.Session, sources []cid.CID) error {
