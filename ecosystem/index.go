@@ -34,7 +34,8 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 	if err != nil {
 		return failf(http.StatusBadGateway, "%s: the registry's answer is no index that can be used: %v", q, err)
 	}
-	if placer, ok := rec.o.Adapter.(Placer); ok {
+	placer, places := rec.o.Adapter.(Placer)
+	if places {
 		for name, address := range placer.Places(q, text) {
 			rec.at.add(q.Alias, name, address)
 		}
@@ -54,7 +55,7 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 			return !young
 		}
 	}
-	if e.Address != nil || e.Keep != nil {
+	if e.Address != nil || e.Keep != nil || places { // where files are, such an index may also say that the client needs a login, which only the proxy has
 		rec.edit(func() { text, _, err = rec.o.Adapter.Change(q, a.base, a.Type, text, request, e) })
 		if err != nil {
 			return failf(http.StatusBadGateway, "%s: edit the index: %v", q, err)
