@@ -21,6 +21,7 @@ type entry struct {
 	hashes   map[string]string
 	size     int64
 	uploaded string
+	proved   string            // the address of its attestations (PEP 740)
 	metadata []json.RawMessage // core-metadata, and its name before PEP 714
 	notice   string            // PEP 592
 }
@@ -30,7 +31,7 @@ func entryOf(raw map[string]json.RawMessage) (e entry, err error) {
 	for _, f := range []struct {
 		name string
 		to   *string
-	}{{"filename", &e.name}, {"url", &e.address}, {"upload-time", &e.uploaded}} {
+	}{{"filename", &e.name}, {"url", &e.address}, {"upload-time", &e.uploaded}, {"provenance", &e.proved}} {
 		if text := raw[f.name]; text != nil {
 			if *f.to, err = rawjson.Text(text); err != nil {
 				return e, fmt.Errorf("%s: %w", f.name, err)
@@ -161,10 +162,16 @@ func (p *page) describe(e *entry, base *url.URL, request func(string) ecosystem.
 	if err != nil {
 		return nil, fmt.Errorf("the address of %.200q: %w", e.name, err)
 	}
+	var signed *ecosystem.Signed
+	if p, err := base.Parse(e.proved); err == nil && e.proved != "" {
+		if q := request(p.String()); q.Alias != "" {
+			signed = &ecosystem.Signed{Provenance: q}
+		}
+	}
 	fragment := u.Fragment
 	u.Fragment, u.RawFragment = "", ""
 	f := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name, Size: e.size, Released: uploaded(e.uploaded), Notice: e.notice,
-		Origin: originOf(project, version, e.name)}
+		Signed: signed, Origin: originOf(project, version, e.name)}
 	hashes := e.hashes
 	if algorithm, digest, ok := strings.Cut(fragment, "="); ok && hashes == nil {
 		hashes = map[string]string{algorithm: digest}
