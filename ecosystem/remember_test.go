@@ -4,6 +4,8 @@ import (
 	"crypto/sha1"
 	"fmt"
 	"net/http"
+	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -64,6 +66,46 @@ func TestRemembered(t *testing.T) {
 		}
 		if list := recording.Files(); len(list) != 1 || list[0].Weak == "" || list[0].Package == "" {
 			t.Errorf("the recording has %+v, want the file with its name and SHA-1", list)
+		}
+	}
+}
+
+// TestRememberedWrongly has a memory, which is a file that anybody may have changed, that leads to another file of the store.
+func TestRememberedWrongly(t *testing.T) {
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		content := path.Base(strings.TrimSuffix(r.URL.Path, ".sha1"))
+		if strings.HasSuffix(r.URL.Path, ".sha1") {
+			content = fmt.Sprintf("%x", sha1.Sum([]byte(content)))
+		}
+		fmt.Fprint(w, content)
+	})
+	files, err := ecosystem.NewFolder(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), ecosystem.MemoryFile)
+	record := func(name string) string {
+		rec, err := ecosystem.NewRecorder(&ecosystem.Options{
+			Adapter: maven.Adapter{}, Upstreams: []ecosystem.Upstream{upstream("maven", s.URL)}, Files: files, Memory: ecosystem.NewMemory(file),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ask(rec, "/maven/org/example/"+name+"/1.0/"+name+"-1.0.jar").Body.String()
+	}
+	record("one")
+	record("two")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := strings.Fields(string(text))
+	if err := os.WriteFile(file, []byte(line[0]+" "+line[3]+"\n"+line[2]+" "+line[1]+"\nno line\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"one", "two"} {
+		if got := record(name); got != name+"-1.0.jar" {
+			t.Errorf("%s: got %q", name, got)
 		}
 	}
 }
