@@ -101,6 +101,8 @@ type Edit struct {
 	// Keep reports whether the index goes on naming a version; nil keeps all. The adapter calls it with each file of the index, and for versions without files with a
 	// File that has Package, Version and Released only.
 	Keep func(*File) bool
+	// Version reports whether Keep may be true for a file of a version; nil: it may be for each. Adapters may ask it first, and describe fewer files.
+	Version func(name, version string) bool
 	// Address returns the address that a client is to use instead of the absolute address of an index; nil keeps all addresses.
 	Address func(url string) string
 	// Lean drops what no client reads, such as descriptions of versions and the times of others.
@@ -161,6 +163,18 @@ type Holder interface {
 	// Held returns the files that the lock file in an artefact names, with Package and Version; nil if it holds none. Errors mean the same to callers: the client
 	// tells the user of them.
 	Held(r Request, file io.Reader) ([]File, error)
+}
+
+// An Unpacker is an Adapter whose clients unpack a file as it comes, in place of writing it into a cache of their own first, if its answer has Cache-Control: no-store.
+type Unpacker interface {
+	// NoStore reports whether answers with files say so.
+	NoStore() bool
+}
+
+func noStore(a Adapter, h http.Header) {
+	if u, ok := a.(Unpacker); ok && u.NoStore() {
+		h.Set("Cache-Control", "no-store")
+	}
 }
 
 // A Namer is an Adapter whose clients read indexes of packages of which they ask for no file, such as optional ones for other platforms.

@@ -2,12 +2,10 @@ package ecosystem
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/MordragT/nuka/internal/bounded"
@@ -19,6 +17,8 @@ type about struct {
 	must []*File // what each of them promises must hold: those of lock files, of indexes that name the request, of a proof
 	some []*File // what one of them promises must hold: those of indexes that name the file only, by any registry
 	desc *File   // what the request itself tells; may be nil
+	// notice waits for what the registry says against the version, and returns it; nil: it is not asked.
+	notice func() string
 }
 
 func (rec *Recorder) about(q Request) *about {
@@ -106,7 +106,7 @@ func (rec *Recorder) ask(ctx context.Context, q Request, ask string, from http.H
 	isFile := class == Artefact || known.promised()
 	if isFile {
 		rec.prove(ctx, q, from, known)
-		rec.advise(ctx, q, from, known)
+		defer rec.ahead(ctx, q, from, known)()
 		if a, fail := rec.stored(ctx, q, known, from); a != nil || fail != nil {
 			return a, fail
 		}
@@ -195,36 +195,48 @@ func (rec *Recorder) text(res *http.Response, a *answer) *failure {
 	return nil
 }
 
-// stored returns the answer if the store has the file by a promised hash, or a failure if what vouches for it is wrong.
+// stored returns the answer if the store has the file by a promised hash, or by the address and a weak hash, or a failure if what vouches for it is wrong.
 func (rec *Recorder) stored(ctx context.Context, q Request, known *about, from http.Header) (*answer, *failure) {
 	for _, f := range known.all() {
 		if f.Promised.IsZero() {
 			continue
 		}
-		hash, size, ok := rec.o.Files.Find(f.Promised)
-		if !ok {
-			continue
+		if hash, size, ok := rec.o.Files.Find(f.Promised); ok && (f.Size == 0 || f.Size == size) && rec.holds(hash, size, known, needsReading(known, f)) {
+			return rec.taken(ctx, q, known, from, hash, size, f.Promised)
 		}
-		content, err := rec.o.Files.Open(hash)
-		if err != nil {
-			continue
+	}
+	if hash, ok := rec.o.Memory.recall(rec.place(q, known)); ok {
+		if _, size, ok := rec.o.Files.Find(hash); ok && rec.holds(hash, size, known, true) {
+			return rec.taken(ctx, q, known, from, hash, size)
 		}
-		s := newSums(known.all())
-		also := error(nil)
-		if needsReading(known, f) { // other promises must hold, too
-			also = compare(known, s, content)
-		}
-		if content.Close() != nil || also != nil || f.Size > 0 && f.Size != size {
-			continue
-		}
-		kept := keptBy(hash, size, known.all())
-		var fail *failure
-		if kept.Checked, fail = rec.check(ctx, from, q, known, []pir.Hash{f.Promised}); fail != nil {
-			return nil, fail
-		}
-		return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: kept}}, nil
 	}
 	return nil, nil
+}
+
+// holds reports whether the store has a file, and all that is promised about it holds, if it has to be read for that.
+func (rec *Recorder) holds(hash pir.Hash, size int64, known *about, read bool) bool {
+	content, err := rec.o.Files.Open(hash)
+	if err != nil {
+		return false
+	}
+	if read {
+		s := newSums(known.all())
+		err = compare(known, s, content)
+		read = err == nil && s.size == size
+	} else {
+		read = true
+	}
+	return content.Close() == nil && read
+}
+
+// taken is the answer with a file out of the store.
+func (rec *Recorder) taken(ctx context.Context, q Request, known *about, from http.Header, hash pir.Hash, size int64, compared ...pir.Hash) (*answer, *failure) {
+	kept := known.kept(hash, size)
+	var fail *failure
+	if kept.Checked, fail = rec.check(ctx, from, q, known, compared); fail != nil {
+		return nil, fail
+	}
+	return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: kept}}, nil
 }
 
 // needsReading reports whether anything is promised about a file beside what f promises.
@@ -302,7 +314,8 @@ func (rec *Recorder) file(ctx context.Context, from http.Header, res *http.Respo
 	if err != nil {
 		return failf(http.StatusInternalServerError, "%s: keep the file: %v", q, err)
 	}
-	a.Kept = keptBy(hash, size, known.all())
+	rec.o.Memory.remember(rec.place(q, known), hash)
+	a.Kept = known.kept(hash, size)
 	a.Kept.Checked = checked
 	return nil
 }
@@ -352,36 +365,4 @@ func (rec *Recorder) inner(ctx context.Context, q Request, from http.Header) *an
 		}
 	}
 	return nil
-}
-
-// date returns when a version was released, by the registry's answer to another question; zero if it does not say.
-func (rec *Recorder) date(ctx context.Context, q Request, version string, from http.Header) time.Time {
-	d, ok := rec.o.Adapter.(Dater)
-	if !ok {
-		return time.Time{}
-	}
-	question, read, ok := d.Date(q, version)
-	if !ok || question.Check() != nil {
-		return time.Time{}
-	}
-	key := question.String() + "\n" + version
-	rec.mu.Lock()
-	at, known := rec.dates[key]
-	rec.mu.Unlock()
-	if known {
-		return at
-	}
-	_, ask := rec.o.Adapter.Variant(question.Path, "")
-	res, fail := rec.get(ctx, question, cmp.Or(ask, "*/*"), from, false)
-	if fail != nil {
-		return time.Time{}
-	}
-	defer res.Body.Close()
-	if text, err := whole(res, rec.o.Limits.Index); err == nil && res.StatusCode == http.StatusOK {
-		at = read(res.Header, text)
-	}
-	rec.mu.Lock()
-	rec.dates[key] = at
-	rec.mu.Unlock()
-	return at
 }

@@ -17,8 +17,10 @@ type Checker interface {
 	Check(f *File, ask func(Request) []byte) (checked string, err error)
 }
 
-// A Signed is text that a registry signed about a file.
+// A Signed is text that a registry signed about a file, or asks its publisher to sign.
 type Signed struct {
+	// Provenance asks for attestations about the file (PEP 740); the zero Request: there are none. Then Text and Signatures are empty.
+	Provenance Request
 	Text       string // it contains File.Promised
 	Signatures []Signature
 }

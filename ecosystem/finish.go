@@ -77,7 +77,7 @@ func (rec *Recorder) finished(from *answer, asked map[version2]bool, whole bool)
 		return Answer{}, err
 	}
 	if from.index {
-		if err := rec.prune(from.base, a, asked, whole); err != nil {
+		if err := rec.prune(from, a, asked, whole); err != nil {
 			return Answer{}, fmt.Errorf("%s: shorten the index: %w", from.Request, err)
 		}
 	}
@@ -194,8 +194,8 @@ func (rec *Recorder) ownRequests(base string) func(string) Request {
 }
 
 // prune shortens the index in an answer for the recording. Of a version of which some files were asked, it names those only.
-func (rec *Recorder) prune(base string, a *Answer, asked map[version2]bool, whole bool) error {
-	request := rec.ownRequests(base)
+func (rec *Recorder) prune(from *answer, a *Answer, asked map[version2]bool, whole bool) error {
+	request := rec.ownRequests(from.base)
 	e := &Edit{Lean: true}
 	if rec.o.Door == DoorRegistry && rec.o.Base != Base {
 		e.Address = func(address string) string {
@@ -206,23 +206,32 @@ func (rec *Recorder) prune(base string, a *Answer, asked map[version2]bool, whol
 		}
 	}
 	some, exact := false, map[version2]bool{}
-	of := func(f *File) version2 { return version2{f.Package, f.Version} }
-	if !whole {
-		_, _, err := rec.o.Adapter.Change(a.Request, base, a.Type, []byte(a.Text), request, &Edit{Keep: func(f *File) bool {
-			if asked[of(f)] {
-				some = true
-				exact[of(f)] = exact[of(f)] || rec.wasAsked(f)
-			}
-			return true
-		}})
-		if err != nil {
+	note := func(f *File) bool {
+		if v := (version2{f.Package, f.Version}); asked[v] {
+			some = true
+			exact[v] = exact[v] || rec.wasAsked(f)
+		}
+		return true
+	}
+	switch {
+	case whole:
+	case len(from.files) > 0:
+		for i := range from.files {
+			note(&from.files[i])
+		}
+	default: // versions without files
+		if _, _, err := rec.o.Adapter.Change(a.Request, from.base, a.Type, []byte(a.Text), request, &Edit{Keep: note}); err != nil {
 			return err
 		}
 	}
 	if some {
-		e.Keep = func(f *File) bool { return asked[of(f)] && (f.Request.Alias == "" || !exact[of(f)] || rec.wasAsked(f)) }
+		e.Version = func(name, version string) bool { return asked[version2{name, version}] }
+		e.Keep = func(f *File) bool {
+			v := version2{f.Package, f.Version}
+			return asked[v] && (f.Request.Alias == "" || !exact[v] || rec.wasAsked(f))
+		}
 	}
-	text, _, err := rec.o.Adapter.Change(a.Request, base, a.Type, []byte(a.Text), request, e)
+	text, _, err := rec.o.Adapter.Change(a.Request, from.base, a.Type, []byte(a.Text), request, e)
 	a.Text = string(text)
 	return err
 }

@@ -34,6 +34,9 @@ func NewFolder(dir string) (*Folder, error) {
 	return &Folder{dir: dir, checked: map[pir.Hash]bool{}}, nil
 }
 
+// Dir returns the folder.
+func (d *Folder) Dir() string { return d.dir }
+
 func (d *Folder) file(hash pir.Hash) string { return filepath.Join(d.dir, "files", hash.String()) }
 
 func (d *Folder) by(hash pir.Hash) string {

@@ -1,6 +1,7 @@
 package ecosystem
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -33,7 +34,8 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 	if err != nil {
 		return failf(http.StatusBadGateway, "%s: the registry's answer is no index that can be used: %v", q, err)
 	}
-	if placer, ok := rec.o.Adapter.(Placer); ok {
+	placer, places := rec.o.Adapter.(Placer)
+	if places {
 		for name, address := range placer.Places(q, text) {
 			rec.at.add(q.Alias, name, address)
 		}
@@ -53,14 +55,27 @@ func (rec *Recorder) index(ctx context.Context, res *http.Response, a *answer, f
 			return !young
 		}
 	}
-	if e.Address != nil || e.Keep != nil {
+	if e.Address != nil || e.Keep != nil || places { // where files are, such an index may also say that the client needs a login, which only the proxy has
 		rec.edit(func() { text, _, err = rec.o.Adapter.Change(q, a.base, a.Type, text, request, e) })
 		if err != nil {
 			return failf(http.StatusBadGateway, "%s: edit the index: %v", q, err)
 		}
 	}
-	a.Text = string(text)
+	a.Text, a.files = string(text), rec.told(files)
 	return nil
+}
+
+// told returns the files of an index without those of versions that the cooldown left out.
+func (rec *Recorder) told(files []File) []File {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if len(rec.leftOut) == 0 {
+		return files
+	}
+	return slices.DeleteFunc(slices.Clone(files), func(f File) bool {
+		_, out := rec.leftOut[version2{f.Package, f.Version}]
+		return out
+	})
 }
 
 // edit does what needs several times the memory of an index.
@@ -163,4 +178,36 @@ func released(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.DateOnly)
+}
+
+// date returns when a version was released, by the registry's answer to another question; zero if it does not say.
+func (rec *Recorder) date(ctx context.Context, q Request, version string, from http.Header) time.Time {
+	d, ok := rec.o.Adapter.(Dater)
+	if !ok {
+		return time.Time{}
+	}
+	question, read, ok := d.Date(q, version)
+	if !ok || question.Check() != nil {
+		return time.Time{}
+	}
+	key := question.String() + "\n" + version
+	rec.mu.Lock()
+	at, known := rec.dates[key]
+	rec.mu.Unlock()
+	if known {
+		return at
+	}
+	_, ask := rec.o.Adapter.Variant(question.Path, "")
+	res, fail := rec.get(ctx, question, cmp.Or(ask, "*/*"), from, false)
+	if fail != nil {
+		return time.Time{}
+	}
+	defer res.Body.Close()
+	if text, err := whole(res, rec.o.Limits.Index); err == nil && res.StatusCode == http.StatusOK {
+		at = read(res.Header, text)
+	}
+	rec.mu.Lock()
+	rec.dates[key] = at
+	rec.mu.Unlock()
+	return at
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"unicode"
+
+	"github.com/MordragT/nuka/pir"
 )
 
 // The classes of notices. They are no vulnerabilities.
@@ -50,23 +53,49 @@ type Noticer interface {
 // maxAdvice bounds the questions about one file.
 const maxAdvice = 4
 
-// advise asks whether anybody should use the version of a file still. A registry that does not answer says nothing.
-func (rec *Recorder) advise(ctx context.Context, q Request, from http.Header, known *about) {
-	adviser, ok := rec.o.Adapter.(Adviser)
-	if !ok || known.desc == nil {
-		return
+// ahead begins to ask what else registries say of a file: whether anybody should use its version still, and what check will ask. So a client does not wait for one
+// answer after the other. The caller calls end when it needs none of it any more.
+func (rec *Recorder) ahead(ctx context.Context, q Request, from http.Header, known *about) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var g sync.WaitGroup
+	if adviser, ok := rec.o.Adapter.(Adviser); ok && known.desc != nil {
+		var notice string
+		done := make(chan struct{})
+		g.Go(func() {
+			defer close(done)
+			notice = rec.advice(ctx, adviser, q, from)
+		})
+		known.notice = func() string {
+			<-done
+			return notice
+		}
 	}
+	if _, ok := rec.o.Adapter.(Checker); ok {
+		var promised []pir.Hash
+		for _, f := range known.all() {
+			promised = append(promised, f.Promised)
+		}
+		g.Go(func() { _, _ = rec.check(ctx, from, q, known, promised) }) // again when the bytes are there: then its answers are, too
+	}
+	return func() {
+		cancel()
+		g.Wait()
+	}
+}
+
+// advice returns what the registry says against a version. One that does not answer says nothing.
+func (rec *Recorder) advice(ctx context.Context, adviser Adviser, q Request, from http.Header) string {
 	var answers [][]byte
 	for range maxAdvice {
 		question, notice, more := adviser.Advise(q, answers)
 		if !more {
-			known.desc.Notice = notice
-			return
+			return notice
 		}
 		text := rec.aside(ctx, question, from)
 		if text == nil {
-			return
+			return ""
 		}
 		answers = append(answers, text)
 	}
+	return ""
 }

@@ -40,6 +40,8 @@ type Options struct {
 	// Locked are the files that lock files of the project name. What they promise must hold, and recordings go on naming their versions.
 	Locked []File
 	Limits Limits
+	// Memory finds files again of which registries promise weak hashes only; nil: such files are downloaded each time.
+	Memory *Memory
 	// Log tells operators what happens; nil discards it.
 	Log *slog.Logger
 }
@@ -92,6 +94,7 @@ type answer struct {
 	packed []byte // Text, by gzip: a session may ask for a thousand indexes of some MB
 	index  bool
 	base   string // address of the index
+	files  []File // that the index names, and the client was told of
 }
 
 // A flight is a request that is under way. When done is closed and failure is nil, there is an answer, or the client who asked first is gone.
@@ -194,7 +197,7 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 	for r.Context().Err() == nil {
 		a, f, lead := rec.begin(key)
 		if lead {
-			s := &stream{w: w, r: r}
+			s := &stream{w: w, r: r, adapter: rec.o.Adapter}
 			a = rec.run(r.Context(), q, ask, r.Header, s, f)
 			if s.finish(a != nil) {
 				return
@@ -203,6 +206,9 @@ func (rec *Recorder) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 		if a != nil {
 			out, err := a.whole()
 			if err == nil {
+				if out.Kept != nil {
+					noStore(rec.o.Adapter, w.Header())
+				}
 				err = send(w, r, out, rec.o.Files.Open)
 			}
 			if err != nil {
@@ -347,10 +353,10 @@ func (rec *Recorder) young(ctx context.Context, q Request, f *File, h http.Heade
 	return released, rec.o.Now().Sub(released) < rec.o.Cooldown
 }
 
-// keptBy returns how the recording describes a file.
-func keptBy(hash pir.Hash, size int64, files []*File) *Kept {
+// kept returns how the recording describes a file.
+func (a *about) kept(hash pir.Hash, size int64) *Kept {
 	k := &Kept{Hash: hash, Size: size}
-	for _, f := range files {
+	for _, f := range a.all() {
 		k.Package, k.Version, k.License = cmp.Or(k.Package, f.Package), cmp.Or(k.Version, f.Version), cmp.Or(k.License, f.License)
 		k.Weak, k.Notice = cmp.Or(k.Weak, f.Weak), cmp.Or(k.Notice, f.Notice)
 		k.Released = cmp.Or(k.Released, released(f.Released))
@@ -360,6 +366,9 @@ func keptBy(hash pir.Hash, size int64, files []*File) *Kept {
 		if k.Origin == nil {
 			k.Origin = f.Origin
 		}
+	}
+	if k.Notice == "" && a.notice != nil {
+		k.Notice = a.notice()
 	}
 	return k
 }

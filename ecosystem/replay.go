@@ -85,6 +85,9 @@ func (p *Replayer) Answer(w http.ResponseWriter, r *http.Request, q Request) {
 		out.Text = strings.ReplaceAll(out.Text, Base+"/", p.o.Base+"/")
 		out.Location = strings.ReplaceAll(out.Location, Base+"/", p.o.Base+"/")
 	}
+	if out.Kept != nil {
+		noStore(p.o.Adapter, w.Header())
+	}
 	if err := send(w, r, &out, p.o.Open); err != nil {
 		p.problems.add(q.bare(), "%v", err)
 	}

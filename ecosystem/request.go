@@ -99,6 +99,9 @@ func (r Request) Check() error {
 // CanonicalPath returns the one spelling of an escaped path (RFC 3986, section 6.2.2): escapes in upper case, and none of letters, digits, - . _ and ~.
 // It refuses paths with the segments . and .., with backslashes and control characters, however often they are escaped.
 func CanonicalPath(path string) (string, error) {
+	if plainPath(path) {
+		return path, nil
+	}
 	var b strings.Builder
 	for i := 0; i < len(path); i++ {
 		c := path[i]
@@ -122,6 +125,21 @@ func CanonicalPath(path string) (string, error) {
 	}
 	out := b.String()
 	return out, safeLayers(out)
+}
+
+// plainPath reports whether a path has one spelling and is safe at first sight, as nearly all are.
+func plainPath(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c == '.':
+			if i == 0 || path[i-1] == '/' { // of a segment that may be . or ..
+				return false
+			}
+		case !unreserved(c) && c != '/' && c != '@' && c != '+':
+			return false
+		}
+	}
+	return true
 }
 
 func unreserved(c byte) bool {

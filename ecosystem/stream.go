@@ -8,11 +8,12 @@ import (
 // A stream passes a file on to the client while it comes, and holds its end back until the hash was compared.
 // A client that gets no end does not use what it has.
 type stream struct {
-	w      http.ResponseWriter
-	r      *http.Request
-	length int64 // of the file; it is not passed on while it comes if this is not known
-	begun  bool
-	held   []byte
+	w       http.ResponseWriter
+	r       *http.Request
+	adapter Adapter
+	length  int64 // of the file; it is not passed on while it comes if this is not known
+	begun   bool
+	held    []byte
 }
 
 const holdBack = 32 << 10
@@ -33,6 +34,7 @@ func (s *stream) Write(p []byte) (int, error) {
 			s.begun = true
 			s.w.Header().Set("Content-Type", "application/octet-stream")
 			s.w.Header().Set("Content-Length", fmt.Sprint(s.length))
+			noStore(s.adapter, s.w.Header())
 		}
 		_, _ = s.w.Write(s.held[:over])
 		s.held = append(s.held[:0], s.held[over:]...)

@@ -141,14 +141,14 @@ func (h *handler) recorder(ctx context.Context, a *protocol.RecordArgs, registri
 		return nil, err
 	}
 	return adapters.Open(ctx, h.fetcher, registries, name, &ecosystem.Options{
-		Files: files, Door: door, Log: h.log,
+		Files: files, Door: door, Log: h.log, Memory: ecosystem.NewMemory(filepath.Join(h.home.Cache, ecosystem.MemoryFile)),
 		Cooldown: a.Cooldown, Exempt: func(name string) bool { return slices.Contains(a.Exempt, name) },
 		Allow: ecosystem.AllowHosts(a.Hosts),
 	})
 }
 
 // lockFiles are the lock files of projects that adapters read.
-var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "go.sum", "uv.lock"}
+var lockFiles = []string{"Cargo.lock", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "yarn.lock", "go.sum", "uv.lock"}
 
 // readLocks tells the recorder of a session what the lock files of the build's sources promise.
 func (h *handler) readLocks(ctx context.Context, s *adapters.Session, sources []cid.CID) error {

@@ -260,7 +260,7 @@ func TestRegistriesOfTheRequest(t *testing.T) {
 		Clients: map[string]Config{
 			"npm":   &NPMConfig{Settings: map[string]string{"registry": "https://u:s3cret@h/", "//h/:_authToken": "s3cret", "_auth": "s3cret", "//h/:_password": "s3cret"}},
 			"pypi":  &PyPIConfig{Index: "https://u:s3cret@h/", Extra: []string{"https://s3cret@h/x"}},
-			"cargo": &CargoConfig{Index: "https://u:s3cret@h/", Token: "s3cret"},
+			"cargo": &CargoConfig{Index: "https://u:s3cret@h/", Token: "s3cret", Registries: []CargoRegistry{{"x", "https://u:s3cret@x/", "s3cret"}}},
 			"go":    &GoConfig{Proxy: "https://u:s3cret@h/a,https://s3cret@h|direct"},
 		},
 		Logins: []Login{{Password: "s3cret"}},

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -51,6 +52,11 @@ func crateKind() Kind {
 func (c *CargoConfig) anonymous() Config {
 	out := *c
 	out.Index, out.Token = withoutUser(out.Index), ""
+	out.Registries = slices.Clone(out.Registries)
+	for i := range out.Registries {
+		r := &out.Registries[i]
+		r.Index, r.Token = withoutUser(r.Index), ""
+	}
 	return &out
 }
 
@@ -63,6 +69,15 @@ type CargoConfig struct {
 	Problem string `json:"problem,omitempty"`
 	// Others are the hosts of registries other than the default source of crates.
 	Others []string `json:"others,omitempty"`
+	// Registries are those with a name and a sparse index, beside Index, sorted by name.
+	Registries []CargoRegistry `json:"registries,omitempty"`
+}
+
+// A CargoRegistry is a registry that packages name, beside that of their other crates: [registries.NAME].
+type CargoRegistry struct {
+	Name  string `json:"name"`
+	Index string `json:"index"`
+	Token string `json:"token,omitempty"`
 }
 
 // A cargoFile is the part of cargo's configuration and credentials that concerns registries.
@@ -160,6 +175,7 @@ func (c *Client) cargo() *CargoConfig {
 			}
 		}
 	}
+	out.Registries = c.cargoRegistries(files, out.Index)
 	sparse, isSparse := strings.CutPrefix(out.Index, "sparse+")
 	switch {
 	case out.Problem != "":
@@ -167,6 +183,30 @@ func (c *Client) cargo() *CargoConfig {
 		out.Index = strings.TrimRight(sparse, "/")
 	case out.Index != "":
 		out.Problem = fmt.Sprintf("the index of %q is a git repository, %s", name, shownText(out.Index))
+	}
+	return out
+}
+
+// cargoRegistries returns the registries of cargo's files, without that of an index. Those with a git index are left out.
+func (c *Client) cargoRegistries(files []cargoFile, own string) (out []CargoRegistry) {
+	named := map[string]CargoRegistry{}
+	for _, conf := range files {
+		for name, registry := range conf.Registries {
+			r := named[name]
+			if r.Name == "" {
+				r = CargoRegistry{name, c.env("CARGO_REGISTRIES_" + cargoEnv(name) + "_INDEX"), c.env("CARGO_REGISTRIES_" + cargoEnv(name) + "_TOKEN")}
+			}
+			r.Index, r.Token = first(r.Index, registry.Index), first(r.Token, registry.Token)
+			named[name] = r
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		r := named[name]
+		sparse, ok := strings.CutPrefix(r.Index, "sparse+")
+		if ok && strings.TrimRight(r.Index, "/") != strings.TrimRight(own, "/") {
+			r.Index = strings.TrimRight(sparse, "/")
+			out = append(out, r)
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ type Upstream struct {
 	URL  string // without a slash at its end, and without credentials
 	// Header has the credentials. They are for the host of URL only, and must not be stored.
 	Header http.Header
-	// Scope limits the registry to some packages: @scope of npm. "" is all of them.
+	// Scope limits the registry to some packages: @scope of npm, or the name of a registry that packages of cargo name. "" is all of them.
 	Scope string
 }
 
@@ -133,5 +134,15 @@ func (f *Fetcher) crateUpstreams(ctx context.Context, regs *Registries) ([]Upstr
 		return nil, noRegistry("crate", crateSetting)
 	}
 	u, err := (&Registries{}).upstream(Crate, index, header)
-	return []Upstream{u}, err
+	out := []Upstream{u}
+	for _, r := range c.Registries {
+		var header http.Header
+		if r.Token != "" {
+			header = http.Header{"Authorization": {r.Token}}
+		}
+		u, problem := (&Registries{}).upstream(Crate, r.Index, header)
+		u.Scope = r.Name
+		out, err = append(out, u), errors.Join(err, problem)
+	}
+	return out, err
 }

@@ -45,6 +45,10 @@ func TestUpstreams(t *testing.T) {
 		"no npm":     {kind: NPM, err: "no npm registry"},
 		"cargo": {kind: Crate, files: map[string]string{"home/.cargo/config.toml": "[source.crates-io]\nreplace-with = \"m\"\n[source.m]\nregistry = \"sparse+https://a.example.org/i/\"\n[registries.m]\nindex = \"sparse+https://a.example.org/i/\"\ntoken = \"tok\"\n"},
 			want: []Upstream{{Kind: Crate, URL: "https://a.example.org/i", Header: http.Header{"Authorization": {"tok"}}}}},
+		"cargo, named": {kind: Crate, files: map[string]string{
+			"home/.cargo/config.toml":      "[source.crates-io]\nreplace-with = \"m\"\n[source.m]\nregistry = \"sparse+https://a.example.org/i/\"\n[registries.z]\nindex = \"sparse+https://z.example.org/i/\"\n[registries.old]\nindex = \"https://git.example.org/i\"\n[registries.b]\nindex = \"sparse+https://b.example.org/\"\n",
+			"home/.cargo/credentials.toml": "[registries.z]\ntoken = \"tok\"\n[registries.nowhere]\ntoken = \"other\"\n"},
+			want: []Upstream{{Kind: Crate, URL: "https://a.example.org/i"}, {Kind: Crate, URL: "https://b.example.org", Scope: "b"}, {Kind: Crate, URL: "https://z.example.org/i", Scope: "z", Header: http.Header{"Authorization": {"tok"}}}}},
 		"a git index": {kind: Crate, files: map[string]string{"home/.cargo/config.toml": "[source.crates-io]\nreplace-with = \"m\"\n[source.m]\nregistry = \"https://a.example.org/i\"\n"}, err: "git repository"},
 		"no cargo":    {kind: Crate, err: "no crate registry"},
 		"go": {kind: Go, env: map[string]string{"GOPROXY": "https://me:pw@a.example.org/,https://b.example.org|direct,https://c.example.org"},

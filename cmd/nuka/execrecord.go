@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,7 @@ func (a *app) recorded(ctx context.Context, client *control.Client, launcher str
 	session, err := adapters.Open(ctx, fetcher, nil, o.record, &ecosystem.Options{
 		Files: &nodeFiles{ctx: ctx, client: client, dir: dir}, Door: ecosystem.DoorProxy, Cooldown: o.rules.cooldown,
 		Exempt: func(name string) bool { return slices.Contains(o.rules.exempt, name) }, Allow: ecosystem.AllowHosts(layout.Hosts),
+		Memory: ecosystem.NewMemory(filepath.Join(a.home.Cache, ecosystem.MemoryFile)),
 	})
 	if err != nil {
 		return err

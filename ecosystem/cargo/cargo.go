@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -50,26 +51,24 @@ func (Adapter) Doors() []ecosystem.Door {
 	return []ecosystem.Door{ecosystem.DoorRegistry, ecosystem.DoorProxy}
 }
 
-// Setup implements ecosystem.Adapter. With DoorProxy cargo asks its own registries, or those of the project's files. An upstream with a scope replaces the registry of its own address, as lock files name it.
+// Setup implements ecosystem.Adapter. With DoorProxy cargo asks its own registries, or those of the project's files. An upstream with a scope is a registry of that name: Cargo.lock
+// has its address, so it is reached with DoorProxy only. A project whose own .cargo/config.toml does not name it gets it by a variable, which no recording has.
 func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstream) ecosystem.Setup {
 	// The proxy tries again itself, and speaks HTTP/1.1.
 	env := map[string]string{"CARGO_HOME": Home, "CARGO_NET_RETRY": "1", "CARGO_HTTP_MULTIPLEXING": "false"}
 	if d == ecosystem.DoorProxy {
 		env["CARGO_HTTP_CAINFO"] = ecosystem.SetupDir + "/" + ecosystem.CAFile
+		for _, u := range upstreams {
+			if u.Scope != "" && u.URL != "" {
+				env["CARGO_REGISTRIES_"+strings.ToUpper(strings.ReplaceAll(u.Scope, "-", "_"))+"_INDEX"] = "sparse+" + u.URL + "/"
+			}
+		}
 		return ecosystem.Setup{Env: env}
 	}
 	var toml strings.Builder
-	replace := func(source, alias string) {
-		fmt.Fprintf(&toml, "%s\nreplace-with = \"nuka-%s\"\n\n[source.nuka-%s]\nregistry = \"sparse+%s/%s/\"\n\n", source, alias, alias, base, alias)
-	}
-	first := true
-	for _, u := range upstreams {
-		if u.Scope != "" && u.URL != "" {
-			replace(fmt.Sprintf("[source.%q]\nregistry = %q", u.Scope, "sparse+"+u.URL+"/"), u.Alias)
-		} else if u.Scope == "" && first {
-			first = false
-			replace("[source.crates-io]", u.Alias)
-		}
+	if i := slices.IndexFunc(upstreams, func(u ecosystem.Upstream) bool { return u.Scope == "" }); i >= 0 {
+		alias := upstreams[i].Alias
+		fmt.Fprintf(&toml, "[source.crates-io]\nreplace-with = \"nuka-%s\"\n\n[source.nuka-%s]\nregistry = \"sparse+%s/%s/\"\n\n", alias, alias, base, alias)
 	}
 	return ecosystem.Setup{Env: env, Files: map[string]string{Config: toml.String()}}
 }

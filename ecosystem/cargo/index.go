@@ -153,8 +153,15 @@ func head(template string) (head, tail string) {
 // changeConfig changes the addresses in config.json. A registry that wants credentials gets them from the proxy, so cargo need not know any.
 func changeConfig(body []byte, request func(string) ecosystem.Request, e *ecosystem.Edit) ([]byte, error) {
 	c, err := parseConfig(body, request)
-	if err != nil || e.Address == nil {
+	if err != nil {
 		return body, err
+	}
+	if e.Address == nil {
+		if c.record["auth-required"] == nil {
+			return body, nil
+		}
+		delete(c.record, "auth-required")
+		return encode(c.record)
 	}
 	start, tail := head(c.dl)
 	if tail == "" { // cargo's own default; Address may be for files only, and a client asks for nothing else here

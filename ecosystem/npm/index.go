@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -42,7 +43,16 @@ func invalid(name, format string, args ...any) error {
 func parse(r ecosystem.Request, base string, body []byte, request func(string) ecosystem.Request) (*packument, error) {
 	name, version := asked(r)
 	p := &packument{}
-	if err := json.Unmarshal(body, &p.object); err != nil {
+	if bytes.IndexByte(body, '\n') >= 0 { // of a registry that writes for people
+		var b bytes.Buffer
+		if json.Compact(&b, body) == nil { // the next error tells what is wrong
+			body = b.Bytes()
+		}
+	}
+	if !json.Valid(body) {
+		return nil, invalid(name, "%v", json.Unmarshal(body, &p.object))
+	}
+	if err := p.object.read(body); err != nil {
 		return nil, invalid(name, "%v", err)
 	}
 	if p.name = p.text("name"); p.name != name || !isName(name) {
@@ -64,11 +74,11 @@ func parse(r ecosystem.Request, base string, body []byte, request func(string) e
 	var versions, times object
 	if raw := p.get("versions"); raw == nil {
 		return nil, invalid(name, "it has no versions")
-	} else if err := json.Unmarshal(raw, &versions); err != nil {
+	} else if err := versions.read(raw); err != nil {
 		return nil, invalid(name, "versions: %v", err)
 	}
 	if raw := p.get("time"); raw != nil {
-		if err := json.Unmarshal(raw, &times); err != nil {
+		if err := times.read(raw); err != nil {
 			return nil, invalid(name, "time: %v", err)
 		}
 	}
@@ -78,7 +88,7 @@ func parse(r ecosystem.Request, base string, body []byte, request func(string) e
 	}
 	for _, m := range versions {
 		one := &release{}
-		if err := json.Unmarshal(m.value, &one.object); err != nil {
+		if err := one.object.read(m.value); err != nil {
 			return nil, invalid(name, "version %.100q: %v", m.key, err)
 		}
 		if err := one.read(p, m.key, at, request, when[m.key]); err != nil {
@@ -103,7 +113,7 @@ func (v *release) read(p *packument, version string, at *url.URL, request func(s
 	if own := v.text("version"); own != version {
 		return wrong("it says that it is version %.100q", own)
 	}
-	if err := json.Unmarshal(v.get("dist"), &v.dist); err != nil {
+	if err := v.dist.read(v.get("dist")); err != nil {
 		return wrong("dist: %v", err)
 	}
 	address := v.dist.text("tarball")

@@ -12,10 +12,17 @@ import (
 	"github.com/MordragT/nuka/protocol"
 )
 
-// Locked implements ecosystem.Locker, for package-lock.json and npm-shrinkwrap.json of lockfileVersion 2 and 3. The files are sorted by their places in it.
-// A package without an address, such as a folder of the project, is left out.
+// Locked implements ecosystem.Locker, for package-lock.json and npm-shrinkwrap.json of lockfileVersion 2 and 3, for pnpm-lock.yaml of versions 6 and 9, and for yarn.lock of
+// Yarn 1. The yarn.lock of later ones has hashes of archives that Yarn makes, which tell nothing about those of the registry.
+// The files are in the order of the lock file. A package without an address or a hash, such as a folder of the project, is left out.
 func (a Adapter) Locked(file string, content []byte, request func(url string) ecosystem.Request) ([]ecosystem.File, error) {
-	if name := path.Base(file); name != "package-lock.json" && name != "npm-shrinkwrap.json" {
+	switch path.Base(file) {
+	case "package-lock.json", "npm-shrinkwrap.json":
+	case "pnpm-lock.yaml":
+		return a.lockedByPnpm(file, content)
+	case "yarn.lock":
+		return a.lockedByYarn(file, content, request)
+	default:
 		return nil, nil
 	}
 	var lock struct {

@@ -1,8 +1,9 @@
 // Package npm is the adapter for clients of npm registries.
 //
-// npm (11), pnpm (9) and Yarn (1) were recorded and replayed with it. pnpm reads the same variables and the same npmrc file; its lock file has no addresses. Yarn 1
-// reads npm_config_registry, writes the addresses of files into yarn.lock, and goes to those that are there: use DoorProxy if there is a yarn.lock, or one
-// is to be written. Yarn 2 and later should work by the YARN_ variables, without their npmScopes, but were not tried.
+// npm (11), pnpm (9, 10) and Yarn (1, 4) were recorded and replayed with it. pnpm reads the same variables and the same npmrc file; its lock file has no addresses. Yarn 1
+// writes the addresses of files into yarn.lock, and goes to those that are there: use DoorProxy if there is a yarn.lock, or one is to be written. YARN_REGISTRY
+// is for it: without that it puts its own registry in place of npm's. Yarn 2 and later have YARN_NPM_REGISTRY_SERVER, and no registries of scopes by variables;
+// their lock files have no addresses.
 //
 // Registries answer in two forms: the whole record of a package ("packument"), and a short one without the times of releases. The adapter asks for the whole
 // record always, because the cooldown needs the times. Clients that prefer the short form accept the whole one.
@@ -51,19 +52,18 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 	env := map[string]string{
 		"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false", "npm_config_cache": Cache,
 		"npm_config_userconfig": ecosystem.SetupDir + "/" + Config, "NO_UPDATE_NOTIFIER": "1",
-		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn",
+		"YARN_ENABLE_TELEMETRY": "0", "YARN_CACHE_FOLDER": Cache + "/yarn", "YARN_UNSAFE_HTTP_WHITELIST": "127.0.0.1",
 	}
 	if d == ecosystem.DoorProxy {
 		file := ecosystem.SetupDir + "/" + ecosystem.CAFile
 		env["npm_config_cafile"], env["NODE_EXTRA_CA_CERTS"], env["YARN_HTTPS_CA_FILE_PATH"] = file, file, file
 	} else {
 		env["npm_config_replace_registry_host"] = "always"
-		env["YARN_UNSAFE_HTTP_WHITELIST"] = "127.0.0.1"
 	}
 	var npmrc strings.Builder
 	for _, u := range upstreams {
 		address := base + "/" + u.Alias + "/"
-		if d == ecosystem.DoorProxy {
+		if d == ecosystem.DoorProxy && u.URL != "" { // a replay has no addresses of registries
 			address = u.URL + "/"
 		}
 		switch {
@@ -71,7 +71,7 @@ func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstre
 			env["npm_config_"+u.Scope+":registry"] = address
 			fmt.Fprintf(&npmrc, "%s:registry=%s\n", u.Scope, address)
 		case env["npm_config_registry"] == "":
-			env["npm_config_registry"], env["YARN_NPM_REGISTRY_SERVER"] = address, address
+			env["npm_config_registry"], env["YARN_NPM_REGISTRY_SERVER"], env["YARN_REGISTRY"] = address, address, address
 			fmt.Fprintf(&npmrc, "registry=%s\n", address)
 		}
 	}
@@ -130,6 +130,9 @@ func unescape(text string) string {
 	}
 	return text
 }
+
+// NoStore implements ecosystem.Unpacker: npm writes a file and a record of it into its cache before it unpacks it, and nobody reads that cache again.
+func (Adapter) NoStore() bool { return true }
 
 const (
 	maxName    = 214 // bytes (npm's validate-npm-package-name)

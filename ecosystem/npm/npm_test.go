@@ -300,6 +300,14 @@ func TestSetup(t *testing.T) {
 	if s.Files[Config] != want || s.Env["npm_config_userconfig"] != ecosystem.SetupDir+"/"+Config {
 		t.Errorf("file: got %q", s.Files[Config])
 	}
+	for _, name := range []string{"YARN_REGISTRY", "YARN_NPM_REGISTRY_SERVER"} { // of Yarn 1, and of later ones
+		if got := s.Env[name]; got != ecosystem.Base+"/npm/" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, []ecosystem.Upstream{{Alias: "npm"}}); s.Env["npm_config_registry"] != ecosystem.Base+"/npm/" {
+		t.Errorf("a replay, which knows no address: got %v", s.Env)
+	}
 	if s := (Adapter{}).Setup(ecosystem.DoorProxy, ecosystem.Base, ups); s.Env["npm_config_registry"] != registry+"/" || s.Env["npm_config_cafile"] == "" || s.Env["npm_config_replace_registry_host"] != "" {
 		t.Errorf("proxy: got %v", s.Env)
 	}

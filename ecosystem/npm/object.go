@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/MordragT/nuka/internal/rawjson"
 )
 
 // An object is a JSON object with its members in order.
@@ -17,27 +19,23 @@ type member struct {
 
 // UnmarshalJSON refuses an object that has a key twice: clients would choose one, and not all the same.
 func (o *object) UnmarshalJSON(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return fmt.Errorf("want an object, got %.20q", b)
-	}
+	return o.read(b)
+}
+
+// read reads the text of an object, which is valid JSON.
+func (o *object) read(text []byte) error {
 	seen := map[string]bool{}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
+	err := rawjson.Object(text, func(key string, value []byte) error {
+		if seen[key] {
+			return fmt.Errorf("it has %.100q twice", key)
 		}
-		m := member{key: key.(string)}
-		if seen[m.key] {
-			return fmt.Errorf("it has %.100q twice", m.key)
-		}
-		seen[m.key] = true
-		if err := d.Decode(&m.value); err != nil {
-			return err
-		}
-		*o = append(*o, m)
+		seen[key] = true
+		*o = append(*o, member{key, value})
+		return nil
+	})
+	if err != nil && len(seen) == 0 {
+		return fmt.Errorf("want an object, got %.20q", text)
 	}
-	_, err := d.Token()
 	return err
 }
 
@@ -57,8 +55,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// encode is json.Marshal that leaves <, > and & as they are: people read recordings.
+// encode is json.Marshal that leaves <, > and & as they are: people read recordings. Objects are not read again, which json.Marshal does.
 func encode(v any) ([]byte, error) {
+	if o, ok := v.(object); ok {
+		return o.MarshalJSON()
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
@@ -77,8 +78,11 @@ func (o object) get(key string) json.RawMessage {
 
 // text returns a member that is a string, or "".
 func (o object) text(key string) string {
-	var s string
-	_ = json.Unmarshal(o.get(key), &s) // another type counts as none
+	raw := o.get(key)
+	if raw == nil {
+		return ""
+	}
+	s, _ := rawjson.Text(raw) // another type counts as none
 	return s
 }
 

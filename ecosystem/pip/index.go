@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/internal/rawjson"
 	"github.com/MordragT/nuka/pir"
 )
 
@@ -20,6 +21,7 @@ type entry struct {
 	hashes   map[string]string
 	size     int64
 	uploaded string
+	proved   string            // the address of its attestations (PEP 740)
 	metadata []json.RawMessage // core-metadata, and its name before PEP 714
 	notice   string            // PEP 592
 }
@@ -28,18 +30,27 @@ type entry struct {
 func entryOf(raw map[string]json.RawMessage) (e entry, err error) {
 	for _, f := range []struct {
 		name string
-		to   any
-	}{{"filename", &e.name}, {"url", &e.address}, {"hashes", &e.hashes}, {"size", &e.size}, {"upload-time", &e.uploaded}} {
+		to   *string
+	}{{"filename", &e.name}, {"url", &e.address}, {"upload-time", &e.uploaded}, {"provenance", &e.proved}} {
 		if text := raw[f.name]; text != nil {
-			if err := json.Unmarshal(text, f.to); err != nil {
+			if *f.to, err = rawjson.Text(text); err != nil {
 				return e, fmt.Errorf("%s: %w", f.name, err)
 			}
 		}
 	}
+	if text := raw["size"]; text != nil {
+		if err := json.Unmarshal(text, &e.size); err != nil {
+			return e, fmt.Errorf("size: %w", err)
+		}
+	}
+	if e.hashes, err = texts(raw["hashes"]); err != nil {
+		return e, fmt.Errorf("hashes: %w", err)
+	}
 	e.metadata = []json.RawMessage{raw["core-metadata"], raw["dist-info-metadata"]}
-	why, yanked := "", false
-	if json.Unmarshal(raw["yanked"], &yanked); yanked || json.Unmarshal(raw["yanked"], &why) == nil && why != "" { //nolint:errcheck // another type says nothing
-		e.notice = ecosystem.NoticeOf(ecosystem.Yanked, why)
+	if yanked := raw["yanked"]; len(yanked) > 0 && (yanked[0] == 't' || yanked[0] == '"') { // another type says nothing
+		if why, err := rawjson.Text(yanked); err != nil || why != "" {
+			e.notice = ecosystem.NoticeOf(ecosystem.Yanked, why)
+		}
 	}
 	return e, nil
 }
@@ -92,7 +103,11 @@ func (p *page) belongs() error {
 }
 
 func (p *page) readJSON(body []byte) error {
-	if err := json.Unmarshal(body, &p.top); err != nil {
+	if !json.Valid(body) {
+		return json.Unmarshal(body, &p.top) // for its error
+	}
+	var err error
+	if p.top, err = members(body); err != nil {
 		return err
 	}
 	if p.top["meta"] == nil || p.top["files"] == nil {
@@ -102,17 +117,15 @@ func (p *page) readJSON(body []byte) error {
 	if err := json.Unmarshal(p.top["name"], &name); err != nil || normal(name) != p.project {
 		return fmt.Errorf("it is the index of %.100q, and that of %s was asked for", name, p.project)
 	}
-	if err := json.Unmarshal(p.top["files"], &p.raw); err != nil {
-		return err
-	}
-	for _, raw := range p.raw {
-		e, err := entryOf(raw)
+	return rawjson.Array(p.top["files"], func(value []byte) error {
+		raw, err := members(value)
 		if err != nil {
 			return err
 		}
-		p.files = append(p.files, e)
-	}
-	return nil
+		e, err := entryOf(raw)
+		p.raw, p.files = append(p.raw, raw), append(p.files, e)
+		return err
+	})
 }
 
 // Read implements ecosystem.Adapter. Files whose names no client understands are left out.
@@ -149,10 +162,16 @@ func (p *page) describe(e *entry, base *url.URL, request func(string) ecosystem.
 	if err != nil {
 		return nil, fmt.Errorf("the address of %.200q: %w", e.name, err)
 	}
+	var signed *ecosystem.Signed
+	if p, err := base.Parse(e.proved); err == nil && e.proved != "" {
+		if q := request(p.String()); q.Alias != "" {
+			signed = &ecosystem.Signed{Provenance: q}
+		}
+	}
 	fragment := u.Fragment
 	u.Fragment, u.RawFragment = "", ""
 	f := ecosystem.File{Request: request(u.String()), Package: project, Version: version, Name: e.name, Size: e.size, Released: uploaded(e.uploaded), Notice: e.notice,
-		Origin: originOf(project, version, e.name)}
+		Signed: signed, Origin: originOf(project, version, e.name)}
 	hashes := e.hashes
 	if algorithm, digest, ok := strings.Cut(fragment, "="); ok && hashes == nil {
 		hashes = map[string]string{algorithm: digest}
@@ -184,7 +203,10 @@ func addMetadata(rawPath string) string {
 // metadataHashes returns the hashes of an entry's metadata, if it has some (PEP 658, 714).
 func metadataHashes(e *entry) (hashes map[string]string, has bool) {
 	for _, raw := range e.metadata {
-		if json.Unmarshal(raw, &hashes) == nil && len(hashes) > 0 {
+		if raw == nil {
+			continue
+		}
+		if hashes, err := texts(raw); err == nil && len(hashes) > 0 {
 			return hashes, true
 		}
 		if json.Unmarshal(raw, &has) == nil && has {
@@ -232,6 +254,12 @@ func (a Adapter) Change(r ecosystem.Request, base, _ string, body []byte, reques
 		if e.Keep == nil && !e.Lean { // nothing is dropped
 			keep[i] = true
 			continue
+		}
+		if e.Version != nil {
+			if project, version, ok := split(p.files[i].name, p.project); ok && !e.Version(project, version) {
+				gone[version] = true
+				continue
+			}
 		}
 		files, err := p.describe(&p.files[i], at, request)
 		if err != nil {
@@ -320,35 +348,6 @@ func (p *page) writeJSON(base *url.URL, keep []bool, left map[string]bool, e *ec
 	}
 	out.WriteByte('\n')
 	return out.Bytes(), nil
-}
-
-// writeRecord writes a record with sorted fields, and its values as they are.
-func writeRecord(b *bytes.Buffer, rec map[string]json.RawMessage) error {
-	b.WriteByte('{')
-	first := true
-	for _, name := range sortedKeys(rec) {
-		if !first {
-			b.WriteByte(',')
-		}
-		first = false
-		key, err := json.Marshal(name)
-		if err != nil {
-			return err
-		}
-		b.Write(key)
-		b.WriteByte(':')
-		b.Write(rec[name])
-	}
-	b.WriteByte('}')
-	return nil
-}
-
-func only(rec map[string]json.RawMessage, names []string) {
-	for name := range rec {
-		if !slices.Contains(names, name) {
-			delete(rec, name)
-		}
-	}
 }
 
 // newAddress returns the edited address of a file, with its fragment.

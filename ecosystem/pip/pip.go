@@ -22,7 +22,7 @@ const Kind = "pypi"
 // Cache is the cache folder of uv in a sandbox. It is empty at first: what a warm cache answers would be missing in the recording.
 const Cache = "/tmp/nuka-uv"
 
-// Adapter implements ecosystem.Adapter, and ecosystem.Dater for indexes in HTML.
+// Adapter implements ecosystem.Adapter, ecosystem.Checker for attestations, and ecosystem.Dater for indexes in HTML.
 type Adapter struct{}
 
 // Name implements ecosystem.Adapter.

@@ -18,6 +18,36 @@ export def npm [] {
   }
 }
 
+# Other package managers, of the same registry, as the field manager of `node app` names them.
+const managers = {
+  pnpm: {from: pnpm, version: "10.34.9", hash: b3-bdvl3f7c3pjfsjsmqfk24tdk4yiu37xjrgjkwdb7zchcjh2g7o6a, license: MIT, programs: {pnpm: "bin/pnpm.cjs", pnpx: "bin/pnpx.cjs"}}
+  yarn: {from: yarn, version: "1.22.22", hash: b3-obfogat3agncfkdd7b6nn7nfjfpjugfd7sijhokpzcyqhpg2ldna, license: BSD-2-Clause, programs: {yarn: "bin/yarn.js", yarnpkg: "bin/yarn.js"}}
+  yarn-berry: {from: "@yarnpkg/cli-dist", version: "4.18.1", hash: b3-gbixuyxgordob24icro6onh4mrlanv5m7dlnd256mpieylkj6q7a, license: BSD-2-Clause, programs: {yarn: "bin/yarn.js", yarnpkg: "bin/yarn.js"}}
+}
+
+# The package manager pnpm, yarn (1, "classic") or yarn-berry (4), as one folder of JavaScript.
+export def manager [name: string] {
+  if $name not-in $managers {
+    error make {msg: $"there is no package manager ($name) of Node here", help: $"managers: npm, ($managers | columns | str join ', ')"}
+  }
+  let it = ($managers | get $name)
+  derivation {
+    name: $name
+    version: $it.version
+    license: $it.license
+    src: (fetch npm $it.from $it.version --hash $it.hash)
+    build: {|b|
+      let to = $"($b.out)/lib/node_modules/($it.from)"
+      mkdir ($to | path dirname) $"($b.out)/bin"
+      cp -r $b.src $to
+      for p in ($it.programs | transpose name file) {
+        chmod +x $"($to)/($p.file)"
+        symlink $"../lib/node_modules/($it.from)/($p.file)" $"($b.out)/bin/($p.name)"
+      }
+    }
+  }
+}
+
 # Releases of Node itself, as npm's registry has them, beside Debian's.
 const releases = {
   "22": {version: "22.23.5", amd64: b3-iv2faacj5ui2q5xmvatdiba3w67d24qepll2enh22dohi7a4elra, arm64: b3-4b4lxdbjig4e3i4ov4za6zbxxisvhmrnf75udhtuo7bi5aj3snla}
@@ -67,11 +97,13 @@ export def main [
 #   recording     the file that nuka lock writes
 #   src           the project, with its package-lock.json; without it npm installs the release `name` `version`
 #   install       what npm installs, in place of the release, such as [http-server@14.1.1]
-#   npm           arguments of npm, such as [--ignore-scripts]
+#   manager       pnpm, yarn (1) or yarn-berry (4), for a project with the lock file of one of them; without it npm
+#   npm           arguments of the package manager, such as [--ignore-scripts]
 #   release       the release of Node, such as "24"; without it, Debian's
 #   system        Debian packages that it needs beside the Node runtime
 #   build_system  those that only its build needs, such as [gcc make python3]
 export def app [spec: record] {
+  if ($spec.manager? | default "npm") != "npm" { return (managed $spec) }
   let recording = (fetch recording $spec.recording --ecosystem npm)
   let runtime = (main --release ($spec.release? | default "20") --packages (app locked $spec) --add (app pins $recording))
   let install = ($spec.install? | default [$"($spec.name)@($spec.version)"])
@@ -79,7 +111,7 @@ export def app [spec: record] {
   let name = $spec.name
   let from_source = $spec.src? != null
   # node-gyp takes the headers of the runtime: libnode-dev among build_system has them.
-  app package $spec $runtime $recording --leave [install npm release] --vars {npm_config_nodedir: "/usr"} --build {|b|
+  app package $spec $runtime $recording --leave [install manager npm release] --vars {npm_config_nodedir: "/usr"} --build {|b|
     if $from_source {
       let to = $"($b.out)/lib/node_modules/($name)"
       mkdir ($to | path dirname)
@@ -95,6 +127,44 @@ export def app [spec: record] {
       }
     } else {
       ^npm install --global --prefix $b.out --no-audit --no-fund ...$arguments ...$install
+    }
+  }
+}
+
+# A program of a project that another manager than npm installs, by its lock file.
+def managed [spec: record] {
+  let manager = $spec.manager
+  if $spec.src? == null {
+    error make {msg: $"node app ($spec.name): ($manager) installs a project by its lock file, so the field src is needed"}
+  }
+  # yarn.lock of Yarn 1 has whole addresses, to which it goes.
+  let recording = (if $manager == "yarn" {
+    fetch recording $spec.recording --ecosystem npm --door proxy
+  } else {
+    fetch recording $spec.recording --ecosystem npm
+  })
+  let runtime = (main --release ($spec.release? | default "20") --packages (app locked $spec) --add [(manager $manager) ...(app pins $recording)])
+  let arguments = ($spec.npm? | default [])
+  let name = $spec.name
+  let vars = {npm_config_nodedir: "/usr", CI: "1", YARN_NODE_LINKER: "node-modules", YARN_GLOBAL_FOLDER: "/tmp/nuka-yarn"}
+  app package $spec $runtime $recording --leave [install manager npm release] --vars $vars --build {|b|
+    let to = $"($b.out)/lib/node_modules/($name)"
+    mkdir ($to | path dirname)
+    app project $b.src $to
+    cd $to
+    match $manager {
+      "pnpm" => { ^pnpm install --frozen-lockfile --prod --store-dir /tmp/nuka-pnpm --package-import-method copy ...$arguments }
+      "yarn" => { ^yarn install --frozen-lockfile --production --non-interactive --no-progress ...$arguments }
+      _ => { ^yarn workspaces focus --all --production ...$arguments }
+    }
+    # What managers note for themselves has times and folders of this build.
+    ^rm -rf node_modules/.modules.yaml node_modules/.pnpm-workspace-state-v1.json node_modules/.yarn-integrity node_modules/.yarn-state.yml .yarn/install-state.gz
+    let bin = (open --raw package.json | from json | get -o bin)
+    let commands = if ($bin | describe) == "string" { {$name: $bin} } else { $bin | default {} }
+    mkdir $"($b.out)/bin"
+    for c in ($commands | transpose name file) {
+      ^chmod a+x $c.file
+      symlink $"../lib/node_modules/($name)/($c.file | str replace --regex "^\\./" "")" $"($b.out)/bin/($c.name)"
     }
   }
 }

@@ -20,17 +20,22 @@ export def main [
 #   crate         the crate, if its name is not the package's, such as fd-find
 #   cargo         arguments of cargo install, such as [--features pcre2]
 #   static        false links with the C library of the runtime
+#   door          proxy, for a project with crates of other registries than cargo's own: Cargo.lock has their addresses
 #   memory_safe   what the package states of its programs; such a program runs without a sandbox
 #   build_system  Debian packages that its build needs, such as [pkg-config libssl-dev]
 export def app [spec: record] {
-  let recording = (fetch recording $spec.recording --ecosystem cargo)
+  let recording = (if $spec.door? == null {
+    fetch recording $spec.recording --ecosystem cargo
+  } else {
+    fetch recording $spec.recording --ecosystem cargo --door $spec.door
+  })
   let runtime = (main --packages (app locked $spec) --add (app pins $recording))
   let arguments = ($spec.cargo? | default [])
   let from_source = $spec.src? != null
   let crate = $"($spec.crate? | default $spec.name)@($spec.version? | default "")"
   let static = ($spec.static? | default true)
-  app package $spec $runtime $recording --leave [crate cargo static] --build {|b|
-    ^sh -c 'mkdir -p "$CARGO_HOME" && cp /run/nuka/registry/cargo/config.toml "$CARGO_HOME"'
+  app package $spec $runtime $recording --leave [crate cargo door static] --build {|b|
+    ^sh -c 'mkdir -p "$CARGO_HOME" && if [ -e /run/nuka/registry/cargo/config.toml ]; then cp /run/nuka/registry/cargo/config.toml "$CARGO_HOME"; fi'
     let target = $"($b.cpu | str replace --regex "_v[2-4]$" "")-unknown-linux-gnu"
     # A target of its own keeps the flags from the programs that only the build runs.
     $env.RUSTFLAGS = $"($env.RUSTFLAGS? | default "")(if $static { " -Ctarget-feature=+crt-static" }) --remap-path-prefix=/tmp/nuka-cargo=/cargo --remap-path-prefix=/nuka/build=/build"

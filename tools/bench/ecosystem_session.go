@@ -116,7 +116,8 @@ func (b *bench) record(c *client, p *place, folder *ecosystem.Folder) (*recorded
 	}
 	base := "http://" + l.Addr().String()
 	transport, files := &counted{RoundTripper: ecosystem.NewTransport(up)}, &countedFiles{Files: folder}
-	rec, err := ecosystem.NewRecorder(&ecosystem.Options{Adapter: a, Upstreams: up, Files: files, Door: door, Base: base, Transport: transport})
+	rec, err := ecosystem.NewRecorder(&ecosystem.Options{Adapter: a, Upstreams: up, Files: files, Door: door, Base: base, Transport: transport,
+		Memory: ecosystem.NewMemory(filepath.Join(folder.Dir(), ecosystem.MemoryFile))})
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
