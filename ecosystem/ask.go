@@ -236,7 +236,7 @@ func (rec *Recorder) taken(ctx context.Context, q Request, known *about, from ht
 	if kept.Checked, fail = rec.check(ctx, from, q, known, compared); fail != nil {
 		return nil, fail
 	}
-	return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: kept}}, nil
+	return &answer{Answer: Answer{Request: q, Status: http.StatusOK, Kept: kept}, notice: known.notice}, nil
 }
 
 // needsReading reports whether anything is promised about a file beside what f promises.
@@ -315,7 +315,7 @@ func (rec *Recorder) file(ctx context.Context, from http.Header, res *http.Respo
 		return failf(http.StatusInternalServerError, "%s: keep the file: %v", q, err)
 	}
 	rec.o.Memory.remember(rec.place(q, known), hash)
-	a.Kept = known.kept(hash, size)
+	a.Kept, a.notice = known.kept(hash, size), known.notice
 	a.Kept.Checked = checked
 	return nil
 }

@@ -76,6 +76,11 @@ func (rec *Recorder) finished(from *answer, asked map[version2]bool, whole bool)
 	if err != nil {
 		return Answer{}, err
 	}
+	if from.notice != nil && a.Kept != nil && a.Kept.Notice == "" {
+		kept := *a.Kept
+		kept.Notice = from.notice()
+		a.Kept = &kept
+	}
 	if from.index {
 		if err := rec.prune(from, a, asked, whole); err != nil {
 			return Answer{}, fmt.Errorf("%s: shorten the index: %w", from.Request, err)

@@ -53,33 +53,47 @@ type Noticer interface {
 // maxAdvice bounds the questions about one file.
 const maxAdvice = 4
 
-// ahead begins to ask what else registries say of a file: whether anybody should use its version still, and what check will ask. So a client does not wait for one
-// answer after the other. The caller calls end when it needs none of it any more.
+// ahead begins to ask what else registries say of a file: whether anybody should use its version still, which the recording waits for, and what check will ask, which the
+// client waits for. The caller calls end when it needs no answer for check any more.
 func (rec *Recorder) ahead(ctx context.Context, q Request, from http.Header, known *about) (end func()) {
+	if adviser, ok := rec.o.Adapter.(Adviser); ok && known.desc != nil {
+		known.notice = rec.later(ctx, adviser, q, from)
+	}
+	if _, ok := rec.o.Adapter.(Checker); !ok {
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var g sync.WaitGroup
-	if adviser, ok := rec.o.Adapter.(Adviser); ok && known.desc != nil {
-		var notice string
-		done := make(chan struct{})
-		g.Go(func() {
-			defer close(done)
-			notice = rec.advice(ctx, adviser, q, from)
-		})
-		known.notice = func() string {
-			<-done
-			return notice
-		}
+	var promised []pir.Hash
+	for _, f := range known.all() {
+		promised = append(promised, f.Promised)
 	}
-	if _, ok := rec.o.Adapter.(Checker); ok {
-		var promised []pir.Hash
-		for _, f := range known.all() {
-			promised = append(promised, f.Promised)
-		}
-		g.Go(func() { _, _ = rec.check(ctx, from, q, known, promised) }) // again when the bytes are there: then its answers are, too
-	}
+	g.Go(func() { _, _ = rec.check(ctx, from, q, known, promised) }) // again when the bytes are there: then its answers are, too
 	return func() {
 		cancel()
 		g.Wait()
+	}
+}
+
+// maxAdvising bounds the files that notices are asked for at a time.
+const maxAdvising = 16
+
+// later asks for the notice of a file, also when the client has gone on, and returns a function that waits for it.
+func (rec *Recorder) later(ctx context.Context, adviser Adviser, q Request, from http.Header) func() string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rec.o.Limits.Whole)
+	from = from.Clone()
+	var notice string
+	done := make(chan struct{})
+	go func() {
+		defer cancel()
+		defer close(done)
+		rec.advising <- struct{}{}
+		defer func() { <-rec.advising }()
+		notice = rec.advice(ctx, adviser, q, from)
+	}()
+	return func() string {
+		<-done
+		return notice
 	}
 }
 

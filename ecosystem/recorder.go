@@ -68,6 +68,7 @@ type Recorder struct {
 	problems *problems
 	reading  chan struct{}
 	editing  chan struct{}
+	advising chan struct{}
 
 	mu      sync.Mutex
 	answers map[string]*answer // by request
@@ -95,6 +96,8 @@ type answer struct {
 	index  bool
 	base   string // address of the index
 	files  []File // that the index names, and the client was told of
+	// notice waits for what the registry says against the version of a file; nil: it was not asked.
+	notice func() string
 }
 
 // A flight is a request that is under way. When done is closed and failure is nil, there is an answer, or the client who asked first is gone.
@@ -118,7 +121,7 @@ func failf(status int, format string, args ...any) *failure {
 // NewRecorder returns a Recorder that has recorded nothing.
 func NewRecorder(o *Options) (*Recorder, error) {
 	r := &Recorder{
-		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading), editing: make(chan struct{}, maxEditing),
+		o: *o, problems: newProblems(o.Log), reading: make(chan struct{}, maxReading), editing: make(chan struct{}, maxEditing), advising: make(chan struct{}, maxAdvising),
 		answers: map[string]*answer{}, flights: map[string]*flight{}, known: map[string][]*File{}, named: map[string][]*File{}, locked: map[string][]*File{},
 		pinned: map[version2]bool{}, dates: map[string]time.Time{}, logins: map[string]string{}, leftOut: map[version2]time.Time{}, undated: map[string]bool{},
 		asides: map[string][]byte{},
@@ -366,9 +369,6 @@ func (a *about) kept(hash pir.Hash, size int64) *Kept {
 		if k.Origin == nil {
 			k.Origin = f.Origin
 		}
-	}
-	if k.Notice == "" && a.notice != nil {
-		k.Notice = a.notice()
 	}
 	return k
 }
