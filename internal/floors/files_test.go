@@ -160,6 +160,7 @@ var rules = []rule{
 
 			"advisory/version/version.go":          "OSV's name of an ecosystem is that of a host",
 			"cmd/nuka/testdata/script/audit.txtar": "OSV's name of an ecosystem is that of a host",
+			"cmd/nuka/testdata/long/audit.txtar":   "OSV's name of an ecosystem is that of a host",
 		},
 	},
 	{
