@@ -74,16 +74,16 @@ func defineKernel(b wazero.HostModuleBuilder) {
 		img.enter()
 		img.exit(int(uint32(stack[0]) & 0xff7f))
 	})
-	add("setjmp", "i", "i", negative(eNosys), func(ctx context.Context, img *image, _ memory, stack []uint64) {
+	add("setjmp", "i", "i", negative(eNosys), func(ctx context.Context, img *image, m memory, stack []uint64) {
 		img.enter()
-		if e := img.setjmp(ctx, uint32(stack[0])); e != eOK {
+		if e := img.setjmp(ctx, m, uint32(stack[0])); e != eOK {
 			panic(e) // the program cannot check it
 		}
 		stack[0] = 0
 	})
-	add("longjmp", "ii", "", eNosys, func(_ context.Context, img *image, _ memory, stack []uint64) {
+	add("longjmp", "ii", "", eNosys, func(_ context.Context, img *image, m memory, stack []uint64) {
 		img.enter()
-		img.longjmp(uint32(stack[0]), uint64(uint32(stack[1])))
+		img.longjmp(m, uint32(stack[0]), uint64(uint32(stack[1])))
 	})
 	add("signals", "iI", "I", eOK, func(_ context.Context, img *image, _ memory, stack []uint64) {
 		stack[0] = img.enter().signals(uint32(stack[0]), stack[1])

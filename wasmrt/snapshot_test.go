@@ -32,6 +32,19 @@ func TestSnapshotLayout(t *testing.T) {
 	}
 }
 
+// TestJumpByCopy returns to a place by a copy of the buffer that setjmp noted it in, as bash does.
+func TestJumpByCopy(t *testing.T) {
+	a := &asm{}
+	a.i32(0).call("setjmp").set(0)
+	a.i32(64).i32(0).op(0x29, 3, 0, 0x37, 3, 0) // the first 8 bytes to 64
+	a.get(0).i32(3).op(0x48).when(func() { a.i32(64).get(0).i32(1).op(0x6a).call("longjmp") })
+	a.get(0).exit()
+	exit, out, err := runAsm(t, &Host{}, a.module(strings.Repeat("\x00", 100)))
+	if exit != 3 || err != nil {
+		t.Errorf("got %d, %q, %v", exit, out, err)
+	}
+}
+
 // TestSnapshotLayoutChanges checks that a snapshot with other fields is refused, and not read as something else.
 func TestSnapshotLayoutChanges(t *testing.T) {
 	type handler struct {

@@ -3,6 +3,7 @@ package wasmrt
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
@@ -188,9 +189,12 @@ func (img *image) keepAgain(p *proc, s *saved) {
 	p.saved = s
 }
 
-// jumps are the places that a process can return to by longjmp, by the addresses of their buffers.
+// jumps are the places that a process can return to by longjmp. setjmp writes the number of the place into the buffer, so that a copy of the buffer means the
+// same place, even if setjmp has used the first buffer again since.
 type jumps struct {
-	at    map[uint32]*jump
+	at    map[uint64]*jump
+	of    map[uint32][]uint64 // the places of each buffer, the outermost first
+	last  uint64              // the last number that was given
 	bytes int64
 	prune int // the number at which dead places are looked for
 }
@@ -198,6 +202,7 @@ type jumps struct {
 // A jump is a place that setjmp has noted.
 type jump struct {
 	at      *checkpoint
+	buf     uint32
 	globals [][2]uint64
 }
 
@@ -211,7 +216,7 @@ func (j *jumps) forgetAll() int64 {
 var errNoJump = errors.New("longjmp to a place that setjmp has not noted")
 
 // setjmp notes the place of the host call that runs.
-func (img *image) setjmp(ctx context.Context, buf uint32) errno {
+func (img *image) setjmp(ctx context.Context, m memory, buf uint32) errno {
 	at, err := takeCheckpoint(ctx)
 	if err != nil {
 		return eNosys
@@ -219,15 +224,17 @@ func (img *image) setjmp(ctx context.Context, buf uint32) errno {
 	at.again()
 	j := &img.cur.jumps
 	if j.at == nil {
-		j.at = map[uint32]*jump{}
-		j.prune = 64
+		*j = jumps{at: map[uint64]*jump{}, of: map[uint32][]uint64{}, last: j.last, prune: 64}
 	}
-	j.drop(img, buf)
+	// A place in this function, or further in, cannot be wanted any more. One further out may be: its function may have a copy of the buffer.
+	for ids := j.of[buf]; len(ids) > 0 && j.at[ids[len(ids)-1]].at.depth() >= at.depth(); ids = j.of[buf] {
+		j.drop(img, ids[len(ids)-1])
+	}
 	if len(j.at) >= j.prune {
 		// A function that noted a place and has returned since had more of the stack in use than there is now.
-		for b, old := range j.at {
+		for id, old := range j.at {
 			if old.at.depth() > at.depth() {
-				j.drop(img, b)
+				j.drop(img, id)
 			}
 		}
 		j.prune = max(64, 2*len(j.at))
@@ -236,22 +243,29 @@ func (img *image) setjmp(ctx context.Context, buf uint32) errno {
 		return eNomem
 	}
 	j.bytes += int64(at.bytes)
-	n := &jump{at: at}
+	n := &jump{at: at, buf: buf}
 	for _, c := range img.cells {
 		low, high := c.Value()
 		n.globals = append(n.globals, [2]uint64{low, high})
 	}
-	j.at[buf] = n
-	return eOK
+	j.last++
+	j.at[j.last] = n
+	j.of[buf] = append(j.of[buf], j.last)
+	return m.put64(uint64(buf), j.last)
 }
 
 // drop forgets one place.
-func (j *jumps) drop(img *image, buf uint32) {
-	if old := j.at[buf]; old != nil {
-		delete(j.at, buf)
-		j.bytes -= int64(old.at.bytes)
-		img.k.states.give(int64(old.at.bytes))
+func (j *jumps) drop(img *image, id uint64) {
+	old := j.at[id]
+	delete(j.at, id)
+	rest := slices.DeleteFunc(j.of[old.buf], func(other uint64) bool { return other == id })
+	if len(rest) == 0 {
+		delete(j.of, old.buf)
+	} else {
+		j.of[old.buf] = rest
 	}
+	j.bytes -= int64(old.at.bytes)
+	img.k.states.give(int64(old.at.bytes))
 }
 
 // fork gives a forked process the same places.
@@ -262,13 +276,20 @@ func (j *jumps) fork(states *memoryBudget, c *jumps) errno {
 	if !states.take(j.bytes) {
 		return eNomem
 	}
-	*c = jumps{at: maps.Clone(j.at), bytes: j.bytes, prune: j.prune}
+	*c = jumps{at: maps.Clone(j.at), of: maps.Clone(j.of), last: j.last, bytes: j.bytes, prune: j.prune}
+	for buf, ids := range c.of {
+		c.of[buf] = slices.Clone(ids)
+	}
 	return eOK
 }
 
 // longjmp returns to a place. It does not return to its caller.
-func (img *image) longjmp(buf uint32, value uint64) {
-	j := img.cur.jumps.at[buf]
+func (img *image) longjmp(m memory, buf uint32, value uint64) {
+	b, e := m.bytes(uint64(buf), 8)
+	if e != eOK {
+		panic(errNoJump)
+	}
+	j := img.cur.jumps.at[binary.LittleEndian.Uint64(b)]
 	if j == nil {
 		panic(errNoJump)
 	}

@@ -57,11 +57,9 @@ func TestPackages(t *testing.T) {
 			t.Fatal(err)
 		}
 		home = dir
-		t.Cleanup(func() {
-			stop(t, dir)
-			os.RemoveAll(dir)
-		})
+		t.Cleanup(func() { os.RemoveAll(dir) })
 	}
+	t.Cleanup(func() { stop(t, home) }) // its program goes with the test
 	text, err := os.ReadFile(packagesPage)
 	if err != nil {
 		t.Fatal(err)

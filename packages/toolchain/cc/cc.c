@@ -122,7 +122,7 @@ static const char *const libraries[] = {
 
 static int ld(char **argv)
 {
-	static const char *const unknown[] = {"-nostdlib", "--warn-common", "-static", "--sort-common", "-Bstatic", "-Bdynamic", "--no-undefined", 0};
+	static const char *const unknown[] = {"-nostdlib", "--warn-common", "-static", "--sort-common", "-Bstatic", "-Bdynamic", "--no-undefined", "--allow-function-casts", 0};
 	struct list args = {0};
 	add(&args, "wasm-ld");
 	while (*++argv)
@@ -135,17 +135,22 @@ static struct list compile, search;
 static struct list inputs; // files, libraries and options of the linker, in their order
 static const char *output, *language, *clang = CLANG "/bin/clang";
 static int stops;     // before linking
+static int compiles;  // to an object
 static int strict;    // in ISO C or C++, which lack the name unix
 static int answers;   // it only prints something
 static int strips, no_libraries, verbose, plus, sources;
+static int common;    // variables without a value are common to all files
+static int casts;     // functions are called by pointers of other types
 
 static void linker_option(char *text)
 {
 	static const char *const known[] = {
 		"--export", "--whole-archive", "--no-whole-archive", "--initial-memory", "--max-memory", "-u", "--undefined", "--wrap",
 		"--gc-sections", "--no-gc-sections", "--allow-multiple-definition", "--start-group", "--end-group", "--start-lib", "--end-lib", 0};
-	for (char *s = strtok(text, ","); s; s = strtok(0, ","))
-		if (begins_one_of(s, known)) add(&inputs, s);
+	for (char *s = strtok(text, ","); s; s = strtok(0, ",")) {
+		if (!strcmp(s, "--allow-function-casts")) casts = 1;
+		else if (begins_one_of(s, known)) add(&inputs, s);
+	}
 }
 
 static void set_language(const char *name)
@@ -171,6 +176,8 @@ static int option(char **argv)
 	char *a = argv[0], *next = argv[1];
 	if (one_of(a, ignored) || begins_one_of(a, ignored_beginnings) || one_of(a, in_libc)) return 1;
 	if (begins(a, "-std=c") || begins(a, "-std=iso") || !strcmp(a, "-ansi")) strict = 1;
+	if (!strcmp(a, "-fcommon") || !strcmp(a, "-fno-common")) return common = !strcmp(a, "-fcommon"), 1;
+	if (!strcmp(a, "-c")) compiles = 1;
 	if (one_of(a, stopping)) stops = 1, add(&compile, a);
 	else if (begins_one_of(a, asking)) answers = 1, add(&compile, a);
 	else if (!strcmp(a, "-o") && next) return output = next, 2;
@@ -192,6 +199,21 @@ static int option(char **argv)
 	return 1;
 }
 
+// object_of returns the object that a source is compiled to without -o.
+static const char *object_of(const char *source)
+{
+	const char *slash = strrchr(source, '/');
+	char *file = joined(slash ? slash + 1 : source, ".o"), *dot = strrchr(file, '.');
+	*dot = 0;
+	if ((dot = strrchr(file, '.'))) *dot = 0;
+	return strcat(file, ".o");
+}
+static int compile_to(const struct list *command, const char *object)
+{
+	int rc = run(clang, command);
+	return rc || !common ? rc : make_common(object);
+}
+
 // compile_each compiles sources one by one: for more than one, clang would start itself.
 static int compile_each(void)
 {
@@ -201,7 +223,7 @@ static int compile_each(void)
 		struct list c = {0};
 		add_all(&c, compile.v);
 		add(&c, inputs.v[i]);
-		rc = run(clang, &c);
+		rc = compile_to(&c, object_of(inputs.v[i]));
 	}
 	return rc;
 }
@@ -221,7 +243,7 @@ static int compile_temporary(const char *source, const char **object)
 	const char *const rest[] = {"-c", source, "-o", file, 0};
 	add_all(&c, rest);
 	*object = file;
-	return run(clang, &c);
+	return compile_to(&c, file);
 }
 
 // add_environment adds the folders of LIBRARY_PATH, as clang's own driver would.
@@ -231,13 +253,27 @@ static void add_environment(struct list *args)
 	for (char *dir = path ? strtok(joined(path, ""), ":") : 0; dir; dir = strtok(0, ":")) add(args, joined("-L", dir));
 }
 
+// cast gives a program that was linked with these arguments the functions that it calls by declarations or pointers of other types.
+static int cast(struct list *args, const char *to)
+{
+	if (mismatched(to)) { // the linker has left out the functions themselves, since stubs that trap are called instead
+		int n = args->n;
+		add(args, "--no-gc-sections");
+		if (!run(CLANG "/bin/wasm-ld", args)) return cast_functions(to, casts);
+		args->v[args->n = n] = 0; // what nothing calls needs something that there is not
+		int rc = run(CLANG "/bin/wasm-ld", args);
+		if (rc) return rc;
+	}
+	return casts ? cast_functions(to, 1) : 0;
+}
+
 static int link_all(void)
 {
 	struct list args = {0}, temporary = {0};
 	const char *to = output ? output : "a.out";
 	int rc = 0;
 	add_all(&args, linker);
-	add(&args, strips ? "--strip-all" : "--strip-debug");
+	add(&args, "--strip-debug");
 	int crt = args.n;
 	add(&args, POSIX "/lib/crt1.o");
 	if (search.v) add_all(&args, search.v);
@@ -260,6 +296,8 @@ static int link_all(void)
 	if (!rc) {
 		if (verbose) show(&args);
 		rc = run(CLANG "/bin/wasm-ld", &args);
+		if (!rc) rc = cast(&args, to);
+		if (!rc && strips) rc = strip(2, (char *[]){"strip", (char *)to, 0});
 		if (!rc) chmod(to, 0755);
 	}
 	for (int i = 0; i < temporary.n; i++) unlink(temporary.v[i]);
@@ -292,9 +330,11 @@ int main(int argc, char **argv)
 	if (!strict) add(&compile, "-Dunix=1");
 	if (stops && !answers && !output && sources > 1) return compile_each();
 	if (stops || answers || inputs.n == 0) {
+		const char *source = "";
 		for (int i = 0; i < inputs.n; i++)
-			if (inputs.v[i][0] != '-' || !inputs.v[i][1]) add(&compile, inputs.v[i]);
+			if (inputs.v[i][0] != '-' || !inputs.v[i][1]) add(&compile, source = inputs.v[i]);
 		if (output) add(&compile, "-o"), add(&compile, output);
+		if (common && compiles && sources == 1 && !answers) return compile_to(&compile, output ? output : object_of(source));
 		return replace(clang, &compile);
 	}
 	return link_all();

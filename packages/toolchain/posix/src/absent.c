@@ -59,3 +59,7 @@ void setutent(void) {}
 void endutent(void) {}
 struct utmp *getutent(void) { return 0; }
 int utmpname(const char *path) { return (void)path, 0; }
+struct utmp *getutid(const struct utmp *u) { return (void)u, (void *)0; }
+struct utmp *getutline(const struct utmp *u) { return (void)u, (void *)0; }
+struct utmp *pututline(const struct utmp *u) { return (void)u, (void)fail(EPERM), (void *)0; }
+void updwtmp(const char *path, const struct utmp *u) { (void)path, (void)u; }

@@ -150,6 +150,19 @@ pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage)
 }
 pid_t waitpid(pid_t pid, int *status, int options) { return wait4(pid, status, options, 0); }
 pid_t wait3(int *status, int options, struct rusage *usage) { return wait4(-1, status, options, usage); }
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	int status = 0;
+	if (type == P_PGID || options & WNOWAIT) return fail(EINVAL);
+	if (!(options & WEXITED)) return fail(ECHILD); // there is no other news of a child
+	pid_t p = wait4(type == P_PID ? (pid_t)id : -1, &status, options & WNOHANG, 0);
+	if (p < 0) return -1;
+	int killed = WIFSIGNALED(status);
+	*info = (siginfo_t){.si_pid = p};
+	if (p) info->si_signo = SIGCHLD, info->si_uid = ME, info->si_code = killed ? CLD_KILLED : CLD_EXITED;
+	if (p) info->si_status = killed ? WTERMSIG(status) : WEXITSTATUS(status);
+	return 0;
+}
 pid_t wait(int *status) { return wait4(-1, status, 0, 0); }
 
 int system(const char *command)

@@ -115,8 +115,55 @@ int sigsuspend(const sigset_t *mask)
 	set_blocked(old);
 	return fail(EINTR);
 }
+int sigpause(int s)
+{
+	sigset_t mask = blocked & ~bit(s);
+	return sigsuspend(&mask);
+}
+static int change(int how, int s)
+{
+	sigset_t set = bit(s);
+	return sigprocmask(how, &set, 0);
+}
+int sighold(int s) { return change(SIG_BLOCK, s); }
+int sigrelse(int s) { return change(SIG_UNBLOCK, s); }
+int sigignore(int s) { return signal(s, SIG_IGN) == SIG_ERR ? -1 : 0; }
+__sighandler_t sigset(int s, __sighandler_t h)
+{
+	struct sigaction a = {.sa_handler = h}, old;
+	uint64_t was = blocked & bit(s);
+	if (sigaction(s, h == SIG_HOLD ? 0 : &a, &old) || change(h == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, s)) return SIG_ERR;
+	return was ? SIG_HOLD : old.sa_handler;
+}
 int sigaltstack(const stack_t *restrict a, stack_t *restrict old) { return (void)a, (void)old, 0; }
-int sigwait(const sigset_t *restrict set, int *restrict s) { return (void)set, (void)s, ENOSYS; }
+// await takes the next signal of a set without its handler. It waits for one unless now is set, and runs the handlers of others meanwhile.
+static int await(const sigset_t *set, int now)
+{
+	uint64_t old = blocked;
+	int s;
+	nuka_signals_begin();
+	set_blocked(blocked & ~*set);
+	host_signals(SET_HANDLED, handled | *set);
+	while ((s = host_signals(TAKE_SIGNAL, 0)) == 0 && !now) host_sigsuspend(blocked);
+	if (s > 0 && !(*set & bit(s))) handle(s), s = fail(EINTR);
+	else if (s == 0) s = fail(EAGAIN);
+	set_blocked(old);
+	host_signals(SET_HANDLED, handled);
+	return s;
+}
+int sigwait(const sigset_t *restrict set, int *restrict s)
+{
+	while ((*s = await(set, 0)) < 0)
+		if (errno != EINTR) return errno;
+	return 0;
+}
+int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, const struct timespec *restrict limit)
+{
+	int s = await(set, limit != 0); // no time passes while a process waits
+	if (s > 0 && info) *info = (siginfo_t){.si_signo = s};
+	return s;
+}
+int sigwaitinfo(const sigset_t *restrict set, siginfo_t *restrict info) { return sigtimedwait(set, info, 0); }
 
 int kill(pid_t pid, int s)
 {

@@ -1,7 +1,9 @@
 // Terminals: a program can find out that it has one, and cannot set it.
 #define _GNU_SOURCE
 #include "host.h"
+#include <pty.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <termios.h>
 #include <unistd.h>
@@ -33,3 +35,18 @@ char *ctermid(char *b)
 	static char name[] = "/dev/tty";
 	return b ? strcpy(b, name) : name;
 }
+
+// There are no pseudo-terminals.
+int posix_openpt(int flags) { return (void)flags, fail(ENOSYS); }
+int grantpt(int fd) { return (void)fd, fail(ENOTTY); }
+int unlockpt(int fd) { return (void)fd, fail(ENOTTY); }
+char *ptsname(int fd) { return (void)fd, (void)fail(ENOTTY), (void *)0; }
+int openpty(int *leader, int *follower, char *name, const struct termios *t, const struct winsize *size)
+{
+	return (void)leader, (void)follower, (void)name, (void)t, (void)size, fail(ENOSYS);
+}
+pid_t forkpty(int *leader, char *name, const struct termios *t, const struct winsize *size)
+{
+	return (void)leader, (void)name, (void)t, (void)size, fail(ENOSYS);
+}
+int login_tty(int fd) { return (void)fd, fail(ENOTTY); }
