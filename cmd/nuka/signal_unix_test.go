@@ -4,8 +4,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -25,9 +27,11 @@ func TestRunEndsTidy(t *testing.T) {
 	v := &victim{t: t, home: home, dir: t.TempDir()}
 	toolPackage(t, v.dir, serve(t, t.TempDir()).URL, false)
 	v.works("build", "./tool.nu")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // what does not end is killed
+	defer cancel()
 	begin := func(name string, args ...string) (c *exec.Cmd, temp string) {
 		temp = t.TempDir()
-		c = exec.Command(name, args...)
+		c = exec.CommandContext(ctx, name, args...)
 		c.Dir, c.Env = v.dir, append(os.Environ(), "NUKA_HOME="+home, "TMPDIR="+temp)
 		out, err := c.StdoutPipe()
 		if err == nil {
@@ -47,6 +51,9 @@ func TestRunEndsTidy(t *testing.T) {
 		return err != nil || len(list) > 0
 	}
 	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if signal.Ignored(s) { // the tests were started by nohup
+			continue
+		}
 		c, temp := begin(run[0], run[1:]...)
 		if !left(temp) {
 			t.Fatal("the program has no folder of its own")
@@ -79,7 +86,7 @@ func TestRunEndsTidy(t *testing.T) {
 		t.Fatal(err)
 	}
 	reader.Close()
-	c = exec.Command(run[0], run[1:]...)
+	c = exec.CommandContext(ctx, run[0], run[1:]...)
 	c.Dir, c.Env, c.Stdout = v.dir, append(os.Environ(), "NUKA_HOME="+home, "TMPDIR="+temp), writer
 	if err := c.Run(); c.ProcessState.ExitCode() != 128+int(syscall.SIGPIPE) || left(temp) {
 		t.Errorf("a broken pipe: %v; the temporary folder is left: %v", err, left(temp))
