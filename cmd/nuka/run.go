@@ -142,12 +142,13 @@ func (a *app) exec(ctx context.Context, program *protocol.Program, trees *nodeTr
 	if sockets != nil {
 		own = append(own, terminate)
 	}
-	defer passSignals(host, temp, own...)()
+	unpass := passSignals(host, temp, own...)
 	running, served := drainOnTerminate(context.WithoutCancel(ctx), sockets)
 	code, err := host.Exec(running, &wasmrt.Command{
 		Args: append([]string{program.Command}, args...), Dir: cwdMount,
 		Stdin: a.in, Stdout: a.outFile(), Stderr: a.terminal.err, Sockets: sockets,
 	})
+	unpass() // a native program gets its signals in another way
 	if served() {
 		return exitError(exitTerminated)
 	}
