@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,9 +71,12 @@ type world struct {
 // record returns what the recording says of the file, the problems, and the paths that the registry was asked for.
 func (w *world) record(t *testing.T) (kept *ecosystem.Kept, problems string, asked []string) {
 	t.Helper()
+	var mu sync.Mutex // of asked
 	var server *httptest.Server
 	server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		mu.Lock()
 		asked = append(asked, r.URL.Path)
+		mu.Unlock()
 		one := fmt.Sprintf(`{"name":"demo","version":"1.0.0","dist":{"tarball":"%s/demo/-/demo-1.0.0.tgz","integrity":%q,"signatures":%s}}`, server.URL, w.integrity, w.signed)
 		switch r.URL.Path {
 		case "/demo":
