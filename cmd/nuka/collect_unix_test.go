@@ -27,14 +27,8 @@ type busyHome struct {
 // newBusyHome returns a home. listen: the node is reached by loopback.
 func newBusyHome(t *testing.T, url string) *busyHome {
 	t.Helper()
-	home, err := os.MkdirTemp("", "c") //nolint:usetesting // short: the name of a socket has to fit
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop(t, home)
-		os.RemoveAll(home)
-	})
+	home := shortDir(t)
+	t.Cleanup(func() { stop(t, home) })
 	config := "{listen: [/ip4/127.0.0.1/tcp/0, /ip4/127.0.0.1/udp/0/quic-v1], mdns: false, relay: false}"
 	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)

@@ -62,15 +62,9 @@ func TestKillInstalls(t *testing.T) {
 	} else if os.Getenv("NUKA_LONG") == "" {
 		t.Skip("set NUKA_LONG=1 for 200 kills, or NUKA_KILLS to their number: each takes some seconds")
 	}
-	home, err := os.MkdirTemp("", "k") //nolint:usetesting // short: the name of a socket has to fit
-	if err != nil {
-		t.Fatal(err)
-	}
+	home := shortDir(t)
 	v := &victim{t: t, home: home, dir: t.TempDir()}
-	t.Cleanup(func() {
-		stop(t, home)
-		os.RemoveAll(home)
-	})
+	t.Cleanup(func() { stop(t, home) })
 	// Without the mount, which has tests of its own.
 	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: off}"), 0o600); err != nil {
 		t.Fatal(err)

@@ -56,15 +56,9 @@ func freeAddress(t *testing.T) string {
 // newServices returns a home with a set of services.
 func newServices(t *testing.T, native bool, fields string) *victim {
 	t.Helper()
-	home, err := os.MkdirTemp("", "s") //nolint:usetesting // short: the name of a socket has to fit
-	if err != nil {
-		t.Fatal(err)
-	}
+	home := shortDir(t)
 	v := &victim{t: t, home: home, dir: t.TempDir()}
-	t.Cleanup(func() {
-		stop(t, home)
-		os.RemoveAll(home)
-	})
+	t.Cleanup(func() { stop(t, home) })
 	if err := os.WriteFile(filepath.Join(home, "config.nuon"), []byte("{mount: checkout}"), 0o600); err != nil {
 		t.Fatal(err)
 	}

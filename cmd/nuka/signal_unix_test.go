@@ -16,14 +16,8 @@ import (
 
 // A signal ends nuka run as it would end the program, and the program's temporary folder goes. A signal that nuka was started to ignore ends nothing.
 func TestRunEndsTidy(t *testing.T) {
-	home, err := os.MkdirTemp("", "k") //nolint:usetesting // short: the name of a socket has to fit
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stop(t, home)
-		os.RemoveAll(home)
-	})
+	home := shortDir(t)
+	t.Cleanup(func() { stop(t, home) })
 	v := &victim{t: t, home: home, dir: t.TempDir()}
 	toolPackage(t, v.dir, serve(t, t.TempDir()).URL, false)
 	v.works("build", "./tool.nu")
