@@ -158,7 +158,7 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		}
 	}
 	if err == nil {
-		err = l.lock.Step("names", func() error { return (&Tree{files: os.DirFS(temp), Manifest: m}).writeNames(ctx, temp, old) })
+		err = l.addNames(ctx, temp, m, old)
 	}
 	if err == nil {
 		err = l.lock.Step("name", func() error { return atomicfile.Rename(temp, at) })
@@ -169,6 +169,11 @@ func (l *Lock) get(ctx context.Context, s *Feed, root cid.CID, from Origin, old 
 		return l.Failed(err)
 	}
 	return nil
+}
+
+// addNames writes the names of the shards of a new tree into its folder.
+func (l *Lock) addNames(ctx context.Context, dir string, m *Manifest, old *Tree) error {
+	return l.lock.Step("names", func() error { return (&Tree{files: os.DirFS(dir), Manifest: m}).writeNames(ctx, dir, old) })
 }
 
 // unsigned is the view of a tree that heads sign: without the heads.
@@ -218,7 +223,7 @@ func (l *Lock) Read(ctx context.Context, s *Feed, b *Builder, now time.Time) (*U
 		id, err = HashTree(ctx, os.DirFS(temp))
 	}
 	if err == nil {
-		err = l.lock.Step("names", func() error { return (&Tree{files: os.DirFS(temp), Manifest: m}).writeNames(ctx, temp, old) })
+		err = l.addNames(ctx, temp, m, old)
 	}
 	next := &Next{Root: id, Issued: now.UTC().Truncate(time.Second)}
 	made := *s
