@@ -128,7 +128,7 @@ type Adapter interface {
 	// Read returns the files that an index names. The answer's address is base; addresses in it may be relative. Read refuses an index that names files of
 	// another package than was asked for, and text that is no index, such as a page of a portal.
 	Read(r Request, base, contentType string, body []byte, request func(url string) Request) ([]File, error)
-	// Change returns an index with an edit, and reports how many versions it dropped.
+	// Change returns an index, of which Read found no fault, with an edit, and reports how many versions it dropped.
 	Change(r Request, base, contentType string, body []byte, request func(url string) Request, e *Edit) (out []byte, dropped int, err error)
 }
 

@@ -18,11 +18,14 @@ import (
 
 // NewProxy returns the handler of DoorProxy: clients reach it by HTTPS_PROXY and HTTP_PROXY (RFC 9110, sections 9.3.6 and 7.6), and trust the authority.
 // It decrypts what they ask, and h answers. Requests that are for no other host go to h as with DoorRegistry.
-func NewProxy(h Handler, authority *Authority) http.Handler { return &proxy{h, authority} }
+func NewProxy(h Handler, authority *Authority) http.Handler {
+	return &proxy{h, authority, make(chan struct{}, maxStreams)}
+}
 
 type proxy struct {
 	h         Handler
 	authority *Authority
+	slots     chan struct{} // of requests on connections to hosts
 }
 
 // SetupProxy returns the variables by which clients use the proxy at base and trust the certificate in a file.
@@ -105,7 +108,7 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	plain := strings.Trim(name, "[]")
 	secure := tls.Server(c, &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if sni := strings.ToLower(hello.ServerName); sni != plain && (sni != "" || net.ParseIP(plain) == nil) {
 				return nil, fmt.Errorf("it asked to be connected to %s, and then named %.100q in TLS", plain, sni)
@@ -129,8 +132,7 @@ func (p *proxy) connect(w http.ResponseWriter, r *http.Request) {
 
 // inside answers the requests of one connection until it ends.
 func (p *proxy) inside(ctx context.Context, conn net.Conn, name, at string) {
-	l := &single{conn: conn, closed: make(chan struct{})}
-	s := newServer(ctx, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := newServer(ctx, limited(p.slots, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := strings.ToLower(r.Host)
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
@@ -144,7 +146,13 @@ func (p *proxy) inside(ctx context.Context, conn net.Conn, name, at string) {
 			return
 		}
 		p.answer(w, r, at)
-	}))
+	})))
+	serveOne(s, conn)
+}
+
+// serveOne answers the requests of one connection until it ends.
+func serveOne(s *http.Server, conn net.Conn) {
+	l := &single{conn: conn, closed: make(chan struct{})}
 	s.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed || state == http.StateHijacked {
 			l.end()

@@ -27,14 +27,17 @@ const (
 	maxConnections = 256
 )
 
-// Serve answers the connections of a listener by h until ctx is done, and closes the listener. All connections are closed when it returns.
+// Serve answers the connections of a listener by h until ctx is done, and closes the listener. It speaks HTTP/1.1, and HTTP/2 with clients that ask for it (see
+// withHTTP2). All connections are closed when it returns.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s := newServer(ctx, h)
+	s := newServer(ctx, withHTTP2(h))
+	open := &connections{Listener: netutil.LimitListener(l, maxConnections), open: map[net.Conn]bool{}}
 	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
 	defer stop()
-	if err := s.Serve(netutil.LimitListener(l, maxConnections)); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	defer open.closeAll()
+	if err := s.Serve(open); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -42,7 +45,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 
 func newServer(ctx context.Context, h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}

@@ -54,8 +54,7 @@ func (Adapter) Doors() []ecosystem.Door {
 // Setup implements ecosystem.Adapter. With DoorProxy cargo asks its own registries, or those of the project's files. An upstream with a scope is a registry of that name: Cargo.lock
 // has its address, so it is reached with DoorProxy only. A project whose own .cargo/config.toml does not name it gets it by a variable, which no recording has.
 func (Adapter) Setup(d ecosystem.Door, base string, upstreams []ecosystem.Upstream) ecosystem.Setup {
-	// The proxy tries again itself, and speaks HTTP/1.1.
-	env := map[string]string{"CARGO_HOME": Home, "CARGO_NET_RETRY": "1", "CARGO_HTTP_MULTIPLEXING": "false"}
+	env := map[string]string{"CARGO_HOME": Home, "CARGO_NET_RETRY": "1"} // the proxy tries again itself
 	if d == ecosystem.DoorProxy {
 		env["CARGO_HTTP_CAINFO"] = ecosystem.SetupDir + "/" + ecosystem.CAFile
 		for _, u := range upstreams {

@@ -1,7 +1,17 @@
 package cargo
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,17 +101,17 @@ func TestReadRefuses(t *testing.T) {
 		"no version":          {version("../x"), "no version"},
 		"a part of a version": {version("1.0"), "no version"},
 		"a huge version":      {version("1.0.0-" + strings.Repeat("a", 1<<20)), "no version"},
-		"a version is number": {strings.Replace(good, `"1.0.0"`, `1`, 1), "cannot unmarshal"},
+		"a version is number": {strings.Replace(good, `"1.0.0"`, `1`, 1), "vers is of the wrong type"},
 		"no hash":             {strings.Replace(good, sum, "", 1), "no SHA-256"},
 		"a short hash":        {strings.Replace(good, sum, sum[:62], 1), "no SHA-256"},
-		"a hash is a list":    {strings.Replace(good, `"`+sum+`"`, "[]", 1), "cannot unmarshal"},
-		"a list":              {"[]\n", "cannot unmarshal"},
+		"a hash is a list":    {strings.Replace(good, `"`+sum+`"`, "[]", 1), "cksum is of the wrong type"},
+		"a list":              {"[]\n", "want an object"},
 	} {
 		files, err := Adapter{}.Read(index("/de/mo/demo-x"), registry, "", []byte(c.body), request)
 		if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 1000 {
 			t.Errorf("%s: got %d files, %.1000v, want %q", name, len(files), err, c.want)
 		}
-		if _, _, err := (Adapter{}).Change(index("/de/mo/demo-x"), registry, "", []byte(c.body), request, &ecosystem.Edit{}); err == nil {
+		if _, _, err := (Adapter{}).Change(index("/de/mo/demo-x"), registry, "", []byte(c.body), request, &ecosystem.Edit{Keep: keepAll}); err == nil && json.Valid([]byte(c.body)) {
 			t.Errorf("%s: was changed", name)
 		}
 	}
@@ -218,4 +228,55 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d files, %d dropped, then %d: %v\n%s", len(files), dropped, len(again), err, out)
 		}
 	})
+}
+
+func keepAll(*ecosystem.File) bool { return true }
+
+// TestMultiplexing has an unmodified cargo ask for twelve crates. It asks over HTTP/2 without encryption, and so for more than two of them at once.
+func TestMultiplexing(t *testing.T) {
+	cargo, err := exec.LookPath("cargo")
+	if err != nil {
+		t.Skip("there is no cargo")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now, most atomic.Int32
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/config.json") {
+			fmt.Fprintf(w, `{"dl":"http://%s/files"}`, l.Addr())
+			return
+		}
+		if n := now.Add(1); n > most.Load() && r.ProtoMajor == 2 {
+			most.Store(n)
+		}
+		time.Sleep(50 * time.Millisecond)
+		now.Add(-1)
+		fmt.Fprint(w, version("1.0.0"), "\n")
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- ecosystem.Serve(ctx, l, h) }()
+	dir, manifest := t.TempDir(), "[package]\nname = \"mine\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[dependencies]\n"
+	for i := range 12 {
+		manifest += fmt.Sprintf("demo-x%d = \"1\"\n", i)
+	}
+	setup := Adapter{}.Setup(ecosystem.DoorRegistry, "http://"+l.Addr().String(), []ecosystem.Upstream{{Alias: "crate", Kind: Kind, URL: registry}})
+	for name, text := range map[string]string{"Cargo.toml": manifest, "src/lib.rs": "", ".cargo/config.toml": setup.Files[Config]} {
+		at := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command(cargo, "generate-lockfile")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "CARGO_HOME="+t.TempDir(), "NO_PROXY=127.0.0.1")
+	out, err := cmd.CombinedOutput() // it fails: the answers are of another crate
+	if most.Load() <= 2 {
+		t.Errorf("cargo had at most %d requests at once over HTTP/2: %v\n%s", most.Load(), err, out)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }

@@ -12,22 +12,44 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/internal/rawjson"
 	"github.com/MordragT/nuka/pir"
 	"github.com/MordragT/nuka/protocol"
 )
 
 // A line is a version of a crate in an index, as far as it is read here (cargo's reference, "Index Format").
 type line struct {
-	Name    string `json:"name"`
-	Vers    string `json:"vers"`
-	Cksum   string `json:"cksum"`
-	Yanked  bool   `json:"yanked"`
-	Pubtime string `json:"pubtime"` // since cargo 1.92; registries may leave it out
+	Name, Vers, Cksum string
+	Yanked            bool
+	Pubtime           string // since cargo 1.92; registries may leave it out
 }
 
 func invalid(name, format string, args ...any) error {
 	return protocol.Errorf(protocol.Invalid, "crate registry: its index of %.100q is wrong: %s", name, fmt.Sprintf(format, args...)).
 		WithHint("check that the address of the registry is right, and that no portal answers for it")
+}
+
+// lineOf reads a line of an index.
+func lineOf(text []byte) (l line, err error) {
+	err = rawjson.Object(text, func(key string, value []byte) (err error) {
+		switch key {
+		case "name":
+			l.Name, err = rawjson.Text(value)
+		case "vers":
+			l.Vers, err = rawjson.Text(value)
+		case "cksum":
+			l.Cksum, err = rawjson.Text(value)
+		case "pubtime":
+			l.Pubtime, err = rawjson.Text(value)
+		case "yanked":
+			err = json.Unmarshal(value, &l.Yanked)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s is of the wrong type", key)
+		}
+		return err
+	})
+	return l, err
 }
 
 // lines calls do with each line of a crate's index, and the file that it names.
@@ -37,8 +59,8 @@ func lines(r ecosystem.Request, body []byte, do func(text []byte, f *ecosystem.F
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
-		var l line
-		if err := json.Unmarshal(text, &l); err != nil {
+		l, err := lineOf(text)
+		if err != nil {
 			return invalid(name, "%.60q: %v", text, err)
 		}
 		switch {
@@ -71,6 +93,11 @@ func (Adapter) Read(r ecosystem.Request, _, _ string, body []byte, request func(
 		_, err := parseConfig(body, request)
 		return nil, err
 	}
+	for text := range bytes.Lines(body) {
+		if text = bytes.TrimSpace(text); len(text) > 0 && !json.Valid(text) {
+			return nil, invalid(asked(r), "%.60q: %v", text, json.Unmarshal(text, new(any)))
+		}
+	}
 	err = lines(r, body, func(_ []byte, f *ecosystem.File) { files = append(files, *f) })
 	return files, err
 }
@@ -81,8 +108,11 @@ func (Adapter) Change(r ecosystem.Request, _, _ string, body []byte, request fun
 		out, err := changeConfig(body, request, e)
 		return out, 0, err
 	}
+	if e.Keep == nil {
+		return body, 0, nil
+	}
 	err = lines(r, body, func(text []byte, f *ecosystem.File) {
-		if e.Keep != nil && !e.Keep(f) {
+		if !e.Keep(f) {
 			dropped++
 			return
 		}
