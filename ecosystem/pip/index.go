@@ -55,6 +55,33 @@ func entryOf(raw map[string]json.RawMessage) (e entry, err error) {
 	return e, nil
 }
 
+// nameOf reads name and address of an entry.
+func nameOf(raw map[string]json.RawMessage) (e entry, err error) {
+	if e.name, err = rawjson.Text(orNull(raw["filename"])); err != nil {
+		return e, fmt.Errorf("filename: %w", err)
+	}
+	if e.address, err = rawjson.Text(orNull(raw["url"])); err != nil {
+		return e, fmt.Errorf("url: %w", err)
+	}
+	return e, nil
+}
+
+func orNull(raw json.RawMessage) json.RawMessage {
+	if raw == nil {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+// entry returns the whole entry with a number.
+func (p *page) entry(i int) (*entry, error) {
+	if p.raw == nil {
+		return &p.files[i], nil
+	}
+	e, err := entryOf(p.raw[i])
+	return &e, err
+}
+
 // A page is an index in either form.
 type page struct {
 	project string
@@ -66,15 +93,15 @@ type page struct {
 	links []link
 }
 
-// read reads an index of the project that r asks for.
-func read(r ecosystem.Request, base string, body []byte) (*page, error) {
+// read reads an index of the project that r asks for. again says that it was read before: JSON is not checked once more then, and its entries have names and addresses only.
+func read(r ecosystem.Request, base string, body []byte, again bool) (*page, error) {
 	p := &page{project: asked(r)}
 	if !goodProject().MatchString(p.project) {
 		return nil, fmt.Errorf("%q is not the name of a project; a list of all projects is not recorded", p.project)
 	}
 	err := errors.New("it is neither JSON nor HTML")
 	if trimmed := bytes.TrimSpace(body); bytes.HasPrefix(trimmed, []byte("{")) {
-		err = p.readJSON(trimmed)
+		err = p.readJSON(trimmed, again)
 	} else if bytes.HasPrefix(trimmed, []byte("<")) {
 		err = p.readHTML(base, body)
 	}
@@ -102,8 +129,8 @@ func (p *page) belongs() error {
 	return nil
 }
 
-func (p *page) readJSON(body []byte) error {
-	if !json.Valid(body) {
+func (p *page) readJSON(body []byte, again bool) error {
+	if !again && !json.Valid(body) {
 		return json.Unmarshal(body, &p.top) // for its error
 	}
 	var err error
@@ -122,7 +149,11 @@ func (p *page) readJSON(body []byte) error {
 		if err != nil {
 			return err
 		}
-		e, err := entryOf(raw)
+		read := entryOf
+		if again {
+			read = nameOf
+		}
+		e, err := read(raw)
 		p.raw, p.files = append(p.raw, raw), append(p.files, e)
 		return err
 	})
@@ -130,7 +161,7 @@ func (p *page) readJSON(body []byte) error {
 
 // Read implements ecosystem.Adapter. Files whose names no client understands are left out.
 func (Adapter) Read(r ecosystem.Request, base, _ string, body []byte, request func(string) ecosystem.Request) ([]ecosystem.File, error) {
-	p, err := read(r, base, body)
+	p, err := read(r, base, body, false)
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +271,7 @@ var (
 
 // Change implements ecosystem.Adapter.
 func (a Adapter) Change(r ecosystem.Request, base, _ string, body []byte, request func(string) ecosystem.Request, e *ecosystem.Edit) ([]byte, int, error) {
-	p, err := read(r, base, body)
+	p, err := read(r, base, body, true)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -261,7 +292,11 @@ func (a Adapter) Change(r ecosystem.Request, base, _ string, body []byte, reques
 				continue
 			}
 		}
-		files, err := p.describe(&p.files[i], at, request)
+		one, err := p.entry(i)
+		if err != nil {
+			return nil, 0, err
+		}
+		files, err := p.describe(one, at, request)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -352,7 +387,11 @@ func (p *page) writeJSON(base *url.URL, keep []bool, left map[string]bool, e *ec
 
 // newAddress returns the edited address of a file, with its fragment.
 func newAddress(base *url.URL, address string, edit func(string) string) string {
-	u, err := base.Parse(strings.TrimSpace(address))
+	short := strings.TrimSpace(address)
+	if strings.HasPrefix(short, "https://") && !strings.Contains(short, "/.") { // nothing to resolve
+		return edit(short)
+	}
+	u, err := base.Parse(short)
 	if err != nil {
 		return address
 	}

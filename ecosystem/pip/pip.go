@@ -196,7 +196,7 @@ func (a Adapter) Date(r ecosystem.Request, version string) (ecosystem.Request, f
 	r.Variant = ""
 	return r, func(_ http.Header, body []byte) (first time.Time) {
 		p := &page{project: asked(r)}
-		if p.readJSON(body) != nil {
+		if p.readJSON(body, false) != nil {
 			return time.Time{}
 		}
 		for i := range p.files {
