@@ -19,9 +19,9 @@ type Checker interface {
 
 // A Signed is text that a registry signed about a file, or asks its publisher to sign.
 type Signed struct {
-	// Provenance asks for attestations about the file (PEP 740); the zero Request: there are none. Then Text and Signatures are empty.
+	// Provenance asks for attestations about the file (PEP 740, or npm's); the zero Request: there are none.
 	Provenance Request
-	Text       string // it contains File.Promised
+	Text       string // it contains File.Promised; "": nothing is signed
 	Signatures []Signature
 }
 

@@ -15,6 +15,7 @@ import (
 	"crypto/x509/pkix"
 	_ "embed"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -24,6 +25,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/MordragT/nuka/pir"
 )
 
 // ErrUnknown says that an attestation cannot be verified: of another form, or by authorities and logs that the Roots do not have.
@@ -101,8 +104,8 @@ type Signer struct {
 	Issuer string // of the identity
 }
 
-// Verify returns the signer of an attestation about a file, by its SHA-256. An error that wraps ErrUnknown means that nothing is known; others that something is wrong.
-func (a *Attestation) Verify(sha256Hex string, roots *Roots) (*Signer, error) {
+// Verify returns the signer of an attestation about a file, by its hash. An error that wraps ErrUnknown means that nothing is known; others that something is wrong.
+func (a *Attestation) Verify(file pir.Hash, roots *Roots) (*Signer, error) {
 	leaf, err := x509.ParseCertificate(a.Certificate)
 	if err != nil {
 		return nil, fmt.Errorf("its certificate: %w", err)
@@ -126,7 +129,7 @@ func (a *Attestation) Verify(sha256Hex string, roots *Roots) (*Signer, error) {
 	if !ecdsa.VerifyASN1(key, digest[:], a.Signature) {
 		return nil, errors.New("the signature of its statement is wrong")
 	}
-	if err := a.about(sha256Hex); err != nil {
+	if err := a.about(file); err != nil {
 		return nil, err
 	}
 	return signerOf(leaf)
@@ -160,33 +163,71 @@ func (a *Attestation) logged(roots *Roots) (time.Time, error) {
 	return time.Time{}, why
 }
 
+// A logSignature is a signature in the entry of a log.
+type logSignature struct{ signature, certificate []byte }
+
 // in returns an error unless the entry of a log is about this statement, signature and certificate.
 func (a *Attestation) in(body []byte) error {
-	var entry struct {
-		APIVersion, Kind string
-		Spec             struct {
-			PayloadHash struct{ Algorithm, Value string }
-			Signatures  []struct{ Signature, Verifier []byte }
-		}
-	}
-	if err := json.Unmarshal(body, &entry); err != nil || entry.Kind != "dsse" || entry.APIVersion != "0.0.1" {
-		return fmt.Errorf("%w: the log has it in another form", ErrUnknown)
+	statement, signatures, err := readEntry(body)
+	if err != nil {
+		return err
 	}
 	sum := sha256.Sum256(a.Statement)
-	if h := entry.Spec.PayloadHash; h.Algorithm != "sha256" || h.Value != hex.EncodeToString(sum[:]) {
+	if statement != "sha256:"+hex.EncodeToString(sum[:]) {
 		return errors.New("its log has another statement")
 	}
-	for _, s := range entry.Spec.Signatures {
-		block, _ := pem.Decode(s.Verifier)
-		if bytes.Equal(s.Signature, a.Signature) && block != nil && bytes.Equal(block.Bytes, a.Certificate) {
+	for _, s := range signatures {
+		block, _ := pem.Decode(s.certificate)
+		if bytes.Equal(s.signature, a.Signature) && block != nil && bytes.Equal(block.Bytes, a.Certificate) {
 			return nil
 		}
 	}
 	return errors.New("its log has another signature or certificate")
 }
 
+// readEntry reads the entry of a log in one of its two forms (Rekor's types dsse 0.0.1 and intoto 0.0.2).
+func readEntry(body []byte) (statement string, signatures []logSignature, err error) {
+	type hash struct{ Algorithm, Value string }
+	var entry struct {
+		APIVersion, Kind string
+		Spec             struct {
+			PayloadHash hash
+			Signatures  []struct{ Signature, Verifier []byte }
+			Content     struct {
+				PayloadHash hash
+				Envelope    struct {
+					Signatures []struct{ PublicKey, Sig []byte }
+				}
+			}
+		}
+	}
+	unknown := fmt.Errorf("%w: the log has it in another form", ErrUnknown)
+	if json.Unmarshal(body, &entry) != nil {
+		return "", nil, unknown
+	}
+	h := entry.Spec.PayloadHash
+	switch entry.Kind + " " + entry.APIVersion {
+	case "dsse 0.0.1":
+		for _, s := range entry.Spec.Signatures {
+			signatures = append(signatures, logSignature{s.Signature, s.Verifier})
+		}
+	case "intoto 0.0.2":
+		h = entry.Spec.Content.PayloadHash
+		for _, s := range entry.Spec.Content.Envelope.Signatures {
+			signature, err := base64.StdEncoding.DecodeString(string(s.Sig)) // it is encoded twice
+			if err != nil {
+				return "", nil, unknown
+			}
+			signatures = append(signatures, logSignature{signature, s.PublicKey})
+		}
+	default:
+		return "", nil, unknown
+	}
+	return h.Algorithm + ":" + h.Value, signatures, nil
+}
+
 // about returns an error unless the statement names a file with a hash.
-func (a *Attestation) about(sha256Hex string) error {
+func (a *Attestation) about(file pir.Hash) error {
 	var statement struct {
 		Type    string `json:"_type"`
 		Subject []struct{ Digest map[string]string }
@@ -194,10 +235,16 @@ func (a *Attestation) about(sha256Hex string) error {
 	if err := json.Unmarshal(a.Statement, &statement); err != nil || !strings.HasPrefix(statement.Type, "https://in-toto.io/Statement/") {
 		return fmt.Errorf("%w: its statement has another form", ErrUnknown)
 	}
+	same := false
 	for _, s := range statement.Subject {
-		if strings.EqualFold(s.Digest["sha256"], sha256Hex) {
+		digest, ok := s.Digest[string(file.Algorithm)]
+		if ok && strings.EqualFold(digest, hex.EncodeToString(file.Digest())) {
 			return nil
 		}
+		same = same || ok
+	}
+	if !same {
+		return fmt.Errorf("%w: its statement has no %s", ErrUnknown, file.Algorithm)
 	}
 	return errors.New("its statement is about another file")
 }
@@ -221,33 +268,4 @@ func signerOf(c *x509.Certificate) (*Signer, error) {
 		return nil, fmt.Errorf("%w: its certificate has no issuer", ErrUnknown)
 	}
 	return &s, nil
-}
-
-// Statements reads the attestations of a provenance file of PyPI (PEP 740).
-func Statements(provenance []byte) ([]Attestation, error) {
-	var file struct {
-		Version int
-		Bundles []struct {
-			Attestations []struct {
-				Version  int
-				Envelope struct{ Statement, Signature []byte }
-				Material struct {
-					Certificate []byte
-					Entries     []Entry `json:"transparency_entries"`
-				} `json:"verification_material"`
-			}
-		} `json:"attestation_bundles"`
-	}
-	if err := json.Unmarshal(provenance, &file); err != nil {
-		return nil, fmt.Errorf("its provenance: %w", err)
-	}
-	var out []Attestation
-	for _, b := range file.Bundles {
-		for _, a := range b.Attestations {
-			if file.Version == 1 && a.Version == 1 {
-				out = append(out, Attestation{"application/vnd.in-toto+json", a.Envelope.Statement, a.Envelope.Signature, a.Material.Certificate, a.Material.Entries})
-			}
-		}
-	}
-	return out, nil
 }

@@ -22,7 +22,8 @@ import (
 type packument struct {
 	object
 	name     string
-	single   bool // of one version
+	alias    string // of the registry
+	single   bool   // of one version
 	versions []*release
 }
 
@@ -42,7 +43,7 @@ func invalid(name, format string, args ...any) error {
 // parse reads a packument and checks that it is of the package that was asked for.
 func parse(r ecosystem.Request, base string, body []byte, request func(string) ecosystem.Request) (*packument, error) {
 	name, version := asked(r)
-	p := &packument{}
+	p := &packument{alias: r.Alias}
 	if bytes.IndexByte(body, '\n') >= 0 { // of a registry that writes for people
 		var b bytes.Buffer
 		if json.Compact(&b, body) == nil { // the next error tells what is wrong
@@ -135,7 +136,7 @@ func (v *release) read(p *packument, version string, at *url.URL, request func(s
 	if v.file.Promised, v.file.Weak, err = promise(v.dist.text("integrity"), v.dist.text("shasum")); err != nil {
 		return wrong("%v", err)
 	}
-	v.file.Signed = v.signed(p.name)
+	v.file.Signed = v.signed(p.alias, p.name)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/attest"
 )
 
 // Keys is the path at which a registry has its keys (npm's documentation, "ECDSA registry signatures").
@@ -22,14 +23,32 @@ const Signed = "npm-signature:"
 
 const maxSignatures = 16 // of one version
 
-// signed returns what the registry signed about the file of a release: NAME@VERSION:INTEGRITY. nil: nothing, or no hash that is strong enough.
-func (v *release) signed(name string) *ecosystem.Signed {
-	var list []struct{ KeyID, Sig string }
-	integrity := v.dist.text("integrity")
-	if json.Unmarshal(v.dist.get("signatures"), &list) != nil || len(list) == 0 || len(list) > maxSignatures || v.file.Promised.IsZero() {
+// attestations begins the path at which a registry has the attestations about a version; NAME@VERSION follows.
+const attestations = "/-/npm/v1/attestations/"
+
+// signed returns what the registry signed about the file of a release, NAME@VERSION:INTEGRITY, and where it has attestations about it. nil: nothing, or no hash that is strong enough.
+func (v *release) signed(registry, name string) *ecosystem.Signed {
+	if v.file.Promised.IsZero() {
 		return nil
 	}
-	s := &ecosystem.Signed{Text: name + "@" + v.file.Version + ":" + integrity}
+	s := &ecosystem.Signed{}
+	var offered struct{ URL string }
+	if raw := v.dist.get("attestations"); raw != nil && json.Unmarshal(raw, &offered) == nil {
+		// npm, too, asks the registry that it is configured for, and not the host of the address.
+		if _, rest, ok := strings.Cut(offered.URL, attestations); ok {
+			if path, err := ecosystem.CanonicalPath(attestations + rest); err == nil {
+				s.Provenance = ecosystem.Request{Alias: registry, Path: path}
+			}
+		}
+	}
+	var list []struct{ KeyID, Sig string }
+	if json.Unmarshal(v.dist.get("signatures"), &list) != nil || len(list) == 0 || len(list) > maxSignatures {
+		if s.Provenance.Alias == "" {
+			return nil
+		}
+		return s
+	}
+	s.Text = name + "@" + v.file.Version + ":" + v.dist.text("integrity")
 	for _, one := range list {
 		if sig, err := base64.StdEncoding.DecodeString(one.Sig); err == nil {
 			s.Signatures = append(s.Signatures, ecosystem.Signature{Key: one.KeyID, Sig: sig})
@@ -45,8 +64,17 @@ type key struct {
 }
 
 // Check implements ecosystem.Checker. It verifies the signature of the registry's record of a version, by a key that the same registry lists: so the record was
-// not changed by a mirror or a cache in between that has no key. It proves nothing about the registry itself, or about who published the version.
+// not changed by a mirror or a cache in between that has no key. It proves nothing about the registry itself. Who published the version is verified by its attestations, where
+// the registry has some.
 func (a Adapter) Check(f *ecosystem.File, ask func(ecosystem.Request) []byte) (string, error) {
+	roots, err := attest.Public()
+	if err != nil {
+		return "", err
+	}
+	return a.verified(f, ask, roots)
+}
+
+func (a Adapter) verified(f *ecosystem.File, ask func(ecosystem.Request) []byte, roots *attest.Roots) (string, error) {
 	var list struct{ Keys []key }
 	if json.Unmarshal(ask(ecosystem.Request{Alias: f.Request.Alias, Path: Keys}), &list) != nil || len(list.Keys) == 0 {
 		return "", nil // the registry has none
@@ -57,8 +85,34 @@ func (a Adapter) Check(f *ecosystem.File, ask func(ecosystem.Request) []byte) (s
 			return "", nil
 		}
 	}
+	signature, err := signedBy(f, signed, list.Keys)
+	if err != nil {
+		return "", err
+	}
+	attested, err := attestedBy(f, signed, ask, roots)
+	return strings.TrimSpace(signature + " " + attested), err
+}
+
+// attestedBy verifies the attestations about a version.
+func attestedBy(f *ecosystem.File, signed *ecosystem.Signed, ask func(ecosystem.Request) []byte, roots *attest.Roots) (string, error) {
+	if signed.Provenance.Alias == "" {
+		return "", nil
+	}
+	text := ask(signed.Provenance)
+	if text == nil {
+		return "", nil
+	}
+	list, err := attest.Bundles(text)
+	if err != nil {
+		return "", nil // of another format
+	}
+	return attest.Check(list, f.Promised, roots)
+}
+
+// signedBy verifies the registry's signature.
+func signedBy(f *ecosystem.File, signed *ecosystem.Signed, keys []key) (string, error) {
 	for _, s := range signed.Signatures {
-		for _, k := range list.Keys {
+		for _, k := range keys {
 			if k.KeyID != s.Key || !k.covers(f.Released) {
 				continue
 			}

@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/attest"
+	"github.com/MordragT/nuka/ecosystem/attest/attesttest"
+	"github.com/MordragT/nuka/pir"
 )
 
 // A signer is the key of a registry.
@@ -66,6 +69,18 @@ type world struct {
 	integrity    string
 	locked       bool // the client asks for no index
 	files        ecosystem.Files
+	attested     []byte // by the publisher; nil: the record names none
+	roots        *attest.Roots
+}
+
+// checking is an Adapter that trusts the authority of a test.
+type checking struct {
+	Adapter
+	roots *attest.Roots
+}
+
+func (c checking) Check(f *ecosystem.File, ask func(ecosystem.Request) []byte) (string, error) {
+	return c.verified(f, ask, c.roots)
 }
 
 // record returns what the recording says of the file, the problems, and the paths that the registry was asked for.
@@ -77,8 +92,14 @@ func (w *world) record(t *testing.T) (kept *ecosystem.Kept, problems string, ask
 		mu.Lock()
 		asked = append(asked, r.URL.Path)
 		mu.Unlock()
-		one := fmt.Sprintf(`{"name":"demo","version":"1.0.0","dist":{"tarball":"%s/demo/-/demo-1.0.0.tgz","integrity":%q,"signatures":%s}}`, server.URL, w.integrity, w.signed)
+		more := ""
+		if w.attested != nil {
+			more = `,"attestations":{"url":"https://registry.example.org/-/npm/v1/attestations/demo@1.0.0","provenance":{"predicateType":"https://slsa.dev/provenance/v1"}}`
+		}
+		one := fmt.Sprintf(`{"name":"demo","version":"1.0.0","dist":{"tarball":"%s/demo/-/demo-1.0.0.tgz","integrity":%q,"signatures":%s%s}}`, server.URL, w.integrity, w.signed, more)
 		switch r.URL.Path {
+		case "/-/npm/v1/attestations/demo@1.0.0":
+			_, _ = out.Write(w.attested)
 		case "/demo":
 			fmt.Fprintf(out, `{"name":"demo","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":%s},"time":{"1.0.0":"2024-01-01T00:00:00Z"}}`, one)
 		case "/demo/1.0.0":
@@ -102,7 +123,7 @@ func (w *world) record(t *testing.T) (kept *ecosystem.Kept, problems string, ask
 			t.Fatal(err)
 		}
 	}
-	o := &ecosystem.Options{Adapter: Adapter{}, Files: w.files, Upstreams: []ecosystem.Upstream{{Alias: "npm", Kind: Kind, URL: server.URL}}}
+	o := &ecosystem.Options{Adapter: checking{roots: w.roots}, Files: w.files, Upstreams: []ecosystem.Upstream{{Alias: "npm", Kind: Kind, URL: server.URL}}}
 	if w.locked {
 		hash, _, err := promise(w.integrity, "")
 		if err != nil {
@@ -183,6 +204,48 @@ func TestSignature(t *testing.T) {
 			}
 			if again, _, _ := c.record(t); again == nil || again.Checked != c.want { // the store has the file
 				t.Errorf("second time: got %+v, want checked %q", again, c.want)
+			}
+		})
+	}
+}
+
+// TestAttestations records a file with attestations of its publisher. What was verified is kept beside the signature of the registry; a file with a wrong one is refused.
+func TestAttestations(t *testing.T) {
+	const name = "https://code.example.org/one/demo/workflows/release.yml@refs/tags/v1"
+	s, m := newSigner(t, elliptic.P256()), attesttest.New(t)
+	good := integrity(tarball)
+	digest, other := sha512.Sum512([]byte(tarball)), sha512.Sum512([]byte("other"))
+	file, another := pir.NewHash(pir.SHA512, digest[:]), pir.NewHash(pir.SHA512, other[:])
+	signed, keys := fmt.Sprintf(`[{"keyid":%q,"sig":%q}]`, s.name, s.sign(t, "demo@1.0.0:"+good)), s.listed(t, "null")
+	right := attesttest.Bundles(m.Attest(file, name))
+	both := Signed + s.name + " " + attest.Checked + name
+	for title, c := range map[string]struct {
+		world
+		want, problem string
+	}{
+		"right":           {world{signed: signed, attested: right, roots: m.Roots()}, both, ""},
+		"with lock file":  {world{signed: signed, attested: right, roots: m.Roots(), locked: true}, both, ""},
+		"no signature":    {world{signed: "[]", attested: right, roots: m.Roots()}, attest.Checked + name, ""},
+		"not named":       {world{signed: signed, roots: m.Roots()}, Signed + s.name, ""},
+		"unknown":         {world{signed: signed, attested: right, roots: &attest.Roots{}}, Signed + s.name, ""},
+		"no JSON":         {world{signed: signed, attested: []byte("<html>"), roots: m.Roots()}, Signed + s.name, ""},
+		"the registry's":  {world{signed: signed, attested: attesttest.Bundles(), roots: m.Roots()}, Signed + s.name, ""},
+		"another file":    {world{signed: signed, attested: attesttest.Bundles(m.Attest(another, name)), roots: m.Roots()}, "", "about another file"},
+		"the same, lock":  {world{signed: signed, attested: attesttest.Bundles(m.Attest(another, name)), roots: m.Roots(), locked: true}, "", "about another file"},
+		"another log":     {world{signed: signed, attested: right, roots: attesttest.New(t).Roots()}, "", "promise of its log"}, // of the same name, with another key
+		"wrong signature": {world{signed: strings.Replace(signed, `"sig":"`, `"sig":"AAAA`, 1), attested: right, roots: m.Roots()}, "", "signature"},
+	} {
+		t.Run(title, func(t *testing.T) {
+			c.integrity, c.keys = good, keys
+			kept, problems, asked := c.record(t)
+			if c.problem != "" {
+				if kept != nil || !strings.Contains(problems, c.problem) {
+					t.Errorf("got %+v, problems %q, want none and %q", kept, problems, c.problem)
+				}
+				return
+			}
+			if kept == nil || kept.Checked != c.want || problems != "" {
+				t.Errorf("got %+v, problems %q, asked %q; want checked %q", kept, problems, asked, c.want)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/MordragT/nuka/ecosystem"
 	"github.com/MordragT/nuka/ecosystem/attest"
 	"github.com/MordragT/nuka/ecosystem/attest/attesttest"
+	"github.com/MordragT/nuka/pir"
 )
 
 // checking is an Adapter that trusts the authority of a test.
@@ -27,7 +28,8 @@ func (c checking) Check(f *ecosystem.File, ask func(ecosystem.Request) []byte) (
 func TestAttestations(t *testing.T) {
 	const signer = "https://code.example.org/one/demo/workflows/release.yml@refs/tags/v1"
 	content := []byte("a wheel")
-	sum := fmt.Sprintf("%x", sha256.Sum256(content))
+	digest := sha256.Sum256(content)
+	sum, file, another := fmt.Sprintf("%x", digest), pir.NewHash(pir.SHA256, digest[:]), pir.NewHash(pir.SHA256, make([]byte, 32))
 	m := attesttest.New(t)
 	for name, c := range map[string]struct {
 		provenance []byte
@@ -36,12 +38,12 @@ func TestAttestations(t *testing.T) {
 		want       string
 		status     int
 	}{
-		"right":         {attesttest.Provenance(m.Attest(sum, signer)), true, m.Roots(), "attestation:" + signer, 200},
-		"two":           {attesttest.Provenance(m.Attest(sum, signer), m.Attest(sum, signer)), true, m.Roots(), "attestation:" + signer, 200},
-		"not named":     {attesttest.Provenance(m.Attest(sum, signer)), false, m.Roots(), "", 200},
-		"not trusted":   {attesttest.Provenance(m.Attest(sum, signer)), true, attesttest.New(t).Roots(), "", 502}, // its log's name is the same, with another key
-		"unknown":       {attesttest.Provenance(m.Attest(sum, signer)), true, &attest.Roots{}, "", 200},
-		"another file":  {attesttest.Provenance(m.Attest(strings.Repeat("0", 64), signer)), true, m.Roots(), "", 502},
+		"right":         {attesttest.Provenance(m.Attest(file, signer)), true, m.Roots(), "attestation:" + signer, 200},
+		"two":           {attesttest.Provenance(m.Attest(file, signer), m.Attest(file, signer)), true, m.Roots(), "attestation:" + signer, 200},
+		"not named":     {attesttest.Provenance(m.Attest(file, signer)), false, m.Roots(), "", 200},
+		"not trusted":   {attesttest.Provenance(m.Attest(file, signer)), true, attesttest.New(t).Roots(), "", 502}, // its log's name is the same, with another key
+		"unknown":       {attesttest.Provenance(m.Attest(file, signer)), true, &attest.Roots{}, "", 200},
+		"another file":  {attesttest.Provenance(m.Attest(another, signer)), true, m.Roots(), "", 502},
 		"not there":     {nil, true, m.Roots(), "", 200},
 		"of a new form": {[]byte(`{"version":2}`), true, m.Roots(), "", 200},
 		"no JSON":       {[]byte("<html>"), true, m.Roots(), "", 200},

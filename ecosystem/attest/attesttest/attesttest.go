@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/MordragT/nuka/ecosystem/attest"
+	"github.com/MordragT/nuka/pir"
 )
 
 // A Maker is an authority and a log.
@@ -27,6 +29,7 @@ type Maker struct {
 	ca        *x509.Certificate
 	key, log  *ecdsa.PrivateKey
 	Published time.Time // when the log takes attestations
+	InToto    bool      // the log has its older form
 }
 
 // New returns a Maker.
@@ -72,7 +75,7 @@ func (m *Maker) Roots() *attest.Roots {
 }
 
 // Attest returns an attestation about a file by a signer, an address.
-func (m *Maker) Attest(sha256Hex, signer string) *attest.Attestation {
+func (m *Maker) Attest(file pir.Hash, signer string) *attest.Attestation {
 	m.t.Helper()
 	at, err := url.Parse(signer)
 	if err != nil {
@@ -90,7 +93,7 @@ func (m *Maker) Attest(sha256Hex, signer string) *attest.Attestation {
 	}, m.ca, &key.PublicKey)
 	a := &attest.Attestation{
 		PayloadType: "application/vnd.in-toto+json", Certificate: leaf.Raw,
-		Statement: fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"f","digest":{"sha256":%q}}],"predicateType":"https://example.org/publish"}`, sha256Hex),
+		Statement: fmt.Appendf(nil, `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"f","digest":{%q:"%x"}}],"predicateType":"https://example.org/publish"}`, file.Algorithm, file.Digest()),
 	}
 	a.Signature = m.sign(key, fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(a.PayloadType), a.PayloadType, len(a.Statement), a.Statement))
 	m.Log(a)
@@ -111,10 +114,19 @@ func (m *Maker) sign(key *ecdsa.PrivateKey, text []byte) []byte {
 func (m *Maker) Log(a *attest.Attestation) {
 	m.t.Helper()
 	sum := sha256.Sum256(a.Statement)
-	body, err := json.Marshal(map[string]any{"apiVersion": "0.0.1", "kind": "dsse", "spec": map[string]any{
-		"payloadHash": map[string]string{"algorithm": "sha256", "value": hex.EncodeToString(sum[:])},
-		"signatures":  []map[string][]byte{{"signature": a.Signature, "verifier": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate})}},
-	}})
+	hash := map[string]string{"algorithm": "sha256", "value": hex.EncodeToString(sum[:])}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate})
+	entry := map[string]any{"apiVersion": "0.0.1", "kind": "dsse", "spec": map[string]any{
+		"payloadHash": hash, "signatures": []map[string][]byte{{"signature": a.Signature, "verifier": certificate}},
+	}}
+	if m.InToto {
+		entry = map[string]any{"apiVersion": "0.0.2", "kind": "intoto", "spec": map[string]any{"content": map[string]any{
+			"payloadHash": hash, "envelope": map[string]any{"payloadType": a.PayloadType, "signatures": []map[string][]byte{
+				{"sig": []byte(base64.StdEncoding.EncodeToString(a.Signature)), "publicKey": certificate},
+			}},
+		}}}
+	}
+	body, err := json.Marshal(entry)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -138,6 +150,26 @@ func Provenance(list ...*attest.Attestation) []byte {
 		})
 	}
 	text, err := json.Marshal(map[string]any{"version": 1, "attestation_bundles": []any{map[string]any{"publisher": map[string]string{"kind": "Other"}, "attestations": of}}})
+	if err != nil {
+		panic(err) // maps, texts and bytes
+	}
+	return text
+}
+
+// Bundles returns the text of npm's registry with attestations. Its first one is the registry's own, by a key.
+func Bundles(list ...*attest.Attestation) []byte {
+	of := []any{map[string]any{"predicateType": "https://example.org/publish", "bundle": map[string]any{"verificationMaterial": map[string]any{"publicKey": map[string]string{"hint": "a key"}},
+		"dsseEnvelope": map[string]any{"payload": []byte("{}"), "payloadType": "application/vnd.in-toto+json", "signatures": []map[string][]byte{{"sig": []byte("x")}}}}}}
+	for i, a := range list {
+		material := map[string]any{"tlogEntries": a.Entries, "certificate": map[string][]byte{"rawBytes": a.Certificate}}
+		if i%2 == 1 { // of older bundles
+			delete(material, "certificate")
+			material["x509CertificateChain"] = map[string]any{"certificates": []map[string][]byte{{"rawBytes": a.Certificate}}}
+		}
+		of = append(of, map[string]any{"predicateType": "https://slsa.dev/provenance/v1", "bundle": map[string]any{"verificationMaterial": material,
+			"dsseEnvelope": map[string]any{"payload": a.Statement, "payloadType": a.PayloadType, "signatures": []map[string][]byte{{"sig": a.Signature}}}}})
+	}
+	text, err := json.Marshal(map[string]any{"attestations": of})
 	if err != nil {
 		panic(err) // maps, texts and bytes
 	}
