@@ -265,8 +265,8 @@ var doors = map[string]door{
 	"golang.org/x/time/rate":   {code: []string{"node/swarm", "node/swarm/routing", "node/swarm/peers", "node/swarm/fetch", "node/swarm/serve"}},
 	"golang.org/x/net/html":    {code: []string{"source", "ecosystem/pip"}},
 	"golang.org/x/net/netutil": {code: []string{"foreign/proxy", "ecosystem"}},
-	"golang.org/x/net/http":     {code: []string{"ecosystem"}},
-	"golang.org/x/net/http2":    {code: []string{"ecosystem"}},
+	"golang.org/x/net/http":    {code: []string{"ecosystem"}},
+	"golang.org/x/net/http2":   {code: []string{"ecosystem"}},
 	"golang.org/x/net/ipv4":    {code: []string{"node/swarm/peers"}}, // for the types of quic-go's sockets
 	// Tests.
 	"google.golang.org/protobuf":      {tests: []string{"node/swarm"}}, // hostile peers in tests speak the DHT's protocol themselves
