@@ -113,7 +113,7 @@ func (Adapter) Describe(r ecosystem.Request) *ecosystem.File {
 		if !goodName().MatchString(name) || !isVersion(version) {
 			return nil
 		}
-		f := fileOf(name, version)
+		f := fileOf(r.Alias, name, version)
 		f.Request = r
 		if checksum().MatchString(base) {
 			f.Promised, _ = pir.ParseHash("sha256:" + base)
@@ -140,12 +140,14 @@ func (Adapter) Describe(r ecosystem.Request) *ecosystem.File {
 	return nil
 }
 
-// fileOf returns what the name and the version of a crate tell of its file.
-func fileOf(name, version string) ecosystem.File {
-	return ecosystem.File{
-		Package: name, Version: version, Name: name + "-" + version + ".crate",
-		Origin: nuon.Record{"kind": Kind, "name": name, "version": version},
+// fileOf returns what the name and the version of a crate of a registry tell of its file. Only crates of cargo's own registry have an origin, as nuka would ask that registry: it
+// would learn names of others.
+func fileOf(registry, name, version string) ecosystem.File {
+	f := ecosystem.File{Package: name, Version: version, Name: name + "-" + version + ".crate"}
+	if registry == Kind || registry == Kind+"-dl" {
+		f.Origin = nuon.Record{"kind": Kind, "name": name, "version": version}
 	}
+	return f
 }
 
 // asked returns the name of the crate, in lower case, that a request for an index is about; "" for config.json.

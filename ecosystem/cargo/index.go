@@ -74,7 +74,7 @@ func lines(r ecosystem.Request, body []byte, do func(text []byte, f *ecosystem.F
 			return invalid(name, "version %s: %.100q is no SHA-256", l.Vers, l.Cksum)
 		}
 		seen[l.Vers] = true
-		f := fileOf(l.Name, l.Vers)
+		f := fileOf(r.Alias, l.Name, l.Vers)
 		f.Promised, _ = pir.ParseHash("sha256:" + l.Cksum) // it is one, see above
 		if at, err := time.Parse(time.RFC3339, l.Pubtime); err == nil {
 			f.Released = at.UTC()
@@ -241,7 +241,7 @@ func (Adapter) Locked(file string, content []byte, _ func(string) ecosystem.Requ
 		if !goodName().MatchString(p.Name) || !isVersion(p.Version) || p.Checksum != "" && !checksum().MatchString(p.Checksum) {
 			return nil, protocol.Errorf(protocol.Invalid, "%s: the crate %.100q %.100q has a name, version or checksum that no registry has", file, p.Name, p.Version)
 		}
-		f := fileOf(p.Name, p.Version)
+		f := fileOf("", p.Name, p.Version) // its index and its request tell the registry
 		if p.Checksum != "" {
 			f.Promised, _ = pir.ParseHash("sha256:" + p.Checksum) // it is one, see above
 		}

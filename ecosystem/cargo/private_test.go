@@ -103,7 +103,7 @@ func TestPrivateRegistry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, bad := range []string{secret, strings.TrimPrefix(s.URL, "http://") + "/index", "example.org", "auth-required"} {
+	for _, bad := range []string{secret, strings.TrimPrefix(s.URL, "http://") + "/index", "example.org", "auth-required", `"origin"`} {
 		if strings.Contains(string(text), bad) {
 			t.Errorf("the recording has %s:\n%s", bad, text)
 		}
