@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/MordragT/nuka/ecosystem"
+	"github.com/MordragT/nuka/ecosystem/adapters"
 	"github.com/MordragT/nuka/foreign"
 	"github.com/MordragT/nuka/foreign/permission"
 	"github.com/MordragT/nuka/foreign/proxy"
@@ -54,6 +56,11 @@ Plugins, which a program loads by name, may lack libraries: --auto names their p
 	c.RunE = func(c *cobra.Command, words []string) error {
 		if words = o.program(words); len(words) == 0 {
 			return protocol.Errorf(protocol.Invalid, "exec: PROGRAM is missing").WithHint("usage: %s", c.UseLine())
+		}
+		if o.record != "" { // it may be a flag that follows, if ECOSYSTEM was left out
+			if _, err := adapters.Named(o.record); err != nil {
+				return fmt.Errorf("exec: --record: %w", err)
+			}
 		}
 		return a.execute(c, words, &o)
 	}
