@@ -72,8 +72,7 @@ type Layout struct {
 	// Examined has the paths of this machine, outside of the runtime, that Root has looked at, and whether it listed the folder there.
 	Examined map[string]bool
 
-	tree    string            // the folder of the runtime
-	sources map[string]string // where files of the runtime are of which the program sees copies
+	tree    string // the folder of the runtime
 	links   []sandbox.Mount
 	covers  []string
 	folders []string // that are granted
@@ -83,7 +82,7 @@ func (l *Layout) add(m sandbox.Mount) { l.Mounts = append(l.Mounts, m) }
 
 // Layout returns what the program of a box will see.
 func (b *Box) Layout() (*Layout, error) {
-	l := &Layout{Env: map[string]string{}, Followed: map[string]string{}, Examined: map[string]bool{}, tree: b.Tree, sources: map[string]string{}}
+	l := &Layout{Env: map[string]string{}, Followed: map[string]string{}, Examined: map[string]bool{}, tree: b.Tree}
 	if err := l.runtime(b); err != nil {
 		return nil, err
 	}
@@ -186,9 +185,6 @@ func (b *Box) tree() runtimeTree { return runtimeTree{b.Tree, folderListing(b.Tr
 // each adds the entries of a folder of the runtime, but for some.
 func (l *Layout) each(b *Box, rel string, but ...string) error {
 	list, err := b.tree().each(rel, but...)
-	if err == nil {
-		list, err = l.copies(list)
-	}
 	l.Mounts = append(l.Mounts, list...)
 	return err
 }
@@ -312,7 +308,6 @@ func (l *Layout) Root() elfdeps.Root { return watched{l.files(), l} }
 // files returns the files that the program will see.
 func (l *Layout) files() elfdeps.Tree {
 	tree := elfdeps.Tree{}
-	maps.Copy(tree, l.sources)
 	for _, m := range l.Mounts {
 		switch m.Kind {
 		case sandbox.RO, sandbox.RW:

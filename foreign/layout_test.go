@@ -1,12 +1,9 @@
 package foreign
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/MordragT/nuka/foreign/permission"
@@ -44,56 +41,6 @@ func target(l *Layout, at string) *sandbox.Mount {
 		return nil
 	}
 	return &l.Mounts[i]
-}
-
-// TestCopies has files of each size in the runtime's etc. Small ones are copies, and what looks for libraries goes on reading the runtime's.
-func TestCopies(t *testing.T) {
-	b := newBox(t)
-	etc := filepath.Join(b.Tree, "etc")
-	for name, size := range map[string]int{"small": 10, "just": maxCopy, "large": maxCopy + 1} {
-		if err := os.WriteFile(filepath.Join(etc, name), make([]byte, size), 0o555); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 20 {
-		if err := os.WriteFile(filepath.Join(etc, fmt.Sprintf("z%02d", i)), make([]byte, maxCopy), 0o444); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(os.Mkdir(filepath.Join(etc, "empty"), 0o755), os.Mkdir(filepath.Join(etc, "full"), 0o755), os.WriteFile(filepath.Join(etc, "full/a"), nil, 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	l, err := b.Layout()
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := 0
-	for _, m := range l.Mounts {
-		if len(m.Content) > 0 && strings.HasPrefix(m.Target, "/etc/") {
-			total += len(m.Content)
-		}
-	}
-	if total > maxCopies+1000 { // and files that are made
-		t.Errorf("the copies have %d bytes", total)
-	}
-	for at, want := range map[string]sandbox.Kind{
-		"/etc/small": sandbox.File, "/etc/just": sandbox.File, "/etc/large": sandbox.RO, "/etc/z00": sandbox.File, "/etc/z19": sandbox.RO, "/etc/empty": sandbox.Dir, "/etc/full": sandbox.RO,
-	} {
-		if m := target(l, at); m == nil || m.Kind != want {
-			t.Errorf("%s: got %+v, want %s", at, m, want)
-		}
-	}
-	if m := target(l, "/etc/small"); len(m.Content) != 10 || m.Mode != 0o555 {
-		t.Errorf("a copy is %+v", m)
-	}
-	f, err := l.Root().Open("/etc/small")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if f.Name() != filepath.Join(etc, "small") {
-		t.Errorf("libraries are looked for with the help of %s", f.Name())
-	}
 }
 
 func TestLayout(t *testing.T) {
