@@ -119,6 +119,36 @@ func TestProxyDoor(t *testing.T) {
 	}
 }
 
+// TestProxyHTTP2 asks hosts over HTTP/2, as curl and Go do through a proxy. A connection goes on to be one to its host only.
+func TestProxyHTTP2(t *testing.T) {
+	e := &echo{}
+	address, pool := proxyDoor(t, e)
+	c := proxyClient(t, address, pool)
+	c.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	res, err := c.Get("https://files.example.org/a?b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.ProtoMajor != 2 {
+		t.Errorf("the proxy answers by %s", res.Proto)
+	}
+	if got, err := io.ReadAll(res.Body); err != nil || !strings.HasSuffix(string(got), " /a?b") {
+		t.Errorf("got %q, %v", got, err)
+	}
+	r, err := http.NewRequest(http.MethodGet, "https://files.example.org/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Host = "other.example.org"
+	if res, err := c.Do(r); err != nil || res.StatusCode != http.StatusMisdirectedRequest {
+		t.Errorf("another host on the connection: got %+v, %v", res, err)
+	}
+	if !e.said("another host on a connection") {
+		t.Errorf("refused %q", e.refused)
+	}
+}
+
 // connect asks for a connection and returns it after the proxy's answer.
 func connect(t *testing.T, address, target string) (net.Conn, *http.Response) {
 	t.Helper()
