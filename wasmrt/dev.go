@@ -1,5 +1,10 @@
 package wasmrt
 
+import (
+	"slices"
+	"strings"
+)
+
 // devices is the backend of /dev, a few files. Every FS without a mount at /dev or / has them.
 // Their contents are fixed, random included: a program that wants fresh random numbers calls random_get.
 type devices struct{}
@@ -7,8 +12,16 @@ type devices struct{}
 var deviceNames = []string{"null", "random", "urandom", "zero"}
 
 func (devices) lstat(rel string) (info, errno) {
-	if rel == "." {
+	if rel == "." || rel == "fd" {
 		return info{kind: kindDir, nlink: 1}, eOK
+	}
+	if standardStreams[rel] != "" {
+		return info{kind: kindSymlink, nlink: 1, size: int64(len(standardStreams[rel]))}, eOK
+	}
+	if name, ok := strings.CutPrefix(rel, "fd/"); ok {
+		if _, ok := descriptorNumber(name); ok {
+			return info{kind: kindPipe, nlink: 1}, eOK
+		}
 	}
 	for _, n := range deviceNames {
 		if n == rel {
@@ -18,21 +31,35 @@ func (devices) lstat(rel string) (info, errno) {
 	return info{}, eNoent
 }
 
-func (devices) readlink(string) (string, errno) { return "", eInval }
+func (devices) readlink(rel string) (string, errno) {
+	if to := standardStreams[rel]; to != "" {
+		return to, eOK
+	}
+	return "", eInval
+}
 
 func (devices) readdir(rel string) ([]dirent, errno) {
-	if rel != "." {
-		return nil, eNotdir
-	}
 	var out []dirent
-	for _, n := range deviceNames {
-		out = append(out, dirent{name: n})
+	switch rel {
+	case ".":
+		out = append(out, dirent{name: "fd", kind: kindDir})
+		for _, n := range deviceNames {
+			out = append(out, dirent{name: n})
+		}
+		for n := range standardStreams {
+			out = append(out, dirent{name: n, kind: kindSymlink})
+		}
+		slices.SortFunc(out, func(a, b dirent) int { return strings.Compare(a.name, b.name) })
+	case "fd": // those that each program has
+		out = []dirent{{name: "0"}, {name: "1"}, {name: "2"}}
+	default:
+		return nil, eNotdir
 	}
 	return out, eOK
 }
 
 func (devices) open(rel string, _ openFlag) (file, errno) {
-	if rel == "." {
+	if rel == "." || rel == "fd" {
 		return nil, eIsdir
 	}
 	return &device{name: rel, state: 0x9e3779b97f4a7c15}, eOK

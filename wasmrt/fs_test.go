@@ -75,6 +75,12 @@ func TestFileSystem(t *testing.T) {
 		{"between scratches", []string{"write a x", "rename a /nuka/out/a", "link a /nuka/out/a"}, "rename: Cross-device link\nlink: link a /nuka/out/a: Cross-device link\n"},
 		{"devices", []string{"write /dev/null x", "cat /dev/null", "stat /dev/null", "open z /dev/zero r", "write /dev/new x", "rm /dev/null", "cat /dev/sda"},
 			"\nnull ---------- 0 315532800 1\nwrite: open /dev/new: Read-only file system\nrm: remove /dev/null: Read-only file system\ncat: open /dev/sda: " + noent + "\n"},
+		{"descriptors", []string{"write /dev/stdout out", "write /dev/fd/1 again", "append /dev/../dev/fd/1 more", "cat /dev/stdin", "write /dev/fd/0 x", "cat /dev/fd/77", "cat /dev/fd/01", "cat /dev/fd/-1",
+			"symlink /dev/stdout log", "write log linked", "write /dev/fd/new x", "rm /dev/stdin", "rename /dev/stdout o", "lstat /dev/stderr", "stat /dev/fd/9", "ls /dev", "ls /dev/fd"},
+			"outagainmore\nwrite: open /dev/fd/0: Permission denied\ncat: open /dev/fd/77: " + noent + "\ncat: open /dev/fd/01: " + noent + "\ncat: open /dev/fd/-1: " + noent + "\n" +
+				"linkedwrite: open /dev/fd/new: Read-only file system\nrm: remove /dev/stdin: Read-only file system\nrename: Cross-device link\n" +
+				"stderr L--------- 4 315532800 1\nstat: stat /dev/fd/9: " + noent + "\n" +
+				"fd d---------\nnull ----------\nrandom ----------\nstderr L---------\nstdin L---------\nstdout L---------\nurandom ----------\nzero ----------\n0 ----------\n1 ----------\n2 ----------\n"},
 		{"times", []string{"write a x", "utime a 1000", "stat a"}, "a ---------- 1 315532800 1\n"},
 		{"names", []string{"write " + strings.Repeat("n", 256) + " x", "write bad\xff x", "cat " + strings.Repeat("d/", 3000) + "x"},
 			"write: open " + strings.Repeat("n", 256) + ": File name too long\nwrite: open bad\xff: EILSEQ\ncat: open " + strings.Repeat("d/", 3000) + "x: File name too long\n"},

@@ -18,13 +18,14 @@ const fuzzData = "........" +
 	"d/../f\x00." + // 32
 	"../../secret.txt........" + // 40
 	"\x08\x00\x00\x00\x09\x00\x00\x00\x20\x00\x00\x00\x06\x00\x00\x00" + // 64: two vectors
-	"\x03\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00" // 80: polled descriptors, or pairs for spawn
+	"\x03\x00\x00\x00\x01\x00\x00\x00\x04\x00\x00\x00\x04\x00\x00\x00" + // 80: polled descriptors, or pairs for spawn
+	"................" + "dev/fd/3" + "dev/stdout" // 112 and 120; results may be written over what is before them
 
 // fuzzCalls are the calls in the order of their names, so that a corpus stays what it is.
 var fuzzCalls = slices.Sorted(maps.Keys(imported))
 
 // fuzzNumbers are arguments that mean something to some call.
-var fuzzNumbers = []int64{0, 1, 2, 3, 4, 5, 8, 9, 10, 16, 17, 24, 32, 40, 64, 80, 100, 4095, 4096, 65528, 65535, 65536, 1 << 20, fdRoot, fdCwd, 1 << 31, -1, -8, 1581493, 1 << 62}
+var fuzzNumbers = []int64{0, 1, 2, 3, 4, 5, 8, 9, 10, 16, 17, 24, 32, 40, 64, 80, 100, 4095, 4096, 65528, 65535, 65536, 1 << 20, fdRoot, fdCwd, 1 << 31, -1, -8, 1581493, 1 << 62, 112, 120}
 
 // maxFuzzCalls is how many calls a fuzzed process makes: it may jump back for ever. It counts them where few of its calls write.
 const (
@@ -90,6 +91,7 @@ func FuzzKernel(f *testing.F) {
 		{call("exec", 24, 5, 0, 0, 0, 0, 0, 100), call("signals", 1, -1), call("sigsuspend", 0)},
 		{call("pipe", 100), call("poll", 80, 2, 100), call("dup", 3, 9, 1), call("dup2", 4, 4095, 0), call("fd_renumber", fdRoot, 1), call("fd_close", fdCwd)},
 		{call("path_open", fdCwd, 1, 32, 5, 1, -1, -1, 0, 100), call("path_open", fdRoot, 1, 40, 16, 1, -1, -1, 0, 100), call("chmod", fdCwd, 32, 5, 64, 1)},
+		{call("path_open", fdRoot, 1, 112, 8, 0, -1, -1, 0, 100), call("path_open", fdRoot, 1, 120, 10, 9, -1, -1, 0, 100), call("fd_close", 3), call("fd_write", 4, 64, 2, 100)},
 		{call("chdir", 32, 1), call("getcwd", 100, 4096), call("fchdir", fdRoot), call("fchmod", fdRoot, 1)},
 	} {
 		f.Add(slices.Concat(calls...))
@@ -105,9 +107,12 @@ func FuzzKernel(f *testing.F) {
 	})
 }
 
+// unseen is in a file beside the program's folder. The program has the name of the file in its memory.
+const unseen = "what no program sees"
+
 func fuzzKernel(t *testing.T, rt *Runtime, code []byte) {
 	outside := t.TempDir()
-	if err := os.WriteFile(filepath.Join(outside, "secret.txt"), []byte("secret"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(outside, "secret.txt"), []byte(unseen), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(outside, "d"), 0o700); err != nil {
@@ -134,7 +139,7 @@ func fuzzKernel(t *testing.T, rt *Runtime, code []byte) {
 	if err != nil {
 		said += err.Error()
 	}
-	for _, bad := range []string{"runtime error", "BUG", "recovered by wazero", "unhandled snapshot", errLayout.Error(), "secret", "deadline"} {
+	for _, bad := range []string{"runtime error", "BUG", "recovered by wazero", "unhandled snapshot", errLayout.Error(), unseen, "deadline"} {
 		if strings.Contains(said, bad) {
 			t.Errorf("the host said %q: %.600s", bad, said)
 		}
@@ -158,7 +163,7 @@ func fuzzKernel(t *testing.T, rt *Runtime, code []byte) {
 	dir.nodes.mu.Unlock()
 	secret, err := os.ReadFile(filepath.Join(outside, "secret.txt"))
 	list, _ := os.ReadDir(outside)
-	if string(secret) != "secret" || err != nil || len(list) != 2 {
+	if string(secret) != unseen || err != nil || len(list) != 2 {
 		t.Errorf("outside of the directory: %q, %v, %v", secret, err, list)
 	}
 }

@@ -198,17 +198,23 @@ func (p *proc) put(n int, f *fd) {
 // shared counts the descriptors of one open file, in all processes.
 type shared struct{ refs atomic.Int32 }
 
-// dup returns another descriptor for the same open file.
+// dup returns another descriptor for the same open file, for any process.
 func (f *fd) dup() *fd {
+	c := f.again()
+	if s, ok := c.file.(*stdFile); ok { // it is one process's view of the file
+		c.file = s.file
+	}
+	return c
+}
+
+// again returns another descriptor for the same open file, for the same process.
+func (f *fd) again() *fd {
 	if f.shared == nil {
 		f.shared = &shared{}
 		f.shared.refs.Store(1)
 	}
 	f.shared.refs.Add(1)
 	c := *f
-	if s, ok := c.file.(*stdFile); ok { // it is one process's view of the file
-		c.file = s.file
-	}
 	c.cloexec = false
 	c.list, c.listed = nil, false
 	return &c

@@ -62,6 +62,11 @@ func pathOpen(p *proc, m memory, a []uint64) errno {
 		opened: o, read: read, write: write, atEnd: fdflags&fdflagAppend != 0, nonblock: fdflags&fdflagNonblock != 0,
 		syncs: uint16(fdflags & fdflagSyncs), lost: from.lostBelow, lostBelow: from.lostBelow,
 	}
+	if open, ok := p.descriptorAt(o.path); ok {
+		if f, e = open.reopen(r.flag, f.atEnd, f.nonblock); e != eOK {
+			return e
+		}
+	}
 	n, e := p.add(f)
 	if e != eOK {
 		f.close()
@@ -82,6 +87,16 @@ func pathFilestatGet(p *proc, m memory, a []uint64) errno {
 	l, e := p.fs.walk(base, name, a[1]&1 != 0)
 	if e != eOK {
 		return e
+	}
+	if f, ok := p.descriptorAt(l.path); ok {
+		if f == nil {
+			return eNoent
+		}
+		if f.file != nil {
+			if l.info, e = f.file.stat(); e != eOK {
+				return e
+			}
+		}
 	}
 	return putStat(m, a[4], l.info)
 }
