@@ -135,3 +135,20 @@ func TestForkAndThrow(t *testing.T) {
 		t.Errorf("got %d, %q, %v, want 94", exit, out, err)
 	}
 }
+
+// TestTryLosesVariables shows why cc makes exceptions plain code (packages/toolchain/cc/exceptions.c): with the instructions for them a handler sees the variables
+// as they were when the try began. If this fails, wazero has mended it.
+func TestTryLosesVariables(t *testing.T) {
+	a := &asm{throws: true}
+	a.i32(1).set(0)
+	a.op(0x02, 0x40)             // block
+	a.op(0x1f, 0x40, 1, 0x02, 0) // try_table (catch_all 0)
+	a.i32(2).set(0)
+	a.op(0x08, 0) // throw
+	a.op(0x0b)
+	a.op(0x0b)
+	a.get(0).exit()
+	if exit, out, err := runAsm(t, &Host{}, a.module("x")); exit != 1 || err != nil {
+		t.Errorf("got %d, %q, %v, want 1, the old value", exit, out, err)
+	}
+}

@@ -3,74 +3,23 @@
 // Each type that calls by a pointer have gets a function, which asks a second table for the type that the function has, and calls it as that one.
 #include "cc.h"
 #include "wasm.h"
+#include "program.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { TYPES = 1, IMPORTS = 2, FUNCTIONS = 3, TABLES = 4, ELEMENTS = 9, CODE = 10 }; // kinds of sections
-enum { I32 = 0x7f, I64 = 0x7e, F32 = 0x7d, F64 = 0x7c, FUNCREF = 0x70, FUNC = 0x60, EMPTY = 0x40 };
-
-struct type {
-	size_t params, results; // where they are
-	int64_t nparams, nresults;
-};
-static struct bytes m; // the program
-static struct type *types;
-static int64_t *functions; // the type of each
-static int64_t ntypes, nfunctions, nimported, npointed, ncalls;
+static struct program p;
+static int64_t npointed, ncalls;
 static int *pointed; // the numbers of the types of functions that have pointers, in the order of the list below, or -1
 static int *called;  // the numbers of the types that calls by a pointer have, or -1
 static int64_t *pointed_list, *called_list;
 
-static int64_t take(size_t *at) { return take_number(&m, at); }
-static void *room(int64_t n, size_t size)
-{
-	void *p = calloc(n + 1, size);
-	if (!p) fault("out of memory");
-	return p;
-}
-static int find(int kind, struct section *s)
-{
-	for (size_t at = HEADER; section(&m, &at, s);)
-		if (s->kind == kind) return 1;
-	return 0;
-}
-
-static void read_types(void)
-{
-	struct section s;
-	if (!find(TYPES, &s)) return;
-	ntypes = take(&s.at);
-	types = room(ntypes, sizeof *types);
-	for (int64_t i = 0; i < ntypes; i++) {
-		if (m.b[s.at++] != FUNC) fault("a type is not one of functions");
-		struct type *t = &types[i];
-		t->nparams = take(&s.at), t->params = s.at, s.at += t->nparams;
-		t->nresults = take(&s.at), t->results = s.at, s.at += t->nresults;
-	}
-}
-static void read_functions(void)
-{
-	struct section s;
-	size_t imports = 0, own = 0;
-	if (find(IMPORTS, &s)) nimported = take(&s.at), imports = s.at;
-	struct section f;
-	int64_t n = find(FUNCTIONS, &f) ? take(&f.at) : 0;
-	own = f.at;
-	functions = room(nimported + n, sizeof *functions);
-	for (int64_t i = nimported; i > 0; i--) {
-		int64_t len = take(&imports);
-		imports += len, len = take(&imports), imports += len;
-		if (m.b[imports++] != 0) fault("it imports something that is not a function");
-		functions[nfunctions++] = take(&imports);
-	}
-	while (n-- > 0) functions[nfunctions++] = take(&own);
-}
+static int64_t take(size_t *at) { return take_number(&p.m, at); }
 
 // note gives a type a number in a list of types, if it has none.
 static void note(int64_t type, int *numbers, int64_t *list, int64_t *n)
 {
-	if (type >= ntypes) fault("there is no such type");
+	if (type >= p.ntypes) fault("there is no such type");
 	if (numbers[type] >= 0) return;
 	numbers[type] = *n;
 	list[(*n)++] = type;
@@ -80,14 +29,14 @@ static void note(int64_t type, int *numbers, int64_t *list, int64_t *n)
 static int64_t elements(void each(size_t start, size_t list, int64_t n))
 {
 	struct section s;
-	if (!find(ELEMENTS, &s)) return 0;
+	if (!has_section(&p, ELEMENTS, &s)) return 0;
 	int64_t count = take(&s.at);
 	for (int64_t i = 0; i < count; i++) {
 		if (take(&s.at) != 0) fault("a segment of the table is of an unknown kind");
 		size_t start = s.at;
-		if (m.b[s.at++] != 0x41) fault("a segment of the table does not begin at a number");
-		while (m.b[s.at++] & 0x80) {}
-		if (m.b[s.at++] != 0x0b) fault("a segment of the table does not begin at a number");
+		if (p.m.b[s.at++] != 0x41) fault("a segment of the table does not begin at a number");
+		while (p.m.b[s.at++] & 0x80) {}
+		if (p.m.b[s.at++] != 0x0b) fault("a segment of the table does not begin at a number");
 		size_t list = s.at;
 		int64_t n = take(&s.at);
 		each(start, list, n);
@@ -101,8 +50,8 @@ static void note_pointed(size_t start, size_t list, int64_t n)
 	take(&list);
 	while (n-- > 0) {
 		int64_t f = take(&list);
-		if (f >= nfunctions) fault("there is no such function");
-		note(functions[f], pointed, pointed_list, &npointed);
+		if (f >= p.nfunctions) fault("there is no such function");
+		note(p.functions[f], pointed, pointed_list, &npointed);
 	}
 }
 
@@ -120,10 +69,10 @@ struct name {
 static int64_t names(size_t *at)
 {
 	struct section s;
-	for (size_t next = HEADER; section(&m, &next, &s);) {
-		if (!named(&m, &s, "name")) continue;
+	for (size_t next = HEADER; section(&p.m, &next, &s);) {
+		if (!named(&p.m, &s, "name")) continue;
 		while (s.at < s.end) {
-			int kind = m.b[s.at++];
+			int kind = p.m.b[s.at++];
 			int64_t size = take(&s.at);
 			*at = s.at;
 			if (kind == FUNCTION_NAMES) return take(at);
@@ -135,21 +84,21 @@ static int64_t names(size_t *at)
 static struct name next_name(size_t *at)
 {
 	struct name n = {.function = take(at)};
-	n.n = take(at), n.text = (const char *)m.b + *at;
+	n.n = take(at), n.text = (const char *)p.m.b + *at;
 	*at += n.n;
 	return n;
 }
 static int is_stub(const struct name *n) { return n->n > PREFIX && !memcmp(n->text, stub_prefix, PREFIX); }
 static void read_stubs(void)
 {
-	stub_of = room(nfunctions, sizeof *stub_of);
-	for (int64_t i = 0; i < nfunctions; i++) stub_of[i] = -1;
+	stub_of = room(p.nfunctions, sizeof *stub_of);
+	for (int64_t i = 0; i < p.nfunctions; i++) stub_of[i] = -1;
 	size_t all = 0;
 	int64_t count = names(&all);
 	size_t at = all;
 	for (int64_t i = 0; i < count; i++) {
 		struct name stub = next_name(&at);
-		if (!is_stub(&stub) || stub.function >= nfunctions) continue;
+		if (!is_stub(&stub) || stub.function >= p.nfunctions) continue;
 		size_t other = all;
 		for (int64_t j = 0; j < count; j++) {
 			struct name n = next_name(&other);
@@ -158,12 +107,7 @@ static void read_stubs(void)
 	}
 }
 
-int mismatched(const char *program)
-{
-	int found = !read_file(program, &m) && is_module(&m) && memmem(m.b, m.n, stub_prefix, PREFIX);
-	free(m.b);
-	return found;
-}
+int mismatched(const char *program) { return has_bytes(program, stub_prefix, PREFIX); }
 
 static int is_number(int type) { return type == I32 || type == I64 || type == F32 || type == F64; }
 
@@ -178,34 +122,25 @@ static int convert(struct bytes *to, int from, int want)
 	if (from == F64 && want == F32) return put_byte(to, 0xb6), 1;
 	return 0;
 }
-static int zero(struct bytes *to, int type)
-{
-	static const char nothing[8];
-	if (type == I32 || type == I64) put_byte(to, type == I32 ? 0x41 : 0x42), put_byte(to, 0);
-	else if (type == F32 || type == F64) put_byte(to, type == F32 ? 0x43 : 0x44), put(to, nothing, type == F32 ? 4 : 8);
-	else return 0;
-	return 1;
-}
-
 // adapt writes a call with the parameters of one type of a function of another: function, or by the pointer in the last parameter.
 static void adapt(struct bytes *to, int64_t type, int64_t want, int64_t function)
 {
-	const struct type *t = &types[type], *f = &types[want];
+	const struct type *t = &p.types[type], *f = &p.types[want];
 	int ok = 1;
 	for (int64_t i = 0; i < f->nparams; i++) {
-		int wanted = m.b[f->params + i], given = i < t->nparams ? m.b[t->params + i] : 0;
+		int wanted = p.m.b[f->params + i], given = i < t->nparams ? p.m.b[t->params + i] : 0;
 		struct bytes how = {0};
 		if (given && convert(&how, given, wanted)) put_byte(to, 0x20), put_number(to, i), put(to, how.b, how.n);
-		else ok &= zero(to, wanted); // in a machine it would be in another register
+		else ok &= put_zero(to, wanted); // in a machine it would be in another register
 		free(how.b);
 	}
 	if (function >= 0) put_byte(to, 0x10), put_number(to, function);
 	else put_byte(to, 0x20), put_number(to, t->nparams), put_byte(to, 0x11), put_number(to, want), put_byte(to, 0);
-	int same = t->nresults == f->nresults && !memcmp(m.b + t->results, m.b + f->results, t->nresults);
+	int same = t->nresults == f->nresults && !memcmp(p.m.b + t->results, p.m.b + f->results, t->nresults);
 	if (!same && t->nresults + f->nresults > 0) {
-		int has = f->nresults == 1 && t->nresults == 1 && convert(to, m.b[f->results], m.b[t->results]);
+		int has = f->nresults == 1 && t->nresults == 1 && convert(to, p.m.b[f->results], p.m.b[t->results]);
 		for (int64_t i = 0; !has && i < f->nresults; i++) put_byte(to, 0x1a);
-		for (int64_t i = 0; !has && i < t->nresults; i++) ok &= zero(to, m.b[t->results + i]);
+		for (int64_t i = 0; !has && i < t->nresults; i++) ok &= put_zero(to, p.m.b[t->results + i]);
 	}
 	put_byte(to, ok ? 0x0f : 0x00);
 }
@@ -223,7 +158,7 @@ static void put_dispatch(struct bytes *to, int64_t type, int64_t sig_type)
 	struct bytes b = {0};
 	put_byte(&b, 0); // variables
 	for (int64_t i = 0; i < npointed; i++) put_byte(&b, 0x02), put_byte(&b, EMPTY);
-	put_byte(&b, 0x20), put_number(&b, types[type].nparams);
+	put_byte(&b, 0x20), put_number(&b, p.types[type].nparams);
 	put_byte(&b, 0x11), put_number(&b, sig_type), put_byte(&b, 1);
 	put_byte(&b, 0x0e), put_number(&b, npointed ? npointed - 1 : 0);
 	for (int64_t i = 0; i < npointed; i++) put_number(&b, i);
@@ -236,68 +171,60 @@ static void put_dispatch(struct bytes *to, int64_t type, int64_t sig_type)
 }
 
 static struct bytes out;
-static void put_section(int kind, struct bytes *content)
-{
-	put_byte(&out, kind);
-	put_number(&out, content->n);
-	put(&out, content->b, content->n);
-	free(content->b);
-}
-
 static void write_types(struct section s)
 {
 	struct bytes b = {0};
 	size_t at = s.at;
 	take(&at);
-	put_number(&b, ntypes + 1 + ncalls);
-	put(&b, m.b + at, s.end - at);
+	put_number(&b, p.ntypes + 1 + ncalls);
+	put(&b, p.m.b + at, s.end - at);
 	const uint8_t sig[] = {FUNC, 0, 1, I32};
 	put(&b, sig, sizeof sig);
 	for (int64_t i = 0; i < ncalls; i++) {
-		const struct type *t = &types[called_list[i]];
-		put_byte(&b, FUNC), put_number(&b, t->nparams + 1), put(&b, m.b + t->params, t->nparams), put_byte(&b, I32);
-		put_number(&b, t->nresults), put(&b, m.b + t->results, t->nresults);
+		const struct type *t = &p.types[called_list[i]];
+		put_byte(&b, FUNC), put_number(&b, t->nparams + 1), put(&b, p.m.b + t->params, t->nparams), put_byte(&b, I32);
+		put_number(&b, t->nresults), put(&b, p.m.b + t->results, t->nresults);
 	}
-	put_section(TYPES, &b);
+	put_section(&out, TYPES, &b);
 }
 static void write_functions(struct section s)
 {
 	struct bytes b = {0};
 	size_t at = s.at;
 	put_number(&b, take(&at) + npointed + ncalls);
-	put(&b, m.b + at, s.end - at);
-	for (int64_t i = 0; i < npointed; i++) put_number(&b, ntypes);
-	for (int64_t i = 0; i < ncalls; i++) put_number(&b, ntypes + 1 + i);
-	put_section(FUNCTIONS, &b);
+	put(&b, p.m.b + at, s.end - at);
+	for (int64_t i = 0; i < npointed; i++) put_number(&b, p.ntypes);
+	for (int64_t i = 0; i < ncalls; i++) put_number(&b, p.ntypes + 1 + i);
+	put_section(&out, FUNCTIONS, &b);
 }
 static void write_tables(struct section s)
 {
 	struct bytes b = {0};
 	size_t at = s.at;
-	if (take(&at) != 1 || m.b[at] != FUNCREF) fault("there are several tables");
+	if (take(&at) != 1 || p.m.b[at] != FUNCREF) fault("there are several tables");
 	put_number(&b, 2);
-	put(&b, m.b + at, s.end - at), put(&b, m.b + at, s.end - at);
-	put_section(TABLES, &b);
+	put(&b, p.m.b + at, s.end - at), put(&b, p.m.b + at, s.end - at);
+	put_section(&out, TABLES, &b);
 }
 static struct bytes mirrored;
 static void mirror(size_t start, size_t list, int64_t n)
 {
 	put_number(&mirrored, 2), put_number(&mirrored, 1); // for the second table
-	put(&mirrored, m.b + start, list - start);
+	put(&mirrored, p.m.b + start, list - start);
 	put_byte(&mirrored, 0); // functions
 	put_number(&mirrored, n);
 	take(&list);
-	while (n-- > 0) put_number(&mirrored, nfunctions + pointed[functions[take(&list)]]);
+	while (n-- > 0) put_number(&mirrored, p.nfunctions + pointed[p.functions[take(&list)]]);
 }
 static void write_elements(struct section s)
 {
 	struct bytes b = {0};
 	size_t at = s.at;
 	put_number(&b, 2 * take(&at));
-	put(&b, m.b + at, s.end - at);
+	put(&b, p.m.b + at, s.end - at);
 	elements(mirror);
 	put(&b, mirrored.b, mirrored.n);
-	put_section(ELEMENTS, &b);
+	put_section(&out, ELEMENTS, &b);
 }
 
 // write_body writes a function with other calls.
@@ -305,16 +232,16 @@ static void write_body(struct bytes *to, size_t at, size_t end, int all)
 {
 	struct bytes b = {0};
 	size_t from = at;
-	at = body(&m, at);
+	at = body(&p.m, at);
 	while (all && at < end) {
 		int64_t type = 0;
 		size_t start = at;
-		if (instruction(&m, &at, &type) != CALL_BY_POINTER) continue;
-		put(&b, m.b + from, start - from);
-		put_byte(&b, 0x10), put_number(&b, nfunctions + npointed + called[type]);
+		if (instruction(&p.m, &at, &type) != CALL_BY_POINTER) continue;
+		put(&b, p.m.b + from, start - from);
+		put_byte(&b, 0x10), put_number(&b, p.nfunctions + npointed + called[type]);
 		from = at;
 	}
-	put(&b, m.b + from, end - from);
+	put(&b, p.m.b + from, end - from);
 	put_number(to, b.n), put(to, b.b, b.n);
 	free(b.b);
 }
@@ -324,13 +251,13 @@ static void write_code(struct section s, int all)
 	size_t at = s.at;
 	int64_t count = take(&at);
 	put_number(&b, count + npointed + ncalls);
-	for (int64_t i = nimported; i < nimported + count; i++) {
+	for (int64_t i = p.nimported; i < p.nimported + count; i++) {
 		size_t end = take(&at);
 		end += at;
 		if (stub_of[i] >= 0) {
 			struct bytes stub = {0};
 			put_byte(&stub, 0);
-			adapt(&stub, functions[i], functions[stub_of[i]], stub_of[i]);
+			adapt(&stub, p.functions[i], p.functions[stub_of[i]], stub_of[i]);
 			put_body(&b, &stub);
 		} else {
 			write_body(&b, at, end, all);
@@ -344,20 +271,20 @@ static void write_code(struct section s, int all)
 		else put_byte(&sig, i);
 		put_body(&b, &sig);
 	}
-	for (int64_t i = 0; i < ncalls; i++) put_dispatch(&b, called_list[i], ntypes);
-	put_section(CODE, &b);
+	for (int64_t i = 0; i < ncalls; i++) put_dispatch(&b, called_list[i], p.ntypes);
+	put_section(&out, CODE, &b);
 }
 
 static void note_calls(void)
 {
 	struct section s;
-	if (!find(CODE, &s)) return;
+	if (!has_section(&p, CODE, &s)) return;
 	for (int64_t n = take(&s.at); n > 0; n--) {
 		size_t end = take(&s.at);
 		end += s.at;
-		for (size_t at = body(&m, s.at); at < end;) {
+		for (size_t at = body(&p.m, s.at); at < end;) {
 			int64_t type = 0;
-			if (instruction(&m, &at, &type) == CALL_BY_POINTER) note(type, called, called_list, &ncalls);
+			if (instruction(&p.m, &at, &type) == CALL_BY_POINTER) note(type, called, called_list, &ncalls);
 		}
 		s.at = end;
 	}
@@ -365,23 +292,23 @@ static void note_calls(void)
 
 int cast_functions(const char *program, int all)
 {
-	if (read_file(program, &m)) return perror(program), 1;
-	if (!is_module(&m)) return 0;
-	read_types(), read_functions(), read_stubs();
-	pointed = room(ntypes, sizeof *pointed), called = room(ntypes, sizeof *called);
-	pointed_list = room(ntypes, sizeof *pointed_list), called_list = room(ntypes, sizeof *called_list);
-	for (int64_t i = 0; i < ntypes; i++) pointed[i] = called[i] = -1;
+	int is = read_program(program, &p);
+	if (is <= 0) return is ? perror(program), 1 : 0;
+	read_stubs();
+	pointed = room(p.ntypes, sizeof *pointed), called = room(p.ntypes, sizeof *called);
+	pointed_list = room(p.ntypes, sizeof *pointed_list), called_list = room(p.ntypes, sizeof *called_list);
+	for (int64_t i = 0; i < p.ntypes; i++) pointed[i] = called[i] = -1;
 	if (all) elements(note_pointed), note_calls();
 	if (npointed == 0) all = ncalls = 0;
-	put(&out, m.b, HEADER);
+	put(&out, p.m.b, HEADER);
 	struct section s;
-	for (size_t at = HEADER; section(&m, &at, &s);) {
+	for (size_t at = HEADER; section(&p.m, &at, &s);) {
 		if (s.kind == CODE) write_code(s, all);
 		else if (all && s.kind == TYPES) write_types(s);
 		else if (all && s.kind == FUNCTIONS) write_functions(s);
 		else if (all && s.kind == TABLES) write_tables(s);
 		else if (all && s.kind == ELEMENTS) write_elements(s);
-		else put(&out, m.b + s.start, s.end - s.start);
+		else put(&out, p.m.b + s.start, s.end - s.start);
 	}
 	if (write_file(program, &out)) return perror(program), 1;
 	return 0;

@@ -1,5 +1,5 @@
 // cc, c++, gcc, g++ and ld: what configure and make call. clang cannot start its own linker, so this program starts both.
-// It is built with CLANG and POSIX, the folders of the packages.
+// It is built with CLANG and POSIX, the folders of the packages. The package cxx calls it with its own folder, in the argument --cxx=DIR.
 #include "cc.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,12 +81,21 @@ static int run(const char *program, const struct list *args)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+static int ends_one_of(const char *s, const char *const *v)
+{
+	for (; *v; v++)
+		if (ends(s, *v)) return 1;
+	return 0;
+}
+static int is_plus(const char *s)
+{
+	static const char *const extensions[] = {".cc", ".cpp", ".cxx", ".C", ".ii", 0};
+	return ends_one_of(s, extensions);
+}
 static int is_source(const char *s)
 {
-	static const char *const extensions[] = {".c", ".cc", ".cpp", ".cxx", ".C", ".i", ".ii", ".S", ".s", 0};
-	for (int i = 0; extensions[i]; i++)
-		if (ends(s, extensions[i])) return 1;
-	return 0;
+	static const char *const extensions[] = {".c", ".i", ".S", ".s", 0};
+	return is_plus(s) || ends_one_of(s, extensions);
 }
 
 // has_env_main reports whether an object defines a main of three arguments. Only that one keeps its plain name.
@@ -141,6 +150,8 @@ static int answers;   // it only prints something
 static int strips, no_libraries, verbose, plus, sources;
 static int common;    // variables without a value are common to all files
 static int casts;     // functions are called by pointers of other types
+static int throws = 1; // C++ has exceptions, if its library has
+static const char *cxx; // the folder of the C++ library with exceptions
 
 static void linker_option(char *text)
 {
@@ -177,6 +188,7 @@ static int option(char **argv)
 	if (one_of(a, ignored) || begins_one_of(a, ignored_beginnings) || one_of(a, in_libc)) return 1;
 	if (begins(a, "-std=c") || begins(a, "-std=iso") || !strcmp(a, "-ansi")) strict = 1;
 	if (!strcmp(a, "-fcommon") || !strcmp(a, "-fno-common")) return common = !strcmp(a, "-fcommon"), 1;
+	if (!strcmp(a, "-fexceptions") || !strcmp(a, "-fno-exceptions")) throws = !strcmp(a, "-fexceptions");
 	if (!strcmp(a, "-c")) compiles = 1;
 	if (one_of(a, stopping)) stops = 1, add(&compile, a);
 	else if (begins_one_of(a, asking)) answers = 1, add(&compile, a);
@@ -278,6 +290,7 @@ static int link_all(void)
 	add(&args, POSIX "/lib/crt1.o");
 	if (search.v) add_all(&args, search.v);
 	add_environment(&args);
+	if (cxx) add(&args, joined("-L", joined(cxx, "/lib")));
 	add(&args, "-L" POSIX "/lib"), add(&args, "-L" CLANG "/usr/lib/wasm32-wasip1");
 	for (int i = 0; i < inputs.n && !rc; i++) {
 		const char *file = inputs.v[i];
@@ -289,7 +302,7 @@ static int link_all(void)
 		add(&args, file);
 	}
 	if (!no_libraries) {
-		if (plus) add(&args, "-lc++"), add(&args, "-lc++abi"), add(&args, "-lthrow");
+		if (plus) add(&args, "-lc++"), add(&args, "-lc++abi"), add(&args, cxx ? "--export-if-defined=__cxx_uncaught" : "-lthrow");
 		add_all(&args, libraries);
 	}
 	add(&args, "-o"), add(&args, to);
@@ -297,11 +310,20 @@ static int link_all(void)
 		if (verbose) show(&args);
 		rc = run(CLANG "/bin/wasm-ld", &args);
 		if (!rc) rc = cast(&args, to);
+		if (!rc) rc = lower_exceptions(to);
 		if (!rc && strips) rc = strip(2, (char *[]){"strip", (char *)to, 0});
 		if (!rc) chmod(to, 0755);
 	}
 	for (int i = 0; i < temporary.n; i++) unlink(temporary.v[i]);
 	return rc;
+}
+
+// add_plus adds what C++ is compiled with.
+static void add_plus(void)
+{
+	static const char *const exceptions[] = {"-fwasm-exceptions", "-mllvm", "-wasm-use-legacy-eh=false", 0};
+	if (!cxx) add(&compile, "-fignore-exceptions");
+	else if (throws) add_all(&compile, exceptions);
 }
 
 int main(int argc, char **argv)
@@ -314,8 +336,9 @@ int main(int argc, char **argv)
 	if (plus) clang = CLANG "/bin/clang++";
 	add(&compile, clang);
 	add_all(&compile, compiler);
-	if (plus) add(&compile, "-fignore-exceptions");
-	for (int i = 1; i < argc;) {
+	int first = 1, as_plus = plus;
+	if (argc > 1 && begins(argv[1], "--cxx=")) cxx = argv[first++] + 6;
+	for (int i = first; i < argc;) {
 		if (!strcmp(argv[i], "-shared") || !strcmp(argv[i], "-dynamiclib")) {
 			fprintf(stderr, "%s: WebAssembly has no shared libraries here\n", me);
 			return 1;
@@ -325,9 +348,11 @@ int main(int argc, char **argv)
 			continue;
 		}
 		sources += is_source(argv[i]) || language;
+		as_plus |= language ? strstr(language, "++") != 0 : is_plus(argv[i]);
 		add(&inputs, argv[i++]);
 	}
 	if (!strict) add(&compile, "-Dunix=1");
+	if (as_plus) add_plus();
 	if (stops && !answers && !output && sources > 1) return compile_each();
 	if (stops || answers || inputs.n == 0) {
 		const char *source = "";

@@ -7,3 +7,5 @@ int mismatched(const char *program);
 // cast_functions lets a linked program call functions by declarations of other types, as the machines do for which it was written: arguments are
 // converted, what is missing is 0. all is for calls by a pointer, too, which makes each of these slower. It returns 0 or the status of an error.
 int cast_functions(const char *program, int all);
+// lower_exceptions makes the exceptions of a linked program plain code, if it has any. It returns 0 or the status of an error.
+int lower_exceptions(const char *program);

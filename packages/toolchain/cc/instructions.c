@@ -38,14 +38,22 @@ int instruction(const struct bytes *m, size_t *at, int64_t *type)
 		break;
 	case 0x11:
 		*type = take_number(m, at);
-		if (take_number(m, at) != 0) fault("there are several tables");
+		skip(m, at);
 		break;
 	case 0x1c: *at += take_number(m, at); break;
 	case 0x43: *at += 4; break;
 	case 0x44: *at += 8; break;
 	case 0xfc: case 0xfd: extended(m, op, at); break;
-	case 0x06: case 0x07: case 0x08: case 0x09: case 0x0a: case 0x12: case 0x13: case 0x14: case 0x15: case 0x18: case 0x19: case 0x1f: case 0xfe:
-		fault("an instruction that it does not know: an exception, a call at the end of a function or a lock");
+	case THROW: skip(m, at); break;
+	case TRY:
+		skip(m, at);
+		for (int64_t n = take_number(m, at); n > 0; n--) {
+			if (m->b[(*at)++] <= CATCH_REF) skip(m, at);
+			skip(m, at);
+		}
+		break;
+	case 0x06: case 0x07: case 0x09: case 0x12: case 0x13: case 0x14: case 0x15: case 0x18: case 0x19: case 0xfe:
+		fault("an instruction that it does not know: an old kind of exception, a call at the end of a function or a lock");
 	default:
 		if (op >= 0x28 && op <= 0x3e) memory(m, at);
 	}

@@ -68,7 +68,7 @@ int64_t number(const struct bytes *m, size_t *at)
 
 _Noreturn void fault(const char *what)
 {
-	fprintf(stderr, "cc: function casts: %s\n", what);
+	fprintf(stderr, "cc: the linked program: %s\n", what);
 	exit(1);
 }
 int64_t take_number(const struct bytes *m, size_t *at)

@@ -34,5 +34,7 @@ int64_t take_number(const struct bytes *m, size_t *at);
 // body skips the variables of a function at at, and returns where its instructions begin.
 size_t body(const struct bytes *m, size_t at);
 // instruction skips an instruction and returns its first byte. For CALL_BY_POINTER it sets the type.
-enum { CALL_BY_POINTER = 0x11 };
+enum { BLOCK = 0x02, LOOP = 0x03, IF = 0x04, THROW = 0x08, THROW_REF = 0x0a, END = 0x0b, BRANCH = 0x0c, BRANCH_IF = 0x0d, BRANCH_TABLE = 0x0e };
+enum { RETURN = 0x0f, CALL = 0x10, CALL_BY_POINTER = 0x11, TRY = 0x1f, GET_GLOBAL = 0x23, SET_GLOBAL = 0x24, CONST = 0x41, NULL_OF = 0xd0 };
+enum { CATCH, CATCH_REF, CATCH_ALL, CATCH_ALL_REF }; // kinds of handlers
 int instruction(const struct bytes *m, size_t *at, int64_t *type);
