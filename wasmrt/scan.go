@@ -42,6 +42,7 @@ func scanModule(code []byte) (moduleScan, error) {
 		return s, fmt.Errorf("WebAssembly version %d; only version 1 can be run", v)
 	}
 	b := code[8:]
+	throws, functions := false, []byte(nil)
 	for len(b) > 0 {
 		id := b[0]
 		n, k := binary.Uvarint(b[1:])
@@ -57,6 +58,14 @@ func scanModule(code []byte) (moduleScan, error) {
 			}
 		case 2:
 			s.beyondWASI = !onlyWASI(body)
+			throws = throws || !onlyFunctions(body)
+		case 10:
+			if functions != nil {
+				return s, errors.New("two sections of code")
+			}
+			functions = body
+		case 13:
+			throws = true
 		case 11:
 			s.dataFrom = lowestData(body)
 		case 7:
@@ -79,7 +88,35 @@ func scanModule(code []byte) (moduleScan, error) {
 			}
 		}
 	}
+	if throws && len(functions) > 0 {
+		return s, checkExceptions(functions)
+	}
 	return s, nil
+}
+
+// onlyFunctions reports whether all entries of an import section are functions: a module may import what it throws.
+func onlyFunctions(b []byte) bool {
+	count, k := binary.Uvarint(b)
+	if k <= 0 {
+		return false
+	}
+	b = b[k:]
+	for range count {
+		for range 2 {
+			if _, ok := scanName(&b); !ok {
+				return false
+			}
+		}
+		if len(b) == 0 || b[0] != 0 {
+			return false
+		}
+		_, k := binary.Uvarint(b[1:])
+		if k <= 0 {
+			return false
+		}
+		b = b[1+k:]
+	}
+	return true
 }
 
 // onlyWASI reports whether the entries of an import section are functions of WASI.
