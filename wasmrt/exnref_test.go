@@ -24,7 +24,7 @@ func TestExceptionReferences(t *testing.T) {
 		"after a block of a reference":     {block(0x02, 0x63, 0x70, 0xd0, 0x70, 0x0b, 0x1a), "references to exceptions"},
 		"… whose type is longer":           {block(0x02, 0xe3, 0x7f, 0x70, 0xd0, 0x70, 0x0b, 0x1a), "references to exceptions"},
 		"… of a function of a type":        {block(0x02, 0x63, 0x1f, 0x00, 0x0b, 0x1a), "references to exceptions"},
-		"after a constant of a vector":     {block(0xfd, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0b, 0x1a), "references to exceptions"},
+		"after a constant of a vector":     {block(0xfd, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x44), "references to exceptions"},
 		"after a long number of a vector":  {block(0xfd, 0x80, 0x01), "references to exceptions"},
 		"after one that is read otherwise": {block(0xfd, 0x80, 0x00), "does not know"},
 		"after one that does not exist":    {block(0x27), "does not know"},
