@@ -228,12 +228,12 @@ func (a *app) owners(ctx context.Context, libs *libraries, lacks []lack.Lack) ([
 // buildScanned builds an evaluated package, and looks for the libraries that its files need. If some are missing, it adds their packages to the recording at a path,
 // and reports that the package is to be built again.
 func (a *app) buildScanned(ctx context.Context, client *control.Client, result *nu.Result, at string, mayAdd bool, o *recordOptions) (*protocol.Realized, bool, error) {
-	root, err := rootPIR(result)
+	kept, err := recordingIn(result, at)
 	if err != nil {
 		return nil, false, err
 	}
 	build := o.build // with a root that keeps the files of the recording
-	build.roots = []protocol.Root{{Name: recordingRoot(at), PID: root.Recording}}
+	build.roots = []protocol.Root{{Name: recordingRoot(at), PID: kept}}
 	realized, err := a.realize(ctx, client, result, &build)
 	if err != nil {
 		return nil, false, err
@@ -307,6 +307,9 @@ func (a *app) scan(ctx context.Context, client *control.Client, result *nu.Resul
 	root, err := rootPIR(result)
 	if err != nil {
 		return nil, err
+	}
+	if root.Runtime.IsZero() { // it needs no libraries of a runtime
+		return &elfdeps.Report{}, nil
 	}
 	all := []pir.PID{result.Root, root.Runtime}
 	for _, id := range root.Packages {

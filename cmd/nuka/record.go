@@ -140,6 +140,27 @@ func (a *app) buildRecorded(ctx context.Context, pkg string, args []string, at s
 	}
 }
 
+// recordingIn returns the recording at a path of this machine among what a package is made of. The package itself need not be what was recorded: a program of Go may be
+// recorded by the native go command, and built by the one in WebAssembly.
+func recordingIn(result *nu.Result, at string) (pir.PID, error) {
+	files := map[pir.PID]bool{}
+	for _, in := range result.Paths {
+		if in.Host == at {
+			files[in.PID] = true
+		}
+	}
+	for _, p := range result.Packages {
+		d, err := pir.Decode(p.Canonical)
+		if err != nil {
+			return pir.PID{}, err
+		}
+		if d.Layout == pir.LayoutFiles1 && files[d.Packages[ecosystem.RecordingFile]] {
+			return p.PID, nil
+		}
+	}
+	return pir.PID{}, protocol.Errorf(protocol.Internal, "lock: %s is not made of the recording %s", result.Name, at)
+}
+
 // recordingRoot returns the name of the root that keeps the files of a recording.
 func recordingRoot(at string) string {
 	return protocol.RootUser + "recording/" + foreign.AppOfFile(at)
