@@ -57,8 +57,8 @@ func scanModule(code []byte) (moduleScan, error) {
 				s.golang = true
 			}
 		case 2:
-			s.beyondWASI = !onlyWASI(body)
-			throws = throws || !onlyFunctions(body)
+			s.beyondWASI = !onlyFunctions(body, "wasi_snapshot_preview1")
+			throws = throws || !onlyFunctions(body, "") // it may import what it throws
 		case 10:
 			if functions != nil {
 				return s, errors.New("two sections of code")
@@ -94,33 +94,8 @@ func scanModule(code []byte) (moduleScan, error) {
 	return s, nil
 }
 
-// onlyFunctions reports whether all entries of an import section are functions: a module may import what it throws.
-func onlyFunctions(b []byte) bool {
-	count, k := binary.Uvarint(b)
-	if k <= 0 {
-		return false
-	}
-	b = b[k:]
-	for range count {
-		for range 2 {
-			if _, ok := scanName(&b); !ok {
-				return false
-			}
-		}
-		if len(b) == 0 || b[0] != 0 {
-			return false
-		}
-		_, k := binary.Uvarint(b[1:])
-		if k <= 0 {
-			return false
-		}
-		b = b[1+k:]
-	}
-	return true
-}
-
-// onlyWASI reports whether the entries of an import section are functions of WASI.
-func onlyWASI(b []byte) bool {
+// onlyFunctions reports whether all entries of an import section are functions; of is the module that they are of, "" any.
+func onlyFunctions(b []byte, of string) bool {
 	count, k := binary.Uvarint(b)
 	if k <= 0 {
 		return false
@@ -128,7 +103,7 @@ func onlyWASI(b []byte) bool {
 	b = b[k:]
 	for range count {
 		module, ok := scanName(&b)
-		if !ok || module != "wasi_snapshot_preview1" {
+		if !ok || of != "" && module != of {
 			return false
 		}
 		if _, ok := scanName(&b); !ok || len(b) == 0 || b[0] != 0 {
