@@ -69,7 +69,7 @@ func pathOpen(p *proc, m memory, a []uint64) errno {
 	}
 	n, e := p.add(f)
 	if e != eOK {
-		f.release() // not close: it may be another descriptor's file
+		_ = f.release() // not close: it may be another descriptor's file
 		return e
 	}
 	if e := m.put32(a[8], n); e != eOK {
