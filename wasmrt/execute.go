@@ -14,6 +14,7 @@ import (
 type loadedProgram struct {
 	mod       *Module
 	args, env []string
+	self      []string // the roots of its packages; see Self
 	release   func() // for when the program has ended
 }
 
@@ -122,6 +123,7 @@ func (e *loadError) Unwrap() error { return e.err }
 func (p *proc) execute(load *loadedProgram) {
 	p.args, p.env, p.name = load.args, load.env, load.name()
 	p.golang = load.mod.scan.golang
+	p.fs = p.fs.within(load.self)
 	if p.k.host.Real {
 		p.random = realRandom()
 	} else {

@@ -36,6 +36,7 @@ type FS struct {
 	// above maps each directory above mounts to the names in it, sorted.
 	above map[string][]string
 	tops  []string
+	self  []string // the mounts that Self stands for; none if there is no such path
 }
 
 type mount struct {
@@ -51,6 +52,9 @@ func NewFS(mounts ...Mount) (*FS, error) {
 	for _, m := range mounts {
 		if !path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || strings.ContainsRune(m.Path, 0) {
 			return nil, fmt.Errorf("mount %q: not an absolute clean path", m.Path)
+		}
+		if m.Path == Self {
+			return nil, fmt.Errorf("mount %q: a program finds its own package there", m.Path)
 		}
 		if f.mounts[m.Path] != nil {
 			return nil, fmt.Errorf("mount %q: mounted twice", m.Path)

@@ -153,7 +153,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	}
 	defer load.release()
 	return h.Runtime.Run(ctx, &Program{
-		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS, Dir: dir,
+		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS.within(load.self), Dir: dir,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real, Sockets: c.Sockets,
 		MemoryLimit: h.Limits.Memory, budget: h.budget, memo: h, load: load,
 		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
@@ -179,15 +179,18 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 	if !strings.Contains(name, "/") {
 		args[0] = full // so that the program can find files beside it
 	}
+	var self []string
 	for range maxHops {
+		self = view.addSelf(self, full)
 		load, head, err := h.load(ctx, view, full)
 		if err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 		if load != nil {
-			load.args, load.env = args, env
+			load.args, load.env, load.self = args, env, self
 			return load, nil
 		}
+		view = view.within(self) // what the script names is in its own package
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
 			if err == nil {

@@ -22,7 +22,7 @@ type Memo interface {
 }
 
 // memoVersion is the version of keys and records, and of what programs see: change it when one of them changes.
-const memoVersion = "nuka memo 1"
+const memoVersion = "nuka memo 2"
 
 const (
 	// maxMemoRecord bounds the files and output of one record in bytes, maxMemoOutput the output, and maxMemoSeen the number of files looked at.
@@ -179,6 +179,7 @@ func newMemoKey(what string, load *loadedProgram, p *proc) memoKey {
 	k := memoKey{blake3.New()}
 	k.put(memoVersion, what, string(load.mod.key[:]), p.cwd, strconv.FormatInt(p.clock.mono, 10))
 	k.put(p.args...)
+	k.put(load.self...)
 	return k
 }
 

@@ -9,7 +9,7 @@ import (
 
 // watch returns a view of a file system through which a recording notes what programs look at and change. Trees that the key names need no notes.
 func (r *recording) watch(f *FS) *FS {
-	view := &FS{mounts: make(map[string]*mount, len(f.mounts)), above: f.above, tops: f.tops}
+	view := &FS{mounts: make(map[string]*mount, len(f.mounts)), above: f.above, tops: f.tops, self: f.self}
 	for at, m := range f.mounts {
 		_, device := m.b.(devices)
 		_, tree := m.b.(*Tree)

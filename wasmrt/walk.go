@@ -73,6 +73,9 @@ func (f *FS) walk(base, name string, follow bool) (spot, errno) {
 		}
 		last := strings.Trim(rest, "/") == ""
 		next := join(cur, c)
+		if next == Self && len(f.self) > 0 {
+			next = f.selfRoot(rest)
+		}
 		i, e := f.lstat(next)
 		if e != eOK {
 			if e == eNoent && last {

@@ -1,0 +1,45 @@
+package wasmrt
+
+import "slices"
+
+// Self is the path at which each program finds its own package: a package has no path yet when its programs are compiled. A script finds its own package there and,
+// for what that does not have, the one of its interpreter.
+const Self = "/nuka/self"
+
+// within returns the file system as a program sees it whose package has a root, the path of a mount, or several.
+func (f *FS) within(roots []string) *FS {
+	if slices.Equal(f.self, roots) {
+		return f
+	}
+	view := *f
+	view.self = roots
+	return &view
+}
+
+// selfRoot returns the root in which a walk from Self goes on: the first that has the file, or else the first.
+func (f *FS) selfRoot(rest string) string {
+	if len(f.self) > 1 {
+		for _, root := range f.self {
+			if _, e := f.within([]string{root}).walk(root, "./"+rest, false); e == eOK {
+				return root
+			}
+		}
+	}
+	return f.self[0]
+}
+
+// addSelf adds the root of the package that a program, script or wrapper is in, if it is in one.
+func (f *FS) addSelf(roots []string, program string) []string {
+	l, e := f.walk("/", program, true)
+	if e != eOK {
+		return roots
+	}
+	m, _ := f.cover(l.path)
+	if m == nil || m.source {
+		return roots
+	}
+	if _, tree := m.b.(*Tree); !tree || slices.Contains(roots, m.path) {
+		return roots
+	}
+	return append(roots, m.path)
+}
