@@ -10,6 +10,5 @@ export def main [] {
     src: (fetch debsrc fairymax 5.0b-1 --patches --hash b3-grpbxipx2v626a42g4bx2ndwiiaxkqw6yadxqx5izcnoemcjxmyq)
     make: [fairydir=/nuka/self/share fairymax]
     copy: {bin: [fairymax], share: [data/fmax.ini]}
-    wrap: {fairymax: {args: [/nuka/self/share/fmax.ini]}}
   }
 }

@@ -9,6 +9,5 @@ export def main [] {
     homepage: "http://www.figlet.org/"
     src: (fetch debsrc figlet 2.2.5-3 --hash b3-wld6skmgw3lfdqmqx2metpdh6niw3y7hevntweze2k4adqoasmjq)
     make: ["prefix=/nuka/self" "MANDIR=/nuka/self/share/man" "XCFLAGS=-DTLF_FONTS -D__BEGIN_DECLS= -D__END_DECLS="]
-    wrap: {figlet: {args: [-d /nuka/self/share/figlet]}}
   }
 }

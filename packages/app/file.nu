@@ -9,6 +9,5 @@ export def main [] {
     homepage: "https://www.darwinsys.com/file/"
     src: (fetch debsrc file "1:5.44-3" --hash b3-ldofyt2uz6qyxei3cr4w7dmgiouuxt3pmelbd3fv66k3eycbsa2q)
     check: true
-    wrap: {file: {env: {MAGIC: /nuka/self/share/misc/magic.mgc}}}
   }
 }

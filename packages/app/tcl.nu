@@ -13,7 +13,6 @@ export def main [] {
     packages: [(zlib)]
     configure: [--disable-threads --disable-shared --disable-load --without-tzdata]
     install: [INSTALL_DOC_TARGETS=]
-    wrap: {tclsh8.6: {env: {TCL_LIBRARY: /nuka/self/lib/tcl8.6}}}
     finish: {|b| symlink tclsh8.6 $"($b.out)/bin/tclsh" }
     commands: [tclsh tclsh8.6]
   }

@@ -9,6 +9,5 @@ export def main [] {
     homepage: "https://www.gnu.org/software/units/"
     src: (fetch debsrc units 2.22-2 --hash b3-vdndh6xy55qqav6646lfxexv72lm6sdysp6tfnazpcindmsmbega)
     check: true
-    wrap: {units: {env: {UNITSFILE: /nuka/self/share/units/definitions.units}}}
   }
 }
