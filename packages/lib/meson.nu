@@ -26,8 +26,6 @@ export def package [spec: record] {
   makefile describe $given --leave [options] {|b|
     makefile begin $b $how
     ^muon setup ...$options build
-    # The linker finds what archives need of each other, in any order, and knows no groups.
-    open --raw build/build.ninja | str replace --all --regex '-Wl,--(start|end)-group' '' | save --force build/build.ninja
     ^muon -C build samu -j $b.jobs
     if $check { ^muon -C build test }
     if $how.copy == {} { install $b }

@@ -157,7 +157,7 @@ static void linker_option(char *text)
 {
 	static const char *const known[] = {
 		"--export", "--whole-archive", "--no-whole-archive", "--initial-memory", "--max-memory", "-u", "--undefined", "--wrap",
-		"--gc-sections", "--no-gc-sections", "--allow-multiple-definition", "--start-group", "--end-group", "--start-lib", "--end-lib", 0};
+		"--gc-sections", "--no-gc-sections", "--allow-multiple-definition", "--start-lib", "--end-lib", 0};
 	for (char *s = strtok(text, ","); s; s = strtok(0, ",")) {
 		if (!strcmp(s, "--allow-function-casts")) casts = 1;
 		else if (begins_one_of(s, known)) add(&inputs, s);
