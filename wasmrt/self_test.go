@@ -62,6 +62,7 @@ func TestSelf(t *testing.T) {
 		// A script's own package comes first, then the one of its interpreter; a wrapper counts as a script.
 		{"show -- cat /nuka/self/share/name -- cat /nuka/self/share/p", "#!/bin/guest cat\nq\nonly p\n"},
 		{"own -- cat /nuka/self/share/name -- cat /nuka/self/share/p", "#!/nuka/self/bin/guest cat\nq\ncat: open /nuka/self/share/p: No such file or directory\n"},
+		{"show -- cat /nuka/self/share/loop/x", "#!/bin/guest cat\ncat: open /nuka/self/share/loop/x: No such file or directory\n"},
 		{"wrapped cat /nuka/self/share/name -- cat /nuka/self/share/p", "q\nonly p\n"},
 		// Each program of a command has its own.
 		{"guest exec /nuka/store/q/bin/guest cat /nuka/self/share/name", "q\nexit 0\n"},
