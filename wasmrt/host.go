@@ -186,6 +186,8 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 		}
 		if load != nil {
 			load.args, load.env = args, env
+			l, _ := view.walk("/", full, true)
+			load.exe = l.path
 			return load, nil
 		}
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
