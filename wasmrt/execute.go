@@ -15,6 +15,7 @@ type loadedProgram struct {
 	mod       *Module
 	args, env []string
 	self      []string // the roots of its packages; see Self
+	exe       string // the path of the module, without links
 	release   func() // for when the program has ended
 }
 
@@ -121,7 +122,7 @@ func (e *loadError) Unwrap() error { return e.err }
 
 // execute makes a process the one of a new program: its arguments, variables, random numbers, and descriptors if it is not made for processes.
 func (p *proc) execute(load *loadedProgram) {
-	p.args, p.env, p.name = load.args, load.env, load.name()
+	p.args, p.env, p.name, p.exe = load.args, load.env, load.name(), ""
 	p.golang = load.mod.scan.golang
 	p.fs = p.fs.within(load.self)
 	if p.k.host.Real {
@@ -130,6 +131,7 @@ func (p *proc) execute(load *loadedProgram) {
 		p.random = seeded(p.args, p.cwd)
 	}
 	if load.mod.scan.posix() {
+		p.exe = load.exe
 		return
 	}
 	// Other programs find directories from descriptor 3 on, and inherit only their standard streams.

@@ -187,7 +187,8 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 		if load != nil {
-			load.args, load.env, load.self = args, env, self
+			l, _ := view.walk("/", full, true)
+			load.args, load.env, load.self, load.exe = args, env, self, l.path
 			return load, nil
 		}
 		view = view.within(self) // what the script names is in its own package

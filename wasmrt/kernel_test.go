@@ -23,6 +23,7 @@ func newKernelHost(t testing.TB, l wasmrt.Limits) (*box, *wasmrt.Host) {
 	tree, err := wasmrt.NewTree(slices.Values([]wasmrt.Entry{
 		{Path: "bin/posix", Kind: wasmrt.KindFile, Exec: true, Size: size(posixWasm), File: posixWasm},
 		{Path: "bin/guest", Kind: wasmrt.KindFile, Exec: true, Size: size(guestWasm), File: guestWasm},
+		{Path: "bin/link", Kind: wasmrt.KindSymlink, Target: "posix"},
 		{Path: "bin/script", Kind: wasmrt.KindFile, Exec: true, Data: []byte("#!/bin/posix echo\n")},
 		{Path: "bin/text", Kind: wasmrt.KindFile, Exec: true, Data: []byte("hello\n")},
 		{Path: "bin/plain", Kind: wasmrt.KindFile, Data: []byte("hello\n")},
@@ -45,6 +46,8 @@ func TestProcesses(t *testing.T) {
 		{"posix big", "wrote 200000 0\n200000\n"},
 		{"posix nest", "grandchild\nchild\nparent\n"},
 		{"posix exec /bin/posix echo x", "x\n"},
+		{"posix exec /bin/posix self", "/nuka/store/p/bin/posix\n/nuka/store/p/bin/posix\n"},
+		{"posix exec /bin/link self", "/nuka/store/p/bin/posix\n/nuka/store/p/bin/posix\n"},
 		{"posix exec /bin/script x y", "/nuka/store/p/bin/script x y\n"},
 		{"posix pipeline posix echo a | posix cat | posix cat", "a\n"},
 		{"posix pipeline posix echo a | guest stdin", "a\n\n"},

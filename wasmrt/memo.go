@@ -180,6 +180,7 @@ func newMemoKey(what string, load *loadedProgram, p *proc) memoKey {
 	k.put(memoVersion, what, string(load.mod.key[:]), p.cwd, strconv.FormatInt(p.clock.mono, 10))
 	k.put(p.args...)
 	k.put(load.self...)
+	k.put(load.exe)
 	return k
 }
 

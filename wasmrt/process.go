@@ -18,6 +18,7 @@ type process struct {
 	depth  int    // number of ancestors
 	seed   uint64 // derived from the one of its parent
 	forked uint64 // children that it has had
+	exe    string // the path of its module, without links
 	saved  *saved // its state while another process of its image runs
 	jumps  jumps
 	// reserved is how many bytes of the kernel's states belong to it.
@@ -89,6 +90,7 @@ func (p *proc) child() (*proc, errno) {
 		return nil, eAgain
 	}
 	c := &proc{ctx: p.ctx, name: p.name, fs: p.fs, cwd: p.cwd, env: p.env, args: p.args, golang: p.golang, clock: p.clock, lowest: p.lowest}
+	c.exe = p.exe
 	c.fds = make([]*fd, len(p.fds))
 	for i, f := range p.fds {
 		if f != nil {

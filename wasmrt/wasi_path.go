@@ -121,22 +121,30 @@ func pathFilestatSetTimes(p *proc, m memory, a []uint64) errno {
 	return mt.b.chtimes(rel, atime, mtime)
 }
 
+// executable returns the target of /proc/self/exe, which programs with processes read to find the files of their packages: argv[0] may be any name.
+// Others have none, since a Memo knows them by their content and not by their path.
+func (p *proc) executable(base, name string) (target string, ok bool) {
+	return p.exe, p.exe != "" && join(base, name) == "/proc/self/exe"
+}
+
 func pathReadlink(p *proc, m memory, a []uint64) errno {
 	base, name, e := p.pathArg(m, a[0], a[1], a[2])
 	if e != eOK {
 		return e
 	}
-	l, e := p.fs.walk(base, name, false)
-	if e != eOK {
-		return e
-	}
-	if l.info.kind != kindSymlink {
-		return eInval
-	}
-	mt, rel := p.fs.cover(l.path)
-	target, e := mt.b.readlink(rel)
-	if e != eOK {
-		return e
+	target, ok := p.executable(base, name)
+	if !ok {
+		l, e := p.fs.walk(base, name, false)
+		if e != eOK {
+			return e
+		}
+		if l.info.kind != kindSymlink {
+			return eInval
+		}
+		mt, rel := p.fs.cover(l.path)
+		if target, e = mt.b.readlink(rel); e != eOK {
+			return e
+		}
 	}
 	buf, e := m.bytes(a[3], a[4])
 	if e != eOK {

@@ -98,6 +98,9 @@ func path_stat(dir int32, look uint32, path *byte, n uint32, out unsafe.Pointer)
 //go:wasmimport wasi_snapshot_preview1 path_filestat_set_times
 func path_times(dir int32, look uint32, path *byte, n uint32, atim, mtim uint64, flags uint32) int32
 
+//go:wasmimport wasi_snapshot_preview1 path_readlink
+func path_readlink(dir int32, path *byte, n uint32, buf *byte, size uint32, got unsafe.Pointer) int32
+
 //go:wasmimport wasi_snapshot_preview1 random_get
 func random_get(p unsafe.Pointer, n uint32) int32
 

@@ -76,6 +76,16 @@ func init() {
 		wait(-1)
 		say(1, "parent")
 	}
+	// self prints the path of the program, which its child finds too.
+	acts["self"] = func([]string) {
+		pid := nk_fork()
+		if pid > 0 {
+			wait(pid)
+		}
+		name, b, got := []byte("proc/self/exe"), make([]byte, 100), uint32(0)
+		check("readlink", path_readlink(root, &name[0], uint32(len(name)), &b[0], uint32(len(b)), unsafe.Pointer(&got)))
+		say(1, string(b[:got]))
+	}
 	acts["exec"] = func(args []string) { check("exec", exec(args[0], args...)) }
 	// pipeline runs its arguments as programs, separated by "|", as a shell does.
 	acts["pipeline"] = func(args []string) { os.Exit(pipeline(strings.Join(args, "\x00"))) }
