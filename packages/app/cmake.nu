@@ -115,7 +115,6 @@ CXXFLAGS = -O0 -w\n" | save Makefile
 " | save Modules/Platform/WASI.cmake
     }
     make: [
-      -k
       $"CPPFLAGS=($flags | str join ' ')"
       "CFLAGS=-O1 -w -DCMAKE_BOOTSTRAP -include sys/statvfs.h -include cmsghdr.h"
     ]

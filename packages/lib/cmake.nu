@@ -40,12 +40,11 @@ export def package [spec: record] {
 def install [b: record, make: list<string>] {
   ^make ...$make install DESTDIR=/nuka/build/stage
   for entry in (ls -a /nuka/build/stage/nuka/self) { mv $entry.name $b.out }
-  for file in (glob $"($b.out)/**/*.cmake") {
-    let up = ($file | path dirname | path relative-to $b.out | split row "/" | each { "/.." } | str join)
-    open --raw $file | str replace --all /nuka/self $"${CMAKE_CURRENT_LIST_DIR}($up)" | save --force $file
-  }
-  for file in (glob $"($b.out)/{lib,share}/pkgconfig/*.pc") {
-    open --raw $file | str replace --all /nuka/self/ "${prefix}/" | save --force $file
+  for kind in [[files folder]; ["**/*.cmake" CMAKE_CURRENT_LIST_DIR] ["{lib,share}/pkgconfig/*.pc" pcfiledir]] {
+    for file in (glob $"($b.out)/($kind.files)") {
+      let up = ($file | path dirname | path relative-to $b.out | split row "/" | each { "/.." } | str join)
+      open --raw $file | str replace --all /nuka/self $"${($kind.folder)}($up)" | save --force $file
+    }
   }
 }
 
