@@ -26,7 +26,7 @@ var onlyPackages = flag.String("packages", "", "test only these packages, `a,b`"
 // sampleSize is how many packages TestPackages takes if it is not to take all.
 const sampleSize = 12
 
-// A cPackage is a row of testdata/packages.tsv: a package of C that its own configure script, makefile or meson.build builds, a script that runs its programs, and text that this
+// A cPackage is a row of testdata/packages.tsv: a package of C that its own configure script, makefile, meson.build or CMakeLists.txt builds, a script that runs its programs, and text that this
 // prints. A library has no script.
 type cPackage struct{ name, script, want string }
 
@@ -224,7 +224,7 @@ func fileExists(at string) bool {
 	return err == nil
 }
 
-// TestPackagesListed checks that the list has each package of the set that lib/autoconf.nu, lib/autoreconf.nu, lib/makefile.nu or lib/meson.nu builds, and that these are short.
+// TestPackagesListed checks that the list has each package of the set that lib/autoconf.nu, lib/autoreconf.nu, lib/cmake.nu, lib/makefile.nu or lib/meson.nu builds, and that these are short.
 func TestPackagesListed(t *testing.T) {
 	listed := map[string]bool{}
 	for _, p := range cPackages(t) {
@@ -244,7 +244,7 @@ func TestPackagesListed(t *testing.T) {
 				t.Fatal(err)
 			}
 			name := strings.TrimSuffix(filepath.Base(file), ".nu")
-			if regexp.MustCompile(`(?m)^  ((autoconf|autoreconf|makefile|meson) )?package \{$`).Match(text) && !listed[name] {
+			if regexp.MustCompile(`(?m)^  ((autoconf|autoreconf|cmake|makefile|meson) )?package \{$`).Match(text) && !listed[name] {
 				t.Errorf("testdata/packages.tsv does not have %s", name)
 			}
 		}
