@@ -15,8 +15,8 @@ type loadedProgram struct {
 	mod       *Module
 	args, env []string
 	self      []string // the roots of its packages; see Self
-	exe       string // the path of the module, without links
-	release   func() // for when the program has ended
+	exe       string   // the path of the module, without links
+	release   func()   // for when the program has ended
 }
 
 func (l *loadedProgram) name() string { return path.Base(l.args[0]) }
