@@ -122,10 +122,11 @@ func (h *Host) Exec(ctx context.Context, c *Command) (exit int, err error) {
 		top.Env = h.Env
 	}
 	top.Stdout, top.Stderr = h.metered(c.Stdout, c.Stderr)
-	return h.exec(ctx, &top, 1)
+	return h.exec(ctx, h.FS, &top, 1)
 }
 
-func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
+// exec runs a program in the view that the one has which starts it.
+func (h *Host) exec(ctx context.Context, view *FS, c *Command, depth int) (int, error) {
 	if depth > h.Limits.Depth {
 		return 0, &LimitError{fmt.Sprintf("more than %d programs run one another", h.Limits.Depth)}
 	}
@@ -139,7 +140,7 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 	if dir == "" {
 		dir = "/"
 	}
-	load, err := h.resolve(ctx, h.FS, c.Args, c.Env, dir)
+	load, err := h.resolve(ctx, view, c.Args, c.Env, dir)
 	if err != nil {
 		return 0, err
 	}
@@ -152,11 +153,12 @@ func (h *Host) exec(ctx context.Context, c *Command, depth int) (int, error) {
 		return h.runKernel(ctx, &at, load)
 	}
 	defer load.release()
+	view = view.within(load.self)
 	return h.Runtime.Run(ctx, &Program{
-		Module: load.mod, Args: load.args, Env: load.env, FS: h.FS.within(load.self), Dir: dir,
+		Module: load.mod, Args: load.args, Env: load.env, FS: view, Dir: dir,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Real: h.Real, Sockets: c.Sockets,
 		MemoryLimit: h.Limits.Memory, budget: h.budget, memo: h, load: load,
-		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, c, depth+1) },
+		Exec: func(ctx context.Context, c *Command) (int, error) { return h.exec(ctx, view, c, depth+1) },
 	})
 }
 
@@ -179,6 +181,7 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 	if !strings.Contains(name, "/") {
 		args[0] = full // so that the program can find files beside it
 	}
+	caller := view
 	var self []string
 	for range maxHops {
 		self = view.addSelf(self, full)
@@ -188,7 +191,7 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 		}
 		if load != nil {
 			l, _ := view.walk("/", full, true)
-			load.args, load.env, load.self, load.exe = args, env, self, l.path
+			load.args, load.env, load.self, load.exe = args, env, caller.selves(self), l.path
 			return load, nil
 		}
 		view = view.within(self) // what the script names is in its own package

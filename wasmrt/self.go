@@ -2,8 +2,8 @@ package wasmrt
 
 import "slices"
 
-// Self is the path at which each program finds its own package: a package has no path yet when its programs are compiled. A script finds its own package there and,
-// for what that does not have, the one of its interpreter.
+// Self is the path at which each program finds its own package: a package has no path yet when its programs are compiled. What that does not have is looked for in
+// further packages: for a script in the one of its interpreter, and then in those of the program that started it, so that a path which it passes on means the same.
 const Self = "/nuka/self"
 
 // within returns the file system as a program sees it whose package has a root, the path of a mount, or several.
@@ -26,6 +26,16 @@ func (f *FS) selfRoot(rest string) string {
 		}
 	}
 	return f.self[0]
+}
+
+// selves adds the packages of the program that starts another one, whose view this is, to the packages of that.
+func (f *FS) selves(roots []string) []string {
+	for _, root := range f.self {
+		if !slices.Contains(roots, root) {
+			roots = append(roots, root)
+		}
+	}
+	return roots
 }
 
 // addSelf adds the root of the package that a program, script or wrapper is in, if it is in one.

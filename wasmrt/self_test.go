@@ -64,7 +64,10 @@ func TestSelf(t *testing.T) {
 		{"own -- cat /nuka/self/share/name -- cat /nuka/self/share/p", "#!/nuka/self/bin/guest cat\nq\ncat: open /nuka/self/share/p: No such file or directory\n"},
 		{"show -- cat /nuka/self/share/loop/x", "#!/bin/guest cat\ncat: open /nuka/self/share/loop/x: No such file or directory\n"},
 		{"wrapped cat /nuka/self/share/name -- cat /nuka/self/share/p", "q\nonly p\n"},
-		// Each program of a command has its own.
+		// Each program of a command has its own, and then those of the programs before it.
+		{"posix exec /nuka/store/q/bin/guest cat /nuka/self/share/p", "only p\n"},
+		{"posix exec /bin/posix exec /nuka/store/q/bin/guest cat /nuka/self/share/p -- cat /nuka/self/share/name", "only p\nq\n"},
+		{"guest exec /nuka/store/q/bin/guest cat /nuka/self/share/p", "only p\nexit 0\n"},
 		{"guest exec /nuka/store/q/bin/guest cat /nuka/self/share/name", "q\nexit 0\n"},
 		{"posix exec /nuka/self/bin/guest cat /nuka/self/share/name", "p\n"},
 		{"posix exec /nuka/store/q/bin/guest cat /nuka/self/share/name", "q\n"},
