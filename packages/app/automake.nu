@@ -5,8 +5,6 @@ use perl.nu
 use autoconf.nu
 
 export def main [] {
-  let share = "/nuka/self/share/automake-1.16"
-  let own = {AUTOMAKE_LIBDIR: $share, PERL5LIB: $share}
   autoconf package {
     name: automake
     version: "1.16.5"
@@ -18,7 +16,6 @@ export def main [] {
     # The names with the version are copies.
     finish: {|b| for name in [aclocal automake] { rm $"($b.out)/bin/($name)-1.16"; symlink $name $"($b.out)/bin/($name)-1.16" } }
     runs: [sh busybox perl autoconf]
-    wrap: {automake: {env: $own}, aclocal: {args: [--automake-acdir=/nuka/self/share/aclocal-1.16 --system-acdir=/nuka/self/share/aclocal], env: $own}}
     commands: [automake aclocal]
   }
 }

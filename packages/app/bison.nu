@@ -18,7 +18,6 @@ export def main [] {
     }
     finish: {|b| rm -r $"($b.out)/share/info" }
     runs: [m4]
-    wrap: {bison: {env: {BISON_PKGDATADIR: /nuka/self/share/bison, M4: m4}}}
     commands: [bison yacc]
   }
 }

@@ -11,13 +11,7 @@ export def main [] {
     src: (fetch debsrc libtool "2.4.7-7~deb12u1" --hash b3-42lncmqth2oufj4lwf4b4ywojoxxzzpctq4cjl4bp4thcf5kkpzq)
     packages: [(m4)]
     make: [MAKEINFO=true HELP2MAN=true]
-    finish: {|b|
-      let program = $"($b.out)/bin/libtoolize"
-      open --raw $program | str replace --all '="/nuka/self' '="$libtool_prefix' | save --force $program
-      chmod +x $program
-    }
     runs: [sh busybox m4]
-    wrap: {libtoolize: {env: {libtool_prefix: /nuka/self}}}
     commands: [libtoolize libtool]
   }
 }
