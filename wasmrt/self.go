@@ -16,8 +16,11 @@ func (f *FS) within(roots []string) *FS {
 	return &view
 }
 
-// selfRoot returns the root in which a walk from Self goes on: the first that has the file, or else the first.
-func (f *FS) selfRoot(rest string) string {
+// own returns the root in which a walk that has come to Self goes on: the first that has the file, or else the first. Other paths it returns as they are.
+func (f *FS) own(at, rest string) string {
+	if at != Self || len(f.self) == 0 {
+		return at
+	}
 	if len(f.self) > 1 {
 		for _, root := range f.self {
 			if _, e := f.within([]string{root}).walk(root, "./"+rest, false); e == eOK {

@@ -72,10 +72,7 @@ func (f *FS) walk(base, name string, follow bool) (spot, errno) {
 			return spot{}, eNametoolong
 		}
 		last := strings.Trim(rest, "/") == ""
-		next := join(cur, c)
-		if next == Self && len(f.self) > 0 {
-			next = f.selfRoot(rest)
-		}
+		next := f.own(join(cur, c), rest)
 		i, e := f.lstat(next)
 		if e != eOK {
 			if e == eNoent && last {
