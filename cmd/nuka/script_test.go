@@ -216,9 +216,7 @@ func TestScript(t *testing.T) {
 						stop(t, other)
 					}
 				}
-				if err := os.RemoveAll(home); err != nil {
-					t.Error(err)
-				}
+				removeHome(t, home)
 			})
 			return os.Mkdir(filepath.Join(e.WorkDir, "home"), 0o700)
 		},
@@ -254,15 +252,6 @@ func freePort() (string, error) {
 	defer l.Close()
 	_, port, err := net.SplitHostPort(l.LocalAddr().String())
 	return port, err
-}
-
-// stop ends the daemon of a home, if one runs.
-func stop(t *testing.T, home string) {
-	c := exec.Command(filepath.Join(programs, "nuka"), "daemon", "stop")
-	c.Env = append(os.Environ(), "NUKA_HOME="+home)
-	if out, err := c.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("no daemon")) {
-		t.Errorf("stop the daemon: %v\n%s", err, out)
-	}
 }
 
 // exits CODE PROGRAM [ARG…] runs a program that must end with this code.
