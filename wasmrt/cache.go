@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/zeebo/blake3"
@@ -90,25 +91,33 @@ func (r *Runtime) compileHit(ctx context.Context, m *Module, bounded bool, dir s
 
 // entryFiles lists wazero's files in an entry, relative to the entry.
 func entryFiles(dir string) []string {
-	files, _ := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	var out []string
-	for _, f := range files {
-		if filepath.Ext(f) != ".tmp" {
-			rel, err := filepath.Rel(dir, f)
-			if err == nil {
-				out = append(out, rel)
+	for _, folder := range namesIn(dir, "wazero-") {
+		for _, f := range namesIn(filepath.Join(dir, folder), "") {
+			if filepath.Ext(f) != ".tmp" {
+				out = append(out, filepath.Join(folder, f))
 			}
 		}
 	}
 	return out
 }
 
+// namesIn lists the names in a folder that begin with a prefix, sorted; none if it cannot be read. The folder's own name may have characters that are special in patterns.
+func namesIn(dir, prefix string) (names []string) {
+	list, _ := os.ReadDir(dir)
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), prefix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
 // clearEntry removes the files of an entry but leaves the folder, since another process may be writing.
 func clearEntry(dir string) error {
 	errs := []error{os.Remove(filepath.Join(dir, sumName))}
-	left, _ := filepath.Glob(filepath.Join(dir, stubScratch+"*"))
-	for _, f := range left {
-		errs = append(errs, os.RemoveAll(f))
+	for _, f := range namesIn(dir, stubScratch) {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, f)))
 	}
 	for _, f := range entryFiles(dir) {
 		errs = append(errs, os.Remove(filepath.Join(dir, f)))

@@ -123,6 +123,19 @@ func TestCacheThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// TestCacheInAnyFolder keeps machine code in a folder whose name is a pattern.
+func TestCacheInAnyFolder(t *testing.T) {
+	dir, code := filepath.Join(t.TempDir(), "a[b]*c"), program(1, growLoop...)
+	for range 2 {
+		if log := loadAndRun(t, dir, code); log != "" {
+			t.Error(log)
+		}
+		if !wasmrt.Cached(dir, code) {
+			t.Error("nothing was kept")
+		}
+	}
+}
+
 // TestCacheIsSharedByProcesses fills one empty cache from several processes at once, each with several goroutines.
 func TestCacheIsSharedByProcesses(t *testing.T) {
 	dir := t.TempDir()

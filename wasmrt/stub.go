@@ -70,6 +70,9 @@ func (r *Runtime) compileStub(ctx context.Context, m *Module, bounded bool, entr
 		err = showEntry(entry, own)
 	}
 	before := fileInfos(own)
+	if err == nil && len(before) == 0 { // the files are gone; so may be one that wazero makes, and then nothing would tell that it did
+		return nil, errNoEntry
+	}
 	var cache wazero.CompilationCache
 	if err == nil {
 		cache, err = wazero.NewCompilationCacheWithDir(own)
