@@ -140,12 +140,8 @@ func adopt(entry string, root *os.Root, name string) (err error) {
 		return err
 	}
 	_ = cache.Close(context.Background())
-	dirs, err := filepath.Glob(filepath.Join(entry, "wazero-*"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range dirs {
-		version := filepath.Join(name, filepath.Base(dir))
+	for _, folder := range namesIn(entry, "wazero-") {
+		dir, version := filepath.Join(entry, folder), filepath.Join(name, folder)
 		list, err := fs.ReadDir(root.FS(), filepath.ToSlash(version))
 		if errors.Is(err, os.ErrNotExist) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"os"
@@ -110,8 +111,10 @@ func (x *Index) trimLogs() {
 	if x.o.FS != vfs.Default {
 		return
 	}
-	logs, _ := filepath.Glob(filepath.Join(x.dir.Path(disk.Index), "*.log"))
-	for _, name := range logs {
+	dir := x.dir.Path(disk.Index)
+	logs, _ := fs.Glob(os.DirFS(dir), "*.log") // the folder's own name may have characters that are special in patterns
+	for _, log := range logs {
+		name := filepath.Join(dir, log)
 		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
 			_ = os.Truncate(name, info.Size())
 		}

@@ -46,11 +46,12 @@ func Open(dir string, key ed25519.PrivateKey, log *slog.Logger) (*Meshes, error)
 		return nil, err
 	}
 	m := &Meshes{dir: dir, key: key, log: log, Changed: func(string) {}, list: map[string]*state{}}
-	files, err := filepath.Glob(filepath.Join(dir, "*"+meshSuffix))
+	files, err := fs.Glob(os.DirFS(dir), "*"+meshSuffix) // the folder's own name may have characters that are special in patterns
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range files {
+	for _, name := range files {
+		path := filepath.Join(dir, name)
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ type meshNode struct {
 func newMeshNode(t *testing.T, seed byte) *meshNode {
 	t.Helper()
 	n := &meshNode{t: t}
-	n.open(t.TempDir(), testKey(seed))
+	n.open(filepath.Join(t.TempDir(), "a[b]c"), testKey(seed)) // a pattern, if it were taken for one
 	return n
 }
 

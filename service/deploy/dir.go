@@ -81,9 +81,10 @@ func (d *Dir) Lock(ctx context.Context) (*Lock, error) {
 
 // clean removes files that processes were writing when they were killed. Launchers and the supervisor may be writing now, so it leaves those of the last minute.
 func (d *Dir) clean() {
-	for _, pattern := range []string{d.at(".new-*"), d.at("generations", ".new-*"), d.at("run", ".new-*"), d.at("kept", ".new-*")} {
-		list, _ := filepath.Glob(pattern) // the patterns are well-formed
-		for _, at := range list {
+	for _, folder := range []string{d.at("."), d.at("generations"), d.at("run"), d.at("kept")} {
+		list, _ := fs.Glob(os.DirFS(folder), ".new-*") // the folder's own name may have characters that are special in patterns
+		for _, name := range list {
+			at := filepath.Join(folder, name)
 			if info, err := os.Lstat(at); err == nil && time.Since(info.ModTime()) > time.Minute {
 				_ = os.Remove(at) // the next change tries again
 			}
