@@ -184,13 +184,16 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 	caller := view
 	var self []string
 	for range maxHops {
-		self = view.addSelf(self, full)
+		l, e := view.walk("/", full, true) // after following links
+		if e != eOK {
+			return nil, fmt.Errorf("program %q: %w", name, e)
+		}
+		self = view.addSelf(self, l.path)
 		load, head, err := h.load(ctx, view, full)
 		if err != nil {
 			return nil, fmt.Errorf("program %q: %w", name, err)
 		}
 		if load != nil {
-			l, _ := view.walk("/", full, true)
 			load.args, load.env, load.self, load.exe = args, env, caller.selves(self), l.path
 			return load, nil
 		}
@@ -198,7 +201,6 @@ func (h *Host) resolve(ctx context.Context, view *FS, args, env []string, dir st
 		if bytes.HasPrefix(head, []byte(wrapMagic)) {
 			w, err := parseWrapper(head)
 			if err == nil {
-				l, _ := view.walk("/", full, true) // the wrapper's path, after following links
 				w, err = w.placed(l.path)
 			}
 			if err != nil {

@@ -41,13 +41,9 @@ func (f *FS) selves(roots []string) []string {
 	return roots
 }
 
-// addSelf adds the root of the package that a program, script or wrapper is in, if it is in one.
+// addSelf adds the root of the package that a program, script or wrapper is in, if it is in one. Its path has no links.
 func (f *FS) addSelf(roots []string, program string) []string {
-	l, e := f.walk("/", program, true)
-	if e != eOK {
-		return roots
-	}
-	m, _ := f.cover(l.path)
+	m, _ := f.cover(program)
 	if m == nil || m.source {
 		return roots
 	}

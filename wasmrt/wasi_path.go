@@ -122,7 +122,7 @@ func pathFilestatSetTimes(p *proc, m memory, a []uint64) errno {
 }
 
 // executable returns the target of /proc/self/exe, which programs with processes read to find the files of their packages: argv[0] may be any name.
-// Others have none, since a Memo knows them by their content and not by their path.
+// Other programs have none.
 func (p *proc) executable(base, name string) (target string, ok bool) {
 	return p.exe, p.exe != "" && join(base, name) == "/proc/self/exe"
 }
